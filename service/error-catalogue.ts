@@ -1,0 +1,72 @@
+/**
+ * Every coded error of the product: what it means, what to do, and whether trying again can help.
+ * docs/errors.md is made from this table (`npm run docs`), and a test holds both and the code together.
+ */
+export interface ErrorEntry {
+  summary: string;
+  hint: string;
+  /** True where the same call may succeed later without anybody doing anything. */
+  retryable: boolean;
+}
+
+export const ERRORS = {
+  // service
+  config_invalid: {
+    summary: 'The configuration has faults; all of them are named at once.',
+    hint: 'Correct the named variables; npm run config shows the effective values.',
+    retryable: false,
+  },
+  data_dir_in_use: {
+    summary: 'Another process of the same service already uses this data folder.',
+    hint: 'Stop the other one, or set another DATA_DIR.',
+    retryable: false,
+  },
+  data_dir_unusable: {
+    summary: 'The data folder cannot be made, read or written.',
+    hint: 'Check that DATA_DIR exists, that this user owns it, and that the disk is not read-only.',
+    retryable: false,
+  },
+  port_in_use: {
+    summary: 'The port to listen on is taken by another program.',
+    hint: 'Stop the other program, or choose another port by the setting that the detail names.',
+    retryable: false,
+  },
+  uncaught_error: {
+    summary: 'A programming error; the service was stopped in order and ends with exit code 1.',
+    hint: 'The supervisor starts it again. Please report the log line.',
+    retryable: true,
+  },
+  worker_failed: {
+    summary: 'A worker thread of the service ended unasked.',
+    hint: 'The service ends so that its supervisor starts it again; the log line before says why.',
+    retryable: true,
+  },
+  // commands
+  not_connected: {
+    summary: 'The broker is away, so nothing can be asked of the other services.',
+    hint: 'See /health for the gateway; try again when it is back.',
+    retryable: true,
+  },
+  command_timeout: {
+    summary: 'The service did not answer a command in time.',
+    hint: 'See /health for that service; try again when it is online.',
+    retryable: true,
+  },
+  command_unknown: {
+    summary: 'The service does not know this command.',
+    hint: 'The services are of different versions: update all of them.',
+    retryable: false,
+  },
+  command_invalid: {
+    summary: 'The arguments of a command are not what its description allows.',
+    hint: 'See the API description for this command.',
+    retryable: false,
+  },
+  command_failed: {
+    summary: 'The service could not carry out a command.',
+    hint: 'The log of that service has the cause.',
+    retryable: true,
+  },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERRORS;

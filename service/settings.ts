@@ -1,0 +1,83 @@
+/**
+ * Every setting of the product, in one table: its type, default, bounds, who uses it, and its line in docs/settings.md.
+ * Read it through service/config.ts only.
+ */
+import type { ServiceName } from '../contract/topics.ts';
+
+interface Row {
+  doc: string;
+  usedBy: readonly (ServiceName | 'start')[];
+}
+export type Setting = Row &
+  (
+    | { type: 'text'; default: string | undefined; pattern?: RegExp; must?: string }
+    | { type: 'secret'; default: undefined }
+    | { type: 'integer' | 'number'; default: number; min: number; max: number }
+    | { type: 'bytes'; default: number; min: number; max: number }
+    | { type: 'boolean'; default: boolean }
+    | { type: 'choice'; default: string | undefined; choices: readonly string[] }
+    | { type: 'list'; default: readonly string[] }
+  );
+
+const ALL = ['gateway', 'ble-bridge', 'forwarder', 'admin-api', 'local-kinesis'] as const;
+const CLIENTS = ['ble-bridge', 'forwarder', 'admin-api'] as const;
+const MiB = 1024 * 1024;
+
+/** What may stand before a setting's name; a variable with one of these that is no setting is refused. */
+export const PREFIXES = ['GATEWAY_', 'DATA_', 'MQTT_', 'ADMIN_', 'LOCAL_', 'KINESIS_', 'BLE_', 'REPLAY_', 'SIMULATED_', 'QUEUE_', 'OUTBOX_', 'LOG_', 'ALLOW_', 'WATCHDOG_'] as const;
+
+export const SETTINGS = {
+  // the box
+  GATEWAY_NAME: {
+    type: 'text', default: undefined, pattern: /^[a-z0-9-]{1,64}$/, must: 'be 1-64 of a-z, 0-9 and -',
+    doc: 'Name of this box, `gateway` in readings. Unset: slug of the host name, kept in `DATA_DIR` at first start.', usedBy: ['ble-bridge', 'forwarder', 'admin-api'],
+  },
+  DATA_DIR: { type: 'text', default: './data', doc: 'Folder of queue, local stream, keys and outbox.', usedBy: ALL },
+  // MQTT
+  MQTT_LISTEN_HOST: { type: 'text', default: '127.0.0.1', doc: 'Address that the broker listens on.', usedBy: ['gateway'] },
+  MQTT_LISTEN_PORT: { type: 'integer', default: 1883, min: 0, max: 65535, doc: 'MQTT port of the broker (0: any free one).', usedBy: ['gateway'] },
+  MQTT_LISTEN_WS_PORT: { type: 'integer', default: 9001, min: 0, max: 65535, doc: 'MQTT over WebSocket (0: any free one).', usedBy: ['gateway'] },
+  MQTT_ANONYMOUS: {
+    type: 'choice', default: undefined, choices: ['read', 'none'],
+    doc: 'What a client without a name may do: `read` (subscribe to `hr/#`, `edge/+/status`, `homeassistant/#`) or `none`. Unset: `read` on a loopback listener, `none` on any other.', usedBy: ['gateway'],
+  },
+  MQTT_URL: { type: 'text', default: 'mqtt://127.0.0.1:1883', pattern: /^(mqtts?|wss?|tcp|tls):\/\//, must: 'begin with mqtt://, mqtts://, ws:// or wss://', doc: 'Broker that the services connect to; credentials in it win over the service key.', usedBy: CLIENTS },
+  // admin API
+  ADMIN_HOST: { type: 'text', default: '127.0.0.1', doc: 'Address that admin API and page listen on.', usedBy: ['admin-api'] },
+  ADMIN_PORT: { type: 'integer', default: 8080, min: 0, max: 65535, doc: 'Port of admin API and page (0: any free one).', usedBy: ['admin-api'] },
+  ADMIN_ANONYMOUS: {
+    type: 'choice', default: undefined, choices: ['read', 'none'],
+    doc: 'What can be read without the token: `read` or `none`. Unset: `read` on loopback, `none` on any other address.', usedBy: ['admin-api'],
+  },
+  // local stream
+  LOCAL_KINESIS_HOST: { type: 'text', default: '127.0.0.1', doc: 'Address of the local stream: it listens there, the forwarder connects there.', usedBy: ['local-kinesis', 'forwarder'] },
+  LOCAL_KINESIS_PORT: { type: 'integer', default: 4567, min: 0, max: 65535, doc: 'Port of the local stream.', usedBy: ['local-kinesis', 'forwarder'] },
+  // Kinesis
+  KINESIS_TARGET: { type: 'text', default: 'local', pattern: /^(local|aws|https?:\/\/.+)$/, must: 'be local, aws or an http(s) URL', doc: 'Where readings go: `local` (the embedded stream), `aws`, or an endpoint URL.', usedBy: ['forwarder'] },
+  KINESIS_STREAM: { type: 'text', default: 'hr-data-stream', pattern: /^[a-zA-Z0-9_.-]{1,128}$/, must: 'be 1-128 of letters, digits, _ . -', doc: 'Name of the stream.', usedBy: ['forwarder', 'local-kinesis'] },
+  KINESIS_MODE: { type: 'choice', default: 'records', choices: ['records', 'aggregated'], doc: '`records`: one record a reading; `aggregated`: KPL aggregates, one device each.', usedBy: ['forwarder'] },
+  KINESIS_LINGER_MS: { type: 'integer', default: 0, min: 0, max: 60_000, doc: 'How long a reading waits for others before it leaves; 0: at once when the uplink is idle.', usedBy: ['forwarder'] },
+  KINESIS_PARTITION_KEY: { type: 'text', default: 'device', doc: '`device`, `random`, or any other text as a fixed key.', usedBy: ['forwarder'] },
+  ALLOW_TEST_READINGS: { type: 'boolean', default: false, doc: 'Let simulated and replayed readings leave for a target that is not local.', usedBy: ['forwarder'] },
+  // radio
+  BLE_SOURCE: { type: 'choice', default: 'auto', choices: ['auto', 'noble', 'simulated', 'replay'], doc: 'Where notifications come from. `auto`: the adapter; where there is none and the target is local, simulated straps.', usedBy: ['ble-bridge', 'start'] },
+  BLE_ADAPTER: { type: 'text', default: 'hci0', pattern: /^hci\d+$/, must: 'be hci0, hci1, …', doc: 'Bluetooth adapter.', usedBy: ['ble-bridge'] },
+  REPLAY_FILE: { type: 'text', default: undefined, doc: 'Recording to replay (CSV or FIT).', usedBy: ['ble-bridge'] },
+  REPLAY_SPEED: { type: 'number', default: 1, min: 0, max: 1_000_000, doc: 'Factor; 0: as fast as the readings are accepted.', usedBy: ['ble-bridge'] },
+  REPLAY_LOOP: { type: 'boolean', default: false, doc: 'Begin again at the end.', usedBy: ['ble-bridge'] },
+  SIMULATED_STRAPS: { type: 'integer', default: 3, min: 1, max: 500, doc: 'How many simulated straps.', usedBy: ['ble-bridge'] },
+  // queue
+  QUEUE_COMMIT_INTERVAL_MS: { type: 'integer', default: 100, min: 0, max: 60_000, doc: 'At most this long between two commits of a busy queue; an idle one commits at once.', usedBy: ['forwarder'] },
+  QUEUE_MAX_BYTES: { type: 'bytes', default: 1024 * MiB, min: MiB, max: 1024 * 1024 * MiB, doc: 'Most bytes that the queue takes on disk (used pages and WAL).', usedBy: ['forwarder'] },
+  QUEUE_WHEN_FULL: { type: 'choice', default: 'evict-oldest', choices: ['evict-oldest', 'refuse'], doc: 'At the limit: give the oldest up (counted), or take no more (the bridge holds).', usedBy: ['forwarder'] },
+  // outbox
+  OUTBOX_WINDOW: { type: 'integer', default: 2000, min: 20, max: 100_000, doc: 'Readings under way ahead of the mark; also the size of the forwarder\'s reorder buffer.', usedBy: ['ble-bridge', 'forwarder'] },
+  OUTBOX_MEMORY: { type: 'integer', default: 10_000, min: 100, max: 1_000_000, doc: 'Readings that the bridge holds in memory; beyond half of it, it goes on on disk.', usedBy: ['ble-bridge'] },
+  OUTBOX_MAX_BYTES: { type: 'bytes', default: 256 * MiB, min: 64 * 1024, max: 1024 * 1024 * MiB, doc: 'Most bytes that the bridge holds on disk.', usedBy: ['ble-bridge'] },
+  // service
+  LOG_LEVEL: { type: 'choice', default: 'info', choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], doc: 'Log level.', usedBy: [...ALL, 'start'] },
+  LOG_PRETTY: { type: 'choice', default: undefined, choices: ['true', 'false'], doc: 'Readable log lines instead of JSON. Unset: only on a terminal.', usedBy: [...ALL, 'start'] },
+  WATCHDOG_TIMEOUT_MS: { type: 'integer', default: 60_000, min: 0, max: 3_600_000, doc: 'A process whose event loop hangs for this long is ended for its supervisor to start it again; 0: never.', usedBy: [...ALL, 'start'] },
+} as const satisfies Record<string, Setting>;
+
+export type SettingName = keyof typeof SETTINGS;
