@@ -2,9 +2,9 @@
  * Commands: `edge/<service>/request/<verb>` with `{id, reply_to, args}`, answered on `edge/<service>/response/<id>`
  * with `{id, ok, result}` or `{id, ok: false, error: {code, message, hint}}`. The table is the whole list.
  */
-import type { FromSchema, JSONSchema } from 'json-schema-to-ts';
+import type { FromSchema } from 'json-schema-to-ts';
 import type { ServiceName } from './topics.ts';
-import { validatorOf, type Validated } from './validate.ts';
+import { untypedValidatorOf, validatorOf, type Validated } from './validate.ts';
 
 export const requestSchema = {
   $id: 'request',
@@ -40,13 +40,14 @@ export interface ResponseMessage {
   result?: unknown;
   error?: { code: string; message: string; hint: string };
 }
-export const checkResponse = validatorOf(responseSchema as JSONSchema & object) as (value: unknown) => Validated<ResponseMessage>;
+export const checkResponse = untypedValidatorOf(responseSchema) as (value: unknown) => Validated<ResponseMessage>;
 
 interface CommandRow {
   /** Who answers; `every` = all services. */
   service: ServiceName | 'every';
   summary: string;
-  args: JSONSchema & object;
+  /** A JSON schema. */
+  args: object;
 }
 
 const noArgs = { type: 'object', additionalProperties: false } as const;
@@ -95,4 +96,17 @@ export const COMMANDS = {
   },
 } as const satisfies Record<string, CommandRow>;
 export type CommandVerb = keyof typeof COMMANDS;
-export type CommandArgs<V extends CommandVerb> = FromSchema<(typeof COMMANDS)[V]['args']>;
+
+/** Arguments by verb, derived from the schemas one by one: derived generically they are too deep for the compiler. */
+interface ArgsByVerb {
+  'list-dead-letters': FromSchema<(typeof COMMANDS)['list-dead-letters']['args']>;
+  'retry-dead-letters': FromSchema<typeof ids>;
+  'discard-dead-letters': FromSchema<typeof ids>;
+  'acknowledge-damage': FromSchema<typeof noArgs>;
+  backup: FromSchema<typeof noArgs>;
+  'scan-now': FromSchema<typeof noArgs>;
+  'forget-device': FromSchema<typeof device>;
+  'reset-energy': FromSchema<typeof device>;
+  'set-log-level': FromSchema<(typeof COMMANDS)['set-log-level']['args']>;
+}
+export type CommandArgs<V extends CommandVerb> = ArgsByVerb[V];

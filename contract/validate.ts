@@ -15,14 +15,18 @@ function describe(error: ErrorObject | undefined): string {
   return `${field}${error.message ?? error.keyword}`;
 }
 
-/** Makes a checker of parsed values: `reason` names the field and what is wrong with it. Compiled at the first use. */
-export function validatorOf<const S extends JSONSchema>(schema: S): (value: unknown) => Validated<FromSchema<S>> {
+/** Makes a checker from a schema whose type is not derived; `reason` names the field and what is wrong with it. Compiled at the first use. */
+export function untypedValidatorOf(schema: object): (value: unknown) => Validated<unknown> {
   let validate: ValidateFunction | undefined;
   return (value) => {
-    validate ??= ajv.compile(schema as object);
-    if (validate(value)) return { ok: true, value: value as FromSchema<S> };
-    return { ok: false, reason: describe(validate.errors?.[0]) };
+    validate ??= ajv.compile(schema);
+    return validate(value) ? { ok: true, value } : { ok: false, reason: describe(validate.errors?.[0]) };
   };
+}
+
+/** Makes a checker of parsed values whose type is derived from the schema. */
+export function validatorOf<const S extends JSONSchema>(schema: S): (value: unknown) => Validated<FromSchema<S>> {
+  return untypedValidatorOf(schema as object) as (value: unknown) => Validated<FromSchema<S>>;
 }
 
 /** Parses JSON and checks it; never throws. */

@@ -1,8 +1,7 @@
 /** Answers commands on `edge/<service>/request/<verb>` (contract/commands.ts): checks arguments, runs the handler, replies. */
-import type { JSONSchema } from 'json-schema-to-ts';
 import { checkRequest, COMMANDS, type CommandArgs, type CommandVerb, type ResponseMessage } from '../contract/commands.ts';
 import { requestFilter, responseTopic, type ServiceName } from '../contract/topics.ts';
-import { parseJson, validatorOf, type Validated } from '../contract/validate.ts';
+import { parseJson, untypedValidatorOf, type Validated } from '../contract/validate.ts';
 import { HrError, messageOf } from './errors.ts';
 import { RepeatLimiter, type Logger } from './log.ts';
 import type { MessageHandler } from './mqtt-link.ts';
@@ -60,7 +59,7 @@ export class CommandServer {
     const row = Object.hasOwn(COMMANDS, verb) ? COMMANDS[verb as CommandVerb] : undefined;
     if (row === undefined) throw new HrError('command_unknown', { operation: verb, detail: `${service} knows no ${verb}` });
     let check = this.#checkers.get(verb);
-    if (check === undefined) this.#checkers.set(verb, (check = validatorOf(row.args as JSONSchema & object) as (value: unknown) => Validated<unknown>));
+    if (check === undefined) this.#checkers.set(verb, (check = untypedValidatorOf(row.args)));
     const checked = check(args);
     if (!checked.ok) throw new HrError('command_invalid', { operation: verb, detail: checked.reason });
     if (verb === 'set-log-level') {
