@@ -145,3 +145,29 @@ export function effectiveSettings(environment: Environment): EffectiveSetting[] 
     source: (environment[name] ?? '').trim() === '' ? 'default' : 'environment',
   }));
 }
+
+/** The effective settings of this process. */
+export function effectiveProcessSettings(): EffectiveSetting[] {
+  return effectiveSettings(process.env);
+}
+
+/** The environment of a child service: this process's own, with settings replaced. */
+export function childEnvironment(overrides: Readonly<Record<string, string>>): Record<string, string | undefined> {
+  return { ...process.env, ...overrides };
+}
+
+/** True where the environment itself sets a value. */
+export function isSet(name: SettingName): boolean {
+  return (process.env[name] ?? '').trim() !== '';
+}
+
+/** Where systemd listens for notifications (sd_notify(3)), or undefined. */
+export function systemdSocket(): string | undefined {
+  return process.env['NOTIFY_SOCKET'];
+}
+
+/** The watchdog limit of the unit in microseconds, or undefined. */
+export function systemdWatchdogUs(): number | undefined {
+  const limit = Number(process.env['WATCHDOG_USEC']);
+  return Number.isFinite(limit) && limit > 0 ? limit : undefined;
+}

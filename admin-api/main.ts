@@ -1,0 +1,4 @@
+import { runService } from '../service/lifecycle.ts';
+import { AdminApiService } from './service.ts';
+
+await runService('admin-api', (context) => new AdminApiService(context));

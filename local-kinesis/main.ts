@@ -1,0 +1,4 @@
+import { runService } from '../service/lifecycle.ts';
+import { LocalKinesisService } from './service.ts';
+
+await runService('local-kinesis', (context) => new LocalKinesisService(context));

@@ -1,0 +1,53 @@
+/**
+ * Runs the tests: compiles the product once (processes of tests run compiled), then every test file in a process of its own,
+ * two at a time. `--long` runs the long ones, `--only <part of a path>` some. Prints the slowest files.
+ */
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const long = process.argv.includes('--long');
+const only = process.argv.flatMap((arg, index) => (process.argv[index - 1] === '--only' ? [arg] : []));
+/** A file that has not ended by then hangs: it is ended, and counts as failed. */
+const FILE_LIMIT_MS = long ? 45 * 60_000 : 4 * 60_000;
+
+function testFiles(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const file = path.join(folder, entry.name);
+    if (entry.isDirectory()) return testFiles(file);
+    return entry.name.endsWith('.test.ts') && entry.name.endsWith('.long.test.ts') === long ? [file] : [];
+  });
+}
+
+function compile(): void {
+  for (const args of [['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], ['ops/copy-assets.mjs']]) {
+    const result = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
+    if (result.status !== 0) process.exit(result.status ?? 1);
+  }
+}
+
+compile();
+process.env['HR_TEST_COMPILED'] = 'true';
+
+const files = testFiles(path.join(root, 'test'))
+  .filter((file) => only.length === 0 || only.some((part) => file.includes(part)))
+  .sort();
+const spentMs = new Map<string, number>();
+const stream = run({ files, concurrency: long ? 1 : 2, timeout: FILE_LIMIT_MS });
+stream.on('test:fail', (event) => {
+  if (event.todo === undefined) process.exitCode = 1;
+});
+for (const outcome of ['test:pass', 'test:fail'] as const)
+  stream.on(outcome, (event) => {
+    const file = event.file ?? event.name;
+    if (event.nesting === 0) spentMs.set(file, (spentMs.get(file) ?? 0) + event.details.duration_ms);
+  });
+stream.on('end', () => {
+  const slowest = [...spentMs].sort(([, a], [, b]) => b - a).slice(0, 12);
+  console.log(`slowest files: ${slowest.map(([file, ms]) => `${path.relative(root, file)} ${(ms / 1000).toFixed(1)} s`).join(', ')}`);
+});
+stream.compose(new spec()).pipe(process.stdout);
