@@ -117,6 +117,7 @@ async function main(): Promise<void> {
   end.install();
   try {
     const running = await all.start(config);
+    end.started();
     log.info({ event: 'started', version: VERSION, node: process.version, pid: process.pid }, 'all services run');
     console.log(bannerOf(running));
     notifySystemd('READY=1');

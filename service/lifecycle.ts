@@ -4,7 +4,7 @@ import { processConfig, type Config } from './config.ts';
 import { HrError } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
 import { VERSION } from './version.ts';
-import { startWatchdog, type Watchdog } from './watchdog.ts';
+import { startHeartbeat, startWatchdog, type Watchdog } from './watchdog.ts';
 
 export interface Service {
   readonly name: ServiceName;
@@ -51,6 +51,7 @@ export class ProcessEnd {
   readonly #options: ProcessOptions;
   #ending = false;
   #watchdog: Watchdog | undefined;
+  #heartbeat: Watchdog | undefined;
 
   constructor(options: ProcessOptions) {
     this.#options = options;
@@ -64,6 +65,11 @@ export class ProcessEnd {
         void this.#end(event, EXIT_CODES.failed);
       });
     this.#watchdog = startWatchdog(this.#options.config, this.#options.log);
+  }
+
+  /** Everything runs: from now on the heartbeat says so. */
+  started(): void {
+    if (!this.#ending) this.#heartbeat = startHeartbeat(this.#options.config, this.#options.log);
   }
 
   /** The service cannot go on. */
@@ -91,6 +97,7 @@ export class ProcessEnd {
     }
     clearTimeout(limit);
     this.#watchdog?.stop();
+    this.#heartbeat?.stop();
     log.info({ event: 'stopped' }, 'stopped');
     log.flush(() => process.exit(exitCode));
     setTimeout(() => process.exit(exitCode), 200);
@@ -112,6 +119,7 @@ export async function runService(name: ServiceName, make: (context: ServiceConte
   end.install();
   try {
     await service.start();
+    end.started();
     log.info({ event: 'started', version: VERSION, node: process.version, pid: process.pid }, `${name} runs`);
   } catch (error) {
     const exitCode = reportStartFailure(error);

@@ -78,6 +78,7 @@ export const SETTINGS = {
   LOG_LEVEL: { type: 'choice', default: 'info', choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], doc: 'Log level.', usedBy: [...ALL, 'start'] },
   LOG_PRETTY: { type: 'choice', default: undefined, choices: ['true', 'false'], doc: 'Readable log lines instead of JSON. Unset: only on a terminal.', usedBy: [...ALL, 'start'] },
   WATCHDOG_TIMEOUT_MS: { type: 'integer', default: 60_000, min: 0, max: 3_600_000, doc: 'A process whose event loop hangs for this long is ended for its supervisor to start it again; 0: never.', usedBy: [...ALL, 'start'] },
+  WATCHDOG_HEARTBEAT_FILE: { type: 'text', default: undefined, doc: 'File that the event loop touches every 5 s, for a health check from outside (docker-compose.yml sets it).', usedBy: [...ALL, 'start'] },
 } as const satisfies Record<string, Setting>;
 
 export type SettingName = keyof typeof SETTINGS;

@@ -2,6 +2,7 @@
  * Ends a process whose event loop hangs, so that its supervisor starts it again: Docker restarts what exits, not what is
  * unhealthy (facts.md). A small worker thread watches a counter that the event loop moves.
  */
+import { closeSync, openSync, utimesSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { Config } from './config.ts';
 import type { Logger } from './log.ts';
@@ -29,6 +30,29 @@ setInterval(() => {
   process.kill(process.pid, 'SIGKILL');
 }, 500);
 `;
+
+const HEARTBEAT_EVERY_MS = 5000;
+
+/** Touches WATCHDOG_HEARTBEAT_FILE for as long as the event loop runs; nothing where none is set. */
+export function startHeartbeat(config: Pick<Config, 'WATCHDOG_HEARTBEAT_FILE'>, log: Logger): Watchdog {
+  const file = config.WATCHDOG_HEARTBEAT_FILE;
+  if (file === undefined) return { stop() {} };
+  let failed = false;
+  const touch = (): void => {
+    try {
+      closeSync(openSync(file, 'a'));
+      const now = new Date();
+      utimesSync(file, now, now);
+      failed = false;
+    } catch (error) {
+      if (!failed) log.warn({ event: 'heartbeat_failed', file, err: error }, 'the heartbeat file cannot be written');
+      failed = true;
+    }
+  };
+  touch();
+  const timer = setInterval(touch, HEARTBEAT_EVERY_MS);
+  return { stop: () => clearInterval(timer) };
+}
 
 /** Starts watching; WATCHDOG_TIMEOUT_MS 0 watches nothing. */
 export function startWatchdog(config: Pick<Config, 'WATCHDOG_TIMEOUT_MS'>, log: Logger): Watchdog {

@@ -1,0 +1,23 @@
+# One image for every service; docker-compose.yml says which one a container runs.
+# Build stage: compiler and headers. Final stage: compiled JavaScript and production packages only.
+FROM node:24-bookworm-slim AS build
+WORKDIR /build
+RUN apt-get update && apt-get install -y --no-install-recommends python3 make g++ && rm -rf /var/lib/apt/lists/*
+COPY package.json package-lock.json ./
+COPY ops/install-sqlite.mjs ops/
+RUN npm ci --no-audit --no-fund
+COPY . .
+RUN npm run build && npm prune --omit=dev --no-audit --no-fund && node ops/slim-modules.mjs
+
+FROM node:24-bookworm-slim
+LABEL org.opencontainers.image.title="hr-gateway" org.opencontainers.image.licenses="MIT"
+ENV NODE_ENV=production DATA_DIR=/data
+WORKDIR /app
+COPY --from=build /build/node_modules ./node_modules
+COPY --from=build /build/dist ./dist
+COPY package.json LICENSE ./
+# The volume takes this folder's owner over at its first use.
+RUN mkdir /data && chown 1000:1000 /data
+USER 1000:1000
+VOLUME /data
+CMD ["node", "dist/start.js"]

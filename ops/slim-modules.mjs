@@ -1,0 +1,26 @@
+/**
+ * Run in the image build: takes out of node_modules what never runs there (sources of native modules, prebuilt binaries of other
+ * systems, the SQLite of Node 20, type declarations, source maps), so that the layers stay small.
+ */
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const modules = fileURLToPath(new URL('../node_modules', import.meta.url));
+const remove = (...parts) => rmSync(path.join(modules, ...parts), { recursive: true, force: true });
+
+remove('better-sqlite3-node20');
+for (const folder of ['deps', 'src', 'build/deps', 'build/Release/obj', 'build/Release/obj.target']) remove('better-sqlite3', folder);
+const prebuilds = path.join(modules, 'better-sqlite3/prebuilds');
+if (existsSync(prebuilds))
+  for (const name of readdirSync(prebuilds)) if (name !== `linux-${process.arch}.node`) rmSync(path.join(prebuilds, name), { recursive: true, force: true });
+for (const scope of ['@abandonware/bluetooth-hci-socket', 'usb']) for (const folder of ['src', 'libusb', 'build/Release/obj.target', 'prebuilds/darwin-x64+arm64', 'prebuilds/win32-x64', 'prebuilds/win32-arm64', 'prebuilds/win32-ia32', 'prebuilds/android-arm', 'prebuilds/android-arm64']) remove(scope, folder);
+
+function strip(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const file = path.join(folder, entry.name);
+    if (entry.isDirectory()) strip(file);
+    else if (/\.(d\.[cm]?ts|map|md|markdown)$/i.test(entry.name) && !/^licen[cs]e/i.test(entry.name)) rmSync(file);
+  }
+}
+strip(modules);
