@@ -74,7 +74,7 @@ function distance(a: string, b: string): number {
 
 function unknownNameFault(name: string): string {
   const nearest = Object.keys(SETTINGS).map((known) => ({ known, far: distance(name, known) })).sort((a, b) => a.far - b.far)[0];
-  const guess = nearest !== undefined && nearest.far <= 3 ? `; did you mean ${nearest.known}?` : '';
+  const guess = nearest !== undefined && nearest.far <= 3 ? ` (did you mean ${nearest.known}?)` : '';
   return `${name}: is no setting${guess}`;
 }
 

@@ -75,7 +75,7 @@ export const SETTINGS = {
   OUTBOX_MEMORY: { type: 'integer', default: 10_000, min: 100, max: 1_000_000, doc: 'Readings that the bridge holds in memory; beyond half of it, it goes on on disk.', usedBy: ['ble-bridge'] },
   OUTBOX_MAX_BYTES: { type: 'bytes', default: 256 * MiB, min: 64 * 1024, max: 1024 * 1024 * MiB, doc: 'Most bytes that the bridge holds on disk.', usedBy: ['ble-bridge'] },
   // service
-  LOG_LEVEL: { type: 'choice', default: 'info', choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], doc: 'Log level.', usedBy: [...ALL, 'start'] },
+  LOG_LEVEL: { type: 'choice', default: 'info', choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], doc: 'Least level that is logged; changed at run time by request.', usedBy: [...ALL, 'start'] },
   LOG_PRETTY: { type: 'choice', default: undefined, choices: ['true', 'false'], doc: 'Readable log lines instead of JSON. Unset: only on a terminal.', usedBy: [...ALL, 'start'] },
   WATCHDOG_TIMEOUT_MS: { type: 'integer', default: 60_000, min: 0, max: 3_600_000, doc: 'A process whose event loop hangs for this long is ended for its supervisor to start it again; 0: never.', usedBy: [...ALL, 'start'] },
   WATCHDOG_HEARTBEAT_FILE: { type: 'text', default: undefined, doc: 'File that the event loop touches every 5 s, for a health check from outside (docker-compose.yml sets it).', usedBy: [...ALL, 'start'] },
