@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { eventually } from '../support/eventually.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { getJson, startOneProcess, type QueueAnswer } from './support/one-process.ts';
+import { readAll, type StreamReading } from './support/stream.ts';
+
+/** Every run's seqs are there from 1 on without a hole, each once. */
+function assertComplete(readings: readonly StreamReading[]): void {
+  const runs = groupByRun(readings);
+  for (const [run, group] of runs) {
+    const seqs = group.map(({ seq }) => seq).sort((a, b) => a - b);
+    assert.deepEqual(seqs, Array.from({ length: seqs.length }, (_, i) => i + 1), `run ${run}`);
+  }
+}
+
+function groupByRun(readings: readonly StreamReading[]): Map<string, StreamReading[]> {
+  const runs = new Map<string, StreamReading[]>();
+  for (const reading of readings) runs.set(reading.run, [...(runs.get(reading.run) ?? []), reading]);
+  return runs;
+}
+
+test('with nothing configured, simulated straps reach the stream; a second start goes on with the same queue and stream', async (t) => {
+  const folder = tempDir(t);
+  const first = startOneProcess(t, folder);
+  const at = await first.addresses();
+  assert.match(first.output(), /SIMULATED/);
+  await eventually(async () => (await getJson<QueueAnswer>(`${at.admin}/queue`)).ledger.shipped >= 6);
+  const devices = await eventually(async () => {
+    const all = await getJson<{ device: string; state: string; source: string }[]>(`${at.admin}/devices`);
+    return all.length === 3 ? all : undefined;
+  });
+  assert.ok(devices.every(({ source }) => source === 'simulated'));
+
+  const second = startOneProcess(t, folder);
+  assert.equal(await second.ended, 1);
+  assert.match(second.output(), /data_dir_in_use/);
+  await getJson(`${at.admin}/health`);
+
+  assert.equal(await first.end('SIGINT'), 0, first.output());
+  const again = startOneProcess(t, folder);
+  const there = await again.addresses();
+  const ledger = await eventually(async () => {
+    const queue = await getJson<QueueAnswer>(`${there.admin}/queue`);
+    return queue.ledger.shipped >= 12 && queue.depth === 0 ? queue.ledger : undefined;
+  });
+  assert.equal(ledger.accepted, ledger.shipped + ledger.queued + ledger.dead + ledger.evicted);
+  const readings = await readAll(there.stream);
+  assert.equal(new Set(readings.map(({ run }) => run)).size, 2, 'both starts are in one stream');
+  assert.ok(readings.every(({ source }) => source === 'simulated'));
+  assertComplete(readings);
+  assert.equal(await again.end('SIGTERM'), 0, again.output());
+});
+
+test('a wrong configuration ends with every fault named', async (t) => {
+  const product = startOneProcess(t, tempDir(t), { QUEUE_WHEN_FULL: 'panic', MQTT_LISTEN_PRT: '1' });
+  assert.equal(await product.ended, 78);
+  assert.match(product.output(), /QUEUE_WHEN_FULL: must be one of evict-oldest, refuse \(got panic\)/);
+  assert.match(product.output(), /MQTT_LISTEN_PRT: is no setting \(did you mean MQTT_LISTEN_PORT\?\)/);
+});
