@@ -67,6 +67,42 @@ export const ERRORS = {
     hint: 'The log of that service has the cause.',
     retryable: true,
   },
+  // radio
+  radio_unavailable: {
+    summary: 'No Bluetooth adapter can be used: there is none, it is off, or this process has no right to it.',
+    hint: 'npm run doctor says which. Straps are read as soon as the adapter answers; nothing needs to be restarted.',
+    retryable: true,
+  },
+  radio_stuck: {
+    summary: 'The Bluetooth adapter does not do what it is told, though noble was started anew several times.',
+    hint: 'The bridge ends and its supervisor starts it again. If it returns, unplug the adapter or restart the box.',
+    retryable: true,
+  },
+  radio_scan_refused: {
+    summary: 'The adapter refuses to scan for straps, or does not answer.',
+    hint: 'Another program may hold it (bluetoothctl scan off); the scan is tried again by itself.',
+    retryable: true,
+  },
+  strap_unknown: {
+    summary: 'There is no strap of this name.',
+    hint: 'GET /devices lists the names.',
+    retryable: false,
+  },
+  strap_not_connected: {
+    summary: 'The strap is not connected, so nothing can be written to it.',
+    hint: 'Try again when its state is streaming.',
+    retryable: true,
+  },
+  strap_has_no_energy_count: {
+    summary: 'The strap has no energy count that could be reset.',
+    hint: 'Only straps with the characteristic 0x2A39 count energy.',
+    retryable: false,
+  },
+  recording_unreadable: {
+    summary: 'The recording to replay is missing, broken, or of a kind that is not known.',
+    hint: 'Give REPLAY_FILE a CSV file with offset_seconds and heart_rate_bpm, or an activity as a FIT file.',
+    retryable: false,
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;

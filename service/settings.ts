@@ -62,6 +62,12 @@ export const SETTINGS = {
   // radio
   BLE_SOURCE: { type: 'choice', default: 'auto', choices: ['auto', 'noble', 'simulated', 'replay'], doc: 'Where notifications come from. `auto`: the adapter; where there is none and the target is local, simulated straps.', usedBy: ['ble-bridge', 'start'] },
   BLE_ADAPTER: { type: 'text', default: 'hci0', pattern: /^hci\d+$/, must: 'be hci0, hci1, …', doc: 'Bluetooth adapter.', usedBy: ['ble-bridge'] },
+  BLE_ALLOW: { type: 'list', default: [], doc: 'Only these straps are connected: addresses, names or device names, `*` for any letters. Empty: every strap that advertises a heart rate. One that is named here is found though it does not advertise its heart rate service.', usedBy: ['ble-bridge'] },
+  BLE_DENY: { type: 'list', default: [], doc: 'Straps that are never connected, as in `BLE_ALLOW`; wins over it.', usedBy: ['ble-bridge'] },
+  BLE_ALIASES: { type: 'list', default: [], doc: 'Names in topics: `polar-h10-a1b2c3=anna` or `c0:ff:ee:a1:b2:c3=anna`, separated by commas.', usedBy: ['ble-bridge'] },
+  BLE_MAX_STRAPS: { type: 'integer', default: 16, min: 1, max: 500, doc: 'Most straps that are connected at once.', usedBy: ['ble-bridge'] },
+  BLE_SILENCE_MS: { type: 'integer', default: 10_000, min: 1000, max: 600_000, doc: 'A connected strap without a valid notification for this long is silent: subscribed again, after twice as long connected again.', usedBy: ['ble-bridge'] },
+  BLE_LOW_BATTERY_PERCENT: { type: 'integer', default: 15, min: 0, max: 100, doc: 'At this battery level and below a status says `battery_low`.', usedBy: ['ble-bridge'] },
   REPLAY_FILE: { type: 'text', default: undefined, doc: 'Recording to replay (CSV or FIT).', usedBy: ['ble-bridge'] },
   REPLAY_SPEED: { type: 'number', default: 1, min: 0, max: 1_000_000, doc: 'Factor; 0: as fast as the readings are accepted.', usedBy: ['ble-bridge'] },
   REPLAY_LOOP: { type: 'boolean', default: false, doc: 'Begin again at the end.', usedBy: ['ble-bridge'] },

@@ -1,0 +1,78 @@
+/**
+ * Heart Rate Measurement (0x2A37), after HRS v1.0 section 3.1. Pure; never throws. Little-endian; RFU flag bits are ignored (HRP 4.4).
+ */
+
+export interface HeartRateMeasurement {
+  /** Beats a minute, 0-65535; 0 is no pulse. */
+  bpm: number;
+  /** null where the strap does not support contact detection (flag bit 2 clear; bit 1 is then ignored). */
+  contact: boolean | null;
+  /** kJ since the last reset; null where absent. Stays at 65535, never wraps. */
+  energyKj: number | null;
+  /** RR intervals in 1/1024 s, oldest first, as sent. */
+  rr1024: number[];
+}
+
+export type MalformedReason = 'empty' | 'heart_rate_cut_off' | 'energy_cut_off' | 'rr_cut_off';
+export type ParsedMeasurement = { ok: true; measurement: HeartRateMeasurement } | { ok: false; reason: MalformedReason };
+
+const FLAG_UINT16 = 0x01;
+const FLAG_CONTACT = 0x02;
+const FLAG_CONTACT_SUPPORTED = 0x04;
+const FLAG_ENERGY = 0x08;
+const FLAG_RR = 0x10;
+
+/** Takes a notification apart. Bytes that are cut short are malformed as a whole: no half of a measurement is used. */
+export function parseHeartRateMeasurement(bytes: Uint8Array): ParsedMeasurement {
+  const flags = bytes[0];
+  if (flags === undefined) return { ok: false, reason: 'empty' };
+  const uint16 = (offset: number): number => (bytes[offset] ?? 0) | ((bytes[offset + 1] ?? 0) << 8);
+  const wide = (flags & FLAG_UINT16) !== 0;
+  let offset = wide ? 3 : 2;
+  if (bytes.length < offset) return { ok: false, reason: 'heart_rate_cut_off' };
+  const bpm = wide ? uint16(1) : (bytes[1] ?? 0);
+  let energyKj: number | null = null;
+  if ((flags & FLAG_ENERGY) !== 0) {
+    if (bytes.length < offset + 2) return { ok: false, reason: 'energy_cut_off' };
+    energyKj = uint16(offset);
+    offset += 2;
+  }
+  const rr1024: number[] = [];
+  if ((flags & FLAG_RR) !== 0) {
+    if ((bytes.length - offset) % 2 !== 0) return { ok: false, reason: 'rr_cut_off' };
+    for (; offset + 1 < bytes.length; offset += 2) rr1024.push(uint16(offset));
+  }
+  const contact = (flags & FLAG_CONTACT_SUPPORTED) === 0 ? null : (flags & FLAG_CONTACT) !== 0;
+  return { ok: true, measurement: { bpm, contact, energyKj, rr1024 } };
+}
+
+/** An RR interval in ms, as readings carry it. */
+export const rrToMs = (rr1024: number): number => (rr1024 * 1000) / 1024;
+
+/** Bytes of a measurement, as a strap would send them (simulation, replay, tests). uint16 only where the value needs it (HRS 3.1.1.2). */
+export function encodeHeartRateMeasurement({ bpm, contact, energyKj, rr1024 }: HeartRateMeasurement): Buffer {
+  const wide = bpm > 255;
+  let flags = wide ? FLAG_UINT16 : 0;
+  if (contact !== null) flags |= FLAG_CONTACT_SUPPORTED | (contact ? FLAG_CONTACT : 0);
+  if (energyKj !== null) flags |= FLAG_ENERGY;
+  if (rr1024.length > 0) flags |= FLAG_RR;
+  const bytes = Buffer.alloc(1 + (wide ? 2 : 1) + (energyKj === null ? 0 : 2) + 2 * rr1024.length);
+  let offset = bytes.writeUInt8(flags, 0);
+  offset = wide ? bytes.writeUInt16LE(bpm, offset) : bytes.writeUInt8(bpm, offset);
+  if (energyKj !== null) offset = bytes.writeUInt16LE(energyKj, offset);
+  for (const interval of rr1024) offset = bytes.writeUInt16LE(interval, offset);
+  return bytes;
+}
+
+const BODY_LOCATIONS = ['other', 'chest', 'wrist', 'finger', 'hand', 'ear lobe', 'foot'] as const;
+
+/** Body Sensor Location (0x2A38) in words; null for values reserved for the future. */
+export function parseBodySensorLocation(bytes: Uint8Array): string | null {
+  return BODY_LOCATIONS[bytes[0] ?? -1] ?? null;
+}
+
+/** Battery level (0x2A19) in percent; null where it is none. */
+export function parseBatteryLevel(bytes: Uint8Array): number | null {
+  const level = bytes[0];
+  return level === undefined || level > 100 ? null : level;
+}

@@ -1,0 +1,67 @@
+/** The parts of @abandonware/noble 1.9.2-26 that are used, as they are at run time: its own types lack `state` and lie about reasons. */
+import type { EventEmitter } from 'node:events';
+
+export interface NobleCharacteristic extends EventEmitter {
+  uuid: string;
+  properties: string[];
+  readAsync(): Promise<Buffer>;
+  writeAsync(data: Buffer, withoutResponse: boolean): Promise<void>;
+  subscribeAsync(): Promise<void>;
+}
+
+export interface NobleService extends EventEmitter {
+  uuid: string;
+  discoverCharacteristicsAsync(uuids: string[]): Promise<NobleCharacteristic[]>;
+}
+
+export interface NoblePeripheral extends EventEmitter {
+  id: string;
+  address: string;
+  rssi: number;
+  connectable: boolean;
+  state: string;
+  advertisement: { localName?: string; serviceUuids?: string[] };
+  connect(options: object, callback: (error: unknown) => void): void;
+  cancelConnect(): void;
+  disconnect(): void;
+  discoverServicesAsync(uuids: string[]): Promise<NobleService[]>;
+  updateRssiAsync(): Promise<number>;
+}
+
+/** Private parts that have no public way: the poll that never ends, the socket, the caches that are never pruned. */
+export interface NobleBindings {
+  onSigIntBinded?: NodeJS.SignalsListener;
+  _pendingConnectionUuid?: string | null;
+  _handles?: Record<string, unknown>;
+  _addresses?: Record<string, unknown>;
+  _addresseTypes?: Record<string, unknown>;
+  _connectable?: Record<string, unknown>;
+  scannable?: Record<string, unknown>;
+  _gap?: { _discoveries?: Record<string, unknown> };
+  _hci?: { pollIsDevUp?: () => void; _socket?: EventEmitter & { stop?: () => void } };
+}
+
+export interface Noble extends EventEmitter {
+  /** Reading it starts noble. */
+  readonly state: string;
+  startScanning(services: string[], allowDuplicates: boolean, callback: (error?: Error | null) => void): void;
+  stopScanning(): void;
+  reset(): void;
+  _bindings: NobleBindings;
+  _peripherals: Record<string, NoblePeripheral>;
+  _services: Record<string, unknown>;
+  _characteristics: Record<string, unknown>;
+  _descriptors: Record<string, unknown>;
+}
+
+export type MakeNoble = (options: { deviceId?: number }) => Noble;
+
+/**
+ * Loads noble, which no other place may do: it is an optional dependency, and where there is no AF_BLUETOOTH it throws.
+ * `with-custom-binding` makes a new noble at each call; the package's main module would make one at import.
+ */
+export async function loadNoble(): Promise<MakeNoble> {
+  const name = '@abandonware/noble/with-custom-binding.js';
+  const loaded = (await import(name)) as { default: MakeNoble };
+  return loaded.default;
+}

@@ -1,0 +1,190 @@
+/** One strap as the outside sees it: its link, its status, its readings and its gaps. */
+import type { DeviceStatus, DeviceState, Gap, GapCause } from '../contract/device-status.ts';
+import type { Reading } from '../contract/reading.ts';
+import { messageOf } from '../service/errors.ts';
+import { RepeatLimiter, type Logger } from '../service/log.ts';
+import type { ConnectQueue } from './connect-queue.ts';
+import type { KnownDevice } from './device-names.ts';
+import { GapTracker } from './gap-tracker.ts';
+import { rrToMs, type HeartRateMeasurement } from './hrm-parser.ts';
+import type { RadioStatistics } from './radio-statistics.ts';
+import type { Advertisement, Radio } from './radio.ts';
+import { SensorLink, type LinkLimits } from './sensor-link.ts';
+import type { StrapInformation } from './strap-information.ts';
+
+/** A reading before the outbox has numbered it. */
+export type ReadingFields = Omit<Reading, 'gateway' | 'run' | 'seq'>;
+
+export interface StrapOptions {
+  known: KnownDevice;
+  radio: Radio;
+  queue: ConnectQueue;
+  log: Logger;
+  limits: LinkLimits;
+  statistics: RadioStatistics;
+  lowBatteryPercent: number;
+  clock: () => Reading['clock'];
+  mayConnect: () => boolean;
+  accept: (fields: ReadingFields) => void;
+  /** The status has changed in something that should be seen soon. */
+  onStatus: (strap: Strap) => void;
+  onGap: (strap: Strap, gap: Gap) => void;
+  onEnded: (strap: Strap, reason: string, error: unknown) => void;
+  onUnconfirmedDisconnect: () => void;
+}
+
+/** What a lost link explains. A strap that ends the link by itself has no contact, is taken off, or is switched off. */
+function gapCauseOf(reason: string): GapCause {
+  if (reason === 'adapter') return 'adapter';
+  return reason === 'silent' ? 'sensor_silent' : 'out_of_range';
+}
+
+/** Straps whose going away is the radio's doing, or may be. */
+const RADIO_REASONS = new Set(['silent', 'timeout', 'adapter']);
+
+export class Strap {
+  readonly #o: StrapOptions;
+  readonly #repeats: RepeatLimiter;
+  readonly link: SensorLink;
+  readonly #gaps = new GapTracker();
+  readonly #information: StrapInformation = { battery_percent: null, rssi: null, manufacturer: null, model: null, firmware: null, body_sensor_location: null };
+  #since = new Date().toISOString();
+  #lastReadingAt: string | null = null;
+  #readings = 0;
+  #reconnects = 0;
+  #connections = 0;
+  #lostAt: number | undefined;
+  #lostReason: string | undefined;
+
+  constructor(options: StrapOptions) {
+    this.#o = options;
+    this.#repeats = new RepeatLimiter(options.log);
+    const { known, radio, queue, log, limits, mayConnect } = options;
+    this.link = new SensorLink({
+      address: known.address, radio, queue, log, limits, mayConnect,
+      onMeasurement: (measurement) => this.#measured(measurement),
+      onMalformed: (reason, bytes) => this.#malformed(reason, bytes),
+      onState: (state, before) => this.#entered(state, before),
+      onInformation: (information) => this.#learnt(information),
+      onConnected: () => this.#connected(),
+      onEnded: (reason, error) => this.#ended(reason, error),
+      onUnconfirmedDisconnect: options.onUnconfirmedDisconnect,
+    });
+  }
+
+  get device(): string {
+    return this.#o.known.device;
+  }
+
+  get address(): string {
+    return this.#o.known.address;
+  }
+
+  get readings(): number {
+    return this.#readings;
+  }
+
+  /** True where the radio may be to blame for what is missing. */
+  get troubled(): boolean {
+    return this.link.state === 'silent' || (this.link.state === 'lost' && this.#lostReason !== undefined && RADIO_REASONS.has(this.#lostReason));
+  }
+
+  advertised(advertisement: Advertisement): void {
+    if (advertisement.rssi !== null) this.#information.rssi = advertisement.rssi;
+    this.link.advertised();
+  }
+
+  /** What an earlier process left on the retained status. */
+  seed(status: DeviceStatus): void {
+    if (this.#lastReadingAt !== null) return;
+    this.#lastReadingAt = status.last_reading_at;
+    if (status.last_reading_at !== null) this.#gaps.seed(status.last_reading_at);
+    for (const field of ['battery_percent', 'manufacturer', 'model', 'firmware', 'body_sensor_location'] as const)
+      if (this.#information[field] === null) Object.assign(this.#information, { [field]: status[field] });
+  }
+
+  status(): DeviceStatus {
+    const { known, radio, lowBatteryPercent } = this.#o;
+    const battery = this.#information.battery_percent;
+    return {
+      device: known.device,
+      state: this.link.state,
+      since: this.#since,
+      name: known.name,
+      address: known.address,
+      ...this.#information,
+      battery_low: battery !== null && battery <= lowBatteryPercent,
+      last_reading_at: this.#lastReadingAt,
+      readings: this.#readings,
+      reconnects: this.#reconnects,
+      source: radio.kind,
+    };
+  }
+
+  #measured(measurement: HeartRateMeasurement): void {
+    if (measurement.bpm === 0) return this.#gaps.explain('no_pulse');
+    const now = Date.now();
+    const timestamp = new Date(now).toISOString();
+    const gap = this.#gaps.reading(now);
+    if (gap !== undefined) this.#o.onGap(this, gap);
+    this.#readings += 1;
+    this.#lastReadingAt = timestamp;
+    const { kind } = this.#o.radio;
+    this.#o.accept({
+      timestamp,
+      heart_rate: measurement.bpm,
+      device: this.device,
+      rr_intervals_ms: measurement.rr1024.map(rrToMs),
+      sensor_contact: measurement.contact,
+      energy_expended_kj: measurement.energyKj,
+      clock: this.#o.clock(),
+      ...(kind === 'noble' ? {} : { source: kind }),
+    });
+  }
+
+  #malformed(reason: string, bytes: Buffer): void {
+    this.#o.statistics.malformed.add(1, { reason });
+    this.#repeats.warn('malformed', { event: 'notification_malformed', device: this.device, reason, bytes: bytes.subarray(0, 32).toString('hex') }, 'a strap sent bytes that are no heart rate');
+  }
+
+  #entered(state: DeviceState, before: DeviceState): void {
+    this.#since = new Date().toISOString();
+    if (state === 'no_pulse') this.#gaps.explain('no_pulse');
+    if (state === 'silent') {
+      this.#gaps.explain('sensor_silent');
+      this.#o.log.warn({ event: 'strap_silent', device: this.device }, 'a connected strap sends nothing');
+    }
+    if (before === 'subscribing' && state !== 'lost') {
+      if (this.#lostAt !== undefined) this.#o.statistics.reconnected(performance.now() - this.#lostAt);
+      this.#lostAt = undefined;
+      this.#lostReason = undefined;
+      this.#o.log.info({ event: 'strap_streaming', device: this.device, state }, 'readings come');
+    }
+    this.#o.onStatus(this);
+  }
+
+  #connected(): void {
+    this.#connections += 1;
+    if (this.#connections > 1) this.#reconnects += 1;
+    this.#o.statistics.connected();
+    this.#o.log.info({ event: 'strap_connected', device: this.device, address: this.address, rssi: this.#information.rssi }, 'connected');
+  }
+
+  #ended(reason: string, error: unknown): void {
+    this.#lostReason = reason;
+    if (this.#readings > 0) this.#lostAt ??= performance.now();
+    this.#gaps.explain(gapCauseOf(reason));
+    this.#o.statistics.ended(reason);
+    const fields = { event: 'strap_lost', device: this.device, reason, ...(error === undefined ? {} : { detail: messageOf(error) }) };
+    if (reason === 'ended_by_us') this.#o.log.info(fields, 'disconnected');
+    else this.#repeats.warn(`ended ${reason}`, fields, 'the link to a strap ended; it is connected again when it is heard');
+    this.#o.onEnded(this, reason, error);
+    this.#o.onStatus(this);
+  }
+
+  #learnt(information: Partial<StrapInformation>): void {
+    const before = JSON.stringify(this.#information);
+    Object.assign(this.#information, information);
+    if (JSON.stringify(this.#information) !== before) this.#o.onStatus(this);
+  }
+}
