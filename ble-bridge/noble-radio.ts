@@ -120,7 +120,8 @@ export class NobleRadio implements Radio {
     if (known === 'powered_on') {
       clearTimeout(this.#powerOn);
       this.#setState('powered_on', '');
-    } else if (known === 'powered_off' && this.#state !== 'powered_on') this.#setState(...this.#absent());
+    } else if (known === 'powered_off' && this.#state === 'starting') return; // An adapter gets its time to answer.
+    else if (known === 'powered_off' && this.#state !== 'powered_on') this.#setState(...this.#absent());
     else this.#setState(known, REASONS[known as keyof typeof REASONS] ?? known);
   }
 

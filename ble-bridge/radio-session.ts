@@ -26,6 +26,7 @@ export class RadioSession {
   readonly #ladder: RecoveryLadder;
   #timer: NodeJS.Timeout | undefined;
   #wasOn = false;
+  #lostPower = false;
   #rebuilding = false;
   #fatal: string | undefined;
 
@@ -75,7 +76,6 @@ export class RadioSession {
     this.#wasOn = on;
     this.#o.onChanged();
   }
-  #lostPower = false;
 
   async #rebuild(): Promise<void> {
     if (this.#rebuilding) return;
@@ -134,7 +134,7 @@ export class RadioSession {
     clearInterval(this.#timer);
     this.#scan.stop();
     await this.straps.stop();
-    await this.radio.stop();
     this.radio.events.removeAllListeners();
+    await this.radio.stop();
   }
 }

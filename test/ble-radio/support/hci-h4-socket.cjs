@@ -1,0 +1,58 @@
+'use strict';
+// Preload (`node --require`) that puts noble's HCI layer on an emulated controller: H4 packets over TCP or a unix
+// socket named by NOBLE_HCI_H4 (host:port or a path) take the place of the kernel's Bluetooth socket. noble itself
+// is untouched. See README.md beside this file for the contract that noble expects of a socket.
+const net = require('net');
+const Module = require('module');
+const { EventEmitter } = require('events');
+
+class HciH4Socket extends EventEmitter {
+  #socket = null; #up = false; #rx = Buffer.alloc(0); #tx = []; #stopped = false;
+
+  #connect() {
+    if (this.#socket || this.#stopped) return;
+    const target = process.env.NOBLE_HCI_H4;
+    const socket = target.startsWith('/') ? net.connect(target) : net.connect(+target.split(':')[1], target.split(':')[0]);
+    this.#socket = socket.setNoDelay(true);
+    socket.on('connect', () => { this.#up = true; for (const packet of this.#tx.splice(0)) socket.write(packet); this.emit('state', true); });
+    socket.on('data', (chunk) => this.#feed(chunk));
+    socket.on('error', (error) => this.emit('error', error));
+    socket.on('close', () => {
+      this.#up = false; this.#socket = null; this.#rx = Buffer.alloc(0); this.#tx = [];
+      this.emit('state', false);
+      setTimeout(() => this.#connect(), Number(process.env.NOBLE_HCI_H4_RECONNECT_MS ?? 1500)).unref();
+    });
+  }
+
+  #feed(chunk) { // one 'data' event must carry exactly one H4 packet
+    this.#rx = Buffer.concat([this.#rx, chunk]);
+    for (;;) {
+      const buffer = this.#rx;
+      if (buffer.length < 5 && !(buffer[0] === 4 && buffer.length >= 3)) return;
+      if (buffer[0] !== 4 && buffer[0] !== 2) return void this.#socket.destroy(new Error(`H4 out of step: type ${buffer[0]}`));
+      const length = buffer[0] === 4 ? 3 + buffer[2] : 5 + buffer.readUInt16LE(3);
+      if (buffer.length < length) return;
+      this.#rx = buffer.subarray(length);
+      this.emit('data', Buffer.from(buffer.subarray(0, length)));
+    }
+  }
+
+  bindRaw(id) { this.#connect(); return id ?? 0; }
+  bindUser(id) { return this.bindRaw(id); }
+  bindControl() {}
+  start() {}
+  stop() { this.#stopped = true; this.#socket?.end(); } // a discarded noble gives its controller back
+  reset() {}
+  setFilter() {}
+  getDeviceList() { return []; }
+  isDevUp() { return this.#up; }
+  write(packet) { if (this.#up) this.#socket.write(packet); else this.#tx.push(packet); }
+}
+HciH4Socket.loadDriver = () => HciH4Socket; // @stoprocent/bluetooth-hci-socket's way in
+
+if (process.env.NOBLE_HCI_H4) {
+  const load = Module._load;
+  Module._load = function (request, ...rest) {
+    return /^@(abandonware|stoprocent)\/bluetooth-hci-socket$/.test(request) ? HciH4Socket : load.call(this, request, ...rest);
+  };
+}

@@ -1,0 +1,92 @@
+/** A radio session over unmodified noble on the virtual radio, in the test's own process: what the bridge runs, without MQTT. */
+import { createRequire } from 'node:module';
+import type { TestContext } from 'node:test';
+import { DeviceNames } from '../../../ble-bridge/device-names.ts';
+import { NobleRadio } from '../../../ble-bridge/noble-radio.ts';
+import { RadioSession } from '../../../ble-bridge/radio-session.ts';
+import { RadioStatistics } from '../../../ble-bridge/radio-statistics.ts';
+import type { LinkLimits } from '../../../ble-bridge/sensor-link.ts';
+import { parseAliases, StrapFilter } from '../../../ble-bridge/strap-filter.ts';
+import type { ReadingFields, Strap } from '../../../ble-bridge/strap.ts';
+import type { DeviceState, Gap } from '../../../contract/device-status.ts';
+import { eventually } from '../../support/eventually.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+import { testConfig, testLog } from '../../support/test-config.ts';
+import { strapAddress, type VirtualRadio } from './virtual-radio.ts';
+
+export interface TakenReading extends ReadingFields {
+  /** performance.now() */
+  at: number;
+}
+
+export interface RadioBench {
+  session: RadioSession;
+  statistics: RadioStatistics;
+  readings: TakenReading[];
+  gaps: { device: string; gap: Gap }[];
+  fatal: unknown[];
+  /** The strap of a virtual one, once it was heard. */
+  strap(id: number): Strap | undefined;
+  readingsOf(id: number): TakenReading[];
+  /** Waits for a state. */
+  reaches(id: number, state: DeviceState, withinMs?: number): Promise<void>;
+  /** Waits for `count` further readings of a strap; how long that took in ms. */
+  flows(id: number, count?: number, withinMs?: number): Promise<number>;
+  /** The longest time between two readings of a strap since `since` (performance.now()). */
+  longestPauseMs(id: number, since: number): number;
+}
+
+export interface BenchOptions {
+  environment?: Record<string, string>;
+  limits?: Partial<LinkLimits>;
+  reconnectMs?: number;
+}
+
+export async function startBench(t: TestContext, radio: VirtualRadio, options: BenchOptions = {}): Promise<RadioBench> {
+  process.env['NOBLE_HCI_H4'] = `127.0.0.1:${radio.hciPort}`;
+  process.env['NOBLE_HCI_H4_RECONNECT_MS'] = String(options.reconnectMs ?? 300);
+  createRequire(import.meta.url)('./hci-h4-socket.cjs');
+  const config = testConfig({ DATA_DIR: tempDir(t), BLE_SILENCE_MS: '2000', LOG_LEVEL: process.env['BENCH_LOG'] ?? 'silent', ...options.environment });
+  const log = testLog(config);
+  const statistics = new RadioStatistics();
+  const names = new DeviceNames(config, parseAliases(config.BLE_ALIASES), log);
+  const readings: TakenReading[] = [];
+  const gaps: RadioBench['gaps'] = [];
+  const fatal: unknown[] = [];
+  const session = new RadioSession({
+    config, log, statistics, names,
+    radio: new NobleRadio(config, log),
+    filter: new StrapFilter(config),
+    limits: { discover: 3000, subscribe: 2000, request: 1500, disconnect: 1000, backoffMin: 200, backoffMax: 2000, ...options.limits },
+    clock: () => 'unknown',
+    accept: (fields) => readings.push({ ...fields, at: performance.now() }),
+    onStatus: () => {},
+    onGap: (strap, gap) => gaps.push({ device: strap.device, gap }),
+    onNew: () => {},
+    onChanged: () => {},
+    onFatal: (error) => fatal.push(error),
+  });
+  t.after(() => session.stop());
+  await session.start();
+  const strap = (id: number): Strap | undefined => session.straps.all.find(({ address }) => address === strapAddress(id));
+  const readingsOf = (id: number): TakenReading[] => {
+    const device = strap(id)?.device;
+    return readings.filter((reading) => reading.device === device);
+  };
+  return {
+    session, statistics, readings, gaps, fatal, strap, readingsOf,
+    async reaches(id, state, withinMs = 30_000) {
+      await eventually(() => strap(id)?.link.state === state, { withinMs, what: `strap ${id} ${state} (is ${strap(id)?.link.state ?? 'unknown'})` });
+    },
+    async flows(id, count = 2, withinMs = 45_000) {
+      const from = performance.now();
+      const before = readingsOf(id).length;
+      await eventually(() => readingsOf(id).length >= before + count, { withinMs, what: `${count} readings of strap ${id} (is ${strap(id)?.link.state ?? 'unknown'})` });
+      return performance.now() - from;
+    },
+    longestPauseMs(id, since) {
+      const times = [since, ...readingsOf(id).map(({ at }) => at).filter((at) => at >= since), performance.now()];
+      return Math.max(...times.slice(1).map((at, index) => at - (times[index] ?? at)));
+    },
+  };
+}

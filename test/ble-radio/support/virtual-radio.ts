@@ -1,0 +1,161 @@
+/**
+ * The virtual radio of tests: Bumble's LE controllers and heart-rate straps (hr_farm.py) in a Python environment of their own, and
+ * the environment that puts unmodified noble on them (hci-h4-socket.cjs). Where Python or its registry is missing the suite is
+ * skipped with one line, but fails when CI=true.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const BUMBLE = 'bumble==0.0.236';
+const cache = path.join(root, '.cache', 'virtual-radio');
+const python = path.join(cache, 'bin', 'python');
+const marker = path.join(cache, `.installed-${BUMBLE}`);
+
+/** Makes the Python environment where it is missing; what is wrong in one line, or undefined. */
+function prepareEnvironment(): string | undefined {
+  if (existsSync(marker)) return undefined;
+  if (existsSync(python) && spawnSync(python, ['-c', 'import bumble.device'], { timeout: 60_000 }).status === 0) {
+    writeFileSync(marker, '');
+    return undefined;
+  }
+  const building = `${cache}.${process.pid}`;
+  rmSync(building, { recursive: true, force: true });
+  mkdirSync(path.dirname(cache), { recursive: true });
+  for (const interpreter of ['python3.11', 'python3.12', 'python3.13', 'python3'])
+    if (spawnSync(interpreter, ['-m', 'venv', '--copies', building], { timeout: 120_000 }).status === 0) {
+      const pip = spawnSync(path.join(building, 'bin', 'python'), ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', BUMBLE], { timeout: 300_000, encoding: 'utf8' });
+      if (pip.status !== 0) {
+        rmSync(building, { recursive: true, force: true });
+        return `${BUMBLE} cannot be installed: ${(pip.stderr ?? '').trim().split('\n').at(-1) ?? 'no word why'}`;
+      }
+      writeFileSync(path.join(building, path.basename(marker)), '');
+      // Of two test files at once the first wins.
+      if (existsSync(marker)) rmSync(building, { recursive: true, force: true });
+      else {
+        rmSync(cache, { recursive: true, force: true });
+        renameSync(building, cache);
+      }
+      return undefined;
+    }
+  return 'no Python 3 with venv';
+}
+
+let prepared: { missing: string | undefined } | undefined;
+
+/**
+ * Why the virtual radio cannot run here, for `test(name, { skip: virtualRadioMissing() }, …)`; false where it can.
+ * Throws instead when CI=true: there it must not be skipped.
+ */
+export function virtualRadioMissing(): string | false {
+  prepared ??= { missing: prepareEnvironment() };
+  if (prepared.missing === undefined) return false;
+  if (process.env['CI'] === 'true') throw new Error(`the virtual radio is missing in CI: ${prepared.missing}`);
+  return `the virtual radio is skipped: ${prepared.missing}`;
+}
+
+export interface FarmState {
+  ext: { addr: string; scan: boolean; pending: boolean; conns: string[] }[];
+  periph: Record<string, { adv: boolean; conns: number }>;
+}
+
+export interface StrapSpec {
+  name?: string;
+  bpm?: number;
+  contact?: boolean | null;
+  /** Seconds. */
+  rr?: number[];
+  /** null: no battery service. */
+  battery?: number | null;
+  /** Seconds between notifications; 0: only when told to. */
+  period?: number;
+  /** Whether 0x180D is advertised. */
+  adv_uuid?: boolean;
+  loc?: number;
+}
+
+export class VirtualRadio {
+  readonly hciPort: number;
+  readonly #control: Socket;
+  readonly #waiting: { resolve: (answer: Record<string, unknown>) => void; reject: (error: Error) => void }[] = [];
+
+  constructor(hciPort: number, control: Socket) {
+    this.hciPort = hciPort;
+    this.#control = control;
+    createInterface({ input: control }).on('line', (line) => {
+      const answer = JSON.parse(line) as Record<string, unknown>;
+      const waiting = this.#waiting.shift();
+      if (answer['ok'] === true) waiting?.resolve(answer);
+      else waiting?.reject(new Error(`virtual radio: ${String(answer['error'])}`));
+    });
+    control.on('close', () => {
+      for (const { reject } of this.#waiting.splice(0)) reject(new Error('the virtual radio has ended'));
+    });
+  }
+
+  /** One operation of the control port (see hr_farm.py). */
+  async op(op: string, fields: Record<string, unknown> = {}): Promise<Record<string, unknown>> {
+    return await new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#control.write(`${JSON.stringify({ op, ...fields })}\n`);
+    });
+  }
+
+  /** A strap appears, with address `c0:00:00:00:00:<id>`. */
+  async add(id: number, spec: StrapSpec = {}): Promise<void> {
+    await this.op('add', { id, ...spec });
+  }
+
+  /** Notifies these bytes of 0x2A37. */
+  async raw(id: number, bytes: Buffer): Promise<void> {
+    await this.op('raw', { id, hex: bytes.toString('hex') });
+  }
+
+  async state(): Promise<FarmState> {
+    return (await this.op('state')) as unknown as FarmState;
+  }
+
+  /** What a bridge process needs to have this radio as its adapter. `reconnectMs`: how long an unplugged adapter stays away. */
+  environment(options: { reconnectMs?: number } = {}): { environment: Record<string, string>; nodeArgs: string[] } {
+    return {
+      environment: { BLE_SOURCE: 'noble', NOBLE_HCI_H4: `127.0.0.1:${this.hciPort}`, NOBLE_HCI_H4_RECONNECT_MS: String(options.reconnectMs ?? 300) },
+      nodeArgs: ['--require', path.join(here, 'hci-h4-socket.cjs')],
+    };
+  }
+}
+
+/** The address of a virtual strap. */
+export const strapAddress = (id: number): string => `c0:00:00:00:00:${id.toString(16).padStart(2, '0')}`;
+
+/** Starts a virtual radio; it ends with the test. Call `virtualRadioMissing()` first. */
+export async function startVirtualRadio(t: Pick<TestContext, 'after'>): Promise<VirtualRadio> {
+  const farm = spawn(python, [path.join(here, 'hr_farm.py'), '0', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise<void>((resolve) => farm.once('exit', () => resolve()));
+  t.after(async () => {
+    if (farm.exitCode === null && farm.signalCode === null) farm.kill('SIGKILL');
+    await ended;
+  });
+  const ports = await new Promise<[number, number]>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('the virtual radio did not get ready in 60 s')), 60_000);
+    farm.once('exit', (code) => reject(new Error(`the virtual radio ended with ${code}`)));
+    createInterface({ input: farm.stdout }).on('line', (line) => {
+      const match = /^READY (\d+) (\d+)$/.exec(line);
+      if (match === null) return;
+      clearTimeout(timer);
+      resolve([Number(match[1]), Number(match[2])]);
+    });
+  });
+  const control = connect(ports[1], '127.0.0.1');
+  await new Promise<void>((resolve, reject) => {
+    control.once('connect', resolve);
+    control.once('error', reject);
+  });
+  t.after(() => control.destroy());
+  return new VirtualRadio(ports[0], control);
+}
