@@ -103,6 +103,17 @@ export const ERRORS = {
     hint: 'Give REPLAY_FILE a CSV file with offset_seconds and heart_rate_bpm, or an activity as a FIT file.',
     retryable: false,
   },
+  // broker
+  listener_unprotected: {
+    summary: 'A listener beyond loopback would be open to everybody without anybody having decided it.',
+    hint: 'Add users (npm run users -- add NAME), or set MQTT_ANONYMOUS=read or none.',
+    retryable: false,
+  },
+  users_unreadable: {
+    summary: 'DATA_DIR/users.json cannot be read.',
+    hint: 'Correct or remove it; npm run users writes it anew.',
+    retryable: false,
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;

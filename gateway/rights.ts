@@ -1,0 +1,74 @@
+/**
+ * Who may publish and subscribe what (design sections 2 and 5). Each service has the rights of the topic table; anonymous clients
+ * may read `hr/#`, `edge/+/status` and `homeassistant/#` where that is granted, and publish nothing, ever.
+ */
+import type { ServiceName } from '../contract/topics.ts';
+
+export interface Rights {
+  publish: readonly string[];
+  subscribe: readonly string[];
+}
+
+export const ANONYMOUS_READ: Rights = { publish: [], subscribe: ['hr/#', 'edge/+/status', 'homeassistant/#'] };
+export const NO_RIGHTS: Rights = { publish: [], subscribe: [] };
+
+const own = (service: ServiceName): string[] => [`edge/${service}/status`, `edge/${service}/metrics`, `edge/${service}/response/+`];
+
+export const SERVICE_RIGHTS: Readonly<Record<ServiceName, Rights>> = {
+  gateway: { publish: own('gateway'), subscribe: ['edge/gateway/request/+'] },
+  'ble-bridge': {
+    publish: [...own('ble-bridge'), 'hr/+/bpm', 'hr/+/status', 'hr/+/gap', 'edge/source/+', 'edge/resend/+', 'homeassistant/#'],
+    subscribe: ['edge/ble-bridge/request/+', 'edge/stored/+', 'edge/sync', 'edge/+/status', 'hr/+/status', 'homeassistant/#'],
+  },
+  forwarder: {
+    publish: [...own('forwarder'), 'hr/+/gap', 'edge/stored/+', 'edge/sync'],
+    subscribe: ['edge/forwarder/request/+', 'hr/+/bpm', 'edge/source/+', 'edge/resend/+', 'edge/+/status'],
+  },
+  'admin-api': {
+    publish: [...own('admin-api'), 'edge/+/request/+'],
+    subscribe: ['hr/#', 'edge/+/status', 'edge/+/metrics', 'edge/+/response/+', 'edge/admin-api/request/+', 'homeassistant/#'],
+  },
+  'local-kinesis': { publish: own('local-kinesis'), subscribe: ['edge/local-kinesis/request/+'] },
+};
+
+/** True where everything that `asked` (a topic or filter) can match is matched by `granted` too. */
+export function covers(granted: string, asked: string): boolean {
+  const grants = granted.split('/');
+  const asks = asked.split('/');
+  for (const [index, level] of grants.entries()) {
+    if (level === '#') return !(index === 0 && asked.startsWith('$'));
+    const want = asks[index];
+    if (want === undefined || want === '#') return false;
+    if (level === '+' ? index === 0 && want.startsWith('$') : level !== want) return false;
+  }
+  return grants.length === asks.length;
+}
+
+/** Decides by rights, and remembers: the same few topics are asked for all the time. */
+export class RightsCheck {
+  readonly #rights: Rights;
+  readonly #decided = new Map<string, boolean>();
+  static readonly #REMEMBERED_MAX = 2000;
+
+  constructor(rights: Rights) {
+    this.#rights = rights;
+  }
+
+  #decide(kind: keyof Rights, asked: string): boolean {
+    const key = kind === 'publish' ? `p${asked}` : `s${asked}`;
+    const known = this.#decided.get(key);
+    if (known !== undefined) return known;
+    const allowed = this.#rights[kind].some((granted) => covers(granted, asked));
+    if (this.#decided.size >= RightsCheck.#REMEMBERED_MAX) this.#decided.clear();
+    this.#decided.set(key, allowed);
+    return allowed;
+  }
+
+  mayPublish(topic: string): boolean {
+    return this.#decide('publish', topic);
+  }
+
+  maySubscribe(filter: string): boolean {
+    return this.#decide('subscribe', filter);
+  }
+}

@@ -1,0 +1,95 @@
+/** The gateway: the broker that everything local goes through. Composition root of this service. */
+import { CommandServer } from '../service/command-server.ts';
+import { lockDataDir, type DataDirLock } from '../service/data-dir.ts';
+import type { Service, ServiceContext } from '../service/lifecycle.ts';
+import { Counter, Gauge } from '../service/metrics.ts';
+import { okCheck, StatusReporter, type StatusLine } from '../service/status-reporter.ts';
+import { Access } from './access.ts';
+import { Breaches } from './breaches.ts';
+import { Broker } from './broker.ts';
+import { Listeners } from './listeners.ts';
+import { LoginThrottle } from './login-throttle.ts';
+import { Users } from './users.ts';
+
+export class GatewayService implements Service {
+  readonly name = 'gateway';
+  readonly #context: ServiceContext;
+  readonly #breaches: Breaches;
+  readonly #access: Access;
+  readonly #broker: Broker;
+  readonly #listeners: Listeners;
+  readonly #commands: CommandServer;
+  readonly #reporter: StatusReporter;
+  readonly #clients = new Gauge('hr_gateway_broker_clients', 'MQTT clients that are connected');
+  readonly #messages = new Counter('hr_gateway_broker_messages_total', 'MQTT messages by direction');
+  readonly #limits = new Counter('hr_gateway_broker_limit_breaches_total', 'Limits that clients ran into, by limit');
+  #lock: DataDirLock | undefined;
+  #stopped = false;
+
+  constructor(context: ServiceContext) {
+    this.#context = context;
+    const { config, log } = context;
+    this.#breaches = new Breaches(log);
+    this.#access = new Access(config, new Users(config, log));
+    this.#broker = new Broker({ config, log, access: this.#access, breaches: this.#breaches, throttle: new LoginThrottle() });
+    this.#listeners = new Listeners({ config, broker: this.#broker, breaches: this.#breaches });
+    this.#commands = new CommandServer({ service: 'gateway', log, handlers: {}, publish: (topic, payload) => this.#broker.publish(topic, payload) });
+    const line: StatusLine = { publish: (topic, payload, options) => this.#broker.publish(topic, payload, options), on: () => undefined };
+    this.#reporter = new StatusReporter({
+      service: 'gateway',
+      link: line,
+      checks: () => [okCheck('broker')],
+      details: () => ({
+        gateway: {
+          clients: this.#broker.clients,
+          listeners: [`mqtt://${config.MQTT_LISTEN_HOST}:${this.mqttPort}`, `ws://${config.MQTT_LISTEN_HOST}:${this.wsPort}`],
+          breaches: { ...this.#breaches.counts },
+          messages_in: this.#broker.messagesIn,
+          messages_out: this.#broker.messagesOut,
+        },
+      }),
+      metrics: () => {
+        this.#clients.set(this.#broker.clients);
+        this.#messages.setTo(this.#broker.messagesIn, { direction: 'in' });
+        this.#messages.setTo(this.#broker.messagesOut, { direction: 'out' });
+        for (const [limit, count] of Object.entries(this.#breaches.counts)) this.#limits.setTo(count, { limit });
+        return [this.#clients.read(), this.#messages.read(), this.#limits.read()];
+      },
+    });
+  }
+
+  /** The port that MQTT listens on, once started. */
+  get mqttPort(): number {
+    return this.#listeners.mqttPort;
+  }
+
+  /** The port that MQTT over WebSocket listens on, once started. */
+  get wsPort(): number {
+    return this.#listeners.wsPort;
+  }
+
+  async start(): Promise<void> {
+    const { config, log } = this.#context;
+    this.#lock = lockDataDir(config, 'gateway');
+    this.#access.start();
+    await this.#broker.start();
+    for (const [filter, handler] of Object.entries(this.#commands.subscriptions))
+      this.#broker.aedes.subscribe(filter, (packet, done) => {
+        handler(packet.topic, Buffer.from(packet.payload), false);
+        done();
+      }, () => {});
+    await this.#listeners.start();
+    this.#reporter.start();
+    log.info({ event: 'listening', host: config.MQTT_LISTEN_HOST, port: this.mqttPort, ws_port: this.wsPort }, 'the broker listens');
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#reporter.stop();
+    await this.#listeners.stop();
+    await this.#broker.stop();
+    this.#access.stop();
+    this.#lock?.release();
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * Users of the broker: names, scrypt hashes and rights in DATA_DIR/users.json (`npm run users` writes it). Read anew when it
+ * changes, without a restart.
+ */
+import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { parseJson, validatorOf } from '../contract/validate.ts';
+import type { Config } from '../service/config.ts';
+import { writeFileAtomic, dataFolder } from '../service/data-dir.ts';
+import { HrError, systemCodeOf } from '../service/errors.ts';
+import type { Logger } from '../service/log.ts';
+import { RightsCheck } from './rights.ts';
+
+const usersSchema = {
+  $id: 'users',
+  type: 'object',
+  additionalProperties: {
+    type: 'object',
+    properties: {
+      salt: { type: 'string' },
+      hash: { type: 'string' },
+      publish: { type: 'array', items: { type: 'string' } },
+      subscribe: { type: 'array', items: { type: 'string' } },
+    },
+    required: ['salt', 'hash', 'publish', 'subscribe'],
+    additionalProperties: false,
+  },
+} as const;
+const checkUsers = validatorOf(usersSchema);
+
+export interface User {
+  salt: string;
+  hash: string;
+  publish: string[];
+  subscribe: string[];
+}
+
+const HASH_BYTES = 32;
+const LOOK_EVERY_MS = 2000;
+
+async function hashOf(password: string, salt: Buffer): Promise<Buffer> {
+  return await new Promise((resolve, reject) => scrypt(password, salt, HASH_BYTES, (error, hash) => (error === null ? resolve(hash) : reject(error))));
+}
+
+/** A user with this password, ready to be written. */
+export async function newUser(password: string, rights: { publish: string[]; subscribe: string[] }): Promise<User> {
+  const salt = randomBytes(16);
+  return { salt: salt.toString('base64'), hash: (await hashOf(password, salt)).toString('base64'), ...rights };
+}
+
+const fileOf = (config: Pick<Config, 'DATA_DIR'>): string => path.join(config.DATA_DIR, 'users.json');
+
+/** All users; none where there is no file. Throws HrError `users_unreadable`. */
+export function readUsers(config: Pick<Config, 'DATA_DIR'>): Record<string, User> {
+  let text: string;
+  try {
+    text = readFileSync(fileOf(config), 'utf8');
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return {};
+    throw new HrError('users_unreadable', { operation: 'read users.json', detail: String(error), cause: error });
+  }
+  const parsed = parseJson(text, checkUsers);
+  if (!parsed.ok) throw new HrError('users_unreadable', { operation: 'read users.json', detail: parsed.reason });
+  return parsed.value as Record<string, User>;
+}
+
+export function writeUsers(config: Pick<Config, 'DATA_DIR'>, users: Record<string, User>): void {
+  dataFolder(config);
+  writeFileAtomic(fileOf(config), `${JSON.stringify(users, null, 2)}\n`, 0o600);
+}
+
+export class Users {
+  readonly #config: Config;
+  readonly #log: Logger;
+  #users = new Map<string, { user: User; rights: RightsCheck }>();
+  #seen = '';
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(config: Config, log: Logger) {
+    this.#config = config;
+    this.#log = log;
+  }
+
+  get count(): number {
+    return this.#users.size;
+  }
+
+  start(): void {
+    this.#take(readUsers(this.#config));
+    this.#seen = this.#stamp();
+    this.#timer = setInterval(() => this.#reload(), LOOK_EVERY_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #stamp(): string {
+    try {
+      const { mtimeMs, size, ino } = statSync(fileOf(this.#config));
+      return `${mtimeMs} ${size} ${ino}`;
+    } catch {
+      return '';
+    }
+  }
+
+  #take(users: Record<string, User>): void {
+    this.#users = new Map(Object.entries(users).map(([name, user]) => [name, { user, rights: new RightsCheck(user) }]));
+  }
+
+  #reload(): void {
+    const stamp = this.#stamp();
+    if (stamp === this.#seen) return;
+    this.#seen = stamp;
+    try {
+      this.#take(readUsers(this.#config));
+      this.#log.info({ event: 'users_reloaded', users: this.count }, 'users.json was read anew');
+    } catch (error) {
+      this.#log.error({ event: 'users_unreadable', err: error }, 'users.json cannot be read: the users before stay');
+    }
+  }
+
+  /** The rights of a user, or undefined; takes as long for a name that does not exist. */
+  async authenticate(name: string, password: string): Promise<RightsCheck | undefined> {
+    const entry = this.#users.get(name);
+    const salt = entry === undefined ? randomBytes(16) : Buffer.from(entry.user.salt, 'base64');
+    const hash = await hashOf(password, salt);
+    if (entry === undefined) return undefined;
+    const known = Buffer.from(entry.user.hash, 'base64');
+    return known.length === hash.length && timingSafeEqual(known, hash) ? entry.rights : undefined;
+  }
+}
