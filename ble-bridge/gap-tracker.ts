@@ -16,9 +16,9 @@ export class GapTracker {
     this.#cause = 'bridge_restart';
   }
 
-  /** Something that explains missing readings; the first one since the last reading stands. */
+  /** Something that explains missing readings. The first one since the last reading stands, but for silence: a link that ends explains it. */
   explain(cause: GapCause): void {
-    this.#cause ??= cause;
+    if (this.#cause === undefined || this.#cause === 'sensor_silent') this.#cause = cause;
   }
 
   /** A reading at `now`; the gap that ends with it, if there is one. */

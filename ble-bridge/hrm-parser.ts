@@ -13,7 +13,7 @@ export interface HeartRateMeasurement {
   rr1024: number[];
 }
 
-export type MalformedReason = 'empty' | 'heart_rate_cut_off' | 'energy_cut_off' | 'rr_cut_off';
+export type MalformedReason = 'empty' | 'heart_rate_cut_off' | 'energy_cut_off';
 export type ParsedMeasurement = { ok: true; measurement: HeartRateMeasurement } | { ok: false; reason: MalformedReason };
 
 const FLAG_UINT16 = 0x01;
@@ -22,7 +22,10 @@ const FLAG_CONTACT_SUPPORTED = 0x04;
 const FLAG_ENERGY = 0x08;
 const FLAG_RR = 0x10;
 
-/** Takes a notification apart. Bytes that are cut short are malformed as a whole: no half of a measurement is used. */
+/**
+ * Takes a notification apart. Where heart rate or energy are cut short it is malformed as a whole; surplus bytes, and half of an RR
+ * interval at the end, are ignored, as other collectors do.
+ */
 export function parseHeartRateMeasurement(bytes: Uint8Array): ParsedMeasurement {
   const flags = bytes[0];
   if (flags === undefined) return { ok: false, reason: 'empty' };
@@ -38,10 +41,7 @@ export function parseHeartRateMeasurement(bytes: Uint8Array): ParsedMeasurement 
     offset += 2;
   }
   const rr1024: number[] = [];
-  if ((flags & FLAG_RR) !== 0) {
-    if ((bytes.length - offset) % 2 !== 0) return { ok: false, reason: 'rr_cut_off' };
-    for (; offset + 1 < bytes.length; offset += 2) rr1024.push(uint16(offset));
-  }
+  if ((flags & FLAG_RR) !== 0) for (; offset + 1 < bytes.length; offset += 2) rr1024.push(uint16(offset));
   const contact = (flags & FLAG_CONTACT_SUPPORTED) === 0 ? null : (flags & FLAG_CONTACT) !== 0;
   return { ok: true, measurement: { bpm, contact, energyKj, rr1024 } };
 }

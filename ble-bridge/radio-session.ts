@@ -36,7 +36,7 @@ export class RadioSession {
     this.#repeats = new RepeatLimiter(options.log);
     this.radio = options.radio;
     this.straps = new Straps(options);
-    this.#scan = new ScanSupervisor({ radio: this.radio, log: this.#log, connecting: () => this.straps.connecting, missing: () => this.straps.missing });
+    this.#scan = new ScanSupervisor({ radio: this.radio, log: this.#log, connecting: () => this.straps.connecting, missing: () => this.straps.missing, lostAt: () => this.straps.lostAt });
     this.#ladder = new RecoveryLadder({
       log: this.#log,
       health: () => this.straps.health(this.#scan.heardAt, this.#scan.failures),

@@ -14,6 +14,8 @@ export interface ScanSupervisorOptions {
   connecting: () => boolean;
   /** Straps are known that are not connected. */
   missing: () => boolean;
+  /** When a link last ended (performance.now), -Infinity before the first: a strap that returns is reported by a new scan only. */
+  lostAt: () => number;
   limits?: Partial<ScanLimits>;
 }
 
@@ -21,12 +23,14 @@ export interface ScanSupervisorOptions {
 export interface ScanLimits {
   /** The controller must have answered by then. */
   answer: number;
-  /** Between two starts while straps are missing, and else. */
+  /** Between two starts in the first minute after a loss, while straps are missing, and else. */
+  afterLoss: number;
   whileMissing: number;
   else: number;
 }
 
-const LIMITS: ScanLimits = { answer: 4000, whileMissing: 5000, else: 30_000 };
+const LIMITS: ScanLimits = { answer: 4000, afterLoss: 2000, whileMissing: 5000, else: 30_000 };
+const AFTER_LOSS_MS = 60_000;
 /** How long connects may put the scan off. */
 const POSTPONE_MS = 15_000;
 
@@ -114,10 +118,18 @@ export class ScanSupervisor {
   /** To be called about once a second. */
   tick(): void {
     if (this.#stopped || this.#starting || this.#o.radio.state !== 'powered_on') return;
-    const age = performance.now() - this.#startedAt;
-    const due = age > (this.#o.missing() || !this.#running ? this.#limits.whileMissing : this.#limits.else) || (!this.#running && this.#failures === 0);
+    const now = performance.now();
+    const age = now - this.#startedAt;
+    const lostAt = this.#o.lostAt();
+    const due = lostAt > this.#startedAt || age > this.#intervalMs(now - lostAt) || (!this.#running && this.#failures === 0);
     if (!due || (this.#o.connecting() && age < POSTPONE_MS)) return;
     void this.restart();
+  }
+
+  #intervalMs(sinceLossMs: number): number {
+    if (!this.#running) return this.#limits.whileMissing;
+    if (!this.#o.missing()) return this.#limits.else;
+    return sinceLossMs < AFTER_LOSS_MS ? this.#limits.afterLoss : this.#limits.whileMissing;
   }
 
   /** Starts the scan anew, now. False where the controller refused or did not answer in time. */

@@ -41,6 +41,7 @@ export class Straps {
   #limit: { straps: number; learntAt: number } | undefined;
   #unconfirmed = 0;
   #lastReadingAt = -Infinity;
+  #lostAt = -Infinity;
   #stopped = false;
 
   constructor(options: StrapsOptions) {
@@ -60,6 +61,11 @@ export class Straps {
 
   get missing(): boolean {
     return this.all.some(({ link }) => !link.connected);
+  }
+
+  /** When a link last ended. */
+  get lostAt(): number {
+    return this.#lostAt;
   }
 
   /** How many links the controller takes, where that was learnt. */
@@ -110,7 +116,10 @@ export class Straps {
       },
       onStatus: this.#o.onStatus,
       onGap: this.#o.onGap,
-      onEnded: (_, reason, error) => this.#learnLimit(reason, error),
+      onEnded: (_, reason, error) => {
+        if (reason !== 'no_heart_rate_service') this.#lostAt = performance.now();
+        this.#learnLimit(reason, error);
+      },
       onUnconfirmedDisconnect: () => {
         this.#unconfirmed += 1;
       },
@@ -122,7 +131,8 @@ export class Straps {
   #mayConnect(): boolean {
     if (this.#o.radio.state !== 'powered_on') return false;
     const connected = this.#connected + this.#queue.length;
-    if (connected >= this.#o.config.BLE_MAX_STRAPS) {
+    // Simulated straps are as many as asked for: the limit is the adapter's.
+    if (this.#o.radio.kind === 'noble' && connected >= this.#o.config.BLE_MAX_STRAPS) {
       this.#repeats.info('max', { event: 'straps_limit_reached', limit: this.#o.config.BLE_MAX_STRAPS, setting: 'BLE_MAX_STRAPS' }, 'as many straps are connected as BLE_MAX_STRAPS allows; others wait');
       return false;
     }

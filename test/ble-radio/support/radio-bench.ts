@@ -42,7 +42,7 @@ export interface BenchOptions {
   reconnectMs?: number;
 }
 
-export async function startBench(t: TestContext, radio: VirtualRadio, options: BenchOptions = {}): Promise<RadioBench> {
+export async function startBench(t: Pick<TestContext, 'after'>, radio: VirtualRadio, options: BenchOptions = {}): Promise<RadioBench> {
   process.env['NOBLE_HCI_H4'] = `127.0.0.1:${radio.hciPort}`;
   process.env['NOBLE_HCI_H4_RECONNECT_MS'] = String(options.reconnectMs ?? 300);
   createRequire(import.meta.url)('./hci-h4-socket.cjs');
@@ -57,7 +57,7 @@ export async function startBench(t: TestContext, radio: VirtualRadio, options: B
     config, log, statistics, names,
     radio: new NobleRadio(config, log),
     filter: new StrapFilter(config),
-    limits: { discover: 3000, subscribe: 2000, request: 1500, disconnect: 1000, backoffMin: 200, backoffMax: 2000, ...options.limits },
+    limits: { discover: 1500, subscribe: 1500, request: 1500, disconnect: 1000, backoffMin: 200, backoffMax: 1000, ...options.limits },
     clock: () => 'unknown',
     accept: (fields) => readings.push({ ...fields, at: performance.now() }),
     onStatus: () => {},

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../support/eventually.ts';
+import type { RadioBench } from './support/radio-bench.ts';
+import { sharedRadio } from './support/shared-radio.ts';
+import { virtualRadioMissing } from './support/virtual-radio.ts';
+
+function assertUndisturbed(bench: RadioBench, since: number): void {
+  assert.ok(bench.longestPauseMs(2, since) < 5000, `the other strap paused for ${Math.round(bench.longestPauseMs(2, since))} ms`);
+  assert.deepEqual(bench.fatal, []);
+}
+
+describe('a strap with a fault comes back by itself, and disturbs no other', { skip: virtualRadioMissing() }, () => {
+  // Strap 1 has the faults; strap 2 beside it must not notice.
+  const shared = sharedRadio({ 1: { name: 'HR1', bpm: 71, period: 0.2 }, 2: { name: 'HR2', bpm: 72, period: 0.2 } });
+  test('it ends the link', async (t) => {
+    const { radio, bench } = shared;
+    const since = performance.now();
+    await radio.op('terminate', { id: 1, reason: 0x13 });
+    await eventually(() => (bench.statistics.disconnects['ended_by_strap'] ?? 0) >= 1);
+    t.diagnostic(`readings again after ${Math.round(await bench.flows(1))} ms`);
+    assertUndisturbed(bench, since);
+  });
+
+  test('it vanishes without goodbye and returns', async (t) => {
+    const { radio, bench } = shared;
+    const since = performance.now();
+    await radio.op('vanish', { id: 1 });
+    await bench.reaches(1, 'lost');
+    t.diagnostic(`lost after ${Math.round(performance.now() - since)} ms`);
+    assert.ok((bench.statistics.disconnects['out_of_range'] ?? 0) >= 1);
+    // Long enough for a gap that is worth a word.
+    await sleep(3000);
+    await radio.add(1, { name: 'HR1', bpm: 71, period: 0.2 });
+    t.diagnostic(`readings again ${Math.round(await bench.flows(1))} ms after its return`);
+    await eventually(() => bench.gaps.some(({ device, gap }) => device === 'hr1-000001' && gap.cause === 'out_of_range'));
+    assertUndisturbed(bench, since);
+  });
+
+  test('it stops answering and sending', async (t) => {
+    const { radio, bench } = shared;
+    const since = performance.now();
+    await radio.op('terminate', { id: 1 });
+    await radio.op('mute', { id: 1, on: true });
+    await eventually(() => (bench.statistics.disconnects['timeout'] ?? 0) >= 1);
+    await radio.op('mute', { id: 1, on: false });
+    t.diagnostic(`readings again ${Math.round(await bench.flows(1))} ms after it answers again`);
+    assertUndisturbed(bench, since);
+  });
+
+  test('it vanishes in the middle of the discovery', async () => {
+    const { radio, bench } = shared;
+    await radio.op('mute', { id: 1, on: true });
+    await radio.op('terminate', { id: 1 });
+    await bench.reaches(1, 'connected');
+    await radio.op('vanish', { id: 1 });
+    const since = performance.now();
+    await bench.reaches(1, 'lost');
+    await radio.add(1, { name: 'HR1', bpm: 71, period: 0.2 });
+    await bench.flows(1);
+    assertUndisturbed(bench, since);
+  });
+
+  test('connections to it fail to be established (0x3e)', async (t) => {
+    const { radio, bench } = shared;
+    const since = performance.now();
+    await radio.op('fault', { conn_3e: true });
+    await radio.op('terminate', { id: 1 });
+    await eventually(() => (bench.statistics.disconnects['not_established'] ?? 0) >= 2);
+    await radio.op('fault', {});
+    t.diagnostic(`readings again ${Math.round(await bench.flows(1))} ms after the fault is gone`);
+    assertUndisturbed(bench, since);
+  });
+
+  test('malformed notifications are counted, and the next good one is a reading', async () => {
+    const { radio, bench } = shared;
+    const reconnects = bench.strap(1)?.status().reconnects;
+    for (const hex of ['', '1748', 'ff', '00']) await radio.op('raw', { id: 1, hex });
+    await eventually(() => (bench.statistics.malformed.read().values ?? []).reduce((sum, { value }) => sum + value, 0) >= 4);
+    await bench.flows(1);
+    assert.ok(bench.readingsOf(1).every(({ heart_rate }) => heart_rate === 71));
+    assert.equal(bench.strap(1)?.status().reconnects, reconnects);
+  });
+
+  test('heart rate 0 is no pulse: no reading, and the link is kept', async () => {
+    const { radio, bench } = shared;
+    await radio.add(3, { name: 'HR3', bpm: 60, period: 0, contact: true });
+    await bench.reaches(3, 'subscribing');
+    await radio.op('hr', { id: 3, bpm: 0, contact: true });
+    await bench.reaches(3, 'no_pulse');
+    await radio.op('hr', { id: 3, bpm: 66, contact: false });
+    await bench.reaches(3, 'no_contact');
+    await radio.op('hr', { id: 3, bpm: 67, contact: true });
+    await bench.reaches(3, 'streaming');
+    assert.deepEqual(bench.readingsOf(3).map(({ heart_rate, sensor_contact }) => [heart_rate, sensor_contact]), [[66, false], [67, true]]);
+    assert.equal(bench.strap(3)?.status().reconnects, 0);
+  });
+});
