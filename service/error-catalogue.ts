@@ -114,6 +114,12 @@ export const ERRORS = {
     hint: 'Correct or remove it; npm run users writes it anew.',
     retryable: false,
   },
+  // local stream
+  local_stream_unusable: {
+    summary: 'The file of the local stream cannot be opened.',
+    hint: 'Move DATA_DIR/local-kinesis.db away: a new, empty local stream is made. The queue is not touched.',
+    retryable: false,
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;

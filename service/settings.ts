@@ -61,6 +61,8 @@ export const SETTINGS = {
   // local stream
   LOCAL_KINESIS_HOST: { type: 'text', default: '127.0.0.1', doc: 'Address of the local stream: it listens there, the forwarder connects there.', usedBy: ['local-kinesis', 'forwarder'] },
   LOCAL_KINESIS_PORT: { type: 'integer', default: 4567, min: 0, max: 65535, doc: 'Port of the local stream.', usedBy: ['local-kinesis', 'forwarder'] },
+  LOCAL_KINESIS_LIMITS: { type: 'boolean', default: true, doc: 'The local stream enforces the limits of a real shard.', usedBy: ['local-kinesis'] },
+  LOCAL_KINESIS_FAULTS: { type: 'boolean', default: false, doc: 'Fault hooks of the local stream (`POST /control/faults`), for tests and drills.', usedBy: ['local-kinesis'] },
   // Kinesis
   KINESIS_TARGET: { type: 'text', default: 'local', pattern: /^(local|aws|https?:\/\/.+)$/, must: 'be local, aws or an http(s) URL', doc: 'Where readings go: `local` (the embedded stream), `aws`, or an endpoint URL.', usedBy: ['forwarder'] },
   KINESIS_STREAM: { type: 'text', default: 'hr-data-stream', pattern: /^[a-zA-Z0-9_.-]{1,128}$/, must: 'be 1-128 of letters, digits, _ . -', doc: 'Name of the stream.', usedBy: ['forwarder', 'local-kinesis'] },

@@ -20,6 +20,6 @@ export function startWorker(metaUrl: string, name: string, options: WorkerOption
   const module = siblingModule(metaUrl, name);
   if (!module.pathname.endsWith('.ts')) return new Worker(module, options);
   // A worker does not take `--import tsx` over in Node 20: it registers the loader itself before it imports the module.
-  const loader = `import { register } from 'tsx/esm/api'; register(); await import(${JSON.stringify(module.href)});`;
+  const loader = `import { register } from ${JSON.stringify(import.meta.resolve('tsx/esm/api'))}; register(); await import(${JSON.stringify(module.href)});`;
   return new Worker(new URL(`data:text/javascript,${encodeURIComponent(loader)}`), options);
 }

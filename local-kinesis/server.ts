@@ -1,0 +1,138 @@
+/** Kinesis' JSON 1.1 protocol over HTTP, with the fault hooks in front. */
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { errorOfFault, type Faults } from './faults.ts';
+import { asInput } from './input.ts';
+import { KinesisError } from './kinesis-error.ts';
+import type { Operations } from './operations.ts';
+
+const BODY_MAX_BYTES = 16 * 1024 * 1024;
+const TARGET_PREFIX = 'Kinesis_20131202.';
+
+export interface StreamServerOptions {
+  operations: Operations;
+  faults: Faults;
+  faultHooks: boolean;
+  onError: (error: unknown) => void;
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > BODY_MAX_BYTES) throw new KinesisError('SerializationException', 'The request is too large.', 413);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+export class StreamServer {
+  readonly #options: StreamServerOptions;
+  readonly #server: Server;
+
+  constructor(options: StreamServerOptions) {
+    this.#options = options;
+    this.#server = createServer((request, response) => void this.#handle(request, response));
+    this.#server.keepAliveTimeout = 60_000;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo | null)?.port ?? 0;
+  }
+
+  async listen(host: string, port: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(port, host, () => {
+        this.#server.off('error', reject);
+        resolve();
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+
+  #answer(response: ServerResponse, status: number, body: object, headers: Record<string, string> = {}): void {
+    const text = JSON.stringify(body);
+    const offset = this.#options.faults.clockOffsetMs;
+    response.writeHead(status, {
+      'Content-Type': 'application/x-amz-json-1.1',
+      'Content-Length': Buffer.byteLength(text),
+      'x-amzn-RequestId': randomUUID(),
+      ...(offset === 0 ? {} : { Date: new Date(Date.now() + offset).toUTCString() }),
+      ...headers,
+    });
+    response.end(text);
+  }
+
+  #answerError(response: ServerResponse, error: unknown): void {
+    if (response.destroyed || response.headersSent) return;
+    if (error instanceof KinesisError) return this.#answer(response, error.status, { __type: error.type, message: error.message });
+    this.#options.onError(error);
+    this.#answer(response, 500, { __type: 'InternalFailure', message: 'Internal service failure.' });
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.on('error', () => {});
+    try {
+      if (request.method === 'GET') return this.#answer(response, 200, { status: 'ok' });
+      const body = await bodyOf(request);
+      if (request.url === '/control/faults') return this.#control(response, body);
+      if (this.#options.faults.latencyMs > 0) await sleep(this.#options.faults.latencyMs);
+      const target = String(request.headers['x-amz-target'] ?? '');
+      if (!target.startsWith(TARGET_PREFIX)) throw new KinesisError('UnknownOperationException', 'No X-Amz-Target of Kinesis.');
+      const operation = target.slice(TARGET_PREFIX.length);
+      const fault = this.#options.faults.requestFault();
+      if (fault !== undefined && this.#hit(fault, response, body)) return;
+      let input: unknown;
+      try {
+        input = JSON.parse(body === '' ? '{}' : body);
+      } catch {
+        throw new KinesisError('SerializationException', 'The request is not JSON.');
+      }
+      const result = await this.#options.operations.run(operation, asInput(input));
+      if (fault === 'halfBody' || fault === 'stalledBody') return this.#cutBody(fault, response, result);
+      this.#answer(response, 200, result);
+    } catch (error) {
+      this.#answerError(response, error);
+    }
+  }
+
+  #control(response: ServerResponse, body: string): void {
+    if (!this.#options.faultHooks) throw new KinesisError('AccessDeniedException', 'Fault hooks are off: LOCAL_KINESIS_FAULTS is not true.', 403);
+    this.#options.faults.set(body);
+    this.#answer(response, 200, {});
+  }
+
+  /** Carries a whole-request fault out; false where the request goes on (its answer is what is cut). */
+  #hit(fault: string, response: ServerResponse, body: string): boolean {
+    if (fault === 'connectionReset' || fault === 'refuse') {
+      response.socket?.resetAndDestroy();
+      return true;
+    }
+    if (fault === 'rejectLarge') {
+      if (!body.includes('"Records"') || !body.includes(Buffer.from('poison').toString('base64').slice(0, 6))) return false;
+      throw new KinesisError('ValidationException', 'A record is refused (injected).');
+    }
+    const error = errorOfFault(fault);
+    if (error === undefined) return false;
+    this.#answer(response, error.status, { __type: error.type, message: error.message }, fault === 'retryAfter' ? { 'Retry-After': '2' } : {});
+    return true;
+  }
+
+  /** The records are stored, but their sender does not learn it. */
+  #cutBody(fault: string, response: ServerResponse, result: object): void {
+    const text = JSON.stringify(result);
+    response.writeHead(200, { 'Content-Type': 'application/x-amz-json-1.1', 'Content-Length': Buffer.byteLength(text) });
+    response.write(text.slice(0, text.length / 2));
+    if (fault === 'halfBody') setImmediate(() => response.socket?.destroy());
+  }
+}

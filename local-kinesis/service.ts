@@ -1,0 +1,84 @@
+/** The embedded stream: Kinesis' protocol on loopback, for running without an AWS account. Composition root of this service. */
+import { once } from 'node:events';
+import path from 'node:path';
+import type { Worker } from 'node:worker_threads';
+import { dataFolder, lockDataDir, type DataDirLock } from '../service/data-dir.ts';
+import { HrError, listenError } from '../service/errors.ts';
+import type { Service, ServiceContext } from '../service/lifecycle.ts';
+import { startWorker } from '../service/worker-thread.ts';
+import type { StreamWorkerData, StreamWorkerMessage } from './stream-worker.ts';
+
+const STOP_LIMIT_MS = 5000;
+
+export class LocalKinesisService implements Service {
+  readonly name = 'local-kinesis';
+  readonly #context: ServiceContext;
+  #lock: DataDirLock | undefined;
+  #worker: Worker | undefined;
+  #port = 0;
+  #stopping = false;
+
+  constructor(context: ServiceContext) {
+    this.#context = context;
+  }
+
+  /** The port that the stream listens on, once started. */
+  get port(): number {
+    return this.#port;
+  }
+
+  /** Throws HrError `data_dir_in_use`, `port_in_use` or `local_stream_unusable`. */
+  async start(): Promise<void> {
+    const { config, log } = this.#context;
+    this.#lock = lockDataDir(config, 'local-kinesis');
+    const data: StreamWorkerData = {
+      file: path.join(dataFolder(config), 'local-kinesis.db'),
+      host: config.LOCAL_KINESIS_HOST,
+      port: config.LOCAL_KINESIS_PORT,
+      stream: config.KINESIS_STREAM,
+      enforceLimits: config.LOCAL_KINESIS_LIMITS,
+      faultHooks: config.LOCAL_KINESIS_FAULTS,
+    };
+    const worker = startWorker(import.meta.url, './stream-worker', { workerData: data });
+    this.#worker = worker;
+    worker.on('error', (error) => this.#failed(error));
+    worker.on('exit', (code) => this.#failed(new Error(`exit code ${code}`)));
+    const message = await new Promise<StreamWorkerMessage>((resolve, reject) => {
+      worker.once('message', resolve);
+      worker.once('error', reject);
+      worker.once('exit', () => reject(new Error('the worker ended')));
+    });
+    if (message.kind !== 'listening') {
+      this.#stopping = true;
+      const reason = message.kind === 'failed' ? message : { code: undefined, message: message.kind };
+      if (reason.code === 'EADDRINUSE') throw listenError(Object.assign(new Error(reason.message), { code: reason.code }), 'LOCAL_KINESIS_PORT', `${data.host}:${data.port}`);
+      throw new HrError('local_stream_unusable', { operation: `open ${data.file}`, detail: reason.message });
+    }
+    this.#port = message.port;
+    worker.on('message', (said: StreamWorkerMessage) => {
+      if (said.kind === 'error') log.error({ event: 'local_stream_error', reason: said.message }, 'the local stream met an error');
+    });
+    log.info({ event: 'listening', host: data.host, port: this.#port, stream: data.stream }, 'the local stream listens');
+  }
+
+  #failed(error: unknown): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#context.onFatal?.(new HrError('worker_failed', { operation: 'run the local stream', detail: String(error), cause: error }));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const worker = this.#worker;
+    this.#worker = undefined;
+    if (worker !== undefined) {
+      const ended = once(worker, 'exit');
+      worker.postMessage('stop');
+      const limit = setTimeout(() => void worker.terminate(), STOP_LIMIT_MS);
+      await ended.catch(() => undefined);
+      clearTimeout(limit);
+    }
+    this.#lock?.release();
+    this.#lock = undefined;
+  }
+}
