@@ -58,6 +58,12 @@ export class RadioSession {
 
   #stateChanged(): void {
     const on = this.radio.state === 'powered_on';
+    if (on && this.#lostPower && !this.#rebuilding) {
+      // noble said nothing of its links when the adapter went, and its picture of them is worth nothing: the scan begins in a new one.
+      this.#lostPower = false;
+      void this.#rebuild();
+      return;
+    }
     if (on && !this.#wasOn) {
       this.#log.info({ event: 'radio_on', source: this.radio.kind, adapter: this.radio.adapter }, 'the radio is on');
       this.#scan.start();
@@ -66,12 +72,8 @@ export class RadioSession {
     if (!on && this.radio.state !== 'starting')
       this.#repeats.warn(this.radio.stateReason, { event: 'radio_unavailable', code: 'radio_unavailable', state: this.radio.state, reason: this.radio.stateReason }, 'no strap can be read now; it goes on as soon as the radio answers');
     if (!on && this.#wasOn && !this.#rebuilding) {
-      // noble says nothing of its links then, and its picture of them is worth nothing when the adapter is back.
       this.straps.radioLost();
       this.#lostPower = true;
-    } else if (on && this.#lostPower && !this.#rebuilding) {
-      this.#lostPower = false;
-      void this.#rebuild();
     }
     this.#wasOn = on;
     this.#o.onChanged();

@@ -29,7 +29,7 @@ export interface ScanLimits {
   else: number;
 }
 
-const LIMITS: ScanLimits = { answer: 4000, afterLoss: 2000, whileMissing: 5000, else: 30_000 };
+const LIMITS: ScanLimits = { answer: 2000, afterLoss: 2000, whileMissing: 5000, else: 30_000 };
 const AFTER_LOSS_MS = 60_000;
 /** How long connects may put the scan off. */
 const POSTPONE_MS = 15_000;
@@ -127,7 +127,7 @@ export class ScanSupervisor {
   }
 
   #intervalMs(sinceLossMs: number): number {
-    if (!this.#running) return this.#limits.whileMissing;
+    if (!this.#running) return this.#failures < 5 ? this.#limits.afterLoss : this.#limits.whileMissing;
     if (!this.#o.missing()) return this.#limits.else;
     return sinceLossMs < AFTER_LOSS_MS ? this.#limits.afterLoss : this.#limits.whileMissing;
   }
