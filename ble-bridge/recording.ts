@@ -56,6 +56,13 @@ export function parseCsvRecording(text: string, file: string): RecordedRow[] {
   return rows;
 }
 
+async function parseRows(bytes: Buffer, file: string): Promise<RecordedRow[]> {
+  const ending = path.extname(file).toLowerCase();
+  if (ending === '.csv') return parseCsvRecording(bytes.toString('utf8'), file);
+  if (ending === '.fit') return await (await import('./fit-recording.ts')).parseFitRecording(bytes, file);
+  throw unreadable(file, `a file that ends in ${ending === '' ? 'nothing' : ending} is not known; .csv and .fit are`);
+}
+
 /** Reads a recording. Throws HrError `recording_unreadable`. */
 export async function readRecording(file: string): Promise<Recording> {
   let bytes: Buffer;
@@ -65,9 +72,7 @@ export async function readRecording(file: string): Promise<Recording> {
   } catch (error) {
     throw error instanceof HrError ? error : unreadable(file, messageOf(error), error);
   }
-  const ending = path.extname(file).toLowerCase();
-  if (ending !== '.csv') throw unreadable(file, `a file that ends in ${ending === '' ? 'nothing' : ending} is not known; .csv is`);
-  const rows = await Promise.resolve(parseCsvRecording(bytes.toString('utf8'), file));
+  const rows = await parseRows(bytes, file);
   if (!rows.some(({ bpm }) => bpm !== null)) throw unreadable(file, 'no row has a heart rate');
   return { name: path.basename(file, path.extname(file)), rows };
 }
