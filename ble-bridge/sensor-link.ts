@@ -307,6 +307,8 @@ export class SensorLink {
     this.#measurement = undefined;
     this.#characteristics = [];
     this.#reading = false;
+    // Heard before the link ended says nothing of now: a connect to a strap that has gone would hold up all others.
+    this.#heard = false;
     this.#notBefore = performance.now() + (notBeforeMs ?? this.#backoff.nextDelayMs());
     attempt.abort(new Error('the link has ended'));
     // It stays readable that a strap has no heart rate service: it is still there, only of no use.

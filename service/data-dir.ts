@@ -123,7 +123,7 @@ export function operatorToken(config: Located): string {
 
 /** A name as it may stand in topics and readings. */
 export function slug(text: string): string {
-  return text.normalize('NFKD').toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 64);
+  return text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 64);
 }
 
 /** The box's name: the configured one, else the one kept at first start (slug of the host name then). */

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ConnectQueue, ConnectTimeout } from '../../ble-bridge/connect-queue.ts';
+
+const never = new AbortController().signal;
+const hangs = async (signal: AbortSignal): Promise<never> =>
+  await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+
+test('one connect at a time, in the order of asking', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 5000 });
+  const log: string[] = [];
+  let open = 0;
+  const connect = async (name: string): Promise<void> => {
+    log.push(name);
+    open += 1;
+    assert.equal(open, 1);
+    await sleep(5);
+    open -= 1;
+  };
+  await Promise.all(['a', 'b', 'c'].map(async (name) => await queue.run(async () => await connect(name), never)));
+  assert.deepEqual(log, ['a', 'b', 'c']);
+  assert.equal(queue.busy, false);
+});
+
+test('a connect that hangs is cancelled at its limit, and the next one has its turn', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 30 });
+  const hanging = queue.run(hangs, never);
+  const next = queue.run(async () => await Promise.resolve('connected'), never);
+  await assert.rejects(hanging, ConnectTimeout);
+  assert.equal(await next, 'connected');
+});
+
+test('a connect that does not even end when it is cancelled holds nobody up', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 20, cancelMs: 20 });
+  const stuck = queue.run(async () => await new Promise<never>(() => {}), never);
+  const next = queue.run(async () => await Promise.resolve(2), never);
+  await assert.rejects(stuck, ConnectTimeout);
+  assert.equal(await next, 2);
+});
+
+test('one that was given up while it waited is never begun', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 1000 });
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  const first = queue.run(async () => await gate, never);
+  const given = new AbortController();
+  let begun = false;
+  const second = queue.run(async () => await Promise.resolve((begun = true)), given.signal);
+  given.abort(new Error('given up'));
+  open();
+  await first;
+  await assert.rejects(second, /given up/);
+  assert.equal(begun, false);
+});
