@@ -230,7 +230,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
           resolve();
         });
       });
-      client.removeAllListeners();
+      // Not all listeners: at 'close' MQTT.js clears timers of its own.
+      for (const event of ['message', 'error', 'packetreceive'] as const) client.removeAllListeners(event);
       client.on('error', () => {});
     }
     if (wasUp) this.#emit('down');
