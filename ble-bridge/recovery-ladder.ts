@@ -11,7 +11,7 @@ export interface RadioHealth {
   poweredOn: boolean;
   /** Last advertisement or notification of anybody; -Infinity before the first. */
   aliveAt: number;
-  /** Straps that should be heard and are not: silent, or lost for a reason that is not their own going away. */
+  /** Known straps that do not deliver: silent, or not connected. Where anything else is heard they have gone, and the radio is well. */
   troubled: number;
   /** Starts of the scan in a row that failed. */
   scanFailures: number;
@@ -32,12 +32,15 @@ export interface LadderOptions {
   rungMs?: number;
   /** New nobles without a sign of life before the exit. */
   rebuildsMax?: number;
+  /** Between further ones where nothing is heard, but the controller answers. */
+  quietRebuildMs?: number;
 }
 
 export class RecoveryLadder {
   readonly #o: LadderOptions;
   readonly #rungMs: number;
   readonly #rebuildsMax: number;
+  readonly #quietRebuildMs: number;
   #troubleSince: number | undefined;
   #scanRestarted = false;
   #rebuilds = 0;
@@ -49,6 +52,7 @@ export class RecoveryLadder {
     this.#o = options;
     this.#rungMs = options.rungMs ?? 15_000;
     this.#rebuildsMax = options.rebuildsMax ?? 4;
+    this.#quietRebuildMs = options.quietRebuildMs ?? 600_000;
   }
 
   /** How often noble was made anew without a sign of life since. */
@@ -110,8 +114,12 @@ export class RecoveryLadder {
   }
 
   #giveUp(health: RadioHealth): void {
-    // A place where nothing is to be heard is no fault: only a controller that does not do what it is told is.
-    if (health.scanFailures === 0 && health.unconfirmed === 0) return;
+    // A place where nothing is to be heard is no fault: only a controller that does not do what it is told is. A new noble now and
+    // then costs nothing there, and helps an adapter that answers and is deaf.
+    if (health.scanFailures === 0 && health.unconfirmed === 0) {
+      if (performance.now() - this.#rebuiltAt > this.#quietRebuildMs) this.#rebuild('nothing is heard');
+      return;
+    }
     this.#given = true;
     this.#o.fatal(new HrError('radio_stuck', { operation: 'recover the radio', detail: `no sign of life after ${this.#rebuilds} new starts of noble` }));
   }

@@ -39,9 +39,6 @@ function gapCauseOf(reason: string): GapCause {
   return reason === 'silent' ? 'sensor_silent' : 'out_of_range';
 }
 
-/** Straps whose going away is the radio's doing, or may be. */
-const RADIO_REASONS = new Set(['silent', 'timeout', 'adapter']);
-
 export class Strap {
   readonly #o: StrapOptions;
   readonly #repeats: RepeatLimiter;
@@ -54,7 +51,6 @@ export class Strap {
   #reconnects = 0;
   #connections = 0;
   #lostAt: number | undefined;
-  #lostReason: string | undefined;
 
   constructor(options: StrapOptions) {
     this.#o = options;
@@ -84,9 +80,9 @@ export class Strap {
     return this.#readings;
   }
 
-  /** True where the radio may be to blame for what is missing. */
+  /** True where nothing comes from it now. */
   get troubled(): boolean {
-    return this.link.state === 'silent' || (this.link.state === 'lost' && this.#lostReason !== undefined && RADIO_REASONS.has(this.#lostReason));
+    return this.link.state === 'silent' || !this.link.connected;
   }
 
   advertised(advertisement: Advertisement): void {
@@ -157,7 +153,6 @@ export class Strap {
     if (before === 'subscribing' && state !== 'lost') {
       if (this.#lostAt !== undefined) this.#o.statistics.reconnected(performance.now() - this.#lostAt);
       this.#lostAt = undefined;
-      this.#lostReason = undefined;
       this.#o.log.info({ event: 'strap_streaming', device: this.device, state }, 'readings come');
     }
     this.#o.onStatus(this);
@@ -171,7 +166,6 @@ export class Strap {
   }
 
   #ended(reason: string, error: unknown): void {
-    this.#lostReason = reason;
     if (this.#readings > 0) this.#lostAt ??= performance.now();
     this.#gaps.explain(gapCauseOf(reason));
     this.#o.statistics.ended(reason);
