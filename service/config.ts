@@ -171,3 +171,8 @@ export function systemdWatchdogUs(): number | undefined {
   const limit = Number(process.env['WATCHDOG_USEC']);
   return Number.isFinite(limit) && limit > 0 ? limit : undefined;
 }
+
+/** Whether a proxy is set for outgoing requests; the agent reads the variables itself. */
+export function proxyIsSet(): boolean {
+  return ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'].some((name) => (process.env[name] ?? '') !== '');
+}

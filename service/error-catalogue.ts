@@ -120,6 +120,17 @@ export const ERRORS = {
     hint: 'Move DATA_DIR/local-kinesis.db away: a new, empty local stream is made. The queue is not touched.',
     retryable: false,
   },
+  // queue
+  queue_too_new: {
+    summary: 'The queue file is of a newer version than this program; it was left untouched.',
+    hint: 'Run the newer version again, or move DATA_DIR/queue.db away; its readings are then shipped by that version.',
+    retryable: false,
+  },
+  queue_unusable: {
+    summary: 'The queue file cannot be opened or made.',
+    hint: 'Check space, rights and health of the disk that holds DATA_DIR. A damaged file is replaced by itself; this is something else.',
+    retryable: true,
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -69,6 +69,7 @@ export const SETTINGS = {
   KINESIS_MODE: { type: 'choice', default: 'records', choices: ['records', 'aggregated'], doc: '`records`: one record a reading; `aggregated`: KPL aggregates, one device each.', usedBy: ['forwarder'] },
   KINESIS_LINGER_MS: { type: 'integer', default: 0, min: 0, max: 60_000, doc: 'How long a reading waits for others before it leaves; 0: at once when the uplink is idle.', usedBy: ['forwarder'] },
   KINESIS_PARTITION_KEY: { type: 'text', default: 'device', doc: '`device`, `random`, or any other text as a fixed key.', usedBy: ['forwarder'] },
+  KINESIS_AGGREGATE_BYTES: { type: 'bytes', default: 25 * 1024, min: 1024, max: MiB, doc: 'Size that an aggregate is filled to: one PUT unit is 25 KiB.', usedBy: ['forwarder'] },
   ALLOW_TEST_READINGS: { type: 'boolean', default: false, doc: 'Let simulated and replayed readings leave for a target that is not local.', usedBy: ['forwarder'] },
   // radio
   BLE_SOURCE: { type: 'choice', default: 'auto', choices: ['auto', 'noble', 'simulated', 'replay'], doc: 'Where notifications come from. `auto`: the adapter; where there is none and the target is local, simulated straps.', usedBy: ['ble-bridge', 'start'] },
@@ -86,6 +87,7 @@ export const SETTINGS = {
   // queue
   QUEUE_COMMIT_INTERVAL_MS: { type: 'integer', default: 100, min: 0, max: 60_000, doc: 'At most this long between two commits of a busy queue; an idle one commits at once.', usedBy: ['forwarder'] },
   QUEUE_MAX_BYTES: { type: 'bytes', default: 1024 * MiB, min: MiB, max: 1024 * 1024 * MiB, doc: 'Most bytes that the queue takes on disk (used pages and WAL).', usedBy: ['forwarder'] },
+  QUEUE_MIN_FREE_DISK_BYTES: { type: 'bytes', default: 32 * MiB, min: 0, max: 1024 * 1024 * MiB, doc: 'With less free on its disk the queue accepts no more; the bridge holds.', usedBy: ['forwarder'] },
   QUEUE_WHEN_FULL: { type: 'choice', default: 'evict-oldest', choices: ['evict-oldest', 'refuse'], doc: 'At the limit: give the oldest up (counted), or take no more (the bridge holds).', usedBy: ['forwarder'] },
   // outbox
   OUTBOX_WINDOW: { type: 'integer', default: 2000, min: 20, max: 100_000, doc: 'Readings under way ahead of the mark; also the size of the forwarder\'s reorder buffer.', usedBy: ['ble-bridge', 'forwarder'] },

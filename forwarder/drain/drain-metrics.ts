@@ -1,0 +1,32 @@
+/** What is counted while shipping. */
+import type { Metric } from '../../contract/service-status.ts';
+import { Counter, Histogram } from '../../service/metrics.ts';
+
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600];
+
+export class DrainMetrics {
+  readonly #latency = new Histogram('hr_gateway_accepted_to_stream_seconds', 'From acceptance in the queue to the stream\'s answer', SECONDS);
+  readonly #requests = new Histogram('hr_gateway_put_records_seconds', 'Time of PutRecords requests that were answered', SECONDS);
+  readonly #records = new Counter('hr_gateway_records_sent_total', 'Records in answered requests, repeats included');
+  readonly #failedRecords = new Counter('hr_gateway_records_failed_total', 'Records that failed inside an answered request, by code');
+  readonly #failedRequests = new Counter('hr_gateway_requests_failed_total', 'Requests that failed as a whole');
+  recordsSent = 0;
+
+  request(ms: number, records: number): void {
+    this.#requests.observe(ms / 1000);
+    this.#records.add(records);
+    this.recordsSent += records;
+  }
+  recordFailed(code: string): void {
+    this.#failedRecords.add(1, { code });
+  }
+  requestFailed(): void {
+    this.#failedRequests.add();
+  }
+  latency(ms: number): void {
+    this.#latency.observe(Math.max(0, ms) / 1000);
+  }
+  read(): Metric[] {
+    return [this.#latency.read(), this.#requests.read(), this.#records.read(), this.#failedRecords.read(), this.#failedRequests.read()];
+  }
+}

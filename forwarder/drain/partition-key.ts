@@ -1,0 +1,7 @@
+import { randomBytes } from 'node:crypto';
+
+/** KINESIS_PARTITION_KEY: `device`, `random`, or a fixed text. */
+export function partitionKeyOf(setting: string, device: string): string {
+  if (setting === 'device') return device;
+  return setting === 'random' ? randomBytes(8).toString('hex') : setting;
+}

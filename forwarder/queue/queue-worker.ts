@@ -1,0 +1,225 @@
+/**
+ * The thread that owns the queue's file. Group commit: an idle queue commits at once; a busy one after the commit interval, or at 500
+ * pending rows, whichever comes first.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { parseReading } from '../../contract/reading.ts';
+import { messageOf, systemCodeOf } from '../../service/errors.ts';
+import { QueueFile } from './queue-file.ts';
+import type { Append, EvictedSpan, QueueReply, QueueRequest, QueueWorkerData } from './queue-messages.ts';
+import { NewerSchemaError } from './schema.ts';
+
+const PENDING_ROWS_MAX = 500;
+/** How often a full disk, or a full queue that refuses, is looked at again. */
+const RECHECK_MS = 1000;
+/** Taking stops while this many settled rows wait for a commit that fails: the same rows would ship for ever. */
+const UNSETTLED_MAX = 2000;
+
+const port = parentPort;
+if (port === null) throw new Error('queue-worker runs as a worker thread only');
+const options = workerData as QueueWorkerData;
+const say = (reply: QueueReply): void => port.postMessage(reply);
+
+function openFile(): QueueFile | undefined {
+  try {
+    return new QueueFile(options);
+  } catch (error) {
+    say({ kind: 'failed', code: error instanceof NewerSchemaError ? 'queue_too_new' : (systemCodeOf(error) ?? ''), message: messageOf(error) });
+    return undefined;
+  }
+}
+
+class QueueThread {
+  readonly #file: QueueFile;
+  #pending: Append[] = [];
+  #pendingRows = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Immediate | undefined;
+  #lastCommitAt = Number.NEGATIVE_INFINITY;
+  #failing = false;
+  /** Grows when appends are refused after having been taken: those sent before that is known have a hole before them. */
+  #epoch = 0;
+  readonly #recheck: NodeJS.Timeout;
+
+  constructor(file: QueueFile) {
+    this.#file = file;
+    this.#recheck = setInterval(() => this.#lookAgain(), RECHECK_MS);
+    this.#applyLimits();
+    say({ kind: 'opened', marks: file.marks, state: file.state() });
+  }
+
+  #schedule(): void {
+    if (this.#soon !== undefined) return;
+    if (this.#pendingRows >= PENDING_ROWS_MAX || (this.#pending.length > 0 && performance.now() - this.#lastCommitAt >= options.commitIntervalMs)) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      // After what else has arrived in this turn.
+      this.#soon = setImmediate(() => {
+        this.#soon = undefined;
+        this.#commit();
+      });
+      return;
+    }
+    const waitMs = Math.max(1, this.#lastCommitAt + Math.max(options.commitIntervalMs, 1) - performance.now());
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#commit();
+    }, waitMs);
+  }
+
+  #append(append: Append, epoch: number): void {
+    if (!this.#file.accepting || epoch < this.#epoch) return this.#refuse([append]);
+    this.#pending.push(append);
+    this.#pendingRows += append.rows.data.length + append.dead.length;
+    this.#schedule();
+  }
+
+  /** What is refused stays with the bridges; what has no number is gone. */
+  #refuse(appends: readonly Append[]): void {
+    const numbered = appends.reduce((sum, { marks }) => sum + (marks.length > 0 ? 1 : 0), 0);
+    const lostUnnumbered = numbered === appends.length ? 0 : appends.filter(({ marks }) => marks.length === 0).reduce((sum, { rows, dead }) => sum + rows.data.length + dead.length, 0);
+    this.#epoch += 1;
+    say({ kind: 'refused', state: this.#file.state(), marks: this.#file.marks, lostUnnumbered, epoch: this.#epoch });
+  }
+
+  #commit(): void {
+    const appends = this.#pending;
+    if (appends.length === 0 && this.#file.unsettled === 0) return;
+    const rows = this.#pendingRows;
+    this.#pending = [];
+    this.#pendingRows = 0;
+    const startedAt = performance.now();
+    try {
+      this.#file.commit(appends);
+      this.#lastCommitAt = performance.now();
+      this.#failing = false;
+      if (this.#file.trouble.startsWith('disk') && this.#file.accepting) this.#file.trouble = '';
+    } catch (error) {
+      this.#lastCommitAt = performance.now();
+      this.#diskTrouble(error, appends);
+      return;
+    }
+    const evicted = this.#applyLimits();
+    const marks = appends.flatMap((append) => append.marks);
+    say({ kind: 'committed', marks, state: this.#file.state(), rows, commitMs: performance.now() - startedAt, evicted });
+  }
+
+  #diskTrouble(error: unknown, appends: readonly Append[]): void {
+    const code = systemCodeOf(error) ?? '';
+    const full = /^SQLITE_(FULL|IOERR)/.test(code);
+    this.#failing = true;
+    this.#file.accepting = false;
+    this.#file.trouble = `${full ? 'disk_full' : 'disk_error'}: ${code === '' ? messageOf(error) : `${code} ${messageOf(error)}`}`;
+    this.#file.releaseReserve();
+    if (appends.length > 0) this.#refuse(appends);
+    // With the reserve gone, the deletes of what was shipped have a chance.
+    if (this.#file.unsettled > 0)
+      try {
+        this.#file.commit([]);
+        this.#failing = false;
+      } catch {
+        this.#failing = true;
+      }
+    say({ kind: 'state', state: this.#file.state() });
+  }
+
+  #lookAgain(): void {
+    if (this.#file.accepting) return;
+    if (this.#failing && this.#file.unsettled > 0) this.#commit();
+    if (this.#file.trouble.startsWith('disk')) {
+      if (!this.#file.hasSpace()) return;
+    } else if (this.#file.bytes() > options.maxBytes * 0.95) return;
+    this.#file.accepting = true;
+    this.#file.trouble = '';
+    this.#failing = false;
+    say({ kind: 'state', state: this.#file.state() });
+  }
+
+  #applyLimits(): EvictedSpan[] {
+    let evicted: EvictedSpan[] = [];
+    if (options.minFreeDiskBytes > 0 && this.#file.freeDiskBytes() < options.minFreeDiskBytes) this.#stopAccepting('disk_low: less is free than QUEUE_MIN_FREE_DISK_BYTES');
+    if (this.#file.bytes() <= options.maxBytes) return evicted;
+    if (options.whenFull === 'evict-oldest') evicted = this.#file.evictOverLimit();
+    if (this.#file.bytes() > options.maxBytes) this.#stopAccepting('queue_full: QUEUE_MAX_BYTES is reached');
+    return evicted;
+  }
+
+  #stopAccepting(trouble: string): void {
+    this.#file.accepting = false;
+    this.#file.trouble = trouble;
+  }
+
+  #take(id: number, maxRows: number, maxBytes: number): void {
+    const limit = this.#failing && this.#file.unsettled > UNSETTLED_MAX ? 0 : maxRows;
+    const rows = this.#file.take(limit, maxBytes);
+    port?.postMessage({ kind: 'taken', id, rows } satisfies QueueReply, [rows.ids.buffer as ArrayBuffer, rows.acceptedAtMs.buffer as ArrayBuffer]);
+  }
+
+  /** Runs a request that wants an answer; what it changed goes out as state. */
+  #answer(id: number, work: () => unknown): void {
+    try {
+      say({ kind: 'answer', id, value: work() });
+    } catch (error) {
+      say({ kind: 'error', id, message: messageOf(error) });
+    }
+    say({ kind: 'state', state: this.#file.state() });
+  }
+
+  handle(request: QueueRequest): void {
+    switch (request.kind) {
+      case 'append':
+        return this.#append(request.append, request.epoch);
+      case 'take':
+        return this.#take(request.id, request.maxRows, request.maxBytes);
+      case 'acknowledge':
+        this.#file.settleShipped(request.ids);
+        return this.#settled();
+      case 'giveUp':
+        this.#file.settleEvicted(request.ids, request.cause);
+        return this.#settled();
+      case 'bury':
+        try {
+          this.#file.bury(request.rowId, request.reason, request.detail);
+        } catch (error) {
+          this.#diskTrouble(error, []);
+        }
+        return say({ kind: 'state', state: this.#file.state() });
+      case 'deadLetters':
+        return this.#answer(request.id, () => this.#file.deadLetters(request.limit, request.before));
+      case 'retryDead':
+        return this.#answer(request.id, () => this.#file.retryDead(request.ids, (payload) => parseReading(payload).ok));
+      case 'discardDead':
+        return this.#answer(request.id, () => this.#file.discardDead(request.ids));
+      case 'acknowledgeDamage':
+        return this.#answer(request.id, () => this.#file.acknowledgeDamage());
+      case 'backup':
+        void this.#file.backup(request.file).then(
+          (value) => say({ kind: 'answer', id: request.id, value }),
+          (error: unknown) => say({ kind: 'error', id: request.id, message: messageOf(error) }),
+        );
+        return undefined;
+      case 'stop':
+        return this.#stop();
+    }
+  }
+
+  #settled(): void {
+    if (this.#file.unsettled >= PENDING_ROWS_MAX) this.#commit();
+    else this.#schedule();
+  }
+
+  #stop(): void {
+    clearInterval(this.#recheck);
+    clearTimeout(this.#timer);
+    this.#commit();
+    this.#file.close();
+    say({ kind: 'stopped' });
+    port?.close();
+  }
+}
+
+const opened = openFile();
+if (opened !== undefined) {
+  const thread = new QueueThread(opened);
+  port.on('message', (request: QueueRequest) => thread.handle(request));
+}

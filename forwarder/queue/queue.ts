@@ -1,0 +1,196 @@
+/** The queue as the forwarder's main thread sees it: it speaks to the thread that owns the file. */
+import { EventEmitter, once } from 'node:events';
+import path from 'node:path';
+import type { Worker } from 'node:worker_threads';
+import type { Config } from '../../service/config.ts';
+import { dataFolder } from '../../service/data-dir.ts';
+import { HrError } from '../../service/errors.ts';
+import { startWorker } from '../../service/worker-thread.ts';
+import type { DrainQueue, QueuedReading } from './drain-queue.ts';
+import { ROW_SOURCES, type Append, type QueueReply, type QueueRequest, type QueueState, type QueueWorkerData, type RunMark } from './queue-messages.ts';
+
+const STOP_LIMIT_MS = 8000;
+const BACKUPS = 'backups';
+
+interface QueueEvents {
+  committed: [Extract<QueueReply, { kind: 'committed' }>];
+  refused: [Extract<QueueReply, { kind: 'refused' }>];
+  state: [QueueState];
+  fatal: [Error];
+}
+
+export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
+  readonly #config: Config;
+  readonly #slowCommitMs: number;
+  #worker: Worker | undefined;
+  #stopping = false;
+  #nextId = 1;
+  readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  readonly #readable: (() => void)[] = [];
+  #state: QueueState | undefined;
+  #epoch = 0;
+
+  constructor(config: Config, options: { slowCommitMs?: number } = {}) {
+    super();
+    this.#config = config;
+    this.#slowCommitMs = options.slowCommitMs ?? 0;
+  }
+
+  /** The last state that the queue's thread told. */
+  get state(): QueueState {
+    if (this.#state === undefined) throw new Error('the queue is not open');
+    return this.#state;
+  }
+
+  get depth(): number {
+    return this.#state?.ledger.queued ?? 0;
+  }
+
+  /** Opens the queue; returns the marks that it holds. Throws HrError `queue_too_new` or `queue_unusable`. */
+  async start(): Promise<RunMark[]> {
+    const config = this.#config;
+    const data: QueueWorkerData = {
+      file: path.join(dataFolder(config), 'queue.db'),
+      commitIntervalMs: config.QUEUE_COMMIT_INTERVAL_MS,
+      maxBytes: config.QUEUE_MAX_BYTES,
+      minFreeDiskBytes: config.QUEUE_MIN_FREE_DISK_BYTES,
+      whenFull: config.QUEUE_WHEN_FULL,
+      slowCommitMs: this.#slowCommitMs,
+    };
+    const worker = startWorker(import.meta.url, './queue-worker', { workerData: data });
+    this.#worker = worker;
+    worker.on('error', (error) => this.#fatal(error));
+    worker.on('exit', (code) => this.#fatal(new Error(`the queue's thread ended with ${code}`)));
+    const [first] = (await once(worker, 'message')) as [QueueReply];
+    if (first.kind !== 'opened') {
+      this.#stopping = true;
+      void worker.terminate();
+      const { code, message } = first.kind === 'failed' ? first : { code: '', message: first.kind };
+      throw new HrError(code === 'queue_too_new' ? 'queue_too_new' : 'queue_unusable', { operation: `open ${data.file}`, detail: message });
+    }
+    this.#state = first.state;
+    worker.on('message', (reply: QueueReply) => this.#heard(reply));
+    return first.marks;
+  }
+
+  #fatal(error: Error): void {
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.emit('fatal', error);
+  }
+
+  #heard(reply: QueueReply): void {
+    if ('state' in reply) this.#state = reply.state;
+    switch (reply.kind) {
+      case 'taken':
+      case 'answer': {
+        const waiting = this.#waiting.get(reply.id);
+        this.#waiting.delete(reply.id);
+        return waiting?.resolve(reply.kind === 'taken' ? reply.rows : reply.value);
+      }
+      case 'error': {
+        const waiting = this.#waiting.get(reply.id);
+        this.#waiting.delete(reply.id);
+        return waiting?.reject(new Error(reply.message));
+      }
+      case 'committed':
+        this.emit('committed', reply);
+        if (reply.rows > 0) for (const listener of this.#readable) listener();
+        return undefined;
+      case 'refused':
+        this.#epoch = reply.epoch;
+        return void this.emit('refused', reply);
+      case 'state':
+        this.emit('state', reply.state);
+        for (const listener of this.#readable) listener();
+        return undefined;
+      default:
+        return undefined;
+    }
+  }
+
+  #send(request: QueueRequest): void {
+    this.#worker?.postMessage(request);
+  }
+
+  async #ask(make: (id: number) => QueueRequest): Promise<unknown> {
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return await new Promise((resolve, reject) => {
+      if (this.#stopping) return reject(new Error('the queue is closed'));
+      this.#waiting.set(id, { resolve, reject });
+      this.#send(make(id));
+    });
+  }
+
+  append(append: Append): void {
+    this.#send({ kind: 'append', append, epoch: this.#epoch });
+  }
+
+  async take(limits: { maxRows: number; maxBytes: number }): Promise<QueuedReading[]> {
+    const rows = (await this.#ask((id) => ({ kind: 'take', id, ...limits }))) as Extract<QueueReply, { kind: 'taken' }>['rows'];
+    return rows.data.map((data, index) => ({
+      id: rows.ids[index] ?? 0,
+      device: rows.devices[index] ?? '',
+      source: ROW_SOURCES[rows.sources[index] ?? 0] ?? 'real',
+      acceptedAtMs: rows.acceptedAtMs[index] ?? 0,
+      data,
+    }));
+  }
+
+  acknowledge(ids: readonly number[]): void {
+    this.#send({ kind: 'acknowledge', ids: Float64Array.from(ids) });
+  }
+
+  giveUp(ids: readonly number[], cause: string): void {
+    this.#send({ kind: 'giveUp', ids: Float64Array.from(ids), cause });
+  }
+
+  bury(rowId: number, reason: string, detail: string): void {
+    this.#send({ kind: 'bury', rowId, reason, detail });
+  }
+
+  onReadable(listener: () => void): void {
+    this.#readable.push(listener);
+  }
+
+  async deadLetters(limit: number, before: number | null): Promise<unknown> {
+    return await this.#ask((id) => ({ kind: 'deadLetters', id, limit, before }));
+  }
+
+  async retryDead(ids: number[] | null): Promise<unknown> {
+    return await this.#ask((id) => ({ kind: 'retryDead', id, ids }));
+  }
+
+  async discardDead(ids: number[] | null): Promise<unknown> {
+    return await this.#ask((id) => ({ kind: 'discardDead', id, ids }));
+  }
+
+  async acknowledgeDamage(): Promise<unknown> {
+    return await this.#ask((id) => ({ kind: 'acknowledgeDamage', id }));
+  }
+
+  /** A consistent copy in DATA_DIR/backups, while the queue goes on. */
+  async backup(): Promise<unknown> {
+    const file = path.join(dataFolder(this.#config, BACKUPS), `queue-${new Date().toISOString().replaceAll(/[:.]/g, '-')}.db`);
+    return await this.#ask((id) => ({ kind: 'backup', id, file }));
+  }
+
+  /** Commits what is pending and closes the file. */
+  async stop(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    if (worker === undefined || this.#stopping) {
+      this.#stopping = true;
+      return;
+    }
+    this.#stopping = true;
+    const ended = once(worker, 'exit');
+    worker.postMessage({ kind: 'stop' } satisfies QueueRequest);
+    const limit = setTimeout(() => void worker.terminate(), STOP_LIMIT_MS);
+    await ended.catch(() => undefined);
+    clearTimeout(limit);
+  }
+}
