@@ -33,7 +33,9 @@ class HciH4Socket extends EventEmitter {
       const length = buffer[0] === 4 ? 3 + buffer[2] : 5 + buffer.readUInt16LE(3);
       if (buffer.length < length) return;
       this.#rx = buffer.subarray(length);
-      this.emit('data', Buffer.from(buffer.subarray(0, length)));
+      const packet = Buffer.from(buffer.subarray(0, length));
+      globalThis.hciTap?.(packet); // for tests that count what noble was given
+      this.emit('data', packet);
     }
   }
 

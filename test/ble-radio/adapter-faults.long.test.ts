@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { eventually } from '../support/eventually.ts';
+import { sharedRadio } from './support/shared-radio.ts';
+import { virtualRadioMissing } from './support/virtual-radio.ts';
+
+describe('an adapter that is away for longer recovers by itself', { skip: virtualRadioMissing() }, () => {
+  const shared = sharedRadio({ 1: { name: 'HR1', bpm: 71, period: 0.2 }, 2: { name: 'HR2', bpm: 72, period: 0.2 } });
+
+  const unplugged = async (awayMs: number): Promise<number> => {
+    const { radio, bench } = shared;
+    process.env['NOBLE_HCI_H4_RECONNECT_MS'] = String(awayMs);
+    const from = performance.now();
+    await radio.op('unplug');
+    await eventually(() => bench.session.straps.all.every(({ link }) => link.state !== 'streaming'));
+    await Promise.all([bench.flows(1, 2, awayMs + 45_000), bench.flows(2, 2, awayMs + 45_000)]);
+    assert.deepEqual(bench.fatal, []);
+    // Nothing of the old noble is left: one scan, one link a strap.
+    const state = await radio.state();
+    assert.equal(state.ext.length, 1);
+    assert.equal(state.ext[0]?.conns.length, 2);
+    return Math.round(performance.now() - from);
+  };
+
+  test('unplugged for 2 s', async (t) => t.diagnostic(`both straps again after ${await unplugged(2000)} ms`));
+
+  test('unplugged for 60 s', async (t) => t.diagnostic(`both straps again after ${await unplugged(60_000)} ms`));
+});
