@@ -42,6 +42,7 @@ export class BleBridgeService implements Service {
   #forwarder: ForwarderStatus | undefined;
   #session: RadioSession | undefined;
   #lock: DataDirLock | undefined;
+  #started = false;
   #stopped = false;
 
   constructor(context: ServiceContext) {
@@ -100,6 +101,7 @@ export class BleBridgeService implements Service {
     this.#names.load();
     this.#homeAssistant.start(gatewayName(config));
     await this.#outbox.start();
+    this.#started = true;
     this.#link.on('up', () => {
       this.#outbox.up();
       this.#devices.up();
@@ -223,13 +225,17 @@ export class BleBridgeService implements Service {
     return { bridge: { source: this.#session?.radio.kind ?? 'none', run: this.#outbox.run, radio, outbox: this.#outbox.status() } };
   }
 
+  /** Straps first, so that they are told goodbye; then what they sent is stored or spilled. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#source.stop();
     await this.#session?.stop();
-    this.#devices.stop();
-    this.#reporter.stop();
-    await this.#outbox.stop();
+    if (this.#started) {
+      this.#started = false;
+      this.#devices.stop();
+      this.#reporter.stop();
+      await this.#outbox.stop();
+    }
     await this.#link.stop();
     this.#lock?.release();
     this.#lock = undefined;

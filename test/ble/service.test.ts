@@ -6,7 +6,7 @@ import { BleBridgeService } from '../../ble-bridge/service.ts';
 import { parseDeviceStatus, type DeviceStatus } from '../../contract/device-status.ts';
 import type { Reading } from '../../contract/reading.ts';
 import { parseServiceStatus, type ServiceStatus } from '../../contract/service-status.ts';
-import { serviceStatusTopic } from '../../contract/topics.ts';
+import { READINGS_FILTER, serviceStatusTopic, SOURCE_FILTER, storedTopic } from '../../contract/topics.ts';
 import { GatewayService } from '../../gateway/service.ts';
 import { CommandClient } from '../../service/command-client.ts';
 import { readOrCreateSecret } from '../../service/data-dir.ts';
@@ -53,6 +53,13 @@ async function startBox(t: TestContext): Promise<Box> {
   });
   await ears.subscribeAsync(['hr/#', 'edge/+/status', 'homeassistant/#']);
   const forwarder = await as('forwarder');
+  // It stores what it hears, and says so.
+  forwarder.on('message', (topic, payload) => {
+    const { run, seq, last, sync } = JSON.parse(payload.toString()) as { run: string; seq?: number; last?: number; sync?: number };
+    const stored = topic.startsWith('hr/') ? { stored: seq } : { stored: last, next: (last ?? 0) + 1, sync };
+    forwarder.publish(storedTopic(run), JSON.stringify(stored));
+  });
+  await forwarder.subscribeAsync([READINGS_FILTER, SOURCE_FILTER]);
   return {
     url, folder, topics, readings,
     bridgeStatus() {
