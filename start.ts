@@ -7,7 +7,7 @@ import path from 'node:path';
 import type { BleBridgeService } from './ble-bridge/service.ts';
 import { childEnvironment, isSet, processConfig, type Config } from './service/config.ts';
 import { ProcessEnd, reportStartFailure, type Service, type ServiceContext } from './service/lifecycle.ts';
-import { createLogger, type Logger } from './service/log.ts';
+import { createProcessLogger, type Logger } from './service/log.ts';
 import { notifySystemd } from './service/sd-notify.ts';
 import { SupervisedProcess } from './service/supervised-process.ts';
 import { siblingModule } from './service/worker-thread.ts';
@@ -103,8 +103,9 @@ async function main(): Promise<void> {
   } catch (error) {
     process.exit(reportStartFailure(error));
   }
-  const log = createLogger('hr-gateway', config);
-  const all = new AllServices(log, (error, exitCode) => end.fail(error, exitCode));
+  const root = createProcessLogger(config);
+  const log = root.child({ service: 'hr-gateway' });
+  const all = new AllServices(root, (error, exitCode) => end.fail(error, exitCode));
   const end = new ProcessEnd({
     name: 'hr-gateway',
     config,

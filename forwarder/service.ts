@@ -61,6 +61,7 @@ export class ForwarderService implements Service {
         publish(gapTopic(span.device), JSON.stringify({ from: new Date(span.fromMs).toISOString(), to: new Date(span.toMs).toISOString(), cause: 'evicted', readings: span.count }));
       }
       this.#heardState(state);
+      this.#reporter?.changed();
     });
     this.#queue.on('refused', ({ marks: held, state, lostUnnumbered }) => {
       intake.refused(held, lostUnnumbered);

@@ -131,6 +131,32 @@ export const ERRORS = {
     hint: 'Check space, rights and health of the disk that holds DATA_DIR. A damaged file is replaced by itself; this is something else.',
     retryable: true,
   },
+  // admin API
+  token_needed: {
+    summary: 'This needs the operator\'s token.',
+    hint: 'npm run token shows it; send it as Authorization: Bearer …, or log in on the page.',
+    retryable: false,
+  },
+  host_not_allowed: {
+    summary: 'The Host header names a host that this API does not answer to.',
+    hint: 'Use 127.0.0.1 or the address, or add the name to ADMIN_ALLOWED_HOSTS.',
+    retryable: false,
+  },
+  origin_not_allowed: {
+    summary: 'A page of another site asked for a change.',
+    hint: 'Use the page of this box.',
+    retryable: false,
+  },
+  request_invalid: {
+    summary: 'The request is not what the API description allows.',
+    hint: 'See /docs.',
+    retryable: false,
+  },
+  not_found: {
+    summary: 'There is nothing under this address.',
+    hint: 'See /docs.',
+    retryable: false,
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;

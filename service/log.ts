@@ -18,12 +18,17 @@ function serializeError(error: unknown): unknown {
   return error instanceof HrError ? { code: error.code, operation: error.operation, message: base.message, hint: error.hint, stack: base.stack } : base;
 }
 
-/** The root logger of a process or service; readable lines only on a terminal or where LOG_PRETTY asks for them. */
+/** The logger of one service that is a process of its own. */
 export function createLogger(service: string, config: Pick<Config, 'LOG_LEVEL' | 'LOG_PRETTY'>): Logger {
+  return createProcessLogger(config).child({ service });
+}
+
+/** The logger of a process, for a child logger a service; readable lines only on a terminal or where LOG_PRETTY asks for them. */
+export function createProcessLogger(config: Pick<Config, 'LOG_LEVEL' | 'LOG_PRETTY'>): Logger {
   const pretty = config.LOG_PRETTY === undefined ? process.stdout.isTTY : config.LOG_PRETTY === 'true';
   const options = {
     level: config.LOG_LEVEL,
-    base: { service },
+    base: null,
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { err: serializeError },

@@ -58,6 +58,7 @@ export const SETTINGS = {
     type: 'choice', default: undefined, choices: ['read', 'none'],
     doc: 'What can be read without the token: `read` or `none`. Unset: `read` on loopback, `none` on any other address.', usedBy: ['admin-api'],
   },
+  ADMIN_ALLOWED_HOSTS: { type: 'list', default: [], doc: 'Further host names that admin API and page answer to, beside addresses and localhost.', usedBy: ['admin-api'] },
   // local stream
   LOCAL_KINESIS_HOST: { type: 'text', default: '127.0.0.1', doc: 'Address of the local stream: it listens there, the forwarder connects there.', usedBy: ['local-kinesis', 'forwarder'] },
   LOCAL_KINESIS_PORT: { type: 'integer', default: 4567, min: 0, max: 65535, doc: 'Port of the local stream.', usedBy: ['local-kinesis', 'forwarder'] },

@@ -1,0 +1,54 @@
+/** Builds the HTTP side: plugins, checks, routes, page. Listens nowhere: service.ts does. */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import fastifyCookie from '@fastify/cookie';
+import fastifyStatic from '@fastify/static';
+import fastifySwagger from '@fastify/swagger';
+import fastifySwaggerUi from '@fastify/swagger-ui';
+import { fastify, type FastifyInstance } from 'fastify';
+import type { Logger } from '../service/log.ts';
+import { VERSION } from '../service/version.ts';
+import { notFoundHandler, problemHandler } from './problem.ts';
+import { addChangeRoutes, addLoginRoutes, addReadRoutes, type RouteOptions } from './routes.ts';
+
+const BODY_MAX_BYTES = 64 * 1024;
+const CONTENT_SECURITY_POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; font-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/** uPlot as its package ships it: read once, served from memory. */
+function chartFiles(): { script: Buffer; style: Buffer } {
+  const folder = path.dirname(createRequire(import.meta.url).resolve('uplot/package.json'));
+  return { script: readFileSync(path.join(folder, 'dist/uPlot.esm.js')), style: readFileSync(path.join(folder, 'dist/uPlot.min.css')) };
+}
+
+export async function buildApp(options: RouteOptions & { log: Logger }): Promise<FastifyInstance> {
+  const { access, log } = options;
+  const app = fastify({ loggerInstance: log.child({}, { level: 'silent' }), bodyLimit: BODY_MAX_BYTES, forceCloseConnections: true, routerOptions: { maxParamLength: 100 }, ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, allowUnionTypes: true } } }) as unknown as FastifyInstance;
+  app.setErrorHandler(problemHandler(log));
+  app.setNotFoundHandler(notFoundHandler);
+  await app.register(fastifyCookie);
+  await app.register(fastifySwagger, { openapi: { openapi: '3.1.0', info: { title: 'hr-gateway admin API', version: VERSION, license: { name: 'MIT' } }, components: { securitySchemes: { operator: { type: 'http', scheme: 'bearer' } } } } });
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.headers({ 'content-security-policy': CONTENT_SECURITY_POLICY, 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer', 'cross-origin-resource-policy': 'same-origin' });
+    access.checkHost(request);
+  });
+  app.get('/health/live', { schema: { summary: 'The process answers', response: { 200: { type: 'object', properties: { status: { const: 'ok' } }, required: ['status'] } } } }, async () => ({ status: 'ok' }));
+  await app.register(async (reading) => {
+    reading.addHook('onRequest', async (request) => access.checkRead(request));
+    addReadRoutes(reading as unknown as FastifyInstance, options);
+    reading.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+    await reading.register(fastifySwaggerUi, { routePrefix: '/docs', staticCSP: false, uiConfig: { supportedSubmitMethods: ['get'] } });
+  });
+  await app.register(async (changing) => {
+    changing.addHook('onRequest', async (request) => access.checkChange(request));
+    addChangeRoutes(changing as unknown as FastifyInstance, options);
+  });
+  addLoginRoutes(app, options);
+  const { script, style } = chartFiles();
+  app.get('/uplot.js', { schema: { hide: true } }, async (_request, reply) => await reply.type('text/javascript; charset=utf-8').send(script));
+  app.get('/uplot.css', { schema: { hide: true } }, async (_request, reply) => await reply.type('text/css; charset=utf-8').send(style));
+  // The page itself holds no data: what it shows it reads by the routes above, with their checks.
+  await app.register(fastifyStatic, { root: fileURLToPath(new URL('./page/', import.meta.url)), cacheControl: false });
+  return app;
+}

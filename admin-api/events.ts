@@ -1,0 +1,72 @@
+/** /events: what changes, as server-sent events. Each event is made into text once for all pages. */
+import type { FastifyReply } from 'fastify';
+import type { Fleet, FleetEvent } from './fleet.ts';
+
+const PAGES_MAX = 200;
+/** A page that does not read is let go; it connects again by itself. */
+const BACKLOG_MAX_BYTES = 256 * 1024;
+const KEEP_ALIVE_MS = 15_000;
+const OVERVIEW_EVERY_MS = 1000;
+
+export class EventStream {
+  readonly #fleet: Fleet;
+  readonly #overview: () => object;
+  readonly #pages = new Set<FastifyReply['raw']>();
+  #unsubscribe: (() => void) | undefined;
+  #timers: NodeJS.Timeout[] = [];
+  #lastOverview = '';
+
+  constructor(fleet: Fleet, overview: () => object) {
+    this.#fleet = fleet;
+    this.#overview = overview;
+  }
+
+  get pages(): number {
+    return this.#pages.size;
+  }
+
+  start(): void {
+    this.#unsubscribe = this.#fleet.onEvent((event) => this.#send(event));
+    this.#timers = [setInterval(() => this.#sendOverview(), OVERVIEW_EVERY_MS), setInterval(() => this.#write(': \n\n'), KEEP_ALIVE_MS)];
+  }
+
+  #send(event: FleetEvent): void {
+    if (this.#pages.size === 0 || event.type === 'service') return;
+    this.#write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+  }
+
+  #sendOverview(): void {
+    if (this.#pages.size === 0) return;
+    const text = JSON.stringify(this.#overview());
+    if (text === this.#lastOverview) return;
+    this.#lastOverview = text;
+    this.#write(`event: overview\ndata: ${text}\n\n`);
+  }
+
+  #write(text: string): void {
+    for (const page of this.#pages) {
+      if (page.writableLength > BACKLOG_MAX_BYTES) page.destroy();
+      else page.write(text);
+    }
+  }
+
+  /** Takes a page on; false where there are too many. */
+  add(reply: FastifyReply): boolean {
+    if (this.#pages.size >= PAGES_MAX) return false;
+    reply.hijack();
+    const page = reply.raw;
+    page.writeHead(200, { ...(reply.getHeaders() as Record<string, string>), 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    page.write(`retry: 1000\n\nevent: overview\ndata: ${JSON.stringify(this.#overview())}\n\n`);
+    this.#pages.add(page);
+    page.once('close', () => this.#pages.delete(page));
+    page.on('error', () => {});
+    return true;
+  }
+
+  stop(): void {
+    this.#unsubscribe?.();
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const page of this.#pages) page.destroy();
+    this.#pages.clear();
+  }
+}

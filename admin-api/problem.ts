@@ -1,0 +1,46 @@
+/** Errors as problem+json (RFC 9457), with the catalogue's codes. */
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { ERRORS, type ErrorCode } from '../service/error-catalogue.ts';
+import { HrError } from '../service/errors.ts';
+import type { Logger } from '../service/log.ts';
+
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  token_needed: 401,
+  host_not_allowed: 403,
+  origin_not_allowed: 403,
+  not_found: 404,
+  strap_unknown: 404,
+  strap_not_connected: 409,
+  strap_has_no_energy_count: 409,
+  request_invalid: 400,
+  command_invalid: 400,
+  command_unknown: 501,
+  command_timeout: 504,
+  command_failed: 502,
+  not_connected: 503,
+};
+
+export const problemSchema = {
+  type: 'object',
+  properties: { type: { type: 'string' }, title: { type: 'string' }, status: { type: 'integer' }, code: { type: 'string' }, detail: { type: 'string' }, hint: { type: 'string' } },
+  required: ['type', 'title', 'status', 'code', 'detail', 'hint'],
+} as const;
+
+function answer(reply: FastifyReply, status: number, code: ErrorCode, detail: string, hint: string): void {
+  void reply.code(status).header('content-type', 'application/problem+json').serializer(JSON.stringify).send({ type: 'about:blank', title: ERRORS[code].summary, status, code, detail, hint });
+}
+
+/** The error handler of the whole API. */
+export function problemHandler(log: Logger): (error: unknown, request: FastifyRequest, reply: FastifyReply) => void {
+  return (error, request, reply) => {
+    if (error instanceof HrError) return answer(reply, STATUS[error.code] ?? 500, error.code, error.detail, error.hint);
+    const status = (error as FastifyError).statusCode ?? 500;
+    if (status >= 400 && status < 500) return answer(reply, status, 'request_invalid', (error as FastifyError).message, ERRORS.request_invalid.hint);
+    log.error({ event: 'request_failed', route: request.routeOptions.url, err: error }, 'a request failed');
+    return answer(reply, 500, 'uncaught_error', 'see the log', ERRORS.uncaught_error.hint);
+  };
+}
+
+export function notFoundHandler(request: FastifyRequest, reply: FastifyReply): void {
+  answer(reply, 404, 'not_found', `${request.method} ${request.url.slice(0, 200)}`, ERRORS.not_found.hint);
+}

@@ -1,0 +1,121 @@
+/** The admin API: knows the other services only through MQTT. Composition root of this service. */
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { CommandClient } from '../service/command-client.ts';
+import { CommandServer } from '../service/command-server.ts';
+import { lockDataDir, operatorToken, type DataDirLock } from '../service/data-dir.ts';
+import { listenError } from '../service/errors.ts';
+import type { Service, ServiceContext } from '../service/lifecycle.ts';
+import { Gauge } from '../service/metrics.ts';
+import { MqttLink } from '../service/mqtt-link.ts';
+import { offlineWill, okCheck, StatusReporter } from '../service/status-reporter.ts';
+import { VERSION } from '../service/version.ts';
+import { Access } from './access.ts';
+import { EventStream } from './events.ts';
+import { Fleet } from './fleet.ts';
+import { healthOf, type Health } from './health.ts';
+import { Prometheus } from './prometheus.ts';
+import { queueOf } from './routes.ts';
+
+const COMMAND_TIMEOUT_MS = 10_000;
+
+export class AdminApiService implements Service {
+  readonly name = 'admin-api';
+  readonly #context: ServiceContext;
+  readonly #fleet = new Fleet();
+  readonly #access: Access;
+  readonly #client: CommandClient;
+  readonly #link: MqttLink;
+  readonly #events: EventStream;
+  readonly #reporter: StatusReporter;
+  readonly #pages = new Gauge('hr_gateway_pages', 'Pages that are open');
+  #lineSince = new Date().toISOString();
+  #app: FastifyInstance | undefined;
+  #lock: DataDirLock | undefined;
+
+  constructor(context: ServiceContext) {
+    this.#context = context;
+    const { config, log } = context;
+    const publish = (topic: string, payload: string): boolean => this.#link.publish(topic, payload);
+    this.#access = new Access(config);
+    this.#client = new CommandClient({ publish });
+    const commands = new CommandServer({ service: 'admin-api', log, handlers: {}, publish });
+    this.#link = new MqttLink({ service: 'admin-api', config, log, will: offlineWill('admin-api'), subscriptions: { ...this.#fleet.subscriptions, ...this.#client.subscriptions, ...commands.subscriptions } });
+    for (const event of ['up', 'down'] as const)
+      this.#link.on(event, () => {
+        this.#lineSince = new Date().toISOString();
+      });
+    this.#events = new EventStream(this.#fleet, () => this.#overview());
+    this.#reporter = new StatusReporter({
+      service: 'admin-api',
+      link: this.#link,
+      checks: () => [okCheck('admin API')],
+      metrics: () => {
+        this.#pages.set(this.#events.pages);
+        return [this.#pages.read()];
+      },
+    });
+  }
+
+  /** The port that it listens on, once started. */
+  get port(): number {
+    return (this.#app?.server.address() as AddressInfo | null | undefined)?.port ?? 0;
+  }
+
+  #health(): Health {
+    const ownBroker = /^mqtt:\/\/(127\.0\.0\.1|localhost|gateway)[:/]/.test(`${this.#context.config.MQTT_URL}/`);
+    return healthOf(this.#fleet, { connected: this.#link.connected, since: this.#lineSince, ownBroker });
+  }
+
+  /** All that the page shows beside readings. */
+  #overview(): object {
+    const bridge = this.#fleet.service('ble-bridge');
+    return {
+      version: VERSION,
+      health: this.#health(),
+      queue: queueOf(this.#fleet) ?? null,
+      bridge: bridge?.value.bridge === undefined ? null : { ...bridge.value.bridge, stale: bridge.stale },
+      gateway: this.#fleet.service('gateway')?.value.gateway ?? null,
+      broker_connected: this.#link.connected,
+      readings_heard: this.#fleet.readingsHeard,
+    };
+  }
+
+  /** Throws HrError `data_dir_in_use`, `port_in_use`. */
+  async start(): Promise<void> {
+    const { config, log } = this.#context;
+    this.#lock = lockDataDir(config, 'admin-api');
+    this.#access.start(operatorToken(config));
+    // Imported at start: HTTP is not needed where only a class of this module is.
+    const { buildApp } = await import('./app.ts');
+    const app = await buildApp({
+      log,
+      fleet: this.#fleet,
+      access: this.#access,
+      prometheus: new Prometheus(this.#fleet),
+      events: this.#events,
+      health: () => this.#health(),
+      command: async (service, verb, args) => await this.#client.request(service, verb, args, { timeoutMs: COMMAND_TIMEOUT_MS }),
+    });
+    this.#app = app;
+    try {
+      await app.listen({ host: config.ADMIN_HOST, port: config.ADMIN_PORT });
+    } catch (error) {
+      throw listenError(error, 'ADMIN_PORT', `${config.ADMIN_HOST}:${config.ADMIN_PORT}`);
+    }
+    this.#link.start();
+    this.#events.start();
+    this.#reporter.start();
+    log.info({ event: 'listening', host: config.ADMIN_HOST, port: this.port }, 'the admin API listens');
+  }
+
+  async stop(): Promise<void> {
+    this.#events.stop();
+    await this.#app?.close();
+    this.#client.stop();
+    this.#reporter.stop();
+    await this.#link.stop();
+    this.#lock?.release();
+    this.#lock = undefined;
+  }
+}
