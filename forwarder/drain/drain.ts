@@ -130,10 +130,12 @@ export class Drain {
   #refill(): void {
     if (this.#taking || !this.#mayHaveMore || this.#builder.size + this.#retries.length >= BUFFER_ROWS / 2) return;
     this.#taking = true;
+    // Before the question: a commit that comes meanwhile sets it again.
+    this.#mayHaveMore = false;
     void this.#options.queue.take({ maxRows: BUFFER_ROWS / 2, maxBytes: BUFFER_BYTES }).then(
       (rows) => {
         this.#taking = false;
-        this.#mayHaveMore = rows.length > 0;
+        if (rows.length > 0) this.#mayHaveMore = true;
         const test = this.#toLocal ? [] : rows.filter(({ source }) => source !== 'real');
         if (test.length > 0) {
           this.#repeats.warn('test', { event: 'test_readings_kept', count: test.length }, 'simulated or replayed readings do not leave for this target (ALLOW_TEST_READINGS)');

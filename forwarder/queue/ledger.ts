@@ -6,6 +6,8 @@ import type { Ledger } from '../../contract/service-status.ts';
 import type { Causes, RunMark } from './queue-messages.ts';
 
 export interface LedgerState {
+  /** Id of the next row: never given twice, though SQLite would give ids of deleted rows again. */
+  nextRowId: number;
   accepted: number;
   shipped: number;
   queued: number;
@@ -21,7 +23,7 @@ export interface LedgerState {
 /** Runs whose marks are kept: a box sees a new run at each start of a bridge. */
 const MARKS_MAX = 200;
 
-export const emptyLedger = (): LedgerState => ({ accepted: 0, shipped: 0, queued: 0, dead: 0, evictedBy: {}, missedBy: {}, deadBy: {}, marks: [], damage: '' });
+export const emptyLedger = (): LedgerState => ({ nextRowId: 1, accepted: 0, shipped: 0, queued: 0, dead: 0, evictedBy: {}, missedBy: {}, deadBy: {}, marks: [], damage: '' });
 
 export const total = (counts: Readonly<Record<string, number>>): number => Object.values(counts).reduce((sum, count) => sum + count, 0);
 

@@ -126,10 +126,11 @@ function replaceDamaged(file: string, why: string): OpenedQueue {
   const lost = state.accepted - state.shipped - rows.length - Object.values(state.evictedBy).reduce((sum, n) => sum + n, 0);
   if (lost > 0) addTo(state.evictedBy, 'damaged', lost);
   else state.accepted -= lost;
+  state.nextRowId = Math.max(state.nextRowId, (rows.at(-1)?.id ?? 0) + 1);
   state.damage = `queue_damaged: ${why}; put aside as ${path.basename(aside)}; ${rows.length} readings salvaged, ${Math.max(0, lost)} given up`;
   database.transaction(() => {
-    const insert = database.prepare('INSERT INTO rows (accepted_ms, source, device, data, crc) VALUES (?, ?, ?, ?, ?)');
-    for (const row of rows) insert.run(row.accepted_ms, row.source, row.device, row.data, row.crc);
+    const insert = database.prepare('INSERT INTO rows (id, accepted_ms, source, device, data, crc) VALUES (?, ?, ?, ?, ?, ?)');
+    for (const row of rows) insert.run(row.id, row.accepted_ms, row.source, row.device, row.data, row.crc);
     writeState(database, state);
   })();
   return { database, state };

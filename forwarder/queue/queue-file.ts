@@ -41,7 +41,7 @@ export class QueueFile {
     const { database, state } = openQueue(options.file);
     this.#database = database;
     this.#state = state;
-    this.#insertRow = database.prepare('INSERT INTO rows (accepted_ms, source, device, data, crc) VALUES (?, ?, ?, ?, ?)');
+    this.#insertRow = database.prepare('INSERT INTO rows (id, accepted_ms, source, device, data, crc) VALUES (?, ?, ?, ?, ?, ?)');
     this.#insertDead = database.prepare('INSERT INTO dead (at_ms, reason, detail, device, run, seq, bytes, payload, whole) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)');
     this.#deleteRow = database.prepare('DELETE FROM rows WHERE id = ?');
     this.#selectRows = database.prepare('SELECT id, accepted_ms, source, device, data FROM rows WHERE id > ? ORDER BY id LIMIT ?');
@@ -123,12 +123,17 @@ export class QueueFile {
     for (const [index, data] of rows.data.entries()) {
       const device = rows.devices[index] ?? '';
       const source = rows.sources[index] ?? 0;
-      this.#insertRow.run(now, source, device, data, rowChecksum({ accepted_ms: now, source, device, data }));
+      this.#addRow(next, { accepted_ms: now, source, device, data });
     }
     next.accepted += rows.data.length + dead.length;
     next.queued += rows.data.length;
     for (const letter of dead) this.#addDead(next, letter);
     for (const mark of marks) moveMark(next, mark);
+  }
+
+  #addRow(next: LedgerState, row: Omit<Row, 'id'>): void {
+    this.#insertRow.run(next.nextRowId, row.accepted_ms, row.source, row.device, row.data, rowChecksum(row));
+    next.nextRowId += 1;
   }
 
   #addDead(next: LedgerState, letter: DeadLetterInput): void {
@@ -235,7 +240,7 @@ export class QueueFile {
         const now = Date.now();
         for (const { id, device, payload, reason } of good) {
           this.#database.prepare('DELETE FROM dead WHERE id = ?').run(id);
-          this.#insertRow.run(now, 0, device, payload, rowChecksum({ accepted_ms: now, source: 0, device, data: payload }));
+          this.#addRow(next, { accepted_ms: now, source: 0, device, data: payload });
           addTo(next.deadBy, reason, -1);
         }
         next.dead -= good.length;
