@@ -34,7 +34,7 @@ export class PutOperations {
 
   #entry(stream: StreamRow, input: Input): Entry {
     const partitionKey = text(input, 'PartitionKey');
-    const keyLength = [...partitionKey].length;
+    const keyLength = Array.from(partitionKey).length;
     if (keyLength < 1 || keyLength > 256) throw validation(`1 validation error detected: Value at 'PartitionKey' failed to satisfy constraint: Member must have length between 1 and 256`);
     const explicit = optionalText(input, 'ExplicitHashKey');
     if (explicit !== undefined && (!/^(0|[1-9]\d{0,38})$/.test(explicit) || BigInt(explicit) > MAX_HASH_KEY)) throw invalidArgument(`Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was ${explicit}`);

@@ -88,7 +88,7 @@ export function shownValue(name: SettingName, value: Config[SettingName]): strin
   const setting = SETTINGS[name] as Setting;
   if (value === undefined) return '';
   if (setting.type === 'secret') return '***';
-  return maskUrl(Array.isArray(value) ? value.join(',') : `${value}`);
+  return maskUrl(typeof value === 'object' ? value.join(',') : `${value}`);
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;

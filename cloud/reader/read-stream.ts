@@ -110,7 +110,7 @@ class StreamReader {
 
   /** One read of every open shard. */
   async *round(): AsyncGenerator<StreamRecord> {
-    for (const shard of [...this.#reading.values()]) {
+    for (const shard of Array.from(this.#reading.values())) {
       if (this.#options.signal?.aborted === true) return;
       try {
         yield* this.#read(shard);

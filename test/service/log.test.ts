@@ -25,7 +25,7 @@ test('without a terminal a line is JSON with level by name, ISO time, service, e
   assert.equal(info?.['service'], 'forwarder');
   assert.equal(info?.['event'], 'strap_connected');
   assert.ok(!Number.isNaN(Date.parse(String(info?.['time']))));
-  assert.equal((error?.['err'] as Record<string, unknown>)['code'], 'data_dir_in_use');
+  assert.equal((error?.['err'] as Record<string, unknown> | undefined)?.['code'], 'data_dir_in_use');
   assert.match(JSON.stringify(error), /the cause/);
   assert.ok(!JSON.stringify(warn).includes('pl4nted'));
 });
