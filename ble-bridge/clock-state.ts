@@ -1,9 +1,8 @@
 /** Whether the box's clock can be believed (`clock` of a reading). */
 import type { Reading } from '../contract/reading.ts';
 import type { ForwarderStatus } from '../contract/service-status.ts';
+import { BUILD_YEAR } from '../service/version.ts';
 
-/** A box without a battery for its clock comes up in the past: nothing can have been read before this was written. */
-const BUILD_YEAR = 2026;
 const TOLERANCE_MS = 5000;
 
 /** From the year of the box, and from what the forwarder learnt from the far side's Date header. */

@@ -108,10 +108,9 @@ export class HomeAssistant {
 
   /** The broker is back; it may have lost what was retained. */
   up(): void {
-    for (const device of [...this.#removed]) {
-      this.#removed.delete(device);
-      this.remove(device);
-    }
+    const removed = [...this.#removed];
+    this.#removed.clear();
+    for (const device of removed) this.remove(device);
     for (const [device, name] of this.#devices) this.#publish(device, name);
   }
 

@@ -59,6 +59,11 @@ export class NobleRadio implements Radio {
     return this.#reason;
   }
 
+  get unresponsive(): boolean {
+    // noble says poweredOff of an adapter that is down or gone; of one that is up and hangs it says nothing more.
+    return (this.#state === 'powered_off' || this.#state === 'missing') && this.#noble?._bindings._hci?._isDevUp === true;
+  }
+
   /** Whether the kernel knows the adapter at all. */
   static adapterExists(config: Pick<Config, 'BLE_ADAPTER'>): boolean {
     return existsSync(`/sys/class/bluetooth/${config.BLE_ADAPTER}`);
@@ -109,6 +114,7 @@ export class NobleRadio implements Radio {
   }
 
   #absent(): [RadioState, string] {
+    if (this.#noble?._bindings._hci?._isDevUp === true) return ['powered_off', 'the adapter is on, but does not answer'];
     if (NobleRadio.adapterExists(this.#config)) return ['powered_off', REASONS.powered_off];
     return ['missing', `${REASONS.missing} (${this.#config.BLE_ADAPTER})`];
   }
@@ -197,7 +203,7 @@ export class NobleRadio implements Radio {
       peripheral.connect(CONNECTION_PARAMETERS, (error) => {
         signal.removeEventListener('abort', cancel);
         if (signal.aborted) return;
-        if (error !== null && error !== undefined) return reject(error instanceof Error ? error : new Error(String(error)));
+        if (error !== null && error !== undefined) return reject(error instanceof Error ? error : new Error('the connect failed', { cause: error }));
         const connection = new NobleConnection(peripheral, (reason) => {
           this.#connections.delete(connection);
           if (reason !== undefined) onDisconnect(reason);

@@ -14,6 +14,8 @@ const TICK_MS = 1000;
 export interface RadioSessionOptions extends StrapsOptions {
   onChanged: () => void;
   onFatal: (error: unknown) => void;
+  /** Times of the recovery ladder. */
+  ladder?: { rungMs?: number; rebuildsMax?: number };
 }
 
 export class RadioSession {
@@ -38,6 +40,7 @@ export class RadioSession {
     this.straps = new Straps(options);
     this.#scan = new ScanSupervisor({ radio: this.radio, log: this.#log, connecting: () => this.straps.connecting, missing: () => this.straps.missing, lostAt: () => this.straps.lostAt });
     this.#ladder = new RecoveryLadder({
+      ...options.ladder,
       log: this.#log,
       health: () => this.straps.health(this.#scan.heardAt, this.#scan.failures),
       restartScan: () => void this.#scan.restart(),

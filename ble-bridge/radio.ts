@@ -60,6 +60,8 @@ export interface Radio {
   readonly state: RadioState;
   /** For a person: why it is not powered on. */
   readonly stateReason: string;
+  /** The adapter is there and switched on, and answers nothing. */
+  readonly unresponsive: boolean;
   readonly events: EventEmitter<RadioEvents>;
   start(): Promise<void>;
   stop(): Promise<void>;

@@ -9,6 +9,8 @@ import type { Logger } from '../service/log.ts';
 /** What the ladder sees of the radio. Times by performance.now(). */
 export interface RadioHealth {
   poweredOn: boolean;
+  /** The adapter is on, and answers nothing. */
+  unresponsive: boolean;
   /** Last advertisement or notification of anybody; -Infinity before the first. */
   aliveAt: number;
   /** Known straps that do not deliver: silent, or not connected. Where anything else is heard they have gone, and the radio is well. */
@@ -65,7 +67,7 @@ export class RecoveryLadder {
     const health = this.#o.health();
     if (this.#rebuilding || this.#given) return;
     const now = performance.now();
-    if (!health.poweredOn) {
+    if (!health.poweredOn && !health.unresponsive) {
       // An adapter that is away is no fault of noble: it is said, and waited for.
       this.#troubleSince = undefined;
       return;
@@ -93,6 +95,7 @@ export class RecoveryLadder {
   /** No trouble, or trouble that is the straps' own. */
   #alive(health: RadioHealth): boolean {
     const quietMs = performance.now() - health.aliveAt;
+    if (health.unresponsive) return false;
     if (health.unconfirmed > 0 && health.receiving === 0) return false;
     if (health.scanFailures > 1) return health.receiving > 0;
     if (health.troubled === 0) return true;
@@ -116,7 +119,7 @@ export class RecoveryLadder {
   #giveUp(health: RadioHealth): void {
     // A place where nothing is to be heard is no fault: only a controller that does not do what it is told is. A new noble now and
     // then costs nothing there, and helps an adapter that answers and is deaf.
-    if (health.scanFailures === 0 && health.unconfirmed === 0) {
+    if (health.scanFailures === 0 && health.unconfirmed === 0 && !health.unresponsive) {
       if (performance.now() - this.#rebuiltAt > this.#quietRebuildMs) this.#rebuild('nothing is heard');
       return;
     }

@@ -285,11 +285,12 @@ export class SensorLink {
         this.#o.onUnconfirmedDisconnect();
         resolve();
       }, limitMs);
-      const done = (): void => {
+      const over = (): void => {
         clearTimeout(timer);
         resolve();
       };
-      connection.disconnect().then(done, done);
+      // An error counts as an end too: there was no link any more.
+      void connection.disconnect().then(over, over);
     }).finally(() => {
       if (this.#ending === ending) this.#ending = undefined;
       this.#connectWhenDue();

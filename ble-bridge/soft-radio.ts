@@ -170,6 +170,7 @@ export interface SoftSource {
 export class SoftRadio implements Radio {
   readonly adapter = null;
   readonly stateReason = '';
+  readonly unresponsive = false;
   readonly events = new EventEmitter<RadioEvents>();
   readonly #source: SoftSource;
   #state: RadioState = 'starting';

@@ -158,6 +158,7 @@ export class Straps {
   health(aliveAt: number, scanFailures: number): RadioHealth {
     return {
       poweredOn: this.#o.radio.state === 'powered_on',
+      unresponsive: this.#o.radio.unresponsive,
       aliveAt: Math.max(aliveAt, this.#lastReadingAt),
       troubled: this.all.filter((strap) => strap.troubled).length,
       scanFailures,

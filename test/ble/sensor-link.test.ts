@@ -25,6 +25,7 @@ class ScriptedRadio implements Radio {
   readonly adapter = 'hci0';
   readonly state = 'powered_on';
   readonly stateReason = '';
+  readonly unresponsive = false;
   readonly events = new EventEmitter<RadioEvents>();
   readonly script: Script = { connect: 'ok', discover: 'ok', subscribe: 'ok', disconnect: 'ok' };
   connects = 0;
@@ -54,7 +55,7 @@ class ScriptedRadio implements Radio {
     if (this.script.connect === 'hangs') return await new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
     this.open += 1;
     assert.equal(this.open, 1, 'a second link while one is open');
-    const link = { onDisconnect: (reason: string): void => { this.open -= 1; onDisconnect(reason); }, onData: (_: Buffer): void => {} };
+    const link = { onDisconnect: (reason: string): void => { this.open -= 1; onDisconnect(reason); }, onData: ((): void => {}) as (bytes: Buffer) => void };
     this.links.push(link);
     const measurement: RadioCharacteristic = {
       uuid: CHARACTERISTICS.heartRateMeasurement,

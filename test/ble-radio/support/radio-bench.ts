@@ -39,6 +39,7 @@ export interface RadioBench {
 export interface BenchOptions {
   environment?: Record<string, string>;
   limits?: Partial<LinkLimits>;
+  ladder?: { rungMs?: number; rebuildsMax?: number };
   reconnectMs?: number;
 }
 
@@ -58,6 +59,7 @@ export async function startBench(t: Pick<TestContext, 'after'>, radio: VirtualRa
     radio: new NobleRadio(config, log),
     filter: new StrapFilter(config),
     limits: { discover: 1500, subscribe: 1500, request: 1500, disconnect: 1000, backoffMin: 200, backoffMax: 1000, ...options.limits },
+    ...(options.ladder === undefined ? {} : { ladder: options.ladder }),
     clock: () => 'unknown',
     accept: (fields) => readings.push({ ...fields, at: performance.now() }),
     onStatus: () => {},

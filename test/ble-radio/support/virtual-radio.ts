@@ -3,7 +3,7 @@
  * the environment that puts unmodified noble on them (hci-h4-socket.cjs). Where Python or its registry is missing the suite is
  * skipped with one line, but fails when CI=true.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import path from 'node:path';
@@ -82,11 +82,13 @@ export interface StrapSpec {
 
 export class VirtualRadio {
   readonly hciPort: number;
+  readonly #farm: ChildProcess;
   readonly #control: Socket;
   readonly #waiting: { resolve: (answer: Record<string, unknown>) => void; reject: (error: Error) => void }[] = [];
 
-  constructor(hciPort: number, control: Socket) {
+  constructor(hciPort: number, control: Socket, farm: ChildProcess) {
     this.hciPort = hciPort;
+    this.#farm = farm;
     this.#control = control;
     createInterface({ input: control }).on('line', (line) => {
       const answer = JSON.parse(line) as Record<string, unknown>;
@@ -115,6 +117,11 @@ export class VirtualRadio {
   /** Notifies these bytes of 0x2A37. */
   async raw(id: number, bytes: Buffer): Promise<void> {
     await this.op('raw', { id, hex: bytes.toString('hex') });
+  }
+
+  /** The adapters hang: they are there, and answer nothing (no operation is possible meanwhile). */
+  hang(hanging: boolean): void {
+    this.#farm.kill(hanging ? 'SIGSTOP' : 'SIGCONT');
   }
 
   async state(): Promise<FarmState> {
@@ -157,5 +164,5 @@ export async function startVirtualRadio(t: Pick<TestContext, 'after'>): Promise<
     control.once('error', reject);
   });
   t.after(() => control.destroy());
-  return new VirtualRadio(ports[0], control);
+  return new VirtualRadio(ports[0], control, farm);
 }
