@@ -56,7 +56,7 @@ for service in $services; do
   check "$service cannot gain privileges" test "$(status_field "$pid" NoNewPrivs)" = 1
   check "$service has a read-only root" test "$(docker inspect -f '{{.HostConfig.ReadonlyRootfs}}' "$id")" = true
   check "$service cannot write outside /data and /tmp" docker compose exec -T "$service" sh -c '! touch /app/x 2>/dev/null'
-  check "$service has a memory limit, a process limit and log rotation" test "$(docker inspect -f '{{gt .HostConfig.Memory 0}} {{gt .HostConfig.PidsLimit 0}} {{index .HostConfig.LogConfig.Config "max-size"}}' "$id")" = "true true 10m"
+  check "$service has a memory limit, a process limit and log rotation" test "$(docker inspect -f '{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{index .HostConfig.LogConfig.Config "max-size"}}' "$id")" = "536870912 128 10m"
   network=$(docker inspect -f '{{.HostConfig.NetworkMode}}' "$id")
   if [ "$service" = ble-bridge ]; then check "ble-bridge has the host's network" test "$network" = host; else check "$service has a network of its own" test "$network" != host; fi
   echo "      $service: RSS $(awk '/^VmRSS/ {print int($2/1024)}' "/proc/$pid/status") MiB"
