@@ -85,6 +85,11 @@ export class QueueFile {
     return true;
   }
 
+  /** Writes the WAL into the file and empties it: what it takes is not needed. */
+  checkpoint(): void {
+    this.#database.pragma('wal_checkpoint(TRUNCATE)');
+  }
+
   /** Used pages and the WAL. */
   bytes(): number {
     const pages = (this.#database.pragma('page_count', { simple: true }) as number) - (this.#database.pragma('freelist_count', { simple: true }) as number);
@@ -215,7 +220,7 @@ export class QueueFile {
         const span = spans.get(row.device) ?? { device: row.device, fromMs: row.accepted_ms, toMs: row.accepted_ms, count: 0 };
         spans.set(row.device, { ...span, toMs: row.accepted_ms, count: span.count + 1 });
       }
-      this.#database.pragma('wal_checkpoint(TRUNCATE)');
+      this.checkpoint();
     }
     return [...spans.values()];
   }

@@ -128,7 +128,10 @@ class QueueThread {
     if (this.#failing && this.#file.unsettled > 0) this.#commit();
     if (this.#file.trouble.startsWith('disk')) {
       if (!this.#file.hasSpace()) return;
-    } else if (this.#file.bytes() > options.maxBytes * 0.95) return;
+    } else {
+      this.#file.checkpoint();
+      if (this.#file.bytes() > options.maxBytes * 0.95) return;
+    }
     this.#file.accepting = true;
     this.#file.trouble = '';
     this.#failing = false;
@@ -139,7 +142,8 @@ class QueueThread {
     let evicted: EvictedSpan[] = [];
     if (options.minFreeDiskBytes > 0 && this.#file.freeDiskBytes() < options.minFreeDiskBytes) this.#stopAccepting('disk_low: less is free than QUEUE_MIN_FREE_DISK_BYTES');
     if (this.#file.bytes() <= options.maxBytes) return evicted;
-    if (options.whenFull === 'evict-oldest') evicted = this.#file.evictOverLimit();
+    this.#file.checkpoint();
+    if (options.whenFull === 'evict-oldest' && this.#file.bytes() > options.maxBytes) evicted = this.#file.evictOverLimit();
     if (this.#file.bytes() > options.maxBytes) this.#stopAccepting('queue_full: QUEUE_MAX_BYTES is reached');
     return evicted;
   }

@@ -1,0 +1,41 @@
+/** A real local stream for tests, with its fault hooks. */
+import type { TestContext } from 'node:test';
+import type { KinesisClient } from '@aws-sdk/client-kinesis';
+import { LocalKinesisService } from '../../local-kinesis/service.ts';
+import type { FaultSettings } from '../../local-kinesis/faults.ts';
+import { clientOf, readAll, type StreamReading } from '../pipeline/support/stream.ts';
+import { tempDir } from './temp-dir.ts';
+import { testConfig, testLog } from './test-config.ts';
+
+export interface LocalStream {
+  port: number;
+  endpoint: string;
+  client: KinesisClient;
+  readAll(): Promise<StreamReading[]>;
+  /** Replaces the faults; `{}` ends them. */
+  faults(settings: FaultSettings): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function startLocalStream(t: Pick<TestContext, 'after'>, environment: Record<string, string> = {}): Promise<LocalStream> {
+  const config = testConfig({ DATA_DIR: tempDir(t), LOCAL_KINESIS_FAULTS: 'true', ...environment });
+  const service = new LocalKinesisService({ config, log: testLog(config), onFatal: (error) => { throw error; } });
+  await service.start();
+  const endpoint = `http://127.0.0.1:${service.port}`;
+  const client = clientOf(endpoint);
+  t.after(async () => {
+    client.destroy();
+    await service.stop();
+  });
+  return {
+    port: service.port,
+    endpoint,
+    client,
+    readAll: async () => await readAll(endpoint, config.KINESIS_STREAM),
+    async faults(settings) {
+      const answer = await fetch(`${endpoint}/control/faults`, { method: 'POST', body: JSON.stringify(settings) });
+      if (!answer.ok) throw new Error(await answer.text());
+    },
+    stop: async () => await service.stop(),
+  };
+}
