@@ -61,6 +61,9 @@ function parseSetting(text: string, setting: Setting): Parsed {
   }
 }
 
+/** Names with one of our prefixes that systemd gives to its services. */
+const FOREIGN = new Set(['WATCHDOG_USEC', 'WATCHDOG_PID']);
+
 function distance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i += 1) {
@@ -117,7 +120,7 @@ export function readConfig(environment: Environment): Config {
     else faults.push(`${name}: must ${parsed.must} (got ${shownValue(name, text)})`);
   }
   for (const name of Object.keys(environment))
-    if (!(name in SETTINGS) && PREFIXES.some((prefix) => name.startsWith(prefix))) faults.push(unknownNameFault(name));
+    if (!(name in SETTINGS) && !FOREIGN.has(name) && PREFIXES.some((prefix) => name.startsWith(prefix))) faults.push(unknownNameFault(name));
   const config = Object.freeze(values) as unknown as Config;
   if (faults.length === 0) faults.push(...checkTogether(config));
   if (faults.length > 0) throw new HrError('config_invalid', { operation: 'read the configuration', detail: faults.join('; ') });

@@ -47,6 +47,7 @@ export class HeldRun {
   }
 
   add(entry: NumberedPayload, nowMs: number): void {
+    if (this.protocol.held.length >= this.#options.memoryMax / 2) this.spill();
     const beyond = this.spilling && !this.#diskFull && (this.protocol.held.length >= this.#options.memoryMax || this.#onDiskOnly);
     if (beyond) this.protocol.moreOnDisk = true;
     else this.protocol.hold(entry, nowMs);

@@ -138,6 +138,8 @@ export class OutboxRun {
   dueSource(nowMs: number): SourceMessage | undefined {
     if (!this.holdsAnything && !this.#sourceWanted) return undefined;
     if (nowMs - this.#lastSourceAtMs < SOURCES_APART_MS) return undefined;
+    // The oldest is still on disk: what is held cannot be said before it is read.
+    if (this.#moreOnDisk && this.#held.length === 0) return undefined;
     const patienceMs = Math.min(PATIENCE_MAX_MS, Math.max(PATIENCE_MIN_MS, 3 * this.#commitIntervalMs) * this.#patienceFactor);
     const stalled = this.holdsAnything && nowMs - Math.max(this.#lastProgressAtMs, this.#lastSourceAtMs) >= patienceMs * (0.75 + 0.5 * this.#random());
     if (!this.#sourceWanted && !stalled) return undefined;

@@ -157,7 +157,7 @@ export class Outbox {
     const { config } = this.#options;
     for (const run of this.#runs) {
       const { protocol } = run;
-      if (!run.spilling && protocol.held.length > 0 && (now - protocol.lastProgressAtMs > NOTHING_STORED_MS || protocol.held.length >= config.OUTBOX_MEMORY / 2)) run.spill();
+      if (!run.spilling && protocol.held.length > 0 && now - protocol.lastProgressAtMs > NOTHING_STORED_MS) run.spill();
       if (run.spilling) void run.work(config.OUTBOX_MAX_BYTES).then(() => this.#pump(), (error: unknown) => this.#repeats.warn('spill work', { event: 'spill_failed', err: error }, 'the outbox on disk cannot be worked on'));
     }
     this.#removeFinished();
