@@ -59,12 +59,11 @@ test('no file of the product or its tests has outgrown its name: at most 400 lin
   assert.deepEqual(long, []);
 });
 
-test('no default exports, no any, no skipped or exclusive tests', () => {
+// `any` and default exports of any form are the linter's (.oxlintrc.json); it cannot see that it was switched off.
+test('no rule is switched off, no test is skipped or exclusive', () => {
   for (const file of ['start.ts', ...FOLDERS.flatMap(sources), ...sources('test'), ...sources('bench')]) {
     if (file === 'test/architecture.test.ts') continue;
     const text = read(file);
-    assert.doesNotMatch(text, /^export default/m, file);
-    assert.doesNotMatch(text.replaceAll(/\/\*\*[\s\S]*?\*\/|\/\/.*$/gm, ''), /: any\b|as any\b/, file);
     assert.doesNotMatch(text, /@ts-ignore|@ts-expect-error|eslint-disable|oxlint-disable/, file);
     assert.doesNotMatch(text, /\b(test|it|describe)\.(only|skip)\(/, file);
   }

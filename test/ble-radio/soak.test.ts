@@ -4,7 +4,7 @@ import { soak } from './support/soak.ts';
 import { virtualRadioMissing } from './support/virtual-radio.ts';
 
 test('eight straps under faults chosen by seed: every notification that reached noble is one reading', { skip: virtualRadioMissing() }, async (t) => {
-  const result = await soak(t, { seconds: 15, seed: 20_261_123 });
+  const result = await soak(t, { seconds: 10, seed: 20_261_123 });
   t.diagnostic(JSON.stringify(result));
-  assert.ok(result.delivered > 100);
+  assert.ok(result.delivered > 60);
 });
