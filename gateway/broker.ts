@@ -5,6 +5,7 @@ import type { Logger } from '../service/log.ts';
 import type { Access } from './access.ts';
 import type { Breaches } from './breaches.ts';
 import type { LoginThrottle } from './login-throttle.ts';
+import { orderedPersistence } from './ordered-persistence.ts';
 import type { RightsCheck } from './rights.ts';
 
 /** A frozen subscriber holds all deliveries up for this long (facts.md), then it is disconnected. */
@@ -52,6 +53,7 @@ export class Broker {
   async start(): Promise<void> {
     const { config } = this.#options;
     this.#aedes = await Aedes.createBroker({
+      persistence: orderedPersistence(),
       connectTimeout: config.MQTT_CONNECT_TIMEOUT_MS,
       drainTimeout: DRAIN_TIMEOUT_MS,
       maxClientsIdLength: 128,
