@@ -1,0 +1,102 @@
+/** Processes of a bench: the compiled product and the bench's own helpers, which speak JSON lines on stdout. */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Scratch } from './scratch.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+export type Line = Record<string, unknown>;
+
+export interface Child {
+  pid: number;
+  process: ChildProcess;
+  /** Everything that was printed. */
+  output(): string;
+  /** Waits for a JSON line that suits. */
+  line(suits: (line: Line) => boolean, withinMs?: number): Promise<Line>;
+  /** Sends a line on stdin. */
+  say(line: Line): void;
+  /** SIGTERM, then its end. */
+  end(signal?: NodeJS.Signals): Promise<void>;
+}
+
+/** Compiles the product: benches measure what users run. */
+export function compile(): void {
+  for (const args of [['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], ['ops/copy-assets.mjs']]) {
+    const result = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
+    if (result.status !== 0) process.exit(result.status ?? 1);
+  }
+}
+
+function started(scratch: Scratch, name: string, command: string, args: readonly string[], environment: Record<string, string>): Child {
+  const child = spawn(command, args, { cwd: root, env: { PATH: process.env['PATH'], HOME: process.env['HOME'], TMPDIR: process.env['TMPDIR'], AWS_EC2_METADATA_DISABLED: 'true', ...environment }, stdio: ['pipe', 'pipe', 'pipe'] });
+  const lines: Line[] = [];
+  const waiting = new Set<() => void>();
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    createInterface({ input: stream }).on('line', (text) => {
+      output = `${output.slice(-200_000)}${text}\n`;
+      if (!text.startsWith('{')) return;
+      lines.push(JSON.parse(text) as Line);
+      for (const look of waiting) look();
+    });
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const end = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
+    if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+    const limit = setTimeout(() => child.kill('SIGKILL'), 15_000);
+    await ended;
+    clearTimeout(limit);
+  };
+  scratch.after(async () => await end('SIGKILL'));
+  return {
+    pid: child.pid ?? -1,
+    process: child,
+    output: () => output,
+    say: (line) => child.stdin.write(`${JSON.stringify(line)}\n`),
+    end,
+    line: async (suits, withinMs = 60_000) =>
+      await new Promise<Line>((resolve, reject) => {
+        const done = (act: () => void): void => {
+          clearTimeout(limit);
+          waiting.delete(look);
+          act();
+        };
+        const look = (): void => {
+          const found = lines.find(suits);
+          if (found !== undefined) done(() => resolve(found));
+        };
+        const limit = setTimeout(() => done(() => reject(new Error(`${name}: no such line within ${withinMs} ms\n${output.slice(-2000)}`))), withinMs);
+        child.once('exit', () => done(() => reject(new Error(`${name} ended\n${output.slice(-2000)}`))));
+        waiting.add(look);
+        look();
+      }),
+  };
+}
+
+/** Where `BENCH_CPU_PROF` names a folder, product processes write a CPU profile there at their end. */
+function profiling(): string[] {
+  const folder = process.env['BENCH_CPU_PROF'];
+  return folder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${folder}`];
+}
+
+/** A module of the compiled product as a process of its own: `forwarder/main`, `start`. Only what is given is its environment. */
+export function startProduct(scratch: Scratch, module: string, environment: Record<string, string>): Child {
+  return started(scratch, module, process.execPath, [...profiling(), path.join(root, 'dist', `${module}.js`)], { LOG_PRETTY: 'false', LOG_LEVEL: 'info', WATCHDOG_TIMEOUT_MS: '0', ...environment });
+}
+
+/** A TypeScript module of bench/ as a process of its own. */
+export function startHelper(scratch: Scratch, module: string, environment: Record<string, string> = {}): Child {
+  return started(scratch, module, process.execPath, ['--import', 'tsx', path.join(root, 'bench', module)], environment);
+}
+
+/** Any program. */
+export function startProgram(scratch: Scratch, program: string, args: readonly string[], environment: Record<string, string> = {}): Child {
+  return started(scratch, program, program, args, environment);
+}
+
+/** Whether a program is there. */
+export function hasProgram(program: string): boolean {
+  return spawnSync('sh', ['-c', `command -v ${program}`], { env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/usr/local/sbin` } }).status === 0;
+}

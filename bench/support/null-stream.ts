@@ -1,0 +1,59 @@
+/**
+ * A Kinesis that keeps nothing, as a process of its own: answers PutRecords and PutRecord at once (or after LATENCY_MS) with success,
+ * counts requests, records, bytes and PUT units. The target of benches that measure us and not the stream. GET / gives the counts.
+ */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+const latencyMs = Number(process.env['LATENCY_MS'] ?? 0);
+const UNIT_BYTES = 25 * 1024;
+const counts = { requests: 0, records: 0, bytes: 0, units: 0 };
+const OUTCOME = '{"SequenceNumber":"49600000000000000000000000000000000000000000000000000001","ShardId":"shardId-000000000000"}';
+const answers = new Map<number, string>();
+
+function answerTo(records: number): string {
+  let answer = answers.get(records);
+  if (answer === undefined) answers.set(records, (answer = `{"FailedRecordCount":0,"Records":[${Array.from({ length: records }, () => OUTCOME).join(',')}]}`));
+  return answer;
+}
+
+/** Counts the records of a request by what stands before each one's data; base64 needs no unescaping. */
+function count(body: string): number {
+  let records = 0;
+  for (let at = body.indexOf('"Data":"'); at >= 0; ) {
+    const end = body.indexOf('"', at + 8);
+    const bytes = ((end - at - 8) * 3) / 4;
+    counts.bytes += bytes;
+    counts.units += Math.max(1, Math.ceil(bytes / UNIT_BYTES));
+    records += 1;
+    at = body.indexOf('"Data":"', end);
+  }
+  counts.records += records;
+  return records;
+}
+
+const server = createServer((request, response) => {
+  if (request.method === 'GET') return void response.end(JSON.stringify(counts));
+  const chunks: Buffer[] = [];
+  request.on('data', (chunk: Buffer) => chunks.push(chunk));
+  request.on('end', () => {
+    const target = String(request.headers['x-amz-target']).split('.')[1];
+    const body = Buffer.concat(chunks).toString('latin1');
+    let text = '{}';
+    if (target === 'PutRecords') text = answerTo(count(body));
+    else if (target === 'PutRecord') {
+      count(body);
+      text = OUTCOME;
+    } else if (target === 'DescribeStreamSummary') text = '{"StreamDescriptionSummary":{"StreamName":"bench","StreamStatus":"ACTIVE","OpenShardCount":1,"StreamModeDetails":{"StreamMode":"ON_DEMAND"}}}';
+    if (target === 'PutRecords' || target === 'PutRecord') counts.requests += 1;
+    const answer = (): void => {
+      response.writeHead(200, { 'Content-Type': 'application/x-amz-json-1.1', 'Content-Length': text.length, 'x-amzn-RequestId': '0' });
+      response.end(text);
+    };
+    if (latencyMs > 0) setTimeout(answer, latencyMs);
+    else answer();
+  });
+});
+server.keepAliveTimeout = 60_000;
+server.listen(0, '127.0.0.1', () => console.log(JSON.stringify({ event: 'listening', port: (server.address() as AddressInfo).port })));
+process.on('SIGTERM', () => process.exit(0));

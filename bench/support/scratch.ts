@@ -1,0 +1,35 @@
+/** What a bench starts and makes, ended and removed after each run, and when the bench itself is ended. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+type Cleanup = () => void | Promise<void>;
+
+export class Scratch {
+  readonly #cleanups: Cleanup[] = [];
+
+  after(cleanup: Cleanup): void {
+    this.#cleanups.push(cleanup);
+  }
+
+  /** A folder on the disk of the system's temporary files. */
+  folder(): string {
+    const folder = mkdtempSync(path.join(tmpdir(), 'hr-gateway-bench-'));
+    this.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
+    return folder;
+  }
+
+  async end(): Promise<void> {
+    for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup();
+  }
+}
+
+/** Runs something with a scratch of its own. */
+export async function withScratch<T>(work: (scratch: Scratch) => Promise<T>): Promise<T> {
+  const scratch = new Scratch();
+  try {
+    return await work(scratch);
+  } finally {
+    await scratch.end();
+  }
+}
