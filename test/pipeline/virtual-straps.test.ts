@@ -17,6 +17,9 @@ import { testConfig, testLog } from '../support/test-config.ts';
 import { readAll, type StreamReading } from './support/stream.ts';
 
 interface Pipeline {
+  mqttUrl: string;
+  /** Credentials that may publish readings. */
+  publisher: { username: string; password: string };
   radio: VirtualRadio;
   bridge: ProductProcess;
   devices: Map<string, DeviceStatus>;
@@ -51,7 +54,8 @@ async function startPipeline(t: TestContext): Promise<Pipeline> {
   const { environment, nodeArgs } = radio.environment();
   const bridge = startProduct(t, 'ble-bridge/main', { ...environment, DATA_DIR: folder, MQTT_URL: mqttUrl, GATEWAY_NAME: 'test-box' }, { nodeArgs });
   return {
-    radio, bridge, devices,
+    radio, bridge, devices, mqttUrl,
+    publisher: { username: 'ble-bridge', password: readOrCreateSecret(base, 'ble-bridge') },
     async listening(count) {
       await bridge.event('mqtt_connected');
       // The battery is read after the subscription was acknowledged: from then on no notification is lost.
@@ -119,5 +123,28 @@ describe('virtual straps through the whole pipeline', { skip: virtualRadioMissin
       );
     await eventually(() => ids.every((id) => pipeline.devices.get(`hr${id}-00000${id}`)?.battery_percent === 10 + id));
     assert.ok([...pipeline.devices.values()].every(({ battery_low }) => battery_low === true));
+  });
+
+  test('2 KB readings: a notification of 120 RR intervals, and what other apps publish with 250 and more', async (t) => {
+    const pipeline = await startPipeline(t);
+    await pipeline.radio.add(1, { name: 'HR1', period: 0 });
+    await pipeline.listening(1);
+    const rr1024 = Array.from({ length: 120 }, (_, index) => 701 + 3 * index);
+    for (const bpm of [71, 72, 73]) await pipeline.radio.raw(1, encodeHeartRateMeasurement({ bpm, contact: true, energyKj: 5, rr1024 }));
+    const readings = await readComplete(pipeline, 3);
+    for (const reading of readings) assert.deepEqual(reading.rr_intervals_ms, rr1024.map(rrToMs));
+
+    const app = await connectAsync(pipeline.mqttUrl, { ...pipeline.publisher, protocolVersion: 4, reconnectPeriod: 0 });
+    t.after(() => app.end(true));
+    const published = [250, 2500].map((count) => ({ timestamp: new Date().toISOString(), heart_rate: 80, rr_intervals_ms: Array.from({ length: count }, (_, index) => 700.5 + index), note: 'x'.repeat(600) }));
+    for (const reading of published) await app.publishAsync('hr/lab-chair/bpm', JSON.stringify(reading), { qos: 1 });
+    const all = await eventually(async () => {
+      const read = await pipeline.read();
+      return read.length === 5 ? read : undefined;
+    }, { withinMs: 30_000, what: 'five readings in the stream' });
+    for (const [index, reading] of all.filter(({ device }) => device === 'lab-chair').entries()) {
+      assert.deepEqual({ ...reading, ...published[index] }, reading);
+      assert.ok(JSON.stringify(reading).length > 2048);
+    }
   });
 });
