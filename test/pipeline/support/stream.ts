@@ -2,19 +2,10 @@
 import { Agent } from 'node:http';
 import { GetRecordsCommand, GetShardIteratorCommand, KinesisClient, ListShardsCommand } from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
+import type { Reading } from '../../../contract/reading.ts';
 
-export interface StreamReading {
-  timestamp: string;
-  heart_rate: number;
-  device: string;
-  gateway: string;
-  run: string;
-  seq: number;
-  rr_intervals_ms: number[];
-  sensor_contact: boolean | null;
-  energy_expended_kj: number | null;
-  source?: string;
-}
+/** What the stream holds is the contract's reading, whole. */
+export type StreamReading = Reading;
 
 /** A client of a local stream. */
 export function clientOf(endpoint: string): KinesisClient {
