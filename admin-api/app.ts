@@ -11,6 +11,7 @@ import { fastify, type FastifyInstance } from 'fastify';
 import type { Logger } from '../service/log.ts';
 import { VERSION } from '../service/version.ts';
 import { notFoundHandler, problemHandler } from './problem.ts';
+import { aliveSchema, answers } from './route-schemas.ts';
 import { addChangeRoutes, addLoginRoutes, addReadRoutes, type RouteOptions } from './routes.ts';
 
 const BODY_MAX_BYTES = 64 * 1024;
@@ -33,7 +34,7 @@ export async function buildApp(options: RouteOptions & { log: Logger }): Promise
     void reply.headers({ 'content-security-policy': CONTENT_SECURITY_POLICY, 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer', 'cross-origin-resource-policy': 'same-origin' });
     access.checkHost(request);
   });
-  app.get('/health/live', { schema: { summary: 'The process answers', response: { 200: { type: 'object', properties: { status: { const: 'ok' } }, required: ['status'] } } } }, async () => ({ status: 'ok' }));
+  app.get('/health/live', { schema: { summary: 'The process answers', response: answers(aliveSchema) } }, async () => ({ status: 'ok' }));
   await app.register(async (reading) => {
     reading.addHook('onRequest', async (request) => access.checkRead(request));
     addReadRoutes(reading as unknown as FastifyInstance, options);

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { CommandClient } from '../service/command-client.ts';
 import { CommandServer } from '../service/command-server.ts';
-import { lockDataDir, operatorToken, type DataDirLock } from '../service/data-dir.ts';
+import { gatewayName, lockDataDir, operatorToken, type DataDirLock } from '../service/data-dir.ts';
 import { listenError } from '../service/errors.ts';
 import type { Service, ServiceContext } from '../service/lifecycle.ts';
 import { Gauge } from '../service/metrics.ts';
@@ -14,6 +14,7 @@ import { Access } from './access.ts';
 import { EventStream } from './events.ts';
 import { Fleet } from './fleet.ts';
 import { healthOf, type Health } from './health.ts';
+import { History } from './history.ts';
 import { Prometheus } from './prometheus.ts';
 import { queueOf } from './routes.ts';
 
@@ -23,6 +24,7 @@ export class AdminApiService implements Service {
   readonly name = 'admin-api';
   readonly #context: ServiceContext;
   readonly #fleet = new Fleet();
+  readonly #history = new History(this.#fleet);
   readonly #access: Access;
   readonly #client: CommandClient;
   readonly #link: MqttLink;
@@ -30,6 +32,7 @@ export class AdminApiService implements Service {
   readonly #reporter: StatusReporter;
   readonly #pages = new Gauge('hr_gateway_pages', 'Pages that are open');
   #lineSince = new Date().toISOString();
+  #gatewayName = '';
   #app: FastifyInstance | undefined;
   #lock: DataDirLock | undefined;
 
@@ -70,14 +73,18 @@ export class AdminApiService implements Service {
   /** All that the page shows beside readings. */
   #overview(): object {
     const bridge = this.#fleet.service('ble-bridge');
+    const gateway = this.#fleet.service('gateway');
     return {
+      gateway_name: this.#gatewayName,
       version: VERSION,
+      /** The box's clock: a page on a phone reckons ages by it. */
+      now: new Date().toISOString(),
       health: this.#health(),
       queue: queueOf(this.#fleet) ?? null,
       bridge: bridge?.value.bridge === undefined ? null : { ...bridge.value.bridge, stale: bridge.stale },
-      gateway: this.#fleet.service('gateway')?.value.gateway ?? null,
+      gateway: gateway?.value.gateway === undefined ? null : { ...gateway.value.gateway, stale: gateway.stale },
       broker_connected: this.#link.connected,
-      readings_heard: this.#fleet.readingsHeard,
+      rates: this.#history.rates(),
     };
   }
 
@@ -86,6 +93,7 @@ export class AdminApiService implements Service {
     const { config, log } = this.#context;
     this.#lock = lockDataDir(config, 'admin-api');
     this.#access.start(operatorToken(config));
+    this.#gatewayName = gatewayName(config);
     // Imported at start: HTTP is not needed where only a class of this module is.
     const { buildApp } = await import('./app.ts');
     const app = await buildApp({
@@ -95,6 +103,7 @@ export class AdminApiService implements Service {
       prometheus: new Prometheus(this.#fleet),
       events: this.#events,
       health: () => this.#health(),
+      history: this.#history,
       command: async (service, verb, args) => await this.#client.request(service, verb, args, { timeoutMs: COMMAND_TIMEOUT_MS }),
     });
     this.#app = app;
@@ -104,6 +113,7 @@ export class AdminApiService implements Service {
       throw listenError(error, 'ADMIN_PORT', `${config.ADMIN_HOST}:${config.ADMIN_PORT}`);
     }
     this.#link.start();
+    this.#history.start();
     this.#events.start();
     this.#reporter.start();
     log.info({ event: 'listening', host: config.ADMIN_HOST, port: this.port }, 'the admin API listens');
@@ -111,6 +121,7 @@ export class AdminApiService implements Service {
 
   async stop(): Promise<void> {
     this.#events.stop();
+    this.#history.stop();
     await this.#app?.close();
     this.#client.stop();
     this.#reporter.stop();

@@ -1,65 +1,78 @@
-/** The way from strap to stream with live rates, the uplink in words, ledger and health. */
-import { ageText, element, numberText, secondsSince } from './format.js';
+/** The way from strap to stream: each part's state, the rates between them, and the uplink in words. */
+import { ageText, numberText, secondsSince, setClass, setText, wordsOf } from './format.js';
+import { strapCounts } from './straps.js';
 
-/** Counts of some seconds ago, for rates. */
-const past = [];
-const RATE_MS = 10_000;
+const rateText = (rate) => (rate === null || rate === undefined ? '–' : `${rate >= 100 ? Math.round(rate).toLocaleString('en-US') : rate.toFixed(1)}/s`);
 
-function rates(overview) {
-  const now = performance.now();
-  past.push({ now, heard: overview.readings_heard, accepted: overview.queue?.ledger.accepted ?? 0, shipped: overview.queue?.ledger.shipped ?? 0 });
-  while (past.length > 2 && now - past[0].now > RATE_MS) past.shift();
-  const [first, last] = [past[0], past.at(-1)];
-  const seconds = (last.now - first.now) / 1000;
-  const rate = (name) => (seconds < 1 ? '…' : `${((last[name] - first[name]) / seconds).toFixed(1)}/s`);
-  return { heard: rate('heard'), accepted: rate('accepted'), shipped: rate('shipped') };
+function node(name, kind, words) {
+  const part = document.querySelector(`[data-node=${name}]`);
+  setClass(part, `node ${kind}`);
+  setText(part.querySelector('.what'), words);
 }
 
-function step(kind, title, ...lines) {
-  return element('li', { class: kind }, element('b', {}, title), ...lines.flatMap((line) => [element('span', {}, line), element('br')]));
+function link(name, flows, rate) {
+  const part = document.querySelector(`[data-link=${name}]`);
+  setClass(part, `link ${flows ? (rate > 0 ? 'flows' : 'idle') : 'cut'}`);
+  setText(part.querySelector('.rate-text'), flows || rate > 0 ? rateText(rate) : 'cut');
 }
 
 const failing = (overview, name) => overview.health.checks.find((check) => check.name === name && check.status !== 'ok');
 
-export function drawFlow(overview, devices) {
-  const { queue, bridge, gateway } = overview;
-  const rate = rates(overview);
-  const streaming = devices.filter(({ state }) => state === 'streaming').length;
-  const bridgeBad = bridge === null || bridge.stale;
-  const queueBad = queue === null || queue.stale;
-  const uplinkOk = queue?.uplink.state === 'ok';
-  document.querySelector('#flow').replaceChildren(
-    step(bridgeBad ? 'bad' : devices.some(({ state }) => state === 'lost' || state === 'silent') ? 'warn' : 'good', 'Straps', bridgeBad ? 'bridge is offline' : `${streaming} of ${devices.length} streaming`, rate.heard),
-    step(overview.broker_connected ? 'good' : 'bad', 'Broker', overview.broker_connected ? `${gateway?.clients ?? '–'} clients` : 'no connection', overview.broker_connected ? 'connected' : 'away'),
-    step(queueBad || failing(overview, 'queue') !== undefined ? 'bad' : queue.depth > 1000 ? 'warn' : 'good', 'Queue', queueBad ? 'forwarder is offline' : `${numberText(queue.depth)} waiting`, `accepted ${rate.accepted}`),
-    step(queueBad ? 'bad' : uplinkOk ? 'good' : queue.uplink.state === 'throttled' ? 'warn' : 'bad', 'Stream', queue === null ? 'unknown' : `${queue.stream}, ${queue.target_name}`, queueBad ? 'last known' : uplinkOk ? `shipped ${rate.shipped}` : queue.uplink.state.replaceAll('_', ' ')),
-  );
+function strapsNode({ bridge }) {
+  if (bridge === null || bridge.stale) return node('straps', 'bad', 'bridge is offline');
+  const { all, streaming, bad } = strapCounts();
+  if (all === 0) return node('straps', 'warn', 'none found yet');
+  node('straps', streaming === 0 ? 'bad' : bad > 0 ? 'warn' : 'good', `${streaming} of ${all} streaming`);
+}
+
+function brokerNode({ broker_connected: connected, gateway }) {
+  if (!connected) return node('broker', 'bad', 'away');
+  const clients = gateway === null || gateway.stale ? undefined : gateway.clients;
+  node('broker', gateway?.stale === true ? 'warn' : 'good', clients === undefined ? 'connected' : `${clients} clients`);
+}
+
+function queueNode(overview) {
+  const { queue } = overview;
+  if (queue === null || queue.stale) return node('queue', 'bad', 'forwarder is offline');
+  const trouble = failing(overview, 'queue');
+  if (trouble !== undefined) return node('queue', 'bad', 'takes no more');
+  node('queue', queue.depth > 1000 || queue.dead_letters > 0 ? 'warn' : 'good', queue.depth === 0 ? 'empty' : `${numberText(queue.depth)} waiting`);
+}
+
+function streamNode({ queue }) {
+  if (queue === null) return node('stream', 'bad', 'unknown');
+  const where = queue.target === 'local' ? `${queue.stream}, local` : `${queue.stream}, ${queue.target_name}`;
+  const ok = queue.uplink.state === 'ok';
+  document.querySelector('[data-node=stream]').title = queue.target_name;
+  node('stream', queue.stale ? 'warn' : ok ? 'good' : queue.uplink.state === 'throttled' ? 'warn' : 'bad', queue.stale ? `${where} (last known)` : ok ? where : wordsOf(queue.uplink.state));
+}
+
+function uplinkNotice({ queue }) {
   const notice = document.querySelector('#uplink');
-  notice.hidden = queue === null || uplinkOk;
-  if (queue !== null && !uplinkOk) notice.replaceChildren(element('b', {}, `Nothing leaves since ${ageText(secondsSince(queue.uplink.since))}: ${queue.uplink.reason}`), element('br'), queue.uplink.hint, ' Readings wait in the queue.');
+  const cut = queue !== null && !queue.stale && queue.uplink.state !== 'ok';
+  notice.hidden = !cut;
+  if (!cut) return;
+  const { state, since, reason, hint } = queue.uplink;
+  setClass(notice, `notice ${state === 'throttled' ? 'warn' : 'bad'}`);
+  // The age changes every second; only the words are for a screen reader.
+  setText(document.querySelector('#uplink-what'), state === 'throttled' ? `The stream takes less than comes: ${reason}.` : `Nothing leaves this box since ${new Date(since).toLocaleTimeString()}: ${reason}.`);
+  setText(document.querySelector('#uplink-hint'), `${hint} ${numberText(queue.depth)} readings wait in the queue.`);
 }
 
-export function drawLedger({ queue }) {
-  if (queue === null) return;
-  const row = (name, words, causes) =>
-    element('tr', {}, element('th', { scope: 'row' }, words, causes === undefined ? '' : element('small', {}, Object.entries(causes).filter(([, count]) => count > 0).map(([cause, count]) => `${cause.replaceAll('_', ' ')} ${numberText(count)}`).join(', '))), element('td', { 'data-ledger': name }, numberText(queue.ledger[name])));
-  document.querySelector('#ledger').replaceChildren(
-    row('accepted', 'accepted'), row('shipped', 'shipped'), row('queued', 'queued'), row('dead', 'dead', queue.causes.dead), row('evicted', 'evicted', queue.causes.evicted), row('missed', 'missed before acceptance', queue.causes.missed),
-  );
-  document.querySelector('#depth').textContent = numberText(queue.depth);
-  document.querySelector('#oldest').textContent = queue.depth === 0 ? '–' : ageText(queue.oldest_age_seconds);
+export function drawFlow(overview) {
+  const { queue, rates, broker_connected: connected } = overview;
+  strapsNode(overview);
+  brokerNode(overview);
+  queueNode(overview);
+  streamNode(overview);
+  const forwarderBad = queue === null || queue.stale;
+  link('heard', connected && overview.bridge !== null && !overview.bridge.stale, rates.heard);
+  link('accepted', connected && !forwarderBad && failing(overview, 'queue') === undefined, rates.accepted);
+  link('shipped', !forwarderBad && (queue.uplink.state === 'ok' || queue.uplink.state === 'throttled'), rates.shipped);
+  uplinkNotice(overview);
 }
 
-export function drawHealth({ health, version }) {
-  const verdict = document.querySelector('#verdict');
-  const bad = health.checks.filter(({ status }) => status !== 'ok');
-  const words = bad.length === 0 ? 'all is well' : `${health.status}: ${bad[0].reason.split(':')[0].replaceAll('_', ' ')}`;
-  verdict.className = `verdict ${health.status}`;
-  if (verdict.textContent !== words) verdict.textContent = words;
-  document.querySelector('#checks').replaceChildren(
-    ...health.checks.map(({ name, status, since, reason, hint }) =>
-      element('li', {}, element('span', { class: `state ${{ ok: 'good', warn: 'warn', fail: 'bad' }[status]}` }, status), ` ${name}`, reason === '' ? '' : ` since ${ageText(secondsSince(since))}: ${reason}`, hint === '' ? '' : element('span', { class: 'quiet' }, ` ${hint}`)),
-    ),
-  );
-  document.querySelector('#version').textContent = `version ${version}`;
+/** For the title of the page's tab and the verdict. */
+export function sinceText(since) {
+  return ageText(secondsSince(since));
 }

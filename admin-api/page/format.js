@@ -1,4 +1,18 @@
-/** Words and numbers as a person reads them. */
+/** Words and numbers as a person reads them, by the box's clock. */
+
+/** Box clock minus this device's clock: a phone that is wrong must not make every reading look old. */
+let clockAheadMs = 0;
+let clockKnown = false;
+
+/** Takes the box's time as it was said; its way here makes it late, never early, so the largest difference is the truest. */
+export function setBoxClock(text) {
+  const ahead = Date.parse(text) - Date.now();
+  if (!clockKnown || ahead > clockAheadMs || ahead < clockAheadMs - 5000) clockAheadMs = ahead;
+  clockKnown = true;
+}
+
+export const boxNow = () => Date.now() + clockAheadMs;
+
 export function ageText(seconds) {
   if (!Number.isFinite(seconds)) return 'never';
   if (seconds < 60) return `${Math.max(0, Math.round(seconds))} s`;
@@ -7,14 +21,32 @@ export function ageText(seconds) {
   return `${Math.round(seconds / 86_400)} days`;
 }
 
-export const secondsSince = (text) => (text === null || text === undefined ? Number.POSITIVE_INFINITY : (Date.now() - Date.parse(text)) / 1000);
+export const secondsSince = (text) => (text === null || text === undefined ? Number.POSITIVE_INFINITY : (boxNow() - Date.parse(text)) / 1000);
 
 export const numberText = (value) => (Number.isFinite(value) ? value.toLocaleString('en-US') : '–');
 
+export const wordsOf = (code) => code.replaceAll('_', ' ');
+
 /** An element with attributes and children; text is never taken for HTML. */
 export function element(tag, attributes = {}, ...children) {
-  const made = document.createElementNS(tag === 'svg' || tag === 'path' ? 'http://www.w3.org/2000/svg' : 'http://www.w3.org/1999/xhtml', tag);
+  const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) if (value !== undefined && value !== false) made.setAttribute(name, value === true ? '' : value);
   made.append(...children.filter((child) => child !== undefined && child !== null && child !== ''));
   return made;
+}
+
+/** Changes a text only where it is another one: what did not change is not read out again, nor laid out again. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+export function setClass(node, name) {
+  if (node.getAttribute('class') !== name) node.setAttribute('class', name);
+}
+
+/** Makes a list's children anew where `key` is another one. */
+export function setChildren(node, key, make) {
+  if (node.dataset.key === key) return;
+  node.dataset.key = key;
+  node.replaceChildren(...make());
 }

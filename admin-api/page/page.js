@@ -1,35 +1,84 @@
 /** The live page: reads once, then follows the events. */
 import { drawDeadLetters } from './dead-letters.js';
-import { addPoint } from './depth-chart.js';
-import { drawFlow, drawHealth, drawLedger } from './flow.js';
-import { addReading, allDevices, drawStraps, setDevice, setReadings } from './straps.js';
+import { addPoint, setHistory } from './depth-chart.js';
+import { drawFlow } from './flow.js';
+import { setBoxClock, setClass, setText } from './format.js';
+import { drawHealth } from './health.js';
+import { drawLedger } from './ledger.js';
+import { onOperator, readSession, showLocked } from './operator.js';
+import { addReading, drawStraps, knownDevices, setDevice, setReadings } from './straps.js';
 
+/** The box is lost once it has been silent for so long; shorter breaks are mended unseen. */
+const LOST_MS = 2500;
 let overview;
+let events;
+let lostTimer;
 
-function drawOverview() {
+const read = async (path) => {
+  const answer = await fetch(path);
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+  return await answer.json();
+};
+
+/** What the box remembers: the page was just opened, or was away. */
+async function readAll() {
+  setHistory(await read('/queue/history'));
+  const devices = await read('/devices');
+  const there = new Set(devices.map(({ device }) => device));
+  for (const device of knownDevices()) if (!there.has(device)) setDevice(device, null);
+  await Promise.all(
+    devices.map(async (status) => {
+      setReadings(status.device, await read(`/devices/${status.device}/readings`));
+      setDevice(status.device, status);
+    }),
+  );
+  drawStraps();
+}
+
+function draw() {
+  drawStraps();
   if (overview === undefined) return;
   drawHealth(overview);
-  drawFlow(overview, allDevices());
+  drawFlow(overview);
   drawLedger(overview);
   drawDeadLetters(overview);
 }
 
-async function readAll() {
-  const devices = await fetch('/devices').then((answer) => answer.json());
-  for (const status of devices) {
-    setDevice(status.device, status);
-    setReadings(status.device, await fetch(`/devices/${status.device}/readings`).then((answer) => answer.json()));
-  }
-  drawStraps();
+function found() {
+  clearTimeout(lostTimer);
+  lostTimer = undefined;
+  document.querySelector('#lost').hidden = true;
+  document.body.classList.remove('is-lost');
+}
+
+function lost() {
+  document.querySelector('#lost').hidden = false;
+  document.body.classList.add('is-lost');
+  const verdict = document.querySelector('#verdict');
+  setClass(verdict, 'verdict down');
+  setText(verdict, 'No connection to the box');
+}
+
+/** The browser gives up on an answer that is no stream, and says not which: ask once. */
+async function whyClosed() {
+  const answer = await fetch('/queue').catch(() => undefined);
+  showLocked(answer?.status === 401);
+  setTimeout(follow, 2000);
 }
 
 function follow() {
-  const events = new EventSource('/events');
-  events.addEventListener('open', () => void readAll().catch(() => undefined));
+  events?.close();
+  events = new EventSource('/events');
+  events.addEventListener('open', () => {
+    showLocked(false);
+    readAll().catch(() => undefined);
+  });
   events.addEventListener('overview', ({ data }) => {
+    found();
     overview = JSON.parse(data);
+    setBoxClock(overview.now);
     addPoint(overview.queue);
-    drawOverview();
+    draw();
   });
   events.addEventListener('reading', ({ data }) => {
     const { device, reading } = JSON.parse(data);
@@ -40,12 +89,15 @@ function follow() {
     setDevice(device, status);
   });
   events.addEventListener('error', () => {
-    const verdict = document.querySelector('#verdict');
-    verdict.className = 'verdict down';
-    verdict.textContent = 'this page has lost the box: what it shows is old';
+    lostTimer ??= setTimeout(lost, LOST_MS);
+    if (events.readyState === EventSource.CLOSED) void whyClosed();
   });
 }
 
-document.querySelector('#box').textContent = location.hostname;
+onOperator((is) => {
+  if (is && !document.querySelector('#locked').hidden) follow();
+});
 follow();
-setInterval(drawStraps, 1000);
+readSession().catch(() => undefined);
+// Ages grow, and a strap falls silent, though nothing is heard.
+setInterval(draw, 1000);

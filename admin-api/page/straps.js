@@ -1,13 +1,16 @@
 /** A card a strap: name, big heart rate, ten minutes as a line with gaps left open, contact, battery, signal, state, age. */
-import { ageText, element, secondsSince } from './format.js';
+import { ageText, boxNow, secondsSince, setClass, setText } from './format.js';
+import { sparkline, WINDOW_MS } from './sparkline.js';
 
-const MINUTES_MS = 600_000;
-/** A silence longer than this is a gap in the line. */
-const GAP_MS = 5000;
 /** The last reading is not current any more. */
-const OLD_SECONDS = 4;
+const OLD_SECONDS = 3.5;
 
+/** What each state means to a person, and how bad it is. */
 const STATES = {
+  discovered: ['found', 'warn'],
+  connecting: ['connecting', 'warn'],
+  connected: ['connected', 'warn'],
+  subscribing: ['subscribing', 'warn'],
   streaming: ['streaming', 'good'],
   no_pulse: ['no pulse', 'warn'],
   no_contact: ['no skin contact', 'warn'],
@@ -15,90 +18,130 @@ const STATES = {
   lost: ['lost', 'bad'],
   no_heart_rate_service: ['no heart rate service', 'bad'],
 };
-const SOURCES = { simulated: 'simulated', replay: 'replay' };
+const TEST_SOURCES = new Set(['simulated', 'replay']);
 
 const readings = new Map();
 const cards = new Map();
 const devices = new Map();
 
 export function setReadings(device, list) {
-  readings.set(device, list.map(({ timestamp, heart_rate }) => [Date.parse(timestamp), heart_rate]));
+  readings.set(device, list.map(({ timestamp, heart_rate, sensor_contact }) => [Date.parse(timestamp), heart_rate, sensor_contact]));
 }
 
-export function addReading(device, { timestamp, heart_rate }) {
+export function addReading(device, { timestamp, heart_rate, sensor_contact }) {
   const list = readings.get(device) ?? [];
-  list.push([Date.parse(timestamp), heart_rate]);
-  while (list.length > 0 && list[0][0] < Date.now() - MINUTES_MS) list.shift();
+  list.push([Date.parse(timestamp), heart_rate, sensor_contact]);
+  while (list.length > 0 && list[0][0] < boxNow() - WINDOW_MS) list.shift();
   readings.set(device, list);
   const known = devices.get(device);
-  if (known !== undefined) known.last_reading_at = timestamp;
+  if (known !== undefined) draw(known);
 }
 
 export function setDevice(device, status) {
-  if (status === null) {
-    devices.delete(device);
-    cards.get(device)?.remove();
-    cards.delete(device);
-  } else devices.set(device, status);
-}
-
-export const allDevices = () => [...devices.values()];
-
-function linePath(list) {
-  const now = Date.now();
-  const rates = list.map(([, rate]) => rate);
-  const low = Math.min(...rates) - 5;
-  const high = Math.max(...rates, low + 20) + 5;
-  let path = '';
-  let before = Number.NEGATIVE_INFINITY;
-  for (const [at, rate] of list) {
-    const x = 100 * (1 - (now - at) / MINUTES_MS);
-    const y = 30 * (1 - (rate - low) / (high - low));
-    path += `${at - before > GAP_MS ? 'M' : 'L'}${x.toFixed(2)} ${y.toFixed(2)}`;
-    before = at;
+  if (status !== null) {
+    devices.set(device, status);
+    return draw(status);
   }
-  return path;
+  devices.delete(device);
+  readings.delete(device);
+  cards.get(device)?.card.remove();
+  cards.delete(device);
 }
 
-function factsOf(status) {
-  const contact = status.state === 'no_contact' ? 'no contact' : status.state === 'streaming' ? 'in contact' : 'contact unknown';
-  return [
-    contact,
-    status.battery_percent === null ? 'battery unknown' : `battery ${status.battery_percent} %${status.battery_low ? ' (low)' : ''}`,
-    status.rssi === null ? 'signal unknown' : `signal ${status.rssi} dBm`,
-    `${status.reconnects} reconnects`,
-  ];
+export const knownDevices = () => [...devices.keys()];
+
+function ageOf(status) {
+  const last = readings.get(status.device)?.at(-1)?.[0];
+  return last === undefined ? secondsSince(status.last_reading_at) : (boxNow() - last) / 1000;
+}
+
+/** Words and kind of a strap's state, by the age of its data first. */
+function stateOf(status) {
+  if (status.state === 'streaming' && ageOf(status) > OLD_SECONDS) return ['no readings', 'bad'];
+  return STATES[status.state] ?? [status.state, 'warn'];
+}
+
+/** How many straps there are, and how many of them stream just now. */
+export function strapCounts() {
+  const all = [...devices.values()];
+  return { all: all.length, streaming: all.filter((status) => stateOf(status)[1] === 'good').length, bad: all.filter((status) => stateOf(status)[1] === 'bad').length };
+}
+
+function cardOf(device) {
+  let known = cards.get(device);
+  if (known === undefined) {
+    const card = document.querySelector('#strap-card').content.cloneNode(true).firstElementChild;
+    card.dataset.device = device;
+    const part = (name) => card.querySelector(name);
+    known = { card, name: part('h3'), mark: part('.mark'), bpm: part('.bpm'), beat: part('.beat'), state: part('.state'), spark: part('.spark svg'), line: part('.line'), area: part('.area'), high: part('.high'), low: part('.low'), gapText: part('.gap-text'), age: part('.age'), contact: part('.contact'), battery: part('.battery'), signal: part('.signal') };
+    cards.set(device, known);
+    const next = [...document.querySelectorAll('#straps > li')].find((other) => other.dataset.device > device) ?? null;
+    document.querySelector('#straps').insertBefore(card, next);
+  }
+  return known;
+}
+
+function contactText(status, reading) {
+  if (status.state === 'no_contact') return 'no skin contact';
+  if (reading === undefined) return '–';
+  if (reading[2] === null) return 'not reported';
+  return reading[2] ? 'on skin' : 'no skin contact';
+}
+
+const signalWord = (rssi) => (rssi >= -65 ? 'strong' : rssi >= -80 ? 'fair' : 'weak');
+
+function drawSpark(part, list, name) {
+  const { line, area, gaps, low, high } = sparkline(list, boxNow());
+  part.line.setAttribute('d', line);
+  part.area.setAttribute('d', area);
+  part.spark.querySelectorAll('.gaps').forEach((rect) => rect.remove());
+  for (const [from, to] of gaps) {
+    const rect = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
+    for (const [key, value] of Object.entries({ class: 'gaps', x: from, y: 0, width: Math.max(1, to - from), height: 100 })) rect.setAttribute(key, value);
+    part.spark.prepend(rect);
+  }
+  setText(part.high, high === undefined ? '' : String(high));
+  setText(part.low, low === undefined || low === high ? '' : String(low));
+  const gapWords = gaps.length === 0 ? '' : gaps.length === 1 ? '1 gap' : `${gaps.length} gaps`;
+  setText(part.gapText, gapWords);
+  const label = low === undefined ? `${name}: no readings in the last ten minutes` : `${name}: ${low} to ${high} bpm in the last ten minutes${gapWords === '' ? '' : `, ${gapWords}`}`;
+  if (part.spark.getAttribute('aria-label') !== label) part.spark.setAttribute('aria-label', label);
 }
 
 function draw(status) {
   const list = readings.get(status.device) ?? [];
-  const age = secondsSince(list.length > 0 ? new Date(list.at(-1)[0]).toISOString() : status.last_reading_at);
+  const part = cardOf(status.device);
+  const age = ageOf(status);
   const old = age > OLD_SECONDS;
-  const [words, kind] = status.state === 'streaming' && old ? ['no readings', 'bad'] : (STATES[status.state] ?? [status.state, 'warn']);
-  const test = SOURCES[status.source];
-  const rate = list.length > 0 ? String(list.at(-1)[1]) : '–';
-  const content = [
-    element('div', { class: 'row' }, element('h3', {}, status.name ?? status.device), test === undefined ? '' : element('span', { class: 'mark' }, test)),
-    element('div', { class: 'row' }, element('span', { class: 'rate' }, old && age !== Number.POSITIVE_INFINITY ? element('small', {}, 'last ') : '', rate, element('small', {}, ' bpm')), element('span', { class: `state ${kind}` }, words)),
-    element('svg', { viewBox: '0 0 100 30', preserveAspectRatio: 'none', role: 'img', 'aria-label': `Heart rate of ${status.name ?? status.device} over ten minutes` }, element('path', { d: linePath(list) })),
-    element('ul', { class: 'facts' }, element('li', {}, `last reading ${age === Number.POSITIVE_INFINITY ? 'never' : `${ageText(age)} ago`}`), ...factsOf(status).map((fact) => element('li', {}, fact))),
-  ];
-  let card = cards.get(status.device);
-  if (card === undefined) {
-    card = element('li', { 'data-device': status.device });
-    cards.set(status.device, card);
-    document.querySelector('#straps').append(card);
-  }
-  card.setAttribute('class', `strap${old ? ' old' : ''}${test === undefined ? '' : ' test'}`);
-  card.replaceChildren(...content);
+  const [words, kind] = stateOf(status);
+  const test = TEST_SOURCES.has(status.source);
+  const last = list.at(-1);
+  const name = status.name ?? status.device;
+  setText(part.name, name);
+  part.card.title = status.device;
+  part.mark.hidden = !test;
+  setText(part.mark, test ? status.source : '');
+  setText(part.bpm, last === undefined ? '–' : String(last[1]));
+  part.beat.style.animationDuration = last === undefined ? '' : `${Math.round(60_000 / Math.max(30, last[1]))}ms`;
+  setText(part.state, words);
+  setClass(part.state, `state ${kind}`);
+  setClass(part.card, `strap ${kind}${old ? ' old' : ''}${test ? ' test' : ''}`);
+  drawSpark(part, list, name);
+  setText(part.age, Number.isFinite(age) ? (age < 2 ? 'just now' : `${ageText(age)} ago`) : 'never');
+  setText(part.contact, contactText(status, last));
+  setText(part.battery, status.battery_percent === null ? 'unknown' : `${status.battery_percent} %${status.battery_low === true ? ', low' : ''}`);
+  setText(part.signal, status.rssi === null ? 'unknown' : `${signalWord(status.rssi)} (${status.rssi} dBm)`);
 }
 
+/** All cards anew: ages grow though nothing is heard. */
 export function drawStraps() {
   for (const status of devices.values()) draw(status);
-  document.querySelector('#no-straps').hidden = devices.size > 0;
-  const kinds = new Set(allDevices().map(({ source }) => SOURCES[source]).filter((kind) => kind !== undefined));
+  const { all, streaming } = strapCounts();
+  document.querySelector('#no-straps').hidden = all > 0;
+  setText(document.querySelector('#straps-count'), all === 0 ? '' : `${streaming} of ${all} streaming`);
+  const kinds = new Set([...devices.values()].map(({ source }) => source).filter((source) => TEST_SOURCES.has(source)));
   const banner = document.querySelector('#test-banner');
   banner.hidden = kinds.size === 0;
-  const words = `These are ${[...kinds].join(' and ')} straps: no person wears them.`;
-  if (kinds.size > 0 && banner.textContent !== words) banner.textContent = words;
+  const real = [...devices.values()].some(({ source }) => !TEST_SOURCES.has(source));
+  setText(banner, kinds.size === 0 ? '' : `${real ? 'Some of these straps are' : 'These straps are'} ${[...kinds].map((kind) => (kind === 'replay' ? 'a replay of a recording' : kind)).join(' and ')}: no person wears them now.`);
 }

@@ -1,0 +1,92 @@
+/**
+ * The queue's last ten minutes, one point a second, and rates over the last ten seconds: what a page needs that was opened just now.
+ * Bounded: ten minutes of five numbers.
+ */
+import type { Fleet } from './fleet.ts';
+
+const EVERY_MS = 1000;
+const POINTS_MAX = 600;
+const RATE_POINTS = 10;
+
+/** Columns of the same length, oldest first. A point without values (null): the forwarder was offline or silent. */
+export interface QueueHistory {
+  /** Seconds since 1970, UTC. */
+  at: number[];
+  depth: (number | null)[];
+  oldest_age_seconds: (number | null)[];
+}
+
+/** A second over the last ten seconds; null where nobody says it now. */
+export interface Rates {
+  /** Readings that straps sent, as heard on MQTT. */
+  heard: number | null;
+  accepted: number | null;
+  shipped: number | null;
+  /** Messages that the broker took from its clients. */
+  broker_in: number | null;
+}
+
+interface Point {
+  atMs: number;
+  depth: number | null;
+  oldest: number | null;
+  counts: Record<keyof Rates, { count: number; atMs: number } | null>;
+}
+
+export class History {
+  readonly #fleet: Fleet;
+  readonly #points: Point[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(fleet: Fleet) {
+    this.#fleet = fleet;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.take(), EVERY_MS);
+    this.take();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Takes the point of this second; called by the timer. */
+  take(atMs = Date.now()): void {
+    const forwarder = this.#fleet.service('forwarder');
+    const queue = forwarder?.stale === false ? forwarder.value.forwarder : undefined;
+    const gateway = this.#fleet.service('gateway');
+    const broker = gateway?.stale === false ? gateway.value.gateway : undefined;
+    const said = (heard: typeof forwarder, count: number | undefined): Point['counts'][keyof Rates] => (heard === undefined || count === undefined ? null : { count, atMs: Date.parse(heard.value.as_of ?? heard.value.since) });
+    this.#points.push({
+      atMs,
+      depth: queue?.depth ?? null,
+      oldest: queue?.oldest_age_seconds ?? null,
+      counts: {
+        heard: { count: this.#fleet.readingsHeard, atMs },
+        accepted: said(forwarder, queue?.ledger.accepted),
+        shipped: said(forwarder, queue?.ledger.shipped),
+        broker_in: said(gateway, broker?.messages_in),
+      },
+    });
+    if (this.#points.length > POINTS_MAX) this.#points.shift();
+  }
+
+  /** From the first to the last point of the window at which the count was said: services say it every few seconds. */
+  #rate(name: keyof Rates): number | null {
+    const window = this.#points.slice(-RATE_POINTS - 1);
+    const last = window.at(-1)?.counts[name];
+    const first = window.find(({ counts }) => counts[name] !== null)?.counts[name];
+    if (last === null || last === undefined || first === null || first === undefined || last.atMs <= first.atMs) return null;
+    // A count that went back is a process that began anew.
+    return Math.max(0, (last.count - first.count) / ((last.atMs - first.atMs) / 1000));
+  }
+
+  rates(): Rates {
+    return { heard: this.#rate('heard'), accepted: this.#rate('accepted'), shipped: this.#rate('shipped'), broker_in: this.#rate('broker_in') };
+  }
+
+  queue(): QueueHistory {
+    return { at: this.#points.map(({ atMs }) => Math.round(atMs / 100) / 10), depth: this.#points.map(({ depth }) => depth), oldest_age_seconds: this.#points.map(({ oldest }) => (oldest === null ? null : Math.round(oldest * 10) / 10)) };
+  }
+}
