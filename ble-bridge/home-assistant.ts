@@ -65,7 +65,7 @@ export function discoveryMessages(gateway: string, device: string, name: string 
     payload: JSON.stringify({
       ...config,
       unique_id: `${node}_${id}`,
-      object_id: `${device}_${id}`,
+      default_entity_id: `${component}.${`${device}_${id}`.replaceAll('-', '_')}`,
       availability: [
         { topic: deviceStatusTopic(device), value_template: AVAILABLE },
         { topic: serviceStatusTopic('ble-bridge'), value_template: BRIDGE_ONLINE },

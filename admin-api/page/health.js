@@ -18,6 +18,6 @@ export function drawHealth({ health, version, gateway_name: gateway }) {
     ),
   );
   for (const age of document.querySelectorAll('#troubles [data-since]')) setText(age, `since ${ageText(secondsSince(age.dataset.since))}`);
-  const good = health.checks.filter(({ status }) => status === 'ok').map(({ name }) => name);
+  const good = [...new Set(health.checks.filter(({ status }) => status === 'ok').map(({ name }) => name))];
   setChildren(document.querySelector('#checks'), good.join('|'), () => good.map((name) => element('li', {}, name)));
 }

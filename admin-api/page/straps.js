@@ -84,7 +84,7 @@ function cardOf(device) {
 function contactText(status, reading) {
   if (status.state === 'no_contact') return 'no skin contact';
   if (reading === undefined) return '–';
-  if (reading[2] === null) return 'not reported';
+  if (reading[2] === null) return 'not sent';
   return reading[2] ? 'on skin' : 'no skin contact';
 }
 
@@ -130,7 +130,8 @@ function draw(status) {
   setText(part.age, Number.isFinite(age) ? (age < 2 ? 'just now' : `${ageText(age)} ago`) : 'never');
   setText(part.contact, contactText(status, last));
   setText(part.battery, status.battery_percent === null ? 'unknown' : `${status.battery_percent} %${status.battery_low === true ? ', low' : ''}`);
-  setText(part.signal, status.rssi === null ? 'unknown' : `${signalWord(status.rssi)} (${status.rssi} dBm)`);
+  setText(part.signal, status.rssi === null ? 'unknown' : `${status.rssi} dBm`);
+  setClass(part.signal, `signal ${status.rssi === null ? '' : signalWord(status.rssi)}`);
 }
 
 /** All cards anew: ages grow though nothing is heard. */
