@@ -14,12 +14,14 @@ const faultsSchema = {
     recordFailureRate: { type: 'number', minimum: 0, maximum: 1 },
     /** Whole requests fail in this way. */
     request: {
-      enum: ['status500', 'status503', 'connectionReset', 'halfBody', 'stalledBody', 'expiredToken', 'accessDenied', 'unrecognizedClient', 'throttled', 'kmsDisabled', 'refuse', 'rejectLarge', 'retryAfter', 'notActive'],
+      enum: ['status500', 'status503', 'connectionReset', 'halfBody', 'stalledBody', 'expiredToken', 'accessDenied', 'unrecognizedClient', 'throttled', 'kmsDisabled', 'streamMissing', 'clockSkew', 'rejectPoison', 'retryAfter', 'notActive'],
     },
     /** Share of requests that `request` hits, 0-1 (1). */
     requestRate: { type: 'number', minimum: 0, maximum: 1 },
     /** How many requests `request` hits before it is off again (no limit). */
     count: { type: 'integer', minimum: 1 },
+    /** Connections are refused for so long; it begins when this request is answered. */
+    refuseConnectionsMs: { type: 'integer', minimum: 1, maximum: 600_000 },
     /** Answers carry a Date header this far from the box's clock. */
     clockOffsetMs: { type: 'number' },
     seed: { type: 'integer' },
@@ -46,6 +48,7 @@ export interface FaultSettings {
   request?: string;
   requestRate?: number;
   count?: number;
+  refuseConnectionsMs?: number;
   clockOffsetMs?: number;
   seed?: number;
 }
@@ -66,6 +69,10 @@ export class Faults {
 
   get latencyMs(): number {
     return this.#settings.latencyMs ?? 0;
+  }
+
+  get refuseConnectionsMs(): number {
+    return this.#settings.refuseConnectionsMs ?? 0;
   }
 
   get clockOffsetMs(): number {
@@ -107,6 +114,10 @@ export function errorOfFault(fault: string): KinesisError | undefined {
       return new KinesisError('ProvisionedThroughputExceededException', 'Rate exceeded.');
     case 'kmsDisabled':
       return new KinesisError('KMSDisabledException', 'The CMK is disabled.');
+    case 'streamMissing':
+      return new KinesisError('ResourceNotFoundException', 'Stream under account 000000000000 not found.');
+    case 'clockSkew':
+      return new KinesisError('InvalidSignatureException', 'Signature expired: 20200101T000000Z is now earlier than 20200101T000500Z (20200101T001000Z - 5 min.)');
     case 'notActive':
       return new KinesisError('ResourceInUseException', 'Stream is not ACTIVE: CREATING.');
     default:

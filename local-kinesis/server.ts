@@ -29,9 +29,16 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
+/** Whether a record of a PutRecords request has the word `poison` in it. */
+function hasPoison(body: string): boolean {
+  const { Records } = JSON.parse(body === '' ? '{}' : body) as { Records?: { Data?: string }[] };
+  return Records?.some(({ Data }) => Buffer.from(Data ?? '', 'base64').includes('poison')) ?? false;
+}
+
 export class StreamServer {
   readonly #options: StreamServerOptions;
   readonly #server: Server;
+  #refusing: NodeJS.Timeout | undefined;
 
   constructor(options: StreamServerOptions) {
     this.#options = options;
@@ -54,6 +61,7 @@ export class StreamServer {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#refusing);
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
       this.#server.closeAllConnections();
@@ -110,16 +118,25 @@ export class StreamServer {
     if (!this.#options.faultHooks) throw new KinesisError('AccessDeniedException', 'Fault hooks are off: LOCAL_KINESIS_FAULTS is not true.', 403);
     this.#options.faults.set(body);
     this.#answer(response, 200, {});
+    if (this.#options.faults.refuseConnectionsMs > 0) response.once('close', () => this.#refuseConnections());
+  }
+
+  /** Nothing listens for a while, and all connections are cut. */
+  #refuseConnections(): void {
+    const { address, port } = this.#server.address() as AddressInfo;
+    this.#server.close();
+    this.#server.closeAllConnections();
+    this.#refusing = setTimeout(() => this.#server.listen(port, address), this.#options.faults.refuseConnectionsMs);
   }
 
   /** Carries a whole-request fault out; false where the request goes on (its answer is what is cut). */
   #hit(fault: string, response: ServerResponse, body: string): boolean {
-    if (fault === 'connectionReset' || fault === 'refuse') {
+    if (fault === 'connectionReset') {
       response.socket?.resetAndDestroy();
       return true;
     }
-    if (fault === 'rejectLarge') {
-      if (!body.includes('"Records"') || !body.includes(Buffer.from('poison').toString('base64').slice(0, 6))) return false;
+    if (fault === 'rejectPoison') {
+      if (!hasPoison(body)) return false;
       throw new KinesisError('ValidationException', 'A record is refused (injected).');
     }
     const error = errorOfFault(fault);

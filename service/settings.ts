@@ -69,7 +69,7 @@ export const SETTINGS = {
   KINESIS_STREAM: { type: 'text', default: 'hr-data-stream', pattern: /^[a-zA-Z0-9_.-]{1,128}$/, must: 'be 1-128 of letters, digits, _ . -', doc: 'Name of the stream.', usedBy: ['forwarder', 'local-kinesis'] },
   KINESIS_MODE: { type: 'choice', default: 'records', choices: ['records', 'aggregated'], doc: '`records`: one record a reading; `aggregated`: KPL aggregates, one device each.', usedBy: ['forwarder'] },
   KINESIS_LINGER_MS: { type: 'integer', default: 0, min: 0, max: 60_000, doc: 'How long a reading waits for others before it leaves; 0: at once when the uplink is idle.', usedBy: ['forwarder'] },
-  KINESIS_PARTITION_KEY: { type: 'text', default: 'device', doc: '`device`, `random`, or any other text as a fixed key.', usedBy: ['forwarder'] },
+  KINESIS_PARTITION_KEY: { type: 'text', default: 'device', pattern: /^.{1,256}$/u, must: 'be 1-256 characters', doc: '`device`, `random`, or any other text as a fixed key.', usedBy: ['forwarder'] },
   KINESIS_AGGREGATE_BYTES: { type: 'bytes', default: 25 * 1024, min: 1024, max: MiB, doc: 'Size that an aggregate is filled to: one PUT unit is 25 KiB.', usedBy: ['forwarder'] },
   ALLOW_TEST_READINGS: { type: 'boolean', default: false, doc: 'Let simulated and replayed readings leave for a target that is not local.', usedBy: ['forwarder'] },
   // radio

@@ -6,30 +6,53 @@ import { createHash } from 'node:crypto';
 
 const MAGIC = Buffer.from([0xf3, 0x89, 0x9a, 0xc2]);
 const MD5_BYTES = 16;
+/** Protobuf tags: field 1 and field 3, length-delimited; field 1, varint. */
+const KEY_TABLE = 0x0a;
+const RECORD = 0x1a;
+const KEY_INDEX = 0x08;
+const DATA = 0x1a;
 
-function varint(value: number): number[] {
-  const bytes: number[] = [];
+const varintBytes = (value: number): number => (value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : value < 0x1000_0000 ? 4 : 5);
+
+function writeVarint(into: Buffer, at: number, value: number): number {
   let rest = value;
+  let position = at;
   while (rest >= 0x80) {
-    bytes.push((rest % 128) | 0x80);
-    rest = Math.floor(rest / 128);
+    into[position] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+    position += 1;
   }
-  bytes.push(rest);
-  return bytes;
+  into[position] = rest;
+  return position + 1;
 }
 
-const lengthDelimited = (field: number, data: Buffer): Buffer => Buffer.concat([Buffer.from([(field << 3) | 2, ...varint(data.length)]), data]);
-
-/** What one more reading of this size adds to an aggregate, in bytes. */
+/** What one more reading of this size adds to an aggregate, in bytes, at most. */
 export const aggregatedBytes = (dataBytes: number): number => dataBytes + 12;
 
-/** An aggregate's own bytes beside its readings. */
-export const AGGREGATE_OVERHEAD_BYTES = 4 + MD5_BYTES + 300;
+/** An aggregate's own bytes beside its readings, at most; its key counts twice, inside and as the record's own. */
+export const aggregateOverheadBytes = (partitionKey: string): number => MAGIC.length + MD5_BYTES + 6 + 2 * Buffer.byteLength(partitionKey);
 
 /** One aggregate of readings under one partition key. */
 export function aggregate(partitionKey: string, readings: readonly Buffer[]): Buffer {
-  const parts = [lengthDelimited(1, Buffer.from(partitionKey))];
-  for (const data of readings) parts.push(lengthDelimited(3, Buffer.concat([Buffer.from([0x08, 0]), lengthDelimited(3, data)])));
-  const message = Buffer.concat(parts);
-  return Buffer.concat([MAGIC, message, createHash('md5').update(message).digest()]);
+  const key = Buffer.from(partitionKey);
+  // Index (a tag and a zero), then tag, length and data.
+  const inner = (data: Buffer): number => 3 + varintBytes(data.length) + data.length;
+  let size = MAGIC.length + 1 + varintBytes(key.length) + key.length + MD5_BYTES;
+  for (const data of readings) size += 1 + varintBytes(inner(data)) + inner(data);
+  const whole = Buffer.allocUnsafe(size);
+  let at = MAGIC.copy(whole);
+  whole[at] = KEY_TABLE;
+  at = writeVarint(whole, at + 1, key.length);
+  at += key.copy(whole, at);
+  for (const data of readings) {
+    whole[at] = RECORD;
+    at = writeVarint(whole, at + 1, inner(data));
+    whole[at] = KEY_INDEX;
+    whole[at + 1] = 0;
+    whole[at + 2] = DATA;
+    at = writeVarint(whole, at + 3, data.length);
+    at += data.copy(whole, at);
+  }
+  createHash('md5').update(whole.subarray(MAGIC.length, at)).digest().copy(whole, at);
+  return whole;
 }

@@ -10,9 +10,12 @@ export class DrainMetrics {
   readonly #records = new Counter('hr_gateway_records_sent_total', 'Records in answered requests, repeats included');
   readonly #failedRecords = new Counter('hr_gateway_records_failed_total', 'Records that failed inside an answered request, by code');
   readonly #failedRequests = new Counter('hr_gateway_requests_failed_total', 'Requests that failed as a whole');
+  requests = 0;
+  requestsFailed = 0;
   recordsSent = 0;
 
   request(ms: number, records: number): void {
+    this.requests += 1;
     this.#requests.observe(ms / 1000);
     this.#records.add(records);
     this.recordsSent += records;
@@ -21,6 +24,7 @@ export class DrainMetrics {
     this.#failedRecords.add(1, { code });
   }
   requestFailed(): void {
+    this.requestsFailed += 1;
     this.#failedRequests.add();
   }
   latency(ms: number): void {

@@ -1,27 +1,31 @@
 /**
  * Ships what is queued: a reading that finds the uplink idle leaves at once, what arrives meanwhile goes in the next batch, a backlog
  * goes in full batches, several at once. A row is acknowledged on its own SequenceNumber and not before; failed records alone go
- * again; a request that is refused for what is in it is bisected until the poison record is alone.
+ * again; a request that is refused for what is in it is bisected until the poison record is alone (poison-hunt.ts).
  */
 import type { Config } from '../../service/config.ts';
 import { Backoff } from '../../service/backoff.ts';
 import { RepeatLimiter, type Logger } from '../../service/log.ts';
-import type { DrainQueue } from '../queue/drain-queue.ts';
-import { SinkError, type Sink } from '../sink/sink.ts';
+import type { DrainQueue, QueuedReading } from '../queue/drain-queue.ts';
+import { SinkError, type FailureClass, type Sink } from '../sink/sink.ts';
+import { AggregateShipments } from './aggregates.ts';
 import { DrainMetrics } from './drain-metrics.ts';
-import { ShipmentBuilder, singleShipment, type Shipment } from './shipments.ts';
+import { PoisonHunt } from './poison-hunt.ts';
+import { failureOfRecords, isThrottling } from './record-failures.ts';
+import { Retries } from './retries.ts';
+import { BATCH_RECORDS, SingleShipments, type Shipment, type Shipments } from './shipments.ts';
+import { StreamLimits } from './stream-limits.ts';
 import { TokenBucket } from './token-bucket.ts';
 import { UplinkStatus } from './uplink.ts';
 
-const BATCH_RECORDS = 500;
 /** Below the limit of 5 MiB a request, which counts partition keys too. */
 const BATCH_BYTES = 4.9 * 1024 * 1024;
 const REQUESTS_MAX = 4;
-const BUFFER_ROWS = 4000;
-const BUFFER_BYTES = 8 * 1024 * 1024;
-const LIMITS_EVERY_MS = 60_000;
-/** After so many records refused alone, with none taken between, it is not the records: nothing more is buried. */
-const BURIED_IN_A_ROW_MAX = 20;
+const BUFFER_ROWS = 8000;
+const TAKE_ROWS = 2000;
+const TAKE_BYTES = 4 * 1024 * 1024;
+const RETRY_MIN_MS = 200;
+const RETRY_MAX_MS = 5000;
 const STOP_WAIT_MS = 2000;
 
 export interface DrainOptions {
@@ -33,52 +37,61 @@ export interface DrainOptions {
   onChange: () => void;
 }
 
-interface Retry {
-  shipment: Shipment;
-  atMs: number;
+interface Batch {
+  shipments: Shipment[];
+  /** A group of the hunt, alone under way. */
+  hunted: boolean;
 }
 
 export class Drain {
   readonly #options: DrainOptions;
-  readonly #builder: ShipmentBuilder;
+  readonly #shipments: Shipments;
+  readonly #retries = new Retries();
+  readonly #hunt = new PoisonHunt();
   readonly #bucket = new TokenBucket();
+  readonly #limits: StreamLimits;
   readonly #backoff = new Backoff({ minMs: 500, maxMs: 60_000 });
   readonly #repeats: RepeatLimiter;
   readonly #abort = new AbortController();
   readonly uplink: UplinkStatus;
   readonly metrics = new DrainMetrics();
   readonly #inFlight = new Set<Promise<void>>();
-  #retries: Retry[] = [];
-  /** Groups of a refused request, each to be sent by itself. */
-  #suspects: Shipment[][] = [];
-  #buriedInARow = 0;
+  readonly #testReadings: boolean;
   #taking = false;
   #mayHaveMore = true;
+  #pausedAtMs = Number.NEGATIVE_INFINITY;
   #pausedUntilMs = 0;
   #timer: NodeJS.Timeout | undefined;
-  #limitsTimer: NodeJS.Timeout | undefined;
-  #maxRecordBytes = 1024 * 1024;
   #stopped = true;
   #clockAheadMs: number | null = null;
-  #lastShippedAt: string | null = null;
+  #lastShippedAtMs: number | null = null;
 
   constructor(options: DrainOptions) {
+    const { config, log, sink } = options;
     this.#options = options;
-    this.#builder = new ShipmentBuilder(options.config);
-    this.#repeats = new RepeatLimiter(options.log);
-    this.uplink = new UplinkStatus(options.log, options.onChange);
+    this.#shipments = config.KINESIS_MODE === 'aggregated' ? new AggregateShipments(config) : new SingleShipments(config);
+    this.#testReadings = config.KINESIS_TARGET === 'local' || config.ALLOW_TEST_READINGS;
+    this.#repeats = new RepeatLimiter(log);
+    this.#limits = new StreamLimits({ sink, bucket: this.#bucket, log, signal: this.#abort.signal, onRead: () => this.#pump() });
+    this.uplink = new UplinkStatus(log, options.onChange);
   }
 
   get clockAheadMs(): number | null {
     return this.#clockAheadMs;
   }
 
-  get lastShippedAt(): string | null {
-    return this.#lastShippedAt;
+  /** Open shards that leaving is paced to; null: not paced by shards. */
+  get openShards(): number | null {
+    return this.#bucket.shards;
   }
 
-  get #toLocal(): boolean {
-    return this.#options.config.KINESIS_TARGET === 'local' || this.#options.config.ALLOW_TEST_READINGS;
+  /** Requests under way. */
+  get underWay(): number {
+    return this.#inFlight.size;
+  }
+
+  get lastShippedAt(): string | null {
+    return this.#lastShippedAtMs === null ? null : new Date(this.#lastShippedAtMs).toISOString();
   }
 
   start(): void {
@@ -87,165 +100,142 @@ export class Drain {
       this.#mayHaveMore = true;
       this.#pump();
     });
-    void this.#readLimits();
-    this.#limitsTimer = setInterval(() => void this.#readLimits(), LIMITS_EVERY_MS);
+    this.#limits.start();
     this.#pump();
   }
 
-  async #readLimits(): Promise<void> {
-    try {
-      const { openShards, maxRecordBytes } = await this.#options.sink.limits(this.#abort.signal);
-      if (openShards !== this.#bucket.shards) this.#options.log.info({ event: 'shards', open: openShards }, 'the stream has another number of open shards');
-      this.#bucket.setShards(openShards);
-      this.#maxRecordBytes = maxRecordBytes;
-      this.#pump();
-    } catch (error) {
-      if (!this.#stopped) this.#repeats.info('limits', { event: 'limits_unknown', reason: error instanceof Error ? error.message : '' }, 'shards and limits of the stream cannot be read: one shard is assumed');
-    }
-  }
-
-  #later(ms: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#pump(), Math.max(1, ms));
-  }
-
-  /** Does what can be done now, and sees to it that it is called again. */
+  /** Does what can be done now, and sees to it that it is called again when there is more to do. */
   #pump(): void {
     if (this.#stopped) return;
-    const now = performance.now();
-    if (now < this.#pausedUntilMs) return this.#later(this.#pausedUntilMs - now);
+    clearTimeout(this.#timer);
+    let waitMs = this.#pausedUntilMs - performance.now();
     this.#refill();
-    while (this.#inFlight.size < REQUESTS_MAX) {
-      const batch = this.#nextBatch();
-      if (batch === undefined) break;
-      const sending = this.#send(batch).finally(() => {
-        this.#inFlight.delete(sending);
-        this.#pump();
-      });
-      this.#inFlight.add(sending);
-      this.#refill();
+    while (waitMs <= 0) {
+      const next = this.#nextBatch();
+      if (typeof next === 'number') waitMs = next;
+      else {
+        this.#launch(next);
+        this.#refill();
+      }
     }
+    if (Number.isFinite(waitMs)) this.#timer = setTimeout(() => this.#pump(), Math.max(1, Math.ceil(waitMs)));
+  }
+
+  #launch(batch: Batch): void {
+    this.#bucket.take(batch.shipments.length, batch.shipments.reduce((sum, { bytes }) => sum + bytes, 0));
+    const sending = this.#send(batch).finally(() => {
+      this.#inFlight.delete(sending);
+      this.#pump();
+    });
+    this.#inFlight.add(sending);
   }
 
   #refill(): void {
-    if (this.#taking || !this.#mayHaveMore || this.#builder.size + this.#retries.length >= BUFFER_ROWS / 2) return;
+    if (this.#taking || !this.#mayHaveMore || this.#shipments.size + this.#retries.size + this.#hunt.size >= BUFFER_ROWS) return;
     this.#taking = true;
     // Before the question: a commit that comes meanwhile sets it again.
     this.#mayHaveMore = false;
-    void this.#options.queue.take({ maxRows: BUFFER_ROWS / 2, maxBytes: BUFFER_BYTES }).then(
+    void this.#options.queue.take({ maxRows: TAKE_ROWS, maxBytes: TAKE_BYTES }).then(
       (rows) => {
         this.#taking = false;
         if (rows.length > 0) this.#mayHaveMore = true;
-        const test = this.#toLocal ? [] : rows.filter(({ source }) => source !== 'real');
-        if (test.length > 0) {
-          this.#repeats.warn('test', { event: 'test_readings_kept', count: test.length }, 'simulated or replayed readings do not leave for this target (ALLOW_TEST_READINGS)');
-          this.#options.queue.giveUp(test.map(({ id }) => id), 'test_reading');
-        }
-        this.#builder.add(test.length > 0 ? rows.filter(({ source }) => source === 'real') : rows);
+        this.#shipments.add(this.#testReadings ? rows : this.#withoutTestReadings(rows));
         this.#pump();
       },
       () => {
+        // The queue is closed.
         this.#taking = false;
       },
     );
   }
 
-  /** The next request's shipments, or undefined where it is not the time; then a timer is set where time is what is missing. */
-  #nextBatch(): Shipment[] | undefined {
-    // Suspects go one group at a time, with nothing beside them.
-    if (this.#suspects.length > 0) return this.#inFlight.size === 0 ? this.#suspects.shift() : undefined;
+  #withoutTestReadings(rows: readonly QueuedReading[]): readonly QueuedReading[] {
+    const test = rows.filter(({ source }) => source !== 'real');
+    if (test.length === 0) return rows;
+    this.#repeats.warn('test', { event: 'test_readings_kept', count: test.length }, 'simulated or replayed readings do not leave for this target (ALLOW_TEST_READINGS)');
+    this.#options.queue.giveUp(test.map(({ id }) => id), 'test_reading');
+    return rows.filter(({ source }) => source === 'real');
+  }
+
+  /** The next request, or how long until there may be one: infinite where an event (an answer, a commit) must come first. */
+  #nextBatch(): Batch | number {
     const now = performance.now();
-    const due = this.#retries.filter(({ atMs }) => atMs <= now);
-    const waiting = due.length + this.#builder.size;
-    const nextRetryMs = this.#retries.reduce((least, { atMs }) => (atMs > now ? Math.min(least, atMs - now) : least), Number.POSITIVE_INFINITY);
-    if (waiting === 0) {
-      if (Number.isFinite(nextRetryMs)) this.#later(nextRetryMs);
-      return undefined;
+    const { due, nextInMs } = this.#retries.look(now);
+    const ready = this.#shipments.ready;
+    const waiting = due + ready;
+    if (this.#hunt.active && !(this.#hunt.wantsOther && waiting > 0)) {
+      if (this.#inFlight.size > 0) return Number.POSITIVE_INFINITY;
+      const waitMs = this.#hunt.waitMs(now);
+      return waitMs > 0 ? waitMs : { shipments: this.#hunt.next(), hunted: true };
     }
-    const full = waiting >= BATCH_RECORDS;
-    // Only full batches go beside one that is under way: what is less waits for it and goes together.
-    if (this.#inFlight.size > 0 && !full) return undefined;
-    const lingerMs = this.#lingerLeft();
-    if (!full && lingerMs > 0 && due.length === 0) {
-      this.#later(lingerMs);
-      return undefined;
-    }
+    if (waiting === 0) return nextInMs;
+    const full = this.#shipments.full || waiting >= BATCH_RECORDS;
+    // What is less than a batch waits for the one that is under way, and goes together; one probe at a time while the uplink is not well.
+    const others = this.#inFlight.size;
+    if (others >= (full && this.uplink.current.state === 'ok' ? REQUESTS_MAX : 1)) return Number.POSITIVE_INFINITY;
+    const lingerMs = full || due > 0 ? 0 : this.#lingerLeft();
+    if (lingerMs > 0) return Math.min(lingerMs, nextInMs);
     const wanted = Math.min(waiting, BATCH_RECORDS);
-    const allowed = this.#bucket.available(wanted);
-    if (allowed < wanted && (allowed === 0 || full)) {
-      this.#later(this.#bucket.waitMs(wanted));
-      return undefined;
-    }
-    return this.#compose(due, allowed);
+    const wantedBytes = Math.min(BATCH_BYTES, wanted * this.#shipments.recordBytes);
+    // Less than a batch goes with what the bucket has; a backlog waits until a whole batch may go.
+    const waitMs = full ? this.#bucket.waitMs(wanted, wantedBytes) : this.#bucket.waitMs(1, this.#shipments.recordBytes);
+    if (waitMs > 0) return waitMs;
+    return this.#compose(now, wanted);
   }
 
   #lingerLeft(): number {
-    const oldest = this.#builder.oldestAcceptedAtMs;
+    const oldest = this.#shipments.oldestAcceptedAtMs;
     if (oldest === undefined || this.#options.config.KINESIS_LINGER_MS === 0) return 0;
     const age = Date.now() - oldest;
     // A clock that was set back must not hold a reading for hours.
     return age < 0 ? 0 : this.#options.config.KINESIS_LINGER_MS - age;
   }
 
-  #compose(due: readonly Retry[], maxRecords: number): Shipment[] | undefined {
-    const batch: Shipment[] = [];
-    let bytes = 0;
-    const used = new Set<Retry>();
-    for (const retry of due) {
-      if (batch.length >= maxRecords || (batch.length > 0 && bytes + retry.shipment.bytes > BATCH_BYTES)) break;
-      batch.push(retry.shipment);
-      bytes += retry.shipment.bytes;
-      used.add(retry);
-    }
-    if (used.size > 0) this.#retries = this.#retries.filter((retry) => !used.has(retry));
-    if (batch.length < maxRecords && bytes < BATCH_BYTES)
-      for (const shipment of this.#builder.next({ maxRecords: maxRecords - batch.length, maxBytes: BATCH_BYTES - bytes })) {
-        if (shipment.bytes > this.#maxRecordBytes) this.#tooLarge(shipment);
-        else {
-          batch.push(shipment);
-          bytes += shipment.bytes;
-        }
+  #compose(now: number, wanted: number): Batch | number {
+    const allowed = this.#bucket.available();
+    const maxRecords = Math.max(1, Math.min(wanted, allowed.records));
+    const maxBytes = Math.min(BATCH_BYTES, allowed.bytes);
+    const shipments = this.#retries.takeDue(now, { maxRecords, maxBytes });
+    const left = shipments.reduce((rest, { bytes }) => rest - bytes, maxBytes);
+    if (shipments.length < maxRecords && left > 0)
+      for (const shipment of this.#shipments.next({ maxRecords: maxRecords - shipments.length, maxBytes: left })) {
+        if (shipment.bytes > this.#limits.maxRecordBytes) this.#tooLarge(shipment);
+        else shipments.push(shipment);
       }
-    if (batch.length === 0) return undefined;
-    this.#bucket.take(batch.length, bytes);
-    return batch;
+    return shipments.length === 0 ? this.#nextBatch() : { shipments, hunted: false };
   }
 
   #tooLarge(shipment: Shipment): void {
-    this.#builder.settled(shipment);
-    for (const row of shipment.rows) this.#options.queue.bury(row.id, 'record_too_large', `${shipment.bytes} bytes with its key; the stream takes ${this.#maxRecordBytes}`);
+    this.#shipments.settled(shipment);
+    for (const row of shipment.rows) this.#options.queue.bury(row.id, 'record_too_large', `${shipment.bytes} bytes with its key; the stream takes ${this.#limits.maxRecordBytes}`);
   }
 
-  async #send(batch: Shipment[]): Promise<void> {
+  async #send(batch: Batch): Promise<void> {
     const startedAt = performance.now();
+    const { shipments } = batch;
     try {
-      const { outcomes, clockAheadMs } = await this.#options.sink.send(batch.map(({ record }) => record), this.#abort.signal);
-      this.metrics.request(performance.now() - startedAt, batch.length);
+      const { outcomes, clockAheadMs } = await this.#options.sink.send(shipments.map(({ record }) => record), this.#abort.signal);
+      this.metrics.request(performance.now() - startedAt, shipments.length);
       if (clockAheadMs !== undefined) this.#clockAheadMs = Math.round(clockAheadMs);
       const failed: Shipment[] = [];
       const shipped: Shipment[] = [];
-      let code = '';
-      for (const [index, shipment] of batch.entries()) {
+      const codes: string[] = [];
+      for (const [index, shipment] of shipments.entries()) {
         const outcome = outcomes[index];
-        if (outcome?.ok === true) shipped.push(shipment);
-        else {
-          code = outcome?.code ?? 'missing';
-          this.metrics.recordFailed(code);
+        if (outcome?.ok === true) {
+          shipped.push(shipment);
+          if (outcome.shard !== undefined) this.#limits.sawShard(outcome.shard);
+        } else {
+          codes.push(outcome?.code ?? 'NoSequenceNumber');
           failed.push(shipment);
         }
       }
       this.#shipped(shipped);
-      if (failed.length > 0) this.#retrySoon(failed, code, shipped.length > 0);
-      else this.#succeeded();
+      if (failed.length > 0) this.#someFailed(failed, codes, batch, startedAt);
     } catch (error) {
       this.metrics.requestFailed();
-      this.#wholeFailure(batch, error);
+      this.#wholeFailure(batch, error, startedAt);
     }
-  }
-
-  #succeeded(): void {
-    this.#backoff.reset();
-    this.uplink.succeeded();
   }
 
   #shipped(shipments: readonly Shipment[]): void {
@@ -253,70 +243,69 @@ export class Drain {
     const ids: number[] = [];
     const now = Date.now();
     for (const shipment of shipments) {
-      this.#builder.settled(shipment);
+      this.#shipments.settled(shipment);
       for (const row of shipment.rows) {
         ids.push(row.id);
         this.metrics.latency(now - row.acceptedAtMs);
       }
     }
-    this.#buriedInARow = 0;
-    this.#lastShippedAt = new Date(now).toISOString();
+    this.#lastShippedAtMs = now;
     this.#options.queue.acknowledge(ids);
+    this.#hunt.taken();
+    this.#backoff.reset();
+    this.uplink.succeeded();
   }
 
   /** Failed records of a 200 go again alone, after a short jittered pause that grows with their attempts. */
-  #retrySoon(failed: readonly Shipment[], code: string, some: boolean): void {
+  #someFailed(failed: Shipment[], codes: readonly string[], { shipments, hunted }: Batch, startedAt: number): void {
+    for (const code of codes) this.metrics.recordFailed(code);
     const now = performance.now();
-    for (const shipment of failed) {
-      shipment.attempts += 1;
-      const spanMs = Math.min(5000, 200 * 2 ** Math.min(shipment.attempts - 1, 10));
-      this.#retries.push({ shipment, atMs: now + spanMs / 2 + Math.random() * spanMs });
+    const pauseMs = (shipment: Shipment): number => {
+      const spanMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(shipment.attempts - 1, 10));
+      return spanMs / 2 + Math.random() * spanMs;
+    };
+    for (const shipment of failed) shipment.attempts += 1;
+    if (hunted) this.#hunt.putBack(failed, now + Math.max(...failed.map(pauseMs)));
+    else this.#retries.add(failed, (shipment) => now + pauseMs(shipment));
+    const throttled = codes.filter(isThrottling).length;
+    if (throttled > 0) {
+      this.#bucket.lower({ throttled, sent: shipments.length, startedAt });
+      this.#limits.readSoon();
     }
-    const throttled = code === 'ProvisionedThroughputExceededException' || code === 'ThrottlingException';
-    if (throttled) {
-      if (!some) this.uplink.failed({ state: 'throttled', reason: `throttled: ${code}`, hint: 'Nothing to do: it is tried again slower. If it lasts, give the stream more shards, or use KINESIS_MODE=aggregated.' });
-    } else if (/KMS|AccessDenied/.test(code)) this.uplink.failed({ state: code.startsWith('KMS') ? 'kms_error' : 'unauthorized', reason: `${code.startsWith('KMS') ? 'kms_error' : 'unauthorized'}: ${code}`, hint: 'Check the key of the stream and its policy for this user.' });
-    else if (!some) this.uplink.failed({ state: 'error', reason: `error: ${code}`, hint: 'The service is in trouble: it is tried again.' });
-    if (some) this.uplink.succeeded();
+    if (failed.length === shipments.length) this.uplink.failed(failureOfRecords(codes[0] ?? ''));
   }
 
-  #wholeFailure(batch: Shipment[], error: unknown): void {
+  #wholeFailure(batch: Batch, error: unknown, startedAt: number): void {
     if (this.#stopped) return;
-    const failure = error instanceof SinkError ? error.failure : { state: 'error' as const, reason: `error: ${String(error)}`, hint: '' };
+    const failure: FailureClass = error instanceof SinkError ? error.failure : { state: 'error', reason: `error: ${String(error)}`, hint: 'This is a fault of this program: report it with the log.' };
     this.uplink.failed(failure);
-    if (failure.poison === true && this.#isolate(batch, failure.reason)) return;
-    const now = performance.now();
-    this.#retries.unshift(...batch.map((shipment) => ({ shipment, atMs: now })));
-    this.#pausedUntilMs = now + Math.max(failure.retryAfterMs ?? 0, this.#backoff.nextDelayMs());
+    if (failure.poison === true) {
+      const verdict = this.#hunt.refused(batch.shipments, this.#shipments);
+      if (verdict.kind === 'bury') this.#bury(verdict.shipment, verdict.row, failure.reason);
+      if (verdict.kind !== 'blocked') return;
+      this.#repeats.error('blocked', { event: 'all_refused', reason: failure.reason }, 'the stream refuses one reading after the other: no more go to the dead letters before one is taken');
+    } else if (batch.hunted) this.#hunt.putBack(batch.shipments, 0);
+    else this.#retries.add(batch.shipments, () => 0);
+    this.#pause(failure, startedAt);
     this.#repeats.info(`send ${failure.state}`, { event: 'send_failed', state: failure.state, reason: failure.reason, attempts: this.#backoff.attempts }, 'a request to the stream failed');
     if (failure.rebuild === true) void this.#options.sink.rebuild();
-    if (failure.state === 'throttled') void this.#readLimits();
+    if (failure.state === 'throttled') this.#limits.readSoon();
   }
 
-  /** Halves a refused request until its poison record is alone; false where nothing more may be buried. */
-  #isolate(batch: Shipment[], reason: string): boolean {
-    const only = batch[0];
-    if (only === undefined) return true;
-    if (batch.length > 1) {
-      const middle = Math.ceil(batch.length / 2);
-      this.#suspects.unshift(batch.slice(0, middle), batch.slice(middle));
-      return true;
-    }
-    if (only.rows.length > 1) {
-      // An aggregate is taken apart: its readings go one by one, in order.
-      this.#suspects.unshift(...only.rows.map((row) => [singleShipment(row, this.#options.config)]));
-      return true;
-    }
-    if (this.#buriedInARow >= BURIED_IN_A_ROW_MAX) return false;
-    this.#buriedInARow += 1;
-    this.#builder.settled(only);
-    const row = only.rows[0];
-    if (row !== undefined) {
-      this.#options.log.error({ event: 'reading_refused', device: row.device, reason }, 'the stream refuses this reading: it went to the dead letters');
-      this.#options.queue.bury(row.id, 'refused_by_stream', reason);
-    }
-    this.uplink.succeeded();
-    return true;
+  /** Requests that were under way together fail together: they count as one attempt. */
+  #pause(failure: FailureClass, startedAt: number): void {
+    const now = performance.now();
+    const isSameAttempt = startedAt < this.#pausedAtMs;
+    const untilMs = isSameAttempt ? this.#pausedUntilMs : now + this.#backoff.nextDelayMs();
+    this.#pausedUntilMs = Math.max(untilMs, now + (failure.retryAfterMs ?? 0));
+    if (!isSameAttempt) this.#pausedAtMs = now;
+  }
+
+  #bury(shipment: Shipment, row: QueuedReading, reason: string): void {
+    this.#shipments.settled(shipment);
+    this.#options.log.error({ event: 'reading_refused', device: row.device, reason }, 'the stream refuses this reading: it went to the dead letters');
+    this.#options.queue.bury(row.id, 'refused_by_stream', reason);
+    if (!this.#hunt.active) this.uplink.succeeded();
   }
 
   /** Waits a little for what is under way, then aborts it; what is not acknowledged stays queued. */
@@ -324,11 +313,12 @@ export class Drain {
     if (this.#stopped) return;
     this.#stopped = true;
     clearTimeout(this.#timer);
-    clearInterval(this.#limitsTimer);
+    this.#limits.stop();
     const limit = setTimeout(() => this.#abort.abort(), STOP_WAIT_MS);
     await Promise.allSettled(this.#inFlight);
     clearTimeout(limit);
     this.#abort.abort();
+    this.uplink.stop();
     this.#options.sink.close();
   }
 }

@@ -1,111 +1,133 @@
-/** Turns queued readings into records to send: one a reading, or KPL aggregates of one device with at most one in flight. */
+/** Turns queued readings into records to send, in the order of acceptance: one record a reading, or aggregates (aggregates.ts). */
 import type { Config } from '../../service/config.ts';
 import type { QueuedReading } from '../queue/drain-queue.ts';
 import type { SinkRecord } from '../sink/sink.ts';
-import { AGGREGATE_OVERHEAD_BYTES, aggregate, aggregatedBytes } from './aggregation.ts';
 import { partitionKeyOf } from './partition-key.ts';
 
 /** One record and the rows that are in it. */
 export interface Shipment {
-  rows: QueuedReading[];
+  rows: readonly QueuedReading[];
   record: SinkRecord;
+  /** As a shard counts them: data and key. */
   bytes: number;
   attempts: number;
 }
 
-type KinesisSettings = Pick<Config, 'KINESIS_MODE' | 'KINESIS_PARTITION_KEY' | 'KINESIS_AGGREGATE_BYTES'>;
-
-function recordOf(row: QueuedReading, config: KinesisSettings): SinkRecord {
-  return { partitionKey: partitionKeyOf(config.KINESIS_PARTITION_KEY, row.device), data: Buffer.from(`${row.data}\n`) };
+export interface BatchLimits {
+  maxRecords: number;
+  maxBytes: number;
 }
 
-function shipmentOf(rows: QueuedReading[], record: SinkRecord): Shipment {
-  return { rows, record, bytes: record.data.length + Buffer.byteLength(record.partitionKey), attempts: 0 };
+/** Rows that wait for their record. */
+export interface Shipments {
+  /** Rows that wait. */
+  readonly size: number;
+  /** Records that these would be now, at most so many as a request takes. */
+  readonly ready: number;
+  /** About how many bytes a record has. */
+  readonly recordBytes: number;
+  /** Whether there is so much that it is worth a request beside one that is under way. */
+  readonly full: boolean;
+  readonly oldestAcceptedAtMs: number | undefined;
+  add(rows: readonly QueuedReading[]): void;
+  /** The next shipments within the limits; one that is larger comes alone. */
+  next(limits: BatchLimits): Shipment[];
+  /** A refused shipment of several rows as two of the same kind. */
+  halve(shipment: Shipment): Shipment[];
+  /** A shipment is shipped or buried. */
+  settled(shipment: Shipment): void;
 }
 
-/** A shipment of this row alone. */
-export function singleShipment(row: QueuedReading, config: KinesisSettings): Shipment {
-  return shipmentOf([row], recordOf(row, config));
+export type KinesisSettings = Pick<Config, 'KINESIS_MODE' | 'KINESIS_PARTITION_KEY' | 'KINESIS_AGGREGATE_BYTES'>;
+
+/** Records in a PutRecords request, at most. */
+export const BATCH_RECORDS = 500;
+const GUESSED_BYTES = 300;
+
+export function shipmentOf(rows: readonly QueuedReading[], partitionKey: string, data: Buffer): Shipment {
+  return { rows, record: { partitionKey, data }, bytes: data.length + Buffer.byteLength(partitionKey), attempts: 0 };
 }
 
-/** Rows that wait for their record, in the order of acceptance. */
-export class ShipmentBuilder {
-  readonly #config: KinesisSettings;
-  readonly #aggregated: boolean;
+/** Rows that come and go at the ends of a list. */
+export class RowFifo {
   #rows: QueuedReading[] = [];
-  /** Aggregated: devices with an aggregate that is not settled; its later rows wait. */
-  readonly #busy = new Set<string>();
+  #from = 0;
+
+  get length(): number {
+    return this.#rows.length - this.#from;
+  }
+
+  at(index: number): QueuedReading | undefined {
+    return this.#rows[this.#from + index];
+  }
+
+  push(row: QueuedReading): void {
+    this.#rows.push(row);
+  }
+
+  shift(count: number): QueuedReading[] {
+    const rows = this.#rows.slice(this.#from, this.#from + count);
+    this.#from += rows.length;
+    if (this.#from >= 1000 || this.#from === this.#rows.length) {
+      this.#rows = this.#rows.slice(this.#from);
+      this.#from = 0;
+    }
+    return rows;
+  }
+}
+
+/** `KINESIS_MODE=records`: a record a reading, its JSON and a newline. */
+export class SingleShipments implements Shipments {
+  readonly #config: KinesisSettings;
+  readonly #rows = new RowFifo();
+  #recordBytes = GUESSED_BYTES;
 
   constructor(config: KinesisSettings) {
     this.#config = config;
-    this.#aggregated = config.KINESIS_MODE === 'aggregated';
   }
 
   get size(): number {
     return this.#rows.length;
   }
-
+  get ready(): number {
+    return Math.min(this.#rows.length, BATCH_RECORDS);
+  }
+  get recordBytes(): number {
+    return this.#recordBytes;
+  }
+  get full(): boolean {
+    return this.#rows.length >= BATCH_RECORDS;
+  }
   get oldestAcceptedAtMs(): number | undefined {
-    return this.#rows[0]?.acceptedAtMs;
+    return this.#rows.at(0)?.acceptedAtMs;
   }
 
   add(rows: readonly QueuedReading[]): void {
-    this.#rows.push(...rows);
+    for (const row of rows) this.#rows.push(row);
   }
 
-  /** The next shipments, at most so many records and bytes. */
-  next(limits: { maxRecords: number; maxBytes: number }): Shipment[] {
-    return this.#aggregated ? this.#nextAggregates(limits) : this.#nextRecords(limits);
-  }
-
-  #nextRecords({ maxRecords, maxBytes }: { maxRecords: number; maxBytes: number }): Shipment[] {
+  next({ maxRecords, maxBytes }: BatchLimits): Shipment[] {
     const shipments: Shipment[] = [];
     let bytes = 0;
     while (shipments.length < maxRecords) {
-      const row = this.#rows[shipments.length];
+      const row = this.#rows.at(shipments.length);
       if (row === undefined) break;
-      const shipment = singleShipment(row, this.#config);
+      const shipment = shipmentOf([row], partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, row.device), Buffer.from(`${row.data}\n`));
       bytes += shipment.bytes;
-      if (shipments.length > 0 && bytes > maxBytes) break;
+      if (shipments.length > 0 && bytes > maxBytes) {
+        bytes -= shipment.bytes;
+        break;
+      }
       shipments.push(shipment);
     }
-    this.#rows.splice(0, shipments.length);
+    this.#rows.shift(shipments.length);
+    if (shipments.length > 0) this.#recordBytes = bytes / shipments.length;
     return shipments;
   }
 
-  #nextAggregates({ maxRecords, maxBytes }: { maxRecords: number; maxBytes: number }): Shipment[] {
-    const groups = new Map<string, { rows: QueuedReading[]; bytes: number; closed: boolean }>();
-    const left: QueuedReading[] = [];
-    let total = 0;
-    for (const row of this.#rows) {
-      const size = aggregatedBytes(Buffer.byteLength(row.data) + 1);
-      let group = groups.get(row.device);
-      const fresh = group === undefined;
-      if (group === undefined) group = { rows: [], bytes: AGGREGATE_OVERHEAD_BYTES, closed: this.#busy.has(row.device) || groups.size >= maxRecords };
-      if (group.rows.length > 0 && group.bytes + size > this.#config.KINESIS_AGGREGATE_BYTES) group.closed = true;
-      if (total + size > maxBytes) group.closed = true;
-      if (group.closed) left.push(row);
-      else {
-        group.rows.push(row);
-        group.bytes += size;
-        total += size;
-      }
-      if (fresh) groups.set(row.device, group);
-    }
-    this.#rows = left;
-    return [...groups.values()].filter(({ rows }) => rows.length > 0).map(({ rows }) => this.#aggregateOf(rows));
+  halve(shipment: Shipment): Shipment[] {
+    return [shipment];
   }
 
-  #aggregateOf(rows: QueuedReading[]): Shipment {
-    const device = rows[0]?.device ?? '';
-    const key = partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, device);
-    this.#busy.add(device);
-    return shipmentOf(rows, { partitionKey: key, data: aggregate(key, rows.map(({ data }) => Buffer.from(`${data}\n`))) });
-  }
-
-  /** A shipment is shipped, buried or taken apart: its device may have the next one. */
-  settled(shipment: Shipment): void {
-    const device = shipment.rows[0]?.device;
-    if (device !== undefined) this.#busy.delete(device);
-  }
+  settled(): void {}
 }

@@ -1,15 +1,23 @@
-/** Paces what leaves to what the open shards take: sends that would be throttled are never made. */
+/**
+ * Paces what leaves to what the open shards take, in records and in bytes: sends that would be throttled are never made. Keys need not
+ * spread evenly over the shards, so what is throttled all the same lowers the rate for a while.
+ */
 
 /** A little below the limits of a shard, so that our clock and theirs may differ. */
 const RECORDS_PER_SHARD = 950;
 const BYTES_PER_SHARD = 0.95 * 1_048_576;
+/** The rate never falls below this share of what the shards take, and grows back by as much of it a second. */
+const LEAST_SHARE = 0.05;
+const SHARE_BACK_PER_SECOND = 0.05;
 
 export class TokenBucket {
   readonly #now: () => number;
   #shards: number | null = 1;
   #records = RECORDS_PER_SHARD;
   #bytes = BYTES_PER_SHARD;
+  #share = 1;
   #at: number;
+  #loweredAt = Number.NEGATIVE_INFINITY;
 
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
@@ -26,20 +34,28 @@ export class TokenBucket {
     return this.#shards;
   }
 
+  get #recordsPerSecond(): number {
+    return RECORDS_PER_SHARD * (this.#shards ?? 0) * this.#share;
+  }
+
+  get #bytesPerSecond(): number {
+    return BYTES_PER_SHARD * (this.#shards ?? 0) * this.#share;
+  }
+
   #refill(): void {
     const now = this.#now();
     const seconds = (now - this.#at) / 1000;
     this.#at = now;
-    const shards = this.#shards ?? 0;
-    this.#records = Math.min(RECORDS_PER_SHARD * shards, this.#records + RECORDS_PER_SHARD * shards * seconds);
-    this.#bytes = Math.min(BYTES_PER_SHARD * shards, this.#bytes + BYTES_PER_SHARD * shards * seconds);
+    this.#share = Math.min(1, this.#share + SHARE_BACK_PER_SECOND * seconds);
+    this.#records = Math.min(this.#recordsPerSecond, this.#records + this.#recordsPerSecond * seconds);
+    this.#bytes = Math.min(this.#bytesPerSecond, this.#bytes + this.#bytesPerSecond * seconds);
   }
 
-  /** How many of `wanted` records may leave now. */
-  available(wanted: number): number {
-    if (this.#shards === null) return wanted;
+  /** How many records and bytes may leave now. */
+  available(): { records: number; bytes: number } {
+    if (this.#shards === null) return { records: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY };
     this.#refill();
-    return this.#bytes <= 0 ? 0 : Math.max(0, Math.min(wanted, Math.floor(this.#records)));
+    return { records: Math.max(0, Math.floor(this.#records)), bytes: Math.max(0, this.#bytes) };
   }
 
   take(records: number, bytes: number): void {
@@ -48,13 +64,22 @@ export class TokenBucket {
     this.#bytes -= bytes;
   }
 
-  /** Until so many records (at most a bucket full) may leave, in milliseconds. */
-  waitMs(records: number): number {
+  /** Until so many records and bytes (at most a bucket full of each) may leave, in milliseconds. */
+  waitMs(records: number, bytes: number): number {
     if (this.#shards === null) return 0;
     this.#refill();
-    const want = Math.min(records, RECORDS_PER_SHARD * this.#shards);
-    const forRecords = (want - this.#records) / (RECORDS_PER_SHARD * this.#shards);
-    const forBytes = -this.#bytes / (BYTES_PER_SHARD * this.#shards);
+    const forRecords = (Math.min(records, Math.floor(this.#recordsPerSecond)) - this.#records) / this.#recordsPerSecond;
+    const forBytes = (Math.min(bytes, this.#bytesPerSecond) - this.#bytes) / this.#bytesPerSecond;
     return Math.max(0, Math.ceil(Math.max(forRecords, forBytes) * 1000));
+  }
+
+  /** `throttled` of `sent` records of a request that began at `startedAt` were throttled: as much less leaves from now on. */
+  lower({ throttled, sent, startedAt }: { throttled: number; sent: number; startedAt: number }): void {
+    // Several requests of one moment meet the same limit: it counts once.
+    if (this.#shards === null || throttled === 0 || startedAt < this.#loweredAt) return;
+    this.#refill();
+    this.#loweredAt = this.#now();
+    this.#share = Math.max(LEAST_SHARE, this.#share * (1 - throttled / sent));
+    this.#records = Math.min(this.#records, 0);
   }
 }

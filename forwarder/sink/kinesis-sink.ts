@@ -6,13 +6,18 @@ import type { Config } from '../../service/config.ts';
 import { proxyIsSet } from '../../service/config.ts';
 import type { Logger } from '../../service/log.ts';
 import { classify } from './failure-classes.ts';
-import { SinkError, type SendResult, type Sink, type SinkLimits, type SinkRecord } from './sink.ts';
+import { SinkError, type RecordOutcome, type SendResult, type Sink, type SinkLimits, type SinkRecord } from './sink.ts';
 
-const CONNECTION_TIMEOUT_MS = 3000;
-const REQUEST_TIMEOUT_MS = 10_000;
-/** A stalled body is no request time-out for the SDK's handler: the socket's own limit ends it. */
-const SOCKET_TIMEOUT_MS = 10_000;
-const WHOLE_TIMEOUT_MS = 30_000;
+export interface SinkTimeouts {
+  connectMs: number;
+  requestMs: number;
+  /** A stalled body is no request time-out for the SDK's handler: the socket's own limit ends it. */
+  socketMs: number;
+  /** With the SDK's own second attempt. */
+  wholeMs: number;
+}
+
+const TIMEOUTS: SinkTimeouts = { connectMs: 3000, requestMs: 10_000, socketMs: 10_000, wholeMs: 30_000 };
 const SOCKETS_MAX = 16;
 const DEFAULT_RECORD_BYTES = 1024 * 1024;
 
@@ -25,18 +30,21 @@ export function targetName(config: Config): string {
 export class KinesisSink implements Sink {
   readonly #config: Config;
   readonly #log: Logger;
+  readonly #timeouts: SinkTimeouts;
   #client: Promise<KinesisClient> | undefined;
   #clockAheadMs: number | undefined;
 
-  constructor(config: Config, log: Logger) {
+  constructor(config: Config, log: Logger, timeouts: SinkTimeouts = TIMEOUTS) {
     this.#config = config;
     this.#log = log;
+    this.#timeouts = timeouts;
   }
 
   async #make(): Promise<KinesisClient> {
     // Imported at first use: 0.3 s and 18 MB that a bridge or a doctor need not pay.
     const [{ KinesisClient }, { NodeHttpHandler }] = await Promise.all([import('@aws-sdk/client-kinesis'), import('@smithy/node-http-handler')]);
     const { KINESIS_TARGET, LOCAL_KINESIS_HOST, LOCAL_KINESIS_PORT } = this.#config;
+    const { connectMs, requestMs, socketMs } = this.#timeouts;
     const agentOptions = { keepAlive: true, maxSockets: SOCKETS_MAX, noDelay: true };
     let agents: { httpAgent: HttpAgent; httpsAgent: HttpsAgent };
     if (KINESIS_TARGET !== 'local' && proxyIsSet()) {
@@ -47,7 +55,7 @@ export class KinesisSink implements Sink {
     const client = new KinesisClient({
       maxAttempts: 2,
       // An instance: the default handler opens a connection a request, and fails on http:// endpoints.
-      requestHandler: new NodeHttpHandler({ ...agents, connectionTimeout: CONNECTION_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, socketTimeout: SOCKET_TIMEOUT_MS, throwOnRequestTimeout: true }),
+      requestHandler: new NodeHttpHandler({ ...agents, connectionTimeout: connectMs, requestTimeout: requestMs, socketTimeout: socketMs, throwOnRequestTimeout: true }),
       // No info, no debug: with them the SDK logs whole inputs.
       logger: { trace() {}, debug() {}, info() {}, warn: (...words: unknown[]) => this.#log.debug({ event: 'sdk_warning' }, String(words[0])), error: (...words: unknown[]) => this.#log.debug({ event: 'sdk_error' }, String(words[0])) },
       ...(KINESIS_TARGET === 'local' ? { endpoint: `http://${LOCAL_KINESIS_HOST}:${LOCAL_KINESIS_PORT}`, region: 'us-east-1', credentials: { accessKeyId: 'local', secretAccessKey: 'local' } } : {}),
@@ -70,7 +78,7 @@ export class KinesisSink implements Sink {
   async #use<T>(work: (client: KinesisClient, options: { abortSignal: AbortSignal }) => Promise<T>, signal: AbortSignal): Promise<T> {
     try {
       const client = await (this.#client ??= this.#make());
-      return await work(client, { abortSignal: AbortSignal.any([signal, AbortSignal.timeout(WHOLE_TIMEOUT_MS)]) });
+      return await work(client, { abortSignal: AbortSignal.any([signal, AbortSignal.timeout(this.#timeouts.wholeMs)]) });
     } catch (error) {
       throw new SinkError(classify(error), error);
     }
@@ -82,9 +90,10 @@ export class KinesisSink implements Sink {
       async (client, options) => await client.send(new PutRecordsCommand({ StreamName: this.#config.KINESIS_STREAM, Records: records.map(({ data, partitionKey }) => ({ Data: data, PartitionKey: partitionKey })) }), options),
       signal,
     );
-    const outcomes = records.map((_, index): { ok: true } | { ok: false; code: string } => {
+    const outcomes = records.map((_, index): RecordOutcome => {
       const record = answer.Records?.[index];
-      return record?.SequenceNumber !== undefined && record.SequenceNumber !== '' ? { ok: true } : { ok: false, code: record?.ErrorCode ?? 'NoSequenceNumber' };
+      if (record?.SequenceNumber === undefined || record.SequenceNumber === '') return { ok: false, code: record?.ErrorCode ?? 'NoSequenceNumber' };
+      return record.ShardId === undefined ? { ok: true } : { ok: true, shard: record.ShardId };
     });
     return { outcomes, ...(this.#clockAheadMs === undefined ? {} : { clockAheadMs: this.#clockAheadMs }) };
   }
@@ -93,9 +102,8 @@ export class KinesisSink implements Sink {
     const { DescribeStreamSummaryCommand } = await import('@aws-sdk/client-kinesis');
     const answer = await this.#use(async (client, options) => await client.send(new DescribeStreamSummaryCommand({ StreamName: this.#config.KINESIS_STREAM }), options), signal);
     const summary = answer.StreamDescriptionSummary;
-    const onDemand = summary?.StreamModeDetails?.StreamMode === 'ON_DEMAND';
     const kib = (summary as { MaxRecordSizeInKiB?: number } | undefined)?.MaxRecordSizeInKiB;
-    return { openShards: onDemand ? null : (summary?.OpenShardCount ?? 1), maxRecordBytes: kib === undefined ? DEFAULT_RECORD_BYTES : kib * 1024 };
+    return { openShards: summary?.OpenShardCount ?? null, maxRecordBytes: kib === undefined ? DEFAULT_RECORD_BYTES : kib * 1024 };
   }
 
   async rebuild(): Promise<void> {

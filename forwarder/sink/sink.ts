@@ -7,8 +7,8 @@ export interface SinkRecord {
   data: Buffer;
 }
 
-/** What became of each record, in the order given. */
-export type RecordOutcome = { ok: true } | { ok: false; code: string };
+/** What became of each record, in the order given; where known, the shard that took it. */
+export type RecordOutcome = { ok: true; shard?: string } | { ok: false; code: string };
 
 export interface SendResult {
   outcomes: RecordOutcome[];

@@ -1,0 +1,121 @@
+/**
+ * `KINESIS_MODE=aggregated`: KPL aggregates of one device, at most one of a device under way, so that the order of each device is strict:
+ * what comes after waits until that one is shipped or buried.
+ */
+import type { QueuedReading } from '../queue/drain-queue.ts';
+import { aggregate, aggregatedBytes, aggregateOverheadBytes } from './aggregation.ts';
+import { partitionKeyOf } from './partition-key.ts';
+import { BATCH_RECORDS, RowFifo, shipmentOf, type BatchLimits, type KinesisSettings, type Shipment, type Shipments } from './shipments.ts';
+
+interface DeviceRows {
+  rows: RowFifo;
+  bytes: number;
+  /** Shipments that are not settled. */
+  underWay: number;
+}
+
+function aggregateOf(key: string, rows: readonly QueuedReading[]): Shipment {
+  return shipmentOf(rows, key, aggregate(key, rows.map(({ data }) => Buffer.from(`${data}\n`))));
+}
+
+export class AggregateShipments implements Shipments {
+  readonly #config: KinesisSettings;
+  /** The device whose turn is next comes first. */
+  readonly #devices = new Map<string, DeviceRows>();
+  #size = 0;
+
+  constructor(config: KinesisSettings) {
+    this.#config = config;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get ready(): number {
+    let ready = 0;
+    for (const { rows, underWay } of this.#devices.values()) if (underWay === 0 && rows.length > 0 && (ready += 1) >= BATCH_RECORDS) break;
+    return ready;
+  }
+
+  get recordBytes(): number {
+    return this.#config.KINESIS_AGGREGATE_BYTES;
+  }
+
+  get full(): boolean {
+    for (const { bytes, underWay } of this.#devices.values()) if (underWay === 0 && bytes >= this.#config.KINESIS_AGGREGATE_BYTES) return true;
+    return false;
+  }
+
+  get oldestAcceptedAtMs(): number | undefined {
+    let oldest: number | undefined;
+    for (const { rows, underWay } of this.#devices.values()) {
+      const first = underWay === 0 ? rows.at(0)?.acceptedAtMs : undefined;
+      if (first !== undefined && (oldest === undefined || first < oldest)) oldest = first;
+    }
+    return oldest;
+  }
+
+  add(rows: readonly QueuedReading[]): void {
+    for (const row of rows) {
+      let device = this.#devices.get(row.device);
+      if (device === undefined) this.#devices.set(row.device, (device = { rows: new RowFifo(), bytes: 0, underWay: 0 }));
+      device.rows.push(row);
+      device.bytes += aggregatedBytes(Buffer.byteLength(row.data) + 1);
+    }
+    this.#size += rows.length;
+  }
+
+  next({ maxRecords, maxBytes }: BatchLimits): Shipment[] {
+    const shipments: Shipment[] = [];
+    let left = maxBytes;
+    for (const [name, device] of Array.from(this.#devices)) {
+      if (shipments.length >= maxRecords || left <= 0) break;
+      if (device.underWay > 0 || device.rows.length === 0) continue;
+      const key = partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, name);
+      const rows = this.#fill(device, aggregateOverheadBytes(key), shipments.length === 0 ? Number.POSITIVE_INFINITY : left);
+      if (rows.length === 0) break;
+      const shipment = aggregateOf(key, rows);
+      device.underWay = 1;
+      left -= shipment.bytes;
+      shipments.push(shipment);
+      // To the end of the round.
+      this.#devices.delete(name);
+      this.#devices.set(name, device);
+    }
+    return shipments;
+  }
+
+  /** Takes the rows of one aggregate; none where not even the first fits what is left of the request. */
+  #fill(device: DeviceRows, overhead: number, left: number): QueuedReading[] {
+    const max = Math.min(this.#config.KINESIS_AGGREGATE_BYTES, left);
+    let bytes = overhead;
+    let count = 0;
+    for (let row = device.rows.at(0); row !== undefined; row = device.rows.at(count)) {
+      const size = aggregatedBytes(Buffer.byteLength(row.data) + 1);
+      if (bytes + size > max && (count > 0 || left !== Number.POSITIVE_INFINITY)) break;
+      bytes += size;
+      count += 1;
+    }
+    device.bytes -= bytes - overhead;
+    this.#size -= count;
+    return device.rows.shift(count);
+  }
+
+  halve(shipment: Shipment): Shipment[] {
+    const { rows, record } = shipment;
+    if (rows.length < 2) return [shipment];
+    const device = this.#devices.get(rows[0]?.device ?? '');
+    if (device !== undefined) device.underWay += 1;
+    const middle = Math.ceil(rows.length / 2);
+    return [rows.slice(0, middle), rows.slice(middle)].map((half) => aggregateOf(record.partitionKey, half));
+  }
+
+  settled(shipment: Shipment): void {
+    const name = shipment.rows[0]?.device ?? '';
+    const device = this.#devices.get(name);
+    if (device === undefined) return;
+    device.underWay -= 1;
+    if (device.underWay === 0 && device.rows.length === 0) this.#devices.delete(name);
+  }
+}
