@@ -1,13 +1,15 @@
 /** `npm run doctor`: looks at everything that the gateway needs, a line each with what to do; exit code 1 where a line fails. */
 import { parseArgs } from 'node:util';
+import type { ForwarderStatus } from '../../contract/service-status.ts';
 import { processConfig } from '../../service/config.ts';
 import { reportStartFailure } from '../../service/lifecycle.ts';
+import { messageOf } from '../../service/errors.ts';
 import { createLogger } from '../../service/log.ts';
-import { awsLines } from './aws-lines.ts';
 import { clockLine, diskLine } from './box-lines.ts';
-import type { DoctorLine } from './check-line.ts';
+import { fail, type DoctorLine } from './check-line.ts';
 import { radioLines } from './radio-lines.ts';
-import { serviceLines } from './service-lines.ts';
+import { readStatuses, serviceLines } from './service-lines.ts';
+import { streamLines } from './stream-lines.ts';
 
 const MARKS = { ok: ' ok ', warn: 'warn', fail: 'FAIL' } as const;
 
@@ -16,11 +18,31 @@ function printed({ name, status, found, advice }: DoctorLine, width: number): st
   return advice === '' ? line : `${line}\n${' '.repeat(width + 8)}→ ${advice}`;
 }
 
+/** A look that fails is a line of its own: the others are still worth reading. */
+async function look(name: string, lines: () => DoctorLine[] | Promise<DoctorLine[]>): Promise<DoctorLine[]> {
+  try {
+    return await lines();
+  } catch (error) {
+    return [fail(name, messageOf(error), 'Run the doctor as the user of the services (in containers: docker compose run --rm --no-deps ble-bridge node dist/ops/doctor/main.js).')];
+  }
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
   const config = processConfig();
   const log = createLogger('doctor', { LOG_LEVEL: 'silent', LOG_PRETTY: 'false' });
-  const lines = [...radioLines(config), clockLine(), diskLine(config), ...(await serviceLines(config, log)), ...(await awsLines(config))];
+  let shipsTo: ForwarderStatus | undefined;
+  const lines = [
+    ...(await look('radio', () => radioLines(config))),
+    ...(await look('clock', () => [clockLine()])),
+    ...(await look('disk', () => [diskLine(config)])),
+    ...(await look('broker', async () => {
+      const heard = await readStatuses(config, log);
+      shipsTo = heard?.get('forwarder')?.forwarder;
+      return serviceLines(config, heard);
+    })),
+    ...(await look('AWS', async () => await streamLines(config, shipsTo))),
+  ];
   if (values.json) console.log(JSON.stringify(lines, null, 2));
   else {
     const width = Math.max(...lines.map(({ name }) => name.length));

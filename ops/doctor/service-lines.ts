@@ -8,11 +8,15 @@ import { MqttLink } from '../../service/mqtt-link.ts';
 import { fail, ok, warn, type DoctorLine } from './check-line.ts';
 
 const CONNECT_LIMIT_MS = 5000;
-/** Retained statuses come right after the SUBACK. */
-const RETAINED_WAIT_MS = 700;
+/** Retained statuses come right after the SUBACK; those of services that never ran never come. */
+const RETAINED_WAIT_MS = 2000;
+const LOOK_MS = 50;
 const EXPECTED = ['ble-bridge', 'forwarder', 'admin-api'];
+/** A service says its status every 5 s. */
+const SILENT_AFTER_MS = 20_000;
 
-async function statuses(config: Config, log: Logger): Promise<Map<string, ServiceStatus> | undefined> {
+/** The last status of each service; undefined where the broker does not answer. Throws HrError `data_dir_unusable`. */
+export async function readStatuses(config: Config, log: Logger): Promise<Map<string, ServiceStatus> | undefined> {
   const heard = new Map<string, ServiceStatus>();
   const link = new MqttLink({
     service: 'admin-api',
@@ -30,7 +34,12 @@ async function statuses(config: Config, log: Logger): Promise<Map<string, Servic
       const limit = setTimeout(() => resolve(false), CONNECT_LIMIT_MS);
       link.on('up', () => {
         clearTimeout(limit);
-        setTimeout(() => resolve(true), RETAINED_WAIT_MS);
+        const until = performance.now() + RETAINED_WAIT_MS;
+        const look = setInterval(() => {
+          if (performance.now() < until && !EXPECTED.every((name) => heard.has(name))) return;
+          clearInterval(look);
+          resolve(true);
+        }, LOOK_MS);
       });
       link.start();
     });
@@ -43,15 +52,31 @@ async function statuses(config: Config, log: Logger): Promise<Map<string, Servic
 function serviceLine(name: string, status: ServiceStatus | undefined): DoctorLine {
   if (status === undefined) return fail(name, 'has never said anything to this broker', 'Start it, and look at its log.');
   if (status.state === 'offline') return fail(name, `offline since ${status.since}`, 'Start it, and look at its log.');
+  const silentMs = status.as_of === undefined ? 0 : Date.now() - Date.parse(status.as_of);
+  if (silentMs > SILENT_AFTER_MS) return fail(name, `has said nothing for ${Math.round(silentMs / 1000)} s`, 'It hangs, or its broker connection does: look at its log, restart it.');
   const bad = (status.checks ?? []).filter((check) => check.status !== 'ok');
   const worst = bad.find((check) => check.status === 'fail') ?? bad[0];
   if (worst === undefined) return ok(name, `online since ${status.since}, version ${status.version}`);
   return (worst.status === 'fail' ? fail : warn)(name, `${worst.name}: ${worst.reason}`, worst.hint);
 }
 
+/** The radio as the running bridge sees it. */
+function bridgeLines(status: ServiceStatus | undefined): DoctorLine[] {
+  if (status?.bridge === undefined || status.state !== 'online') return [];
+  const { source, radio } = status.bridge;
+  if (source !== 'noble') return [source === 'none' ? warn('radio', 'no source of readings is chosen', 'See the lines of the adapter.') : ok('radio', `not used: readings are ${source === 'replay' ? 'replayed' : 'simulated'}`)];
+  const times = radio.reconnect_ms_p50 === null ? '' : `, reconnects in ${radio.reconnect_ms_p50} ms (p50), ${radio.reconnect_ms_p95} ms (p95)`;
+  const ends = Object.entries(radio.disconnects).map(([reason, count]) => `${count} ${reason}`).join(', ');
+  const words = `${radio.adapter ?? 'no adapter'} ${radio.state}, ${radio.advertisements_per_minute} advertisements in the last minute, ${radio.connects} connects${ends === '' ? '' : ` (ended: ${ends})`}${times}`;
+  if (radio.state !== 'powered_on') return [fail('radio', words, 'See the lines of the adapter.')];
+  if (radio.straps_limit !== null) return [warn('radio', `${words}; the adapter takes ${radio.straps_limit} straps at once`, 'For more straps use an adapter that takes more links.')];
+  if (radio.advertisements_per_minute === 0 && radio.connects === 0) return [warn('radio', `${words}: nothing is heard`, 'Put a strap on, switch a watch to broadcast; check the antenna.')];
+  return [ok('radio', words)];
+}
+
 function forwarderLines(status: ServiceStatus | undefined): DoctorLine[] {
   const forwarder = status?.forwarder;
-  if (forwarder === undefined) return [];
+  if (forwarder === undefined || status?.state !== 'online') return [];
   const lines = [ok('queue', `${forwarder.depth} readings, oldest ${Math.round(forwarder.oldest_age_seconds)} s, ${forwarder.bytes} bytes, ${forwarder.dead_letters} dead letters`)];
   const { state, reason, hint } = forwarder.uplink;
   if (state === 'ok') lines.push(ok('stream', `${forwarder.stream} on ${forwarder.target_name}, last shipped ${forwarder.last_shipped_at ?? 'never'}`));
@@ -61,9 +86,10 @@ function forwarderLines(status: ServiceStatus | undefined): DoctorLine[] {
 }
 
 /** Broker, services and queue; a broker that is away is one failing line. */
-export async function serviceLines(config: Config, log: Logger): Promise<DoctorLine[]> {
-  const heard = await statuses(config, log);
+export function serviceLines(config: Config, heard: ReadonlyMap<string, ServiceStatus> | undefined): DoctorLine[] {
   const broker = maskUrl(config.MQTT_URL);
   if (heard === undefined) return [fail('broker', `${broker} does not answer, or refuses this box's key`, 'Start the services (npm start or docker compose up -d); in containers run the doctor there.')];
-  return [ok('broker', broker), ...EXPECTED.map((name) => serviceLine(name, heard.get(name))), ...forwarderLines(heard.get('forwarder'))];
+  // The gateway is one of many brokers that may be used: it is looked at where it has ever said anything.
+  const names = heard.has('gateway') ? ['gateway', ...EXPECTED] : EXPECTED;
+  return [ok('broker', broker), ...names.map((name) => serviceLine(name, heard.get(name))), ...bridgeLines(heard.get('ble-bridge')), ...forwarderLines(heard.get('forwarder'))];
 }
