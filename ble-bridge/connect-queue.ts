@@ -11,6 +11,11 @@ export class ConnectTimeout extends Error {
   override readonly name = 'ConnectTimeout';
 }
 
+/** Its turn came, and there was no place any more: nothing was tried. */
+export class NoPlace extends Error {
+  override readonly name = 'NoPlace';
+}
+
 export class ConnectQueue {
   readonly #waiting: Waiting[] = [];
   readonly #timeoutMs: number;
@@ -34,13 +39,15 @@ export class ConnectQueue {
 
   /**
    * Runs one connect when its turn comes. Its signal is aborted after the time limit, or with `signal`; the promise rejects then,
-   * with ConnectTimeout or the abort's reason. `begin` is called when the turn has come.
+   * with ConnectTimeout or the abort's reason. When the turn has come `hasPlace` is asked (false: it rejects with NoPlace), then
+   * `begin` is called.
    */
-  async run<T>(connect: (signal: AbortSignal) => Promise<T>, signal: AbortSignal, begin: () => void = () => {}): Promise<T> {
+  async run<T>(connect: (signal: AbortSignal) => Promise<T>, signal: AbortSignal, begin: () => void = () => {}, hasPlace: () => boolean = () => true): Promise<T> {
     return await new Promise<T>((resolve, reject) => {
       this.#waiting.push({
         run: async () => {
           if (signal.aborted) return reject(signal.reason as Error);
+          if (!hasPlace()) return reject(new NoPlace('no place for a further link'));
           begin();
           const limit = new AbortController();
           const timer = setTimeout(() => limit.abort(new ConnectTimeout(`no connection in ${this.#timeoutMs} ms`)), this.#timeoutMs);

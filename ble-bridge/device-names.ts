@@ -24,6 +24,12 @@ const FILE = 'devices.json';
 /** In a gym with open doors everybody's strap comes by: the oldest are forgotten beyond this. */
 const DEVICES_MAX = 2000;
 
+/** Slug of the name and the last digits of the address: the name of a device at first sight. */
+export function deviceNameOf(address: string, name: string | undefined, digits = 6): string {
+  const prefix = slug(name ?? '').slice(0, 48).replace(/-+$/, '') || 'strap';
+  return `${prefix}-${address.replaceAll(':', '').slice(-digits)}`;
+}
+
 function isKnownDevice(value: unknown): value is KnownDevice {
   if (typeof value !== 'object' || value === null) return false;
   const { address, base, device, source } = value as Partial<Record<keyof KnownDevice, unknown>>;
@@ -101,14 +107,12 @@ export class DeviceNames {
   }
 
   #newBase(address: string, name: string | undefined): string {
-    const hex = address.replaceAll(':', '');
-    const prefix = slug(name ?? '').slice(0, 48).replace(/-+$/, '') || 'strap';
     const taken = new Set(this.all.flatMap(({ base, device }) => [base, device]));
     for (const digits of [6, 8, 10, 12]) {
-      const base = `${prefix}-${hex.slice(-digits)}`;
+      const base = deviceNameOf(address, name, digits);
       if (!taken.has(base)) return base;
     }
-    return `strap-${hex}`;
+    return deviceNameOf(address, undefined, 12);
   }
 
   #prune(): void {

@@ -15,7 +15,7 @@ export interface RadioSessionOptions extends StrapsOptions {
   onChanged: () => void;
   onFatal: (error: unknown) => void;
   /** Times of the recovery ladder. */
-  ladder?: { rungMs?: number; rebuildsMax?: number };
+  ladder?: { rebuildsMax?: number };
 }
 
 export class RadioSession {
@@ -40,7 +40,8 @@ export class RadioSession {
     this.straps = new Straps(options);
     this.#scan = new ScanSupervisor({ radio: this.radio, log: this.#log, connecting: () => this.straps.connecting, missing: () => this.straps.missing, lostAt: () => this.straps.lostAt });
     this.#ladder = new RecoveryLadder({
-      ...options.ladder,
+      rungMs: options.config.BLE_RECOVERY_STEP_MS,
+      ...(options.ladder?.rebuildsMax === undefined ? {} : { rebuildsMax: options.ladder.rebuildsMax }),
       log: this.#log,
       health: () => this.straps.health(this.#scan.heardAt, this.#scan.failures),
       restartScan: () => void this.#scan.restart(),

@@ -5,6 +5,7 @@
  */
 import { messageOf } from '../service/errors.ts';
 import { RepeatLimiter, type Logger } from '../service/log.ts';
+import { LastMinute } from './radio-statistics.ts';
 import type { Radio } from './radio.ts';
 
 export interface ScanSupervisorOptions {
@@ -38,7 +39,7 @@ export class ScanSupervisor {
   readonly #o: ScanSupervisorOptions;
   readonly #limits: ScanLimits;
   readonly #repeats: RepeatLimiter;
-  #heardTimes: number[] = [];
+  readonly #heard = new LastMinute();
   #startedAt = -Infinity;
   #stopped = true;
   #starting = false;
@@ -53,7 +54,10 @@ export class ScanSupervisor {
     this.#o = options;
     this.#limits = { ...LIMITS, ...options.limits };
     this.#repeats = new RepeatLimiter(options.log);
-    options.radio.events.on('advertisement', () => this.#heard());
+    options.radio.events.on('advertisement', () => {
+      this.#heardAt = performance.now();
+      this.#heard.add(this.#heardAt);
+    });
     options.radio.events.on('scan_stopped', () => {
       // Each start stops the old scan first: that one is expected.
       if (!this.#expectStop) this.#running = false;
@@ -80,21 +84,7 @@ export class ScanSupervisor {
   }
 
   get advertisementsPerMinute(): number {
-    this.#trim();
-    return this.#heardTimes.length;
-  }
-
-  #heard(): void {
-    const now = performance.now();
-    this.#heardAt = now;
-    this.#heardTimes.push(now);
-    if (this.#heardTimes.length > 5000) this.#trim();
-  }
-
-  #trim(): void {
-    const oldest = performance.now() - 60_000;
-    const first = this.#heardTimes.findIndex((at) => at >= oldest);
-    this.#heardTimes = first < 0 ? [] : this.#heardTimes.slice(Math.max(first, this.#heardTimes.length - 20_000));
+    return this.#heard.count();
   }
 
   start(): void {

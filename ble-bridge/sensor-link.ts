@@ -12,7 +12,7 @@ import type { DeviceState } from '../contract/device-status.ts';
 import { Backoff } from '../service/backoff.ts';
 import { messageOf } from '../service/errors.ts';
 import type { Logger } from '../service/log.ts';
-import type { ConnectQueue } from './connect-queue.ts';
+import { NoPlace, type ConnectQueue } from './connect-queue.ts';
 import { parseHeartRateMeasurement, type HeartRateMeasurement, type MalformedReason } from './hrm-parser.ts';
 import { CHARACTERISTICS, type Radio, type RadioCharacteristic, type RadioConnection } from './radio.ts';
 import { readStrapInformation, type StrapInformation } from './strap-information.ts';
@@ -43,8 +43,10 @@ export interface SensorLinkOptions {
   queue: ConnectQueue;
   log: Logger;
   limits: LinkLimits;
-  /** False: no connect now (the controller's limit is reached, the radio is off). */
+  /** False: no connect now (the controller's limit is reached, the radio is off). Asked before the strap queues up to be connected. */
   mayConnect: () => boolean;
+  /** Asked again when its turn has come: the last place may have been taken, or the limit learnt, meanwhile. */
+  hasPlace: () => boolean;
   /** Only valid measurements. */
   onMeasurement: (measurement: HeartRateMeasurement) => void;
   onMalformed: (reason: MalformedReason, bytes: Buffer) => void;
@@ -117,6 +119,11 @@ export class SensorLink {
     return this.#connection !== undefined;
   }
 
+  /** True from the moment it queues up to be connected to the end of the link: it has a place, or asks for one. */
+  get occupied(): boolean {
+    return this.#attempt !== undefined;
+  }
+
   /** True where the strap should be sending and has been for long enough to be believed. */
   get receiving(): boolean {
     return this.#state === 'streaming' || this.#state === 'no_pulse' || this.#state === 'no_contact';
@@ -163,7 +170,8 @@ export class SensorLink {
     this.#attempt = attempt;
     try {
       const onDisconnect = (reason: string): void => this.#ended(generation, reason, undefined);
-      const connection = await queue.run((signal) => radio.connect(address, { signal, onDisconnect }), attempt.signal, () => this.#enter('connecting'));
+      const begin = (): void => this.#enter('connecting');
+      const connection = await queue.run((signal) => radio.connect(address, { signal, onDisconnect }), attempt.signal, begin, () => this.#o.hasPlace());
       if (generation !== this.#generation) return connection.abandon();
       this.#connection = connection;
       this.#enter('connected');
@@ -179,8 +187,16 @@ export class SensorLink {
       this.#resubscribed = false;
       await this.#readInformation(generation, connection, true);
     } catch (error) {
+      if (error instanceof NoPlace) return this.#standBack(generation);
       this.#fail(generation, error instanceof StepTimeout || (error as Error).name === 'ConnectTimeout' ? 'timeout' : 'failed', error);
     }
+  }
+
+  /** There was no place when the turn came: nothing was tried, so nothing ended. It queues up again when it is heard and there is one. */
+  #standBack(generation: number): void {
+    if (generation !== this.#generation) return;
+    this.#generation += 1;
+    this.#attempt = undefined;
   }
 
   /** A step of an attempt: its own time limit, and over at once when the link ends. */

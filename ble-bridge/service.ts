@@ -73,8 +73,9 @@ export class BleBridgeService implements Service {
         },
       },
     });
-    this.#names = new DeviceNames(config, parseAliases(config.BLE_ALIASES), log);
-    this.#filter = new StrapFilter(config);
+    const aliases = parseAliases(config.BLE_ALIASES);
+    this.#names = new DeviceNames(config, aliases, log);
+    this.#filter = new StrapFilter(config, aliases);
     this.#devices = new DevicePublisher(this.#link);
     this.#homeAssistant = new HomeAssistant(this.#link);
     this.#earlier = new EarlierStatuses();
@@ -203,6 +204,7 @@ export class BleBridgeService implements Service {
     const known = this.#names.forget(device);
     if (strap === undefined && known === undefined) throw new HrError('strap_unknown', { operation: 'forget a device', detail: `${device} is not known here` });
     if (strap !== undefined) await this.#session?.straps.forget(strap);
+    this.#earlier.take(device);
     this.#unpublish(device);
     this.#context.log.info({ event: 'device_forgotten', device }, 'a device was forgotten by request');
     return { forgotten: device };

@@ -2,6 +2,7 @@
 import type { Config } from '../service/config.ts';
 import { DEVICE_PATTERN } from '../contract/topics.ts';
 import { HrError } from '../service/errors.ts';
+import { deviceNameOf } from './device-names.ts';
 import { SERVICES, type Advertisement } from './radio.ts';
 
 interface Pattern {
@@ -20,19 +21,26 @@ export type Verdict = 'wanted' | 'denied' | 'not_allowed' | 'no_strap';
 export class StrapFilter {
   readonly #allow: readonly Pattern[];
   readonly #deny: readonly Pattern[];
+  readonly #aliases: ReadonlyMap<string, string>;
 
-  constructor(config: Pick<Config, 'BLE_ALLOW' | 'BLE_DENY'>) {
+  constructor(config: Pick<Config, 'BLE_ALLOW' | 'BLE_DENY'>, aliases: ReadonlyMap<string, string> = new Map()) {
     this.#allow = config.BLE_ALLOW.map(patternOf);
     this.#deny = config.BLE_DENY.map(patternOf);
+    this.#aliases = aliases;
   }
 
-  /** Deny wins over allow; where an allow list stands, nobody else is connected. `device` is the name it has been given, if any. */
-  judge(advertisement: Advertisement, device?: string): Verdict {
-    const names = [advertisement.address, advertisement.name?.toLowerCase(), device].filter((name) => name !== undefined);
-    const matches = ({ regex }: Pattern): boolean => names.some((name) => regex.test(name));
-    const heartRate = advertisement.serviceUuids.includes(SERVICES.heartRate);
+  /**
+   * Deny wins over allow; where an allow list stands, nobody else is connected. One that has an alias is somebody in particular.
+   * `device` is the name it has been given, if any; at first sight the one that it would be given counts.
+   */
+  judge({ address, name, serviceUuids }: Advertisement, device?: string): Verdict {
+    const given = deviceNameOf(address, name);
+    const alias = this.#aliases.get(address) ?? this.#aliases.get(given);
+    const names = [address, name?.toLowerCase(), given, alias, device].filter((candidate) => candidate !== undefined);
+    const matches = ({ regex }: Pattern): boolean => names.some((candidate) => regex.test(candidate));
+    const heartRate = serviceUuids.includes(SERVICES.heartRate);
     if (this.#deny.some(matches)) return 'denied';
-    if (this.#allow.length === 0) return heartRate ? 'wanted' : 'no_strap';
+    if (this.#allow.length === 0) return heartRate || alias !== undefined ? 'wanted' : 'no_strap';
     if (this.#allow.some((pattern) => (heartRate || pattern.particular) && matches(pattern))) return 'wanted';
     return heartRate ? 'not_allowed' : 'no_strap';
   }

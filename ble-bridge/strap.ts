@@ -7,7 +7,7 @@ import type { ConnectQueue } from './connect-queue.ts';
 import type { KnownDevice } from './device-names.ts';
 import { GapTracker } from './gap-tracker.ts';
 import { rrToMs, type HeartRateMeasurement } from './hrm-parser.ts';
-import type { RadioStatistics } from './radio-statistics.ts';
+import { LastMinute, ReconnectTimes, type Disconnects, type RadioStatistics } from './radio-statistics.ts';
 import type { Advertisement, Radio } from './radio.ts';
 import { SensorLink, type LinkLimits } from './sensor-link.ts';
 import type { StrapInformation } from './strap-information.ts';
@@ -25,6 +25,7 @@ export interface StrapOptions {
   lowBatteryPercent: number;
   clock: () => Reading['clock'];
   mayConnect: () => boolean;
+  hasPlace: () => boolean;
   accept: (fields: ReadingFields) => void;
   /** The status has changed in something that should be seen soon. */
   onStatus: (strap: Strap) => void;
@@ -50,14 +51,17 @@ export class Strap {
   #readings = 0;
   #reconnects = 0;
   #connections = 0;
+  readonly #disconnects: Disconnects = {};
+  readonly #reconnectTimes = new ReconnectTimes();
+  readonly #heard = new LastMinute();
   #lostAt: number | undefined;
 
   constructor(options: StrapOptions) {
     this.#o = options;
     this.#repeats = new RepeatLimiter(options.log);
-    const { known, radio, queue, log, limits, mayConnect } = options;
+    const { known, radio, queue, log, limits, mayConnect, hasPlace } = options;
     this.link = new SensorLink({
-      address: known.address, radio, queue, log, limits, mayConnect,
+      address: known.address, radio, queue, log, limits, mayConnect, hasPlace,
       onMeasurement: (measurement) => this.#measured(measurement),
       onMalformed: (reason, bytes) => this.#malformed(reason, bytes),
       onState: (state, before) => this.#entered(state, before),
@@ -86,6 +90,7 @@ export class Strap {
   }
 
   advertised(advertisement: Advertisement): void {
+    this.#heard.add();
     if (advertisement.rssi !== null) this.#information.rssi = advertisement.rssi;
     this.link.advertised();
   }
@@ -102,6 +107,7 @@ export class Strap {
   status(): DeviceStatus {
     const { known, radio, lowBatteryPercent } = this.#o;
     const battery = this.#information.battery_percent;
+    const { p50, p95 } = this.#reconnectTimes.percentiles;
     return {
       device: known.device,
       state: this.link.state,
@@ -114,6 +120,12 @@ export class Strap {
       readings: this.#readings,
       reconnects: this.#reconnects,
       source: radio.kind,
+      adapter_state: radio.state,
+      advertisements_per_minute: this.#heard.count(),
+      connects: this.#connections,
+      disconnects: { ...this.#disconnects },
+      reconnect_ms_p50: p50,
+      reconnect_ms_p95: p95,
     };
   }
 
@@ -151,11 +163,16 @@ export class Strap {
       this.#o.log.warn({ event: 'strap_silent', device: this.device }, 'a connected strap sends nothing');
     }
     if (before === 'subscribing' && state !== 'lost') {
-      if (this.#lostAt !== undefined) this.#o.statistics.reconnected(performance.now() - this.#lostAt);
+      if (this.#lostAt !== undefined) this.#reconnected(performance.now() - this.#lostAt);
       this.#lostAt = undefined;
       this.#o.log.info({ event: 'strap_streaming', device: this.device, state }, 'readings come');
     }
     this.#o.onStatus(this);
+  }
+
+  #reconnected(ms: number): void {
+    this.#reconnectTimes.add(ms);
+    this.#o.statistics.reconnected(ms);
   }
 
   #connected(): void {
@@ -168,6 +185,7 @@ export class Strap {
   #ended(reason: string, error: unknown): void {
     if (this.#readings > 0) this.#lostAt ??= performance.now();
     this.#gaps.explain(gapCauseOf(reason));
+    this.#disconnects[reason] = (this.#disconnects[reason] ?? 0) + 1;
     this.#o.statistics.ended(reason);
     const fields = { event: 'strap_lost', device: this.device, reason, ...(error === undefined ? {} : { detail: messageOf(error) }) };
     if (reason === 'ended_by_us') this.#o.log.info(fields, 'disconnected');

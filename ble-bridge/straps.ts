@@ -108,7 +108,8 @@ export class Straps {
       limits: this.#limits,
       lowBatteryPercent: config.BLE_LOW_BATTERY_PERCENT,
       clock: this.#o.clock,
-      mayConnect: () => this.#mayConnect(),
+      mayConnect: () => this.#mayConnect(this.all.filter(({ link }) => link.occupied).length),
+      hasPlace: () => this.#mayConnect(this.#connected),
       accept: (fields) => {
         this.#lastReadingAt = performance.now();
         statistics.readings.add();
@@ -128,11 +129,11 @@ export class Straps {
     return strap;
   }
 
-  #mayConnect(): boolean {
+  /** Whether one more may be connected where so many places are taken. */
+  #mayConnect(taken: number): boolean {
     if (this.#o.radio.state !== 'powered_on') return false;
-    const connected = this.#connected + this.#queue.length;
     // Simulated straps are as many as asked for: the limit is the adapter's.
-    if (this.#o.radio.kind === 'noble' && connected >= this.#o.config.BLE_MAX_STRAPS) {
+    if (this.#o.radio.kind === 'noble' && taken >= this.#o.config.BLE_MAX_STRAPS) {
       this.#repeats.info('max', { event: 'straps_limit_reached', limit: this.#o.config.BLE_MAX_STRAPS, setting: 'BLE_MAX_STRAPS' }, 'as many straps are connected as BLE_MAX_STRAPS allows; others wait');
       return false;
     }
@@ -141,7 +142,7 @@ export class Straps {
       this.#limit = undefined;
       return true;
     }
-    return connected < this.#limit.straps;
+    return taken < this.#limit.straps;
   }
 
   #learnLimit(reason: string, error: unknown): void {
@@ -170,6 +171,8 @@ export class Straps {
   /** All links are gone with the radio; they are made again as the straps are heard. */
   radioLost(): void {
     this.#unconfirmed = 0;
+    // It may be another adapter that comes back.
+    this.#limit = undefined;
     for (const { link } of this.all) link.radioLost();
   }
 

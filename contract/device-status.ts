@@ -39,6 +39,15 @@ export const deviceStatusSchema = {
     readings: { type: 'integer' },
     reconnects: { type: 'integer' },
     source: { enum: ['noble', 'simulated', 'replay'] },
+    /** Radio health of this strap, since the bridge was started; the bridge's own status has it for all straps together. */
+    adapter_state: { type: 'string' },
+    advertisements_per_minute: { type: 'integer' },
+    connects: { type: 'integer' },
+    /** Ends of its links, by reason. */
+    disconnects: { type: 'object', additionalProperties: { type: 'integer' } },
+    /** From the loss of the link to the next notification, of the last 500 times. */
+    reconnect_ms_p50: numberOrNull,
+    reconnect_ms_p95: numberOrNull,
   },
   required: ['device', 'state', 'since', 'name', 'address', 'battery_percent', 'rssi', 'manufacturer', 'model', 'firmware', 'body_sensor_location', 'last_reading_at', 'readings', 'reconnects', 'source'],
   additionalProperties: true,

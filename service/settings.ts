@@ -80,6 +80,7 @@ export const SETTINGS = {
   BLE_ALIASES: { type: 'list', default: [], doc: 'Names in topics: `polar-h10-a1b2c3=anna` or `c0:ff:ee:a1:b2:c3=anna`, separated by commas.', usedBy: ['ble-bridge'] },
   BLE_MAX_STRAPS: { type: 'integer', default: 16, min: 1, max: 500, doc: 'Most straps that are connected at once.', usedBy: ['ble-bridge'] },
   BLE_SILENCE_MS: { type: 'integer', default: 10_000, min: 1000, max: 600_000, doc: 'A connected strap without a valid notification for this long is silent: subscribed again, after twice as long connected again.', usedBy: ['ble-bridge'] },
+  BLE_RECOVERY_STEP_MS: { type: 'integer', default: 15_000, min: 500, max: 600_000, doc: 'How long each rung of the recovery ladder waits for a sign of life of the radio: new scan, new noble (four times, each wait longer), end of the process with `radio_stuck`.', usedBy: ['ble-bridge'] },
   BLE_LOW_BATTERY_PERCENT: { type: 'integer', default: 15, min: 0, max: 100, doc: 'At this battery level and below a status says `battery_low`.', usedBy: ['ble-bridge'] },
   REPLAY_FILE: { type: 'text', default: undefined, doc: 'Recording to replay (CSV or FIT).', usedBy: ['ble-bridge'] },
   REPLAY_SPEED: { type: 'number', default: 1, min: 0, max: 1_000_000, doc: 'Factor; 0: as fast as the readings are accepted.', usedBy: ['ble-bridge'] },

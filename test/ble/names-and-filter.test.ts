@@ -83,5 +83,18 @@ describe('who may connect', () => {
     assert.equal(filter({ BLE_ALLOW: 'c0:00:00:00:00:03' }).judge(hidden), 'wanted');
     assert.equal(filter({ BLE_ALLOW: '*' }).judge(hidden), 'no_strap');
     assert.equal(filter({}).judge(hidden), 'no_strap');
+    // An alias names somebody in particular, without shutting others out.
+    for (const named of ['c0:00:00:00:00:03=anna', 'whoop-5-000003=anna']) {
+      const aliased = new StrapFilter(testConfig({}), parseAliases([named]));
+      assert.equal(aliased.judge(hidden), 'wanted');
+      assert.equal(aliased.judge(polar), 'wanted');
+      assert.equal(aliased.judge(advertisement('c0:00:00:00:00:04', 'WHOOP 5', false)), 'no_strap');
+    }
+  });
+
+  test('an allow list takes device names and aliases at first sight', () => {
+    assert.equal(filter({ BLE_ALLOW: 'polar-h10-12345678-a1b2c3' }).judge(polar), 'wanted');
+    assert.equal(new StrapFilter(testConfig({ BLE_ALLOW: 'anna' }), parseAliases(['c0:ff:ee:a1:b2:c3=anna'])).judge(polar), 'wanted');
+    assert.equal(new StrapFilter(testConfig({ BLE_ALLOW: 'bert' }), parseAliases(['c0:ff:ee:a1:b2:c3=anna'])).judge(polar), 'not_allowed');
   });
 });

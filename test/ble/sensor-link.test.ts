@@ -85,7 +85,10 @@ class ScriptedRadio implements Radio {
   }
 }
 
-function makeLink(limits: Partial<typeof DEFAULT_LIMITS> = {}) {
+/** Short ones, for steps that do not end by themselves; a loaded machine would run into them elsewhere. */
+const SHORT = { connect: 60, discover: 40, subscribe: 40, request: 40, disconnect: 40 };
+
+function makeLink({ connect = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS> & { connect?: number } = {}) {
   const radio = new ScriptedRadio();
   const measurements: HeartRateMeasurement[] = [];
   const ends: string[] = [];
@@ -94,10 +97,11 @@ function makeLink(limits: Partial<typeof DEFAULT_LIMITS> = {}) {
   const link = new SensorLink({
     address: 'c0:00:00:00:00:01',
     radio,
-    queue: new ConnectQueue({ timeoutMs: 60, cancelMs: 20 }),
+    queue: new ConnectQueue({ timeoutMs: connect, cancelMs: 20 }),
     log: testLog(testConfig({})),
-    limits: { ...DEFAULT_LIMITS, discover: 40, subscribe: 40, request: 40, disconnect: 40, silence: 100, backoffMin: 10, backoffMax: 40, ...limits },
+    limits: { ...DEFAULT_LIMITS, silence: 60_000, backoffMin: 10, backoffMax: 40, ...limits },
     mayConnect: () => true,
+    hasPlace: () => true,
     onMeasurement: (measurement) => measurements.push(measurement),
     onMalformed: () => (seen.malformed += 1),
     onState: (state) => states.push(state),
@@ -136,7 +140,7 @@ describe('the link of a strap', () => {
 
   for (const step of ['connect', 'discover', 'subscribe'] as const)
     test(`${step} without an answer ends in its time, and is tried again`, async (t) => {
-      const made = makeLink();
+      const made = makeLink(SHORT);
       t.after(() => made.link.stop());
       made.radio.script[step] = 'hangs';
       await until(made, 'connecting');
@@ -147,7 +151,7 @@ describe('the link of a strap', () => {
     });
 
   test('a disconnect that is never confirmed is given up, and said', async (t) => {
-    const made = makeLink();
+    const made = makeLink(SHORT);
     t.after(() => made.link.stop());
     made.radio.script.discover = 'hangs';
     made.radio.script.disconnect = 'hangs';
@@ -178,7 +182,7 @@ describe('the link of a strap', () => {
   });
 
   test('a silent strap is subscribed again, then connected again; malformed bytes are no sign of life', async (t) => {
-    const made = makeLink();
+    const made = makeLink({ silence: 300 });
     t.after(() => made.link.stop());
     await until(made, 'subscribing');
     made.radio.links[0]?.onData(beat(60));

@@ -13,6 +13,7 @@ import { testConfig, testLog } from '../../support/test-config.ts';
 
 export interface SoftSession {
   session: RadioSession;
+  statistics: RadioStatistics;
   readings: ReadingFields[];
   statuses: DeviceStatus[];
   gaps: Gap[];
@@ -34,12 +35,13 @@ export async function startSoftSession(t: Pick<TestContext, 'after'>, source: So
   const readings: ReadingFields[] = [];
   const statuses: DeviceStatus[] = [];
   const gaps: Gap[] = [];
+  const statistics = new RadioStatistics();
   const session = new RadioSession({
     config, log,
     radio: new SoftRadio(source),
-    statistics: new RadioStatistics(),
+    statistics,
     names: new DeviceNames(config, parseAliases(config.BLE_ALIASES), log),
-    filter: new StrapFilter(config),
+    filter: new StrapFilter(config, parseAliases(config.BLE_ALIASES)),
     limits: { backoffMin: 50, backoffMax: 200, ...options.limits },
     clock: () => 'synced',
     accept: (fields) => readings.push(fields),
@@ -51,5 +53,5 @@ export async function startSoftSession(t: Pick<TestContext, 'after'>, source: So
   });
   t.after(() => session.stop());
   await session.start();
-  return { session, readings, statuses, gaps, strap: () => session.straps.all[0] };
+  return { session, statistics, readings, statuses, gaps, strap: () => session.straps.all[0] };
 }
