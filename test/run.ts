@@ -33,9 +33,13 @@ function compile(): void {
 compile();
 process.env['HR_TEST_COMPILED'] = 'true';
 
+/** Files that take longest begin first, so that the others run beside them. */
+const LONGEST = ['ble-radio/soak.test.ts', 'ble-radio/last-rung.test.ts'];
+const turn = (file: string): number => LONGEST.findIndex((name) => file.endsWith(name)) + 1 || Infinity;
+
 const files = testFiles(path.join(root, 'test'))
   .filter((file) => only.length === 0 || only.some((part) => file.includes(part)))
-  .sort();
+  .sort((a, b) => (turn(a) === turn(b) ? a.localeCompare(b) : turn(a) - turn(b)));
 const spentMs = new Map<string, number>();
 const stream = run({ files, concurrency: long ? 1 : 2, timeout: FILE_LIMIT_MS });
 stream.on('test:fail', (event) => {

@@ -52,7 +52,7 @@ describe('five straps at once', { skip: virtualRadioMissing() }, () => {
   test('fuzzed notifications: every valid one with a pulse is a reading, nothing throws, the links stay', async () => {
     const { radio, bench } = shared;
     await radio.add(7, { name: 'Fuzz', period: 0 });
-    await bench.reaches(7, 'subscribing');
+    await bench.listening(7);
     let valid = 0;
     for (let i = 0; i < 300; i += 1) {
       const bytes = Buffer.from(Array.from({ length: i % 20 }, (_, at) => (i * 31 + at * 17 + i * at) & 0xff));

@@ -8,6 +8,7 @@ from bumble import hci, ll
 from bumble.controller import Controller
 from bumble.core import AdvertisingData, UUID
 from bumble.device import Device
+from bumble.gatt import Characteristic
 from bumble.hci import Address
 from bumble.host import Host
 from bumble.link import LocalLink
@@ -42,6 +43,16 @@ class ExtController(Controller):
             asyncio.get_running_loop().call_later(0.05, fail)
     def on_hci_le_create_connection_command(self, c):
         self.sup_ms = c.supervision_timeout * 10   # hci field is in 10 ms units
+        most = self.farm.fault.get('max_links')    # a controller that takes no more: 0x09 in the status, or 0x0d in the event
+        if most is not None and len(self.le_connections) >= most:
+            self.farm.refusals += 1
+            if self.farm.fault.get('limit_in') == 'event':
+                self._send_hci_command_status(hci.HCI_COMMAND_STATUS_PENDING, c.op_code)
+                self.send_hci_packet(hci.HCI_LE_Connection_Complete_Event(status=0x0d, connection_handle=0, role=0,
+                    peer_address_type=c.peer_address.address_type, peer_address=c.peer_address, connection_interval=0,
+                    peripheral_latency=0, supervision_timeout=0, central_clock_accuracy=0))
+            else: self._send_hci_command_status(0x09, c.op_code)
+            return None
         return super().on_hci_le_create_connection_command(c)
     def on_hci_le_set_scan_parameters_command(self, c):
         if self.farm.fault.get('scan_disallowed'): return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
@@ -92,12 +103,15 @@ class Peripheral:
         self.addr = Address(o.get('address') or f'C0:00:00:00:00:{id:02X}')
         self.name = o.get('name', f'HR{id}'); self.batt = o.get('battery', 87)
         self.m = HRM(o.get('bpm', 60 + id), o.get('contact', True), None, o.get('rr'))
-        self.subs = 0
+        self.resets = self.battery_reads = 0
     async def start(self):
         self.ctl = Controller(f'P{self.id}', link=self.farm.link)
         self.dev = Device(name=self.name, address=self.addr, host=Host(self.ctl, AsyncPipeSink(self.ctl)))
-        self.hrs = HeartRateService(lambda _c: self.m, HeartRateService.BodySensorLocation(self.o.get('loc', 1)), lambda _c: None)
-        self.bat = BatteryService(lambda _c: self.batt)
+        self.hrs = HeartRateService(lambda _c: self.m, HeartRateService.BodySensorLocation(self.o.get('loc', 1)),
+            (lambda _c: self.reset()) if self.o.get('energy', True) else None)
+        self.bat = BatteryService(lambda _c: self.read_battery())
+        if not self.o.get('battery_notifies', True):
+            self.bat.battery_level_characteristic.properties &= ~Characteristic.Properties.NOTIFY
         svcs = [DeviceInformationService(manufacturer_name='ACME', model_number='HR-102', firmware_revision='1.2'), self.hrs]
         if self.batt is not None: svcs.append(self.bat)
         self.dev.add_services(svcs)
@@ -108,6 +122,8 @@ class Peripheral:
             (AdvertisingData.COMPLETE_LOCAL_NAME, self.name.encode())]))
         await self.dev.power_on(); await self.adv(True)
         self.task = asyncio.create_task(self.pump()) if self.o.get('period', 1) else None
+    def reset(self): self.resets += 1
+    def read_battery(self): self.battery_reads += 1; return self.batt
     async def adv(self, on):
         if on: await self.dev.start_advertising(auto_restart=True, advertising_interval_min=100, advertising_interval_max=100)
         else: await self.dev.stop_advertising()
@@ -130,7 +146,7 @@ class Peripheral:
         for conn in list(self.dev.connections.values()): await conn.disconnect(reason)
 
 class Farm:
-    def __init__(self): self.link, self.ext, self.p, self.n, self.fault = LocalLink(), [], {}, 0, {}
+    def __init__(self): self.link, self.ext, self.p, self.n, self.fault, self.refusals = LocalLink(), [], {}, 0, {}, 0
     async def hci_client(self, r, w):
         self.n += 1
         class Sink:
@@ -163,6 +179,7 @@ class Farm:
         if op == 'add': self.p[id] = Peripheral(self, id, **q); await self.p[id].start()
         elif op == 'hr': p.m = HRM(q.get('bpm', 60), q.get('contact'), q.get('energy'), q.get('rr')); await p.notify()
         elif op == 'raw': await p.notify(bytes.fromhex(q['hex']))
+        elif op == 'level': p.batt = q['level']          # changes without a word, as where battery_notifies is false
         elif op == 'batt': p.batt = q['level']; await p.dev.notify_subscribers(p.bat.battery_level_characteristic)
         elif op == 'adv': await p.adv(q['on'])
         elif op == 'terminate': await p.terminate(q.get('reason', 0x13))
@@ -173,9 +190,10 @@ class Farm:
         elif op == 'mute':                               # controller goes silent for p's ACL (peer stops answering ATT)
             p.ctl.on_link_acl_data = (lambda *a: None) if q['on'] else type(p.ctl).on_link_acl_data.__get__(p.ctl)
         elif op == 'state':
-            return {'ext': [{'addr': str(c.public_address), 'scan': c.le_scan_enable, 'pending': bool(c.pending_le_connection),
+            return {'refusals': self.refusals, 'ext': [{'addr': str(c.public_address), 'scan': c.le_scan_enable, 'pending': bool(c.pending_le_connection),
                     'conns': [str(a) for a in c.le_connections]} for c in self.ext],
-                    'periph': {k: {'adv': v.ctl.le_legacy_advertiser.enabled, 'conns': len(v.dev.connections)} for k, v in self.p.items()}}
+                    'periph': {k: {'adv': v.ctl.le_legacy_advertiser.enabled, 'conns': len(v.dev.connections),
+                    'resets': v.resets, 'battery_reads': v.battery_reads} for k, v in self.p.items()}}
         else: raise ValueError(op)
         return {}
     async def ctl_client(self, r, w):

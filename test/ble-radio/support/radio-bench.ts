@@ -1,4 +1,5 @@
 /** A radio session over unmodified noble on the virtual radio, in the test's own process: what the bridge runs, without MQTT. */
+import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import type { TestContext } from 'node:test';
 import { DeviceNames } from '../../../ble-bridge/device-names.ts';
@@ -12,6 +13,7 @@ import type { DeviceState, Gap } from '../../../contract/device-status.ts';
 import { eventually } from '../../support/eventually.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
+import { strayListeners } from './listeners.ts';
 import { strapAddress, type VirtualRadio } from './virtual-radio.ts';
 
 export interface TakenReading extends ReadingFields {
@@ -25,21 +27,27 @@ export interface RadioBench {
   readings: TakenReading[];
   gaps: { device: string; gap: Gap }[];
   fatal: unknown[];
+  /** Rejections that nobody handled since the start. */
+  unhandled: unknown[];
   /** The strap of a virtual one, once it was heard. */
   strap(id: number): Strap | undefined;
   readingsOf(id: number): TakenReading[];
   /** Waits for a state. */
   reaches(id: number, state: DeviceState, withinMs?: number): Promise<void>;
+  /** Waits until a strap with a battery is subscribed and was read for the first time: from then on no notification of it is lost. */
+  listening(id: number): Promise<void>;
   /** Waits for `count` further readings of a strap; how long that took in ms. */
   flows(id: number, count?: number, withinMs?: number): Promise<number>;
   /** The longest time between two readings of a strap since `since` (performance.now()). */
   longestPauseMs(id: number, since: number): number;
+  /** What must hold after each fault: no unhandled rejection, no end of the process, no listener left behind. */
+  settled(): Promise<void>;
 }
 
 export interface BenchOptions {
   environment?: Record<string, string>;
   limits?: Partial<LinkLimits>;
-  ladder?: { rungMs?: number; rebuildsMax?: number };
+  ladder?: { rebuildsMax?: number };
   reconnectMs?: number;
 }
 
@@ -54,10 +62,14 @@ export async function startBench(t: Pick<TestContext, 'after'>, radio: VirtualRa
   const readings: TakenReading[] = [];
   const gaps: RadioBench['gaps'] = [];
   const fatal: unknown[] = [];
+  const unhandled: unknown[] = [];
+  const onUnhandled = (reason: unknown): void => void unhandled.push(reason);
+  process.on('unhandledRejection', onUnhandled);
+  t.after(() => process.removeListener('unhandledRejection', onUnhandled));
   const session = new RadioSession({
     config, log, statistics, names,
     radio: new NobleRadio(config, log),
-    filter: new StrapFilter(config),
+    filter: new StrapFilter(config, parseAliases(config.BLE_ALIASES)),
     limits: { discover: 1500, subscribe: 1500, request: 1500, disconnect: 1000, backoffMin: 200, backoffMax: 1000, ...options.limits },
     ...(options.ladder === undefined ? {} : { ladder: options.ladder }),
     clock: () => 'unknown',
@@ -76,15 +88,23 @@ export async function startBench(t: Pick<TestContext, 'after'>, radio: VirtualRa
     return readings.filter((reading) => reading.device === device);
   };
   return {
-    session, statistics, readings, gaps, fatal, strap, readingsOf,
+    session, statistics, readings, gaps, fatal, unhandled, strap, readingsOf,
     async reaches(id, state, withinMs = 30_000) {
       await eventually(() => strap(id)?.link.state === state, { withinMs, what: `strap ${id} ${state} (is ${strap(id)?.link.state ?? 'unknown'})` });
+    },
+    async listening(id) {
+      await eventually(() => strap(id)?.link.connected === true && strap(id)?.status().battery_percent !== null, { what: `strap ${id} subscribed` });
     },
     async flows(id, count = 2, withinMs = 45_000) {
       const from = performance.now();
       const before = readingsOf(id).length;
       await eventually(() => readingsOf(id).length >= before + count, { withinMs, what: `${count} readings of strap ${id} (is ${strap(id)?.link.state ?? 'unknown'})` });
       return performance.now() - from;
+    },
+    async settled() {
+      await eventually(() => strayListeners().length === 0, { what: `no listener left behind: ${strayListeners().join('; ')}` });
+      assert.deepEqual(unhandled, []);
+      assert.deepEqual(fatal, []);
     },
     longestPauseMs(id, since) {
       const times = [since, ...readingsOf(id).map(({ at }) => at).filter((at) => at >= since), performance.now()];

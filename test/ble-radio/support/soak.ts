@@ -1,24 +1,31 @@
 /**
- * Eight straps under faults chosen by seed. Each notification carries a number of its own (as an RR interval), so that what the
- * controller gave to noble can be compared with the readings one by one.
+ * Eight straps under faults chosen by seed, through the whole product. Each notification carries a number of its own (as heart rate
+ * and RR interval), so that what the controller gave to noble can be compared with the stream one by one.
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { encodeHeartRateMeasurement } from '../../../ble-bridge/hrm-parser.ts';
 import { eventually } from '../../support/eventually.ts';
-import { startBench } from './radio-bench.ts';
+import { strayListeners } from './listeners.ts';
+import { startRadioProduct } from './radio-product.ts';
 import { startVirtualRadio, type VirtualRadio } from './virtual-radio.ts';
 
 export interface SoakResult {
   faults: Record<string, number>;
+  /** From the end of a fault to the next reading of its strap, by fault, ms. */
+  recoveryMs: Record<string, { p50: number; max: number }>;
   /** Numbered notifications with a pulse that reached noble. */
   delivered: number;
-  readings: number;
+  /** Readings in the stream. */
+  inStream: number;
   reconnectMs: { p50: number | null; p95: number | null };
-  /** Heap after garbage collection where node runs with --expose-gc, MiB: after a tenth of the time, and at the end. */
-  heapMiB: [number, number];
-  longestRecoveryMs: number;
+  /** Heap after garbage collection, MiB: in ten equal parts of the time. */
+  heapMiB: number[];
+  /** After the last fault, until every strap had sent again. */
+  lastRecoveryMs: number;
 }
 
 /** Uniform in [0, 1), the same for the same seed (mulberry32). */
@@ -63,75 +70,120 @@ const FAULTS: Record<string, Fault> = {
     for (const hex of ['', '1748', 'ff']) await radio.op('raw', { id, hex });
   },
   no_pulse: async (radio, id) => void (await radio.op('raw', { id, hex: '0600' })),
-  unplug: async (radio) => void (await radio.op('unplug')),
+  unplug: async (radio, _id, random) => {
+    process.env['NOBLE_HCI_H4_RECONNECT_MS'] = String(200 + Math.round(2500 * random()));
+    await radio.op('unplug');
+  },
 };
 /** An unplugged adapter ends everybody's link: it has its turn, but seldom. */
 const WEIGHTS: Record<string, number> = { unplug: 0.15 };
+const NAMES = Object.keys(FAULTS).flatMap((name) => Array.from({ length: Math.round(20 * (WEIGHTS[name] ?? 1)) }, () => name));
+
+/** The number of a notification stands in its heart rate (1-250) and its first RR interval; the second is always 1 s. */
+const numbered = (number: number): Buffer => encodeHeartRateMeasurement({ bpm: 1 + (Math.floor(number / 65_536) % 250), contact: true, energyKj: null, rr1024: [number % 65_536, 1024] });
+const numberOf = (bpm: number, rr: number): number => 65_536 * bpm + rr;
+
+/** Of an ACL packet that is a numbered notification: 02 handle(2) length(2) l2cap length(2) cid(2) 1b value handle(2) 16 bpm rr rr. */
+function numberIn(packet: Buffer): number | undefined {
+  const value = packet.subarray(12);
+  if (packet[0] !== 2 || packet.readUInt16LE(7) !== 4 || packet[9] !== 0x1b || value.length !== 6 || value[0] !== 0x16) return undefined;
+  return numberOf(value[1] ?? 0, value.readUInt16LE(2));
+}
+
+function makeHeapMeter(): () => number {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  return () => {
+    collect();
+    return Math.round((process.memoryUsage().heapUsed / 2 ** 20) * 10) / 10;
+  };
+}
 
 export async function soak(t: TestContext, options: { seconds: number; seed: number }): Promise<SoakResult> {
   const random = seeded(options.seed);
   const radio = await startVirtualRadio(t);
   const ids = Array.from({ length: 8 }, (_, index) => index + 1);
   for (const id of ids) await radio.add(id, { name: `HR${id}`, ...period });
+  const unhandled: unknown[] = [];
+  const onUnhandled = (reason: unknown): void => void unhandled.push(reason);
+  process.on('unhandledRejection', onUnhandled);
+  t.after(() => process.removeListener('unhandledRejection', onUnhandled));
   const seen = new Set<number>();
   (globalThis as { hciTap?: (packet: Buffer) => void }).hciTap = (packet) => {
-    // ACL, attribute protocol, notification: 02 handle(2) length(2) l2cap length(2) cid(2) 1b value handle(2) value.
-    const value = packet.subarray(12);
-    if (packet[0] === 2 && packet.readUInt16LE(7) === 4 && packet[9] === 0x1b && value.length === 6 && value[0] === 0x16) seen.add(value.readUInt16LE(2) + 65_536 * (value[1] ?? 0));
+    const number = numberIn(packet);
+    if (number !== undefined) seen.add(number);
   };
   t.after(() => delete (globalThis as { hciTap?: unknown }).hciTap);
-  const bench = await startBench(t, radio, { environment: { BLE_SILENCE_MS: '2000' } });
-  await Promise.all(ids.map(async (id) => await bench.reaches(id, 'subscribing')));
 
-  // The number stands in heart rate (1-250) and the one RR interval: 0x16, bpm, rr, padded by a second RR.
+  // Faults that a strap has yet to recover from, and how long it took.
+  const waiting = new Map<number, { fault: string; since: number }>();
+  const recoveries: Record<string, number[]> = {};
+  const heardFrom = new Set<number>();
+  const product = await startRadioProduct(t, radio, {
+    environment: { BLE_SILENCE_MS: '2000' },
+    heard: ({ device }) => {
+      const id = Number(/^hr(\d)-/.exec(device)?.[1]);
+      heardFrom.add(id);
+      const fault = waiting.get(id);
+      waiting.delete(id);
+      if (fault !== undefined) (recoveries[fault.fault] ??= []).push(performance.now() - fault.since);
+    },
+  });
   let number = 65_536;
-  const end = performance.now() + options.seconds * 1000;
+  let over = false;
   const beating = (async () => {
-    while (performance.now() < end) {
-      for (const id of ids) {
-        number += 1;
-        const bytes = encodeHeartRateMeasurement({ bpm: 1 + (Math.floor(number / 65_536) % 250), contact: true, energyKj: null, rr1024: [number % 65_536, 1024] });
-        await radio.raw(id, bytes).catch(() => {}); // It may have vanished.
-      }
+    while (!over) {
+      for (const id of ids) await radio.raw(id, numbered((number += 1))).catch(() => {}); // It may have vanished.
       await sleep(150);
     }
   })();
-  const faults: Record<string, number> = {};
-  const names = Object.keys(FAULTS).flatMap((name) => Array.from({ length: Math.round(20 * (WEIGHTS[name] ?? 1)) }, () => name));
-  const heap = (): number => {
-    (globalThis as { gc?: () => void }).gc?.();
-    return Math.round(process.memoryUsage().heapUsed / 2 ** 20);
+  const everybody = async (what: string): Promise<void> => {
+    heardFrom.clear();
+    await eventually(() => heardFrom.size === ids.length, { withinMs: 120_000, what: `all straps ${what}, not only ${[...heardFrom].join(' ')}` });
   };
-  const started = performance.now();
-  let heapBefore = 0;
-  while (performance.now() < end - 3000) {
-    const name = names[Math.floor(random() * names.length)] ?? 'terminate';
-    const id = ids[Math.floor(random() * ids.length)] ?? 1;
-    faults[name] = (faults[name] ?? 0) + 1;
-    await FAULTS[name]?.(radio, id, random);
-    await sleep(300 + 700 * random());
-    if (heapBefore === 0 && performance.now() - started > options.seconds * 100) heapBefore = heap();
+  try {
+    await everybody('at first');
+    const faults: Record<string, number> = {};
+    const heap = makeHeapMeter();
+    const heapMiB: number[] = [];
+    const started = performance.now();
+    while (performance.now() < started + options.seconds * 1000) {
+      const name = NAMES[Math.floor(random() * NAMES.length)] ?? 'terminate';
+      const id = ids[Math.floor(random() * ids.length)] ?? 1;
+      faults[name] = (faults[name] ?? 0) + 1;
+      waiting.delete(id);
+      await FAULTS[name]?.(radio, id, random);
+      waiting.set(id, { fault: name, since: performance.now() });
+      await sleep(300 + 700 * random());
+      if (performance.now() - started > (heapMiB.length + 1) * options.seconds * 100) heapMiB.push(heap());
+    }
+    await radio.op('fault', {});
+    const from = performance.now();
+    await everybody('after the faults');
+    const lastRecoveryMs = Math.round(performance.now() - from);
+    over = true;
+    await beating;
+    assert.deepEqual(product.fatal, []);
+    assert.deepEqual(unhandled, []);
+    await eventually(() => strayListeners().length === 0, { what: `no listener left: ${strayListeners().join('; ')}` });
+    const missing = async (): Promise<{ missing: number[]; all: number[] }> => {
+      const all = (await product.readStream()).filter(({ rr_intervals_ms }) => rr_intervals_ms.length === 2).map(({ heart_rate, rr_intervals_ms }) => numberOf(heart_rate, Math.round(((rr_intervals_ms[0] ?? 0) * 1024) / 1000)));
+      const taken = new Set(all);
+      return { missing: [...seen].filter((one) => !taken.has(one)), all };
+    };
+    await eventually(async () => (await missing()).missing.length === 0, { withinMs: 60_000, everyMs: 1000, what: `every one of ${seen.size} notifications that reached noble in the stream` });
+    const { all } = await missing();
+    assert.equal(new Set(all).size, all.length, 'a notification stands in the stream twice');
+    const { reconnect_ms_p50: p50 = null, reconnect_ms_p95: p95 = null } = product.status()?.radio ?? {};
+    const recoveryMs = Object.fromEntries(
+      Object.entries(recoveries).map(([fault, times]) => {
+        const sorted = times.map(Math.round).sort((a, b) => a - b);
+        return [fault, { p50: sorted[Math.floor(sorted.length / 2)] ?? 0, max: sorted.at(-1) ?? 0 }];
+      }),
+    );
+    return { faults, recoveryMs, delivered: seen.size, inStream: all.length, reconnectMs: { p50, p95 }, heapMiB, lastRecoveryMs };
+  } finally {
+    over = true;
+    await beating;
   }
-  await radio.op('fault', {});
-  await beating;
-  // The faults are over: every strap comes back.
-  const from = performance.now();
-  await Promise.all(
-    ids.map(async (id) => {
-      const before = bench.readingsOf(id).length;
-      await eventually(async () => {
-        await radio.raw(id, encodeHeartRateMeasurement({ bpm: 251, contact: null, energyKj: null, rr1024: [] }));
-        return bench.readingsOf(id).length > before;
-      }, { withinMs: 60_000, everyMs: 200, what: `strap ${id} back after the faults (is ${bench.strap(id)?.link.state})` });
-    }),
-  );
-  const longestRecoveryMs = Math.round(performance.now() - from);
-  assert.deepEqual(bench.fatal, []);
-  const taken = new Set(bench.readings.filter(({ rr_intervals_ms }) => rr_intervals_ms.length === 2).map(({ heart_rate, rr_intervals_ms }) => Math.round(((rr_intervals_ms[0] ?? 0) * 1024) / 1000) + 65_536 * heart_rate));
-  const missing = [...seen].filter((one) => !taken.has(one));
-  assert.deepEqual(missing, [], `${missing.length} of ${seen.size} notifications that reached noble are no readings`);
-  assert.equal(taken.size, bench.readings.filter(({ rr_intervals_ms }) => rr_intervals_ms.length === 2).length, 'a notification became two readings');
-  // Nothing of the old links is left in the process.
-  assert.ok(process.listenerCount('SIGINT') < 10 && process.listenerCount('exit') < 10, `${process.listenerCount('exit')} exit listeners`);
-  return { faults, delivered: seen.size, readings: bench.readings.length, reconnectMs: bench.statistics.reconnectMs, heapMiB: [heapBefore, heap()], longestRecoveryMs };
 }

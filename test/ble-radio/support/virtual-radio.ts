@@ -61,8 +61,10 @@ export function virtualRadioMissing(): string | false {
 }
 
 export interface FarmState {
+  /** Connects that were refused because the controller takes no more links (fault `max_links`). */
+  refusals: number;
   ext: { addr: string; scan: boolean; pending: boolean; conns: string[] }[];
-  periph: Record<string, { adv: boolean; conns: number }>;
+  periph: Record<string, { adv: boolean; conns: number; resets: number; battery_reads: number }>;
 }
 
 export interface StrapSpec {
@@ -78,6 +80,9 @@ export interface StrapSpec {
   /** Whether 0x180D is advertised. */
   adv_uuid?: boolean;
   loc?: number;
+  /** False: no control point to reset the energy count by. */
+  energy?: boolean;
+  battery_notifies?: boolean;
 }
 
 export class VirtualRadio {
