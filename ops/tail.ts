@@ -1,33 +1,32 @@
-/** `npm run tail`: prints a stream's readings as they come, local or AWS. `-- --from oldest --json --count 10` */
+/** `npm run tail`: prints a stream's readings as they come, local or AWS. `-- --from oldest --json --count 10 --fan-out <consumer ARN>` */
 import { parseArgs } from 'node:util';
-import { readStream } from '../cloud/reader/read-stream.ts';
-import { parseReading } from '../contract/reading.ts';
+import { readStream, type StreamRecord } from '../cloud/reader/read-stream.ts';
 import { processConfig } from '../service/config.ts';
 import { messageOf } from '../service/errors.ts';
 import { reportStartFailure } from '../service/lifecycle.ts';
 import { streamClient } from './stream-client.ts';
 
-function lineOf(data: Buffer, json: boolean): string {
+function lineOf({ reading, data }: StreamRecord, json: boolean): string {
   const text = data.toString().trimEnd();
   if (json) return text;
-  const reading = parseReading(text);
-  if (!reading.ok) return `?  ${text.slice(0, 200)}`;
-  const { timestamp, heart_rate, device, seq, source } = reading.value;
+  if (reading === undefined) return `?  ${text.slice(0, 200)}`;
+  const { timestamp, heart_rate, device, seq, source } = reading;
   return `${timestamp}  ${String(heart_rate).padStart(3)} bpm  ${device ?? ''}${seq === undefined ? '' : `  seq ${seq}`}${source === undefined ? '' : `  (${source})`}`;
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { from: { type: 'string', default: 'now' }, json: { type: 'boolean', default: false }, count: { type: 'string' } } });
+  const { values } = parseArgs({ options: { from: { type: 'string', default: 'now' }, json: { type: 'boolean', default: false }, count: { type: 'string' }, 'fan-out': { type: 'string' } } });
   const config = processConfig();
   const ended = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ended.abort());
   // `npm run tail | head` closes the pipe.
   process.stdout.on('error', () => ended.abort());
-  const client = streamClient(config);
+  const consumerArn = values['fan-out'];
+  const client = streamClient(config, { pushed: consumerArn !== undefined });
   let left = values.count === undefined ? Number.POSITIVE_INFINITY : Number(values.count);
   try {
-    for await (const { data } of readStream(client, { stream: config.KINESIS_STREAM, from: values.from === 'oldest' ? 'oldest' : 'now', signal: ended.signal })) {
-      console.log(lineOf(data, values.json));
+    for await (const record of readStream(client, { stream: config.KINESIS_STREAM, from: values.from === 'oldest' ? 'oldest' : 'now', signal: ended.signal, ...(consumerArn === undefined ? {} : { consumerArn }) })) {
+      console.log(lineOf(record, values.json));
       left -= 1;
       if (left <= 0) break;
     }

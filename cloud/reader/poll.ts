@@ -1,0 +1,101 @@
+/** Reads shards by GetRecords, in rounds: what all consumers of a stream share, 2 MB and 5 reads a second a shard. */
+import { GetRecordsCommand, GetShardIteratorCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
+import { rest } from './rest.ts';
+import type { Shards } from './shards.ts';
+import { recordsOf, type StreamRecord } from './stream-record.ts';
+
+export interface PollOptions {
+  stream: string;
+  pollMs: number;
+  recordsPerRead: number;
+  untilCaughtUp: boolean;
+  signal: AbortSignal | undefined;
+}
+
+/** Five reads a second a shard are allowed: the shortest time between two rounds. */
+export const ROUND_MS = 210;
+
+const isThrottled = (error: unknown): boolean => error instanceof Error && (error.name === 'ProvisionedThroughputExceededException' || error.name === 'LimitExceededException');
+
+/** One shard, read by GetRecords from where it was read to. */
+export class PolledShard {
+  readonly id: string;
+  readonly #client: KinesisClient;
+  readonly #stream: string;
+  readonly #recordsPerRead: number;
+  readonly #shards: Shards;
+  #iterator: string | undefined;
+  /** At its newest record when it was last read. */
+  caughtUp = false;
+  /** Closed, and read to its end. */
+  ended = false;
+
+  constructor(client: KinesisClient, { stream, recordsPerRead }: { stream: string; recordsPerRead: number }, shards: Shards, id: string) {
+    this.#client = client;
+    this.#stream = stream;
+    this.#recordsPerRead = recordsPerRead;
+    this.#shards = shards;
+    this.id = id;
+  }
+
+  /** Takes an iterator. `again`: the shard was opened before. */
+  async open(again: boolean): Promise<void> {
+    const start = this.#shards.startOf(this.id, again);
+    const answer = await this.#client.send(
+      new GetShardIteratorCommand({
+        StreamName: this.#stream,
+        ShardId: this.id,
+        ShardIteratorType: start.type,
+        ...(start.type === 'AFTER_SEQUENCE_NUMBER' ? { StartingSequenceNumber: start.sequenceNumber } : {}),
+        ...(start.type === 'AT_TIMESTAMP' ? { Timestamp: start.timestamp } : {}),
+      }),
+    );
+    this.#iterator = answer.ShardIterator;
+  }
+
+  /** One read; nothing where the shard was read too often. */
+  async *read(): AsyncGenerator<StreamRecord> {
+    try {
+      const answer = await this.#client.send(new GetRecordsCommand({ ShardIterator: this.#iterator, Limit: this.#recordsPerRead }));
+      const records = answer.Records ?? [];
+      for (const record of records) {
+        yield* recordsOf(this.id, record);
+        this.#shards.consumed(this.id, record.SequenceNumber ?? '');
+      }
+      this.#iterator = answer.NextShardIterator;
+      this.caughtUp = records.length === 0 && (answer.MillisBehindLatest ?? 0) === 0;
+      this.ended = this.#iterator === undefined;
+    } catch (error) {
+      // A consumer that took its time: an iterator lives five minutes.
+      if (error instanceof Error && error.name === 'ExpiredIteratorException') await this.open(true);
+      else if (!isThrottled(error)) throw error;
+    }
+  }
+}
+
+/** Yields the records of all shards, as fast as they are taken. */
+export async function* poll(client: KinesisClient, shards: Shards, options: PollOptions): AsyncGenerator<StreamRecord> {
+  const { pollMs, untilCaughtUp, signal } = options;
+  const polled = new Set<PolledShard>();
+  const aborted = (): boolean => signal?.aborted === true;
+  while (!aborted()) {
+    for (const id of await shards.opened()) {
+      const shard = new PolledShard(client, options, shards, id);
+      await shard.open(false);
+      polled.add(shard);
+    }
+    let any = false;
+    for (const shard of polled) {
+      if (aborted()) return;
+      for await (const record of shard.read()) {
+        any = true;
+        yield record;
+      }
+      if (!shard.ended) continue;
+      polled.delete(shard);
+      shards.finish(shard.id);
+    }
+    if (untilCaughtUp && !any && !shards.unlisted && [...polled].every(({ caughtUp }) => caughtUp)) return;
+    if (!shards.unlisted) await rest(any ? ROUND_MS : pollMs, signal);
+  }
+}
