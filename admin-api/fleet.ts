@@ -17,6 +17,8 @@ export interface RecentReading {
 
 interface Device {
   status: DeviceStatus;
+  /** Its status was said by a bridge; else it is a device of another app, of which only readings are known. */
+  said: boolean;
   readings: RecentReading[];
   lastGap: Gap | undefined;
 }
@@ -32,6 +34,7 @@ export type FleetEvent = { type: 'reading'; device: string; reading: RecentReadi
 const READINGS_MAX = 2400;
 const READINGS_MS = 10 * 60_000;
 const DEVICES_MAX = 500;
+const APP_SILENT_MS = 10_000;
 /** A service says its status every 5 s: after three times as long it is not current any more. */
 export const STATUS_STALE_MS = 15_000;
 
@@ -67,7 +70,7 @@ export class Fleet {
     let device = this.#devices.get(name);
     if (device === undefined) {
       if (this.#devices.size >= DEVICES_MAX) return undefined;
-      device = { status: unknownDevice(name), readings: [], lastGap: undefined };
+      device = { status: unknownDevice(name), said: false, readings: [], lastGap: undefined };
       this.#devices.set(name, device);
     }
     return device;
@@ -80,7 +83,12 @@ export class Fleet {
     const device = this.#device(name);
     if (device === undefined) return;
     this.readingsHeard += 1;
-    const { timestamp, heart_rate, sensor_contact } = parsed.value;
+    const { timestamp, heart_rate, sensor_contact, source } = parsed.value;
+    if (!device.said) {
+      const { status } = device;
+      device.status = { ...status, readings: status.readings + 1, last_reading_at: timestamp, source: source ?? status.source };
+      if (status.readings === 0) this.#emit({ type: 'device', device: name, status: this.#current(device) });
+    }
     const reading: RecentReading = { timestamp, heart_rate, sensor_contact: sensor_contact ?? null };
     device.readings.push(reading);
     const oldest = Date.now() - READINGS_MS;
@@ -98,6 +106,7 @@ export class Fleet {
     const parsed = parseDeviceStatus(payload);
     const device = parsed.ok ? this.#device(name) : undefined;
     if (!parsed.ok || device === undefined) return;
+    device.said = true;
     device.status = { ...parsed.value, device: name };
     this.#emit({ type: 'device', device: name, status: device.status });
   }
@@ -126,8 +135,14 @@ export class Fleet {
     if (service !== undefined && parsed.ok) this.#metrics.set(service, parsed.value);
   }
 
+  /** Of a device whose status nobody says, the state is the age of its readings. */
+  #current({ status, said }: Device): DeviceStatus {
+    if (said) return status;
+    return { ...status, state: Date.now() - Date.parse(status.last_reading_at ?? '') < APP_SILENT_MS ? 'streaming' : 'silent' };
+  }
+
   devices(): (DeviceStatus & { last_gap: Gap | null })[] {
-    return [...this.#devices.values()].map(({ status, lastGap }) => ({ ...status, last_gap: lastGap ?? null })).sort((a, b) => (a.device < b.device ? -1 : 1));
+    return [...this.#devices.values()].map((device) => ({ ...this.#current(device), last_gap: device.lastGap ?? null })).sort((a, b) => (a.device < b.device ? -1 : 1));
   }
 
   device(name: string): (DeviceStatus & { last_gap: Gap | null }) | undefined {
@@ -154,7 +169,7 @@ export class Fleet {
 
 function unknownDevice(device: string): DeviceStatus {
   return {
-    device, state: 'discovered', since: new Date().toISOString(), name: null, address: null, battery_percent: null, rssi: null, manufacturer: null, model: null,
+    device, state: 'silent', since: new Date().toISOString(), name: null, address: null, battery_percent: null, rssi: null, manufacturer: null, model: null,
     firmware: null, body_sensor_location: null, last_reading_at: null, readings: 0, reconnects: 0, source: 'noble',
   };
 }

@@ -13,7 +13,7 @@ function node(name, kind, words) {
 function link(name, flows, rate) {
   const part = document.querySelector(`[data-link=${name}]`);
   setClass(part, `link ${flows ? (rate > 0 ? 'flows' : 'idle') : 'cut'}`);
-  setText(part.querySelector('.rate-text'), flows || rate > 0 ? rateText(rate) : 'cut');
+  setText(part.querySelector('.rate-text'), flows ? rateText(rate) : 'cut');
 }
 
 const failing = (overview, name) => overview.health.checks.find((check) => check.name === name && check.status !== 'ok');

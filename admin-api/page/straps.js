@@ -3,7 +3,7 @@ import { ageText, boxNow, secondsSince, setClass, setText } from './format.js';
 import { sparkline, WINDOW_MS } from './sparkline.js';
 
 /** The last reading is not current any more. */
-const OLD_SECONDS = 3.5;
+const OLD_SECONDS = 3;
 
 /** What each state means to a person, and how bad it is. */
 const STATES = {
