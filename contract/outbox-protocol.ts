@@ -8,7 +8,7 @@ import { parseJson, validatorOf, type Validated } from './validate.ts';
 const seqSchema = { type: 'integer', minimum: 0, maximum: 9007199254740991 } as const;
 
 /** Why readings between two seqs are not held any more. */
-export const DROP_CAUSES = ['outbox_full', 'damaged', 'bridge_restart'] as const;
+export const DROP_CAUSES = ['outbox_full', 'damaged'] as const;
 export type DropCause = (typeof DROP_CAUSES)[number];
 
 export const sourceSchema = {

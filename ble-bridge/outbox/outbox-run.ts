@@ -2,7 +2,7 @@
  * The bridge's side of the acknowledgement for one run (design section 1): what is held, what is sent again and when. Pure: no I/O, time
  * is given. Readings are held in ascending order of seq; a gap in it is a hole that the forwarder is told of.
  */
-import { RESEND_PACKET_BYTES, RESEND_PACKET_READINGS, type NumberedPayload, type SourceMessage, type StoredMessage } from '../../contract/outbox-protocol.ts';
+import { RESEND_PACKET_BYTES, RESEND_PACKET_READINGS, type DropCause, type NumberedPayload, type SourceMessage, type StoredMessage } from '../../contract/outbox-protocol.ts';
 
 export interface OutboxRunOptions {
   run: string;
@@ -27,6 +27,8 @@ export class OutboxRun {
   #held: NumberedPayload[] = [];
   #last: number;
   #stored = 0;
+  /** Highest seq that was given up. */
+  #droppedTo = 0;
   readonly #dropped: Record<string, number>;
   #sync = 0;
   #answered = false;
@@ -71,6 +73,16 @@ export class OutboxRun {
     return this.#held.length > 0 || this.#moreOnDisk;
   }
 
+  /** Everything up to here is stored or given up. */
+  get settledTo(): number {
+    return Math.max(this.#stored, this.#droppedTo);
+  }
+
+  /** Whether the forwarder has something to learn or to take: readings, or that some were given up. */
+  get unsettled(): boolean {
+    return this.holdsAnything || this.#droppedTo > this.#stored;
+  }
+
   get lastProgressAtMs(): number {
     return this.#lastProgressAtMs;
   }
@@ -91,7 +103,7 @@ export class OutboxRun {
 
   /** Holds a reading, in ascending order. */
   hold(entry: NumberedPayload, nowMs: number): void {
-    if (!this.holdsAnything) this.#lastProgressAtMs = nowMs;
+    if (!this.unsettled) this.#lastProgressAtMs = nowMs;
     if (entry.seq > this.#stored) this.#held.push(entry);
     if (entry.seq > this.#last) this.#last = entry.seq;
   }
@@ -102,20 +114,22 @@ export class OutboxRun {
   }
 
   /** Takes the oldest readings out of memory that are not stored: given up. Returns them. */
-  dropOldest(count: number, cause: string): NumberedPayload[] {
+  dropOldest(count: number, cause: DropCause): NumberedPayload[] {
     const dropped = this.#held.splice(0, count);
+    this.#droppedTo = Math.max(this.#droppedTo, dropped.at(-1)?.seq ?? 0);
     this.#count(cause, dropped.length);
     return dropped;
   }
 
   /** Readings up to a seq are given up, in memory and on disk; `count` of them were only on disk. */
-  dropThrough(seq: number, onlyOnDisk: number, cause: string): void {
+  dropThrough(seq: number, onlyOnDisk: number, cause: DropCause): void {
+    this.#droppedTo = Math.max(this.#droppedTo, seq);
     const index = this.#held.findIndex((entry) => entry.seq > seq);
     const inMemory = this.#held.splice(0, index < 0 ? this.#held.length : index);
     this.#count(cause, inMemory.length + onlyOnDisk);
   }
 
-  #count(cause: string, count: number): void {
+  #count(cause: DropCause, count: number): void {
     if (count <= 0) return;
     this.#dropped[cause] = (this.#dropped[cause] ?? 0) + count;
     this.#sourceWanted = true;
@@ -136,16 +150,16 @@ export class OutboxRun {
 
   /** The source to publish now, or undefined; called often. */
   dueSource(nowMs: number): SourceMessage | undefined {
-    if (!this.holdsAnything && !this.#sourceWanted) return undefined;
+    if (!this.unsettled && !this.#sourceWanted) return undefined;
     if (nowMs - this.#lastSourceAtMs < SOURCES_APART_MS) return undefined;
     // The oldest is still on disk: what is held cannot be said before it is read.
     if (this.#moreOnDisk && this.#held.length === 0) return undefined;
     const patienceMs = Math.min(PATIENCE_MAX_MS, Math.max(PATIENCE_MIN_MS, 3 * this.#commitIntervalMs) * this.#patienceFactor);
-    const stalled = this.holdsAnything && nowMs - Math.max(this.#lastProgressAtMs, this.#lastSourceAtMs) >= patienceMs * (0.75 + 0.5 * this.#random());
+    const stalled = this.unsettled && nowMs - Math.max(this.#lastProgressAtMs, this.#lastSourceAtMs) >= patienceMs * (0.75 + 0.5 * this.#random());
     if (!this.#sourceWanted && !stalled) return undefined;
     if (stalled && !this.#sourceWanted) this.#patienceFactor = Math.min(this.#patienceFactor * 2, 64);
     this.#sourceWanted = false;
-    if (!this.holdsAnything && this.#last === 0) return undefined;
+    if (!this.unsettled && this.#last === 0) return undefined;
     this.#lastSourceAtMs = nowMs;
     this.#sync += 1;
     this.#answered = false;

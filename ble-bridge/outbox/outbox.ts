@@ -3,7 +3,7 @@
  * while the broker was away is never published live later; it goes on `edge/resend/<run>`, which only the forwarder reads.
  */
 import { randomBytes } from 'node:crypto';
-import { encodeResend, parseStored, type NumberedPayload } from '../../contract/outbox-protocol.ts';
+import { encodeResend, parseStored, type DropCause, type NumberedPayload } from '../../contract/outbox-protocol.ts';
 import type { Reading } from '../../contract/reading.ts';
 import type { BridgeStatus, Metric } from '../../contract/service-status.ts';
 import { gapTopic, readingTopic, resendTopic, runOfTopic, sourceTopic, storedTopic, SYNC_TOPIC } from '../../contract/topics.ts';
@@ -29,6 +29,10 @@ const NOTHING_STORED_MS = 5000;
 /** The line's own buffer is not filled beyond this: a resend waits. */
 const LINE_BYTES_MAX = 1024 * 1024;
 const STOP_FLUSH_MS = 3000;
+/** Runs of earlier processes that are read from disk at once, oldest first: a bridge that was restarted often must not fill memory with them. */
+const RECOVERED_AT_ONCE = 3;
+/** So long after readings were given up health says fail; later it only reminds of it. */
+const DROPPED_FRESH_MS = 300_000;
 
 export class Outbox {
   readonly run = randomBytes(8).toString('hex');
@@ -43,7 +47,8 @@ export class Outbox {
   #pumping = false;
   #diskTrouble = '';
   #accepted = 0;
-  #droppedTotal = 0;
+  readonly #droppedBy: Record<DropCause, number> = { outbox_full: 0, damaged: 0 };
+  #droppedAtMs = 0;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -88,7 +93,7 @@ export class Outbox {
       protocol,
       files,
       memoryMax: this.#options.config.OUTBOX_MEMORY,
-      onDropped: (entries) => this.#dropped(entries),
+      onDropped: (cause, count, entries) => this.#dropped(cause, count, entries),
       onDiskError: (error) => {
         this.#diskTrouble = error instanceof Error ? error.message : String(error);
         this.#repeats.warn('spill', { event: 'spill_failed', err: error }, 'readings cannot be written to the outbox on disk; memory holds them');
@@ -96,9 +101,15 @@ export class Outbox {
     });
   }
 
-  #dropped(entries: readonly NumberedPayload[]): void {
-    this.#droppedTotal += entries.length;
-    this.#repeats.error('dropped', { event: 'outbox_full', readings: this.#droppedTotal }, 'the outbox is full: the oldest readings were given up');
+  get #droppedTotal(): number {
+    return this.#droppedBy.outbox_full + this.#droppedBy.damaged;
+  }
+
+  #dropped(cause: DropCause, count: number, entries: readonly NumberedPayload[]): void {
+    this.#droppedBy[cause] += count;
+    this.#droppedAtMs = performance.now();
+    const words = cause === 'damaged' ? 'readings in the outbox on disk are damaged: they are lost' : 'the outbox is full: the oldest readings were given up';
+    this.#repeats.error(cause, { event: cause === 'damaged' ? 'outbox_damaged' : 'outbox_full', readings: this.#droppedBy[cause] }, words);
     const spans = new Map<string, { from: string; to: string; readings: number }>();
     for (const { payload } of entries) {
       const device = /"device":"([a-z0-9-]+)"/.exec(payload)?.[1];
@@ -139,7 +150,7 @@ export class Outbox {
   }
 
   #asked(): void {
-    for (const { protocol } of this.#runs) if (protocol.holdsAnything) protocol.askedForSource();
+    for (const { protocol } of this.#runs) if (protocol.unsettled) protocol.askedForSource();
     this.#pump();
   }
 
@@ -155,10 +166,18 @@ export class Outbox {
   #tick(): void {
     const now = performance.now();
     const { config } = this.#options;
+    // The limit is that of all runs together: what is over it goes from the oldest.
+    let excess = this.#runs.reduce((sum, { files }) => sum + files.bytes, 0) - config.OUTBOX_MAX_BYTES;
+    let recovered = 0;
     for (const run of this.#runs) {
-      const { protocol } = run;
+      const { protocol, files } = run;
       if (!run.spilling && protocol.held.length > 0 && now - protocol.lastProgressAtMs > NOTHING_STORED_MS) run.spill();
-      if (run.spilling) void run.work(config.OUTBOX_MAX_BYTES).then(() => this.#pump(), (error: unknown) => this.#repeats.warn('spill work', { event: 'spill_failed', err: error }, 'the outbox on disk cannot be worked on'));
+      const isOver = excess > 0;
+      const maxBytes = isOver ? Math.max(0, files.bytes - excess) : config.OUTBOX_MAX_BYTES;
+      excess -= Math.min(files.bytes, Math.max(0, excess));
+      if (protocol.recovered) recovered += 1;
+      if (protocol.recovered && recovered > RECOVERED_AT_ONCE && !isOver) continue;
+      if (run.needsWork) void run.work(maxBytes).then(() => this.#pump(), (error: unknown) => this.#repeats.warn('spill work', { event: 'spill_failed', err: error }, 'the outbox on disk cannot be worked on'));
     }
     this.#removeFinished();
     this.#pump();
@@ -166,10 +185,10 @@ export class Outbox {
 
   #removeFinished(): void {
     for (const run of this.#runs) {
-      if (run === this.#own || run.protocol.holdsAnything) continue;
+      if (run === this.#own || run.protocol.unsettled) continue;
       this.#runs = this.#runs.filter((other) => other !== run);
-      void run.files.removeAll().catch(() => undefined);
-      this.#options.log.info({ event: 'outbox_recovered_done', run: run.protocol.run }, 'what an earlier process left is stored');
+      void run.finish().catch((error: unknown) => this.#repeats.warn('spill remove', { event: 'spill_failed', err: error }, 'files of the outbox cannot be removed'));
+      this.#options.log.info({ event: 'outbox_recovered_done', run: run.protocol.run }, 'what an earlier process left is stored, or accounted for');
     }
   }
 
@@ -208,8 +227,13 @@ export class Outbox {
   checks(): CheckReport[] {
     const { held } = this;
     const { config } = this.#options;
-    if (this.#droppedTotal > 0) return [{ name: 'outbox', status: 'fail', reason: `outbox_full: ${this.#droppedTotal} readings were given up`, hint: 'Mend the forwarder or the broker; raise OUTBOX_MAX_BYTES if the disk allows.' }];
-    if (this.#diskTrouble !== '' && this.#runs.some(({ spilling }) => spilling)) return [{ name: 'outbox', status: 'warn', reason: `spill_failed: ${this.#diskTrouble}`, hint: 'Free space on the disk of DATA_DIR.' }];
+    if (this.#droppedTotal > 0) {
+      const { outbox_full: full, damaged } = this.#droppedBy;
+      const status = performance.now() - this.#droppedAtMs < DROPPED_FRESH_MS ? 'fail' : 'warn';
+      if (full > 0) return [{ name: 'outbox', status, reason: `outbox_full: ${full} readings were given up`, hint: 'Mend the forwarder or the broker; raise OUTBOX_MAX_BYTES if the disk allows.' }];
+      return [{ name: 'outbox', status, reason: `outbox_damaged: ${damaged} readings on disk could not be read back`, hint: 'Look at the disk of DATA_DIR.' }];
+    }
+    if (this.#runs.some(({ diskFull }) => diskFull)) return [{ name: 'outbox', status: 'warn', reason: `spill_failed: ${this.#diskTrouble}`, hint: 'Free space on the disk of DATA_DIR.' }];
     if (held > config.OUTBOX_WINDOW) return [{ name: 'outbox', status: 'warn', reason: `outbox_filling: ${held} readings wait to be stored`, hint: 'See the forwarder: it does not store them.' }];
     return [okCheck('outbox')];
   }
@@ -217,8 +241,8 @@ export class Outbox {
   metrics(): Metric[] {
     const taken = new Counter('hr_gateway_readings_taken_total', 'Readings that the bridge took from its sensors');
     taken.setTo(this.#accepted);
-    const dropped = new Counter('hr_gateway_outbox_dropped_total', 'Readings that a full outbox gave up');
-    dropped.setTo(this.#droppedTotal);
+    const dropped = new Counter('hr_gateway_outbox_dropped_total', 'Readings that the outbox gave up, by cause');
+    for (const [cause, count] of Object.entries(this.#droppedBy)) dropped.setTo(count, { cause });
     const resent = new Counter('hr_gateway_outbox_resent_total', 'Readings that were sent again');
     resent.setTo(this.#runs.reduce((sum, { protocol }) => sum + protocol.resent, 0));
     const held = new Gauge('hr_gateway_outbox_held', 'Readings that are not stored yet');

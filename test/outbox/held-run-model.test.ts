@@ -1,0 +1,265 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { HeldRun } from '../../ble-bridge/outbox/held-run.ts';
+import { OutboxRun } from '../../ble-bridge/outbox/outbox-run.ts';
+import { findEarlierRuns, RunFiles } from '../../ble-bridge/outbox/spill-files.ts';
+import type { NumberedPayload } from '../../contract/outbox-protocol.ts';
+
+/**
+ * A run on real files, against what it must do: adds, disk work, a disk that takes nothing or half of a write, a forwarder that takes some,
+ * crashes, damage. At the end every reading was delivered, or counted as dropped, or was in no file when the process was killed.
+ */
+const MEMORY = 20;
+const RUN = '0123456789abcdef';
+const PAYLOAD = '"'.padEnd(40, 'x');
+
+type Act = { do: 'add'; count: number } | { do: 'work' } | { do: 'disk'; full: boolean; half: boolean } | { do: 'take'; count: number } | { do: 'spill' } | { do: 'crash' } | { do: 'end' } | { do: 'damage'; at: number };
+
+class FaultyFiles extends RunFiles {
+  full = false;
+  half = false;
+  readonly durable: Set<number>;
+
+  constructor(folder: string, durable: Set<number>, existing?: RunFiles) {
+    super(folder, RUN, 600);
+    this.durable = durable;
+    if (existing !== undefined) Object.assign(this, existing);
+  }
+
+  override async append(entries: readonly NumberedPayload[]): Promise<void> {
+    if (this.full && this.half && entries.length > 1) {
+      await super.append(entries.slice(0, entries.length / 2));
+      for (const { seq } of entries.slice(0, entries.length / 2)) this.durable.add(seq);
+    }
+    if (this.full) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+    await super.append(entries);
+    for (const { seq } of entries) this.durable.add(seq);
+  }
+}
+
+class World {
+  readonly folder = mkdtempSync(path.join(tmpdir(), 'hr-gateway-test-'));
+  readonly durable = new Set<number>();
+  readonly delivered = new Set<number>();
+  readonly dropped: Record<string, number> = { outbox_full: 0, damaged: 0 };
+  readonly droppedSeqs = new Set<number>();
+  /** In no file when the process was killed. */
+  readonly gone = new Set<number>();
+  maxBytes = Number.POSITIVE_INFINITY;
+  taken = 0;
+  nextWanted = 1;
+  crashed = false;
+  damaged = false;
+  run: HeldRun;
+  files: RunFiles;
+
+  constructor() {
+    this.files = new FaultyFiles(this.folder, this.durable);
+    this.run = this.#hold(new OutboxRun({ run: RUN, window: 1000, recovered: false, random: () => 0.5 }), this.files);
+  }
+
+  #hold(protocol: OutboxRun, files: RunFiles): HeldRun {
+    return new HeldRun({
+      protocol, files, memoryMax: MEMORY, diskRetryMs: 0,
+      onDropped: (cause, count, entries) => {
+        this.dropped[cause] = (this.dropped[cause] ?? 0) + count;
+        for (const { seq } of entries) {
+          assert.ok(!this.droppedSeqs.has(seq), `${seq} is dropped twice`);
+          this.droppedSeqs.add(seq);
+        }
+      },
+      onDiskError: () => {},
+    });
+  }
+
+  add(): void {
+    // The next process has a run of its own.
+    if (this.run.protocol.recovered) return;
+    this.taken += 1;
+    this.run.add({ seq: this.run.protocol.nextSeq(), payload: PAYLOAD }, performance.now());
+    assert.ok(this.run.protocol.held.length <= MEMORY, 'memory is kept to its limit');
+  }
+
+  /** A forwarder that takes what it wants next, and moves on where the bridge says that it holds nothing older. */
+  take(count: number): void {
+    const { protocol } = this.run;
+    const oldest = protocol.held[0]?.seq;
+    if (oldest === undefined) {
+      if (!protocol.holdsAnything && this.run.protocol.settledTo >= this.nextWanted) this.nextWanted = protocol.settledTo + 1;
+      protocol.heard({ stored: this.nextWanted - 1 }, performance.now());
+      return;
+    }
+    if (oldest > this.nextWanted) this.nextWanted = oldest;
+    let taken = 0;
+    for (const { seq } of protocol.held) {
+      if (seq < this.nextWanted) continue;
+      if (seq > this.nextWanted || taken === count) break;
+      this.delivered.add(seq);
+      this.nextWanted += 1;
+      taken += 1;
+    }
+    protocol.heard({ stored: this.nextWanted - 1 }, performance.now());
+  }
+
+  restart(): void {
+    this.crashed = true;
+    const [found] = findEarlierRuns(this.folder, 4800);
+    this.files = found?.files ?? new RunFiles(this.folder, RUN, 600);
+    this.run = this.#hold(new OutboxRun({ run: RUN, window: 1000, recovered: true, last: found?.lastSeq ?? 0, dropped: found?.dropped ?? {}, random: () => 0.5 }), this.files);
+  }
+
+  damage(at: number): void {
+    const names = readdirSync(this.folder).filter((name) => name.endsWith('.spill'));
+    const name = names[Math.floor(at * names.length)];
+    if (name === undefined) return;
+    const file = path.join(this.folder, name);
+    const bytes = readFileSync(file);
+    if (bytes.length === 0) return;
+    const index = Math.floor(at * 7919) % bytes.length;
+    bytes[index] = (bytes[index] ?? 0) ^ 0x15;
+    writeFileSync(file, bytes);
+    this.damaged = true;
+  }
+
+  async act(act: Act): Promise<void> {
+    if (act.do === 'add') for (let i = 0; i < act.count; i += 1) this.add();
+    if (act.do === 'spill') this.run.spill();
+    if (act.do === 'work') {
+      await this.run.work(this.maxBytes);
+      assert.ok(this.run.inMemory <= MEMORY, `${this.run.inMemory} in memory`);
+    }
+    if (act.do === 'take') this.take(act.count);
+    if (act.do === 'damage') this.damage(act.at);
+    if (act.do === 'disk' && this.files instanceof FaultyFiles) Object.assign(this.files, { full: act.full, half: act.half });
+    if (act.do === 'crash') {
+      for (let seq = 1; seq <= this.taken; seq += 1) if (!this.durable.has(seq)) this.gone.add(seq);
+      await this.files.closeOpen();
+      this.restart();
+    }
+    if (act.do === 'end') {
+      const couldWrite = await this.run.close().then(() => true, () => false);
+      if (!couldWrite) for (let seq = 1; seq <= this.taken; seq += 1) if (!this.durable.has(seq)) this.gone.add(seq);
+      this.restart();
+    }
+  }
+
+  async settle(): Promise<void> {
+    if (this.files instanceof FaultyFiles) this.files.full = false;
+    for (let round = 0; round < 500 && this.run.protocol.unsettled; round += 1) {
+      await this.run.work(this.maxBytes);
+      this.take(7);
+    }
+  }
+
+  get droppedTotal(): number {
+    return Object.values(this.dropped).reduce((sum, count) => sum + count, 0);
+  }
+
+  lost(): number[] {
+    return Array.from({ length: this.taken }, (_, index) => index + 1).filter((seq) => !this.delivered.has(seq) && !this.gone.has(seq) && !this.droppedSeqs.has(seq));
+  }
+
+  async close(): Promise<void> {
+    await this.files.closeOpen();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+const common = [
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('add' as const), count: fc.integer({ min: 1, max: 30 }) }) },
+  { weight: 6, arbitrary: fc.constant({ do: 'work' as const }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('take' as const), count: fc.integer({ min: 1, max: 25 }) }) },
+  { weight: 1, arbitrary: fc.constant({ do: 'spill' as const }) },
+];
+const disk = { weight: 3, arbitrary: fc.record({ do: fc.constant('disk' as const), full: fc.boolean(), half: fc.boolean() }) };
+const ends = [
+  { weight: 1, arbitrary: fc.constant({ do: 'crash' as const }) },
+  { weight: 1, arbitrary: fc.constant({ do: 'end' as const }) },
+];
+const damage = { weight: 2, arbitrary: fc.record({ do: fc.constant('damage' as const), at: fc.double({ min: 0, max: 0.999, noNaN: true }) }) };
+
+async function play(acts: readonly Act[], check: (world: World) => void, maxBytes?: number): Promise<void> {
+  const world = new World();
+  if (maxBytes !== undefined) world.maxBytes = maxBytes;
+  try {
+    for (const act of acts) await world.act(act);
+    await world.settle();
+    assert.ok(!world.run.protocol.unsettled, 'it comes to an end');
+    check(world);
+  } finally {
+    await world.close();
+  }
+}
+
+const RUNS = { numRuns: 150 };
+const acts = (...more: fc.WeightedArbitrary<Act>[]): fc.Arbitrary<Act[]> => fc.array(fc.oneof(...(common as fc.WeightedArbitrary<Act>[]), ...more), { minLength: 5, maxLength: 50 });
+
+test('memory and disk together: while the disk takes what it is given, every reading is delivered, none dropped', async () => {
+  await fc.assert(
+    fc.asyncProperty(acts(), async (list) => {
+      await play(list, (world) => {
+        assert.deepEqual(world.lost(), []);
+        assert.equal(world.droppedTotal, 0);
+        assert.equal(world.delivered.size, world.taken);
+      });
+    }),
+    RUNS,
+  );
+});
+
+test('a disk that takes nothing for a while: what is on it is not forgotten, what is given up is counted, one by one', async () => {
+  await fc.assert(
+    fc.asyncProperty(acts(disk), async (list) => {
+      await play(list, (world) => {
+        assert.deepEqual(world.lost(), []);
+        assert.equal(world.delivered.size + world.droppedSeqs.size, world.taken);
+        assert.equal(world.dropped['outbox_full'], world.droppedSeqs.size);
+        assert.deepEqual(world.run.protocol.dropped, world.droppedSeqs.size === 0 ? {} : { outbox_full: world.droppedSeqs.size });
+      });
+    }),
+    RUNS,
+  );
+});
+
+test('at the limit on disk the oldest are given up, counted, and the rest is delivered', async () => {
+  await fc.assert(
+    fc.asyncProperty(acts(disk), async (list) => {
+      await play(
+        list,
+        (world) => {
+          assert.deepEqual(world.lost(), []);
+          assert.equal(world.delivered.size + world.droppedSeqs.size, world.taken);
+        },
+        3000,
+      );
+    }),
+    RUNS,
+  );
+});
+
+test('a bridge killed or ended at any moment: all that was in a file is delivered by the next one', async () => {
+  await fc.assert(
+    fc.asyncProperty(acts(disk, ...ends), async (list) => {
+      await play(list, (world) => {
+        assert.deepEqual(world.lost(), []);
+      });
+    }),
+    RUNS,
+  );
+});
+
+test('damage on disk costs the readings that it hit, is counted, and stops nothing', async () => {
+  await fc.assert(
+    fc.asyncProperty(acts(damage), async (list) => {
+      await play(list, (world) => {
+        assert.equal(world.delivered.size + world.droppedTotal, world.taken);
+        assert.equal(world.dropped['outbox_full'], 0);
+      });
+    }),
+    RUNS,
+  );
+});
