@@ -32,6 +32,8 @@ export class ForwarderService implements Service {
   #link: MqttLink | undefined;
   #reporter: StatusReporter | undefined;
   #lock: DataDirLock | undefined;
+  #damageSaid = '';
+  #deadLostSaid = 0;
 
   constructor(context: ServiceContext, options: { sink?: Sink; slowCommitMs?: number } = {}) {
     this.#context = context;
@@ -45,7 +47,6 @@ export class ForwarderService implements Service {
   async start(): Promise<void> {
     const { config, log, onFatal } = this.#context;
     this.#lock = lockDataDir(config, 'forwarder');
-    const marks = await this.#queue.start();
     const publish = (topic: string, payload: string): boolean => this.#link?.publish(topic, payload) ?? false;
     const intake = new Intake({ queue: this.#queue, log, window: config.OUTBOX_WINDOW, gateway: gatewayName(config), publish });
     this.#intake = intake;
@@ -69,9 +70,8 @@ export class ForwarderService implements Service {
     });
     this.#queue.on('state', (state) => this.#heardState(state));
     this.#queue.on('fatal', (error) => onFatal?.(new HrError('worker_failed', { operation: 'run the queue', detail: error.message, cause: error })));
-    intake.start(marks);
-    if (this.#queue.state.damage !== '') log.error({ event: 'queue_damaged', report: this.#queue.state.damage }, 'the queue file was damaged and was replaced');
-    this.#heardState(this.#queue.state);
+    this.#queue.on('opened', (marks) => intake.start(marks));
+    await this.#queue.start();
     link.on('up', () => intake.up());
     link.start();
     this.#reporter.start();
@@ -100,6 +100,11 @@ export class ForwarderService implements Service {
 
   #heardState(state: QueueState): void {
     this.#intake?.setAccepting(state.accepting);
+    if (state.damage !== '' && state.damage !== this.#damageSaid) this.#context.log.error({ event: 'queue_damaged', report: state.damage }, 'the queue file was damaged and was replaced');
+    this.#damageSaid = state.damage;
+    const deadLost = state.causes.evicted['dead_letters_full'] ?? 0;
+    if (deadLost > this.#deadLostSaid) this.#repeats.error('dead_letters_full', { event: 'dead_letters_evicted', count: deadLost }, 'too many dead letters: the oldest were given up');
+    this.#deadLostSaid = deadLost;
     if (!state.accepting) this.#repeats.error('not_accepting', { event: 'queue_not_accepting', reason: state.trouble }, 'the queue takes no more; bridges hold their readings');
   }
 

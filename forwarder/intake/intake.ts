@@ -61,10 +61,11 @@ export class Intake {
     return sum;
   }
 
-  /** The marks that the queue holds, before anything is taken. */
+  /** The queue is open: the marks that it holds, before anything is taken. */
   start(marks: readonly RunMark[]): void {
     this.#marks = new Map(marks.map((mark) => [mark.run, mark]));
     this.#ready = true;
+    this.askAll();
   }
 
   /** The line to the broker is up: every bridge is asked what it holds. */

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { parseReading, READING_MAX_BYTES } from '../../contract/reading.ts';
 import { ROW_SOURCES, type DeadLetterInput } from '../queue/queue-messages.ts';
 
-const KEPT_CHARACTERS = 4096;
+const KEPT_BYTES = 4096;
 
 /** Identity of a reading that its bridge numbered. */
 export interface NumberedIdentity {
@@ -14,8 +14,8 @@ export interface NumberedIdentity {
 export type Checked = { kind: 'row'; data: string; device: string; source: number } | { kind: 'dead'; letter: DeadLetterInput };
 
 export function deadLetter(reason: string, detail: string, payload: string, device: string, identity: NumberedIdentity | null): DeadLetterInput {
-  const bytes = Buffer.byteLength(payload);
-  return { reason, detail, device, run: identity?.run ?? null, seq: identity?.seq ?? null, bytes, payload: payload.slice(0, KEPT_CHARACTERS), whole: payload.length <= KEPT_CHARACTERS };
+  const text = Buffer.from(payload);
+  return { reason, detail, device, run: identity?.run ?? null, seq: identity?.seq ?? null, bytes: text.length, payload: text.length <= KEPT_BYTES ? payload : text.toString('utf8', 0, KEPT_BYTES), whole: text.length <= KEPT_BYTES };
 }
 
 /** The numbers of a payload that was published live, or undefined: other apps publish without. */

@@ -17,13 +17,16 @@ export interface LedgerState {
   deadBy: Record<string, number>;
   /** In the order of their last use, newest last. */
   marks: RunMark[];
+  /** What was found damaged, until it is acknowledged. */
   damage: string;
+  /** True from open to a close in order: a file that says so has a write-ahead log beside it. */
+  open: boolean;
 }
 
 /** Runs whose marks are kept: a box sees a new run at each start of a bridge. */
 const MARKS_MAX = 200;
 
-export const emptyLedger = (): LedgerState => ({ nextRowId: 1, accepted: 0, shipped: 0, queued: 0, dead: 0, evictedBy: {}, missedBy: {}, deadBy: {}, marks: [], damage: '' });
+export const emptyLedger = (): LedgerState => ({ nextRowId: 1, accepted: 0, shipped: 0, queued: 0, dead: 0, evictedBy: {}, missedBy: {}, deadBy: {}, marks: [], damage: '', open: false });
 
 export const total = (counts: Readonly<Record<string, number>>): number => Object.values(counts).reduce((sum, count) => sum + count, 0);
 

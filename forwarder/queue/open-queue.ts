@@ -1,29 +1,36 @@
 /**
- * Opens the queue's file so that a commit survives a power cut, checks it, and deals with a damaged one: it is quarantined under a
- * dated name, readable rows are salvaged into a new file, and the report stays in health until acknowledged.
+ * Opens the queue's file so that a commit survives a power cut. It is looked at first, by a connection that cannot write: a file of a
+ * newer version is refused untouched, a damaged one is replaced (replace-damaged.ts). A new file is made whole under another name.
  */
-import { closeSync, existsSync, fsyncSync, openSync, renameSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { syncFolder } from '../../service/data-dir.ts';
+import { messageOf, systemCodeOf } from '../../service/errors.ts';
 import { openDatabase, type Database } from '../../service/sqlite.ts';
-import { messageOf } from '../../service/errors.ts';
-import { addTo, emptyLedger, imbalance, type LedgerState } from './ledger.ts';
-import { checksum, migrate, NewerSchemaError, PAGE_BYTES } from './schema.ts';
+import { emptyLedger, imbalance, type LedgerState } from './ledger.ts';
+import { finishReplacement, replaceDamaged } from './replace-damaged.ts';
+import { migrate, NewerSchemaError, PAGE_BYTES, SCHEMA_VERSION } from './schema.ts';
+import { DamagedRowError, deadChecksum, readState, rowChecksum, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
+import { walDamage } from './wal-check.ts';
 
 export interface OpenedQueue {
   database: Database;
   state: LedgerState;
 }
 
-interface StoredRow {
-  id: number;
-  accepted_ms: number;
-  source: number;
-  device: string;
-  data: string;
-  crc: number;
+/**
+ * Closes without writing the log back and removing it: as after a kill. A connection that only reads is the last one then, and that
+ * one does neither. For where the file says that it is open and cannot be told otherwise.
+ */
+export function closeKeepingLog(database: Database): void {
+  const last = openDatabase(database.name, { readonly: true });
+  try {
+    last.prepare('SELECT count(*) FROM sqlite_master').get();
+    database.close();
+  } finally {
+    last.close();
+  }
 }
-
-export const rowChecksum = (row: Omit<StoredRow, 'id' | 'crc'>): number => checksum(row.accepted_ms, row.source, row.device, row.data);
 
 function connect(file: string): Database {
   const database = openDatabase(file);
@@ -38,116 +45,97 @@ function connect(file: string): Database {
     migrate(database);
     return database;
   } catch (error) {
-    database.close();
+    closeKeepingLog(database);
     throw error;
   }
 }
 
-export function readState(database: Database): LedgerState | undefined {
-  const row = database.prepare('SELECT json, crc FROM state WHERE id = 1').get() as { json: string; crc: number } | undefined;
-  if (row === undefined || checksum(row.json) !== row.crc) return undefined;
-  return JSON.parse(row.json) as LedgerState;
-}
-
-export function writeState(database: Database, state: LedgerState): void {
-  const json = JSON.stringify(state);
-  database.prepare('INSERT INTO state (id, json, crc) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json, crc = excluded.crc').run(json, checksum(json));
-}
-
-/** Throws where anything in the file is not as it must be. */
-function inspect(database: Database): LedgerState {
-  const verdict = database.pragma('quick_check(1)', { simple: true });
-  if (verdict !== 'ok') throw new Error(String(verdict));
-  const { rows, dead } = database.prepare('SELECT (SELECT count(*) FROM rows) AS rows, (SELECT count(*) FROM dead) AS dead').get() as { rows: number; dead: number };
-  const state = readState(database);
-  if (state === undefined) {
-    if (rows > 0 || dead > 0) throw new Error('the state row is missing or damaged');
-    return emptyLedger();
-  }
-  if (state.queued !== rows || state.dead !== dead) throw new Error(`the ledger counts ${state.queued} rows and ${state.dead} dead letters, the file holds ${rows} and ${dead}`);
-  const wrong = imbalance(state);
-  if (wrong !== undefined) throw new Error(wrong);
-  for (const row of database.prepare('SELECT * FROM rows').iterate() as IterableIterator<StoredRow>) if (rowChecksum(row) !== row.crc) throw new Error(`row ${row.id} has a wrong checksum`);
-  return state;
-}
-
-/** Reads forward, then backward, up to the pages that cannot be read. */
-function readableRows(database: Database): StoredRow[] {
-  const rows = new Map<number, StoredRow>();
-  for (const order of ['ASC', 'DESC'])
-    try {
-      for (const row of database.prepare(`SELECT * FROM rows ORDER BY id ${order}`).iterate() as IterableIterator<StoredRow>) {
-        if (rows.has(row.id)) break;
-        if (typeof row.data === 'string' && typeof row.device === 'string' && rowChecksum(row) === row.crc) rows.set(row.id, row);
-      }
-    } catch {
-      continue;
-    }
-  return [...rows.values()].sort((a, b) => a.id - b.id);
-}
-
-function salvage(damaged: string): { rows: StoredRow[]; state: LedgerState | undefined } {
-  let database: Database | undefined;
+/** Makes a whole queue file under its own name: as long as it has it, it holds what `fill` put in. */
+function createFile(file: string, fill: (database: Database) => void): void {
+  const unfinished = path.join(path.dirname(file), 'queue.unfinished.db');
+  for (const ending of ['', '-wal', '-shm', '-journal']) rmSync(unfinished + ending, { force: true });
+  const database = connect(unfinished);
   try {
-    database = openDatabase(damaged, { fileMustExist: true });
-    let state: LedgerState | undefined;
-    try {
-      state = readState(database);
-    } catch {
-      state = undefined;
-    }
-    return { rows: readableRows(database), state };
-  } catch {
-    return { rows: [], state: undefined };
+    database.transaction(() => fill(database))();
+    database.pragma('wal_checkpoint(TRUNCATE)');
   } finally {
-    database?.close();
+    database.close();
   }
+  renameSync(unfinished, file);
+  syncFolder(path.dirname(file));
 }
 
-function syncFolderOf(file: string): void {
-  const fd = openSync(path.dirname(file), 'r');
-  fsyncSync(fd);
-  closeSync(fd);
-}
-
-/** Puts the damaged file aside and makes a new one of what could be read. */
-function replaceDamaged(file: string, why: string): OpenedQueue {
-  const stamp = new Date().toISOString().replaceAll(/[:.]/g, '-');
-  const aside = `${file.replace(/\.db$/, '')}.damaged-${stamp}.db`;
-  for (const ending of ['', '-wal', '-shm']) if (existsSync(file + ending)) renameSync(file + ending, aside + ending);
-  syncFolderOf(file);
-  const { rows, state: known } = salvage(aside);
-  const database = connect(file);
-  const state = known ?? emptyLedger();
-  if (known === undefined) state.accepted = rows.length;
-  // Dead letters are not salvaged: they are in the file that was put aside. All that is not there any more is accounted for.
-  state.dead = 0;
-  state.queued = rows.length;
-  const lost = state.accepted - state.shipped - rows.length - Object.values(state.evictedBy).reduce((sum, n) => sum + n, 0);
-  if (lost > 0) addTo(state.evictedBy, 'damaged', lost);
-  else state.accepted -= lost;
-  state.nextRowId = Math.max(state.nextRowId, (rows.at(-1)?.id ?? 0) + 1);
-  state.damage = `queue_damaged: ${why}; put aside as ${path.basename(aside)}; ${rows.length} readings salvaged, ${Math.max(0, lost)} given up`;
-  database.transaction(() => {
-    const insert = database.prepare('INSERT INTO rows (id, accepted_ms, source, device, data, crc) VALUES (?, ?, ?, ?, ?, ?)');
-    for (const row of rows) insert.run(row.id, row.accepted_ms, row.source, row.device, row.data, row.crc);
-    writeState(database, state);
-  })();
-  return { database, state };
-}
-
-/** Opens, checks, and where needed replaces the queue's file. Throws NewerSchemaError, or what the disk throws. */
-export function openQueue(file: string): OpenedQueue {
-  const existed = existsSync(file);
-  let database: Database | undefined;
+/** The state of a whole file. Throws where anything in it is not as it must be. */
+function look(file: string): LedgerState {
+  if (!existsSync(file)) throw new Error('the file is missing, its write-ahead log is there');
+  const database = openDatabase(file, { readonly: true, fileMustExist: true });
   try {
-    database = connect(file);
-    return { database, state: inspect(database) };
-  } catch (error) {
-    database?.close();
-    const code = (error as { code?: unknown }).code;
-    const isDisk = typeof code === 'string' && /^SQLITE_(FULL|IOERR|CANTOPEN|READONLY|BUSY|PERM)/.test(code) && code !== 'SQLITE_IOERR_SHORT_READ';
-    if (error instanceof NewerSchemaError || isDisk || !existed) throw error;
-    return replaceDamaged(file, messageOf(error));
+    const version = database.pragma('user_version', { simple: true }) as number;
+    if (version > SCHEMA_VERSION) throw new NewerSchemaError(version);
+    const wal = walDamage(`${file}-wal`);
+    if (wal !== undefined) throw new Error(wal);
+    const verdict = database.pragma('quick_check(1)', { simple: true });
+    if (verdict !== 'ok') throw new Error(String(verdict));
+    const state = readState(database);
+    if (state === undefined) throw new Error('the state row is missing or damaged');
+    const { rows, dead } = database.prepare('SELECT (SELECT count(*) FROM rows) AS rows, (SELECT count(*) FROM dead) AS dead').get() as { rows: number; dead: number };
+    if (state.queued !== rows || state.dead !== dead) throw new Error(`the ledger counts ${state.queued} rows and ${state.dead} dead letters, the file holds ${rows} and ${dead}`);
+    const wrong = imbalance(state);
+    if (wrong !== undefined) throw new Error(wrong);
+    for (const row of database.prepare('SELECT * FROM rows').iterate() as IterableIterator<StoredRow>) if (rowChecksum(row) !== row.crc) throw new DamagedRowError(row.id);
+    for (const letter of database.prepare('SELECT * FROM dead').iterate() as IterableIterator<StoredDead>) if (deadChecksum(letter) !== letter.crc) throw new Error(`dead letter ${letter.id} has a wrong checksum`);
+    return state;
+  } finally {
+    database.close();
   }
+}
+
+/** Faults of the disk, not of the file: nothing is put aside for them. What cannot be read is damaged. */
+function isOfTheDisk(error: unknown): boolean {
+  const code = systemCodeOf(error) ?? '';
+  return code.startsWith('E') || (/^SQLITE_(FULL|IOERR|CANTOPEN|READONLY|BUSY|PERM)/.test(code) && !/^SQLITE_IOERR_(SHORT_READ|READ|CORRUPTFS)$/.test(code));
+}
+
+/** Says what is damaged, or undefined. */
+function damageOf(file: string): string | undefined {
+  // A log is there from the first open to the last close in order.
+  const hadLog = existsSync(`${file}-wal`);
+  try {
+    const state = look(file);
+    return state.open && !hadLog ? 'the write-ahead log is missing: what was committed since it last was written back is gone' : undefined;
+  } catch (error) {
+    if (error instanceof NewerSchemaError || isOfTheDisk(error)) throw error;
+    return messageOf(error).replace(/\s+/g, ' ');
+  } finally {
+    // Looking makes an empty log where there is none.
+    if (!hadLog) for (const ending of ['-wal', '-shm']) rmSync(file + ending, { force: true });
+  }
+}
+
+/** Opens, checks, and where needed makes or replaces the queue's file. Throws NewerSchemaError, or what the disk throws. */
+export function openQueue(file: string): OpenedQueue {
+  finishReplacement(file);
+  if (!existsSync(file) && !existsSync(`${file}-wal`)) createFile(file, (database) => writeState(database, emptyLedger()));
+  const damage = damageOf(file);
+  if (damage !== undefined) replaceDamaged(file, damage, createFile);
+  const database = connect(file);
+  try {
+    const state = readState(database);
+    if (state === undefined) throw new Error('the state row cannot be read again');
+    state.open = true;
+    writeState(database, state);
+    database.pragma('wal_checkpoint(TRUNCATE)');
+    return { database, state };
+  } catch (error) {
+    closeKeepingLog(database);
+    throw error;
+  }
+}
+
+/** Makes a copy of an open file a whole one of its own, without a log. */
+export function markClosed(file: string): void {
+  const database = connect(file);
+  const state = readState(database);
+  if (state !== undefined) writeState(database, { ...state, open: false });
+  database.close();
 }

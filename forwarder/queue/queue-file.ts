@@ -2,50 +2,84 @@
  * The queue on its file, used by the queue thread alone: every change of rows, dead letters, marks and ledger in one transaction.
  * Rows that were shipped are deleted with the next commit: a delete of its own would double the bytes written.
  */
-import { rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { parseReading } from '../../contract/reading.ts';
 import type { Database, Statement } from '../../service/sqlite.ts';
-import { addTo, causesOf, imbalance, ledgerOf, moveMark, type LedgerState } from './ledger.ts';
-import { openQueue, rowChecksum, writeState } from './open-queue.ts';
+import { addTo, causesOf, imbalance, ledgerOf, moveMark, total, type LedgerState } from './ledger.ts';
+import { closeKeepingLog, markClosed, openQueue } from './open-queue.ts';
 import type { Append, DeadLetter, DeadLetterInput, EvictedSpan, QueueState, QueueWorkerData, RunMark, TakenColumns } from './queue-messages.ts';
+import { NewerSchemaError } from './schema.ts';
+import { DamagedRowError, insertDead, insertRows, rowChecksum, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
 
 const RESERVE_BYTES = 1024 * 1024;
 const EVICT_ROWS = 1000;
+/** Dead letters never take more than about a tenth of the queue: whoever publishes rubbish must not push readings out. */
+const DEAD_MAX = 10_000;
+const DEAD_BYTES_ASSUMED = 4500;
 
-interface Row {
-  id: number;
-  accepted_ms: number;
+type Row = Omit<StoredRow, 'crc'>;
+
+/** A reading as it goes back into the queue, told from a dead letter's payload. */
+export interface RetriedReading {
+  device: string | undefined;
+  /** Index into ROW_SOURCES. */
   source: number;
-  device: string;
-  data: string;
 }
 
 export class QueueFile {
   readonly #options: QueueWorkerData;
   readonly #database: Database;
   #state: LedgerState;
-  readonly #insertRow: Statement;
-  readonly #insertDead: Statement;
+  readonly #insertRow: ReturnType<typeof insertRows>;
+  readonly #insertDead: ReturnType<typeof insertDead>;
   readonly #deleteRow: Statement;
+  readonly #deleteDead: Statement;
   readonly #selectRows: Statement;
   /** Last row id that was taken: what is at or below it is in flight, or gone. */
   #cursor = 0;
-  /** Shipped or given up, not yet deleted. */
-  #settled: { ids: number[]; shipped: number; evicted: Record<string, number> } = { ids: [], shipped: 0, evicted: {} };
+  /** Rows that were shipped (empty) or given up (their cause), not yet deleted. */
+  #settled = new Map<number, string>();
   accepting = true;
   trouble = '';
   commits = 0;
 
+  /** Opens the file; on a full disk with the help of the reserve. Throws NewerSchemaError, or what the disk throws. */
   constructor(options: QueueWorkerData) {
     this.#options = options;
-    const { database, state } = openQueue(options.file);
+    const { database, state } = this.#open();
     this.#database = database;
     this.#state = state;
-    this.#insertRow = database.prepare('INSERT INTO rows (id, accepted_ms, source, device, data, crc) VALUES (?, ?, ?, ?, ?, ?)');
-    this.#insertDead = database.prepare('INSERT INTO dead (at_ms, reason, detail, device, run, seq, bytes, payload, whole) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)');
+    this.#insertRow = insertRows(database);
+    this.#insertDead = insertDead(database);
     this.#deleteRow = database.prepare('DELETE FROM rows WHERE id = ?');
-    this.#selectRows = database.prepare('SELECT id, accepted_ms, source, device, data FROM rows WHERE id > ? ORDER BY id LIMIT ?');
+    this.#deleteDead = database.prepare('DELETE FROM dead WHERE id = ?');
+    this.#selectRows = database.prepare('SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?');
     this.#reserve();
+  }
+
+  #open(): ReturnType<typeof openQueue> {
+    try {
+      return openQueue(this.#options.file);
+    } catch (error) {
+      if (!existsSync(this.#reserveFile) || error instanceof NewerSchemaError) throw error;
+      this.releaseReserve();
+      return openQueue(this.#options.file);
+    }
+  }
+
+  /** The file was found damaged while it was open: it is looked at and replaced as at a start. What is in flight stays in flight. */
+  reopened(): QueueFile {
+    try {
+      closeKeepingLog(this.#database);
+    } catch {
+      // What is damaged may not even close.
+    }
+    const next = new QueueFile(this.#options);
+    next.#cursor = this.#cursor;
+    next.#settled = this.#settled;
+    next.commits = this.commits;
+    return next;
   }
 
   get marks(): RunMark[] {
@@ -53,7 +87,7 @@ export class QueueFile {
   }
 
   get unsettled(): number {
-    return this.#settled.ids.length;
+    return this.#settled.size;
   }
 
   get #reserveFile(): string {
@@ -63,6 +97,7 @@ export class QueueFile {
   /** Keeps some space that can be given back when the disk is full, so that deletes can be committed. */
   #reserve(): void {
     try {
+      if (existsSync(this.#reserveFile) && statSync(this.#reserveFile).size === RESERVE_BYTES) return;
       writeFileSync(this.#reserveFile, Buffer.alloc(RESERVE_BYTES));
     } catch {
       rmSync(this.#reserveFile, { force: true });
@@ -80,9 +115,24 @@ export class QueueFile {
 
   /** Whether there is space again for accepting: the least that must stay free, the reserve, and something to work with. */
   hasSpace(): boolean {
-    if (this.freeDiskBytes() < this.#options.minFreeDiskBytes + 2 * RESERVE_BYTES) return false;
+    const wanted = this.#options.minFreeDiskBytes + RESERVE_BYTES + (existsSync(this.#reserveFile) ? 0 : RESERVE_BYTES);
+    if (this.freeDiskBytes() < wanted) this.#giveFreePagesBack();
+    if (this.freeDiskBytes() < wanted) return false;
     this.#reserve();
     return true;
+  }
+
+  /** Deletes leave free pages in the file. Where the disk needs them and little is in use, the file is rewritten without them. */
+  #giveFreePagesBack(): void {
+    const free = this.#pragma('freelist_count') * this.#pragma('page_size');
+    const used = this.#pragma('page_count') * this.#pragma('page_size') - free;
+    if (free < 2 * RESERVE_BYTES || used > free || 2 * used > this.freeDiskBytes()) return;
+    this.#database.exec('VACUUM');
+    this.checkpoint();
+  }
+
+  #pragma(name: string): number {
+    return this.#database.pragma(name, { simple: true }) as number;
   }
 
   /** Writes the WAL into the file and empties it: what it takes is not needed. */
@@ -92,15 +142,14 @@ export class QueueFile {
 
   /** Used pages and the WAL. */
   bytes(): number {
-    const pages = (this.#database.pragma('page_count', { simple: true }) as number) - (this.#database.pragma('freelist_count', { simple: true }) as number);
-    const pageBytes = this.#database.pragma('page_size', { simple: true }) as number;
+    const pages = this.#pragma('page_count') - this.#pragma('freelist_count');
     let wal = 0;
     try {
       wal = statSync(`${this.#options.file}-wal`).size;
     } catch {
       wal = 0;
     }
-    return pages * pageBytes + wal;
+    return pages * this.#pragma('page_size') + wal;
   }
 
   /** Commits appends and all settled rows at once; on failure nothing of it has happened. */
@@ -109,16 +158,20 @@ export class QueueFile {
     const next = structuredClone(this.#state);
     this.#database
       .transaction(() => {
-        for (const id of settled.ids) this.#deleteRow.run(id);
+        for (const [id, cause] of settled) {
+          // What is not there any more (acknowledged twice, or lost with a damaged file) is not counted again.
+          if (this.#deleteRow.run(id).changes === 0) continue;
+          next.queued -= 1;
+          if (cause === '') next.shipped += 1;
+          else addTo(next.evictedBy, cause, 1);
+        }
         for (const append of appends) this.#apply(next, append);
-        next.shipped += settled.shipped;
-        next.queued -= settled.ids.length;
-        for (const [cause, count] of Object.entries(settled.evicted)) addTo(next.evictedBy, cause, count);
+        this.#limitDead(next);
         this.#write(next);
       })
       .immediate();
     this.#state = next;
-    this.#settled = { ids: [], shipped: 0, evicted: {} };
+    this.#settled = new Map();
     this.commits += 1;
     if (this.#options.slowCommitMs > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, this.#options.slowCommitMs);
   }
@@ -137,14 +190,29 @@ export class QueueFile {
   }
 
   #addRow(next: LedgerState, row: Omit<Row, 'id'>): void {
-    this.#insertRow.run(next.nextRowId, row.accepted_ms, row.source, row.device, row.data, rowChecksum(row));
+    this.#insertRow({ id: next.nextRowId, ...row });
     next.nextRowId += 1;
   }
 
   #addDead(next: LedgerState, letter: DeadLetterInput): void {
-    this.#insertDead.run(Date.now(), letter.reason, letter.detail, letter.device, letter.run, letter.seq, letter.bytes, letter.payload, letter.whole ? 1 : 0);
+    this.#insertDead({ ...letter, at_ms: Date.now(), whole: letter.whole ? 1 : 0 });
     next.dead += 1;
     addTo(next.deadBy, letter.reason, 1);
+  }
+
+  /** The oldest dead letters go where there are too many. */
+  #limitDead(next: LedgerState): void {
+    const excess = next.dead - Math.min(DEAD_MAX, Math.floor(this.#options.maxBytes / 10 / DEAD_BYTES_ASSUMED));
+    if (excess <= 0) return;
+    for (const { id, reason } of this.#database.prepare('SELECT id, reason FROM dead ORDER BY id LIMIT ?').all(excess) as StoredDead[]) this.#removeDead(next, id, reason);
+    addTo(next.evictedBy, 'dead_letters_full', excess);
+  }
+
+  #removeDead(next: LedgerState, id: number, reason: string): void {
+    this.#deleteDead.run(id);
+    next.dead -= 1;
+    addTo(next.deadBy, reason, -1);
+    if (next.deadBy[reason] === 0) delete next.deadBy[reason];
   }
 
   /** Writes the state, after a look at the equation: a wrong account must never be committed. */
@@ -165,11 +233,12 @@ export class QueueFile {
     this.#state = next;
   }
 
-  /** Takes the next rows, oldest first. */
+  /** Takes the next rows, oldest first. Throws DamagedRowError: a row that is not as it was written is never shipped. */
   take(maxRows: number, maxBytes: number): TakenColumns {
     const taken: Row[] = [];
     let bytes = 0;
-    for (const row of this.#selectRows.iterate(this.#cursor, maxRows) as IterableIterator<Row>) {
+    for (const row of this.#selectRows.iterate(this.#cursor, maxRows) as IterableIterator<StoredRow>) {
+      if (rowChecksum(row) !== row.crc) throw new DamagedRowError(row.id);
       bytes += row.data.length;
       if (taken.length > 0 && bytes > maxBytes) break;
       taken.push(row);
@@ -185,13 +254,11 @@ export class QueueFile {
   }
 
   settleShipped(ids: Float64Array): void {
-    for (const id of ids) this.#settled.ids.push(id);
-    this.#settled.shipped += ids.length;
+    for (const id of ids) this.#settled.set(id, '');
   }
 
   settleEvicted(ids: Float64Array, cause: string): void {
-    for (const id of ids) this.#settled.ids.push(id);
-    addTo(this.#settled.evicted, cause, ids.length);
+    for (const id of ids) this.#settled.set(id, cause);
   }
 
   /** Moves one row that was taken to the dead letters. */
@@ -201,7 +268,10 @@ export class QueueFile {
     this.#change((next) => {
       this.#deleteRow.run(rowId);
       next.queued -= 1;
-      this.#addDead(next, { reason, detail, device: row.device, run: null, seq: null, bytes: Buffer.byteLength(row.data), payload: row.data, whole: true });
+      const reading = parseReading(row.data);
+      const { run = null, seq = null } = reading.ok ? reading.value : {};
+      this.#addDead(next, { reason, detail, device: row.device, run, seq, bytes: Buffer.byteLength(row.data), payload: row.data, whole: true });
+      this.#limitDead(next);
     });
   }
 
@@ -226,29 +296,30 @@ export class QueueFile {
   }
 
   deadLetters(limit: number, before: number | null): { dead_letters: DeadLetter[]; total: number } {
-    const rows = this.#database.prepare('SELECT * FROM dead WHERE id < ? ORDER BY id DESC LIMIT ?').all(before ?? Number.MAX_SAFE_INTEGER, limit) as (DeadLetterInput & { id: number; at_ms: number; whole: number | boolean })[];
-    return { total: this.#state.dead, dead_letters: rows.map(({ at_ms, ...row }) => ({ ...row, whole: Boolean(row.whole), at: new Date(at_ms).toISOString(), payload: row.payload.slice(0, 4096) })) };
+    const rows = this.#database.prepare('SELECT * FROM dead WHERE id < ? ORDER BY id DESC LIMIT ?').all(before ?? Number.MAX_SAFE_INTEGER, limit) as StoredDead[];
+    return { total: this.#state.dead, dead_letters: rows.map(({ at_ms, crc: _, ...row }) => ({ ...row, whole: row.whole === 1, at: new Date(at_ms).toISOString(), payload: row.payload.slice(0, 4096) })) };
   }
 
-  #deadOf(ids: readonly number[] | null): (DeadLetterInput & { id: number })[] {
-    if (ids === null) return this.#database.prepare('SELECT * FROM dead ORDER BY id LIMIT 10000').all() as (DeadLetterInput & { id: number })[];
+  #deadOf(ids: readonly number[] | null): StoredDead[] {
+    if (ids === null) return this.#database.prepare('SELECT * FROM dead ORDER BY id LIMIT ?').all(DEAD_MAX) as StoredDead[];
     const one = this.#database.prepare('SELECT * FROM dead WHERE id = ?');
-    return ids.flatMap((id) => (one.get(id) as (DeadLetterInput & { id: number }) | undefined) ?? []);
+    return [...new Set(ids)].flatMap((id) => (one.get(id) as StoredDead | undefined) ?? []);
   }
 
-  /** Puts dead letters that are whole readings back into the queue; `accepts` says whether one is a reading. */
-  retryDead(ids: readonly number[] | null, accepts: (payload: string) => boolean): { retried: number; left: number } {
+  /** Puts dead letters that are whole readings back into the queue; `read` tells of a payload what it is, or undefined for no reading. */
+  retryDead(ids: readonly number[] | null, read: (payload: string) => RetriedReading | undefined): { retried: number; left: number } {
     const letters = this.#deadOf(ids);
-    const good = letters.filter((letter) => Boolean(letter.whole) && accepts(letter.payload));
+    const good = letters.flatMap((letter) => {
+      const reading = letter.whole === 1 ? read(letter.payload) : undefined;
+      return reading === undefined ? [] : [{ letter, reading }];
+    });
     if (good.length > 0)
       this.#change((next) => {
         const now = Date.now();
-        for (const { id, device, payload, reason } of good) {
-          this.#database.prepare('DELETE FROM dead WHERE id = ?').run(id);
-          this.#addRow(next, { accepted_ms: now, source: 0, device, data: payload });
-          addTo(next.deadBy, reason, -1);
+        for (const { letter, reading } of good) {
+          this.#removeDead(next, letter.id, letter.reason);
+          this.#addRow(next, { accepted_ms: now, source: reading.source, device: reading.device ?? letter.device, data: letter.payload });
         }
-        next.dead -= good.length;
         next.queued += good.length;
       });
     return { retried: good.length, left: letters.length - good.length };
@@ -258,11 +329,7 @@ export class QueueFile {
     const letters = this.#deadOf(ids);
     if (letters.length > 0)
       this.#change((next) => {
-        for (const { id, reason } of letters) {
-          this.#database.prepare('DELETE FROM dead WHERE id = ?').run(id);
-          addTo(next.deadBy, reason, -1);
-        }
-        next.dead -= letters.length;
+        for (const { id, reason } of letters) this.#removeDead(next, id, reason);
         addTo(next.evictedBy, 'discarded', letters.length);
       });
     return { discarded: letters.length };
@@ -276,12 +343,12 @@ export class QueueFile {
 
   async backup(file: string): Promise<{ file: string; bytes: number }> {
     await this.#database.backup(file);
+    markClosed(file);
     return { file, bytes: statSync(file).size };
   }
 
   #oldestUnsettled(): Row | undefined {
-    const settled = new Set(this.#settled.ids);
-    for (const row of this.#selectRows.iterate(0, settled.size + 1) as IterableIterator<Row>) if (!settled.has(row.id)) return row;
+    for (const row of this.#selectRows.iterate(0, this.#settled.size + 1) as IterableIterator<Row>) if (!this.#settled.has(row.id)) return row;
     return undefined;
   }
 
@@ -289,11 +356,13 @@ export class QueueFile {
   state(): QueueState {
     const ledger = ledgerOf(this.#state);
     const oldest = this.#oldestUnsettled();
-    const evicted = Object.values(this.#settled.evicted).reduce((sum, n) => sum + n, 0);
     const causes = causesOf(this.#state);
-    for (const [cause, count] of Object.entries(this.#settled.evicted)) addTo(causes.evicted, cause, count);
+    let shipped = 0;
+    for (const cause of this.#settled.values())
+      if (cause === '') shipped += 1;
+      else addTo(causes.evicted, cause, 1);
     return {
-      ledger: { ...ledger, shipped: ledger.shipped + this.#settled.shipped, queued: ledger.queued - this.#settled.ids.length, evicted: ledger.evicted + evicted },
+      ledger: { ...ledger, shipped: ledger.shipped + shipped, queued: ledger.queued - this.#settled.size, evicted: total(causes.evicted) },
       causes,
       bytes: this.bytes(),
       oldestAcceptedAtMs: oldest?.accepted_ms ?? null,
@@ -306,6 +375,13 @@ export class QueueFile {
   }
 
   close(): void {
+    try {
+      this.checkpoint();
+      this.#change((next) => (next.open = false));
+    } catch {
+      closeKeepingLog(this.#database);
+      return;
+    }
     this.#database.close();
   }
 }

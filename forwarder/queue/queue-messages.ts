@@ -107,6 +107,8 @@ export type QueueRequest =
   | { kind: 'stop' };
 
 export type QueueReply =
+  /** The file cannot be opened yet: the disk is full. `opened` follows. */
+  | { kind: 'waiting'; state: QueueState }
   | { kind: 'opened'; marks: RunMark[]; state: QueueState }
   | { kind: 'failed'; code: string; message: string }
   | { kind: 'committed'; marks: RunMark[]; state: QueueState; rows: number; commitMs: number; evicted: EvictedSpan[] }

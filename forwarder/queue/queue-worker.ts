@@ -5,8 +5,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { parseReading } from '../../contract/reading.ts';
 import { messageOf, systemCodeOf } from '../../service/errors.ts';
-import { QueueFile } from './queue-file.ts';
-import type { Append, EvictedSpan, QueueReply, QueueRequest, QueueWorkerData } from './queue-messages.ts';
+import { diskTroubleOf, isDamage, stateWhileClosed } from './disk-trouble.ts';
+import { QueueFile, type RetriedReading } from './queue-file.ts';
+import { ROW_SOURCES, type Append, type EvictedSpan, type QueueReply, type QueueRequest, type QueueWorkerData } from './queue-messages.ts';
 import { NewerSchemaError } from './schema.ts';
 
 const PENDING_ROWS_MAX = 500;
@@ -20,17 +21,30 @@ if (port === null) throw new Error('queue-worker runs as a worker thread only');
 const options = workerData as QueueWorkerData;
 const say = (reply: QueueReply): void => port.postMessage(reply);
 
-function openFile(): QueueFile | undefined {
-  try {
-    return new QueueFile(options);
-  } catch (error) {
-    say({ kind: 'failed', code: error instanceof NewerSchemaError ? 'queue_too_new' : (systemCodeOf(error) ?? ''), message: messageOf(error) });
-    return undefined;
-  }
+function readRetried(payload: string): RetriedReading | undefined {
+  const reading = parseReading(payload);
+  if (!reading.ok) return undefined;
+  return { device: reading.value.device, source: Math.max(0, ROW_SOURCES.findIndex((source) => source === reading.value.source)) };
+}
+
+/** Opens the file. A disk without space is waited for: the forwarder runs meanwhile, and says so. */
+async function openFile(): Promise<QueueFile | undefined> {
+  for (;;)
+    try {
+      return new QueueFile(options);
+    } catch (error) {
+      const trouble = diskTroubleOf(error, options);
+      if (!trouble.startsWith('disk_full')) {
+        say({ kind: 'failed', code: error instanceof NewerSchemaError ? 'queue_too_new' : (systemCodeOf(error) ?? ''), message: messageOf(error) });
+        return undefined;
+      }
+      say({ kind: 'waiting', state: stateWhileClosed(trouble) });
+      await new Promise((resolve) => setTimeout(resolve, RECHECK_MS));
+    }
 }
 
 class QueueThread {
-  readonly #file: QueueFile;
+  #file: QueueFile;
   #pending: Append[] = [];
   #pendingRows = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -44,7 +58,11 @@ class QueueThread {
   constructor(file: QueueFile) {
     this.#file = file;
     this.#recheck = setInterval(() => this.#lookAgain(), RECHECK_MS);
-    this.#applyLimits();
+    try {
+      this.#applyLimits();
+    } catch (error) {
+      this.#diskTrouble(error, []);
+    }
     say({ kind: 'opened', marks: file.marks, state: file.state() });
   }
 
@@ -93,49 +111,78 @@ class QueueThread {
       this.#file.commit(appends);
       this.#lastCommitAt = performance.now();
       this.#failing = false;
-      if (this.#file.trouble.startsWith('disk') && this.#file.accepting) this.#file.trouble = '';
     } catch (error) {
       this.#lastCommitAt = performance.now();
       this.#diskTrouble(error, appends);
       return;
     }
-    const evicted = this.#applyLimits();
+    let evicted: EvictedSpan[] = [];
+    let limitsError: unknown;
+    try {
+      evicted = this.#applyLimits();
+    } catch (error) {
+      limitsError = error;
+    }
     const marks = appends.flatMap((append) => append.marks);
     say({ kind: 'committed', marks, state: this.#file.state(), rows, commitMs: performance.now() - startedAt, evicted });
+    if (limitsError !== undefined) this.#diskTrouble(limitsError, []);
   }
 
+  /** Nothing of the failed commit has happened. Full: the reserve is given back, so that deletes of what was shipped have a chance. */
   #diskTrouble(error: unknown, appends: readonly Append[]): void {
-    const code = systemCodeOf(error) ?? '';
-    const full = /^SQLITE_(FULL|IOERR)/.test(code);
+    if (isDamage(error)) return this.#replaceFile(appends);
     this.#failing = true;
     this.#file.accepting = false;
-    this.#file.trouble = `${full ? 'disk_full' : 'disk_error'}: ${code === '' ? messageOf(error) : `${code} ${messageOf(error)}`}`;
+    this.#file.trouble = diskTroubleOf(error, options);
     this.#file.releaseReserve();
     if (appends.length > 0) this.#refuse(appends);
-    // With the reserve gone, the deletes of what was shipped have a chance.
-    if (this.#file.unsettled > 0)
-      try {
-        this.#file.commit([]);
-        this.#failing = false;
-      } catch {
-        this.#failing = true;
-      }
+    this.#commitSettled();
     say({ kind: 'state', state: this.#file.state() });
+  }
+
+  /** Found damaged while it was open: a new file takes its place, from which the thread goes on. */
+  #replaceFile(appends: readonly Append[]): void {
+    this.#file = this.#file.reopened();
+    this.#refuse([...appends, ...this.#pending]);
+    this.#pending = [];
+    this.#pendingRows = 0;
+    say({ kind: 'state', state: this.#file.state() });
+  }
+
+  /** Deletes what was shipped, where that could not be done; an emptied log makes room for it. */
+  #commitSettled(): void {
+    if (!this.#failing || this.#file.unsettled === 0) return;
+    try {
+      this.#file.checkpoint();
+    } catch {
+      // Without it the commit may still find room.
+    }
+    try {
+      this.#file.commit([]);
+      this.#failing = false;
+    } catch {
+      this.#failing = true;
+    }
   }
 
   #lookAgain(): void {
     if (this.#file.accepting) return;
-    if (this.#failing && this.#file.unsettled > 0) this.#commit();
-    if (this.#file.trouble.startsWith('disk')) {
-      if (!this.#file.hasSpace()) return;
-    } else {
-      this.#file.checkpoint();
-      if (this.#file.bytes() > options.maxBytes * 0.95) return;
+    try {
+      this.#commitSettled();
+      if (!this.#mayAcceptAgain()) return;
+    } catch (error) {
+      return this.#diskTrouble(error, []);
     }
     this.#file.accepting = true;
     this.#file.trouble = '';
     this.#failing = false;
     say({ kind: 'state', state: this.#file.state() });
+  }
+
+  #mayAcceptAgain(): boolean {
+    if (this.#file.trouble.startsWith('disk')) return this.#file.hasSpace();
+    this.#file.checkpoint();
+    return this.#file.bytes() <= options.maxBytes * 0.95;
   }
 
   #applyLimits(): EvictedSpan[] {
@@ -155,7 +202,13 @@ class QueueThread {
 
   #take(id: number, maxRows: number, maxBytes: number): void {
     const limit = this.#failing && this.#file.unsettled > UNSETTLED_MAX ? 0 : maxRows;
-    const rows = this.#file.take(limit, maxBytes);
+    let rows;
+    try {
+      rows = this.#file.take(limit, maxBytes);
+    } catch (error) {
+      say({ kind: 'error', id, message: messageOf(error) });
+      return this.#diskTrouble(error, []);
+    }
     port?.postMessage({ kind: 'taken', id, rows } satisfies QueueReply, [rows.ids.buffer as ArrayBuffer, rows.acceptedAtMs.buffer as ArrayBuffer]);
   }
 
@@ -165,6 +218,7 @@ class QueueThread {
       say({ kind: 'answer', id, value: work() });
     } catch (error) {
       say({ kind: 'error', id, message: messageOf(error) });
+      if (isDamage(error)) return this.#replaceFile([]);
     }
     say({ kind: 'state', state: this.#file.state() });
   }
@@ -191,7 +245,7 @@ class QueueThread {
       case 'deadLetters':
         return this.#answer(request.id, () => this.#file.deadLetters(request.limit, request.before));
       case 'retryDead':
-        return this.#answer(request.id, () => this.#file.retryDead(request.ids, (payload) => parseReading(payload).ok));
+        return this.#answer(request.id, () => this.#file.retryDead(request.ids, readRetried));
       case 'discardDead':
         return this.#answer(request.id, () => this.#file.discardDead(request.ids));
       case 'acknowledgeDamage':
@@ -222,7 +276,7 @@ class QueueThread {
   }
 }
 
-const opened = openFile();
+const opened = await openFile();
 if (opened !== undefined) {
   const thread = new QueueThread(opened);
   port.on('message', (request: QueueRequest) => thread.handle(request));

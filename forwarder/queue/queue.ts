@@ -13,6 +13,8 @@ const STOP_LIMIT_MS = 8000;
 const BACKUPS = 'backups';
 
 interface QueueEvents {
+  /** The file is open: the marks that it holds. Once, at `start()` or, where the disk was full then, later. */
+  opened: [RunMark[]];
   committed: [Extract<QueueReply, { kind: 'committed' }>];
   refused: [Extract<QueueReply, { kind: 'refused' }>];
   state: [QueueState];
@@ -46,8 +48,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     return this.#state?.ledger.queued ?? 0;
   }
 
-  /** Opens the queue; returns the marks that it holds. Throws HrError `queue_too_new` or `queue_unusable`. */
-  async start(): Promise<RunMark[]> {
+  /** Opens the queue; on a full disk it goes on trying, and `state` says so. Throws HrError `queue_too_new` or `queue_unusable`. */
+  async start(): Promise<void> {
     const config = this.#config;
     const data: QueueWorkerData = {
       file: path.join(dataFolder(config), 'queue.db'),
@@ -62,15 +64,17 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     worker.on('error', (error) => this.#fatal(error));
     worker.on('exit', (code) => this.#fatal(new Error(`the queue's thread ended with ${code}`)));
     const [first] = (await once(worker, 'message')) as [QueueReply];
-    if (first.kind !== 'opened') {
+    if (first.kind === 'failed') {
       this.#stopping = true;
       void worker.terminate();
-      const { code, message } = first.kind === 'failed' ? first : { code: '', message: first.kind };
-      throw new HrError(code === 'queue_too_new' ? 'queue_too_new' : 'queue_unusable', { operation: `open ${data.file}`, detail: message });
+      throw this.#unusable(first);
     }
-    this.#state = first.state;
     worker.on('message', (reply: QueueReply) => this.#heard(reply));
-    return first.marks;
+    this.#heard(first);
+  }
+
+  #unusable({ code, message }: Extract<QueueReply, { kind: 'failed' }>): HrError {
+    return new HrError(code === 'queue_too_new' ? 'queue_too_new' : 'queue_unusable', { operation: 'open the queue', detail: message });
   }
 
   #fatal(error: Error): void {
@@ -102,6 +106,13 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       case 'refused':
         this.#epoch = reply.epoch;
         return void this.emit('refused', reply);
+      case 'opened':
+        this.emit('opened', reply.marks);
+        this.emit('state', reply.state);
+        return undefined;
+      case 'failed':
+        return this.#fatal(this.#unusable(reply));
+      case 'waiting':
       case 'state':
         this.emit('state', reply.state);
         for (const listener of this.#readable) listener();

@@ -2,7 +2,6 @@
  * The queue's file: rows (readings to be shipped), dead (dead letters), state (ledger and marks, one row with a checksum). Migrations
  * are numbered and run forward only; a file of a newer version is refused and left untouched.
  */
-import { crc32 } from 'node:zlib';
 import type { Database } from '../../service/sqlite.ts';
 
 export const SCHEMA_VERSION = 1;
@@ -11,7 +10,7 @@ export const PAGE_BYTES = 1024;
 
 const MIGRATIONS: readonly string[] = [
   `CREATE TABLE rows (id INTEGER PRIMARY KEY, accepted_ms INTEGER NOT NULL, source INTEGER NOT NULL, device TEXT NOT NULL, data TEXT NOT NULL, crc INTEGER NOT NULL);
-   CREATE TABLE dead (id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, device TEXT NOT NULL, run TEXT, seq INTEGER, bytes INTEGER NOT NULL, payload TEXT NOT NULL, whole INTEGER NOT NULL);
+   CREATE TABLE dead (id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, device TEXT NOT NULL, run TEXT, seq INTEGER, bytes INTEGER NOT NULL, payload TEXT NOT NULL, whole INTEGER NOT NULL, crc INTEGER NOT NULL);
    CREATE TABLE state (id INTEGER PRIMARY KEY, json TEXT NOT NULL, crc INTEGER NOT NULL);`,
 ];
 
@@ -31,9 +30,4 @@ export class NewerSchemaError extends Error {
   constructor(version: number) {
     super(`the queue is of version ${version}, this program knows up to ${SCHEMA_VERSION}`);
   }
-}
-
-/** Checksum of a row or of the state: what a damaged page gives back is not taken for a reading. */
-export function checksum(...parts: readonly (string | number)[]): number {
-  return crc32(parts.join('\n'));
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, existsSync, openSync, readdirSync, readFileSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, copyFileSync, existsSync, openSync, readdirSync, statSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Queue } from '../../forwarder/queue/queue.ts';
@@ -29,8 +30,10 @@ interface Opened {
 
 async function open(t: TestContext, folder: string, environment: Record<string, string> = {}): Promise<Opened> {
   const queue = new Queue(testConfig({ DATA_DIR: folder, ...environment }));
-  const marks = await queue.start();
+  const opened = once(queue, 'opened');
+  await queue.start();
   t.after(() => queue.stop());
+  const [marks] = (await opened) as [RunMark[]];
   return { queue, marks };
 }
 
@@ -128,60 +131,85 @@ test('with QUEUE_WHEN_FULL=refuse a full queue takes no more, gives nothing up, 
   assert.ok(balanced(queue));
 });
 
-async function damaged(t: TestContext, harm: (file: string) => void): Promise<Opened & { folder: string }> {
+test('a queue that is found damaged while it is open is replaced at once: what can be read goes on, what is in flight stays in flight', async (t) => {
   const folder = tempDir(t);
-  const { queue } = await open(t, folder);
-  await fill(queue, 2000);
-  await queue.stop();
-  harm(path.join(folder, 'queue.db'));
-  return { ...(await open(t, folder)), folder };
-}
-
-for (const [words, harm] of [
-  ['cut in half', (file: string) => truncateSync(file, Math.floor(readFileSync(file).length / 2))],
-  ['of zero length', (file: string) => truncateSync(file, 0)],
-  ['that is no database', (file: string) => writeFileSync(file, 'this is not a database, it only says so at some length '.repeat(200))],
-  [
-    'with flipped bytes in its middle',
-    (file: string) => {
-      const fd = openSync(file, 'r+');
-      for (let at = 60_000; at < 64_000; at += 7) writeSync(fd, Buffer.from([at % 251]), 0, 1, at);
-      closeSync(fd);
-    },
-  ],
-] as const)
-  test(`a queue file ${words} is put aside, what can be read goes on, the account stays whole, and health says so until acknowledged`, async (t) => {
-    const { queue, folder } = await damaged(t, harm);
-    const zeroLength = words === 'of zero length';
-    // SQLite takes an empty file for a new database.
-    if (!zeroLength) {
-      assert.ok(readdirSync(folder).some((name) => name.startsWith('queue.damaged-')));
-      assert.match(queue.state.damage, /^queue_damaged: /);
-    }
-    assert.ok(balanced(queue), JSON.stringify(queue.state.ledger));
-    const rows = await queue.take({ maxRows: 3000, maxBytes: 100_000_000 });
-    assert.equal(new Set(seqsOf(rows)).size, rows.length);
-    if (words.startsWith('with flipped')) assert.ok(rows.length > 1000, String(rows.length));
-    queue.append(append(5001, 3));
-    await eventually(async () => (await queue.take(all)).length === 3);
-    await queue.acknowledgeDamage();
-    await eventually(() => queue.state.damage === '');
-  });
-
-test('a queue of a newer version is refused and left untouched', async (t) => {
-  const folder = tempDir(t);
-  const { queue } = await open(t, folder);
-  await fill(queue, 3);
-  await queue.stop();
+  const { queue } = await open(t, folder, { QUEUE_COMMIT_INTERVAL_MS: '0' });
   const file = path.join(folder, 'queue.db');
-  const database = openDatabase(file);
+  for (let from = 1; from <= 60_000; from += 500) queue.append(append(from, 500));
+  await eventually(() => queue.state.ledger.accepted === 60_000);
+  const inFlight = await queue.take({ maxRows: 10, maxBytes: 1_000_000 });
+  // More than the page cache holds: what is read next comes from the file.
+  const { size } = statSync(file);
+  const fd = openSync(file, 'r+');
+  for (let at = Math.floor(size / 10); at < size / 10 + 40_000; at += 512) writeSync(fd, Buffer.alloc(64, 0xee), 0, 64, at);
+  closeSync(fd);
+  const taken: number[] = [];
+  await eventually(async () => {
+    taken.push(...seqsOf(await queue.take({ maxRows: 70_000, maxBytes: 100_000_000 })));
+    return queue.state.damage !== '' && taken.length > 50_000;
+  });
+  assert.match(queue.state.damage, /^queue_damaged: /);
+  assert.ok(readdirSync(folder).some((name) => name.startsWith('queue.damaged-')));
+  assert.equal(new Set([...taken, ...seqsOf(inFlight)]).size, taken.length + inFlight.length);
+  queue.acknowledge(inFlight.map(({ id }) => id));
+  queue.append(append(60_001, 5));
+  await eventually(() => queue.state.ledger.shipped === 10 && queue.state.ledger.accepted === 60_005);
+  assert.ok(balanced(queue), JSON.stringify(queue.state.ledger));
+  assert.ok((queue.state.causes.evicted['damaged'] ?? 0) > 0);
+  assert.deepEqual(await queue.acknowledgeDamage(), { acknowledged: true });
+  await eventually(() => queue.state.damage === '');
+});
+
+test('a queue of a newer version is refused by its code', async (t) => {
+  const folder = tempDir(t);
+  const { queue } = await open(t, folder);
+  await queue.stop();
+  const database = openDatabase(path.join(folder, 'queue.db'));
   database.pragma('user_version = 99');
-  database.pragma('wal_checkpoint(TRUNCATE)');
   database.close();
-  const before = readFileSync(file);
   await assert.rejects(new Queue(testConfig({ DATA_DIR: folder })).start(), (error) => error instanceof HrError && error.code === 'queue_too_new');
-  assert.ok(readFileSync(file).equals(before));
-  assert.ok(!readdirSync(folder).some((name) => name.startsWith('queue.damaged')));
+});
+
+test('acknowledged twice, a row is counted once', async (t) => {
+  const { queue } = await open(t, tempDir(t));
+  await fill(queue, 5);
+  const ids = (await queue.take(all)).map(({ id }) => id);
+  queue.acknowledge(ids.slice(0, 3));
+  queue.acknowledge(ids.slice(0, 3));
+  await eventually(() => queue.state.ledger.shipped === 3);
+  queue.acknowledge(ids.slice(0, 4));
+  await eventually(() => queue.state.ledger.shipped === 4);
+  assert.deepEqual(queue.state.ledger, { accepted: 5, shipped: 4, queued: 1, dead: 0, evicted: 0, missed: 0 });
+});
+
+test('dead letters have a bound of their own: rubbish does not push readings out', async (t) => {
+  const { queue } = await open(t, tempDir(t), { QUEUE_MAX_BYTES: '1MiB' });
+  await fill(queue, 500);
+  for (let index = 1; index <= 200; index += 1)
+    queue.append({ rows: { data: [], devices: [], sources: [] }, dead: [{ reason: 'invalid', detail: 'not JSON', device: 'x', run: null, seq: null, bytes: 4096, payload: String(index).padEnd(4096, 'x'), whole: true }], marks: [] });
+  await eventually(() => queue.state.ledger.accepted === 700);
+  const { dead, evicted, queued } = queue.state.ledger;
+  assert.equal(queued, 500);
+  assert.equal(dead + evicted, 200);
+  assert.equal(queue.state.causes.evicted['dead_letters_full'], evicted);
+  const { dead_letters: letters } = (await queue.deadLetters(500, null)) as { dead_letters: { payload: string }[] };
+  assert.equal(letters.length, dead);
+  assert.ok(letters[0]?.payload.startsWith('200x'));
+});
+
+test('a simulated reading that is retried stays a simulated one', async (t) => {
+  const { queue } = await open(t, tempDir(t));
+  queue.append({ rows: { data: [JSON.stringify({ timestamp: '2026-01-01T00:00:00Z', heart_rate: 60, device: 'sim-1', run: RUN, seq: 7, source: 'simulated' })], devices: ['sim-1'], sources: [1] }, dead: [], marks: [] });
+  const [row] = await eventually(async () => {
+    const rows = await queue.take(all);
+    return rows.length > 0 ? rows : undefined;
+  });
+  queue.bury(row?.id ?? 0, 'refused_by_stream', 'why');
+  await eventually(() => queue.state.deadLetters === 1);
+  const { dead_letters: letters } = (await queue.deadLetters(10, null)) as { dead_letters: { run: string; seq: number }[] };
+  assert.deepEqual(letters.map(({ run, seq }) => ({ run, seq })), [{ run: RUN, seq: 7 }]);
+  await queue.retryDead(null);
+  assert.deepEqual((await queue.take(all)).map(({ source, device }) => ({ source, device })), [{ source: 'simulated', device: 'sim-1' }]);
 });
 
 test('a backup taken while the queue works is a whole queue', async (t) => {

@@ -1,0 +1,69 @@
+/** Rows, dead letters and state as they stand in the file, each with its checksum: what a damaged page gives back is not taken for one. */
+import { crc32 } from 'node:zlib';
+import type { Database } from '../../service/sqlite.ts';
+import type { LedgerState } from './ledger.ts';
+
+export interface StoredRow {
+  /** Grows in the order of acceptance. */
+  id: number;
+  accepted_ms: number;
+  /** Index into ROW_SOURCES. */
+  source: number;
+  device: string;
+  data: string;
+  crc: number;
+}
+
+export interface StoredDead {
+  id: number;
+  at_ms: number;
+  reason: string;
+  detail: string;
+  device: string;
+  run: string | null;
+  seq: number | null;
+  bytes: number;
+  payload: string;
+  whole: number;
+  crc: number;
+}
+
+const checksum = (...parts: readonly (string | number | null)[]): number => crc32(parts.join('\n'));
+
+export const rowChecksum = (row: Omit<StoredRow, 'id' | 'crc'>): number => checksum(row.accepted_ms, row.source, row.device, row.data);
+
+export const deadChecksum = (dead: Omit<StoredDead, 'id' | 'crc'>): number =>
+  checksum(dead.at_ms, dead.reason, dead.detail, dead.device, dead.run, dead.seq, dead.bytes, dead.payload, dead.whole);
+
+/** Has SQLite's own code, so that it is treated like damage that SQLite finds. */
+export class DamagedRowError extends Error {
+  readonly code = 'SQLITE_CORRUPT';
+
+  constructor(id: number) {
+    super(`row ${id} has a wrong checksum`);
+  }
+}
+
+export function readState(database: Database): LedgerState | undefined {
+  const row = database.prepare('SELECT json, crc FROM state WHERE id = 1').get() as { json: string; crc: number } | undefined;
+  if (row === undefined || checksum(row.json) !== row.crc) return undefined;
+  return JSON.parse(row.json) as LedgerState;
+}
+
+const WRITE_STATE = 'INSERT INTO state (id, json, crc) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json, crc = excluded.crc';
+
+export function writeState(database: Database, state: LedgerState): void {
+  const json = JSON.stringify(state);
+  database.prepare(WRITE_STATE).run(json, checksum(json));
+}
+
+export function insertRows(database: Database): (row: Omit<StoredRow, 'crc'>) => void {
+  const insert = database.prepare('INSERT INTO rows (id, accepted_ms, source, device, data, crc) VALUES (?, ?, ?, ?, ?, ?)');
+  return (row) => void insert.run(row.id, row.accepted_ms, row.source, row.device, row.data, rowChecksum(row));
+}
+
+/** Without an id the next one is given. */
+export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | 'crc'> & { id?: number }) => void {
+  const insert = database.prepare('INSERT INTO dead (id, at_ms, reason, detail, device, run, seq, bytes, payload, whole, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
+  return (dead) => void insert.run(dead.id ?? null, dead.at_ms, dead.reason, dead.detail, dead.device, dead.run, dead.seq, dead.bytes, dead.payload, dead.whole, deadChecksum(dead));
+}

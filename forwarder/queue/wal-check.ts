@@ -1,0 +1,46 @@
+/**
+ * Looks for commits in a write-ahead log that SQLite will not replay: it stops silently at the first frame with a wrong checksum. A power
+ * cut tears the last commit alone, since each is synced before the next; whole commits beyond a damaged frame were stored and are gone.
+ * Format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+ */
+import { existsSync, readFileSync } from 'node:fs';
+
+const HEADER_BYTES = 32;
+const FRAME_HEADER_BYTES = 24;
+const MAGIC = 0x377f0682;
+
+type Sums = [number, number];
+
+/** SQLite's running checksum over `bytes` (a multiple of 8). */
+function sum([first, second]: Sums, bytes: Buffer, bigEndian: boolean): Sums {
+  let [a, b] = [first, second];
+  for (let at = 0; at < bytes.length; at += 8) {
+    a = (a + (bigEndian ? bytes.readUInt32BE(at) : bytes.readUInt32LE(at)) + b) >>> 0;
+    b = (b + (bigEndian ? bytes.readUInt32BE(at + 4) : bytes.readUInt32LE(at + 4)) + a) >>> 0;
+  }
+  return [a, b];
+}
+
+/** What is wrong with the log beside a database file, or undefined; a torn last commit is not wrong. */
+export function walDamage(walFile: string): string | undefined {
+  if (!existsSync(walFile)) return undefined;
+  const log = readFileSync(walFile);
+  if (log.length < HEADER_BYTES + FRAME_HEADER_BYTES) return undefined;
+  const magic = log.readUInt32BE(0);
+  const bigEndian = (magic & 1) === 1;
+  const pageBytes = log.readUInt32BE(8);
+  let sums = sum([0, 0], log.subarray(0, 24), bigEndian);
+  if (magic >>> 1 !== MAGIC >>> 1 || sums[0] !== log.readUInt32BE(24) || sums[1] !== log.readUInt32BE(28)) return 'the header of the write-ahead log is damaged';
+  const frameBytes = FRAME_HEADER_BYTES + pageBytes;
+  let whole = true;
+  let commitsBeyond = 0;
+  for (let at = HEADER_BYTES; at + frameBytes <= log.length; at += frameBytes) {
+    const isOfThisLog = log.compare(log, 16, 24, at + 8, at + 16) === 0;
+    if (whole) {
+      sums = sum(sum(sums, log.subarray(at, at + 8), bigEndian), log.subarray(at + FRAME_HEADER_BYTES, at + frameBytes), bigEndian);
+      whole = isOfThisLog && sums[0] === log.readUInt32BE(at + 16) && sums[1] === log.readUInt32BE(at + 20);
+    }
+    if (!whole && isOfThisLog && log.readUInt32BE(at + 4) > 0) commitsBeyond += 1;
+  }
+  return commitsBeyond > 1 ? `the write-ahead log is damaged before its last ${commitsBeyond} commits` : undefined;
+}
