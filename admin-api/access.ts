@@ -1,16 +1,14 @@
 /** Who may read and who may change: the operator's token by Bearer or cookie, Host and Origin checks (design section 5). */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
+import { isLoopback, isOwnHost } from '../service/addresses.ts';
 import type { Config } from '../service/config.ts';
 import { HrError } from '../service/errors.ts';
 
 export const COOKIE = 'hr_gateway_token';
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host === '[::1]' || host.startsWith('127.');
-}
+const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 export class Access {
   readonly #config: Config;
@@ -36,13 +34,18 @@ export class Access {
     return cookie !== undefined && this.isToken(cookie);
   }
 
-  /** A foreign name that points at this address (DNS rebinding) is refused. Names beyond loopback are allowed where the listener is. */
-  checkHost(request: FastifyRequest): void {
-    const host = (request.headers.host ?? '').replace(/:\d+$/, '');
-    if (isLoopback(host) || host === this.#config.ADMIN_HOST || this.#config.ADMIN_ALLOWED_HOSTS.includes(host)) return;
-    // An address is no name that could be rebound.
-    if (/^[\d.]+$/.test(host) || host.startsWith('[')) return;
-    throw new HrError('host_not_allowed', { operation: 'check the Host header', detail: host.slice(0, 100) });
+  /** A foreign name that points at this address (DNS rebinding) is refused; so is a change that a page of another site asks for. */
+  checkOrigin(request: FastifyRequest): void {
+    const { host, origin } = request.headers;
+    if (!isOwnHost(host, [this.#config.ADMIN_HOST, ...this.#config.ADMIN_ALLOWED_HOSTS])) throw new HrError('host_not_allowed', { operation: 'check the Host header', detail: (host ?? '').slice(0, 100) });
+    if (READS.has(request.method) || origin === undefined) return;
+    let from = '';
+    try {
+      from = new URL(origin).host;
+    } catch {
+      from = '';
+    }
+    if (from !== host?.toLowerCase()) throw new HrError('origin_not_allowed', { operation: 'check the Origin header', detail: origin.slice(0, 100) });
   }
 
   /** Reading without the token, where that is granted. */
@@ -51,18 +54,8 @@ export class Access {
     if (anonymous !== 'read' && !this.isOperator(request)) throw new HrError('token_needed', { operation: 'read', detail: 'this listener shows nothing without the operator\'s token' });
   }
 
-  /** Changing needs the token, and no page of another site may do it through its visitor. */
-  checkChange(request: FastifyRequest, _reply?: FastifyReply): void {
-    const origin = request.headers.origin;
-    if (origin !== undefined) {
-      let host = '';
-      try {
-        host = new URL(origin).host;
-      } catch {
-        host = '';
-      }
-      if (host !== request.headers.host) throw new HrError('origin_not_allowed', { operation: 'check the Origin header', detail: origin.slice(0, 100) });
-    }
+  /** Changing, and looking at what was refused, needs the token. */
+  checkChange(request: FastifyRequest): void {
     if (!this.isOperator(request)) throw new HrError('token_needed', { operation: 'change', detail: 'a change needs the operator\'s token' });
   }
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import type { SecureContextOptions } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import fastifyCookie from '@fastify/cookie';
 import fastifyStatic from '@fastify/static';
@@ -23,16 +24,22 @@ function chartFiles(): { script: Buffer; style: Buffer } {
   return { script: readFileSync(path.join(folder, 'dist/uPlot.esm.js')), style: readFileSync(path.join(folder, 'dist/uPlot.min.css')) };
 }
 
-export async function buildApp(options: RouteOptions & { log: Logger }): Promise<FastifyInstance> {
-  const { access, log } = options;
-  const app = fastify({ loggerInstance: log.child({}, { level: 'silent' }), bodyLimit: BODY_MAX_BYTES, forceCloseConnections: true, routerOptions: { maxParamLength: 100 }, ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, allowUnionTypes: true } } }) as unknown as FastifyInstance;
+export interface AppOptions extends RouteOptions {
+  log: Logger;
+  /** With a certificate the app speaks HTTPS alone. */
+  tls: SecureContextOptions | undefined;
+}
+
+export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const { access, log, tls } = options;
+  const app = fastify({ ...(tls === undefined ? {} : { https: tls }), loggerInstance: log.child({}, { level: 'silent' }), bodyLimit: BODY_MAX_BYTES, forceCloseConnections: true, routerOptions: { maxParamLength: 100 }, ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, allowUnionTypes: true } } }) as unknown as FastifyInstance;
   app.setErrorHandler(problemHandler(log));
   app.setNotFoundHandler(notFoundHandler);
   await app.register(fastifyCookie);
   await app.register(fastifySwagger, { openapi: { openapi: '3.1.0', info: { title: 'hr-gateway admin API', version: VERSION, license: { name: 'MIT' } }, components: { securitySchemes: { operator: { type: 'http', scheme: 'bearer' } } } } });
   app.addHook('onRequest', async (request, reply) => {
     void reply.headers({ 'content-security-policy': CONTENT_SECURITY_POLICY, 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer', 'cross-origin-resource-policy': 'same-origin' });
-    access.checkHost(request);
+    access.checkOrigin(request);
   });
   app.get('/health/live', { schema: { summary: 'The process answers', response: answers(aliveSchema) } }, async () => ({ status: 'ok' }));
   await app.register(async (reading) => {

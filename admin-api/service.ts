@@ -1,5 +1,6 @@
 /** The admin API: knows the other services only through MQTT. Composition root of this service. */
 import type { AddressInfo } from 'node:net';
+import type { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import { CommandClient } from '../service/command-client.ts';
 import { CommandServer } from '../service/command-server.ts';
@@ -9,6 +10,7 @@ import type { Service, ServiceContext } from '../service/lifecycle.ts';
 import { Gauge } from '../service/metrics.ts';
 import { MqttLink } from '../service/mqtt-link.ts';
 import { offlineWill, okCheck, StatusReporter } from '../service/status-reporter.ts';
+import { TlsFiles } from '../service/tls-files.ts';
 import { VERSION } from '../service/version.ts';
 import { Access } from './access.ts';
 import { EventStream } from './events.ts';
@@ -26,6 +28,7 @@ export class AdminApiService implements Service {
   readonly #fleet = new Fleet();
   readonly #history = new History(this.#fleet);
   readonly #access: Access;
+  readonly #tls: TlsFiles | undefined;
   readonly #client: CommandClient;
   readonly #link: MqttLink;
   readonly #events: EventStream;
@@ -41,6 +44,8 @@ export class AdminApiService implements Service {
     const { config, log } = context;
     const publish = (topic: string, payload: string): boolean => this.#link.publish(topic, payload);
     this.#access = new Access(config);
+    const { ADMIN_TLS_CERT_FILE: certFile, ADMIN_TLS_KEY_FILE: keyFile } = config;
+    this.#tls = certFile === undefined || keyFile === undefined ? undefined : new TlsFiles({ certFile, keyFile, log });
     this.#client = new CommandClient({ publish });
     const commands = new CommandServer({ service: 'admin-api', log, handlers: {}, publish });
     this.#link = new MqttLink({ service: 'admin-api', config, log, will: offlineWill('admin-api'), subscriptions: { ...this.#fleet.subscriptions, ...this.#client.subscriptions, ...commands.subscriptions } });
@@ -52,7 +57,7 @@ export class AdminApiService implements Service {
     this.#reporter = new StatusReporter({
       service: 'admin-api',
       link: this.#link,
-      checks: () => [okCheck('admin API')],
+      checks: () => [okCheck('admin API'), ...(this.#tls === undefined ? [] : [this.#tls.check()])],
       metrics: () => {
         this.#pages.set(this.#events.pages);
         return [this.#pages.read()];
@@ -66,7 +71,7 @@ export class AdminApiService implements Service {
   }
 
   #health(): Health {
-    const ownBroker = /^mqtt:\/\/(127\.0\.0\.1|localhost|gateway)[:/]/.test(`${this.#context.config.MQTT_URL}/`);
+    const ownBroker = /^mqtts?:\/\/(127\.0\.0\.1|localhost|gateway)[:/]/.test(`${this.#context.config.MQTT_URL}/`);
     return healthOf(this.#fleet, { connected: this.#link.connected, since: this.#lineSince, ownBroker });
   }
 
@@ -98,6 +103,7 @@ export class AdminApiService implements Service {
     const { buildApp } = await import('./app.ts');
     const app = await buildApp({
       log,
+      tls: this.#tls?.start(),
       fleet: this.#fleet,
       access: this.#access,
       prometheus: new Prometheus(this.#fleet),
@@ -107,6 +113,7 @@ export class AdminApiService implements Service {
       command: async (service, verb, args) => await this.#client.request(service, verb, args, { timeoutMs: COMMAND_TIMEOUT_MS }),
     });
     this.#app = app;
+    this.#tls?.serve(app.server as unknown as TlsServer);
     try {
       await app.listen({ host: config.ADMIN_HOST, port: config.ADMIN_PORT });
     } catch (error) {
@@ -122,6 +129,7 @@ export class AdminApiService implements Service {
   async stop(): Promise<void> {
     this.#events.stop();
     this.#history.stop();
+    this.#tls?.stop();
     await this.#app?.close();
     this.#client.stop();
     this.#reporter.stop();

@@ -1,15 +1,27 @@
 /** Who is who: services by their keys, users by their passwords, everybody else anonymous. */
 import { timingSafeEqual } from 'node:crypto';
 import { SERVICE_NAMES, type ServiceName } from '../contract/topics.ts';
+import { isLoopback } from '../service/addresses.ts';
 import type { Config } from '../service/config.ts';
 import { readOrCreateSecret } from '../service/data-dir.ts';
 import { HrError } from '../service/errors.ts';
-import { ANONYMOUS_READ, NO_RIGHTS, RightsCheck, SERVICE_RIGHTS } from './rights.ts';
+import type { LoginThrottle } from './login-throttle.ts';
+import { ANONYMOUS_READ, RightsCheck, SERVICE_RIGHTS } from './rights.ts';
 import type { Users } from './users.ts';
 
-/** True for addresses that only this machine reaches. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+/** Where a connection comes from. */
+export interface Peer {
+  address: string;
+  /** It came in by a listener that only this machine reaches. */
+  loopback: boolean;
+}
+
+/** Who a client is, and what it may do. */
+export interface Identity {
+  kind: 'service' | 'user' | 'anonymous';
+  /** Empty for anonymous clients. */
+  name: string;
+  rights: RightsCheck;
 }
 
 function sameText(a: string, b: string): boolean {
@@ -18,16 +30,23 @@ function sameText(a: string, b: string): boolean {
   return left.length === right.length && timingSafeEqual(left, right);
 }
 
+/** The hosts that the broker listens on. */
+export function listenHosts(config: Pick<Config, 'MQTT_LISTEN_HOST' | 'MQTT_TLS_CERT_FILE' | 'MQTT_TLS_LISTEN_HOST'>): { setting: string; host: string }[] {
+  const plain = { setting: 'MQTT_LISTEN_HOST', host: config.MQTT_LISTEN_HOST };
+  return config.MQTT_TLS_CERT_FILE === undefined ? [plain] : [plain, { setting: 'MQTT_TLS_LISTEN_HOST', host: config.MQTT_TLS_LISTEN_HOST }];
+}
+
 export class Access {
   readonly #config: Config;
   readonly #users: Users;
-  readonly #keys = new Map<ServiceName, string>();
-  readonly #services = new Map<ServiceName, RightsCheck>();
-  #anonymous = new RightsCheck(NO_RIGHTS);
+  readonly #throttle: LoginThrottle;
+  readonly #services = new Map<ServiceName, { key: string; identity: Identity }>();
+  readonly #anonymous: Identity = { kind: 'anonymous', name: '', rights: new RightsCheck(ANONYMOUS_READ) };
 
-  constructor(config: Config, users: Users) {
+  constructor(config: Config, users: Users, throttle: LoginThrottle) {
     this.#config = config;
     this.#users = users;
+    this.#throttle = throttle;
   }
 
   /**
@@ -35,27 +54,33 @@ export class Access {
    * an explicit MQTT_ANONYMOUS.
    */
   start(): void {
-    for (const service of SERVICE_NAMES) {
-      this.#keys.set(service, readOrCreateSecret(this.#config, service));
-      this.#services.set(service, new RightsCheck(SERVICE_RIGHTS[service]));
-    }
+    for (const name of SERVICE_NAMES) this.#services.set(name, { key: readOrCreateSecret(this.#config, name), identity: { kind: 'service', name, rights: new RightsCheck(SERVICE_RIGHTS[name]) } });
     this.#users.start();
-    const loopback = isLoopback(this.#config.MQTT_LISTEN_HOST);
-    const anonymous = this.#config.MQTT_ANONYMOUS ?? (loopback ? 'read' : 'none');
-    if (!loopback && this.#config.MQTT_ANONYMOUS === undefined && this.#users.count === 0)
-      throw new HrError('listener_unprotected', { operation: 'listen', detail: `MQTT_LISTEN_HOST is ${this.#config.MQTT_LISTEN_HOST}, there are no users, and MQTT_ANONYMOUS is not set` });
-    this.#anonymous = new RightsCheck(anonymous === 'read' ? ANONYMOUS_READ : NO_RIGHTS);
+    const open = listenHosts(this.#config).find(({ host }) => !isLoopback(host));
+    if (open !== undefined && this.#config.MQTT_ANONYMOUS === undefined && this.#users.count === 0)
+      throw new HrError('listener_unprotected', { operation: 'listen', detail: `${open.setting} is ${open.host}, there are no users, and MQTT_ANONYMOUS is not set` });
   }
 
   stop(): void {
     this.#users.stop();
   }
 
-  /** What a client may do, or undefined where name or password are wrong. No name: anonymous. */
-  async authenticate(username: string | undefined, password: string | undefined): Promise<RightsCheck | undefined> {
-    if (username === undefined || username === '') return this.#config.MQTT_ANONYMOUS === 'none' ? undefined : this.#anonymous;
+  /** Who a client is, or undefined where it is not let in. No name: anonymous. */
+  async authenticate(username: string | undefined, password: string | undefined, peer: Peer): Promise<Identity | undefined> {
+    if (username === undefined || username === '') {
+      const granted = this.#config.MQTT_ANONYMOUS ?? (peer.loopback ? 'read' : 'none');
+      return granted === 'read' ? this.#anonymous : undefined;
+    }
+    const given = password ?? '';
     const service = SERVICE_NAMES.find((name) => name === username);
-    if (service !== undefined) return sameText(this.#keys.get(service) ?? '', password ?? '') ? this.#services.get(service) : undefined;
-    return await this.#users.authenticate(username, password ?? '');
+    if (service !== undefined) {
+      const known = this.#services.get(service);
+      return known !== undefined && sameText(known.key, given) ? known.identity : undefined;
+    }
+    const known = this.#users.known(username, given);
+    if (known !== undefined) return known;
+    const user = await this.#throttle.inTurn(peer.address, async () => this.#users.known(username, given) ?? (await this.#users.authenticate(username, given)));
+    if (user !== undefined) this.#throttle.succeeded(peer.address);
+    return user;
   }
 }

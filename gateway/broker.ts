@@ -1,17 +1,21 @@
 /** Aedes with our access, limits and counts: clean sessions only, memory only; what must not be lost is acknowledged end to end. */
-import { Aedes, type AuthErrorCode, type AuthenticateError, type Client } from 'aedes';
+import type { Duplex } from 'node:stream';
+import { Aedes, type AuthErrorCode, type AuthenticateError, type Client, type ConnectPacket, type PublishPacket } from 'aedes';
 import type { Config } from '../service/config.ts';
 import type { Logger } from '../service/log.ts';
-import type { Access } from './access.ts';
+import type { Access, Identity, Peer } from './access.ts';
 import type { Breaches } from './breaches.ts';
+import { GuardedConnection } from './guarded-connection.ts';
 import type { LoginThrottle } from './login-throttle.ts';
 import { orderedPersistence } from './ordered-persistence.ts';
-import type { RightsCheck } from './rights.ts';
+import { PublishRate } from './publish-rate.ts';
+import { RetainedBudget } from './retained-budget.ts';
 
-/** A frozen subscriber holds all deliveries up for this long (facts.md), then it is disconnected. */
-const DRAIN_TIMEOUT_MS = 2000;
 const REFUSED_NOT_AUTHORIZED = 5 as AuthErrorCode;
 const REFUSED_IDENTIFIER = 2 as AuthErrorCode;
+const CLIENT_ID_MAX_BYTES = 128;
+/** QoS 2 messages of one client that wait for their PUBREL. */
+const INFLIGHT_QOS2_MAX = 1000;
 
 export interface BrokerOptions {
   config: Config;
@@ -25,20 +29,31 @@ function authError(message: string, returnCode: AuthErrorCode): AuthenticateErro
   return Object.assign(new Error(message), { returnCode });
 }
 
-/** The address that a client comes from. */
-export const addresses = new WeakMap<object, string>();
+/** Limits of Aedes' own, by the words of its errors. */
+const LIMITS_OF_ERRORS: readonly (readonly [RegExp, string])[] = [
+  [/^connect did not arrive in time/, 'connect_timeout'],
+  [/^drain timeout/, 'slow_subscriber'],
+  [/^maxInflightInbound exceeded/, 'inflight_qos2'],
+  [/^Client queue limit reached/, 'packets_before_connack'],
+  [/too many levels/, 'topic_levels'],
+];
+
+const NOWHERE: Peer = { address: 'unknown', loopback: false };
+const peerOf = (client: Client): Peer => (client.conn instanceof GuardedConnection ? client.conn.peer : NOWHERE);
 
 export class Broker {
   readonly #options: BrokerOptions;
-  readonly #rights = new WeakMap<Client, RightsCheck>();
+  readonly #identities = new WeakMap<Client, Identity>();
   readonly #subscriptions = new WeakMap<Client, Set<string>>();
-  readonly #retained = new Set<string>();
+  readonly #rates = new WeakMap<Client, PublishRate>();
+  readonly #retained: RetainedBudget;
   #aedes: Aedes | undefined;
   messagesIn = 0;
   messagesOut = 0;
 
   constructor(options: BrokerOptions) {
     this.#options = options;
+    this.#retained = new RetainedBudget({ maxTopics: options.config.MQTT_MAX_RETAINED, maxBytes: options.config.MQTT_MAX_RETAINED_BYTES });
   }
 
   get aedes(): Aedes {
@@ -55,27 +70,36 @@ export class Broker {
     this.#aedes = await Aedes.createBroker({
       persistence: orderedPersistence(),
       connectTimeout: config.MQTT_CONNECT_TIMEOUT_MS,
-      drainTimeout: DRAIN_TIMEOUT_MS,
-      maxClientsIdLength: 128,
+      // A frozen subscriber holds all deliveries up for this long (facts.md), then it is disconnected.
+      drainTimeout: config.MQTT_SLOW_SUBSCRIBER_MS,
+      maxClientsIdLength: CLIENT_ID_MAX_BYTES,
       maxTopicLevels: config.MQTT_MAX_TOPIC_LEVELS,
-      preConnect: (_client, packet, callback) => {
-        if (packet.clientId === '' && packet.clean === false) return callback(authError('an empty client id needs a clean session', REFUSED_IDENTIFIER), false);
+      maxInflightInbound: INFLIGHT_QOS2_MAX,
+      preConnect: (client, packet, callback) => {
+        const fault = this.#connectFault(client, packet);
+        if (fault !== undefined) {
+          // preConnect has no CONNACK of its own in Aedes: the refusal is written here.
+          const conn = client.conn as unknown as Duplex;
+          conn.write(Buffer.from([0x20, 2, 0, fault]));
+          conn.destroy();
+          return callback(null, false);
+        }
         // Sessions are clean whatever a client asks for: a backlog here would overtake and repeat (facts.md).
         packet.clean = true;
-        if (packet.will !== undefined && this.#topicFault(packet.will.topic) !== undefined) delete packet.will;
         callback(null, true);
       },
       authenticate: (client, username, password, done) => void this.#authenticate(client, username, password, done),
       authorizePublish: (client, packet, callback) => {
         this.messagesIn += 1;
         if (client === null) return callback(null);
-        callback(this.#publishFault(client, packet.topic, packet.retain, packet.payload.length));
+        callback(this.#publishFault(client, packet));
       },
       authorizeSubscribe: (client, subscription, callback) => {
         // null: the subscription is refused with 0x80, the connection stays.
         callback(null, this.#maySubscribe(client, subscription.topic) ? subscription : null);
       },
-      authorizeForward: (_client, packet) => {
+      authorizeForward: (client, packet) => {
+        if (client !== null && !this.#backlogAllows(client)) return null;
         this.messagesOut += 1;
         return packet;
       },
@@ -83,28 +107,80 @@ export class Broker {
     this.#aedes.on('unsubscribe', (filters, client) => {
       for (const filter of filters) this.#subscriptions.get(client)?.delete(filter);
     });
-    this.#aedes.on('clientError', (_client, error) => this.#options.log.debug({ event: 'client_error', reason: error.message }, 'a client broke off'));
-    this.#aedes.on('connectionError', (_client, error) => this.#options.log.debug({ event: 'connection_error', reason: error.message }, 'a connection failed'));
+    for (const event of ['clientError', 'connectionError'] as const)
+      this.#aedes.on(event, (client, error) => {
+        const limit = LIMITS_OF_ERRORS.find(([words]) => words.test(error.message))?.[1];
+        if (limit === undefined) this.#options.log.debug({ event: 'client_error', reason: error.message }, 'a client broke off');
+        else this.#options.breaches.add(limit, this.#namesOf(client));
+      });
+  }
+
+  #namesOf(client: Client): { address: string; user: string } {
+    return { address: peerOf(client).address, user: this.#identities.get(client)?.name ?? '' };
+  }
+
+  /** The CONNACK code that a CONNECT is refused with, or undefined. */
+  #connectFault(client: Client, packet: ConnectPacket): number | undefined {
+    const { breaches, config } = this.#options;
+    const refused = (limit: string, code: number): number => {
+      breaches.add(limit, { address: peerOf(client).address });
+      return code;
+    };
+    if (packet.clientId === '' && packet.clean === false) return REFUSED_IDENTIFIER;
+    if (Buffer.byteLength(packet.clientId) > CLIENT_ID_MAX_BYTES) return refused('client_id_bytes', REFUSED_IDENTIFIER);
+    const { will } = packet;
+    if (will === undefined) return undefined;
+    const topicFault = this.#topicFault(will.topic);
+    if (topicFault !== undefined) return refused(topicFault, REFUSED_NOT_AUTHORIZED);
+    if (will.payload.length > config.MQTT_MAX_WILL_BYTES) return refused('will_bytes', REFUSED_NOT_AUTHORIZED);
+    return undefined;
   }
 
   async #authenticate(client: Client, username: string | undefined, password: Buffer | undefined, done: (error: AuthenticateError | null, success: boolean | null) => void): Promise<void> {
-    const { access, breaches, throttle } = this.#options;
-    const address = addresses.get(client.conn) ?? 'unknown';
-    const rights = await access.authenticate(username, password?.toString()).catch(() => undefined);
-    if (rights === undefined) {
-      breaches.add('login', { address, user: username ?? '' });
-      setTimeout(() => done(authError('wrong name or password', REFUSED_NOT_AUTHORIZED), null), throttle.failed(address));
+    const { access, breaches, log, throttle } = this.#options;
+    const peer = peerOf(client);
+    const identity = await access.authenticate(username, password?.toString(), peer).catch((error: unknown) => {
+      log.warn({ event: 'login_failed', err: error }, 'a login could not be looked at');
+      return undefined;
+    });
+    if (identity === undefined) {
+      breaches.add('login', { address: peer.address, user: (username ?? '').slice(0, 64) });
+      setTimeout(() => done(authError('wrong name or password', REFUSED_NOT_AUTHORIZED), null), username === undefined || username === '' ? 0 : throttle.failed(peer.address));
       return;
     }
-    if (username !== undefined && username !== '') throttle.succeeded(address);
-    this.#rights.set(client, rights);
     // A will that the client may not publish itself would be a way round its rights.
     const will = (client as Client & { _will?: { topic: string } | null })._will;
-    if (will !== undefined && will !== null && !rights.mayPublish(will.topic)) {
-      breaches.add('will', { user: username ?? '' });
+    if (will !== undefined && will !== null && !identity.rights.mayPublish(will.topic)) {
+      breaches.add('will_right', { user: identity.name, topic: will.topic.slice(0, 100) });
       return done(authError('not allowed to publish this will', REFUSED_NOT_AUTHORIZED), null);
     }
+    // Taking a client id over ends the session that has it: only its own user may do that.
+    const holder = this.#holderOf(client.id);
+    if (holder !== undefined && (holder.kind !== identity.kind || holder.name !== identity.name)) {
+      breaches.add('client_id_taken', { user: identity.name, address: peer.address });
+      return done(authError('this client id is another user\'s', REFUSED_IDENTIFIER), null);
+    }
+    this.#identities.set(client, identity);
+    if (identity.kind !== 'service') this.#rates.set(client, new PublishRate(this.#options.config.MQTT_MAX_PUBLISHES_PER_SECOND));
     done(null, true);
+  }
+
+  #connected(): Client[] {
+    return Object.values((this.aedes as unknown as { clients: Record<string, Client> }).clients);
+  }
+
+  #holderOf(clientId: string): Identity | undefined {
+    const holder = (this.aedes as unknown as { clients: Record<string, Client | undefined> }).clients[clientId];
+    return holder === undefined ? undefined : this.#identities.get(holder);
+  }
+
+  /** Ends the connections of who is not current any more: removed users, changed passwords and rights. */
+  dropOutdated(isCurrent: (identity: Identity) => boolean): void {
+    if (this.#aedes === undefined) return;
+    for (const client of this.#connected()) {
+      const identity = this.#identities.get(client);
+      if (identity !== undefined && !isCurrent(identity)) client.close();
+    }
   }
 
   #topicFault(topic: string): string | undefined {
@@ -113,43 +189,41 @@ export class Broker {
     return topic.split('/').length > config.MQTT_MAX_TOPIC_LEVELS ? 'topic_levels' : undefined;
   }
 
-  #publishFault(client: Client, topic: string, retain: boolean, payloadBytes: number): Error | null {
-    const { breaches, config } = this.#options;
-    if (this.#rights.get(client)?.mayPublish(topic) !== true) {
-      breaches.add('publish_right', { topic: topic.slice(0, 100) });
-      return new Error('not allowed to publish this topic');
+  #backlogAllows(client: Client): boolean {
+    const { conn } = client;
+    if (!(conn instanceof GuardedConnection) || conn.backlogBytes <= this.#options.config.MQTT_MAX_BACKLOG_BYTES) return true;
+    if (!conn.destroyed) {
+      this.#options.breaches.add('backlog', { ...this.#namesOf(client), bytes: conn.backlogBytes });
+      conn.destroy();
     }
-    const fault = this.#topicFault(topic);
+    return false;
+  }
+
+  #publishFault(client: Client, { topic, retain, payload }: PublishPacket): Error | null {
+    const { breaches } = this.#options;
+    const fault = this.#topicFault(topic) ?? (this.#identities.get(client)?.rights.mayPublish(topic) === true ? undefined : 'publish_right') ?? (retain ? this.#retained.take(topic, payload.length) : undefined);
     if (fault !== undefined) {
-      breaches.add(fault);
-      return new Error(fault);
+      breaches.add(fault, { ...this.#namesOf(client), topic: topic.slice(0, 100) });
+      return new Error(`refused: ${fault}`);
     }
-    if (retain && payloadBytes === 0) this.#retained.delete(topic);
-    else if (retain && !this.#retained.has(topic)) {
-      if (this.#retained.size >= config.MQTT_MAX_RETAINED) {
-        breaches.add('retained');
-        return new Error('too many retained topics');
-      }
-      this.#retained.add(topic);
+    const holdMs = this.#rates.get(client)?.take() ?? 0;
+    if (holdMs > 0 && client.conn instanceof GuardedConnection) {
+      breaches.add('publish_rate', this.#namesOf(client));
+      client.conn.hold(holdMs);
     }
     return null;
   }
 
   #maySubscribe(client: Client, filter: string): boolean {
     const { breaches, config } = this.#options;
-    if (this.#rights.get(client)?.maySubscribe(filter) !== true) {
-      breaches.add('subscribe_right', { filter: filter.slice(0, 100) });
-      return false;
-    }
-    const fault = this.#topicFault(filter);
+    const filters = this.#subscriptions.get(client) ?? new Set();
+    this.#subscriptions.set(client, filters);
+    const fault =
+      this.#topicFault(filter) ??
+      (this.#identities.get(client)?.rights.maySubscribe(filter) === true ? undefined : 'subscribe_right') ??
+      (!filters.has(filter) && filters.size >= config.MQTT_MAX_SUBSCRIPTIONS ? 'subscriptions' : undefined);
     if (fault !== undefined) {
-      breaches.add(fault);
-      return false;
-    }
-    let filters = this.#subscriptions.get(client);
-    if (filters === undefined) this.#subscriptions.set(client, (filters = new Set()));
-    if (!filters.has(filter) && filters.size >= config.MQTT_MAX_SUBSCRIPTIONS) {
-      breaches.add('subscriptions');
+      breaches.add(fault, { ...this.#namesOf(client), filter: filter.slice(0, 100) });
       return false;
     }
     filters.add(filter);

@@ -3,14 +3,13 @@
  * buffered (Aedes has no limit of its own, facts.md), and writes of one turn of the event loop leave in one system call.
  */
 import { Duplex } from 'node:stream';
+import type { Peer } from './access.ts';
 
 export interface GuardedConnectionOptions {
+  peer: Peer;
   maxPacketBytes: number;
   /** Called once, before the connection is destroyed. */
   onTooLarge: (announcedBytes: number) => void;
-  /** Bytes that may wait for a slow reader before its connection is ended. */
-  maxBacklogBytes: number;
-  onBacklog: (bytes: number) => void;
 }
 
 /** Follows the framing of MQTT (section 2.2.3) through chunks of any size. */
@@ -48,12 +47,19 @@ class FrameWatch {
   }
 }
 
+/** What the system and the stream below may hold before writes wait here. */
+const INNER_BACKLOG_BYTES = 64 * 1024;
+
+/** How long the last words to a client may take to leave. */
+const LAST_WORDS_MS = 1000;
+
 /** The connection that Aedes is given. */
 export class GuardedConnection extends Duplex {
   readonly #inner: Duplex;
   readonly #options: GuardedConnectionOptions;
   readonly #watch = new FrameWatch();
   #corked = false;
+  #hold: NodeJS.Timeout | undefined;
 
   constructor(inner: Duplex, options: GuardedConnectionOptions) {
     super({ allowHalfOpen: false, readableHighWaterMark: 64 * 1024, writableHighWaterMark: 256 * 1024 });
@@ -73,8 +79,27 @@ export class GuardedConnection extends Duplex {
     inner.on('close', () => this.destroy());
   }
 
+  get peer(): Peer {
+    return this.#options.peer;
+  }
+
+  /** Bytes that wait for the client to read them. */
+  get backlogBytes(): number {
+    return this.writableLength + this.#inner.writableLength;
+  }
+
+  /** Reads nothing more from the client for a while: TCP makes it wait. */
+  hold(forMs: number): void {
+    if (this.#hold !== undefined || this.destroyed) return;
+    this.#inner.pause();
+    this.#hold = setTimeout(() => {
+      this.#hold = undefined;
+      this.#inner.resume();
+    }, forMs);
+  }
+
   override _read(): void {
-    this.#inner.resume();
+    if (this.#hold === undefined) this.#inner.resume();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
@@ -87,13 +112,7 @@ export class GuardedConnection extends Duplex {
       });
     }
     const backlog = this.#inner.writableLength;
-    if (backlog > this.#options.maxBacklogBytes) {
-      this.#options.onBacklog(backlog);
-      callback();
-      this.destroy();
-      return;
-    }
-    if (this.#inner.write(chunk) || backlog < 64 * 1024) callback();
+    if (this.#inner.write(chunk) || backlog < INNER_BACKLOG_BYTES) callback();
     else {
       const done = (): void => {
         this.#inner.off('drain', done);
@@ -111,7 +130,15 @@ export class GuardedConnection extends Duplex {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.#inner.destroy();
+    clearTimeout(this.#hold);
+    const inner = this.#inner;
+    if (error === null && !inner.destroyed && inner.writable) {
+      // What was said last, a CONNACK that refuses above all, is still on its way down: it leaves first.
+      inner.pause();
+      const limit = setTimeout(() => inner.destroy(), LAST_WORDS_MS).unref();
+      inner.once('close', () => clearTimeout(limit));
+      inner.end(() => inner.destroy());
+    } else inner.destroy();
     callback(error);
   }
 }

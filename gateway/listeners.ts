@@ -1,34 +1,44 @@
-/** Where clients come in: MQTT over TCP and over WebSocket. */
-import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer } from 'node:http';
+/** Where clients come in: MQTT over TCP and over WebSocket, and both over TLS where there is a certificate. */
+import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer, type ServerOptions, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { createWebSocketStream, WebSocketServer } from 'ws';
+import { hostOf, isLoopback, isOwnHost } from '../service/addresses.ts';
 import type { Config } from '../service/config.ts';
 import { listenError } from '../service/errors.ts';
+import type { TlsFiles } from '../service/tls-files.ts';
+import type { Peer } from './access.ts';
 import type { Breaches } from './breaches.ts';
-import { addresses, type Broker } from './broker.ts';
+import type { Broker } from './broker.ts';
 import { GuardedConnection } from './guarded-connection.ts';
 
 export interface ListenersOptions {
   config: Config;
   broker: Broker;
   breaches: Breaches;
+  /** Certificate and key, where the broker speaks TLS. */
+  tls: TlsFiles | undefined;
 }
 
-/** A page of another site must not speak to this broker through its visitor's browser. */
-function originAllowed(request: IncomingMessage): boolean {
-  const origin = request.headers.origin;
+type AnyServer = Server | HttpServer | TlsServer;
+
+/**
+ * A page of another site must not speak to this broker through its visitor's browser: its Origin has another host than it asks for, or,
+ * where its name was rebound to this address, a host that is not ours. Only browsers send an Origin.
+ */
+function originAllowed(request: IncomingMessage, names: readonly string[]): boolean {
+  const { origin, host } = request.headers;
   if (origin === undefined) return true;
   try {
-    const from = new URL(origin).hostname;
-    const host = new URL(`http://${request.headers.host ?? ''}`).hostname;
-    return from === host;
+    return hostOf(new URL(origin).host) === hostOf(host) && isOwnHost(host, names);
   } catch {
     return false;
   }
 }
 
-async function listen(server: Server | HttpServer, port: number, host: string, setting: string): Promise<void> {
+async function listen(server: AnyServer, port: number, host: string, setting: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const failed = (error: Error): void => reject(listenError(error, setting, `${host}:${port}`));
     server.once('error', failed);
@@ -39,99 +49,138 @@ async function listen(server: Server | HttpServer, port: number, host: string, s
   });
 }
 
+const portOf = (server: AnyServer | undefined): number => (server?.address() as AddressInfo | null | undefined)?.port ?? 0;
+const upgradeRequired = (_request: IncomingMessage, response: ServerResponse): void => void response.writeHead(426, { Connection: 'close' }).end('MQTT over WebSocket only\n');
+
 export class Listeners {
   readonly #options: ListenersOptions;
   readonly #perAddress = new Map<string, number>();
-  readonly #open = new Set<Duplex>();
-  #tcp: Server | undefined;
-  #http: HttpServer | undefined;
-  #webSockets: WebSocketServer | undefined;
+  readonly #open = new Set<Socket>();
+  readonly #servers: { name: 'mqtt' | 'ws' | 'mqtts' | 'wss'; host: string; server: AnyServer }[] = [];
+  readonly #webSockets: WebSocketServer[] = [];
 
   constructor(options: ListenersOptions) {
     this.#options = options;
   }
 
-  get mqttPort(): number {
-    return (this.#tcp?.address() as AddressInfo | null | undefined)?.port ?? 0;
+  /** The ports that are listened on, 0 where one is not. */
+  get ports(): Record<'mqtt' | 'ws' | 'mqtts' | 'wss', number> {
+    const of = (name: string): number => portOf(this.#servers.find((entry) => entry.name === name)?.server);
+    return { mqtt: of('mqtt'), ws: of('ws'), mqtts: of('mqtts'), wss: of('wss') };
   }
 
-  get wsPort(): number {
-    return (this.#http?.address() as AddressInfo | null | undefined)?.port ?? 0;
+  /** The URLs that are listened on. */
+  get urls(): string[] {
+    return this.#servers.map(({ name, host, server }) => `${name}://${host.includes(':') ? `[${host}]` : host}:${portOf(server)}`);
   }
 
-  #admit(address: string): boolean {
+  /** Counts a new connection, before anything is read of it; false, and it is ended, where there are too many. */
+  #admit(socket: Socket): boolean {
     const { config, breaches } = this.#options;
+    const address = socket.remoteAddress ?? 'unknown';
     const count = this.#perAddress.get(address) ?? 0;
-    if (this.#open.size >= config.MQTT_MAX_CONNECTIONS) {
-      breaches.add('connections', { address });
+    const limit = this.#open.size >= config.MQTT_MAX_CONNECTIONS ? 'connections' : count >= config.MQTT_MAX_CONNECTIONS_PER_ADDRESS ? 'connections_per_address' : undefined;
+    if (limit !== undefined) {
+      breaches.add(limit, { address });
+      socket.destroy();
       return false;
     }
-    if (count >= config.MQTT_MAX_CONNECTIONS_PER_ADDRESS) {
-      breaches.add('connections_per_address', { address });
-      return false;
-    }
-    return true;
-  }
-
-  #take(stream: Duplex, address: string, request?: IncomingMessage): void {
-    const { config, breaches, broker } = this.#options;
-    if (!this.#admit(address)) {
-      stream.destroy();
-      return;
-    }
-    this.#open.add(stream);
-    this.#perAddress.set(address, (this.#perAddress.get(address) ?? 0) + 1);
-    stream.once('close', () => {
-      this.#open.delete(stream);
+    this.#open.add(socket);
+    this.#perAddress.set(address, count + 1);
+    socket.on('error', () => {});
+    socket.once('close', () => {
+      this.#open.delete(socket);
       const left = (this.#perAddress.get(address) ?? 1) - 1;
       if (left <= 0) this.#perAddress.delete(address);
       else this.#perAddress.set(address, left);
     });
+    return true;
+  }
+
+  #take(stream: Duplex, peer: Peer, request?: IncomingMessage): void {
+    const { config, breaches, broker } = this.#options;
     const guarded = new GuardedConnection(stream, {
+      peer,
       maxPacketBytes: config.MQTT_MAX_PACKET_BYTES,
-      onTooLarge: (announcedBytes) => breaches.add('packet_bytes', { address, announced_bytes: announcedBytes }),
-      maxBacklogBytes: config.MQTT_MAX_BACKLOG_BYTES,
-      onBacklog: (bytes) => breaches.add('backlog', { address, bytes }),
+      onTooLarge: (announcedBytes) => breaches.add('packet_bytes', { address: peer.address, announced_bytes: announcedBytes }),
     });
     guarded.on('error', () => {});
-    addresses.set(guarded, address);
     broker.aedes.handle(guarded, request);
   }
 
-  /** Throws HrError `port_in_use`. */
-  async start(): Promise<void> {
-    const { config } = this.#options;
-    this.#tcp = createServer({ noDelay: true }, (socket: Socket) => this.#take(socket, socket.remoteAddress ?? 'unknown'));
-    await listen(this.#tcp, config.MQTT_LISTEN_PORT, config.MQTT_LISTEN_HOST, 'MQTT_LISTEN_PORT');
-    this.#http = createHttpServer((_request, response) => response.writeHead(426, { Connection: 'close' }).end('MQTT over WebSocket only\n'));
-    this.#webSockets = new WebSocketServer({
-      server: this.#http,
+  #webSocketsOn(server: HttpServer, loopback: boolean): void {
+    const { config, breaches } = this.#options;
+    const webSockets = new WebSocketServer({
+      server,
       maxPayload: config.MQTT_MAX_PACKET_BYTES + 1024,
       perMessageDeflate: false,
       handleProtocols: (protocols) => (protocols.has('mqtt') ? 'mqtt' : false),
       verifyClient: ({ req }: { req: IncomingMessage }) => {
-        if (originAllowed(req)) return true;
-        this.#options.breaches.add('origin', { origin: String(req.headers.origin).slice(0, 100) });
+        if (originAllowed(req, [config.MQTT_LISTEN_HOST, config.MQTT_TLS_LISTEN_HOST, ...config.MQTT_ALLOWED_HOSTS])) return true;
+        breaches.add('origin', { origin: String(req.headers.origin).slice(0, 100) });
         return false;
       },
     });
-    this.#webSockets.on('connection', (socket, request) => {
+    webSockets.on('connection', (socket, request) => {
       socket.on('error', () => {});
-      this.#take(createWebSocketStream(socket), request.socket.remoteAddress ?? 'unknown', request);
+      this.#take(createWebSocketStream(socket), { address: request.socket.remoteAddress ?? 'unknown', loopback }, request);
     });
-    this.#webSockets.on('error', () => {});
-    await listen(this.#http, config.MQTT_LISTEN_WS_PORT, config.MQTT_LISTEN_HOST, 'MQTT_LISTEN_WS_PORT');
+    webSockets.on('error', () => {});
+    this.#webSockets.push(webSockets);
+  }
+
+  /** Throws HrError `port_in_use`, `certificate_unusable`. */
+  async start(): Promise<void> {
+    const { config, tls } = this.#options;
+    const http: ServerOptions = { headersTimeout: config.MQTT_CONNECT_TIMEOUT_MS, requestTimeout: config.MQTT_CONNECT_TIMEOUT_MS, connectionsCheckingInterval: 1000, maxHeaderSize: 8192 };
+    const loopback = isLoopback(config.MQTT_LISTEN_HOST);
+    const tcp = createServer({ noDelay: true }, (socket) => {
+      if (this.#admit(socket)) this.#take(socket, { address: socket.remoteAddress ?? 'unknown', loopback });
+    });
+    await this.#listen('mqtt', tcp, config.MQTT_LISTEN_PORT, config.MQTT_LISTEN_HOST, 'MQTT_LISTEN_PORT');
+    const web = createHttpServer(http, upgradeRequired);
+    web.on('connection', (socket: Socket) => void this.#admit(socket));
+    this.#webSocketsOn(web, loopback);
+    await this.#listen('ws', web, config.MQTT_LISTEN_WS_PORT, config.MQTT_LISTEN_HOST, 'MQTT_LISTEN_WS_PORT');
+    if (tls !== undefined) await this.#startTls(tls, http);
+  }
+
+  async #startTls(tls: TlsFiles, http: ServerOptions): Promise<void> {
+    const { config, breaches } = this.#options;
+    const secure = { ...tls.start(), handshakeTimeout: config.MQTT_CONNECT_TIMEOUT_MS };
+    const loopback = isLoopback(config.MQTT_TLS_LISTEN_HOST);
+    const mqtts = createTlsServer({ ...secure, noDelay: true }, (socket) => this.#take(socket, { address: socket.remoteAddress ?? 'unknown', loopback }));
+    const wss = createHttpsServer({ ...http, ...secure }, upgradeRequired);
+    for (const server of [mqtts, wss]) {
+      // Counted as raw sockets: one that never ends its handshake is a connection too.
+      server.on('connection', (socket: Socket) => void this.#admit(socket));
+      server.on('tlsClientError', (error, socket) => {
+        breaches.add('tls_handshake', { address: socket.remoteAddress ?? 'unknown', reason: error.message.slice(0, 100) });
+        socket.destroy();
+      });
+      tls.serve(server);
+    }
+    this.#webSocketsOn(wss, loopback);
+    await this.#listen('mqtts', mqtts, config.MQTT_TLS_LISTEN_PORT, config.MQTT_TLS_LISTEN_HOST, 'MQTT_TLS_LISTEN_PORT');
+    await this.#listen('wss', wss, config.MQTT_TLS_LISTEN_WS_PORT, config.MQTT_TLS_LISTEN_HOST, 'MQTT_TLS_LISTEN_WS_PORT');
+  }
+
+  async #listen(name: 'mqtt' | 'ws' | 'mqtts' | 'wss', server: AnyServer, port: number, host: string, setting: string): Promise<void> {
+    await listen(server, port, host, setting);
+    this.#servers.push({ name, host, server });
   }
 
   /** Takes no one in any more; ends who is there. */
   async stop(): Promise<void> {
-    const closed = [this.#tcp, this.#http].map(async (server) => {
-      if (server?.listening === true) await new Promise<void>((resolve) => server.close(() => resolve()));
+    const closed = this.#servers.map(async ({ server }) => {
+      if (server.listening) await new Promise<void>((resolve) => server.close(() => resolve()));
     });
-    for (const client of this.#webSockets?.clients ?? []) client.terminate();
-    this.#webSockets?.close();
-    for (const stream of this.#open) stream.destroy();
-    this.#http?.closeAllConnections();
+    this.#options.tls?.stop();
+    for (const webSockets of this.#webSockets) {
+      for (const client of webSockets.clients) client.terminate();
+      webSockets.close();
+    }
+    for (const socket of this.#open) socket.destroy();
     await Promise.all(closed);
   }
 }

@@ -10,7 +10,6 @@ export interface Rights {
 }
 
 export const ANONYMOUS_READ: Rights = { publish: [], subscribe: ['hr/#', 'edge/+/status', 'homeassistant/#'] };
-export const NO_RIGHTS: Rights = { publish: [], subscribe: [] };
 
 const own = (service: ServiceName): string[] => [`edge/${service}/status`, `edge/${service}/metrics`, `edge/${service}/response/+`];
 
@@ -30,6 +29,21 @@ export const SERVICE_RIGHTS: Readonly<Record<ServiceName, Rights>> = {
   },
   'local-kinesis': { publish: own('local-kinesis'), subscribe: ['edge/local-kinesis/request/+'] },
 };
+
+/**
+ * Why a filter may not be granted to a user, or undefined: `edge/` (but for statuses) and `$SYS` are the services', and a wildcard in
+ * the first level would reach them.
+ */
+export function filterFault(kind: keyof Rights, filter: string): string | undefined {
+  const levels = filter.split('/');
+  const first = levels[0] ?? '';
+  if (filter === '' || filter.length > 256 || filter.includes('\0')) return 'is no filter';
+  if (levels.some((level, index) => level.length > 1 && /[#+]/.test(level) || (level === '#' && index !== levels.length - 1))) return 'has a wildcard where none may stand';
+  if (first === '#' || first === '+') return 'the first level must be named: a wildcard there would reach edge/ and $SYS';
+  if (first.startsWith('$')) return '$ topics are the broker\'s';
+  if (first === 'edge' && !(kind === 'subscribe' && covers('edge/+/status', filter))) return 'edge/ is for the services; edge/+/status may be read';
+  return undefined;
+}
 
 /** True where everything that `asked` (a topic or filter) can match is matched by `granted` too. */
 export function covers(granted: string, asked: string): boolean {

@@ -4,6 +4,7 @@ import { lockDataDir, type DataDirLock } from '../service/data-dir.ts';
 import type { Service, ServiceContext } from '../service/lifecycle.ts';
 import { Counter, Gauge } from '../service/metrics.ts';
 import { StatusReporter, type StatusLine } from '../service/status-reporter.ts';
+import { TlsFiles } from '../service/tls-files.ts';
 import { Access } from './access.ts';
 import { Breaches } from './breaches.ts';
 import { Broker } from './broker.ts';
@@ -18,6 +19,7 @@ export class GatewayService implements Service {
   readonly #access: Access;
   readonly #broker: Broker;
   readonly #listeners: Listeners;
+  readonly #tls: TlsFiles | undefined;
   readonly #commands: CommandServer;
   readonly #reporter: StatusReporter;
   readonly #clients = new Gauge('hr_gateway_broker_clients', 'MQTT clients that are connected');
@@ -30,20 +32,24 @@ export class GatewayService implements Service {
     this.#context = context;
     const { config, log } = context;
     this.#breaches = new Breaches(log);
-    this.#access = new Access(config, new Users(config, log));
-    this.#broker = new Broker({ config, log, access: this.#access, breaches: this.#breaches, throttle: new LoginThrottle() });
-    this.#listeners = new Listeners({ config, broker: this.#broker, breaches: this.#breaches });
+    const throttle = new LoginThrottle();
+    const users: Users = new Users(config, log, () => this.#broker.dropOutdated((identity) => users.isCurrent(identity)));
+    this.#access = new Access(config, users, throttle);
+    this.#broker = new Broker({ config, log, access: this.#access, breaches: this.#breaches, throttle });
+    const { MQTT_TLS_CERT_FILE: certFile, MQTT_TLS_KEY_FILE: keyFile } = config;
+    this.#tls = certFile === undefined || keyFile === undefined ? undefined : new TlsFiles({ certFile, keyFile, log });
+    this.#listeners = new Listeners({ config, broker: this.#broker, breaches: this.#breaches, tls: this.#tls });
     this.#commands = new CommandServer({ service: 'gateway', log, handlers: {}, publish: (topic, payload) => this.#broker.publish(topic, payload) });
     const line: StatusLine = { publish: (topic, payload, options) => this.#broker.publish(topic, payload, options), on: () => undefined };
     this.#reporter = new StatusReporter({
       service: 'gateway',
       link: line,
       // That it answers is its health: the admin API says whether it does.
-      checks: () => [],
+      checks: () => (this.#tls === undefined ? [] : [this.#tls.check()]),
       details: () => ({
         gateway: {
           clients: this.#broker.clients,
-          listeners: [`mqtt://${config.MQTT_LISTEN_HOST}:${this.mqttPort}`, `ws://${config.MQTT_LISTEN_HOST}:${this.wsPort}`],
+          listeners: this.#listeners.urls,
           breaches: { ...this.#breaches.counts },
           messages_in: this.#broker.messagesIn,
           messages_out: this.#broker.messagesOut,
@@ -61,12 +67,22 @@ export class GatewayService implements Service {
 
   /** The port that MQTT listens on, once started. */
   get mqttPort(): number {
-    return this.#listeners.mqttPort;
+    return this.#listeners.ports.mqtt;
   }
 
   /** The port that MQTT over WebSocket listens on, once started. */
   get wsPort(): number {
-    return this.#listeners.wsPort;
+    return this.#listeners.ports.ws;
+  }
+
+  /** Every port that is listened on, 0 where one is not. */
+  get ports(): Listeners['ports'] {
+    return this.#listeners.ports;
+  }
+
+  /** The limits that clients ran into, by name. */
+  get breaches(): Readonly<Record<string, number>> {
+    return this.#breaches.counts;
   }
 
   async start(): Promise<void> {
@@ -81,7 +97,7 @@ export class GatewayService implements Service {
       }, () => {});
     await this.#listeners.start();
     this.#reporter.start();
-    log.info({ event: 'listening', host: config.MQTT_LISTEN_HOST, port: this.mqttPort, ws_port: this.wsPort }, 'the broker listens');
+    log.info({ event: 'listening', host: config.MQTT_LISTEN_HOST, port: this.mqttPort, ws_port: this.wsPort, listeners: this.#listeners.urls }, 'the broker listens');
   }
 
   async stop(): Promise<void> {

@@ -2,7 +2,7 @@
  * Users of the broker: names, scrypt hashes and rights in DATA_DIR/users.json (`npm run users` writes it). Read anew when it
  * changes, without a restart.
  */
-import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { parseJson, validatorOf } from '../contract/validate.ts';
@@ -10,7 +10,8 @@ import type { Config } from '../service/config.ts';
 import { writeFileAtomic, dataFolder } from '../service/data-dir.ts';
 import { HrError, systemCodeOf } from '../service/errors.ts';
 import type { Logger } from '../service/log.ts';
-import { RightsCheck } from './rights.ts';
+import type { Identity } from './access.ts';
+import { filterFault, RightsCheck } from './rights.ts';
 
 const usersSchema = {
   $id: 'users',
@@ -62,7 +63,14 @@ export function readUsers(config: Pick<Config, 'DATA_DIR'>): Record<string, User
   }
   const parsed = parseJson(text, checkUsers);
   if (!parsed.ok) throw new HrError('users_unreadable', { operation: 'read users.json', detail: parsed.reason });
-  return parsed.value as Record<string, User>;
+  const users = parsed.value as Record<string, User>;
+  for (const [name, user] of Object.entries(users))
+    for (const kind of ['publish', 'subscribe'] as const)
+      for (const filter of user[kind]) {
+        const fault = filterFault(kind, filter);
+        if (fault !== undefined) throw new HrError('users_unreadable', { operation: 'read users.json', detail: `${name}: ${kind} ${filter}: ${fault}` });
+      }
+  return users;
 }
 
 export function writeUsers(config: Pick<Config, 'DATA_DIR'>, users: Record<string, User>): void {
@@ -73,13 +81,19 @@ export function writeUsers(config: Pick<Config, 'DATA_DIR'>, users: Record<strin
 export class Users {
   readonly #config: Config;
   readonly #log: Logger;
-  #users = new Map<string, { user: User; rights: RightsCheck }>();
+  readonly #onChange: () => void;
+  #users = new Map<string, { user: User; identity: Identity }>();
+  /** Passwords that were right, as keyed digests in memory alone: who was let in once costs no scrypt again. */
+  readonly #right = new Map<string, Buffer>();
+  readonly #digestKey = randomBytes(32);
   #seen = '';
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(config: Config, log: Logger) {
+  /** `onChange`: the file was read anew; ask `isCurrent` for who is connected. */
+  constructor(config: Config, log: Logger, onChange: () => void) {
     this.#config = config;
     this.#log = log;
+    this.#onChange = onChange;
   }
 
   get count(): number {
@@ -106,7 +120,15 @@ export class Users {
   }
 
   #take(users: Record<string, User>): void {
-    this.#users = new Map(Object.entries(users).map(([name, user]) => [name, { user, rights: new RightsCheck(user) }]));
+    // Who did not change stays the same identity, and so stays connected.
+    const before = this.#users;
+    this.#users = new Map(
+      Object.entries(users).map(([name, user]) => {
+        const old = before.get(name);
+        return [name, old !== undefined && JSON.stringify(old.user) === JSON.stringify(user) ? old : { user, identity: { kind: 'user', name, rights: new RightsCheck(user) } }];
+      }),
+    );
+    this.#right.clear();
   }
 
   #reload(): void {
@@ -115,19 +137,38 @@ export class Users {
     this.#seen = stamp;
     try {
       this.#take(readUsers(this.#config));
+      this.#onChange();
       this.#log.info({ event: 'users_reloaded', users: this.count }, 'users.json was read anew');
     } catch (error) {
       this.#log.error({ event: 'users_unreadable', err: error }, 'users.json cannot be read: the users before stay');
     }
   }
 
-  /** The rights of a user, or undefined; takes as long for a name that does not exist. */
-  async authenticate(name: string, password: string): Promise<RightsCheck | undefined> {
+  /** False where a user was removed, or its password or rights changed. */
+  isCurrent(identity: Identity): boolean {
+    return identity.kind !== 'user' || this.#users.get(identity.name)?.identity === identity;
+  }
+
+  #digest(password: string): Buffer {
+    return createHmac('sha256', this.#digestKey).update(password).digest();
+  }
+
+  /** The user, where this password was found right before. */
+  known(name: string, password: string): Identity | undefined {
+    const digest = this.#right.get(name);
+    return digest !== undefined && timingSafeEqual(digest, this.#digest(password)) ? this.#users.get(name)?.identity : undefined;
+  }
+
+  /** The user, or undefined; takes as long for a name that does not exist. */
+  async authenticate(name: string, password: string): Promise<Identity | undefined> {
     const entry = this.#users.get(name);
     const salt = entry === undefined ? randomBytes(16) : Buffer.from(entry.user.salt, 'base64');
     const hash = await hashOf(password, salt);
-    if (entry === undefined) return undefined;
-    const known = Buffer.from(entry.user.hash, 'base64');
-    return known.length === hash.length && timingSafeEqual(known, hash) ? entry.rights : undefined;
+    // Looked up again: the file may have been read anew meanwhile.
+    if (entry === undefined || this.#users.get(name) !== entry) return undefined;
+    const right = Buffer.from(entry.user.hash, 'base64');
+    if (right.length !== hash.length || !timingSafeEqual(right, hash)) return undefined;
+    this.#right.set(name, this.#digest(password));
+    return entry.identity;
   }
 }

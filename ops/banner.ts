@@ -41,7 +41,7 @@ export function bannerOf(running: Running): string {
     `  straps   ${strapsLine(running)}`,
     `  broker   ${broker}`,
     `  stream   ${streamLine(config)}`,
-    `  page     http://${config.ADMIN_HOST}:${config.ADMIN_PORT}/`,
+    `  page     ${config.ADMIN_TLS_CERT_FILE === undefined ? 'http' : 'https'}://${config.ADMIN_HOST}:${config.ADMIN_PORT}/`,
     `  data     ${path.resolve(config.DATA_DIR)}`,
     '',
   ].join('\n');

@@ -5,6 +5,7 @@
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
 import { SERVICE_NAMES } from '../contract/topics.ts';
+import { filterFault } from '../gateway/rights.ts';
 import { newUser, readUsers, writeUsers } from '../gateway/users.ts';
 import { processConfig, type Config } from '../service/config.ts';
 import { reportStartFailure } from '../service/lifecycle.ts';
@@ -29,11 +30,13 @@ async function add(config: Config, name: string, rights: { subscribe: string[]; 
     console.error('a name is 1-64 of letters, digits, . _ - and not that of a service');
     return 1;
   }
-  const protectedTopic = [...rights.publish, ...rights.subscribe].find((filter) => /^(edge(\/|$)|\$)/.test(filter) && filter !== 'edge/+/status') ?? rights.publish.find((filter) => filter === '#' || filter.startsWith('+'));
-  if (protectedTopic !== undefined) {
-    console.error(`${protectedTopic}: edge/ and $SYS are for the services`);
-    return 1;
-  }
+  for (const kind of ['subscribe', 'publish'] as const)
+    for (const filter of rights[kind]) {
+      const fault = filterFault(kind, filter);
+      if (fault === undefined) continue;
+      console.error(`--${kind} ${filter}: ${fault}`);
+      return 1;
+    }
   const password = await readPassword();
   if (password.length < 8) {
     console.error('the password has less than 8 characters');

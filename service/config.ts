@@ -99,6 +99,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 function checkTogether(config: Config): string[] {
   const faults: string[] = [];
   if (config.BLE_SOURCE === 'replay' && config.REPLAY_FILE === undefined) faults.push('REPLAY_FILE: must be set when BLE_SOURCE is replay');
+  for (const kind of ['MQTT', 'ADMIN'] as const)
+    if ((config[`${kind}_TLS_CERT_FILE`] === undefined) !== (config[`${kind}_TLS_KEY_FILE`] === undefined)) faults.push(`${kind}_TLS_CERT_FILE: must be set together with ${kind}_TLS_KEY_FILE`);
   return faults;
 }
 

@@ -114,6 +114,11 @@ export const ERRORS = {
     hint: 'Correct or remove it; npm run users writes it anew.',
     retryable: false,
   },
+  certificate_unusable: {
+    summary: 'A certificate or its key cannot be read, or they do not belong together.',
+    hint: 'Check the files that MQTT_TLS_… or ADMIN_TLS_… name: PEM, readable for this user, one pair. Changed files are read anew by themselves.',
+    retryable: false,
+  },
   // local stream
   local_stream_unusable: {
     summary: 'The file of the local stream cannot be opened.',

@@ -3,6 +3,7 @@
  * refused, and nothing of an ended session is sent again (facts.md, MQTT.js). Up = every subscription acknowledged.
  */
 import { EventEmitter } from 'node:events';
+import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import type { ServiceName } from '../contract/topics.ts';
@@ -87,10 +88,23 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     return { username: this.#options.service, password: readOrCreateSecret(this.#options.config, this.#options.service) };
   }
 
+  /** Read at every connection: a renewed authority needs no restart. */
+  #authority(): { ca?: Buffer } {
+    const file = this.#options.config.MQTT_TLS_CA_FILE;
+    if (file === undefined) return {};
+    try {
+      return { ca: readFileSync(file) };
+    } catch (error) {
+      this.#repeats.warn('mqtt_ca', { event: 'certificate_unusable', file, reason: messageOf(error) }, 'MQTT_TLS_CA_FILE cannot be read');
+      return {};
+    }
+  }
+
   #clientOptions(): IClientOptions {
     const { service, will } = this.#options;
     return {
       ...this.#credentials(),
+      ...this.#authority(),
       clientId: `${service}-${process.pid}-${Math.random().toString(16).slice(2, 10)}`,
       protocolVersion: 4,
       clean: true,

@@ -1,0 +1,25 @@
+/** Which addresses are this machine's own, and which host names a server answers to: shared by broker and admin API. */
+import { isIP, isIPv4 } from 'node:net';
+
+/** True for addresses that only this machine reaches. A name that merely begins with 127. is none. */
+export function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  if (bare === 'localhost' || bare === '::1') return true;
+  const v4 = bare.startsWith('::ffff:') ? bare.slice(7) : bare;
+  return isIPv4(v4) && v4.startsWith('127.');
+}
+
+/** The host of a Host header, without its port, in lower case. */
+export function hostOf(header: string | undefined): string {
+  return (header ?? '').replace(/:\d+$/, '').toLowerCase();
+}
+
+/**
+ * True where a Host header names this machine: localhost, an address (no name that could be rebound to us), or one of `names`. A foreign
+ * name that points at this address (DNS rebinding) is false.
+ */
+export function isOwnHost(header: string | undefined, names: readonly string[]): boolean {
+  const host = hostOf(header);
+  if (host === 'localhost' || names.some((name) => name.toLowerCase() === host)) return true;
+  return isIP(host) !== 0 || (host.startsWith('[') && host.endsWith(']') && isIP(host.slice(1, -1)) !== 0);
+}

@@ -1,0 +1,146 @@
+/**
+ * The access matrix: who × what × which listener, every cell. "beyond" is a listener on all interfaces (the broker goes by what it listens
+ * on); it is reached over 127.0.0.1 all the same.
+ */
+import assert from 'node:assert/strict';
+import { describe, test, type TestContext } from 'node:test';
+import { SERVICE_NAMES, type ServiceName } from '../../contract/topics.ts';
+import { startGateway, type TestGateway } from './support/gateway.ts';
+import { connected, rawClient, type ConnectFields, type RawClient } from './support/raw-client.ts';
+
+const PASSWORD = 'correct horse battery';
+const USERS = {
+  anna: { password: PASSWORD, subscribe: ['hr/+/bpm'] },
+  app: { password: PASSWORD, subscribe: ['hr/#', 'edge/+/status'], publish: ['hr/phone/bpm'] },
+};
+
+/** One topic of each kind that there is. */
+const TOPICS = {
+  bpm: 'hr/polar/bpm',
+  phone: 'hr/phone/bpm',
+  status: 'hr/polar/status',
+  gap: 'hr/polar/gap',
+  serviceStatus: 'edge/forwarder/status',
+  bridgeStatus: 'edge/ble-bridge/status',
+  metrics: 'edge/forwarder/metrics',
+  source: 'edge/source/0123456789abcdef',
+  resend: 'edge/resend/0123456789abcdef',
+  stored: 'edge/stored/0123456789abcdef',
+  sync: 'edge/sync',
+  request: 'edge/forwarder/request/backup',
+  response: 'edge/forwarder/response/1',
+  discovery: 'homeassistant/sensor/x/config',
+  foreign: 'elsewhere/x',
+  broker: '$SYS/x/new/clients',
+} as const;
+type Topic = keyof typeof TOPICS;
+const ALL = Object.keys(TOPICS) as Topic[];
+
+/** Filters that ask for much. */
+const FILTERS = ['#', '+/+/+', 'hr/#', 'edge/#', 'edge/+/status', '$SYS/#', 'homeassistant/#', 'hr/+/bpm'] as const;
+
+interface Expected {
+  connects: { loopback: boolean; beyond: boolean };
+  publishes: readonly Topic[];
+  subscribes: readonly Topic[];
+  filters: readonly (typeof FILTERS)[number][];
+}
+
+const READS: readonly Topic[] = ['bpm', 'phone', 'status', 'gap', 'serviceStatus', 'bridgeStatus', 'discovery'];
+const both = { loopback: true, beyond: true };
+const nothing = { publishes: [], subscribes: [], filters: [] };
+const EXPECTED: Record<string, Expected> = {
+  anonymous: { connects: { loopback: true, beyond: false }, publishes: [], subscribes: READS, filters: ['hr/#', 'edge/+/status', 'homeassistant/#', 'hr/+/bpm'] },
+  anna: { connects: both, publishes: [], subscribes: ['bpm', 'phone'], filters: ['hr/+/bpm'] },
+  app: { connects: both, publishes: ['phone'], subscribes: ['bpm', 'phone', 'status', 'gap', 'serviceStatus', 'bridgeStatus'], filters: ['hr/#', 'edge/+/status', 'hr/+/bpm'] },
+  gateway: { connects: both, publishes: [], subscribes: [], filters: [] },
+  'ble-bridge': {
+    connects: both,
+    publishes: ['bpm', 'phone', 'status', 'gap', 'bridgeStatus', 'source', 'resend', 'discovery'],
+    subscribes: ['status', 'serviceStatus', 'bridgeStatus', 'stored', 'sync', 'discovery'],
+    filters: ['edge/+/status', 'homeassistant/#'],
+  },
+  forwarder: {
+    connects: both,
+    publishes: ['gap', 'serviceStatus', 'metrics', 'stored', 'sync', 'response'],
+    subscribes: ['bpm', 'phone', 'serviceStatus', 'bridgeStatus', 'source', 'resend', 'request'],
+    filters: ['edge/+/status', 'hr/+/bpm'],
+  },
+  'admin-api': {
+    connects: both,
+    publishes: ['request'],
+    subscribes: [...READS, 'metrics', 'response'],
+    filters: ['hr/#', 'edge/+/status', 'homeassistant/#', 'hr/+/bpm'],
+  },
+  'local-kinesis': { connects: both, publishes: [], subscribes: [], filters: [] },
+  'wrong password': { connects: { loopback: false, beyond: false }, ...nothing },
+  'wrong service key': { connects: { loopback: false, beyond: false }, ...nothing },
+  'unknown name': { connects: { loopback: false, beyond: false }, ...nothing },
+  'name without password': { connects: { loopback: false, beyond: false }, ...nothing },
+};
+
+function credentials(who: string, gateway: TestGateway): ConnectFields {
+  const withPassword = (username: string, password: string): ConnectFields => ({ username, password: Buffer.from(password) });
+  if (who === 'anonymous') return {};
+  if (SERVICE_NAMES.some((name) => name === who)) return withPassword(who, gateway.keyOf(who as ServiceName));
+  if (who in USERS) return withPassword(who, PASSWORD);
+  if (who === 'wrong password') return withPassword('anna', `${PASSWORD}!`);
+  if (who === 'wrong service key') return withPassword('forwarder', gateway.keyOf('admin-api'));
+  if (who === 'unknown name') return withPassword('nobody', PASSWORD);
+  return { username: 'anna' };
+}
+
+for (const where of ['loopback', 'beyond'] as const)
+  describe(`access on a listener ${where === 'loopback' ? 'on loopback' : 'beyond loopback'}`, { concurrency: true }, () => {
+    const ready = async (t: TestContext): Promise<TestGateway> => await startGateway(t, where === 'beyond' ? { MQTT_LISTEN_HOST: '0.0.0.0' } : {}, USERS);
+
+    for (const [who, expected] of Object.entries(EXPECTED))
+      test(`${who}: connect, publish, retain, subscribe and will are as granted, cell by cell`, async (t) => {
+        const gateway = await ready(t);
+        const port = gateway.ports.mqtt;
+        const as = credentials(who, gateway);
+        const first = await rawClient(t, port);
+        const code = await first.connect(as);
+        assert.equal(code, expected.connects[where] ? 0 : 5, 'connect');
+        if (code !== 0) {
+          await first.ended();
+          // Who is not let in can leave no will either, on any topic.
+          const withWill = await rawClient(t, port);
+          assert.equal(await withWill.connect({ ...as, will: { topic: TOPICS.bpm, payload: Buffer.from('w'), qos: 0, retain: true } }), 5, 'will');
+          assert.equal(gateway.service.breaches['login'], 2);
+          return;
+        }
+
+        for (const topic of ALL) assert.equal(await first.subscribe(TOPICS[topic]), expected.subscribes.includes(topic) ? 0 : 128, `subscribe ${topic}`);
+        for (const filter of FILTERS) assert.equal(await first.subscribe(filter), expected.filters.includes(filter) ? 0 : 128, `subscribe ${filter}`);
+
+        // A retained message that got through would be seen here: by the services that may read everything between them.
+        const watcher = await connected(t, port, credentials('admin-api', gateway));
+        const bridge = await connected(t, port, credentials('ble-bridge', gateway));
+        const forwarder = await connected(t, port, credentials('forwarder', gateway));
+        for (const retain of [false, true])
+          for (const topic of ALL) {
+            const client = await connected(t, port, as);
+            assert.equal(await client.publishAcknowledged(TOPICS[topic], `m-${topic}`, retain), expected.publishes.includes(topic), `${retain ? 'retain' : 'publish'} ${topic}`);
+            client.destroy();
+          }
+        for (const topic of ALL) {
+          const client: RawClient = await rawClient(t, port);
+          const allowed = expected.publishes.includes(topic);
+          assert.equal(await client.connect({ ...as, will: { topic: TOPICS[topic], payload: Buffer.from(`w-${topic}`), qos: 1, retain: true } }), allowed ? 0 : 5, `will ${topic}`);
+          client.destroy();
+        }
+        // What is retained now is what the wills of those that were let in left.
+        for (const [client, filters] of [
+          [watcher, ['hr/#', 'edge/+/status', 'edge/+/metrics', 'edge/+/response/+', 'homeassistant/#']],
+          [bridge, ['edge/stored/+', 'edge/sync']],
+          [forwarder, ['edge/source/+', 'edge/resend/+', 'edge/forwarder/request/+']],
+        ] as const)
+          for (const filter of filters) assert.equal(await client.subscribe(filter), 0);
+        await Promise.all([watcher, bridge, forwarder].map(async (client) => await client.settled()));
+        const seen = [watcher, bridge, forwarder].flatMap((client) => client.messages()).filter(({ payload }) => /^[mw]-/.test(payload));
+        const wanted = new Set<string>(expected.publishes.map((topic) => TOPICS[topic]));
+        for (const { topic } of seen) assert.ok(wanted.has(topic), `${topic} was left by ${who}`);
+        assert.equal(new Set(seen.map(({ topic }) => topic)).size, wanted.size);
+      });
+  });
