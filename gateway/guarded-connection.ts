@@ -132,7 +132,7 @@ export class GuardedConnection extends Duplex {
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     clearTimeout(this.#hold);
     const inner = this.#inner;
-    if (error === null && !inner.destroyed && inner.writable) {
+    if (!inner.destroyed && inner.writable && inner.writableLength < INNER_BACKLOG_BYTES) {
       // What was said last, a CONNACK that refuses above all, is still on its way down: it leaves first.
       inner.pause();
       const limit = setTimeout(() => inner.destroy(), LAST_WORDS_MS).unref();

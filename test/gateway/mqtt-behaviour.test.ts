@@ -72,7 +72,7 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
   test('retained: the last one of each topic comes with a subscription, marked retained; an empty one removes it; live ones are not marked', async (t) => {
     const gateway = await started(t);
     const publisher = await client(t, gateway);
-    for (const [topic, qos] of [['TopicA/B', 0], ['Topic' + 'A/C', 1], ['TopicB/D', 2]] as const) {
+    for (const [topic, qos] of [['TopicA/B', 0], ['TopicA/C', 1], ['TopicB/D', 2]] as const) {
       publisher.publish(topic, 'old', { qos, retain: true, messageId: 5 });
       if (qos === 2) {
         await publisher.next('pubrec');
@@ -120,7 +120,9 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     await one.settled();
     await two.settled();
     const refused = await rawClient(t, gateway.ports.mqtt);
-    assert.equal(await refused.connect({ ...USER, clientId: '', clean: false }), 2);
+    // By hand: no client library sends it.
+    refused.sendBytes(Buffer.from([0x10, 12, 0, 4, ...Buffer.from('MQTT'), 4, 0, 0, 0, 0, 0]));
+    assert.equal((await refused.next('connack')).returnCode, 2);
     await refused.ended();
   });
 
