@@ -1,0 +1,47 @@
+/** The readings in one record of a Lambda event: of this gateway, plain or aggregated, or of the script before it. */
+import { parseReading, type IncomingReading } from '../../contract/reading.ts';
+import { deaggregate } from '../aggregation.ts';
+
+/** A record that holds no reading: trying it again cannot help. */
+export class MalformedRecord extends Error {
+  override readonly name = 'MalformedRecord';
+}
+
+/** Python's isoformat(), which the old producer may have used: an offset, or nothing, where the contract has Z. */
+const ISOFORMAT = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2}(?:\.\d+)?)(Z|[+-]\d{2}:\d{2})?$/;
+
+/** A record of two fields whose time is not written as the contract has it, with its time so written; undefined for anything else. */
+function oldProducersReading(data: Buffer): IncomingReading | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(data.toString());
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null || !('timestamp' in value) || typeof value.timestamp !== 'string') return undefined;
+  const [, date, time, zone] = ISOFORMAT.exec(value.timestamp) ?? [];
+  if (date === undefined) return undefined;
+  const at = new Date(`${date}T${time}${zone ?? 'Z'}`);
+  if (Number.isNaN(at.getTime())) return undefined;
+  const parsed = parseReading(JSON.stringify({ ...value, timestamp: at.toISOString() }));
+  return parsed.ok ? parsed.value : undefined;
+}
+
+/**
+ * The readings in a record's data, in their order: each checked by the contract's schema. Throws MalformedRecord with the reason, never the
+ * content, which is about a person.
+ */
+export function readingsOfRecord(partitionKey: string, data: Buffer): IncomingReading[] {
+  return deaggregate(partitionKey, data).map((record) => {
+    const parsed = parseReading(record.data);
+    if (parsed.ok) return parsed.value;
+    const old = oldProducersReading(record.data);
+    if (old !== undefined) return old;
+    throw new MalformedRecord(parsed.reason);
+  });
+}
+
+/** A reading's identity for ever, or undefined where its producer gave it none. */
+export function identityOf({ gateway, run, seq }: IncomingReading): string | undefined {
+  return gateway === undefined || run === undefined || seq === undefined ? undefined : `${gateway}\n${run}\n${seq}`;
+}
