@@ -9,6 +9,7 @@ import type { Config } from '../service/config.ts';
 import { messageOf, systemCodeOf } from '../service/errors.ts';
 import type { Logger } from '../service/log.ts';
 import { NobleConnection } from './noble-connection.ts';
+import { surviveLateWrites } from './noble-flush.ts';
 import { loadNoble, type MakeNoble, type Noble, type NoblePeripheral } from './noble-types.ts';
 import type { ConnectOptions, Radio, RadioConnection, RadioEvents, RadioState } from './radio.ts';
 
@@ -95,6 +96,7 @@ export class NobleRadio implements Radio {
     const before = new Set(process.listeners('exit'));
     const noble = this.#make({ deviceId });
     this.#noble = noble;
+    surviveLateWrites(noble._bindings._hci, this.#log);
     // A listener of 'warning' keeps noble from writing to the console.
     noble.on('warning', (words: unknown) => this.#log.debug({ event: 'noble_warning', words }, 'noble warns'));
     noble.on('discover', (peripheral: NoblePeripheral) => this.#discovered(peripheral));
