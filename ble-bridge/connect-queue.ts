@@ -47,8 +47,13 @@ export class ConnectQueue {
       this.#waiting.push({
         run: async () => {
           if (signal.aborted) return reject(signal.reason as Error);
-          if (!hasPlace()) return reject(new NoPlace('no place for a further link'));
-          begin();
+          try {
+            if (!hasPlace()) return reject(new NoPlace('no place for a further link'));
+            begin();
+          } catch (error) {
+            // The queue goes on whatever a strap's own code does.
+            return reject(error as Error);
+          }
           const limit = new AbortController();
           const timer = setTimeout(() => limit.abort(new ConnectTimeout(`no connection in ${this.#timeoutMs} ms`)), this.#timeoutMs);
           const either = AbortSignal.any([signal, limit.signal]);

@@ -1,7 +1,8 @@
 /**
  * What is done when the radio as a whole does not work, one rung after the other: a new scan, a new noble, an exit with a code.
  * (The first rungs, subscribe again and connect again, are each strap's own: sensor-link.ts.) Any sign of life of the radio, an
- * advertisement of anybody or a valid notification, puts it back to the ground: one bad strap never disturbs the others.
+ * advertisement of anybody or a valid notification, puts it back to the ground: one bad strap never disturbs the others. Only where
+ * nobody delivers and attempt after attempt fails, hearing alone is no sign of life: a controller can hear and be unable to connect.
  */
 import { HrError } from '../service/errors.ts';
 import type { Logger } from '../service/log.ts';
@@ -19,6 +20,8 @@ export interface RadioHealth {
   scanFailures: number;
   /** Links whose end the controller did not confirm, since the last rebuild. */
   unconfirmed: number;
+  /** Attempts in a row, of any strap, that led to no notification, since one last came or the last rebuild. */
+  fruitless: number;
   /** Straps that deliver. */
   receiving: number;
 }
@@ -37,6 +40,9 @@ export interface LadderOptions {
   /** Between further ones where nothing is heard, but the controller answers. */
   quietRebuildMs?: number;
 }
+
+/** So many fruitless attempts in a row are the radio's fault, where no strap delivers: it hears, and cannot connect. */
+const FRUITLESS_MAX = 6;
 
 export class RecoveryLadder {
   readonly #o: LadderOptions;
@@ -88,7 +94,7 @@ export class RecoveryLadder {
       this.#o.restartScan();
     } else if (troubleMs > 2 * this.#rungMs * (1 + this.#rebuilds)) {
       if (this.#rebuilds >= this.#rebuildsMax) return this.#giveUp(health);
-      this.#rebuild(health.scanFailures > 0 ? 'the scan is refused' : 'nothing is heard');
+      this.#rebuild(health.scanFailures > 0 ? 'the scan is refused' : health.fruitless >= FRUITLESS_MAX ? 'no connection comes to be' : 'nothing is heard');
     }
   }
 
@@ -98,6 +104,7 @@ export class RecoveryLadder {
     if (health.unresponsive) return false;
     if (health.unconfirmed > 0 && health.receiving === 0) return false;
     if (health.scanFailures > 1) return health.receiving > 0;
+    if (health.fruitless >= FRUITLESS_MAX && health.receiving === 0) return false;
     if (health.troubled === 0) return true;
     return quietMs < this.#rungMs;
   }

@@ -16,6 +16,9 @@ const LIMIT_STANDS_MS = 600_000;
 /** What controllers answer where they take no more links: limited resources, connection limit exceeded (HCI 0x0d, 0x09). */
 const LIMIT_ERRORS = /\(0x0?[9d]\)|Limited Resources|Connection Limit/i;
 
+/** Ends of attempts that led to no notification. */
+const FRUITLESS = new Set(['timeout', 'failed', 'not_established']);
+
 export interface StrapsOptions {
   config: Config;
   log: Logger;
@@ -40,6 +43,7 @@ export class Straps {
   readonly #byAddress = new Map<string, Strap>();
   #limit: { straps: number; learntAt: number } | undefined;
   #unconfirmed = 0;
+  #fruitless = 0;
   #lastReadingAt = -Infinity;
   #lostAt = -Infinity;
   #stopped = false;
@@ -119,6 +123,7 @@ export class Straps {
       onGap: this.#o.onGap,
       onEnded: (_, reason, error) => {
         if (reason !== 'no_heart_rate_service') this.#lostAt = performance.now();
+        if (FRUITLESS.has(reason)) this.#fruitless += 1;
         this.#learnLimit(reason, error);
       },
       onUnconfirmedDisconnect: () => {
@@ -157,6 +162,8 @@ export class Straps {
   }
 
   health(aliveAt: number, scanFailures: number): RadioHealth {
+    const receiving = this.all.filter(({ link }) => link.receiving).length;
+    if (receiving > 0) this.#fruitless = 0;
     return {
       poweredOn: this.#o.radio.state === 'powered_on',
       unresponsive: this.#o.radio.unresponsive,
@@ -164,13 +171,15 @@ export class Straps {
       troubled: this.all.filter((strap) => strap.troubled).length,
       scanFailures,
       unconfirmed: this.#unconfirmed,
-      receiving: this.all.filter(({ link }) => link.receiving).length,
+      fruitless: this.#fruitless,
+      receiving,
     };
   }
 
   /** All links are gone with the radio; they are made again as the straps are heard. */
   radioLost(): void {
     this.#unconfirmed = 0;
+    this.#fruitless = 0;
     // It may be another adapter that comes back.
     this.#limit = undefined;
     for (const { link } of this.all) link.radioLost();

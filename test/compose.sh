@@ -61,6 +61,8 @@ for service in $services; do
   if [ "$service" = ble-bridge ]; then check "ble-bridge has the host's network" test "$network" = host; else check "$service has a network of its own" test "$network" != host; fi
   echo "      $service: RSS $(awk '/^VmRSS/ {print int($2/1024)}' "/proc/$pid/status") MiB"
 done
+doctor() { timeout 60 docker compose run --rm --no-deps -T ble-bridge node dist/ops/doctor/main.js --json; }
+check "the doctor in the container finds broker, services, queue and stream well" bash -c "$(declare -f doctor); doctor | node -e 'const lines = JSON.parse(require(\"fs\").readFileSync(0)); const well = (name) => lines.find((line) => line.name === name)?.status === \"ok\"; process.exit([\"host network\", \"capabilities\", \"broker\", \"forwarder\", \"ble-bridge\", \"queue\", \"stream\", \"stream limits\"].every(well) ? 0 : 1)'"
 check "ports are published on 127.0.0.1 only" bash -c '! docker compose ps --format "{{.Ports}}" | grep -E "0\.0\.0\.0:|\[::\]:"'
 check "keys are for the owner alone" docker compose exec -T gateway sh -c 'test -z "$(find /data/keys -type f ! -perm 600)"'
 

@@ -5,7 +5,7 @@ import { sharedRadio } from './support/shared-radio.ts';
 import { virtualRadioMissing } from './support/virtual-radio.ts';
 
 describe('an adapter with a fault recovers by itself', { skip: virtualRadioMissing() }, () => {
-  const shared = sharedRadio({ 1: { name: 'HR1', bpm: 71, period: 0.2 }, 2: { name: 'HR2', bpm: 72, period: 0.2 } });
+  const shared = sharedRadio({ 1: { name: 'HR1', bpm: 71, period: 0.2 }, 2: { name: 'HR2', bpm: 72, period: 0.2 } }, { environment: { BLE_RECOVERY_STEP_MS: '1000' } });
 
   const unplugged = async (awayMs: number): Promise<number> => {
     const { radio, bench } = shared;
@@ -33,6 +33,17 @@ describe('an adapter with a fault recovers by itself', { skip: virtualRadioMissi
     await radio.op('fault', {});
     t.diagnostic(`readings again ${Math.round(await bench.flows(1))} ms after the scan is allowed`);
     assert.ok(bench.longestPauseMs(2, since) < 5000);
+    await bench.settled();
+  });
+
+  test('it hears, and refuses every connect (0x0c) until it is reset: a new noble resets it', async (t) => {
+    const { radio, bench } = shared;
+    const from = performance.now();
+    await radio.op('stick');
+    for (const id of [1, 2]) await radio.op('terminate', { id });
+    await Promise.all([bench.flows(1), bench.flows(2)]);
+    t.diagnostic(`both straps again after ${Math.round(performance.now() - from)} ms`);
+    assert.ok((bench.statistics.disconnects['failed'] ?? 0) >= 6);
     await bench.settled();
   });
 });

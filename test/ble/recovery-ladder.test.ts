@@ -5,7 +5,7 @@ import { eventually } from '../support/eventually.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
 
 function makeLadder(health: Partial<RadioHealth>) {
-  const now: RadioHealth = { poweredOn: true, unresponsive: false, aliveAt: -Infinity, troubled: 1, scanFailures: 0, unconfirmed: 0, receiving: 0, ...health };
+  const now: RadioHealth = { poweredOn: true, unresponsive: false, aliveAt: -Infinity, troubled: 1, scanFailures: 0, unconfirmed: 0, fruitless: 0, receiving: 0, ...health };
   const did: string[] = [];
   const ladder = new RecoveryLadder({
     log: testLog(testConfig({})),
@@ -42,6 +42,25 @@ describe('the recovery ladder', () => {
       return performance.now() > end;
     });
     assert.deepEqual(did, []);
+  });
+
+  test('a radio that hears and cannot connect gets a new noble, but not while a strap delivers, and it is never a reason to exit', async () => {
+    const tickFor = async ({ ladder, now }: ReturnType<typeof makeLadder>, ms: number): Promise<void> => {
+      const end = performance.now() + ms;
+      await eventually(() => {
+        now.aliveAt = performance.now();
+        ladder.tick();
+        return performance.now() > end;
+      });
+    };
+    const deaf = makeLadder({ fruitless: 6 });
+    await tickFor(deaf, 400);
+    assert.deepEqual([...new Set(deaf.did)], ['scan', 'rebuild']);
+    const beside = makeLadder({ fruitless: 60, receiving: 1 });
+    const few = makeLadder({ fruitless: 5 });
+    await tickFor(beside, 100);
+    await tickFor(few, 100);
+    assert.deepEqual([...beside.did, ...few.did], []);
   });
 
   test('a quiet place is no fault: no exit while the scan is answered', async () => {

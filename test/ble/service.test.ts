@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { connectAsync, type MqttClient } from 'mqtt';
+import { discoveryMessages } from '../../ble-bridge/home-assistant.ts';
 import { BleBridgeService } from '../../ble-bridge/service.ts';
 import { parseDeviceStatus, type DeviceStatus } from '../../contract/device-status.ts';
 import type { Reading } from '../../contract/reading.ts';
@@ -9,7 +12,7 @@ import { parseServiceStatus, type ServiceStatus } from '../../contract/service-s
 import { READINGS_FILTER, serviceStatusTopic, SOURCE_FILTER, storedTopic } from '../../contract/topics.ts';
 import { GatewayService } from '../../gateway/service.ts';
 import { CommandClient } from '../../service/command-client.ts';
-import { readOrCreateSecret } from '../../service/data-dir.ts';
+import { gatewayName, readOrCreateSecret } from '../../service/data-dir.ts';
 import { MqttLink } from '../../service/mqtt-link.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -117,7 +120,7 @@ describe('the bridge on a broker', () => {
     await assert.rejects(box.request('forget-device', { device: 'nobody' }), /strap_unknown/);
   });
 
-  test('forgetting a device removes its retained topics and its discovery', async (t) => {
+  test('forgetting a device removes its retained topics, its discovery and its kept name', async (t) => {
     const box = await startBox(t);
     await box.start({ BLE_SOURCE: 'replay', REPLAY_FILE: recording, REPLAY_SPEED: '0' });
     // The recording ends, so the strap is not heard again after it was forgotten.
@@ -125,6 +128,29 @@ describe('the bridge on a broker', () => {
     assert.equal(box.device()?.readings, 15);
     assert.deepEqual(await box.request('forget-device', { device }), { forgotten: device });
     await eventually(() => ![...box.topics.keys()].some((topic) => topic.includes(device) && !topic.endsWith('/bpm')));
+    assert.doesNotMatch(readFileSync(path.join(box.folder, 'devices.json'), 'utf8'), new RegExp(device));
+  });
+
+  test('a device that only an earlier process knew is shown lost, and forgotten as whole', async (t) => {
+    const box = await startBox(t);
+    const device = 'polar-h10-a1b2c3';
+    const config = testConfig({ DATA_DIR: box.folder });
+    writeFileSync(path.join(box.folder, 'devices.json'), JSON.stringify([{ address: 'c0:ff:ee:a1:b2:c3', base: device, device, name: 'Polar H10', source: 'noble' }]));
+    const earlier = await connectAsync(box.url, { username: 'ble-bridge', password: readOrCreateSecret(config, 'ble-bridge'), protocolVersion: 4, reconnectPeriod: 0 });
+    const status: DeviceStatus = {
+      device, state: 'streaming', since: new Date().toISOString(), name: 'Polar H10', address: 'c0:ff:ee:a1:b2:c3', battery_percent: 50, rssi: -60, manufacturer: null, model: null,
+      firmware: null, body_sensor_location: null, last_reading_at: new Date().toISOString(), readings: 7, reconnects: 0, source: 'noble',
+    };
+    await earlier.publishAsync(`hr/${device}/status`, JSON.stringify(status), { retain: true });
+    for (const { topic, payload } of discoveryMessages(gatewayName(config), device, 'Polar H10')) await earlier.publishAsync(topic, payload, { retain: true });
+    await earlier.endAsync();
+    await box.start({ BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '1' });
+    await eventually(() => box.device(device)?.state === 'lost');
+    assert.equal(box.device(device)?.battery_percent, 50);
+    assert.deepEqual(await box.request('forget-device', { device }), { forgotten: device });
+    await eventually(() => ![...box.topics.keys()].some((topic) => topic.includes(device)));
+    assert.doesNotMatch(readFileSync(path.join(box.folder, 'devices.json'), 'utf8'), new RegExp(device));
+    await assert.rejects(box.request('forget-device', { device }), /strap_unknown/);
   });
 
   test('auto: no adapter and no word of the forwarder: the missing adapter is said; a local target: simulated; AWS: no longer', async (t) => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { DeviceStatus } from '../../contract/device-status.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { getJson, startOneProcess, type QueueAnswer } from './support/one-process.ts';
@@ -27,10 +28,12 @@ test('with nothing configured, simulated straps reach the stream; a second start
   assert.match(first.output(), /SIMULATED/);
   await eventually(async () => (await getJson<QueueAnswer>(`${at.admin}/queue`)).ledger.shipped >= 6);
   const devices = await eventually(async () => {
-    const all = await getJson<{ device: string; state: string; source: string }[]>(`${at.admin}/devices`);
-    return all.length === 3 ? all : undefined;
+    const all = await getJson<DeviceStatus[]>(`${at.admin}/devices`);
+    return all.length === 3 && all.every(({ adapter_state }) => adapter_state !== undefined) ? all : undefined;
   });
   assert.ok(devices.every(({ source }) => source === 'simulated'));
+  // Radio health of each strap.
+  assert.ok(devices.every(({ adapter_state, advertisements_per_minute = -1, connects = 0, disconnects, reconnect_ms_p50 }) => adapter_state === 'powered_on' && advertisements_per_minute >= 0 && connects >= 0 && disconnects !== undefined && reconnect_ms_p50 !== undefined));
 
   const second = startOneProcess(t, folder);
   assert.equal(await second.ended, 1);

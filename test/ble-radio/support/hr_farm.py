@@ -27,7 +27,7 @@ class ExtController(Controller):
         self.random_address = self.public_address      # LocalLink.send_acl_data() uses random_address as source
         self.seen = set()
     def on_hci_reset_command(self, c):
-        self.le_scan_enable = False; self.pending_le_connection = None; self.seen.clear()
+        self.le_scan_enable = False; self.pending_le_connection = None; self.seen.clear(); self.stuck = False
         self.drop_all(notify_host=False)
         return super().on_hci_reset_command(c)
     def allocate_connection_handle(self):
@@ -43,6 +43,7 @@ class ExtController(Controller):
             asyncio.get_running_loop().call_later(0.05, fail)
     def on_hci_le_create_connection_command(self, c):
         self.sup_ms = c.supervision_timeout * 10   # hci field is in 10 ms units
+        if getattr(self, 'stuck', False): return self._send_hci_command_status(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR, c.op_code)
         most = self.farm.fault.get('max_links')    # a controller that takes no more: 0x09 in the status, or 0x0d in the event
         if most is not None and len(self.le_connections) >= most:
             self.farm.refusals += 1
@@ -187,6 +188,8 @@ class Farm:
         elif op == 'unplug':
             for c in list(self.ext): c.writer.close()
         elif op == 'fault': self.fault = q
+        elif op == 'stick':                              # they hear, and refuse every connect until they are reset
+            for c in self.ext: c.stuck = True
         elif op == 'mute':                               # controller goes silent for p's ACL (peer stops answering ATT)
             p.ctl.on_link_acl_data = (lambda *a: None) if q['on'] else type(p.ctl).on_link_acl_data.__get__(p.ctl)
         elif op == 'state':
