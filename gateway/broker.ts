@@ -11,6 +11,8 @@ import { orderedPersistence } from './ordered-persistence.ts';
 import { PublishRate } from './publish-rate.ts';
 import { RetainedBudget } from './retained-budget.ts';
 
+/** Topics that are remembered to be within the limits: looked at with every message, they are the same few. */
+const GOOD_TOPICS_MAX = 2000;
 const REFUSED_NOT_AUTHORIZED = 5 as AuthErrorCode;
 const REFUSED_IDENTIFIER = 2 as AuthErrorCode;
 const CLIENT_ID_MAX_BYTES = 128;
@@ -47,6 +49,7 @@ export class Broker {
   readonly #subscriptions = new WeakMap<Client, Set<string>>();
   readonly #rates = new WeakMap<Client, PublishRate>();
   readonly #retained: RetainedBudget;
+  readonly #goodTopics = new Set<string>();
   #aedes: Aedes | undefined;
   messagesIn = 0;
   messagesOut = 0;
@@ -184,9 +187,13 @@ export class Broker {
   }
 
   #topicFault(topic: string): string | undefined {
+    if (this.#goodTopics.has(topic)) return undefined;
     const { config } = this.#options;
     if (Buffer.byteLength(topic) > config.MQTT_MAX_TOPIC_BYTES) return 'topic_bytes';
-    return topic.split('/').length > config.MQTT_MAX_TOPIC_LEVELS ? 'topic_levels' : undefined;
+    if (topic.split('/').length > config.MQTT_MAX_TOPIC_LEVELS) return 'topic_levels';
+    if (this.#goodTopics.size >= GOOD_TOPICS_MAX) this.#goodTopics.clear();
+    this.#goodTopics.add(topic);
+    return undefined;
   }
 
   #backlogAllows(client: Client): boolean {

@@ -61,7 +61,7 @@ export function covers(granted: string, asked: string): boolean {
 /** Decides by rights, and remembers: the same few topics are asked for all the time. */
 export class RightsCheck {
   readonly #rights: Rights;
-  readonly #decided = new Map<string, boolean>();
+  readonly #decided = { publish: new Map<string, boolean>(), subscribe: new Map<string, boolean>() };
   static readonly #REMEMBERED_MAX = 2000;
 
   constructor(rights: Rights) {
@@ -69,12 +69,12 @@ export class RightsCheck {
   }
 
   #decide(kind: keyof Rights, asked: string): boolean {
-    const key = kind === 'publish' ? `p${asked}` : `s${asked}`;
-    const known = this.#decided.get(key);
+    const decided = this.#decided[kind];
+    const known = decided.get(asked);
     if (known !== undefined) return known;
     const allowed = this.#rights[kind].some((granted) => covers(granted, asked));
-    if (this.#decided.size >= RightsCheck.#REMEMBERED_MAX) this.#decided.clear();
-    this.#decided.set(key, allowed);
+    if (decided.size >= RightsCheck.#REMEMBERED_MAX) decided.clear();
+    decided.set(asked, allowed);
     return allowed;
   }
 

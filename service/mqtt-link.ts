@@ -42,6 +42,14 @@ const CONNACK_TIMEOUT_MS = 10_000;
 /** How long nothing may be heard from the broker; it answers a ping within the keepalive. */
 const SILENCE_MS = 2.5 * KEEPALIVE_S * 1000;
 
+/** Topics whose handlers are remembered. */
+const ROUTES_MAX = 2000;
+
+interface Route {
+  filter: string;
+  handler: MessageHandler;
+}
+
 interface LinkEvents {
   up: [];
   down: [];
@@ -52,6 +60,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   readonly #log: Logger;
   readonly #repeats: RepeatLimiter;
   readonly #backoff = new Backoff({ minMs: 100, maxMs: 5000 });
+  readonly #routes = new Map<string, readonly Route[]>();
   #client: MqttClient | undefined;
   #retry: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
@@ -179,14 +188,24 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   }
 
   #deliver(topic: string, payload: Buffer, retained: boolean): void {
-    for (const [filter, handler] of Object.entries(this.#options.subscriptions)) {
-      if (!topicMatches(filter, topic)) continue;
+    for (const { filter, handler } of this.#routesOf(topic)) {
       try {
         handler(topic, payload, retained);
       } catch (error) {
         this.#repeats.error(`handler ${filter}`, { event: 'handler_failed', filter, err: error }, 'a message handler threw');
       }
     }
+  }
+
+  /** The handlers of a topic, remembered: the same few topics come all the time. */
+  #routesOf(topic: string): readonly Route[] {
+    let routes = this.#routes.get(topic);
+    if (routes === undefined) {
+      routes = Object.entries(this.#options.subscriptions).flatMap(([filter, handler]) => (topicMatches(filter, topic) ? [{ filter, handler }] : []));
+      if (this.#routes.size >= ROUTES_MAX) this.#routes.clear();
+      this.#routes.set(topic, routes);
+    }
+    return routes;
   }
 
   #emit(event: 'up' | 'down'): void {

@@ -49,7 +49,8 @@ function started(scratch: Scratch, name: string, command: string, args: readonly
     await ended;
     clearTimeout(limit);
   };
-  scratch.after(async () => await end('SIGKILL'));
+  // A profile is written at an end in order.
+  scratch.after(async () => await end(profiling().length > 0 ? 'SIGTERM' : 'SIGKILL'));
   return {
     pid: child.pid ?? -1,
     process: child,

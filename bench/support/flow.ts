@@ -30,6 +30,8 @@ export interface Flow {
   p50Ms: number;
   p99Ms: number;
   sent: number;
+  /** Of them again, because their mark took long. */
+  resent: number;
   stored: number;
 }
 
@@ -75,6 +77,7 @@ export async function flow(scratch: Scratch, pipeline: Pipeline, options: FlowOp
     p50Ms: Number(done['p50_ms']),
     p99Ms: Number(done['p99_ms']),
     sent: Number(done['sent']),
+    resent: Number(done['resent']),
     stored: Number(done['stored']),
   };
 }

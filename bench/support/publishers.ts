@@ -97,6 +97,11 @@ class Publisher {
     }
   }
 
+  /** Readings that were sent again. */
+  get resent(): number {
+    return this.#outbox.metrics().find(({ name }) => name === 'hr_gateway_outbox_resent_total')?.values?.[0]?.value ?? 0;
+  }
+
   async stop(): Promise<void> {
     await this.#outbox.stop();
     await this.#link.stop();
@@ -128,8 +133,9 @@ async function stop(): Promise<void> {
   if (!running) return;
   running = false;
   const sent = all.reduce((sum, publisher) => sum + publisher.sent, 0);
+  const resent = all.reduce((sum, publisher) => sum + publisher.resent, 0);
   await Promise.all(all.map(async (publisher) => await publisher.stop()));
-  console.log(JSON.stringify({ event: 'done', sent, stored: storedByAll(), p50_ms: quantile(latencies, 0.5), p99_ms: quantile(latencies, 0.99), marks: latencies.length }));
+  console.log(JSON.stringify({ event: 'done', sent, resent, stored: storedByAll(), p50_ms: quantile(latencies, 0.5), p99_ms: quantile(latencies, 0.99), marks: latencies.length }));
   process.stdout.write('', () => process.exit(0));
 }
 createInterface({ input: process.stdin }).on('line', () => void stop()).on('close', () => void stop());

@@ -40,6 +40,24 @@ export interface Append {
   marks: RunMark[];
 }
 
+/**
+ * Joins an append to the one before it, in order; false where they must stay apart: a refusal counts what has no number (no marks) by
+ * itself. Of a run's marks the later one stands: marks and what they miss only grow.
+ */
+export function joinAppends(into: Append, append: Append): boolean {
+  if (into.marks.length === 0 || append.marks.length === 0) return false;
+  into.rows.data.push(...append.rows.data);
+  into.rows.devices.push(...append.rows.devices);
+  into.rows.sources.push(...append.rows.sources);
+  into.dead.push(...append.dead);
+  for (const mark of append.marks) {
+    const index = into.marks.findIndex(({ run }) => run === mark.run);
+    if (index < 0) into.marks.push(mark);
+    else into.marks[index] = mark;
+  }
+  return true;
+}
+
 export interface DeadLetter extends DeadLetterInput {
   id: number;
   at: string;
@@ -94,7 +112,7 @@ export interface QueueWorkerData {
 
 export type QueueRequest =
   /** `epoch`: the last one that a `refused` told; what was sent before a refusal was known must not be taken after it. */
-  | { kind: 'append'; append: Append; epoch: number }
+  | { kind: 'append'; appends: Append[]; epoch: number }
   | { kind: 'take'; id: number; maxRows: number; maxBytes: number }
   | { kind: 'acknowledge'; ids: Float64Array }
   | { kind: 'giveUp'; ids: Float64Array; cause: string }

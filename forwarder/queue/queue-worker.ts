@@ -85,10 +85,10 @@ class QueueThread {
     }, waitMs);
   }
 
-  #append(append: Append, epoch: number): void {
-    if (!this.#file.accepting || epoch < this.#epoch) return this.#refuse([append]);
-    this.#pending.push(append);
-    this.#pendingRows += append.rows.data.length + append.dead.length;
+  #append(appends: readonly Append[], epoch: number): void {
+    if (!this.#file.accepting || epoch < this.#epoch) return this.#refuse(appends);
+    this.#pending.push(...appends);
+    for (const { rows, dead } of appends) this.#pendingRows += rows.data.length + dead.length;
     this.#schedule();
   }
 
@@ -226,7 +226,7 @@ class QueueThread {
   handle(request: QueueRequest): void {
     switch (request.kind) {
       case 'append':
-        return this.#append(request.append, request.epoch);
+        return this.#append(request.appends, request.epoch);
       case 'take':
         return this.#take(request.id, request.maxRows, request.maxBytes);
       case 'acknowledge':
