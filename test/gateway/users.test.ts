@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { LoginThrottle } from '../../gateway/login-throttle.ts';
+import { covers, filterFault } from '../../gateway/rights.ts';
+import { HrError } from '../../service/errors.ts';
+import { eventually } from '../support/eventually.ts';
+import { productArgs } from '../support/product-process.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { startGateway } from './support/gateway.ts';
+import { connected, rawClient } from './support/raw-client.ts';
+
+const PASSWORD = 'correct horse battery';
+const as = (username: string, password = PASSWORD): { username: string; password: Buffer } => ({ username, password: Buffer.from(password) });
+
+/** `npm run users` as a person runs it, the password on standard input. */
+async function users(dataDir: string, args: string[], password = ''): Promise<{ code: number; out: string; err: string }> {
+  const child = spawn(process.execPath, [...productArgs('ops/users'), ...args], { env: { PATH: process.env['PATH'], DATA_DIR: dataDir } });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (chunk) => (out += String(chunk)));
+  child.stderr.on('data', (chunk) => (err += String(chunk)));
+  child.stdin.on('error', () => {});
+  child.stdin.end(`${password}\n`);
+  return await new Promise((resolve) => child.once('close', (code) => resolve({ code: code ?? -1, out, err })));
+}
+
+test('a user that is added, changed and removed by the command is let in, held to its new rights and thrown out, without a restart', async (t) => {
+  const gateway = await startGateway(t);
+  const folder = gateway.config.DATA_DIR;
+  const added = await users(folder, ['add', 'anna', '--subscribe', 'hr/+/bpm'], PASSWORD);
+  assert.equal(added.code, 0, added.err);
+  await eventually(async () => (await (await rawClient(t, gateway.ports.mqtt)).connect(as('anna'))) === 0);
+  const anna = await connected(t, gateway.ports.mqtt, as('anna'));
+  assert.equal(await anna.subscribe('hr/x/bpm'), 0);
+  assert.equal(await anna.subscribe('hr/x/status'), 128);
+  assert.equal((await users(folder, ['add', 'ben', '--publish', 'hr/ben/bpm'], PASSWORD)).code, 0);
+  const ben = await eventually(async () => await connected(t, gateway.ports.mqtt, as('ben')));
+  assert.equal(await ben.publishAcknowledged('hr/ben/bpm', 'x'), true);
+  await anna.settled();
+  assert.equal((await users(folder, ['add', 'anna', '--subscribe', 'hr/+/status'], 'another password')).code, 0);
+  await anna.ended();
+  assert.equal(await (await rawClient(t, gateway.ports.mqtt)).connect(as('anna')), 5);
+  const again = await connected(t, gateway.ports.mqtt, as('anna', 'another password'));
+  assert.equal(await again.subscribe('hr/x/bpm'), 128);
+  assert.equal((await users(folder, ['remove', 'ben'])).code, 0);
+  await ben.ended();
+  await again.settled();
+  assert.match((await users(folder, ['list'])).out, /^anna {2}subscribe: hr\/\+\/status {2}publish: nothing$/m);
+
+  const file = path.join(folder, 'users.json');
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.doesNotMatch(readFileSync(file, 'utf8'), /another password/);
+  // A file that cannot be read changes nothing, and is an error that a person must mend.
+  writeFileSync(file, '{"anna": 1}');
+  await eventually(() => gateway.lines.some((line) => line['event'] === 'users_unreadable' && line['level'] === 50));
+  await again.settled();
+  assert.equal(await (await rawClient(t, gateway.ports.mqtt)).connect(as('anna', 'another password')), 0);
+});
+
+test('what would reach edge/ or $SYS is no right of a user: refused by the command, and in the file', async (t) => {
+  const folder = tempDir(t);
+  for (const [kind, filter] of [['subscribe', '#'], ['subscribe', '+/+/bpm'], ['subscribe', 'edge/#'], ['subscribe', '$SYS/#'], ['publish', 'edge/sync'], ['publish', 'edge/x/status'], ['publish', '#'], ['subscribe', 'hr/#/x'], ['subscribe', 'hr/a+']] as const) {
+    const { code, err } = await users(folder, ['add', 'anna', `--${kind}`, filter], PASSWORD);
+    assert.equal(code, 1, filter);
+    assert.ok(err.includes(filter));
+  }
+  for (const [args, password] of [[['add', 'forwarder', '--subscribe', 'hr/#'], PASSWORD], [['add', 'an na', '--subscribe', 'hr/#'], PASSWORD], [['add', 'anna', '--subscribe', 'hr/#'], 'short'], [['remove', 'nobody'], '']] as const)
+    assert.equal((await users(folder, [...args], password)).code, 1, args.join(' '));
+  assert.equal((await users(folder, ['add'])).code, 2);
+  assert.throws(() => statSync(path.join(folder, 'users.json')));
+  writeFileSync(path.join(folder, 'users.json'), JSON.stringify({ anna: { salt: 'x', hash: 'x', publish: [], subscribe: ['#'] } }));
+  await assert.rejects(startGateway(t, { DATA_DIR: folder }), (error) => error instanceof HrError && error.code === 'users_unreadable' && /first level/.test(error.detail));
+});
+
+test('a filter covers what it matches and nothing else', () => {
+  for (const [granted, asked] of [['hr/#', 'hr'], ['hr/#', 'hr/#'], ['hr/#', 'hr/+/bpm'], ['hr/+/bpm', 'hr/+/bpm'], ['hr/+/bpm', 'hr/a/bpm'], ['edge/+/status', 'edge/gateway/status']] as const) assert.ok(covers(granted, asked), `${granted} ${asked}`);
+  for (const [granted, asked] of [['hr/#', '#'], ['hr/#', '+/a'], ['hr/+/bpm', 'hr/#'], ['hr/+', 'hr/a/b'], ['hr/a', 'hr/+'], ['#', '$SYS/x'], ['+/x', '$SYS/x'], ['hr/+/bpm', 'hr/bpm']] as const) assert.ok(!covers(granted, asked), `${granted} ${asked}`);
+  assert.equal(filterFault('subscribe', 'edge/+/status'), undefined);
+  assert.equal(filterFault('publish', 'hr/anna/bpm'), undefined);
+});
+
+test('failed logins of an address are answered ever later; keys, and who was let in before, come in meanwhile', async (t) => {
+  const gateway = await startGateway(t, {}, { anna: { password: PASSWORD, subscribe: ['hr/#'] }, ben: { password: PASSWORD, subscribe: ['hr/#'] } });
+  await connected(t, gateway.ports.mqtt, as('anna'));
+  const guesses = Array.from({ length: 8 }, async (_, i) => {
+    const client = await rawClient(t, gateway.ports.mqtt);
+    return await client.connect(as('anna', `guess ${i}`));
+  });
+  await eventually(() => (gateway.service.breaches['login'] ?? 0) >= 6);
+  // The address waits now. A right password that is not known yet waits with it: it cannot be told from a guess.
+  const unseen = await rawClient(t, gateway.ports.mqtt);
+  assert.equal(await unseen.connect(as('ben')), 5);
+  await connected(t, gateway.ports.mqtt, as('anna'));
+  await connected(t, gateway.ports.mqtt, { username: 'forwarder', password: Buffer.from(gateway.keyOf('forwarder')) });
+  assert.deepEqual(new Set(await Promise.all(guesses)), new Set([5]));
+  await eventually(async () => (await (await rawClient(t, gateway.ports.mqtt)).connect(as('ben'))) === 0);
+});
+
+test('delays double per address up to a bound; one address does not slow another; a right one begins anew; addresses cost a bounded memory', async () => {
+  let nowMs = 0;
+  const throttle = new LoginThrottle(() => nowMs);
+  const delays = Array.from({ length: 14 }, () => {
+    const delayMs = throttle.failed('a');
+    nowMs += delayMs;
+    return delayMs;
+  });
+  assert.deepEqual(delays, [0, 0, 0, 0, 0, 250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000]);
+  throttle.failed('a');
+  let looked = 0;
+  const look = async (): Promise<string> => {
+    looked += 1;
+    return 'seen';
+  };
+  assert.equal(await throttle.inTurn('a', look), undefined);
+  assert.equal(await throttle.inTurn('b', look), 'seen');
+  assert.equal(throttle.failed('b'), 0);
+  nowMs += 10_001;
+  assert.equal(await throttle.inTurn('a', look), 'seen');
+  throttle.succeeded('a');
+  assert.equal(throttle.failed('a'), 0);
+  // Of one address one at a time.
+  let running = 0;
+  let most = 0;
+  await Promise.all(
+    Array.from({ length: 20 }, async () =>
+      await throttle.inTurn('c', async () => {
+        running += 1;
+        most = Math.max(most, running);
+        await new Promise((resolve) => setImmediate(resolve));
+        running -= 1;
+      }),
+    ),
+  );
+  assert.equal(most, 1);
+  assert.equal(looked, 2);
+});
+
+test('a listener beyond loopback is refused at start with the reason, unless there are users or anonymous reading was decided', async (t) => {
+  const refused = (error: unknown): boolean => error instanceof HrError && error.code === 'listener_unprotected' && /MQTT_LISTEN_HOST is 0\.0\.0\.0, there are no users, and MQTT_ANONYMOUS is not set/.test(error.detail);
+  await assert.rejects(startGateway(t, { MQTT_LISTEN_HOST: '0.0.0.0' }), refused);
+  const read = await startGateway(t, { MQTT_LISTEN_HOST: '0.0.0.0', MQTT_ANONYMOUS: 'read' });
+  assert.equal(await (await rawClient(t, read.ports.mqtt)).connect(), 0);
+  const none = await startGateway(t, { MQTT_LISTEN_HOST: '0.0.0.0', MQTT_ANONYMOUS: 'none' });
+  assert.equal(await (await rawClient(t, none.ports.mqtt)).connect(), 5);
+  const loopbackNone = await startGateway(t, { MQTT_ANONYMOUS: 'none' });
+  assert.equal(await (await rawClient(t, loopbackNone.ports.mqtt)).connect(), 5);
+  await startGateway(t, { MQTT_LISTEN_HOST: '0.0.0.0' }, { anna: { password: PASSWORD } });
+});
