@@ -1,9 +1,10 @@
 /**
- * Ends a process whose event loop hangs, so that its supervisor starts it again: Docker restarts what exits, not what is
- * unhealthy (facts.md). A small worker thread watches a counter that the event loop moves.
+ * Ends a process whose event loop or worker thread hangs, so that its supervisor starts it again: Docker restarts what exits, not what is
+ * unhealthy (facts.md). A small thread of its own watches the counters that they move (beats.ts).
  */
 import { closeSync, openSync, utimesSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { beatMemory, takeSlot } from './beats.ts';
 import type { Config } from './config.ts';
 import type { Logger } from './log.ts';
 
@@ -14,23 +15,31 @@ export interface Watchdog {
 const WATCHER = `
 const { workerData } = require('node:worker_threads');
 const { writeSync } = require('node:fs');
-const beats = new Int32Array(workerData.shared);
-let last = Atomics.load(beats, 0);
-let since = process.hrtime.bigint();
-let lookedAt = since;
+const { memory, timeoutMs, service } = workerData;
+const counters = new Int32Array(memory.counters);
+const names = Buffer.from(memory.names);
+const seen = Array.from({ length: memory.slots }, () => ({ beat: 0, since: process.hrtime.bigint() }));
+let lookedAt = process.hrtime.bigint();
 setInterval(() => {
   const now = process.hrtime.bigint();
   // A stopped and continued process, or a suspended box: the watcher itself did not run either.
-  if (now - lookedAt > 5000000000n) since = now;
+  const slept = now - lookedAt > 5000000000n;
   lookedAt = now;
-  const beat = Atomics.load(beats, 0);
-  if (beat !== last) { last = beat; since = now; return; }
-  if (Number(now - since) / 1e6 < workerData.timeoutMs) return;
-  writeSync(1, JSON.stringify({ level: 'fatal', time: new Date().toISOString(), service: workerData.service, event: 'watchdog', timeout_ms: workerData.timeoutMs, msg: 'the event loop hangs: ending the process for its supervisor to start it again' }) + '\\n');
-  process.kill(process.pid, 'SIGKILL');
+  for (const [slot, last] of seen.entries()) {
+    const beat = Atomics.load(counters, slot);
+    if (slept || beat !== last.beat || Atomics.load(counters, memory.slots + slot) === 0) {
+      seen[slot] = { beat, since: now };
+      continue;
+    }
+    if (Number(now - last.since) / 1e6 < timeoutMs) continue;
+    const thread = names.subarray(slot * memory.nameBytes, (slot + 1) * memory.nameBytes).toString().replaceAll('\\0', '');
+    writeSync(1, JSON.stringify({ level: 'fatal', time: new Date().toISOString(), service, event: 'watchdog', thread, timeout_ms: timeoutMs, msg: 'the ' + thread + ' hangs: ending the process for its supervisor to start it again' }) + '\\n');
+    process.kill(process.pid, 'SIGKILL');
+  }
 }, 500);
 `;
 
+const BEAT_EVERY_MS = 500;
 const HEARTBEAT_EVERY_MS = 5000;
 
 /** Touches WATCHDOG_HEARTBEAT_FILE for as long as the event loop runs; nothing where none is set. */
@@ -58,15 +67,15 @@ export function startHeartbeat(config: Pick<Config, 'WATCHDOG_HEARTBEAT_FILE'>, 
 export function startWatchdog(config: Pick<Config, 'WATCHDOG_TIMEOUT_MS'>, log: Logger): Watchdog {
   const timeoutMs = config.WATCHDOG_TIMEOUT_MS;
   if (timeoutMs === 0) return { stop() {} };
-  const shared = new SharedArrayBuffer(4);
-  const beats = new Int32Array(shared);
-  const timer = setInterval(() => Atomics.add(beats, 0, 1), 500);
+  const slot = takeSlot('event loop');
+  const timer = setInterval(() => slot.beat(), BEAT_EVERY_MS);
   timer.unref();
+  slot.watch();
   const worker = new Worker(WATCHER, {
     eval: true,
     // The watcher needs next to nothing: a default heap would cost several MB.
     resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
-    workerData: { shared, timeoutMs, service: String(log.bindings()['service'] ?? '') },
+    workerData: { memory: beatMemory, timeoutMs, service: String(log.bindings()['service'] ?? '') },
     stdout: false,
   });
   worker.unref();
@@ -74,6 +83,7 @@ export function startWatchdog(config: Pick<Config, 'WATCHDOG_TIMEOUT_MS'>, log: 
   return {
     stop() {
       clearInterval(timer);
+      slot.release();
       void worker.terminate();
     },
   };

@@ -2,7 +2,10 @@
  * Starts sibling modules in worker threads and child processes, whether the product runs from TypeScript (tsx) or compiled.
  */
 import { fileURLToPath } from 'node:url';
-import { Worker, type WorkerOptions } from 'node:worker_threads';
+import { setEnvironmentData, Worker, type WorkerOptions } from 'node:worker_threads';
+import { beatMemory, takeSlot } from './beats.ts';
+
+const BEATS = 'hr-gateway-beats';
 
 /** The module beside `metaUrl`: `siblingModule(import.meta.url, './queue-worker')`. */
 export function siblingModule(metaUrl: string, name: string): URL {
@@ -15,11 +18,22 @@ export function nodeArgsFor(module: URL): string[] {
   return path.endsWith('.ts') ? ['--import', 'tsx', path] : [path];
 }
 
-/** Runs a sibling module in a worker thread. */
+/** What runs in the worker before its module: its sign of life for the watchdog (beats.ts). */
+function beatCode(slot: number): string {
+  const beat = `const beats = new Int32Array(threads.getEnvironmentData(${JSON.stringify(BEATS)}));`;
+  return `import threads from 'node:worker_threads'; ${beat} setInterval(() => Atomics.add(beats, ${slot}, 1), 500).unref();`;
+}
+
+/** Runs a sibling module in a worker thread; the watchdog watches it from its first message to its end. */
 export function startWorker(metaUrl: string, name: string, options: WorkerOptions = {}): Worker {
   const module = siblingModule(metaUrl, name);
-  if (!module.pathname.endsWith('.ts')) return new Worker(module, options);
+  const slot = takeSlot(name.replace(/^.*\//, '').replaceAll('-', ' '));
+  setEnvironmentData(BEATS, beatMemory.counters);
   // A worker does not take `--import tsx` over in Node 20: it registers the loader itself before it imports the module.
-  const loader = `import { register } from ${JSON.stringify(import.meta.resolve('tsx/esm/api'))}; register(); await import(${JSON.stringify(module.href)});`;
-  return new Worker(new URL(`data:text/javascript,${encodeURIComponent(loader)}`), options);
+  const loader = module.pathname.endsWith('.ts') ? `import { register } from ${JSON.stringify(import.meta.resolve('tsx/esm/api'))}; register();` : '';
+  const code = `${slot.index === undefined ? '' : beatCode(slot.index)} ${loader} await import(${JSON.stringify(module.href)});`;
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), options);
+  worker.once('message', () => slot.watch());
+  worker.once('exit', () => slot.release());
+  return worker;
 }

@@ -1,0 +1,47 @@
+/**
+ * Signs of life of the threads of this process, in memory that they share: each moves its own counter, the watchdog looks at all. A worker
+ * thread is watched from its first message on: what it does before, checking a large file above all, may take its time.
+ */
+
+const SLOTS = 8;
+const NAME_BYTES = 32;
+
+export interface BeatMemory {
+  /** A counter for each slot, then for each whether it is watched. */
+  counters: SharedArrayBuffer;
+  names: SharedArrayBuffer;
+  slots: number;
+  nameBytes: number;
+}
+
+export const beatMemory: BeatMemory = { counters: new SharedArrayBuffer(8 * SLOTS), names: new SharedArrayBuffer(NAME_BYTES * SLOTS), slots: SLOTS, nameBytes: NAME_BYTES };
+
+const counters = new Int32Array(beatMemory.counters);
+const names = new Uint8Array(beatMemory.names);
+const taken = new Set<number>();
+
+export interface BeatSlot {
+  /** Undefined where all are taken: that thread is not watched. */
+  index: number | undefined;
+  beat(): void;
+  watch(): void;
+  release(): void;
+}
+
+/** A slot for a thread, not yet watched. */
+export function takeSlot(name: string): BeatSlot {
+  const index = Array.from({ length: SLOTS }, (_, slot) => slot).find((slot) => !taken.has(slot));
+  if (index === undefined) return { index, beat() {}, watch() {}, release() {} };
+  taken.add(index);
+  names.fill(0, index * NAME_BYTES, (index + 1) * NAME_BYTES);
+  names.set(Buffer.from(name).subarray(0, NAME_BYTES), index * NAME_BYTES);
+  return {
+    index,
+    beat: () => void Atomics.add(counters, index, 1),
+    watch: () => void Atomics.store(counters, SLOTS + index, 1),
+    release() {
+      Atomics.store(counters, SLOTS + index, 0);
+      taken.delete(index);
+    },
+  };
+}

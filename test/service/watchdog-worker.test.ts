@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startProduct } from '../support/product-process.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+/** Loaded into every thread of the process: the one that owns this file hangs some time after its start. */
+const HANG = `
+const { isMainThread, workerData } = require('node:worker_threads');
+if (!isMainThread && String(workerData?.file).endsWith(process.env.TEST_HANGS)) setTimeout(() => { for (;;); }, 2500);
+`;
+
+for (const [service, file, environment] of [
+  ['forwarder', 'queue.db', { MQTT_URL: 'mqtt://127.0.0.1:1' }],
+  ['local-kinesis', 'local-kinesis.db', { LOCAL_KINESIS_PORT: '0' }],
+] as const)
+  test(`a ${service} whose SQLite thread hangs is killed, and the log names the thread; one that works is left alone`, async (t) => {
+    const folder = tempDir(t);
+    const preload = path.join(folder, 'hang.cjs');
+    writeFileSync(preload, HANG);
+    const start = (hangs: string): ReturnType<typeof startProduct> =>
+      startProduct(t, `${service}/main`, { DATA_DIR: path.join(folder, hangs), WATCHDOG_TIMEOUT_MS: '1500', TEST_HANGS: hangs, ...environment }, { nodeArgs: ['--require', preload] });
+    const hanging = start(file);
+    const well = start('nothing');
+    assert.equal(await hanging.ended, 'SIGKILL', hanging.output());
+    const line = hanging.lines().find((candidate) => candidate['event'] === 'watchdog');
+    assert.match(String(line?.['thread']), service === 'forwarder' ? /queue worker/ : /stream worker/);
+    // Longer than the other took from its start to its end.
+    await well.event('started');
+    await sleep(4000);
+    assert.equal(await well.end(), 0, well.output());
+  });
