@@ -38,6 +38,41 @@ describe('a strap with a fault comes back by itself, and disturbs no other', { s
     await assertUndisturbed(bench, since);
   });
 
+  test('it stops answering and sending', async (t) => {
+    const { radio, bench } = shared;
+    const since = performance.now();
+    await radio.op('terminate', { id: 1 });
+    await radio.op('mute', { id: 1, on: true });
+    await eventually(() => (bench.statistics.disconnects['timeout'] ?? 0) >= 1);
+    await radio.op('mute', { id: 1, on: false });
+    t.diagnostic(`readings again ${Math.round(await bench.flows(1))} ms after it answers again`);
+    await assertUndisturbed(bench, since);
+  });
+
+  test('it vanishes in the middle of the discovery', async () => {
+    const { radio, bench } = shared;
+    await radio.op('mute', { id: 1, on: true });
+    await radio.op('terminate', { id: 1 });
+    await bench.reaches(1, 'connected');
+    await radio.op('vanish', { id: 1 });
+    const since = performance.now();
+    await bench.reaches(1, 'lost');
+    await radio.add(1, { name: 'HR1', bpm: 71, period: 0.2 });
+    await bench.flows(1);
+    await assertUndisturbed(bench, since);
+  });
+
+  test('connections to it fail to be established (0x3e)', async (t) => {
+    const { radio, bench } = shared;
+    const since = performance.now();
+    await radio.op('fault', { conn_3e: true });
+    await radio.op('terminate', { id: 1 });
+    await eventually(() => (bench.statistics.disconnects['not_established'] ?? 0) >= 2);
+    await radio.op('fault', {});
+    t.diagnostic(`readings again ${Math.round(await bench.flows(1))} ms after the fault is gone`);
+    await assertUndisturbed(bench, since);
+  });
+
   test('malformed notifications are counted, and the next good one is a reading', async () => {
     const { radio, bench } = shared;
     const reconnects = bench.strap(1)?.status().reconnects;

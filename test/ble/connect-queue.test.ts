@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConnectQueue, ConnectTimeout } from '../../ble-bridge/connect-queue.ts';
+import { ConnectQueue, ConnectTimeout, NoPlace } from '../../ble-bridge/connect-queue.ts';
 
 const never = new AbortController().signal;
 const hangs = async (signal: AbortSignal): Promise<never> =>
@@ -37,6 +37,31 @@ test('a connect that does not even end when it is cancelled holds nobody up', as
   const next = queue.run(async () => await Promise.resolve(2), never);
   await assert.rejects(stuck, ConnectTimeout);
   assert.equal(await next, 2);
+});
+
+test('one that fails and asks again at once stands behind all who wait', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 5000 });
+  const turns: string[] = [];
+  const bad = async (): Promise<void> => {
+    for (let attempt = 0; attempt < 3; attempt += 1) await queue.run(async () => await Promise.reject(new Error(`${turns.push('bad')}`)), never).catch(() => {});
+  };
+  const good = async (name: string): Promise<void> => await queue.run(async () => {
+    await sleep(1);
+    turns.push(name);
+  }, never);
+  const first = bad();
+  await Promise.all([first, ...['a', 'b', 'c'].map(good)]);
+  assert.deepEqual(turns, ['bad', 'a', 'b', 'c', 'bad', 'bad']);
+});
+
+test('one for whom there is no place when its turn comes tries nothing, and holds nobody up', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 5000 });
+  let tried = false;
+  const none = queue.run(async () => await Promise.resolve((tried = true)), never, () => {}, () => false);
+  const next = queue.run(async () => await Promise.resolve('connected'), never);
+  await assert.rejects(none, NoPlace);
+  assert.equal(tried, false);
+  assert.equal(await next, 'connected');
 });
 
 test('one that was given up while it waited is never begun', async () => {
