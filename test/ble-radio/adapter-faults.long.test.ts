@@ -26,6 +26,6 @@ describe('an adapter that is away for longer recovers by itself', { skip: virtua
     const { bench } = shared;
     bench.gaps.splice(0);
     t.diagnostic(`both straps again after ${await unplugged(60_000)} ms`);
-    assert.deepEqual(bench.gaps.map(({ device, gap }) => [device, gap.cause]).sort(), [['hr1-000001', 'adapter'], ['hr2-000002', 'adapter']]);
+    for (const device of ['hr1-000001', 'hr2-000002']) assert.deepEqual(bench.gaps.filter((told) => told.device === device).map(({ gap }) => gap.cause), ['adapter']);
   });
 });
