@@ -4,6 +4,7 @@
  * Format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
  */
 import { existsSync, readFileSync } from 'node:fs';
+import { PAGE_BYTES } from './schema.ts';
 
 const HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
@@ -21,6 +22,16 @@ function sum([first, second]: Sums, bytes: Buffer, bigEndian: boolean): Sums {
   return [a, b];
 }
 
+/** Commits in a log by their salts, which are the same for all commits since the log was last begun. */
+function mostCommitsOfOneLog(log: Buffer, frameBytes: number): number {
+  const commits = new Map<string, number>();
+  for (let at = HEADER_BYTES; at + frameBytes <= log.length; at += frameBytes) {
+    const salts = log.toString('latin1', at + 8, at + 16);
+    if (log.readUInt32BE(at + 4) > 0) commits.set(salts, (commits.get(salts) ?? 0) + 1);
+  }
+  return Math.max(0, ...commits.values());
+}
+
 /** What is wrong with the log beside a database file, or undefined; a torn last commit is not wrong. */
 export function walDamage(walFile: string): string | undefined {
   if (!existsSync(walFile)) return undefined;
@@ -28,10 +39,11 @@ export function walDamage(walFile: string): string | undefined {
   if (log.length < HEADER_BYTES + FRAME_HEADER_BYTES) return undefined;
   const magic = log.readUInt32BE(0);
   const bigEndian = (magic & 1) === 1;
-  const pageBytes = log.readUInt32BE(8);
+  const frameBytes = FRAME_HEADER_BYTES + PAGE_BYTES;
   let sums = sum([0, 0], log.subarray(0, 24), bigEndian);
-  if (magic >>> 1 !== MAGIC >>> 1 || sums[0] !== log.readUInt32BE(24) || sums[1] !== log.readUInt32BE(28)) return 'the header of the write-ahead log is damaged';
-  const frameBytes = FRAME_HEADER_BYTES + pageBytes;
+  const isHeaderWhole = magic >>> 1 === MAGIC >>> 1 && log.readUInt32BE(8) === PAGE_BYTES && sums[0] === log.readUInt32BE(24) && sums[1] === log.readUInt32BE(28);
+  // It is synced with the first commit: only that one may have a torn header.
+  if (!isHeaderWhole) return mostCommitsOfOneLog(log, frameBytes) > 1 ? 'the header of the write-ahead log is damaged' : undefined;
   let whole = true;
   let commitsBeyond = 0;
   for (let at = HEADER_BYTES; at + frameBytes <= log.length; at += frameBytes) {

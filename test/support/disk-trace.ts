@@ -1,0 +1,168 @@
+/**
+ * What a process did to its files, recorded by strace: writes with their bytes, syncs, creations, renames, removals, and what it said on its
+ * sockets, in order. From it, what a disk may hold after a power cut (test/support/power-cut.ts).
+ */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+
+export type DiskEvent =
+  | { kind: 'write'; inode: number; offset: number; bytes: Buffer }
+  | { kind: 'size'; inode: number; size: number }
+  /** `since`: index of the first event that the sync does not cover. */
+  | { kind: 'synced'; inode: number; since: number }
+  | { kind: 'create'; inode: number; path: string }
+  | { kind: 'rename'; from: string; to: string }
+  | { kind: 'unlink'; path: string }
+  | { kind: 'folderSynced'; path: string; since: number }
+  | { kind: 'said'; text: string };
+
+const CALLS = 'openat,write,pwrite64,writev,pwritev,sendto,sendmsg,lseek,read,ftruncate,fsync,fdatasync,rename,renameat2,unlink,link,copy_file_range,fallocate';
+
+/** Whether processes can be traced here. */
+export const canTrace = (): boolean => spawnSync('strace', ['-f', '-o', '/dev/null', 'true']).status === 0;
+
+/** Arguments for strace to record a command into a file. */
+export const straceArgs = (log: string): string[] => ['-f', '--seccomp-bpf', '-xx', '-s', '2000000', '-e', `trace=${CALLS}`, '-o', log];
+
+const decode = (text: string): Buffer => Buffer.from(text.replaceAll('\\x', ''), 'hex');
+
+/** The strings of a call, decoded and joined: of a writev, all its parts. */
+const stringsOf = (call: string): Buffer => Buffer.concat([...call.matchAll(/"((?:\\x[0-9a-f]{2})*)"/g)].map((match) => decode(match[1] ?? '')));
+const numbersAfterStrings = (call: string): number[] => call.slice(call.lastIndexOf('"') + 1).split(',').map((part) => Number.parseInt(part.trim(), 10)).filter((part) => !Number.isNaN(part));
+
+interface OpenFile {
+  inode: number;
+  position: number;
+  append: boolean;
+  folder?: string;
+}
+
+interface Started {
+  call: string;
+  index: number;
+}
+
+/** Reads the logs of processes that followed one another; only what is in `folder` (not below) counts, and `-shm` files, which do not outlive a power cut, do not. */
+export class TraceReader {
+  readonly events: DiskEvent[] = [];
+  readonly #folder: string;
+  readonly #inodes = new Map<string, number>();
+  readonly #sizes = new Map<number, number>();
+  #nextInode = 1;
+  #open = new Map<number, OpenFile>();
+  #started = new Map<string, Started>();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Adds the log of one process. */
+  read(log: string): void {
+    this.#open = new Map();
+    this.#started = new Map();
+    for (const line of readFileSync(log, 'latin1').split('\n')) {
+      const match = /^(\d+)\s+(.*)$/.exec(line);
+      if (match === null) continue;
+      const [, thread = '', text = ''] = match;
+      const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(text);
+      if (resumed !== null) {
+        const started = this.#started.get(thread);
+        this.#started.delete(thread);
+        if (started !== undefined) this.#finish(started.call + (resumed[1] ?? ''), started.index);
+      } else if (text.endsWith('<unfinished ...>')) {
+        const call = text.slice(0, -'<unfinished ...>'.length).trimEnd();
+        // What is being written may be on the disk before the call returns.
+        const index = this.events.length;
+        this.#started.set(thread, { call: this.#write(call) ? '' : call, index });
+      } else if (/^\w+\(/.test(text) && !this.#write(text)) this.#finish(text, this.events.length);
+    }
+  }
+
+  #isOurs(file: string): boolean {
+    return path.dirname(file) === this.#folder && !file.endsWith('-shm');
+  }
+
+  /** Writes and what is said; true where the call is done with. */
+  #write(call: string): boolean {
+    const match = /^(write|pwrite64|writev|pwritev|sendto|sendmsg)\((\d+)/.exec(call);
+    if (match === null) return false;
+    const file = this.#open.get(Number(match[2]));
+    const bytes = stringsOf(call);
+    if (file === undefined) {
+      if (bytes.includes('edge/stored/')) this.events.push({ kind: 'said', text: bytes.toString('latin1') });
+      return true;
+    }
+    const positioned = match[1]?.startsWith('p') === true;
+    const size = this.#sizes.get(file.inode) ?? 0;
+    const numbers = numbersAfterStrings(call.replace(/\)\s+=.*$/, ''));
+    const offset = positioned ? (numbers.at(-1) ?? 0) : file.append ? size : file.position;
+    if (!positioned) file.position = offset + bytes.length;
+    this.#sizes.set(file.inode, Math.max(size, offset + bytes.length));
+    this.events.push({ kind: 'write', inode: file.inode, offset, bytes });
+    return true;
+  }
+
+  #finish(call: string, index: number): void {
+    const result = Number(/\)\s+=\s+(-?\d+)/.exec(call)?.[1] ?? Number.NaN);
+    if (call === '' || Number.isNaN(result) || result < 0) return;
+    const name = call.slice(0, call.indexOf('('));
+    const fd = Number(/^\w+\((\d+)/.exec(call)?.[1] ?? Number.NaN);
+    const names = [...call.matchAll(/"((?:\\x[0-9a-f]{2})*)"/g)].map((match) => path.resolve(decode(match[1] ?? '').toString()));
+    const file = this.#open.get(fd);
+    switch (name) {
+      case 'openat':
+        return this.#opened(names[0] ?? '', result, call);
+      case 'lseek':
+        if (file !== undefined) file.position = result;
+        return undefined;
+      case 'read':
+        if (file !== undefined) file.position += result;
+        return undefined;
+      case 'ftruncate': {
+        if (file === undefined) return undefined;
+        const size = numbersAfterStrings(call.replace(/\)\s+=.*$/, '').replace(/^\w+\(\d+,/, '"'))[0] ?? 0;
+        this.#sizes.set(file.inode, size);
+        return void this.events.push({ kind: 'size', inode: file.inode, size });
+      }
+      case 'fsync':
+      case 'fdatasync':
+        if (file?.folder !== undefined) this.events.push({ kind: 'folderSynced', path: file.folder, since: index });
+        else if (file !== undefined) this.events.push({ kind: 'synced', inode: file.inode, since: index });
+        return undefined;
+      case 'rename':
+      case 'renameat2': {
+        const [from = '', to = ''] = names;
+        const inode = this.#inodes.get(from);
+        if (inode === undefined) return undefined;
+        this.#inodes.delete(from);
+        this.#inodes.set(to, inode);
+        return void this.events.push({ kind: 'rename', from, to });
+      }
+      case 'unlink': {
+        const removed = names[0] ?? '';
+        if (this.#inodes.delete(removed)) this.events.push({ kind: 'unlink', path: removed });
+        return undefined;
+      }
+      default:
+        if (file !== undefined) throw new Error(`the trace has a call that is not understood: ${call.slice(0, 200)}`);
+        return undefined;
+    }
+  }
+
+  #opened(file: string, fd: number, call: string): void {
+    if (file === this.#folder) return void this.#open.set(fd, { inode: 0, position: 0, append: false, folder: file });
+    if (!this.#isOurs(file)) return void this.#open.delete(fd);
+    let inode = this.#inodes.get(file);
+    if (inode === undefined) {
+      inode = this.#nextInode;
+      this.#nextInode += 1;
+      this.#inodes.set(file, inode);
+      this.events.push({ kind: 'create', inode, path: file });
+    } else if (call.includes('O_TRUNC')) {
+      this.#sizes.set(inode, 0);
+      this.events.push({ kind: 'size', inode, size: 0 });
+    }
+    this.#open.set(fd, { inode, position: 0, append: call.includes('O_APPEND') });
+  }
+}
