@@ -11,7 +11,7 @@ import fastifySwaggerUi from '@fastify/swagger-ui';
 import { fastify, type FastifyInstance } from 'fastify';
 import type { Logger } from '../service/log.ts';
 import { VERSION } from '../service/version.ts';
-import { notFoundHandler, problemHandler } from './problem.ts';
+import { answerBrokenHttp, notFoundHandler, problemHandler } from './problem.ts';
 import { aliveSchema, answers } from './route-schemas.ts';
 import { addChangeRoutes, addLoginRoutes, addReadRoutes, type RouteOptions } from './routes.ts';
 
@@ -32,7 +32,17 @@ export interface AppOptions extends RouteOptions {
 
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { access, log, tls } = options;
-  const app = fastify({ ...(tls === undefined ? {} : { https: tls }), loggerInstance: log.child({}, { level: 'silent' }), bodyLimit: BODY_MAX_BYTES, forceCloseConnections: true, routerOptions: { maxParamLength: 100 }, ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, allowUnionTypes: true } } }) as unknown as FastifyInstance;
+  const app = fastify({
+    ...(tls === undefined ? {} : { https: tls }),
+    loggerInstance: log.child({}, { level: 'silent' }),
+    bodyLimit: BODY_MAX_BYTES,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 100 },
+    ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, allowUnionTypes: true } },
+    // Requests that no route ever sees: a broken address, broken HTTP.
+    frameworkErrors: problemHandler(log) as never,
+    clientErrorHandler: answerBrokenHttp,
+  }) as unknown as FastifyInstance;
   app.setErrorHandler(problemHandler(log));
   app.setNotFoundHandler(notFoundHandler);
   await app.register(fastifyCookie);
@@ -46,7 +56,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     reading.addHook('onRequest', async (request) => access.checkRead(request));
     addReadRoutes(reading as unknown as FastifyInstance, options);
     reading.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
-    await reading.register(fastifySwaggerUi, { routePrefix: '/docs', staticCSP: false, uiConfig: { supportedSubmitMethods: ['get'] } });
+    await reading.register(fastifySwaggerUi, { routePrefix: '/docs', staticCSP: false, uiConfig: { supportedSubmitMethods: ['get'], validatorUrl: null } });
   });
   await app.register(async (changing) => {
     changing.addHook('onRequest', async (request) => access.checkChange(request));

@@ -1,4 +1,6 @@
 /** Errors as problem+json (RFC 9457), with the catalogue's codes. */
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { ERRORS, type ErrorCode } from '../service/error-catalogue.ts';
 import { HrError } from '../service/errors.ts';
@@ -26,8 +28,19 @@ export const problemSchema = {
   required: ['type', 'title', 'status', 'code', 'detail', 'hint'],
 } as const;
 
+const problem = (status: number, code: ErrorCode, detail: string, hint: string): object => ({ type: 'about:blank', title: ERRORS[code].summary, status, code, detail, hint });
+
 function answer(reply: FastifyReply, status: number, code: ErrorCode, detail: string, hint: string): void {
-  void reply.code(status).header('content-type', 'application/problem+json').serializer(JSON.stringify).send({ type: 'about:blank', title: ERRORS[code].summary, status, code, detail, hint });
+  void reply.code(status).header('content-type', 'application/problem+json').serializer(JSON.stringify).send(problem(status, code, detail, hint));
+}
+
+/** What is no HTTP at all is answered on its socket. */
+export function answerBrokenHttp(error: { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
+  const body = JSON.stringify(problem(status, 'request_invalid', 'this is not a request', ERRORS.request_invalid.hint));
+  if (socket.writable) socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
+  socket.destroy();
 }
 
 /** The error handler of the whole API. */

@@ -65,7 +65,8 @@ export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events,
     return await reply.type('text/csv; charset=utf-8').serializer(String).send(`timestamp,heart_rate,sensor_contact\n${lines.join('')}`);
   });
   app.get('/metrics', { schema: { summary: 'Prometheus metrics', response: answersText('text/plain') } }, async (_request, reply) => await reply.type(prometheus.contentType).serializer(String).send(await prometheus.text()));
-  app.get('/events', { schema: { summary: 'Server-sent events: overview, reading, device', response: answersText('text/event-stream') } }, (_request, reply) => {
+  // A HEAD of it would never end.
+  app.get('/events', { exposeHeadRoute: false, schema: { summary: 'Server-sent events: overview, reading, device', response: answersText('text/event-stream') } }, (_request, reply) => {
     if (!events.add(reply)) throw new HrError('not_connected', { operation: 'open events', detail: 'too many pages are open' });
   });
 }

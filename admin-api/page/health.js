@@ -5,7 +5,8 @@ const VERDICTS = { ok: 'All is well', degraded: 'Degraded', down: 'Down' };
 
 export function drawHealth({ health, version, gateway_name: gateway }) {
   const bad = health.checks.filter(({ status }) => status !== 'ok').sort((a, b) => (a.status === b.status ? 0 : a.status === 'fail' ? -1 : 1));
-  const words = bad.length === 0 ? VERDICTS[health.status] : `${VERDICTS[health.status]}: ${bad[0].name}, ${wordsOf(bad[0].reason.split(':')[0])}${bad.length > 1 ? `, and ${bad.length - 1} more` : ''}`;
+  const first = bad.length === 0 ? '' : [...new Set([bad[0].name, wordsOf(bad[0].reason.split(':')[0])])].join(', ');
+  const words = bad.length === 0 ? VERDICTS[health.status] : `${VERDICTS[health.status]}: ${first}${bad.length > 1 ? `, and ${bad.length - 1} more` : ''}`;
   const verdict = document.querySelector('#verdict');
   setClass(verdict, `verdict ${health.status}`);
   setText(verdict, words);

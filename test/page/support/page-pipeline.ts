@@ -1,7 +1,8 @@
-/** The running pipeline behind a page: broker, stream with fault hooks, forwarder and admin API here; the bridge as a process with noble on the virtual radio. */
+/** The running pipeline behind page and API: broker, stream with fault hooks, forwarder and admin API, all real, in this process; the bridge as it is asked for. */
 import type { TestContext } from 'node:test';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { AdminApiService } from '../../../admin-api/service.ts';
+import { BleBridgeService } from '../../../ble-bridge/service.ts';
 import { ForwarderService } from '../../../forwarder/service.ts';
 import { GatewayService } from '../../../gateway/service.ts';
 import { newUser, writeUsers } from '../../../gateway/users.ts';
@@ -18,7 +19,9 @@ export interface Box {
   stream: LocalStream;
   /** An app with a name and the right to publish readings. */
   app: MqttClient;
-  /** Starts another service's process or radio on this box. */
+  /** The bridge in this process, with simulated straps. */
+  startSimulated(): Promise<void>;
+  /** The bridge as a process, with noble on a virtual radio. */
   startBridge(): Promise<{ radio: VirtualRadio; bridge: ProductProcess }>;
   stopForwarder(): Promise<void>;
 }
@@ -50,6 +53,9 @@ export async function startBox(t: Pick<TestContext, 'after'>, environment: Recor
     stream,
     app,
     stopForwarder: async () => await forwarder.stop(),
+    async startSimulated() {
+      await start(new BleBridgeService({ config: { ...config, BLE_SOURCE: 'simulated' }, log }));
+    },
     async startBridge() {
       const radio = await startVirtualRadio(t);
       const { environment: noble, nodeArgs } = radio.environment();
