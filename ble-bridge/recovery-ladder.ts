@@ -90,7 +90,7 @@ export class RecoveryLadder {
     if (health.unconfirmed > 0 && health.receiving === 0) return this.#rebuild('links ended without the controller saying so');
     if (troubleMs > this.#rungMs && !this.#scanRestarted) {
       this.#scanRestarted = true;
-      this.#o.log.warn({ event: 'radio_quiet', quiet_ms: Math.round(troubleMs) }, 'the radio hears nothing: the scan is started anew');
+      this.#o.log.warn({ event: 'radio_quiet', quiet_ms: Math.round(troubleMs) }, 'no sign of life of the radio: the scan is started anew');
       this.#o.restartScan();
     } else if (troubleMs > 2 * this.#rungMs * (1 + this.#rebuilds)) {
       if (this.#rebuilds >= this.#rebuildsMax) return this.#giveUp(health);

@@ -72,6 +72,19 @@ const TRANSITIONS: Record<DeviceState, readonly DeviceState[]> = {
   lost: ['connecting'],
 };
 
+/** What a state needs: an attempt under way, a connection. no_heart_rate_service outlives its link: the strap is still there, only of no use. */
+const NEEDS: Record<Exclude<DeviceState, 'no_heart_rate_service'>, { attempt: boolean; connection: boolean }> = {
+  discovered: { attempt: false, connection: false },
+  connecting: { attempt: true, connection: false },
+  connected: { attempt: true, connection: true },
+  subscribing: { attempt: true, connection: true },
+  streaming: { attempt: true, connection: true },
+  no_pulse: { attempt: true, connection: true },
+  no_contact: { attempt: true, connection: true },
+  silent: { attempt: true, connection: true },
+  lost: { attempt: false, connection: false },
+};
+
 export class StepTimeout extends Error {
   override readonly name = 'StepTimeout';
 }
@@ -159,6 +172,9 @@ export class SensorLink {
     const before = this.#state;
     if (before === state) return;
     if (!TRANSITIONS[before].includes(state)) throw new Error(`sensor link ${this.#o.address}: ${before} → ${state} is no transition`);
+    const needs = state === 'no_heart_rate_service' ? undefined : NEEDS[state];
+    if (needs !== undefined && (needs.attempt !== (this.#attempt !== undefined) || needs.connection !== (this.#connection !== undefined)))
+      throw new Error(`sensor link ${this.#o.address}: ${state} with ${this.#attempt === undefined ? 'no' : 'an'} attempt and ${this.#connection === undefined ? 'no' : 'a'} connection`);
     this.#state = state;
     this.#o.onState(state, before);
   }
