@@ -18,6 +18,9 @@ interface Stoppable {
   stop(): Promise<void>;
 }
 
+/** How often an adapter is looked for that was not there at the start; the bridge itself looks less often. */
+const ADAPTER_LOOK_MS = 2000;
+
 /** Whether the bridge may come to use a real adapter: then it runs as a child. */
 function mayUseRadio(config: Config): boolean {
   if (config.BLE_SOURCE === 'noble') return true;
@@ -31,6 +34,7 @@ class AllServices {
   readonly #fail: (error: unknown, exitCode?: number) => void;
   /** In the order of their start; stopped in the reverse order. */
   readonly #running: Stoppable[] = [];
+  #stopped = false;
 
   constructor(log: Logger, fail: (error: unknown, exitCode?: number) => void) {
     this.#log = log;
@@ -70,8 +74,37 @@ class AllServices {
   async #startBridge(config: Config): Promise<BleBridgeService | undefined> {
     if (!mayUseRadio(config)) {
       const { BleBridgeService } = await import('./ble-bridge/service.ts');
-      return await this.#add(config, 'ble-bridge', (context) => new BleBridgeService(context));
+      const bridge = await this.#add(config, 'ble-bridge', (context) => new BleBridgeService(context));
+      if (config.BLE_SOURCE === 'auto') this.#awaitAdapter(config, bridge);
+      return bridge;
     }
+    this.#startBridgeProcess(config);
+    return undefined;
+  }
+
+  /** An adapter that comes later (plugged in, or slow at boot): from then on the bridge is a child, as with one that was there at the start. */
+  #awaitAdapter(config: Config, bridge: Stoppable): void {
+    let moving: Promise<void> = Promise.resolve();
+    const timer = setInterval(() => {
+      if (!mayUseRadio(config)) return;
+      clearInterval(timer);
+      this.#log.info({ event: 'adapter_found', adapter: config.BLE_ADAPTER }, 'a Bluetooth adapter is there now: the bridge goes on as a process of its own');
+      moving = bridge.stop().then(
+        () => {
+          if (!this.#stopped) this.#startBridgeProcess(config);
+        },
+        (error: unknown) => this.#fail(error),
+      );
+    }, ADAPTER_LOOK_MS);
+    this.#running.push({
+      async stop() {
+        clearInterval(timer);
+        await moving;
+      },
+    });
+  }
+
+  #startBridgeProcess(config: Config): void {
     const child = new SupervisedProcess({
       name: 'ble-bridge',
       module: siblingModule(import.meta.url, './ble-bridge/main'),
@@ -80,10 +113,10 @@ class AllServices {
     });
     this.#running.push(child);
     child.start();
-    return undefined;
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     let failure: unknown;
     for (const service of this.#running.reverse()) {
       try {

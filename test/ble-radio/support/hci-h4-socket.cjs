@@ -52,6 +52,13 @@ class HciH4Socket extends EventEmitter {
 }
 HciH4Socket.loadDriver = () => HciH4Socket; // @stoprocent/bluetooth-hci-socket's way in
 
+if (process.env.NOBLE_HCI_SYSFS) { // the kernel's entry of the adapter is there where this file is: an adapter to plug in
+  const fs = require('fs');
+  const exists = fs.existsSync;
+  fs.existsSync = (path) => exists(/^\/sys\/class\/bluetooth\/hci\d+$/.test(path) ? process.env.NOBLE_HCI_SYSFS : path);
+  Module.syncBuiltinESMExports();
+}
+
 if (process.env.NOBLE_HCI_H4) {
   const load = Module._load;
   let Tracked;
