@@ -35,6 +35,8 @@ export interface RecordRow {
   data: Buffer;
 }
 
+/** Of the file; one of a newer version is refused. */
+const SCHEMA_VERSION = 1;
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS streams (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_ms INTEGER NOT NULL, retention_hours INTEGER NOT NULL, max_record_kib INTEGER NOT NULL);
   CREATE TABLE IF NOT EXISTS shards (id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, number INTEGER NOT NULL, start_hash TEXT NOT NULL, end_hash TEXT NOT NULL,
@@ -71,7 +73,10 @@ export class Store {
     this.#database = openDatabase(this.#file);
     this.#db.pragma('journal_mode = WAL');
     this.#db.pragma('synchronous = FULL');
+    const version = this.#db.pragma('user_version', { simple: true }) as number;
+    if (version > SCHEMA_VERSION) throw new Error(`the local stream is of version ${version}, this program knows up to ${SCHEMA_VERSION}`);
     this.#db.exec(SCHEMA);
+    this.#db.pragma(`user_version = ${SCHEMA_VERSION}`);
     this.#nextId = (this.#db.prepare('SELECT next_id FROM counter').get() as { next_id: number }).next_id;
     for (const stream of this.#db.prepare('SELECT * FROM streams').all() as StreamRow[]) this.#streams.set(stream.name, stream);
     for (const stream of this.#streams.values()) this.#loadShards(stream);

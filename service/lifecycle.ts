@@ -58,6 +58,8 @@ export class ProcessEnd {
   }
 
   install(): void {
+    // Readings of people lie in DATA_DIR: whatever this process makes is for its own user alone.
+    process.umask(0o077);
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void this.#end(signal, EXIT_CODES.ok));
     for (const event of ['uncaughtException', 'unhandledRejection'] as const)
       process.on(event, (error: unknown) => {

@@ -3,7 +3,7 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import type { Config } from '../../service/config.ts';
-import { proxyIsSet } from '../../service/config.ts';
+import { maskUrl, proxyIsSet } from '../../service/config.ts';
 import type { Logger } from '../../service/log.ts';
 import { classify } from './failure-classes.ts';
 import { SinkError, type RecordOutcome, type SendResult, type Sink, type SinkLimits, type SinkRecord } from './sink.ts';
@@ -24,7 +24,7 @@ const DEFAULT_RECORD_BYTES = 1024 * 1024;
 /** Where readings go, as a person would name it. */
 export function targetName(config: Config): string {
   if (config.KINESIS_TARGET === 'local') return `local stream on ${config.LOCAL_KINESIS_HOST}:${config.LOCAL_KINESIS_PORT}`;
-  return config.KINESIS_TARGET === 'aws' ? 'AWS' : config.KINESIS_TARGET;
+  return config.KINESIS_TARGET === 'aws' ? 'AWS' : maskUrl(config.KINESIS_TARGET);
 }
 
 export class KinesisSink implements Sink {

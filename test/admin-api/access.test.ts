@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { request } from 'node:http';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { AdminApiService } from '../../admin-api/service.ts';
+import { isLoopback, isOwnHost } from '../../service/addresses.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { testConfig, testLog } from '../support/test-config.ts';
+
+interface Answer {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  text: string;
+  code: string | undefined;
+}
+type Ask = (method: string, path: string, options?: { headers?: Record<string, string>; body?: string; token?: string; cookie?: string }) => Promise<Answer>;
+
+async function startApi(t: TestContext, environment: Record<string, string> = {}): Promise<{ ask: Ask; token: string; port: number }> {
+  const config = testConfig({ DATA_DIR: tempDir(t), MQTT_URL: 'mqtt://127.0.0.1:1', ...environment });
+  const service = new AdminApiService({ config, log: testLog(config) });
+  t.after(() => service.stop());
+  await service.start();
+  const ask: Ask = async (method, target, { headers = {}, body, token, cookie } = {}) =>
+    await new Promise((resolve, reject) => {
+      const all: Record<string, string> = {
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(cookie === undefined ? {} : { cookie: `hr_gateway_token=${cookie}` }),
+        ...headers,
+      };
+      const asked = request({ port: service.port, host: '127.0.0.1', method, path: target, headers: all, agent: false }, (answer) => {
+        let text = '';
+        answer.on('data', (chunk) => (text += String(chunk)));
+        answer.on('end', () => {
+          let code: string | undefined;
+          try {
+            code = (JSON.parse(text) as { code?: string }).code;
+          } catch {
+            code = undefined;
+          }
+          resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text, code });
+        });
+      });
+      asked.on('error', reject);
+      asked.end(body);
+    });
+  return { ask, token: readFileSync(path.join(config.DATA_DIR, 'token'), 'utf8').trim(), port: service.port };
+}
+
+const CHANGES = [
+  ['GET', '/dead-letters'],
+  ['POST', '/dead-letters/retry'],
+  ['POST', '/dead-letters/discard'],
+  ['POST', '/damage/acknowledge'],
+  ['POST', '/backup'],
+  ['POST', '/scan'],
+  ['DELETE', '/devices/polar'],
+  ['POST', '/devices/polar/reset-energy'],
+  ['POST', '/log-level'],
+] as const;
+const READS = ['/health', '/queue', '/queue/history', '/devices', '/devices/polar', '/devices/polar/readings', '/metrics', '/openapi.json', '/docs/'];
+
+test('every change, and the dead letters, need the token: none, a wrong one, its beginning and a longer one are 401', async (t) => {
+  const { ask, token } = await startApi(t);
+  const wrong = [undefined, 'x', token.slice(0, -1), `${token}x`, `${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`];
+  for (const [method, target] of CHANGES) {
+    for (const given of wrong) {
+      const answer = await ask(method, target, given === undefined ? {} : { token: given });
+      assert.deepEqual([answer.status, answer.code], [401, 'token_needed'], `${method} ${target}`);
+    }
+    // With the token it goes on, to a broker that is not there or to a body that is wrong.
+    assert.ok([400, 503].includes((await ask(method, target, { token })).status), `${method} ${target}`);
+  }
+});
+
+test('the page takes the token once: a cookie that no script reads and no other site sends, in force until logout', async (t) => {
+  const { ask, token } = await startApi(t);
+  const refused = await ask('POST', '/login', { body: JSON.stringify({ token: 'guess' }) });
+  assert.deepEqual([refused.status, refused.headers['set-cookie']], [401, undefined]);
+  const login = await ask('POST', '/login', { body: JSON.stringify({ token }) });
+  const cookie = String(login.headers['set-cookie']);
+  for (const word of ['HttpOnly', 'SameSite=Strict', 'Path=/']) assert.ok(cookie.includes(word), word);
+  assert.doesNotMatch(login.text, new RegExp(token));
+  assert.equal((await ask('GET', '/session', { cookie: token })).text, '{"operator":true}');
+  assert.equal((await ask('GET', '/session', { cookie: 'guess' })).text, '{"operator":false}');
+  assert.equal((await ask('POST', '/scan', { cookie: token })).status, 503);
+  assert.match(String((await ask('POST', '/logout')).headers['set-cookie']), /hr_gateway_token=;/);
+  // A wrong Bearer is not rescued by a right cookie.
+  assert.equal((await ask('POST', '/scan', { cookie: token, token: 'guess' })).status, 401);
+});
+
+for (const [anonymous, environment] of [
+  ['read', {}],
+  ['none', { ADMIN_ANONYMOUS: 'none' }],
+  ['none', { ADMIN_HOST: '0.0.0.0' }],
+  ['read', { ADMIN_HOST: '0.0.0.0', ADMIN_ANONYMOUS: 'read' }],
+] as const)
+  test(`reading without the token is ${anonymous === 'read' ? 'granted' : 'refused'} with ${JSON.stringify(environment)}; liveness is always told`, async (t) => {
+    const { ask, token } = await startApi(t, environment);
+    for (const target of READS) {
+      const { status } = await ask('GET', target);
+      if (anonymous === 'none') assert.equal(status, 401, target);
+      else assert.notEqual(status, 401, target);
+      assert.notEqual((await ask('GET', target, { token })).status, 401, target);
+    }
+    assert.equal((await ask('GET', '/health/live')).status, 200);
+  });
+
+test('a Host that is no address, not localhost and not allowed is refused on every route: a foreign name was rebound to us', async (t) => {
+  const { ask, token } = await startApi(t, { ADMIN_ALLOWED_HOSTS: 'box.local' });
+  for (const host of ['evil.example', '127.evil.example', '127.0.0.1.evil.example', 'localhost.evil.example', '[::1', 'evil.example:8080'])
+    for (const target of ['/', '/health', '/health/live', '/openapi.json', '/session']) {
+      const answer = await ask('GET', target, { headers: { host }, token });
+      assert.deepEqual([answer.status, answer.code], [403, 'host_not_allowed'], `${host} ${target}`);
+    }
+  for (const host of ['127.0.0.1:8080', 'localhost', 'LOCALHOST:1', '[::1]:8080', '192.0.2.7', 'box.local:8080']) assert.equal((await ask('GET', '/health/live', { headers: { host } })).status, 200, host);
+});
+
+test('a change with the Origin of another site is refused though it has the token; the page\'s own passes', async (t) => {
+  const { ask, token, port } = await startApi(t);
+  for (const origin of ['http://evil.example', 'null', `http://127.0.0.1:${port + 1}`, 'http://127.0.0.1', 'file://'])
+    for (const [method, target, body] of [['POST', '/scan', undefined], ['POST', '/login', JSON.stringify({ token })], ['POST', '/logout', undefined], ['DELETE', '/devices/polar', undefined]] as const) {
+      const answer = await ask(method, target, { headers: { origin }, token, ...(body === undefined ? {} : { body }) });
+      assert.deepEqual([answer.status, answer.code], [403, 'origin_not_allowed'], `${origin} ${target}`);
+      assert.equal(answer.headers['set-cookie'], undefined);
+    }
+  assert.equal((await ask('POST', '/scan', { headers: { origin: `http://127.0.0.1:${port}` }, token })).status, 503);
+});
+
+test('no answer allows another origin to read it, and each carries the security headers', async (t) => {
+  const { ask } = await startApi(t);
+  for (const target of ['/', '/health', '/no-such-page', '/docs/', '/login'])
+    for (const method of ['GET', 'OPTIONS', 'POST']) {
+      const { headers } = await ask(method, target, { headers: { origin: 'http://evil.example', 'access-control-request-method': 'POST' } });
+      assert.deepEqual(Object.keys(headers).filter((name) => name.startsWith('access-control-')), [], `${method} ${target}`);
+      assert.match(String(headers['content-security-policy']), /default-src 'none'.*frame-ancestors 'none'/);
+      assert.equal(headers['x-content-type-options'], 'nosniff');
+      assert.equal(headers['x-frame-options'], 'DENY');
+      assert.equal(headers['referrer-policy'], 'no-referrer');
+      assert.equal(headers['cross-origin-resource-policy'], 'same-origin');
+      assert.equal(headers['x-powered-by'], undefined);
+    }
+});
+
+test('bodies are bounded: a large one is refused before it is read, and what is no JSON is 4xx', async (t) => {
+  const { ask, token } = await startApi(t);
+  assert.equal((await ask('POST', '/login', { body: JSON.stringify({ token: 'x'.repeat(70_000) }) })).status, 413);
+  assert.equal((await ask('POST', '/login', { body: '{"token"' })).status, 400);
+  assert.equal((await ask('POST', '/login', { body: '{"token":"x","more":1}' })).status, 400);
+  assert.equal((await ask('POST', '/login', { body: 'x', headers: { 'content-type': 'text/plain' } })).status, 400);
+  assert.equal((await ask('POST', '/login', { body: '<x/>', headers: { 'content-type': 'application/xml' } })).status, 415);
+  assert.equal((await ask('POST', '/dead-letters/retry', { token, body: JSON.stringify({ ids: Array.from({ length: 1001 }, (_, i) => i + 1) }) })).status, 400);
+  assert.equal((await ask('GET', '/..%2f..%2fpackage.json')).status, 404);
+  assert.ok((await ask('GET', `/${'a'.repeat(100_000)}`).catch(() => ({ status: 431 }))).status >= 400);
+});
+
+test('loopback is what only this machine reaches; a name that looks like an address is none', () => {
+  for (const host of ['localhost', '127.0.0.1', '127.8.9.10', '::1', '[::1]', '::ffff:127.0.0.1']) assert.ok(isLoopback(host), host);
+  for (const host of ['127.evil.example', '0.0.0.0', '::', '10.0.0.1', 'localhost.evil.example', '']) assert.ok(!isLoopback(host), host);
+  assert.ok(isOwnHost('Box.Local:80', ['box.local']));
+  for (const host of [undefined, '', 'evil.example', '127.evil.example']) assert.ok(!isOwnHost(host, []), String(host));
+});
