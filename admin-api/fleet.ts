@@ -41,7 +41,7 @@ export const STATUS_STALE_MS = 15_000;
 export class Fleet {
   readonly #devices = new Map<string, Device>();
   readonly #services = new Map<ServiceName, Heard<ServiceStatus>>();
-  readonly #metrics = new Map<ServiceName, MetricsMessage>();
+  readonly #metrics = new Map<ServiceName, Heard<MetricsMessage>>();
   readonly #listeners = new Set<(event: FleetEvent) => void>();
   readingsHeard = 0;
 
@@ -132,7 +132,7 @@ export class Fleet {
   #serviceMetrics(topic: string, payload: Buffer): void {
     const service = serviceOfTopic(topic);
     const parsed = parseMetrics(payload);
-    if (service !== undefined && parsed.ok) this.#metrics.set(service, parsed.value);
+    if (service !== undefined && parsed.ok) this.#metrics.set(service, { value: parsed.value, atMs: Date.now() });
   }
 
   /** Of a device whose status nobody says, the state is the age of its readings. */
@@ -162,8 +162,9 @@ export class Fleet {
     return { ...heard, stale: heard.value.state === 'offline' || Date.now() - Math.min(heard.atMs, saidAtMs) > STATUS_STALE_MS };
   }
 
+  /** Figures that are current: those of a service that is gone would look like a service that stands still. */
   get metrics(): readonly MetricsMessage[] {
-    return [...this.#metrics.values()];
+    return [...this.#metrics].filter(([service, { atMs }]) => Date.now() - atMs <= STATUS_STALE_MS && this.service(service)?.stale !== true).map(([, { value }]) => value);
   }
 }
 

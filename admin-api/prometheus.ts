@@ -18,6 +18,9 @@ function linesOf(metric: Metric): string[] {
   return [...bounds.map((bound, index) => `${metric.name}_bucket{le="${bound}"} ${counts[index] ?? 0}`), `${metric.name}_sum ${metric.sum ?? 0}`, `${metric.name}_count ${counts.at(-1) ?? 0}`];
 }
 
+/** What stands before the figures of this process. */
+const OWN = 'hr_gateway_admin_';
+
 export class Prometheus {
   readonly #registry = new Registry();
   readonly #fleet: Fleet;
@@ -46,7 +49,9 @@ export class Prometheus {
         for (const { state } of fleet.devices()) this.inc({ state });
       },
     });
-    collectDefaultMetrics({ register: this.#registry, prefix: 'hr_gateway_admin_' });
+    collectDefaultMetrics({ register: this.#registry, prefix: OWN });
+    // Gauges that are named like counters, against Prometheus' conventions.
+    for (const name of ['handles', 'requests', 'resources']) this.#registry.removeSingleMetric(`${OWN}nodejs_active_${name}_total`);
   }
 
   async text(): Promise<string> {

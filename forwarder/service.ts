@@ -125,9 +125,14 @@ export class ForwarderService implements Service {
     return okCheck('clock');
   }
 
+  #oldestAgeSeconds(): number {
+    const { ledger, oldestAcceptedAtMs } = this.#queue.state;
+    return oldestAcceptedAtMs === null || ledger.queued === 0 ? 0 : Math.max(0, (Date.now() - oldestAcceptedAtMs) / 1000);
+  }
+
   #details(): ServiceDetails {
     const { config } = this.#context;
-    const { ledger, causes, bytes, oldestAcceptedAtMs, deadLetters } = this.#queue.state;
+    const { ledger, causes, bytes, deadLetters } = this.#queue.state;
     const missed = { ...causes.missed };
     const unnumbered = this.#intake?.lostUnnumbered ?? 0;
     if (unnumbered > 0) missed['not_accepting'] = unnumbered;
@@ -138,7 +143,7 @@ export class ForwarderService implements Service {
       mode: config.KINESIS_MODE,
       depth: ledger.queued,
       bytes,
-      oldest_age_seconds: oldestAcceptedAtMs === null || ledger.queued === 0 ? 0 : Math.max(0, (Date.now() - oldestAcceptedAtMs) / 1000),
+      oldest_age_seconds: this.#oldestAgeSeconds(),
       dead_letters: deadLetters,
       ledger: { ...ledger, missed: ledger.missed + unnumbered },
       causes: { ...causes, missed },
@@ -164,6 +169,10 @@ export class ForwarderService implements Service {
     for (const [cause, count] of Object.entries(causes.missed)) missed.setTo(count, { cause });
     const depth = new Gauge('hr_gateway_queue_depth', 'Readings in the queue');
     depth.set(ledger.queued);
+    const oldest = new Gauge('hr_gateway_queue_oldest_age_seconds', 'Age of the oldest reading in the queue');
+    oldest.set(this.#oldestAgeSeconds());
+    const uplink = new Gauge('hr_gateway_uplink_up', '1 where the stream takes readings');
+    uplink.set(['ok', 'throttled'].includes(this.#drain.uplink.current.state) ? 1 : 0);
     const size = new Gauge('hr_gateway_queue_bytes', 'Bytes that the queue takes on disk');
     size.set(bytes);
     const dead = new Gauge('hr_gateway_dead_letters', 'Dead letters');
@@ -176,6 +185,8 @@ export class ForwarderService implements Service {
       evicted.read(),
       missed.read(),
       depth.read(),
+      oldest.read(),
+      uplink.read(),
       size.read(),
       dead.read(),
       this.#commitSeconds.read(),

@@ -246,7 +246,7 @@ export class Drain {
       this.#shipments.settled(shipment);
       for (const row of shipment.rows) {
         ids.push(row.id);
-        this.metrics.latency(now - row.acceptedAtMs);
+        this.metrics.shipped(row, now);
       }
     }
     this.#lastShippedAtMs = now;
