@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test, type TestContext } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { DeleteStreamCommand, DescribeStreamSummaryCommand, GetShardIteratorCommand, KinesisClient, ListShardsCommand, PutRecordCommand } from '@aws-sdk/client-kinesis';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { bundleConsumer } from '../../cloud/consumer/bundle.ts';
+import { readStream, type StreamRecord } from '../../cloud/reader/read-stream.ts';
+import { getJson, startOneProcess, type QueueAnswer } from '../pipeline/support/one-process.ts';
+import { clientOf } from '../pipeline/support/stream.ts';
+import { eventually } from '../support/eventually.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { lambdaRecord, type Handler } from './support/lambda.ts';
+import { checkRights, cloudPython, startMoto } from './support/moto.ts';
+
+const run = promisify(execFile);
+const at = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+const TEMPLATE = at('../../cloud/template.yaml');
+const StreamName = 'hr-data-stream';
+const READINGS = 30;
+
+/** Where CI is true a missing program fails the test; elsewhere it is said in one line. */
+function withoutPython(t: TestContext): void {
+  assert.notEqual(process.env['CI'], 'true', 'Python with moto and cfn-lint is missing in CI');
+  t.skip('no Python with moto and cfn-lint');
+}
+
+interface Statement {
+  Effect: string;
+  Action: string | string[];
+  Resource: string | string[];
+}
+interface Policy {
+  Statement: Statement[];
+}
+interface Told {
+  outputs: Record<string, string>;
+  stream: { StreamStatus: string; OpenShardCount: number; RetentionPeriodHours: number };
+  gatewayPolicy: Policy;
+  delivery?: { DeliveryStreamType: string; Source: { KinesisStreamSourceDescription: { KinesisStreamARN: string } }; Destinations: { ExtendedS3DestinationDescription: Record<string, unknown> }[] };
+  mappings?: Record<string, unknown>[];
+  queue?: Record<string, string>;
+  alarms: { AlarmName: string; Namespace: string; MetricName: string; Dimensions: { Name: string; Value: string }[]; AlarmActions: string[] }[];
+  /** The types of all that was made, and of that for which moto's CloudFormation was no help. */
+  types: string[];
+  byApi: string[];
+}
+
+async function deploy(python: string, endpoint: string, region: string, parameters: Record<string, string>): Promise<Told> {
+  const given = Object.entries(parameters).map(([name, value]) => `${name}=${value}`);
+  const { stdout } = await run(python, [at('support/deploy_template.py'), endpoint, region, TEMPLATE, ...given], { maxBuffer: 16 * 1024 * 1024 });
+  return JSON.parse(stdout) as Told;
+}
+
+const UPLOAD = `
+import boto3, sys
+s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='test', aws_secret_access_key='test')
+s3.create_bucket(Bucket='code')
+s3.upload_file(sys.argv[2], 'code', sys.argv[3])
+`;
+
+describe('the template', () => {
+  test('cfn-lint finds nothing in it, not even a remark', async (t) => {
+    const python = await cloudPython();
+    if (python === undefined) return withoutPython(t);
+    const { stdout } = await run(path.join(path.dirname(python), 'cfn-lint'), ['--include-checks', 'I', '--non-zero-exit-code', 'informational', '--regions', 'us-east-1', 'eu-west-1', 'eu-central-1', '--', TEMPLATE]);
+    assert.equal(stdout.trim(), '');
+  });
+
+  test('every parameter is described, and used', () => {
+    const text = readFileSync(TEMPLATE, 'utf8');
+    const parameters = text.slice(text.indexOf('\nParameters:\n'), text.indexOf('\nConditions:\n')).split(/\n(?= {2}\w+:\n)/).slice(1);
+    assert.ok(parameters.length > 20);
+    for (const parameter of parameters) {
+      const name = /^ {2}(\w+):/.exec(parameter)?.[1] ?? '';
+      assert.match(parameter, /\n {4}Description: .{20}/, name);
+      assert.match(text.slice(text.indexOf('\nConditions:\n')), new RegExp(`!Ref ${name}\\b|\\$\\{${name}\\}`), name);
+    }
+  });
+
+});
+
+describe('the template in moto', () => {
+  let python: string | undefined;
+  let endpoint = '';
+  const stops: (() => Promise<void>)[] = [];
+  before(async () => {
+    python = await cloudPython();
+    if (python !== undefined) endpoint = await startMoto({ after: (stop) => stops.push(stop as () => Promise<void>) }, python);
+  });
+  after(async () => {
+    for (const stop of stops) await stop();
+  });
+
+  test('deployed, it has stream, delivery, consumer, queue and alarms as its parameters say, and a policy for the box that allows four calls on this stream', async (t) => {
+    if (python === undefined) return withoutPython(t);
+    const topic = 'arn:aws:sns:eu-west-1:123456789012:alarms';
+    const { zip } = await bundleConsumer(tempDir(t));
+    const code = { ConsumerCodeBucket: 'code', ConsumerCodeKey: path.basename(zip) };
+    await run(python, ['-c', UPLOAD, endpoint, zip, code.ConsumerCodeKey]);
+    const told = await deploy(python, endpoint, 'eu-west-1', { ...code, RetentionHours: '48', AlarmTopicArn: topic, ConsumerBatchSize: '200', ConsumerMaximumRetries: '7', ExpireAfterDays: '90' });
+
+    // What moto's CloudFormation has not was made by the services' own APIs.
+    assert.deepEqual(told.byApi, ['AWS::CloudWatch::Alarm', 'AWS::KinesisFirehose::DeliveryStream', 'AWS::Logs::LogStream', 'AWS::S3::BucketPolicy']);
+    assert.deepEqual([told.stream.StreamStatus, told.stream.OpenShardCount, told.stream.RetentionPeriodHours], ['ACTIVE', 1, 48]);
+    const streamArn = told.outputs['StreamArn'] ?? '';
+    assert.deepEqual(told.gatewayPolicy.Statement, [{ Effect: 'Allow', Action: ['kinesis:DescribeStreamSummary', 'kinesis:ListShards', 'kinesis:PutRecord', 'kinesis:PutRecords'], Resource: streamArn }]);
+    assert.equal(told.delivery?.DeliveryStreamType, 'KinesisStreamAsSource');
+    assert.equal(told.delivery?.Source.KinesisStreamSourceDescription.KinesisStreamARN, streamArn);
+    const destination = told.delivery?.Destinations[0]?.ExtendedS3DestinationDescription;
+    assert.equal(destination?.['BucketARN'], `arn:aws:s3:::${told.outputs['BucketName']}`);
+    assert.equal(destination['Prefix'], 'readings/dt=!{timestamp:yyyy-MM-dd}/');
+    assert.equal(destination['ErrorOutputPrefix'], 'readings-errors/!{firehose:error-output-type}/dt=!{timestamp:yyyy-MM-dd}/');
+    const mapping = told.mappings?.[0];
+    assert.equal(told.mappings?.length, 1);
+    assert.equal(mapping?.['EventSourceArn'], streamArn);
+    assert.deepEqual(
+      ['BatchSize', 'MaximumBatchingWindowInSeconds', 'BisectBatchOnFunctionError', 'MaximumRetryAttempts', 'MaximumRecordAgeInSeconds', 'StartingPosition'].map((key) => mapping[key]),
+      [200, 5, true, 7, 21_600, 'TRIM_HORIZON'],
+    );
+    assert.deepEqual(mapping['FunctionResponseTypes'], ['ReportBatchItemFailures']);
+    assert.deepEqual(mapping['DestinationConfig'], { OnFailure: { Destination: told.queue?.['QueueArn'] } });
+    assert.deepEqual(
+      told.alarms.map(({ Namespace, MetricName, Dimensions }) => `${Namespace} ${MetricName} ${Dimensions.map(({ Value }) => Value).join()}`).sort(),
+      [
+        'AWS/Firehose DeliveryToS3.DataFreshness hr-data-stream-to-s3', 'AWS/Kinesis GetRecords.IteratorAgeMilliseconds hr-data-stream', 'AWS/Kinesis WriteProvisionedThroughputExceeded hr-data-stream',
+        'AWS/Lambda Errors hr-data-stream-consumer', 'AWS/Lambda IteratorAge hr-data-stream-consumer', 'AWS/SQS ApproximateNumberOfMessagesVisible hr-data-stream-consumer-on-failure',
+      ],
+    );
+    assert.ok(told.alarms.every(({ AlarmActions }) => AlarmActions[0] === topic));
+
+    // With as little as can be: stream, policy and the stream's own alarms.
+    const bare = await deploy(python, endpoint, 'eu-central-1', { DeliverToS3: 'false', ShardCount: '3' });
+    assert.deepEqual(bare.types, ['AWS::CloudWatch::Alarm', 'AWS::IAM::ManagedPolicy', 'AWS::Kinesis::Stream']);
+    assert.equal(bare.alarms.length, 2);
+    assert.equal(bare.stream.OpenShardCount, 3);
+  });
+
+  // Without the consumer: at every record moto would call its stand-in for the function, a good part of a second each.
+  test('a gateway with the template\'s policy and no other right ships, and what it shipped is read back by the reader, by the consumer out of its bundle, and by a consumer of the script before', async (t) => {
+    if (python === undefined) return withoutPython(t);
+    const told = await deploy(python, endpoint, 'us-east-1', {});
+
+    // From here on moto refuses what the caller's policy does not allow.
+    const { stdout } = await run(python, [at('support/box_user.py'), endpoint, JSON.stringify(told.gatewayPolicy)]);
+    const credentials = JSON.parse(stdout) as { accessKeyId: string; secretAccessKey: string };
+    await checkRights(endpoint, true);
+    const box = new KinesisClient({ endpoint, region: 'us-east-1', credentials, requestHandler: new NodeHttpHandler() });
+    t.after(() => box.destroy());
+    await box.send(new DescribeStreamSummaryCommand({ StreamName }));
+    for (const refused of [new GetShardIteratorCommand({ StreamName, ShardId: 'shardId-000000000000', ShardIteratorType: 'TRIM_HORIZON' }), new DeleteStreamCommand({ StreamName })])
+      // In XML, which the SDK cannot read; the status says it.
+      await assert.rejects(box.send(refused as DeleteStreamCommand), (error) => (error as { $response?: { statusCode?: number } }).$response?.statusCode === 403);
+    const product = startOneProcess(t, tempDir(t), {
+      KINESIS_TARGET: endpoint, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+      GATEWAY_NAME: 'test-box', BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '10', ALLOW_TEST_READINGS: 'true',
+    });
+    const { admin } = await product.addresses();
+    await eventually(async () => (await getJson<QueueAnswer>(`${admin}/queue`)).ledger.shipped >= READINGS, { withinMs: 60_000, what: 'readings shipped to moto' });
+    assert.equal(await product.end(), 0);
+    await checkRights(endpoint, false);
+
+    const client = clientOf(endpoint);
+    t.after(() => client.destroy());
+    const { Shards = [] } = await client.send(new ListShardsCommand({ StreamName }));
+    assert.equal(Shards.length, 1);
+    const records: StreamRecord[] = [];
+    for await (const record of readStream(client, { from: 'oldest', untilCaughtUp: true })) records.push(record);
+    const seqs = [...new Set(records.map(({ reading }) => reading?.seq ?? 0))].sort((a, b) => a - b);
+    assert.ok(seqs.length >= READINGS);
+    assert.deepEqual(seqs, Array.from({ length: seqs.length }, (_, index) => index + 1));
+    assert.ok(records.every(({ reading, partitionKey }) => reading?.gateway === 'test-box' && reading.source === 'simulated' && reading.device === partitionKey));
+
+    // The records as Lambda hands them over, to the code as Lambda runs it.
+    const { file } = await bundleConsumer(tempDir(t));
+    const { handler } = (await import(pathToFileURL(file).href)) as { handler: Handler };
+    const log = t.mock.method(console, 'log', () => undefined);
+    const answer = await handler({ Records: records.map(({ partitionKey, data }, index) => lambdaRecord(index, partitionKey, data)) });
+    assert.deepEqual(answer, { batchItemFailures: [] });
+    assert.equal(log.mock.callCount(), seqs.length);
+    log.mock.restore();
+
+    const old = await run(python, [at('support/old_consumer.py'), endpoint, StreamName, String(READINGS)]);
+    assert.deepEqual(old.stdout.trim().split('\n').slice(0, READINGS), records.slice(0, READINGS).map(({ reading }) => `${reading?.timestamp.replace('Z', '000').replace('.000000', '')} ${reading?.heart_rate}`));
+    // Its own records, two fields alone, stand in the same stream as ever.
+    await client.send(new PutRecordCommand({ StreamName, PartitionKey: 'hr', Data: Buffer.from('{"timestamp": "2026-11-22T19:00:00.123Z", "heart_rate": 72}') }));
+    let last: StreamRecord | undefined;
+    for await (const record of readStream(client, { from: 'oldest', untilCaughtUp: true })) last = record;
+    assert.deepEqual(last?.reading, { timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 72 });
+  });
+});
