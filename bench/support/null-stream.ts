@@ -44,7 +44,7 @@ const server = createServer((request, response) => {
     else if (target === 'PutRecord') {
       count(body);
       text = OUTCOME;
-    } else if (target === 'DescribeStreamSummary') text = '{"StreamDescriptionSummary":{"StreamName":"bench","StreamStatus":"ACTIVE","OpenShardCount":1,"StreamModeDetails":{"StreamMode":"ON_DEMAND"}}}';
+    } else if (target === 'DescribeStreamSummary') text = '{"StreamDescriptionSummary":{"StreamName":"bench","StreamStatus":"ACTIVE"}}';
     if (target === 'PutRecords' || target === 'PutRecord') counts.requests += 1;
     const answer = (): void => {
       response.writeHead(200, { 'Content-Type': 'application/x-amz-json-1.1', 'Content-Length': text.length, 'x-amzn-RequestId': '0' });

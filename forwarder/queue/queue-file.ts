@@ -10,7 +10,7 @@ import { addTo, causesOf, imbalance, ledgerOf, moveMark, total, type LedgerState
 import { closeKeepingLog, markClosed, openQueue } from './open-queue.ts';
 import type { Append, DeadLetter, DeadLetterInput, EvictedSpan, QueueState, QueueWorkerData, RunMark, TakenColumns } from './queue-messages.ts';
 import { NewerSchemaError } from './schema.ts';
-import { DamagedRowError, insertDead, insertRows, rowChecksum, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
+import { deleteRows, insertDead, insertRows, readRows, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
 
 const RESERVE_BYTES = 1024 * 1024;
 const EVICT_ROWS = 1000;
@@ -27,6 +27,16 @@ export interface RetriedReading {
   source: number;
 }
 
+function byCause(settled: ReadonlyMap<number, string>): Map<string, number[]> {
+  const groups = new Map<string, number[]>();
+  for (const [id, cause] of settled) {
+    const group = groups.get(cause);
+    if (group === undefined) groups.set(cause, [id]);
+    else group.push(id);
+  }
+  return groups;
+}
+
 export class QueueFile {
   readonly #options: QueueWorkerData;
   readonly #database: Database;
@@ -35,7 +45,9 @@ export class QueueFile {
   readonly #insertDead: ReturnType<typeof insertDead>;
   readonly #deleteRow: Statement;
   readonly #deleteDead: Statement;
+  readonly #deleteRows: ReturnType<typeof deleteRows>;
   readonly #selectRows: Statement;
+  readonly #readRows: ReturnType<typeof readRows>;
   /** Last row id that was taken: what is at or below it is in flight, or gone. */
   #cursor = 0;
   /** Rows that were shipped (empty) or given up (their cause), not yet deleted. */
@@ -54,6 +66,8 @@ export class QueueFile {
     this.#insertDead = insertDead(database);
     this.#deleteRow = database.prepare('DELETE FROM rows WHERE id = ?');
     this.#deleteDead = database.prepare('DELETE FROM dead WHERE id = ?');
+    this.#deleteRows = deleteRows(database);
+    this.#readRows = readRows(database);
     this.#selectRows = database.prepare('SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?');
     this.#reserve();
   }
@@ -158,12 +172,12 @@ export class QueueFile {
     const next = structuredClone(this.#state);
     this.#database
       .transaction(() => {
-        for (const [id, cause] of settled) {
+        for (const [cause, ids] of byCause(settled)) {
           // What is not there any more (acknowledged twice, or lost with a damaged file) is not counted again.
-          if (this.#deleteRow.run(id).changes === 0) continue;
-          next.queued -= 1;
-          if (cause === '') next.shipped += 1;
-          else addTo(next.evictedBy, cause, 1);
+          const removed = this.#deleteRows(ids);
+          next.queued -= removed;
+          if (cause === '') next.shipped += removed;
+          else addTo(next.evictedBy, cause, removed);
         }
         for (const append of appends) this.#apply(next, append);
         this.#limitDead(next);
@@ -235,14 +249,7 @@ export class QueueFile {
 
   /** Takes the next rows, oldest first. Throws DamagedRowError: a row that is not as it was written is never shipped. */
   take(maxRows: number, maxBytes: number): TakenColumns {
-    const taken: Row[] = [];
-    let bytes = 0;
-    for (const row of this.#selectRows.iterate(this.#cursor, maxRows) as IterableIterator<StoredRow>) {
-      if (rowChecksum(row) !== row.crc) throw new DamagedRowError(row.id);
-      bytes += row.data.length;
-      if (taken.length > 0 && bytes > maxBytes) break;
-      taken.push(row);
-    }
+    const taken = this.#readRows(this.#cursor, maxRows, maxBytes);
     this.#cursor = taken.at(-1)?.id ?? this.#cursor;
     return {
       ids: Float64Array.from(taken, ({ id }) => id),

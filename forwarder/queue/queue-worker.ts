@@ -11,6 +11,8 @@ import { ROW_SOURCES, type Append, type EvictedSpan, type QueueReply, type Queue
 import { NewerSchemaError } from './schema.ts';
 
 const PENDING_ROWS_MAX = 500;
+/** What is shipped is deleted with the next commit; one for its sake alone waits for so many rows, or for the commit interval. */
+const SETTLED_ROWS_MAX = 4000;
 /** How often a full disk, or a full queue that refuses, is looked at again. */
 const RECHECK_MS = 1000;
 /** Taking stops while this many settled rows wait for a commit that fails: the same rows would ship for ever. */
@@ -262,7 +264,7 @@ class QueueThread {
   }
 
   #settled(): void {
-    if (this.#file.unsettled >= PENDING_ROWS_MAX) this.#commit();
+    if (this.#file.unsettled >= SETTLED_ROWS_MAX) this.#commit();
     else this.#schedule();
   }
 

@@ -67,3 +67,47 @@ export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | '
   const insert = database.prepare('INSERT INTO dead (id, at_ms, reason, detail, device, run, seq, bytes, payload, whole, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
   return (dead) => void insert.run(dead.id ?? null, dead.at_ms, dead.reason, dead.detail, dead.device, dead.run, dead.seq, dead.bytes, dead.payload, dead.whole, deadChecksum(dead));
 }
+
+type RowColumns = [id: number, acceptedMs: number, source: number, device: string, data: string, crc: number];
+const CHUNK_ROWS = 500;
+
+/**
+ * Reads rows after an id, oldest first, up to so many and about so many bytes. In chunks: a statement that is stepped row by row costs
+ * three times as much, and all at once might be very much of large rows. Throws DamagedRowError.
+ */
+export function readRows(database: Database): (afterId: number, maxRows: number, maxBytes: number) => Omit<StoredRow, 'crc'>[] {
+  const select = database.prepare('SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?').raw();
+  return (afterId, maxRows, maxBytes) => {
+    const rows: Omit<StoredRow, 'crc'>[] = [];
+    let bytes = 0;
+    for (let more = true; more && rows.length < maxRows; ) {
+      const chunk = select.all(rows.at(-1)?.id ?? afterId, Math.min(CHUNK_ROWS, maxRows - rows.length)) as RowColumns[];
+      more = chunk.length === CHUNK_ROWS;
+      for (const [id, accepted_ms, source, device, data, crc] of chunk) {
+        bytes += data.length;
+        if (rows.length > 0 && bytes > maxBytes) return rows;
+        const row = { id, accepted_ms, source, device, data };
+        if (rowChecksum(row) !== crc) throw new DamagedRowError(id);
+        rows.push(row);
+      }
+    }
+    return rows;
+  };
+}
+
+/** Deletes rows, what follows one another by one statement: half the cost of one by one. Returns how many were there. */
+export function deleteRows(database: Database): (ids: Iterable<number>) => number {
+  const remove = database.prepare('DELETE FROM rows WHERE id BETWEEN ? AND ?');
+  return (ids) => {
+    let removed = 0;
+    let run: [from: number, to: number] | undefined;
+    for (const id of Float64Array.from(ids).sort()) {
+      if (run !== undefined && id === run[1] + 1) run[1] = id;
+      else {
+        if (run !== undefined) removed += remove.run(...run).changes;
+        run = [id, id];
+      }
+    }
+    return run === undefined ? removed : removed + remove.run(...run).changes;
+  };
+}

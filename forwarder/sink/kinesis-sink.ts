@@ -1,7 +1,7 @@
 /** Kinesis by the AWS SDK, with the settings that make its time limits and its connections work (facts of issue 5). */
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import type { KinesisClient } from '@aws-sdk/client-kinesis';
+import type { KinesisClient, KinesisClientConfig } from '@aws-sdk/client-kinesis';
 import type { Config } from '../../service/config.ts';
 import { maskUrl, proxyIsSet } from '../../service/config.ts';
 import type { Logger } from '../../service/log.ts';
@@ -20,6 +20,8 @@ export interface SinkTimeouts {
 const TIMEOUTS: SinkTimeouts = { connectMs: 3000, requestMs: 10_000, socketMs: 10_000, wholeMs: 30_000 };
 const SOCKETS_MAX = 16;
 const DEFAULT_RECORD_BYTES = 1024 * 1024;
+
+type SdkLogger = NonNullable<KinesisClientConfig['logger']>;
 
 /** Where readings go, as a person would name it. */
 export function targetName(config: Config): string {
@@ -56,8 +58,8 @@ export class KinesisSink implements Sink {
       maxAttempts: 2,
       // An instance: the default handler opens a connection a request, and fails on http:// endpoints.
       requestHandler: new NodeHttpHandler({ ...agents, connectionTimeout: connectMs, requestTimeout: requestMs, socketTimeout: socketMs, throwOnRequestTimeout: true }),
-      // No info, no debug: with them the SDK logs whole inputs.
-      logger: { trace() {}, debug() {}, info() {}, warn: (...words: unknown[]) => this.#log.debug({ event: 'sdk_warning' }, String(words[0])), error: (...words: unknown[]) => this.#log.debug({ event: 'sdk_error' }, String(words[0])) },
+      // No info, not even an empty one: with it the SDK walks every input for what to log. The others it calls without asking.
+      logger: { trace() {}, debug() {}, warn: (...words: unknown[]) => this.#log.debug({ event: 'sdk_warning' }, String(words[0])), error: (...words: unknown[]) => this.#log.debug({ event: 'sdk_error' }, String(words[0])) } as unknown as SdkLogger,
       ...(KINESIS_TARGET === 'local' ? { endpoint: `http://${LOCAL_KINESIS_HOST}:${LOCAL_KINESIS_PORT}`, region: 'us-east-1', credentials: { accessKeyId: 'local', secretAccessKey: 'local' } } : {}),
       ...(KINESIS_TARGET !== 'local' && KINESIS_TARGET !== 'aws' ? { endpoint: KINESIS_TARGET } : {}),
     });
