@@ -43,6 +43,29 @@ function play(acts: readonly Act[]): World {
   return world;
 }
 
+/** Each fault where nothing else heals what it did: lines stay up, but for the fault's own sake. */
+const ALONE: Record<string, fc.Arbitrary<Act>[]> = {
+  'packets lost and repeated': [fc.record({ do: fc.constantFrom('loseOne' as const, 'repeatOne' as const), line, up: fc.boolean() })],
+  'lines cut and made again': [fc.record({ do: fc.constantFrom('cut' as const, 'connect' as const), line })],
+  'a broker restarted': [of('restartBroker'), fc.record({ do: fc.constant('connect' as const), line })],
+  'a forwarder killed': [of('killForwarder'), fc.constant({ do: 'connect' as const, line: 'forwarder' as const })],
+  'commits that fail': [of('failCommit')],
+  'a queue that refuses for a while': [of('refuse'), of('accept')],
+  'a queue file replaced': [fc.record({ do: fc.constant('replaceQueue' as const), older: fc.boolean() }), fc.constant({ do: 'connect' as const, line: 'forwarder' as const })],
+};
+
+for (const [name, faultsAlone] of Object.entries(ALONE))
+  test(`${name}, and nothing else: it goes on by itself, nothing is lost`, () => {
+    const calm = traffic.filter((_, index) => index < 4);
+    fc.assert(
+      fc.property(fc.array(fc.oneof(...calm, ...faultsAlone.map((arbitrary) => ({ weight: 3, arbitrary }))), { minLength: 3, maxLength: 40 }), (list) => {
+        const { missed } = play(list);
+        assert.deepEqual(Object.keys(missed).filter((cause) => cause !== 'earlier_queue' || name !== 'a queue file replaced'), []);
+      }),
+      { numRuns: 250 },
+    );
+  });
+
 const acts = (...more: fc.WeightedArbitrary<Act>[][]): fc.Arbitrary<Act[]> => fc.array(fc.oneof(...traffic, ...faults, ...more.flat()), { maxLength: 80 });
 
 test('a link that drops, delays, loses, repeats and restarts, a queue that fails and refuses: nothing is lost or booked as missed, nothing stalls, the window is kept', () => {
@@ -181,4 +204,14 @@ test('what the bridge dropped is booked by its cause, what an earlier queue held
   assert.deepEqual(taken?.mark, { run: RUN, stored: 10, missed: { outbox_full: 4, earlier_queue: 6 } });
   assert.equal(intake.source({ run: RUN, from: 11, last: 20, dropped: { outbox_full: 4 }, sync: 2 }), undefined);
   assert.equal(intake.next, 11);
+  // What was booked by a cause is not booked by it again.
+  assert.deepEqual(intake.source({ run: RUN, from: 17, last: 20, dropped: { outbox_full: 5 }, sync: 3 })?.mark.missed, { outbox_full: 5, earlier_queue: 11 });
+});
+
+test('what waits in the reorder buffer is bounded by the window, taken in order once its turn comes, and then gone from it', () => {
+  const intake = new RunIntake(RUN, WINDOW);
+  for (let seq = 3 * WINDOW; seq > 1; seq -= 1) assert.equal(intake.offer(seq, String(seq)), undefined);
+  assert.equal(intake.buffered, WINDOW);
+  assert.deepEqual(intake.offer(1, '1')?.payloads.map(({ seq }) => seq), Array.from({ length: WINDOW + 1 }, (_, index) => index + 1));
+  assert.equal(intake.buffered, 0);
 });
