@@ -18,6 +18,8 @@ export type Victim = 'gateway' | 'forwarder' | 'admin-api' | 'local-kinesis' | '
 
 const ROWS = 20_000;
 const ROW_MS = 5;
+/** Nothing stored for 5 s, a tick and a write, on a loaded machine. */
+const SPILL_LIMIT_MS = 9000;
 /** What row n of the recording says: its number can be told from it. */
 const rateOf = (seq: number): number => 40 + (((seq - 1) % ROWS) % 1009);
 
@@ -25,6 +27,9 @@ export interface MatrixOptions {
   seed: number;
   kills: number;
   victims: readonly Victim[];
+  /** Longest pause before the next kill, and before what was killed is started again. */
+  pauseMs?: number;
+  awayMs?: number;
 }
 
 export interface MatrixAccount {
@@ -36,6 +41,7 @@ export interface MatrixAccount {
   live: number;
   /** Readings of killed bridges that were seen live and are not in the stream. */
   lostWithTheBridge: number;
+  /** Readings that stood in the outbox on disk when a bridge was killed. */
   spilled: number;
   seconds: number;
 }
@@ -54,14 +60,19 @@ class Matrix {
   readonly #restarts = new Set<Promise<void>>();
   readonly #killed = new WeakSet<ProductProcess>();
   readonly kills: Record<string, number> = {};
+  /** When each run's bridge was killed. */
+  readonly killedAt: number[] = [];
   readonly brokerDead: DeadTime[] = [];
   /** What stood in the outbox on disk when a bridge was killed: run → seqs. */
   readonly spilled = new Map<string, Set<number>>();
   readonly diedByThemselves: string[] = [];
   #recording = '';
 
-  constructor(t: TestContext, seed: number) {
+  readonly #awayMs: number;
+
+  constructor(t: TestContext, { seed, awayMs }: MatrixOptions) {
     this.#t = t;
+    this.#awayMs = awayMs ?? 1200;
     this.#folder = tempDir(t);
     this.#random = seeded(seed);
   }
@@ -130,8 +141,11 @@ class Matrix {
     await product.end('SIGKILL');
     const fromMs = Date.now();
     this.kills[victim] = (this.kills[victim] ?? 0) + 1;
-    if (victim === 'ble-bridge') this.#readSpill();
-    const restMs = this.between(0, 1200);
+    if (victim === 'ble-bridge') {
+      this.killedAt.push(fromMs);
+      this.#readSpill();
+    }
+    const restMs = this.between(0, victim === 'ble-bridge' ? 300 : this.#awayMs);
     const restart = sleep(restMs).then(() => {
       if (victim === 'gateway') this.brokerDead.push({ fromMs, toMs: Date.now() });
       this.start(victim);
@@ -168,9 +182,9 @@ class Matrix {
 
 const spillFiles = (folder: string): string[] => readdirSync(folder).filter((name) => name.endsWith('.spill'));
 
-async function killAtRandom(matrix: Matrix, { kills, victims }: MatrixOptions): Promise<void> {
+async function killAtRandom(matrix: Matrix, { kills, victims, pauseMs = 1500 }: MatrixOptions): Promise<void> {
   for (let done = 0; done < kills; ) {
-    await sleep(matrix.between(20, 1500));
+    await sleep(matrix.between(20, pauseMs));
     // Now and then two at once.
     const many = matrix.between(0, 1) < 0.2 ? 2 : 1;
     for (let i = 0; i < many; i += 1) {
@@ -217,7 +231,7 @@ function assertNoneLate(witness: Witness, brokerDead: readonly DeadTime[]): void
 export async function crashMatrix(t: TestContext, options: MatrixOptions): Promise<MatrixAccount> {
   t.diagnostic(`seed ${options.seed}`);
   const startedAt = performance.now();
-  const matrix = new Matrix(t, options.seed);
+  const matrix = new Matrix(t, options);
   matrix.record(ROWS);
   const witness = await matrix.startAll();
   const lastOf = new Map<string, number>();
@@ -250,7 +264,12 @@ export async function crashMatrix(t: TestContext, options: MatrixOptions): Promi
     const wasKilled = options.victims.includes('ble-bridge');
     const last = lastOf.get(run);
     if (!wasKilled && last !== undefined) for (let seq = 1; seq <= last; seq += 1) assert.ok(seqs.has(seq), `run ${run}: ${seq} of ${last} is missing`);
-    lostWithTheBridge += seen.filter((seq) => !seqs.has(seq)).length;
+    const lost = witness.live.filter((reading) => reading.run === run && !seqs.has(reading.seq));
+    lostWithTheBridge += lost.length;
+    // It was neither stored nor spilled: a bridge spills what is not stored for 5 s, and everything after.
+    const first = Math.min(...lost.map(({ timestamp }) => Date.parse(timestamp)));
+    const killedAt = matrix.killedAt.find((at) => at >= first);
+    if (lost.length > 0) assert.ok(killedAt !== undefined && killedAt - first < SPILL_LIMIT_MS, `run ${run}: a reading of ${first} is lost, its bridge was killed at ${killedAt}`);
     taken += new Set([...seqs, ...seen]).size;
   }
   if (!options.victims.includes('ble-bridge')) {
