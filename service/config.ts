@@ -181,3 +181,8 @@ export function systemdWatchdogUs(): number | undefined {
 export function proxyIsSet(): boolean {
   return ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'].some((name) => (process.env[name] ?? '') !== '');
 }
+
+/** The SDK's notice about coming versions of Node is left out: it would stand in the middle of what a person reads. */
+export function withoutSdkNotice(): void {
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
+}

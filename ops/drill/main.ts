@@ -137,8 +137,6 @@ async function main(): Promise<number> {
   return good ? 0 : 1;
 }
 
-// The SDK's word on the version of Node would stand in the middle of the verdict.
-process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
 try {
   process.exit(await main());
 } catch (error) {
