@@ -166,6 +166,11 @@ export function isSet(name: SettingName): boolean {
   return (process.env[name] ?? '').trim() !== '';
 }
 
+/** Device and inode of the stream that systemd's journal reads (systemd.exec(5)), or undefined. */
+export function journalStream(): string | undefined {
+  return process.env['JOURNAL_STREAM'];
+}
+
 /** Where systemd listens for notifications (sd_notify(3)), or undefined. */
 export function systemdSocket(): string | undefined {
   return process.env['NOTIFY_SOCKET'];

@@ -2,8 +2,9 @@
  * One line an event, structured, on stdout. ERROR: a reading was lost or a person is needed. WARN: degraded, nothing lost.
  * Nothing per reading above debug; repeats are rate-limited; credentials never.
  */
-import { pino, stdSerializers, type Logger } from 'pino';
-import type { Config } from './config.ts';
+import { fstatSync } from 'node:fs';
+import { destination, pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
+import { journalStream, type Config } from './config.ts';
 import { HrError } from './errors.ts';
 
 export type { Logger } from 'pino';
@@ -39,7 +40,43 @@ export function createProcessLogger(config: Pick<Config, 'LOG_LEVEL' | 'LOG_PRET
       ...options,
       transport: { target: 'pino-pretty', options: { colorize: process.stdout.isTTY, ignore: 'pid,hostname', messageFormat: '[{service}] {msg}', hideObject: false } },
     });
-  return pino(options);
+  return stdoutIsJournal() ? pino(options, journalDestination()) : pino(options);
+}
+
+/** Priorities of the journal (sd-daemon(3)) by pino's levels: fatal is critical. */
+const PRIORITIES = [[60, 2], [50, 3], [40, 4], [30, 6]] as const;
+
+/** True where stdout is the journal itself: a variable that was only inherited does not count. */
+function stdoutIsJournal(): boolean {
+  const named = journalStream();
+  if (named === undefined) return false;
+  try {
+    const { dev, ino } = fstatSync(1, { bigint: true });
+    return named === `${dev}:${ino}`;
+  } catch {
+    return false;
+  }
+}
+
+/** Standard output, each line with its priority in front, which the journal takes off again. */
+function journalDestination(): DestinationStream {
+  const out = destination({ dest: 1, sync: true });
+  const stream = {
+    // pino sets the level of each line here where a stream asks for it so.
+    [Symbol.for('pino.metadata')]: true,
+    lastLevel: 30,
+    write(line: string): void {
+      const priority = PRIORITIES.find(([level]) => stream.lastLevel >= level)?.[1] ?? 7;
+      out.write(`<${priority}>${line}`);
+    },
+    flush(done?: (error?: Error) => void): void {
+      out.flush(done);
+    },
+    flushSync(): void {
+      out.flushSync();
+    },
+  };
+  return stream;
 }
 
 interface Repeat {

@@ -79,6 +79,24 @@ check "down within its time" docker compose down --timeout 12
 check "up again" docker compose up -d --wait --wait-timeout 180
 check "ledger and stream go on where they were" within 60 bash -c "$(declare -f api json); [ \$(api /queue | json v.ledger.accepted) -ge $accepted ]"
 check "the account is whole: every reading of each run stands in the stream" within 60 node --import tsx ops/read-back.ts
+# An update: another image, the same volume.
+next=$(node -p 'const [a, b, c] = require("./package.json").version.split("."); [a, b, Number(c) + 1].join(".")')
+upgrade() { printf 'FROM hr-gateway\nUSER root\nRUN sed -i "s/\\"version\\": \\"[^\\"]*\\"/\\"version\\": \\"%s\\"/" package.json\nUSER 1000:1000\n' "$next" | docker build -q -t hr-gateway - && docker compose up -d --no-build --wait --wait-timeout 180; }
+accepted=$(api /queue | json v.ledger.accepted)
+names=$(docker compose exec -T gateway sh -c 'cat /data/token /data/keys/* | sha256sum')
+check "an update recreates the containers" upgrade
+check "the new version runs" within 30 bash -c "$(declare -f api json); api /openapi.json | json v.info.version $next"
+check "queue and stream go on where they were" within 60 bash -c "$(declare -f api json); [ \$(api /queue | json v.ledger.accepted) -ge $accepted ]"
+check "token and keys stay" test "$(docker compose exec -T gateway sh -c 'cat /data/token /data/keys/* | sha256sum')" = "$names"
+check "the account is whole after the update" within 60 node --import tsx ops/read-back.ts
+# A hang, put into the process from outside: the watchdog ends it (137), which `restart` of the compose file answers.
+hangs() { # main or worker, then the service's module
+  local when='isMainThread'; [ "$1" = worker ] && when='!isMainThread%26%26/db$/.test(workerData%3F.file)'
+  docker run --rm --tmpfs /data:uid=1000,gid=1000 --tmpfs /tmp -e WATCHDOG_TIMEOUT_MS=3000 -e MQTT_URL=mqtt://127.0.0.1:1 -e NODE_OPTIONS="--import=data:text/javascript,import%7BisMainThread,workerData%7Dfrom%22node:worker_threads%22;if($when)setTimeout(()=>%7Bfor(;;);%7D,4000)" hr-gateway node "dist/$2/main.js" > /tmp/hr-compose-hang
+  [ $? -eq 137 ] && grep -q '"event":"watchdog"' /tmp/hr-compose-hang
+}
+check "a gateway whose event loop hangs ends itself" hangs main gateway
+check "a forwarder whose SQLite thread hangs ends itself" hangs worker forwarder
 check "no error line in any log but those of the kills" bash -c '! docker compose logs --no-color --no-log-prefix | grep -E "\"level\":\"(error|fatal)\""'
 
 echo

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 import { RepeatLimiter, createLogger } from '../../service/log.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { testConfig } from '../support/test-config.ts';
 
 const logModule = new URL('../../service/log.ts', import.meta.url).href;
@@ -44,4 +47,21 @@ test('of a repeated event the first of each interval passes and says how many we
   assert.deepEqual(written, [{ event: 'a' }, { event: 'b' }, { event: 'a', repeats: 4 }]);
   for (let i = 0; i < 20_000; i += 1) repeats.warn(`key ${i}`, { event: 'k' }, 'words');
   assert.equal(written.length, 20_003);
+});
+
+test('where stdout is the journal each line carries its priority; where the variable was only inherited, none', (t) => {
+  const file = path.join(tempDir(t), 'journal');
+  const fd = openSync(file, 'w');
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  const code = `const { createLogger } = await import(${JSON.stringify(logModule)}); const log = createLogger('forwarder', { LOG_LEVEL: 'debug', LOG_PRETTY: undefined });
+    for (const level of ['fatal', 'error', 'warn', 'info', 'debug']) log.child({ service: 'x' })[level]({ event: level }, 'words');`;
+  const run = (journal: string): string => {
+    const before = readFileSync(file, 'utf8').length;
+    const result = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], { stdio: ['ignore', fd, 'inherit'], env: { ...process.env, JOURNAL_STREAM: journal } });
+    assert.equal(result.status, 0);
+    return readFileSync(file, 'utf8').slice(before);
+  };
+  t.after(() => closeSync(fd));
+  assert.deepEqual(run(`${dev}:${ino}`).trim().split('\n').map((line) => [/^<(\d)>\{/.exec(line)?.[1], (JSON.parse(line.slice(3)) as { event: string }).event]), [['2', 'fatal'], ['3', 'error'], ['4', 'warn'], ['6', 'info'], ['7', 'debug']]);
+  assert.match(run('1:1'), /^\{/);
 });
