@@ -69,6 +69,7 @@ export class ForwarderService implements Service {
       this.#heardState(state);
     });
     this.#queue.on('state', (state) => this.#heardState(state));
+    this.#queue.on('settled', () => this.#reporter?.changed());
     this.#queue.on('fatal', (error) => onFatal?.(new HrError('worker_failed', { operation: 'run the queue', detail: error.message, cause: error })));
     this.#queue.on('opened', (marks) => intake.start(marks));
     await this.#queue.start();

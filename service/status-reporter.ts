@@ -32,6 +32,8 @@ export interface StatusReporterOptions {
 }
 
 const CHANGE_DELAY_MS = 250;
+/** Changes that go on and on are said once in this time: everybody who listens parses each status. */
+const CHANGES_APART_MS = 1000;
 
 /** The will of a service: its status, offline. */
 export function offlineWill(service: ServiceName): { topic: string; payload: string; retain: boolean } {
@@ -45,6 +47,7 @@ export class StatusReporter {
   readonly #checks = new Map<string, Check>();
   #interval: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
+  #publishedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: StatusReporterOptions) {
     this.#options = options;
@@ -58,10 +61,13 @@ export class StatusReporter {
 
   /** Something that the status shows has changed: it goes out soon, together with what else changes meanwhile. */
   changed(): void {
-    this.#soon ??= setTimeout(() => {
-      this.#soon = undefined;
-      this.#publishStatus('online');
-    }, CHANGE_DELAY_MS);
+    this.#soon ??= setTimeout(
+      () => {
+        this.#soon = undefined;
+        this.#publishStatus('online');
+      },
+      Math.max(CHANGE_DELAY_MS, this.#publishedAtMs + CHANGES_APART_MS - performance.now()),
+    );
   }
 
   /** Says offline in order; call before the link is stopped. */
@@ -97,6 +103,7 @@ export class StatusReporter {
   }
 
   #publishStatus(state: 'online' | 'offline'): void {
+    this.#publishedAtMs = performance.now();
     this.#options.link.publish(serviceStatusTopic(this.#options.service), JSON.stringify(this.current(state)), { retain: true });
   }
 

@@ -132,6 +132,8 @@ export type QueueReply =
   | { kind: 'committed'; marks: RunMark[]; state: QueueState; rows: number; commitMs: number; evicted: EvictedSpan[] }
   | { kind: 'refused'; state: QueueState; marks: RunMark[]; lostUnnumbered: number; epoch: number }
   | { kind: 'state'; state: QueueState }
+  /** As `state`; nothing new is there to be taken. */
+  | { kind: 'settled'; state: QueueState }
   | { kind: 'taken'; id: number; rows: TakenColumns }
   | { kind: 'answer'; id: number; value: unknown }
   | { kind: 'error'; id: number; message: string }

@@ -11,8 +11,14 @@ import { ROW_SOURCES, type Append, type EvictedSpan, type QueueReply, type Queue
 import { NewerSchemaError } from './schema.ts';
 
 const PENDING_ROWS_MAX = 500;
-/** What is shipped is deleted with the next commit; one for its sake alone waits for so many rows, or for the commit interval. */
+/**
+ * What is shipped is deleted with the next commit of rows; a commit for its sake alone, which writes as much to disk as a reading's, waits
+ * for so many of them or for this long. What is killed in between is sent again, at least once as ever.
+ */
 const SETTLED_ROWS_MAX = 4000;
+const SETTLED_WAIT_MS = 5000;
+/** What was shipped is shown as shipped after this, though its commit is not due. */
+const SETTLED_SHOWN_MS = 100;
 /** How often a full disk, or a full queue that refuses, is looked at again. */
 const RECHECK_MS = 1000;
 /** Taking stops while this many settled rows wait for a commit that fails: the same rows would ship for ever. */
@@ -50,6 +56,8 @@ class QueueThread {
   #pending: Append[] = [];
   #pendingRows = 0;
   #timer: NodeJS.Timeout | undefined;
+  #timerDueAt = 0;
+  #settledTimer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Immediate | undefined;
   #lastCommitAt = Number.NEGATIVE_INFINITY;
   #failing = false;
@@ -71,8 +79,6 @@ class QueueThread {
   #schedule(): void {
     if (this.#soon !== undefined) return;
     if (this.#pendingRows >= PENDING_ROWS_MAX || (this.#pending.length > 0 && performance.now() - this.#lastCommitAt >= options.commitIntervalMs)) {
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
       // After what else has arrived in this turn.
       this.#soon = setImmediate(() => {
         this.#soon = undefined;
@@ -80,11 +86,12 @@ class QueueThread {
       });
       return;
     }
-    const waitMs = Math.max(1, this.#lastCommitAt + Math.max(options.commitIntervalMs, 1) - performance.now());
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.#commit();
-    }, waitMs);
+    const now = performance.now();
+    const dueAt = this.#pending.length > 0 ? this.#lastCommitAt + options.commitIntervalMs : now + Math.max(SETTLED_WAIT_MS, 2 * options.commitIntervalMs);
+    if (this.#timer !== undefined && this.#timerDueAt <= dueAt) return;
+    clearTimeout(this.#timer);
+    this.#timerDueAt = dueAt;
+    this.#timer = setTimeout(() => this.#commit(), Math.max(1, dueAt - now));
   }
 
   #append(appends: readonly Append[], epoch: number): void {
@@ -103,6 +110,10 @@ class QueueThread {
   }
 
   #commit(): void {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#settledTimer);
+    this.#timer = undefined;
+    this.#settledTimer = undefined;
     const appends = this.#pending;
     if (appends.length === 0 && this.#file.unsettled === 0) return;
     const rows = this.#pendingRows;
@@ -264,14 +275,19 @@ class QueueThread {
   }
 
   #settled(): void {
-    if (this.#file.unsettled >= SETTLED_ROWS_MAX) this.#commit();
-    else this.#schedule();
+    if (this.#file.unsettled >= SETTLED_ROWS_MAX) return this.#commit();
+    this.#schedule();
+    this.#settledTimer ??= setTimeout(() => {
+      this.#settledTimer = undefined;
+      say({ kind: 'settled', state: this.#file.state() });
+    }, SETTLED_SHOWN_MS);
   }
 
   #stop(): void {
     clearInterval(this.#recheck);
     clearTimeout(this.#timer);
     this.#commit();
+    clearTimeout(this.#settledTimer);
     this.#file.close();
     say({ kind: 'stopped' });
     port?.close();

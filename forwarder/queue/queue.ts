@@ -11,6 +11,8 @@ import { joinAppends, ROW_SOURCES, type Append, type QueueReply, type QueueReque
 
 const STOP_LIMIT_MS = 8000;
 const BACKUPS = 'backups';
+/** So many rows go to the queue's thread without waiting for the end of the turn: it commits at as many. */
+const GATHERED_ROWS_MAX = 500;
 
 interface QueueEvents {
   /** The file is open: the marks that it holds. Once, at `start()` or, where the disk was full then, later. */
@@ -18,6 +20,7 @@ interface QueueEvents {
   committed: [Extract<QueueReply, { kind: 'committed' }>];
   refused: [Extract<QueueReply, { kind: 'refused' }>];
   state: [QueueState];
+  settled: [];
   fatal: [Error];
 }
 
@@ -122,6 +125,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
         this.emit('state', reply.state);
         for (const listener of this.#readable) listener();
         return undefined;
+      case 'settled':
+        return void this.emit('settled');
       default:
         return undefined;
     }
@@ -144,7 +149,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
   append(append: Append): void {
     const last = this.#gathered.at(-1);
     if (last === undefined || !joinAppends(last, append)) this.#gathered.push(append);
-    this.#gathering ??= setImmediate(() => this.#sendGathered());
+    if ((this.#gathered.at(-1)?.rows.data.length ?? 0) >= GATHERED_ROWS_MAX) this.#sendGathered();
+    else this.#gathering ??= setImmediate(() => this.#sendGathered());
   }
 
   #sendGathered(): void {
