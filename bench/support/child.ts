@@ -9,6 +9,13 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 
 export type Line = Record<string, unknown>;
 
+/** Ended with the bench, however that ends. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1));
+
 export interface Child {
   pid: number;
   process: ChildProcess;
@@ -42,7 +49,13 @@ function started(scratch: Scratch, name: string, command: string, args: readonly
       lines.push(JSON.parse(text) as Line);
       for (const look of waiting) look();
     });
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  running.add(child);
+  const ended = new Promise<void>((resolve) =>
+    child.once('exit', () => {
+      running.delete(child);
+      resolve();
+    }),
+  );
   const end = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) child.kill(signal);
     const limit = setTimeout(() => child.kill('SIGKILL'), 15_000);

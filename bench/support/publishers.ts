@@ -19,6 +19,7 @@ const dataDir = process.env['DATA_DIR'] ?? '';
 const BURST = 100;
 
 const latencies: number[] = [];
+let running = true;
 const padding = (): number[] => Array.from({ length: Math.max(0, Math.round((bytes - 210) / 6)) }, (_, index) => 700 + (index % 90) + 0.5);
 
 class Publisher {
@@ -81,7 +82,7 @@ class Publisher {
   }
 
   send(count: number): void {
-    if (!this.#up) return;
+    if (!this.#up || !running) return;
     for (let done = 0; done < count && this.#outbox.status().last_seq - this.#stored < this.#window; done += 1) {
       const { seq } = this.#outbox.accept({
         timestamp: new Date().toISOString(),
@@ -111,7 +112,7 @@ class Publisher {
 const all = Array.from({ length: publishers }, (_, index) => new Publisher(index));
 for (const publisher of all) await publisher.start();
 const storedByAll = (): number => all.reduce((sum, { stored }) => sum + stored, 0);
-let running = true;
+
 
 function flood(): void {
   if (!running) return;

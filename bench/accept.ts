@@ -1,0 +1,35 @@
+/**
+ * npm run bench:accept: readings accepted a second, that is committed with fsync and marked to the bridge, with 1, 5 and 50 bridges
+ * that keep their window full; the uplink is away, everything stays queued. The hop over a broker alone is measured beside it.
+ */
+import { compile } from './support/child.ts';
+import { acceptedByOne, acceptedSeparately, hopOverAedes, hopOverMosquitto, type Figures } from './support/measures.ts';
+import { benchOptions, inTurn } from './support/options.ts';
+import { finish, programVersion, row, versionOf } from './support/result.ts';
+import { GUARDED, medianOf } from './support/guarded.ts';
+
+const { runs, seconds } = benchOptions();
+compile();
+
+const HOP = 'hop alone: plain Aedes';
+const SEPARATE = 'accepted, separate processes, 1 bridge';
+const ONE = 'accepted, one process, 1 bridge';
+const results = await inTurn<Figures>(runs, [
+  { name: HOP, run: async () => await hopOverAedes(seconds) },
+  { name: 'hop alone: Mosquitto', run: async () => await hopOverMosquitto(seconds) },
+  { name: SEPARATE, run: async () => await acceptedSeparately(1, seconds) },
+  ...[5, 50].map((bridges) => ({ name: `accepted, separate processes, ${bridges} bridges`, run: async () => await acceptedSeparately(bridges, seconds) })),
+  { name: ONE, run: async () => await acceptedByOne(1, seconds) },
+]);
+const rate = (name: string): number => medianOf(results.get(name), 'readings/s');
+finish({
+  bench: 'accept',
+  title: 'Accepting: committed with fsync, and marked to the bridge',
+  note: '200 B readings, windows full, uplink away. µs: CPU a reading. p50, p99: from publish to mark behind a full window. Baseline: plain Aedes carrying such messages once at QoS 1, nothing stored.',
+  columns: ['readings/s', '÷ Aedes hop', 'broker µs', 'forwarder µs', 'one process µs', 'bridges µs', 'p50 ms', 'p99 ms'],
+  rows: [...results]
+    .filter(([, all]) => all.some((run) => Object.keys(run).length > 0))
+    .map(([name, all]) => row(name, all.map((run, index) => ({ ...run, '÷ Aedes hop': (run['readings/s'] ?? Number.NaN) / (results.get(HOP)?.[index]?.['readings/s'] ?? Number.NaN) })))),
+  versions: { aedes: versionOf('aedes'), mqtt: versionOf('mqtt'), mosquitto: programVersion('/usr/sbin/mosquitto', ['-h'], /\d+\.\d+\.\d+/) ?? 'not installed' },
+  guarded: { [GUARDED.separate]: rate(SEPARATE) / rate(HOP), [GUARDED.one]: rate(ONE) / rate(HOP) },
+});

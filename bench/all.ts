@@ -1,0 +1,29 @@
+/**
+ * npm run bench:all: every bench that fits into 20 minutes together, one after another, then docs/performance.md. `--short` runs each
+ * once, for seconds, to see that they work; its figures are no figures. The ten-million backlog and the ten-minute footprint are
+ * `npm run bench:backlog` and `npm run bench:footprint` without arguments.
+ */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const short = process.argv.includes('--short');
+const extra = short ? ['--short'] : [];
+const benches: readonly (readonly [string, readonly string[]])[] = [
+  ['accept', extra],
+  ['ship', extra],
+  ['latency', extra],
+  ['wear', extra],
+  ['drain', extra],
+  ['footprint', short ? extra : ['--seconds', '120']],
+  ['backlog', short ? extra : ['--rows', '100000,1000000']],
+];
+const failed: string[] = [];
+for (const [bench, args] of benches) {
+  const began = performance.now();
+  const { status } = spawnSync(process.execPath, ['--import', 'tsx', fileURLToPath(new URL(`./${bench}.ts`, import.meta.url)), ...args], { stdio: 'inherit' });
+  console.log(`bench:${bench}: ${Math.round((performance.now() - began) / 1000)} s${status === 0 ? '' : ', FAILED'}`);
+  if (status !== 0) failed.push(bench);
+}
+spawnSync(process.execPath, ['--import', 'tsx', fileURLToPath(new URL('./docs.ts', import.meta.url))], { stdio: 'inherit' });
+console.log(failed.length === 0 ? 'all benches ran' : `FAILED: ${failed.join(', ')}`);
+process.exitCode = failed.length === 0 ? 0 : 1;

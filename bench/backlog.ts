@@ -1,0 +1,117 @@
+/**
+ * npm run bench:backlog: what a backlog of 0.1, 1 and 10 million readings (`--rows 100000,1000000`) costs: commits and takes at that
+ * depth, opening the file, its size, the drain's rate and the forwarder's memory. The baseline of the ratios is the smallest backlog.
+ */
+import { readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Queue } from '../forwarder/queue/queue.ts';
+import { readConfig } from '../service/config.ts';
+import { compile, startProduct } from './support/child.ts';
+import { benchOptions, progress } from './support/options.ts';
+import { intoStream, startNullStream } from './support/pipeline.ts';
+import { usageOf } from './support/process-usage.ts';
+import { finish, row } from './support/result.ts';
+import { withScratch, type Scratch } from './support/scratch.ts';
+import { median } from './support/statistics.ts';
+
+const { short } = benchOptions();
+const at = process.argv.indexOf('--rows');
+const sizes = (at < 0 ? (short ? '20000,100000' : '100000,1000000,10000000') : (process.argv[at + 1] ?? '')).split(',').map(Number);
+compile();
+
+type Figures = Record<string, number>;
+const COMMIT_ROWS = 500;
+const TAKE_ROWS = 2000;
+const SAMPLES = 100;
+const HUGE = String(200 * 2 ** 30);
+const RUN = '00000000000000be';
+
+const settings = (dataDir: string): Record<string, string> => ({ DATA_DIR: dataDir, GATEWAY_NAME: 'bench', QUEUE_MAX_BYTES: HUGE, QUEUE_MIN_FREE_DISK_BYTES: '0' });
+
+function readingOf(seq: number): string {
+  return JSON.stringify({ timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 60 + (seq % 100), device: `strap-${seq % 50}`, gateway: 'bench', run: RUN, seq, rr_intervals_ms: [812.5], sensor_contact: true, energy_expended_kj: null, clock: 'synced' });
+}
+
+/** Fills a queue to `rows`; the milliseconds of its last commits of 500 rows. */
+async function fill(queue: Queue, rows: number): Promise<number[]> {
+  const commits: number[] = [];
+  let committed = 0;
+  let wake = (): void => {};
+  queue.on('committed', (reply) => {
+    committed += reply.rows;
+    if (reply.rows === COMMIT_ROWS) commits.push(reply.commitMs);
+    wake();
+  });
+  for (let seq = 1; seq <= rows; ) {
+    const data: string[] = [];
+    const devices: string[] = [];
+    for (; data.length < COMMIT_ROWS; seq += 1) {
+      data.push(readingOf(seq));
+      devices.push(`strap-${seq % 50}`);
+    }
+    queue.append({ rows: { data, devices, sources: data.map(() => 0) }, dead: [], marks: [{ run: RUN, stored: seq - 1, missed: {} }] });
+    const wanted = seq - 1;
+    while (committed < wanted) await new Promise<void>((resolve) => (wake = resolve));
+  }
+  return commits.slice(-SAMPLES);
+}
+
+const bytesIn = (folder: string): number => readdirSync(folder).filter((name) => name.startsWith('queue.db') && !name.endsWith('.reserve')).reduce((sum, name) => sum + statSync(path.join(folder, name)).size, 0);
+
+async function drained(scratch: Scratch, dataDir: string): Promise<Figures> {
+  const stream = await startNullStream(scratch);
+  const forwarder = startProduct(scratch, 'forwarder/main', { ...settings(dataDir), ...intoStream(stream.endpoint), MQTT_URL: 'mqtt://127.0.0.1:9' });
+  await forwarder.line(({ event }) => event === 'started', 600_000);
+  const counts: { ms: number; records: number; rss: number }[] = [];
+  const end = performance.now() + (short ? 1500 : 8000);
+  while (performance.now() < end) {
+    const { records } = await stream.counts();
+    const { rssMb } = usageOf(forwarder.pid);
+    counts.push({ ms: performance.now(), records, rss: rssMb });
+    await sleep(50);
+  }
+  await forwarder.end('SIGKILL');
+  // While it ships: from the first rows to the end of the span, or of the rows.
+  const all = counts.at(-1)?.records ?? 0;
+  // The first second is paced for one shard, until the stream has been asked for its capacity.
+  const first = counts.find(({ records }) => records > 4000);
+  const last = counts.find(({ records }) => records >= all);
+  const rate = first === undefined || last === undefined || last === first ? Number.NaN : ((last.records - first.records) * 1000) / (last.ms - first.ms);
+  return { 'drain rows/s': rate, 'forwarder RSS MB, most': Math.max(...counts.map(({ rss }) => rss)) };
+}
+
+async function backlog(rows: number): Promise<Figures> {
+  return await withScratch(async (scratch) => {
+    const dataDir = scratch.folder();
+    const config = readConfig(settings(dataDir));
+    const queue = new Queue(config);
+    await queue.start();
+    progress(`filling ${rows} rows`);
+    const commits = await fill(queue, rows);
+    const takes: number[] = [];
+    for (let index = 0; index < Math.min(SAMPLES, Math.floor(rows / TAKE_ROWS)); index += 1) {
+      const began = performance.now();
+      await queue.take({ maxRows: TAKE_ROWS, maxBytes: 64 * 2 ** 20 });
+      takes.push(performance.now() - began);
+    }
+    await queue.stop();
+    const size = bytesIn(dataDir);
+    const again = new Queue(config);
+    const began = performance.now();
+    await again.start();
+    const opened = performance.now() - began;
+    await again.stop();
+    return { 'commit of 500 ms': median(commits), 'take of 2,000 ms': median(takes), 'open s': opened / 1000, 'file MB': size / 1e6, 'bytes a row': size / rows, ...(await drained(scratch, dataDir)) };
+  });
+}
+
+const results: { rows: number; figures: Figures }[] = [];
+for (const rows of sizes) results.push({ rows, figures: await backlog(rows) });
+const base = results[0]?.figures ?? {};
+finish({
+  bench: 'backlog',
+  title: 'A backlog of readings in the queue',
+  note: 'Opening checks every page and every row. Ratios: to the smallest backlog; 1 is flat.',
+  rows: results.map(({ rows, figures }) => row(`${(rows / 1e6).toLocaleString('en')} million`, [{ ...figures, 'commit ÷': (figures['commit of 500 ms'] ?? 0) / (base['commit of 500 ms'] ?? 1), 'take ÷': (figures['take of 2,000 ms'] ?? 0) / (base['take of 2,000 ms'] ?? 1), 'drain ÷': (figures['drain rows/s'] ?? 0) / (base['drain rows/s'] ?? 1) }])),
+});

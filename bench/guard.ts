@@ -1,0 +1,42 @@
+/**
+ * npm run bench:guard: for CI. Ratios of ours to a baseline in the same run may not fall by more than 25 % against the committed
+ * figures (bench/results/): a run of seconds each, three tries, since a machine that others use is sometimes slow for one of the two.
+ */
+import { readFileSync } from 'node:fs';
+import { compile } from './support/child.ts';
+import { GUARDED } from './support/guarded.ts';
+import { acceptedByOne, acceptedSeparately, hopOverAedes, shipping } from './support/measures.ts';
+import type { BenchResult } from './support/result.ts';
+
+const TRIES = 3;
+const SECONDS = 3;
+const LEAST_SHARE = 0.75;
+
+function committed(): Record<string, number> {
+  return Object.assign({}, ...['accept', 'ship'].map((bench) => (JSON.parse(readFileSync(new URL(`./results/${bench}.json`, import.meta.url), 'utf8')) as BenchResult).guarded)) as Record<string, number>;
+}
+
+async function measured(): Promise<Record<string, number>> {
+  const rate = (figures: Readonly<Record<string, number>>, column = 'readings/s'): number => figures[column] ?? Number.NaN;
+  const hop = rate(await hopOverAedes(SECONDS));
+  const separate = rate(await acceptedSeparately(1, SECONDS));
+  const one = rate(await acceptedByOne(1, SECONDS));
+  const shipped = rate(await shipping('aggregated', SECONDS), 'shipped/s');
+  // Before and after: what the machine does meanwhile falls on both.
+  const baseline = (hop + rate(await hopOverAedes(SECONDS))) / 2;
+  return { [GUARDED.separate]: separate / baseline, [GUARDED.one]: one / baseline, [GUARDED.shipped]: shipped / baseline };
+}
+
+compile();
+const wanted = committed();
+const failing = new Set(Object.keys(wanted));
+for (let tries = 1; tries <= TRIES && failing.size > 0; tries += 1) {
+  const now = await measured();
+  for (const [name, before] of Object.entries(wanted)) {
+    const share = (now[name] ?? 0) / before;
+    if (share >= LEAST_SHARE) failing.delete(name);
+    console.log(`try ${tries}: ${name}: ${(now[name] ?? Number.NaN).toFixed(2)}, committed ${before.toFixed(2)} (${(share * 100).toFixed(0)} %)`);
+  }
+}
+for (const name of failing) console.log(`FAILED: ${name} has fallen by more than ${(1 - LEAST_SHARE) * 100} % in ${TRIES} tries`);
+process.exitCode = failing.size === 0 ? 0 : 1;

@@ -1,0 +1,26 @@
+/**
+ * npm run bench:ship: readings accepted and shipped at the same time, from bridges that keep their windows full into a null stream
+ * (gateway, forwarder and null stream as processes of their own), in both modes, with requests and PUT units a million readings.
+ */
+import { compile } from './support/child.ts';
+import { GUARDED, medianOf } from './support/guarded.ts';
+import { hopOverAedes, shipping, type Figures } from './support/measures.ts';
+import { benchOptions, inTurn } from './support/options.ts';
+import { finish, row } from './support/result.ts';
+
+const { runs, seconds } = benchOptions();
+compile();
+
+const HOP = 'hop alone: plain Aedes';
+const results = await inTurn<Figures>(runs, [
+  { name: HOP, run: async () => ({ 'shipped/s': (await hopOverAedes(seconds))['readings/s'] ?? Number.NaN }) },
+  ...(['records', 'aggregated'] as const).map((mode) => ({ name: `KINESIS_MODE=${mode}`, run: async () => await shipping(mode, seconds) })),
+]);
+finish({
+  bench: 'ship',
+  title: 'Accepting and shipping at the same time, into a null stream',
+  note: 'Separate processes, 5 bridges with 10 straps each, windows full, 200 B readings. µs: CPU an accepted reading. Baseline: plain Aedes carrying such messages once.',
+  columns: ['shipped/s', 'accepted/s', '÷ Aedes hop', 'broker µs', 'forwarder µs', 'requests a million', 'PUT units a million', 'sent twice %'],
+  rows: [...results].map(([name, all]) => row(name, all.map((run, index) => ({ ...run, '÷ Aedes hop': (run['shipped/s'] ?? Number.NaN) / (results.get(HOP)?.[index]?.['shipped/s'] ?? Number.NaN) })))),
+  guarded: { [GUARDED.shipped]: medianOf(results.get('KINESIS_MODE=aggregated'), 'shipped/s') / medianOf(results.get(HOP), 'shipped/s') },
+});

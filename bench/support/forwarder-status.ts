@@ -1,0 +1,57 @@
+/** What a running forwarder says about its queue, heard over MQTT. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseServiceStatus, type ForwarderStatus } from '../../contract/service-status.ts';
+import { serviceStatusTopic } from '../../contract/topics.ts';
+import { readConfig } from '../../service/config.ts';
+import { createLogger } from '../../service/log.ts';
+import { MqttLink } from '../../service/mqtt-link.ts';
+import type { Pipeline } from './pipeline.ts';
+import type { Scratch } from './scratch.ts';
+
+export interface StatusWatch {
+  /** The count of the next status that comes, and when it was made. */
+  shipped(): Promise<{ atMs: number; shipped: number }>;
+  /** Waits until nothing is queued any more. */
+  settled(withinMs?: number): Promise<{ shipped: number; accepted: number }>;
+  last(): ForwarderStatus | undefined;
+}
+
+export async function forwarderStatus(scratch: Scratch, pipeline: Pipeline): Promise<StatusWatch> {
+  const config = readConfig({ DATA_DIR: pipeline.dataDir, MQTT_URL: pipeline.mqttUrl, GATEWAY_NAME: 'bench' });
+  let last: ForwarderStatus | undefined;
+  let atMs = 0;
+  let waiting: (() => void)[] = [];
+  const link = new MqttLink({
+    service: 'admin-api',
+    config,
+    log: createLogger('bench', { LOG_LEVEL: 'silent', LOG_PRETTY: 'false' }),
+    subscriptions: {
+      [serviceStatusTopic('forwarder')]: (_topic, payload) => {
+        const status = parseServiceStatus(payload);
+        if (!status.ok) return;
+        last = status.value.forwarder;
+        atMs = Date.parse(status.value.as_of ?? '');
+        for (const resume of waiting) resume();
+        waiting = [];
+      },
+    },
+  });
+  scratch.after(async () => await link.stop());
+  link.start();
+  await new Promise<void>((resolve) => link.on('up', resolve));
+  return {
+    last: () => last,
+    async shipped() {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+      return { atMs, shipped: last?.ledger.shipped ?? 0 };
+    },
+    async settled(withinMs = 120_000) {
+      const end = performance.now() + withinMs;
+      while (last === undefined || last.depth > 0) {
+        if (performance.now() > end) throw new Error(`still queued: ${last?.depth}`);
+        await sleep(100);
+      }
+      return { shipped: last.ledger.shipped, accepted: last.ledger.accepted };
+    },
+  };
+}

@@ -1,0 +1,7 @@
+/** Aedes as its README has it: no limits, no rights, no order kept. A reference, as a process of its own. */
+import { createServer, type AddressInfo } from 'node:net';
+import { Aedes } from 'aedes';
+
+const aedes = await Aedes.createBroker();
+const server = createServer({ noDelay: true }, (socket) => void aedes.handle(socket));
+server.listen(0, '127.0.0.1', () => console.log(JSON.stringify({ event: 'listening', port: (server.address() as AddressInfo).port })));
