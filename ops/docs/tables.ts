@@ -1,6 +1,7 @@
 /** Tables of the documentation that are made from the code: `npm run docs` writes them, test/docs compares them. */
 import { ERRORS } from '../../service/error-catalogue.ts';
 import { SETTINGS, type Setting } from '../../service/settings.ts';
+import { costsTable } from './costs.ts';
 
 function bytesText(bytes: number): string {
   for (const [unit, size] of [['GiB', 1024 ** 3], ['MiB', 1024 ** 2], ['KiB', 1024]] as const) if (bytes >= size && bytes % size === 0) return `${bytes / size} ${unit}`;
@@ -55,4 +56,5 @@ export function withTable(document: string, table: string): string {
 export const TABLES: readonly { file: string; table: () => string }[] = [
   { file: 'docs/settings.md', table: settingsTable },
   { file: 'docs/errors.md', table: errorsTable },
+  { file: 'docs/consumers.md', table: costsTable },
 ];

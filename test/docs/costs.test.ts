@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { costsOf } from '../../ops/docs/costs.ts';
+
+const load = { rate: 1, readingBytes: 250, readingsPerRecord: 1 };
+
+test('PUT units cost what a published calculation says: 1,000 records a second for 30 days', () => {
+  // github.com/EveryMundo/aws-kinesis-client, docs/why-we-created-this-package.md: (1000 × 60 × 60 × 24 × 30) / 1M × $0.014 = $36.28.
+  assert.equal(Math.floor(costsOf({ ...load, straps: 1000, hours: 720 }).puts * 100) / 100, 36.28);
+  // One of 45 KB is two units.
+  assert.equal(costsOf({ straps: 1, rate: 1, readingBytes: 45 * 1024, readingsPerRecord: 1 }).putUnits, 2 * costsOf({ ...load, straps: 1 }).putUnits);
+});
+
+test('shards follow records where readings are small, and bytes where they are large', () => {
+  assert.deepEqual([1, 800, 801, 10_000].map((straps) => costsOf({ ...load, straps }).shards), [1, 1, 2, 13]);
+  assert.equal(costsOf({ straps: 800, rate: 1, readingBytes: 2000, readingsPerRecord: 1 }).shards, 2);
+  assert.equal(costsOf({ ...load, straps: 10_000, readingsPerRecord: 10 }).shards, 4);
+});
+
+test('Firehose counts five kilobytes at least, on demand one', () => {
+  const { firehoseGb, onDemand } = costsOf({ ...load, straps: 1 });
+  assert.equal(firehoseGb.toFixed(3), ((2_628_000 * 5) / 1024 ** 2).toFixed(3));
+  assert.equal(onDemand(0).toFixed(6), (730 * 0.04 + (2_628_000 / 1024 ** 2) * 0.08).toFixed(6));
+});
