@@ -1,0 +1,44 @@
+/** A real small file system for tests of a full disk. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+
+export interface SmallDisk {
+  folder: string;
+  freeBytes(): number;
+  /** Puts a file there that leaves this much free. */
+  fillTo(freeBytes: number): void;
+  /** Removes what filled it. */
+  clear(): void;
+}
+
+/** Mounts a tmpfs of this size; undefined where that is not allowed (then the test skips, or fails where CI is true). */
+export function smallDisk(t: TestContext, bytes: number): SmallDisk | undefined {
+  const folder = mkdtempSync(path.join(tmpdir(), 'hr-gateway-disk-'));
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);
+  // Unmounted lazily: hooks run in the order of their registration, what uses the disk may end later.
+  t.after(() => {
+    if (mounted.status === 0) spawnSync('umount', ['-l', folder]);
+    rmdirSync(folder);
+  });
+  if (mounted.status !== 0) {
+    if (process.env['CI'] === 'true') throw new Error(`a small file system cannot be mounted: ${String(mounted.stderr ?? mounted.error)}`);
+    return undefined;
+  }
+  const ballast = path.join(folder, 'ballast');
+  const freeBytes = (): number => {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  };
+  return {
+    folder,
+    freeBytes,
+    fillTo(free) {
+      if (existsSync(ballast)) rmSync(ballast);
+      writeFileSync(ballast, Buffer.alloc(Math.max(0, freeBytes() - free)));
+    },
+    clear: () => rmSync(ballast, { force: true }),
+  };
+}
