@@ -46,17 +46,17 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.setErrorHandler(problemHandler(log));
   app.setNotFoundHandler(notFoundHandler);
   await app.register(fastifyCookie);
-  await app.register(fastifySwagger, { openapi: { openapi: '3.1.0', info: { title: 'hr-gateway admin API', version: VERSION, license: { name: 'MIT' } }, components: { securitySchemes: { operator: { type: 'http', scheme: 'bearer' } } } } });
+  await app.register(fastifySwagger, { openapi: { openapi: '3.1.0', info: { title: 'hr-gateway admin API', version: VERSION, license: { name: 'MIT' } }, tags: [{ name: 'read', description: 'Open on loopback (ADMIN_ANONYMOUS)' }, { name: 'operator', description: 'With the operator\'s token' }, { name: 'session', description: 'The page\'s cookie' }], components: { securitySchemes: { operator: { type: 'http', scheme: 'bearer' } } } } });
   app.addHook('onRequest', async (request, reply) => {
     void reply.headers({ 'content-security-policy': CONTENT_SECURITY_POLICY, 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer', 'cross-origin-resource-policy': 'same-origin' });
     access.checkOrigin(request);
   });
-  app.get('/health/live', { schema: { summary: 'The process answers', response: answers(aliveSchema) } }, async () => ({ status: 'ok' }));
+  app.get('/health/live', { schema: { tags: ['read'], summary: 'The process answers', response: answers(aliveSchema) } }, async () => ({ status: 'ok' }));
   await app.register(async (reading) => {
     reading.addHook('onRequest', async (request) => access.checkRead(request));
     addReadRoutes(reading as unknown as FastifyInstance, options);
     reading.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
-    await reading.register(fastifySwaggerUi, { routePrefix: '/docs', staticCSP: false, uiConfig: { supportedSubmitMethods: ['get'], validatorUrl: null } });
+    await reading.register(fastifySwaggerUi, { routePrefix: '/docs', staticCSP: false, uiConfig: { supportedSubmitMethods: ['get'], validatorUrl: null }, theme: { title: 'hr-gateway admin API', css: [{ filename: 'docs.css', content: '.topbar { display: none; }' }] } });
   });
   await app.register(async (changing) => {
     changing.addHook('onRequest', async (request) => access.checkChange(request));

@@ -27,8 +27,9 @@ function strapsNode({ bridge }) {
 
 function brokerNode({ broker_connected: connected, gateway }) {
   if (!connected) return node('broker', 'bad', 'away');
-  const clients = gateway === null || gateway.stale ? undefined : gateway.clients;
-  node('broker', gateway?.stale === true ? 'warn' : 'good', clients === undefined ? 'connected' : `${clients} clients`);
+  // Its first word, before anybody came, is 0: this API alone is one.
+  const clients = gateway === null || gateway.stale ? 0 : gateway.clients;
+  node('broker', gateway?.stale === true ? 'warn' : 'good', clients === 0 ? 'connected' : `${clients} client${clients === 1 ? '' : 's'}`);
 }
 
 function queueNode(overview) {

@@ -108,9 +108,8 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
   });
 
   test('a dead letter is seen, and retried from the page with the operator\'s token, by keyboard alone', async () => {
-    await box.stream.faults({ request: 'rejectLarge' });
-    // The stream refuses what holds this word; three times, so that one of them stands at a border of base64.
-    box.app.publish('hr/lab/bpm', appReading(77, { note: 'poison.poison.poison' }));
+    await box.stream.faults({ request: 'rejectPoison' });
+    box.app.publish('hr/lab/bpm', appReading(77, { note: 'poison' }));
     await eventually(async () => (await text(page, '#dead-count')) === '1', { withinMs: 60_000, what: 'a dead letter' });
     await box.stream.faults({});
     await page.locator('#token').focus();
@@ -160,6 +159,16 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
       names.push(name);
     }
     assert.deepEqual(names, ['To the straps', 'API', 'OpenAPI', 'Metrics', 'Health as text']);
+    await other.page.context().close();
+  });
+
+  test('the API is described at /docs, by scripts of the box alone', async () => {
+    const other = await openPage(browser, box.url);
+    await other.page.goto(`${box.url}/docs`);
+    await eventually(async () => (await other.page.locator('.opblock').count()) > 15, { what: 'the routes' });
+    assert.match(await text(other.page, '.info .title'), /hr-gateway admin API/);
+    assert.deepEqual(other.faults, []);
+    await keepPicture(other.page, 'docs');
     await other.page.context().close();
   });
 
