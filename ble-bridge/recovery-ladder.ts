@@ -54,6 +54,8 @@ export class RecoveryLadder {
   #rebuilds = 0;
   #rebuiltAt = -Infinity;
   #rebuilding = false;
+  /** Since when nobody is known, connected or heard. */
+  #silentSince: number | undefined;
   #given = false;
 
   constructor(options: LadderOptions) {
@@ -78,6 +80,7 @@ export class RecoveryLadder {
       this.#troubleSince = undefined;
       return;
     }
+    if (this.#deafForLong(health, now)) return this.#rebuild('nothing was ever heard', { counts: false });
     if (this.#alive(health)) {
       this.#troubleSince = undefined;
       this.#scanRestarted = false;
@@ -98,6 +101,17 @@ export class RecoveryLadder {
     }
   }
 
+  /** Nobody is missed and nobody is heard: a quiet place, or a deaf adapter. Nothing tells them apart, and a new noble costs nothing there. */
+  #deafForLong(health: RadioHealth, now: number): boolean {
+    const silent = health.troubled === 0 && health.receiving === 0 && !health.unresponsive && now - health.aliveAt > this.#quietRebuildMs;
+    if (!silent) {
+      this.#silentSince = undefined;
+      return false;
+    }
+    this.#silentSince ??= now;
+    return now - Math.max(this.#silentSince, this.#rebuiltAt) > this.#quietRebuildMs;
+  }
+
   /** No trouble, or trouble that is the straps' own. */
   #alive(health: RadioHealth): boolean {
     const quietMs = performance.now() - health.aliveAt;
@@ -109,9 +123,9 @@ export class RecoveryLadder {
     return quietMs < this.#rungMs;
   }
 
-  #rebuild(reason: string): void {
+  #rebuild(reason: string, { counts = true } = {}): void {
     this.#rebuilding = true;
-    this.#rebuilds += 1;
+    if (counts) this.#rebuilds += 1;
     this.#scanRestarted = false;
     this.#o.log.warn({ event: 'radio_rebuilt', reason, rebuilds: this.#rebuilds }, 'noble is made anew');
     this.#o

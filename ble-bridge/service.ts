@@ -139,6 +139,7 @@ export class BleBridgeService implements Service {
       clock: () => clockState(new Date(), this.#forwarder),
       accept: (fields) => void this.#outbox.accept(fields),
       onNew: (strap, renamedFrom) => this.#newStrap(strap, renamedFrom),
+      onLetGo: (strap) => this.#unpublish(strap.device),
       onStatus: (strap) => this.#devices.changed(strap.device),
       onGap: (strap, gap) => this.#devices.gap(strap.device, gap),
       onChanged: () => this.#reporter.changed(),

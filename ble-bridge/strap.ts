@@ -54,6 +54,7 @@ export class Strap {
   readonly #disconnects: Disconnects = {};
   readonly #reconnectTimes = new ReconnectTimes();
   readonly #heard = new LastMinute();
+  #heardAt = performance.now();
   #lostAt: number | undefined;
 
   constructor(options: StrapOptions) {
@@ -80,6 +81,11 @@ export class Strap {
     return this.#o.known.address;
   }
 
+  /** When it was last heard or connected (performance.now). */
+  get heardAt(): number {
+    return this.link.connected ? performance.now() : this.#heardAt;
+  }
+
   get readings(): number {
     return this.#readings;
   }
@@ -90,7 +96,8 @@ export class Strap {
   }
 
   advertised(advertisement: Advertisement): void {
-    this.#heard.add();
+    this.#heardAt = performance.now();
+    this.#heard.add(this.#heardAt);
     if (advertisement.rssi !== null) this.#information.rssi = advertisement.rssi;
     this.link.advertised();
   }

@@ -16,6 +16,8 @@ const LIMIT_STANDS_MS = 600_000;
 /** What controllers answer where they take no more links: limited resources, connection limit exceeded (HCI 0x0d, 0x09). */
 const LIMIT_ERRORS = /\(0x0?[9d]\)|Limited Resources|Connection Limit/i;
 
+/** In a place where everybody's strap comes by, and watches change their address: beyond this the one unheard for longest is let go. */
+const STRAPS_MAX = 500;
 /** Ends of attempts that led to no notification. */
 const FRUITLESS = new Set(['timeout', 'failed', 'not_established']);
 
@@ -33,6 +35,10 @@ export interface StrapsOptions {
   onGap: StrapOptions['onGap'];
   /** A strap is seen for the first time in this process; `renamedFrom` where its alias has changed. */
   onNew: (strap: Strap, renamedFrom: string | undefined) => void;
+  /** A strap that was not heard for long makes room for new ones; its name stays kept. */
+  onLetGo: (strap: Strap) => void;
+  /** Most straps that are known at once. */
+  strapsMax?: number;
 }
 
 export class Straps {
@@ -96,12 +102,23 @@ export class Straps {
         this.#repeats.info(`refused ${advertisement.address}`, { event: 'strap_refused', address: advertisement.address, name: advertisement.name, verdict }, 'a strap is heard that the lists do not let in');
         return;
       }
+      this.#makeRoom();
       const { known, renamedFrom } = names.of(advertisement.address, advertisement.name, radio.kind);
       strap = this.#make(known);
       this.#o.log.info({ event: 'strap_discovered', device: strap.device, address: advertisement.address, name: advertisement.name, rssi: advertisement.rssi }, 'a strap is heard');
       this.#o.onNew(strap, renamedFrom);
     } else if (advertisement.name !== undefined) this.#o.names.of(advertisement.address, advertisement.name, this.#o.radio.kind);
     strap.advertised(advertisement);
+  }
+
+  #makeRoom(): void {
+    if (this.#byAddress.size < (this.#o.strapsMax ?? STRAPS_MAX)) return;
+    const [oldest] = this.all.filter(({ link }) => !link.occupied).sort((a, b) => a.heardAt - b.heardAt);
+    if (oldest === undefined) return;
+    this.#byAddress.delete(oldest.address);
+    void oldest.link.stop();
+    this.#o.log.info({ event: 'strap_let_go', device: oldest.device }, 'a strap that was not heard for long makes room for a new one');
+    this.#o.onLetGo(oldest);
   }
 
   #make(known: KnownDevice): Strap {

@@ -4,7 +4,7 @@ import { RecoveryLadder, type RadioHealth } from '../../ble-bridge/recovery-ladd
 import { eventually } from '../support/eventually.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
 
-function makeLadder(health: Partial<RadioHealth>) {
+function makeLadder(health: Partial<RadioHealth>, quietRebuildMs = 600_000) {
   const now: RadioHealth = { poweredOn: true, unresponsive: false, aliveAt: -Infinity, troubled: 1, scanFailures: 0, unconfirmed: 0, fruitless: 0, receiving: 0, ...health };
   const did: string[] = [];
   const ladder = new RecoveryLadder({
@@ -15,6 +15,7 @@ function makeLadder(health: Partial<RadioHealth>) {
     fatal: (error) => did.push(error.code),
     rungMs: 10,
     rebuildsMax: 2,
+    quietRebuildMs,
   });
   return { ladder, now, did };
 }
@@ -78,6 +79,25 @@ describe('the recovery ladder', () => {
     const { ladder, did } = makeLadder({ troubled: 0 });
     const end = performance.now() + 100;
     await eventually(() => {
+      ladder.tick();
+      return performance.now() > end;
+    });
+    assert.deepEqual(did, []);
+  });
+
+  test('where nobody is missed and nothing is ever heard, a new noble now and then, which is no step towards an exit', async () => {
+    const { ladder, now, did } = makeLadder({ troubled: 0 }, 30);
+    await eventually(() => {
+      ladder.tick();
+      return did.length >= 4;
+    });
+    assert.deepEqual([...new Set(did)], ['rebuild']);
+    assert.equal(ladder.rebuilds, 0);
+    // One advertisement of anybody, and it is left alone.
+    did.length = 0;
+    const end = performance.now() + 200;
+    await eventually(() => {
+      now.aliveAt = performance.now();
       ladder.tick();
       return performance.now() > end;
     });

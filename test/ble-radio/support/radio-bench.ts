@@ -77,6 +77,7 @@ export async function startBench(t: Pick<TestContext, 'after'>, radio: VirtualRa
     onStatus: () => {},
     onGap: (strap, gap) => gaps.push({ device: strap.device, gap }),
     onNew: () => {},
+    onLetGo: () => {},
     onChanged: () => {},
     onFatal: (error) => fatal.push(error),
   });

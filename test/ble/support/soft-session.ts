@@ -17,6 +17,8 @@ export interface SoftSession {
   readings: ReadingFields[];
   statuses: DeviceStatus[];
   gaps: Gap[];
+  /** Devices that made room for others. */
+  letGo: string[];
   strap(): Strap | undefined;
 }
 
@@ -29,12 +31,13 @@ export function quietSource(...names: string[]): SoftSource {
   return { kind: 'simulated', straps, start: () => {}, stop: () => {} };
 }
 
-export async function startSoftSession(t: Pick<TestContext, 'after'>, source: SoftSource, options: { environment?: Record<string, string>; limits?: Partial<LinkLimits> } = {}): Promise<SoftSession> {
+export async function startSoftSession(t: Pick<TestContext, 'after'>, source: SoftSource, options: { environment?: Record<string, string>; limits?: Partial<LinkLimits>; strapsMax?: number } = {}): Promise<SoftSession> {
   const config = testConfig({ DATA_DIR: tempDir(t), ...options.environment });
   const log = testLog(config);
   const readings: ReadingFields[] = [];
   const statuses: DeviceStatus[] = [];
   const gaps: Gap[] = [];
+  const letGo: string[] = [];
   const statistics = new RadioStatistics();
   const session = new RadioSession({
     config, log,
@@ -48,10 +51,12 @@ export async function startSoftSession(t: Pick<TestContext, 'after'>, source: So
     onStatus: (strap) => statuses.push(strap.status()),
     onGap: (_, gap) => gaps.push(gap),
     onNew: () => {},
+    onLetGo: (strap) => letGo.push(strap.device),
+    ...(options.strapsMax === undefined ? {} : { strapsMax: options.strapsMax }),
     onChanged: () => {},
     onFatal: () => {},
   });
   t.after(() => session.stop());
   await session.start();
-  return { session, statistics, readings, statuses, gaps, strap: () => session.straps.all[0] };
+  return { session, statistics, readings, statuses, gaps, letGo, strap: () => session.straps.all[0] };
 }
