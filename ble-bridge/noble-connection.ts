@@ -1,6 +1,6 @@
 /** One link of noble behind the radio seam. */
 import { disconnectReason, SERVICES, type RadioCharacteristic, type RadioConnection } from './radio.ts';
-import type { NobleCharacteristic, NoblePeripheral } from './noble-types.ts';
+import type { NobleCharacteristic, NoblePeripheral, NobleService } from './noble-types.ts';
 
 const WANTED = new Set<string>(Object.values(SERVICES));
 
@@ -42,6 +42,7 @@ export class NobleConnection implements RadioConnection {
   readonly #peripheral: NoblePeripheral;
   /** With a reason: the link has ended; without: it was abandoned. Called once. */
   readonly #onEnd: (reason: string | undefined) => void;
+  #services: NobleService[] = [];
   #characteristics: NobleRadioCharacteristic[] = [];
   #ended = false;
 
@@ -57,6 +58,8 @@ export class NobleConnection implements RadioConnection {
     // Characteristics are new objects at each discovery, the peripheral is reused: what waits on either would stay for ever.
     for (const characteristic of this.#characteristics) characteristic.silence();
     this.#characteristics = [];
+    for (const service of this.#services) service.removeAllListeners();
+    this.#services = [];
     this.#peripheral.removeAllListeners();
     this.#onEnd(reason);
   }
@@ -64,9 +67,9 @@ export class NobleConnection implements RadioConnection {
   async discover(): Promise<RadioCharacteristic[]> {
     // All services: asking for some rejects where one of them is missing, and battery and information are optional.
     const services = await this.#peripheral.discoverServicesAsync([]);
+    this.#services = services.filter(({ uuid }) => WANTED.has(uuid));
     const found: NobleRadioCharacteristic[] = [];
-    for (const service of services) {
-      if (!WANTED.has(service.uuid)) continue;
+    for (const service of this.#services) {
       if (this.#ended) break;
       for (const characteristic of await service.discoverCharacteristicsAsync([])) found.push(new NobleRadioCharacteristic(characteristic));
     }
