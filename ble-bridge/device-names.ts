@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../service/config.ts';
-import { dataFolder, slug, writeFileAtomic } from '../service/data-dir.ts';
+import { dataFolder, replaceFile, slug } from '../service/data-dir.ts';
 import { messageOf, systemCodeOf } from '../service/errors.ts';
 import type { Logger } from '../service/log.ts';
 
@@ -41,6 +41,8 @@ export class DeviceNames {
   readonly #aliases: ReadonlyMap<string, string>;
   readonly #log: Logger;
   readonly #byAddress = new Map<string, KnownDevice>();
+  #unsaved = false;
+  #saving: Promise<void> | undefined;
 
   constructor(config: Pick<Config, 'DATA_DIR'>, aliases: ReadonlyMap<string, string>, log: Logger) {
     this.#config = config;
@@ -123,10 +125,25 @@ export class DeviceNames {
   }
 
   #save(): void {
-    try {
-      writeFileAtomic(this.#file, `${JSON.stringify(this.all, undefined, 1)}\n`);
-    } catch (error) {
-      this.#log.warn({ event: 'device_names_unwritable', reason: messageOf(error) }, 'device names cannot be kept; they last until the next start');
+    this.#unsaved = true;
+    this.#saving ??= this.#saveOn().finally(() => {
+      this.#saving = undefined;
+    });
+  }
+
+  async #saveOn(): Promise<void> {
+    while (this.#unsaved) {
+      this.#unsaved = false;
+      try {
+        await replaceFile(this.#file, `${JSON.stringify(this.all, undefined, 1)}\n`);
+      } catch (error) {
+        this.#log.warn({ event: 'device_names_unwritable', reason: messageOf(error) }, 'device names cannot be kept; they last until the next start');
+      }
     }
+  }
+
+  /** Resolves when what is known is on the disk. */
+  async saved(): Promise<void> {
+    await this.#saving;
   }
 }

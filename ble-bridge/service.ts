@@ -239,6 +239,7 @@ export class BleBridgeService implements Service {
       this.#reporter.stop();
       await this.#outbox.stop();
     }
+    await this.#names.saved();
     await this.#link.stop();
     this.#lock?.release();
     this.#lock = undefined;

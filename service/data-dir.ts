@@ -1,6 +1,7 @@
 /** What services keep in DATA_DIR in common: the lock of each service, its key, the box's name, whole-file writes. */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { open, rename, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import type { ServiceName } from '../contract/topics.ts';
@@ -73,6 +74,24 @@ export function writeFileAtomic(file: string, text: string | Buffer, mode = 0o64
     syncFolder(path.dirname(file));
   } catch (error) {
     rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** As writeFileAtomic, off the event loop: for what is written while a service runs, since a disk may take half a second for it. */
+export async function replaceFile(file: string, text: string, mode = 0o644): Promise<void> {
+  const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  try {
+    await writeFile(temporary, text, { flag: 'wx', mode, flush: true });
+    await rename(temporary, file);
+    const folder = await open(path.dirname(file), 'r');
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  } catch (error) {
+    await rm(temporary, { force: true });
     throw error;
   }
 }

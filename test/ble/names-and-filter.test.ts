@@ -17,11 +17,12 @@ describe('device names', () => {
     return made;
   };
 
-  test('a name is slug and last three address bytes, and stays whatever is learnt later and after a restart', (t) => {
+  test('a name is slug and last three address bytes, and stays whatever is learnt later and after a restart', async (t) => {
     const folder = tempDir(t);
     const first = names(folder);
     assert.equal(first.of('c0:ff:ee:a1:b2:c3', 'Polar H10 ÄÖ', 'noble').known.device, 'polar-h10-ao-a1b2c3');
     assert.equal(first.of('c0:ff:ee:00:00:01', undefined, 'noble').known.device, 'strap-000001');
+    await first.saved();
     const second = names(folder);
     assert.equal(second.of('c0:ff:ee:a1:b2:c3', 'Renamed', 'noble').known.device, 'polar-h10-ao-a1b2c3');
     assert.equal(second.of('c0:ff:ee:00:00:01', 'TICKR', 'noble').known.device, 'strap-000001');
@@ -34,9 +35,11 @@ describe('device names', () => {
     assert.equal(new Set(devices).size, 3);
   });
 
-  test('an alias stands in the place of the name, by device or address; a new one says what it replaces', (t) => {
+  test('an alias stands in the place of the name, by device or address; a new one says what it replaces', async (t) => {
     const folder = tempDir(t);
-    names(folder).of('c0:ff:ee:a1:b2:c3', 'Polar H10', 'noble');
+    const plain = names(folder);
+    plain.of('c0:ff:ee:a1:b2:c3', 'Polar H10', 'noble');
+    await plain.saved();
     const aliased = names(folder, ['polar-h10-a1b2c3=anna', 'c0:ff:ee:00:00:02=Bert']);
     assert.deepEqual(aliased.of('c0:ff:ee:a1:b2:c3', undefined, 'noble'), { known: aliased.find('c0:ff:ee:a1:b2:c3'), renamedFrom: 'polar-h10-a1b2c3' });
     assert.equal(aliased.find('c0:ff:ee:a1:b2:c3')?.device, 'anna');
@@ -44,13 +47,14 @@ describe('device names', () => {
     assert.throws(() => parseAliases(['a=b', 'c=b', 'nonsense', 'd=Not Good']), /the alias b stands twice.*got nonsense.*got d=Not Good/s);
   });
 
-  test('a forgotten device is new when it comes again; a damaged file costs the names only', (t) => {
+  test('a forgotten device is new when it comes again; a damaged file costs the names only', async (t) => {
     const folder = tempDir(t);
     const made = names(folder);
     made.of('c0:ff:ee:a1:b2:c3', undefined, 'noble');
     assert.equal(made.forget('strap-a1b2c3')?.address, 'c0:ff:ee:a1:b2:c3');
     assert.equal(made.forget('strap-a1b2c3'), undefined);
     assert.equal(made.of('c0:ff:ee:a1:b2:c3', 'Polar', 'noble').known.device, 'polar-a1b2c3');
+    await made.saved();
     writeFileSync(path.join(folder, 'devices.json'), '{"half":');
     assert.equal(names(folder).of('c0:ff:ee:a1:b2:c3', 'Polar', 'noble').known.device, 'polar-a1b2c3');
   });

@@ -9,7 +9,7 @@ export interface OneProcess extends ProductProcess {
 }
 
 /** Starts all services in one process; simulated straps unless told otherwise. */
-export function startOneProcess(t: Pick<TestContext, 'after'>, dataDir: string, environment: Record<string, string> = {}): OneProcess {
+export function startOneProcess(t: Pick<TestContext, 'after'>, dataDir: string, environment: Record<string, string> = {}, options: { nodeArgs?: string[] } = {}): OneProcess {
   const product = startProduct(t, 'start', {
     DATA_DIR: dataDir,
     MQTT_LISTEN_PORT: '0',
@@ -17,7 +17,7 @@ export function startOneProcess(t: Pick<TestContext, 'after'>, dataDir: string, 
     ADMIN_PORT: '0',
     LOCAL_KINESIS_PORT: '0',
     ...environment,
-  });
+  }, options);
   return {
     ...product,
     async addresses() {
