@@ -20,6 +20,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   command_timeout: 504,
   command_failed: 502,
   not_connected: 503,
+  nothing_known: 503,
+  too_many_pages: 503,
 };
 
 export const problemSchema = {

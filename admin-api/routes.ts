@@ -45,7 +45,7 @@ export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events,
   });
   app.get('/queue', { schema: { tags: ['read'], summary: 'Queue, ledger and uplink, as the forwarder last said', response: answers(schemas.queueSchema) } }, async () => {
     const queue = queueOf(fleet);
-    if (queue === undefined) throw new HrError('not_connected', { operation: 'read the queue', detail: 'the forwarder has said nothing yet' });
+    if (queue === undefined) throw new HrError('nothing_known', { operation: 'read the queue', detail: 'the forwarder has said nothing yet' });
     return queue;
   });
   app.get('/queue/history', { schema: { tags: ['read'], summary: 'Depth and age of the queue over the last ten minutes, one point a second', response: answers(schemas.historySchema) } }, async () => history.queue());
@@ -67,7 +67,7 @@ export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events,
   app.get('/metrics', { schema: { tags: ['read'], summary: 'Prometheus metrics', response: answersText('text/plain') } }, async (_request, reply) => await reply.type(prometheus.contentType).serializer(String).send(await prometheus.text()));
   // A HEAD of it would never end.
   app.get('/events', { exposeHeadRoute: false, schema: { tags: ['read'], summary: 'Server-sent events: overview, reading, device', response: answersText('text/event-stream') } }, (_request, reply) => {
-    if (!events.add(reply)) throw new HrError('not_connected', { operation: 'open events', detail: 'too many pages are open' });
+    if (!events.add(reply)) throw new HrError('too_many_pages', { operation: 'open events', detail: `${events.pages} pages are open` });
   });
 }
 

@@ -152,6 +152,16 @@ export const ERRORS = {
     hint: 'Use the page of this box.',
     retryable: false,
   },
+  too_many_pages: {
+    summary: 'As many pages follow the events as this box serves.',
+    hint: 'Close some; the page tries again by itself.',
+    retryable: true,
+  },
+  nothing_known: {
+    summary: 'The service that knows this has said nothing yet.',
+    hint: 'See /health for that service; try again when it is online.',
+    retryable: true,
+  },
   request_invalid: {
     summary: 'The request is not what the API description allows.',
     hint: 'See /docs.',

@@ -162,6 +162,33 @@ describe('the admin API on a running pipeline', () => {
     assert.equal(overview.gateway_name, 'test-box');
     assert.ok((overview.rates['heard'] ?? 0) > 0);
   });
+
+  test('as many pages as are allowed follow the events; one more is told so, and may come when another has gone', async () => {
+    const pages = await Promise.all(Array.from({ length: 200 }, async () => {
+      const stop = new AbortController();
+      const { status } = await fetch(`${box.url}/events`, { signal: stop.signal });
+      assert.equal(status, 200);
+      return stop;
+    }));
+    const refused = await ask('GET', '/events');
+    assert.deepEqual([refused.status, refused.json<{ code: string }>().code], [503, 'too_many_pages']);
+    for (const page of pages) page.abort();
+    await eventually(async () => {
+      const stop = new AbortController();
+      const { status } = await fetch(`${box.url}/events`, { signal: stop.signal });
+      stop.abort();
+      return status === 200;
+    });
+  });
+});
+
+test('before the forwarder has said anything, the queue is not known, and health says who is missing', async (t) => {
+  const box = await startBox(t, { MQTT_URL: 'mqtt://127.0.0.1:9' });
+  const answer = await fetch(`${box.url}/queue`);
+  assert.deepEqual([answer.status, ((await answer.json()) as { code: string }).code], [503, 'nothing_known']);
+  const health = await fetch(`${box.url}/health`);
+  assert.equal(health.status, 503);
+  assert.match(await health.text(), /"status":"down".*broker_away/);
 });
 
 test('where reading is not open to everybody, nothing is told without the token, the page and its login are', async (t) => {
