@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { connectAsync } from 'mqtt';
 import { discoveryMessages, HomeAssistant } from '../../ble-bridge/home-assistant.ts';
+import { BleBridgeService } from '../../ble-bridge/service.ts';
 import { deviceStatusTopic, readingTopic, serviceStatusTopic } from '../../contract/topics.ts';
+import { GatewayService } from '../../gateway/service.ts';
+import { eventually } from '../support/eventually.ts';
+import { pythonWith } from '../support/python-venv.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { testConfig, testLog } from '../support/test-config.ts';
 
 /**
  * What Home Assistant takes, and of which kind: www.home-assistant.io/integrations/sensor.mqtt and /binary_sensor.mqtt, and the schemas of its
@@ -83,4 +93,71 @@ describe('Home Assistant discovery', () => {
     assert.deepEqual(sent.filter(([, payload]) => payload === '').map(([at]) => at.includes('box_anna')), [true, true, true, true]);
     assert.equal(sent.filter(([at, payload]) => at.includes('box_bert') && payload !== '').length, 4);
   });
+});
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const PASSWORD = 'a password of its own';
+
+/** Adds the user of docs/mqtt.md by the very command that stands there. */
+function addDocumentedUser(dataDir: string): void {
+  const command = /npm run users -- (add home-assistant .*)/.exec(readFileSync(`${root}/docs/mqtt.md`, 'utf8'))?.[1] ?? '';
+  const args = command.split(' ').map((word) => word.replaceAll("'", ''));
+  const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'ops/users.ts', ...args], { cwd: root, input: `${PASSWORD}\n`, encoding: 'utf8', env: { ...process.env, DATA_DIR: dataDir } });
+  assert.equal(status, 0, stderr);
+}
+
+/** Renders templates with the engine that Home Assistant uses; `value_json` is what it is there. undefined: no Python here. */
+async function rendered(cases: { template: string; payload: string }[]): Promise<string[] | undefined> {
+  const python = await pythonWith('jinja', ['jinja2==3.1.6']);
+  if (python === undefined) {
+    assert.notEqual(process.env['CI'], 'true', 'no Python with Jinja in CI');
+    console.log('templates are not rendered: no Python');
+    return undefined;
+  }
+  const script = 'import json, sys, jinja2\nprint(json.dumps([jinja2.Template(c["template"]).render(value_json=json.loads(c["payload"])) for c in json.load(sys.stdin)]))';
+  const { stdout, stderr, status } = spawnSync(python, ['-c', script], { input: JSON.stringify(cases), encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+  return JSON.parse(stdout) as string[];
+}
+
+test('with the rights that docs/mqtt.md names, Home Assistant finds each strap, and what its templates make of real messages is what it expects', async (t) => {
+  const config = testConfig({ DATA_DIR: tempDir(t), BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '2' });
+  addDocumentedUser(config.DATA_DIR);
+  const log = testLog(config);
+  const gateway = new GatewayService({ config, log });
+  t.after(() => gateway.stop());
+  await gateway.start();
+  const url = `mqtt://127.0.0.1:${gateway.mqttPort}`;
+  const bridge = new BleBridgeService({ config: { ...config, MQTT_URL: url }, log });
+  t.after(() => bridge.stop());
+  await bridge.start();
+  const client = await connectAsync(url, { username: 'home-assistant', password: PASSWORD, protocolVersion: 4, reconnectPeriod: 0, will: { topic: 'homeassistant/status', payload: Buffer.from('offline'), qos: 0, retain: false } });
+  t.after(() => client.end(true));
+  const heard = new Map<string, string>();
+  client.on('message', (at, payload) => heard.set(at, payload.toString()));
+  const granted = await client.subscribeAsync(['homeassistant/+/+/config', 'homeassistant/+/+/+/config', 'hr/+/bpm', 'hr/+/status', serviceStatusTopic('ble-bridge')]);
+  assert.deepEqual(granted.map(({ qos }) => qos), [0, 0, 0, 0, 0]);
+  await client.publishAsync('homeassistant/status', 'online');
+
+  const found = await eventually(() => {
+    const all = [...heard].filter(([at]) => at.startsWith('homeassistant/')).map(([at, payload]) => [at, JSON.parse(payload) as Config] as const);
+    return all.length === 8 && all.every(([, entity]) => heard.has(String(entity['state_topic']))) && heard.has(serviceStatusTopic('ble-bridge')) && [...heard].filter(([at, payload]) => at.endsWith('/status') && payload.includes('"streaming"')).length === 2 ? all : undefined;
+  }, { what: 'two straps of four entities, and their messages' });
+  const cases = found.flatMap(([at, entity]) => [
+    { at, key: 'value', template: String(entity['value_template']), payload: heard.get(String(entity['state_topic'])) ?? '' },
+    ...(entity['availability'] as { topic: string; value_template: string }[]).map((item) => ({ at, key: 'availability', template: item.value_template, payload: heard.get(item.topic) ?? '' })),
+  ]);
+  // A strap that says nothing of contact, and one that lost it.
+  const contact = found.find(([at]) => at.startsWith('homeassistant/binary_sensor/'))?.[1]['value_template'];
+  const more = [null, true, false].map((value) => ({ at: 'contact', key: String(value), template: String(contact), payload: JSON.stringify({ sensor_contact: value }) }));
+  const texts = await rendered([...cases, ...more]);
+  for (const [index, { at, key }] of [...cases, ...more].entries()) {
+    const text = texts?.[index];
+    if (text === undefined) break;
+    if (key === 'availability') assert.equal(text, 'online', at);
+    else if (at === 'contact') assert.equal(text, { null: 'None', true: 'ON', false: 'OFF' }[key]);
+    else if (at.startsWith('homeassistant/binary_sensor/')) assert.match(text, /^(ON|OFF|None)$/, at);
+    else assert.match(text, /^-?\d+$/, `${at}: ${text}`);
+  }
+  assert.ok(client.connected, 'the broker kept the connection');
 });

@@ -132,6 +132,17 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     assert.deepEqual(cookies.map(({ httpOnly, sameSite }) => [httpOnly, sameSite]), [[true, 'Strict']]);
   });
 
+  test('a replayed source is marked on its card and at the top, beside real straps', async () => {
+    const say = setInterval(() => box.app.publish('hr/ride/bpm', appReading(123, { source: 'replay' })), 500);
+    await eventually(async () => (await text(page, '[data-device=ride] .mark')) === 'replay' && (await visible(page, '[data-device=ride] .mark')), { what: 'a mark' });
+    await eventually(async () => (await text(page, '#test-banner')) === 'Some of these straps are a replay of a recording: no person wears them now.', { what: 'the banner' });
+    clearInterval(say);
+    // As the bridge does when a strap is forgotten.
+    box.app.publish('hr/ride/status', '', { retain: true });
+    await eventually(async () => (await page.locator('[data-device=ride]').count()) === 0, { what: 'the card to go' });
+    await eventually(async () => !(await visible(page, '#test-banner')), { what: 'the banner to go' });
+  });
+
   test('phone width: nothing is wider than the screen; dark mode; axe finds nothing serious in either', async () => {
     for (const [name, options] of [
       ['phone', { reducedMotion: 'reduce', viewport: { width: 375, height: 800 }, isMobile: true, hasTouch: true }],
@@ -182,6 +193,22 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
 
   test('no script failed, and no request left the box', () => {
     assert.deepEqual(open.faults, []);
+  });
+});
+
+describe('a page that shows nothing without the token', { skip: chromiumMissing() }, () => {
+  test('asks for it, takes it once, and then shows the box', async (t) => {
+    const box = await startBox(t, { ADMIN_ANONYMOUS: 'none' });
+    const say = setInterval(() => box.app.publish('hr/lab/bpm', appReading(88)), 500);
+    t.after(() => clearInterval(say));
+    const { page } = await openPage(await startBrowser(t), box.url);
+    await eventually(async () => await visible(page, '#locked #token'), { what: 'the form' });
+    assert.equal(await page.locator('.strap').count(), 0);
+    await keepPicture(page, 'locked');
+    await page.locator('#token').fill(box.token);
+    await page.keyboard.press('Enter');
+    await eventually(async () => (await text(page, '[data-device=lab] .bpm')) === '88' && !(await visible(page, '#locked')), { what: 'a card' });
+    assert.equal(await visible(page, '#lost'), false);
   });
 });
 
