@@ -14,6 +14,7 @@ import { DeviceNames } from './device-names.ts';
 import { DevicePublisher } from './device-publisher.ts';
 import { EarlierStatuses } from './earlier-statuses.ts';
 import { HomeAssistant } from './home-assistant.ts';
+import { LastReadings } from './last-readings.ts';
 import { Outbox } from './outbox/outbox.ts';
 import { RadioSession } from './radio-session.ts';
 import { RadioStatistics } from './radio-statistics.ts';
@@ -38,6 +39,7 @@ export class BleBridgeService implements Service {
   readonly #devices: DevicePublisher;
   readonly #homeAssistant: HomeAssistant;
   readonly #earlier: EarlierStatuses;
+  readonly #lastReadings: LastReadings;
   readonly #source: SourceControl;
   #forwarder: ForwarderStatus | undefined;
   #session: RadioSession | undefined;
@@ -79,6 +81,7 @@ export class BleBridgeService implements Service {
     this.#devices = new DevicePublisher(this.#link);
     this.#homeAssistant = new HomeAssistant(this.#link);
     this.#earlier = new EarlierStatuses();
+    this.#lastReadings = new LastReadings(config, log);
     this.#source = new SourceControl({
       config,
       log,
@@ -103,6 +106,7 @@ export class BleBridgeService implements Service {
     this.#homeAssistant.start(gatewayName(config));
     await this.#outbox.start();
     this.#started = true;
+    this.#lastReadings.start();
     this.#link.on('up', () => {
       this.#outbox.up();
       this.#devices.up();
@@ -137,7 +141,10 @@ export class BleBridgeService implements Service {
       filter: this.#filter,
       statistics: this.#statistics,
       clock: () => clockState(new Date(), this.#forwarder),
-      accept: (fields) => void this.#outbox.accept(fields),
+      accept: (fields) => {
+        this.#outbox.accept(fields);
+        this.#lastReadings.read(fields.device ?? '', fields.timestamp);
+      },
       onNew: (strap, renamedFrom) => this.#newStrap(strap, renamedFrom),
       onLetGo: (strap) => this.#unpublish(strap.device),
       onStatus: (strap) => this.#devices.changed(strap.device),
@@ -165,6 +172,8 @@ export class BleBridgeService implements Service {
     if (renamedFrom !== undefined) this.#unpublish(renamedFrom);
     const earlier = this.#earlier.take(strap.device);
     if (earlier !== undefined) strap.seed(earlier);
+    const lastRead = this.#lastReadings.take(strap.device);
+    if (lastRead !== undefined) strap.seedLastReading(lastRead);
     this.#devices.add(strap.device, () => strap.status());
     this.#homeAssistant.add(strap.device, strap.status().name);
   }
@@ -238,6 +247,7 @@ export class BleBridgeService implements Service {
       this.#devices.stop();
       this.#reporter.stop();
       await this.#outbox.stop();
+      await this.#lastReadings.stop();
     }
     await this.#names.saved();
     await this.#link.stop();

@@ -102,11 +102,16 @@ export class Strap {
     this.link.advertised();
   }
 
+  /** When an earlier process read this strap last: where the broker has forgotten its status, the bridge has not. */
+  seedLastReading(at: string): void {
+    if (this.#readings > 0 || (this.#lastReadingAt !== null && this.#lastReadingAt >= at)) return;
+    this.#lastReadingAt = at;
+    this.#gaps.seed(at);
+  }
+
   /** What an earlier process left on the retained status. */
   seed(status: DeviceStatus): void {
-    if (this.#lastReadingAt !== null) return;
-    this.#lastReadingAt = status.last_reading_at;
-    if (status.last_reading_at !== null) this.#gaps.seed(status.last_reading_at);
+    if (status.last_reading_at !== null) this.seedLastReading(status.last_reading_at);
     for (const field of ['battery_percent', 'manufacturer', 'model', 'firmware', 'body_sensor_location'] as const)
       if (this.#information[field] === null) Object.assign(this.#information, { [field]: status[field] });
   }
@@ -140,7 +145,7 @@ export class Strap {
     if (measurement.bpm === 0) return this.#gaps.explain('no_pulse');
     const now = Date.now();
     const timestamp = new Date(now).toISOString();
-    const gap = this.#gaps.reading(now);
+    const gap = this.#gaps.reading(now, performance.now());
     if (gap !== undefined) this.#o.onGap(this, gap);
     this.#readings += 1;
     this.#lastReadingAt = timestamp;

@@ -6,12 +6,14 @@ export interface LiveReading {
   run: string;
   seq: number;
   timestamp: string;
+  clock: string;
 }
 
 interface LastStatus {
   state: string;
-  bridge?: { run: string; outbox: { last_seq: number; held: number } };
-  forwarder?: { depth: number; duplicates: number; ledger: Record<'accepted' | 'shipped' | 'queued' | 'dead' | 'evicted' | 'missed', number> };
+  checks?: { name: string; status: string; reason: string }[];
+  bridge?: { run: string; outbox: { last_seq: number; held: number; dropped: number } };
+  forwarder?: { depth: number; duplicates: number; causes: { missed: Record<string, number>; evicted: Record<string, number> }; ledger: Record<'accepted' | 'shipped' | 'queued' | 'dead' | 'evicted' | 'missed', number> };
 }
 
 export class Witness {
@@ -20,12 +22,13 @@ export class Witness {
   readonly marks = new Map<string, number>();
   readonly statuses = new Map<string, LastStatus>();
   readonly gaps: { device: string; from: string; to: string; cause: string }[] = [];
-  /** How often each run said what it holds, and how many packets it sent again. */
-  sources = 0;
+  /** Readings that were sent again. */
+  resent = 0;
   readonly #clients: MqttClient[];
 
-  /** `key` of a service that may hear marks. */
-  constructor(t: Pick<TestContext, 'after'>, url: string, user: { username: string; password: string }) {
+  /** `passwordOf` gives the key of a service. */
+  constructor(t: Pick<TestContext, 'after'>, url: string, passwordOf: (service: string) => string) {
+    const as = (username: string): { username: string; password: string } => ({ username, password: passwordOf(username) });
     const connect = (options: { username?: string; password?: string }, topics: string[]): MqttClient => {
       const client = mqtt.connect(url, { protocolVersion: 4, reconnectPeriod: 50, connectTimeout: 3000, keepalive: 5, ...options });
       client.on('connect', () => client.subscribe(topics, { qos: 0 }));
@@ -33,7 +36,7 @@ export class Witness {
       client.on('message', (topic, payload) => this.#heard(topic, payload.toString()));
       return client;
     };
-    this.#clients = [connect({}, ['hr/+/bpm', 'hr/+/gap', 'edge/+/status']), connect(user, ['edge/stored/+'])];
+    this.#clients = [connect({}, ['hr/+/bpm', 'hr/+/gap', 'edge/+/status']), connect(as('ble-bridge'), ['edge/stored/+']), connect(as('forwarder'), ['edge/resend/+'])];
     t.after(() => this.close());
   }
 
@@ -41,9 +44,10 @@ export class Witness {
     const [first, second, third] = topic.split('/');
     if (payload === '') return;
     if (first === 'hr' && third === 'bpm') {
-      const { run, seq, timestamp } = JSON.parse(payload) as LiveReading;
-      this.live.push({ run, seq, timestamp });
+      const { run, seq, timestamp, clock } = JSON.parse(payload) as LiveReading;
+      this.live.push({ run, seq, timestamp, clock });
     } else if (first === 'hr') this.gaps.push({ device: second ?? '', ...(JSON.parse(payload) as { from: string; to: string; cause: string }) });
+    else if (second === 'resend') this.resent += payload.split('\n').length;
     else if (second === 'stored') this.marks.set(third ?? '', Math.max(this.marks.get(third ?? '') ?? 0, (JSON.parse(payload) as { stored: number }).stored));
     else this.statuses.set(second ?? '', JSON.parse(payload) as LastStatus);
   }
