@@ -148,7 +148,7 @@ export class Broker {
     });
     if (identity === undefined) {
       breaches.add('login', { address: peer.address, user: (username ?? '').slice(0, 64) });
-      setTimeout(() => done(authError('wrong name or password', REFUSED_NOT_AUTHORIZED), null), username === undefined || username === '' ? 0 : throttle.failed(peer.address));
+      setTimeout(() => done(authError('wrong name or password', REFUSED_NOT_AUTHORIZED), null), username === undefined || username === '' ? 0 : throttle.failed(peer.address)).unref();
       return;
     }
     // A will that the client may not publish itself would be a way round its rights.

@@ -58,7 +58,7 @@ async function main(): Promise<number> {
   if (verb === 'add' && name !== undefined) return await add(config, name, values);
   if (verb === 'remove' && name !== undefined) {
     const users = readUsers(config);
-    if (!(name in users)) {
+    if (!Object.hasOwn(users, name)) {
       console.error(`there is no user ${name}`);
       return 1;
     }
