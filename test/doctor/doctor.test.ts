@@ -59,10 +59,10 @@ describe('npm run doctor', () => {
 });
 
 describe('what services say of themselves', () => {
-  const now = new Date().toISOString();
+  const since = new Date().toISOString();
   const radio: BridgeStatus['radio'] = { adapter: 'hci0', state: 'powered_on', advertisements_per_minute: 30, connects: 4, disconnects: { out_of_range: 2 }, reconnect_ms_p50: 800, reconnect_ms_p95: 2100, straps_limit: null };
   const bridge = (changed: Partial<BridgeStatus['radio']> = {}, status: Partial<ServiceStatus> = {}): Map<string, ServiceStatus> =>
-    new Map([['ble-bridge', { service: 'ble-bridge', state: 'online', since: now, version: '1', as_of: now, checks: [], bridge: { source: 'noble', run: 'a', radio: { ...radio, ...changed }, outbox: { held: 0, spilled: 0, spill_bytes: 0, dropped: 0, last_seq: 0, stored_seq: 0 } }, ...status }]]);
+    new Map([['ble-bridge', { service: 'ble-bridge', state: 'online', since, version: '1', as_of: new Date().toISOString(), checks: [], bridge: { source: 'noble', run: 'a', radio: { ...radio, ...changed }, outbox: { held: 0, spilled: 0, spill_bytes: 0, dropped: 0, last_seq: 0, stored_seq: 0 } }, ...status }]]);
   const line = (statuses: Map<string, ServiceStatus>, name: string): DoctorLine | undefined => serviceLines(testConfig({}), statuses).find((candidate) => candidate.name === name);
 
   test('the radio as the bridge sees it: advertisements, connects, ends and times to reconnect', () => {
@@ -78,7 +78,7 @@ describe('what services say of themselves', () => {
     assert.equal(line(bridge(), 'ble-bridge')?.status, 'ok');
     assert.equal(line(bridge({}, { state: 'offline' }), 'ble-bridge')?.status, 'fail');
     assert.match(line(bridge({}, { as_of: new Date(Date.now() - 60_000).toISOString() }), 'ble-bridge')?.found ?? '', /has said nothing for 60 s/);
-    const checks = [{ name: 'radio', status: 'fail' as const, since: now, reason: 'radio_stuck: no sign of life', hint: 'Restart the box.' }];
+    const checks = [{ name: 'radio', status: 'fail' as const, since, reason: 'radio_stuck: no sign of life', hint: 'Restart the box.' }];
     assert.deepEqual(line(bridge({}, { checks }), 'ble-bridge'), { name: 'ble-bridge', status: 'fail', found: 'radio: radio_stuck: no sign of life', advice: 'Restart the box.' });
     assert.equal(line(new Map(), 'forwarder')?.status, 'fail');
   });
