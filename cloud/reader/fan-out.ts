@@ -21,9 +21,11 @@ export interface FanOutOptions {
 const SUBSCRIBE_EVERY_MS = 1000;
 /** A subscription says something every few seconds, records or none: one that has been silent so long is dead. */
 const SILENT_MS = 40_000;
-/** What passes by itself: the five seconds after an earlier subscription, too many calls, a broken connection. */
-const PASSING = new Set(['ResourceInUseException', 'LimitExceededException', 'InternalFailureException', 'KMSThrottlingException', 'AbortError', 'TimeoutError', 'ECONNRESET', 'EPIPE']);
-const passes = (error: unknown): boolean => error instanceof Error && (PASSING.has(error.name) || ('code' in error && typeof error.code === 'string' && PASSING.has(error.code)));
+/** What the service says and takes back: the five seconds after an earlier subscription, too many calls, a fault of its own. */
+const PASSING = new Set(['ResourceInUseException', 'LimitExceededException', 'InternalFailureException', 'KMSThrottlingException']);
+/** A broken connection passes too; so many tries in a row without an event do not. */
+const TRIES_MAX = 8;
+const passes = (error: unknown): boolean => error instanceof Error && (!('$fault' in error) || PASSING.has(error.name));
 
 class Subscription {
   readonly shardId: string;
@@ -37,6 +39,7 @@ class Subscription {
   #subscribedAt = Number.NEGATIVE_INFINITY;
   #first = true;
   #closed = false;
+  #tries = 0;
   caughtUp = false;
 
   constructor(client: KinesisClient, shards: Shards, shardId: string, options: FanOutOptions) {
@@ -53,6 +56,7 @@ class Subscription {
       try {
         this.#events ??= await this.#subscribe();
         const result = await this.#events.next();
+        this.#tries = 0;
         if (result.done === true) this.#events = undefined;
         else if (result.value.SubscribeToShardEvent !== undefined) {
           this.#continuation = result.value.SubscribeToShardEvent.ContinuationSequenceNumber;
@@ -60,7 +64,8 @@ class Subscription {
         }
       } catch (error) {
         this.#events = undefined;
-        if (!passes(error)) throw error;
+        this.#tries += 1;
+        if (!this.#closed && (!passes(error) || this.#tries >= TRIES_MAX)) throw error;
       } finally {
         clearTimeout(silent);
       }

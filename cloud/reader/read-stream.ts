@@ -35,7 +35,10 @@ export interface ReadStreamOptions {
 const POLL_MS = 300;
 const RECORDS_PER_READ = 10_000;
 
-/** Reads all records of a stream until the signal is aborted. Throws what the SDK throws, throttling and expired iterators aside. */
+/**
+ * Reads all records of a stream until the signal is aborted. Throws what the SDK throws after its own retries, throttling and expired iterators
+ * aside; called again with the same checkpoint it goes on.
+ */
 export async function* readStream(client: KinesisClient, options: ReadStreamOptions): AsyncGenerator<StreamRecord> {
   const { stream = 'hr-data-stream', from, checkpoint, signal, pollMs = POLL_MS, recordsPerRead = RECORDS_PER_READ, untilCaughtUp = false, consumerArn } = options;
   const shards = new Shards(client, { stream, from, ...(checkpoint === undefined ? {} : { checkpoint }) });

@@ -23,6 +23,8 @@ export interface FanOutStream {
   consumerArn: string;
   /** Waits until the stream is ACTIVE with so many open shards. */
   active(openShards: number): Promise<void>;
+  /** Kills it. */
+  stop(): Promise<void>;
 }
 
 /** A stream `hr-data-stream` with this many shards and a registered consumer. */
@@ -36,10 +38,13 @@ export async function startFanOutStream(t: Pick<TestContext, 'after'>, shards: n
   });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   const client = clientOf(`http://127.0.0.1:${plainPort}`);
-  t.after(async () => {
-    client.destroy();
+  const stop = async (): Promise<void> => {
     child.kill('SIGKILL');
     await ended;
+  };
+  t.after(async () => {
+    client.destroy();
+    await stop();
   });
   const StreamName = 'hr-data-stream';
   await eventually(async () => await client.send(new CreateStreamCommand({ StreamName, ShardCount: shards })), { withinMs: 60_000, everyMs: 200 });
@@ -57,5 +62,5 @@ export async function startFanOutStream(t: Pick<TestContext, 'after'>, shards: n
   const { Consumer } = await client.send(new RegisterStreamConsumerCommand({ StreamARN: StreamDescriptionSummary?.StreamARN, ConsumerName: 'reader' }));
   const consumerArn = Consumer?.ConsumerARN ?? '';
   await eventually(async () => (await client.send(new DescribeStreamConsumerCommand({ ConsumerARN: consumerArn }))).ConsumerDescription?.ConsumerStatus === 'ACTIVE', { everyMs: 100 });
-  return { client, consumerArn, active };
+  return { client, consumerArn, active, stop };
 }
