@@ -20,9 +20,10 @@ class Bucket {
     this.#at = now;
   }
 
+  /** A record larger than a second's worth goes when the bucket is full, and leaves it below zero: streams of large records have such bursts. */
   has(amount: number): boolean {
     this.#refill();
-    return this.#left >= amount;
+    return this.#left >= Math.min(amount, this.#perSecond);
   }
 
   take(amount: number): void {

@@ -47,6 +47,8 @@ export function classify(thrown: unknown): FailureClass {
   const status = error.$metadata?.httpStatusCode ?? 0;
   if (status === 429) return { state: 'throttled', reason: `throttled: HTTP 429 ${words}`, hint: 'Nothing to do: it is tried again slower.', ...waiting };
   if (status === 407 || /proxy|CONNECT/.test(words)) return { state: 'unreachable', reason: `unreachable: ${words}`, hint: 'The proxy refuses: check HTTPS_PROXY, its user and password.', ...waiting };
+  // A refused tunnel looks like an answer to the request itself.
+  if (name === 'Unknown' && status < 500) return { state: 'unreachable', reason: `unreachable: the answer is no Kinesis answer (HTTP ${status})`, hint: 'A proxy refuses, or something answers in its place: check HTTPS_PROXY, NO_PROXY and the endpoint.', ...waiting };
   if (name === 'SyntaxError') return { state: 'unreachable', reason: `unreachable: the answer is no Kinesis answer (HTTP ${status})`, hint: 'Something between answers in its place: a captive portal, a proxy, or a wrong endpoint.', ...waiting };
   if (UNREACHABLE.has(error.code ?? '') || ['TimeoutError', 'AbortError', 'RequestTimeout', 'NetworkingError'].includes(name) || /socket hang up|timed? ?out|aborted|premature|network/i.test(words))
     return { state: 'unreachable', reason: `unreachable: ${error.code === undefined ? words : `${error.code} ${words}`}`, hint: 'Check network, DNS, proxy and firewall; readings wait in the queue.', ...waiting };

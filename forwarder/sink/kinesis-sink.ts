@@ -21,12 +21,25 @@ const TIMEOUTS: SinkTimeouts = { connectMs: 3000, requestMs: 10_000, socketMs: 1
 const SOCKETS_MAX = 16;
 const DEFAULT_RECORD_BYTES = 1024 * 1024;
 
+interface Agents {
+  httpAgent: HttpAgent;
+  httpsAgent: HttpsAgent;
+}
 type SdkLogger = NonNullable<KinesisClientConfig['logger']>;
 
 /** Where readings go, as a person would name it. */
 export function targetName(config: Config): string {
   if (config.KINESIS_TARGET === 'local') return `local stream on ${config.LOCAL_KINESIS_HOST}:${config.LOCAL_KINESIS_PORT}`;
   return config.KINESIS_TARGET === 'aws' ? 'AWS' : maskUrl(config.KINESIS_TARGET);
+}
+
+/** Agents that go through the proxies of the environment, or directly where NO_PROXY spares the host. */
+async function proxyAgents(direct: Agents): Promise<Agents> {
+  const { ProxyAgent } = await import('proxy-agent');
+  // A plain request through a proxy names its whole URL, which the agent writes at a connection's first request alone: one a connection.
+  const httpAgent = new ProxyAgent({ ...direct, keepAlive: false, maxSockets: SOCKETS_MAX });
+  const httpsAgent = new ProxyAgent({ ...direct, keepAlive: true, maxSockets: SOCKETS_MAX });
+  return { httpAgent: httpAgent as unknown as HttpAgent, httpsAgent: httpsAgent as unknown as HttpsAgent };
 }
 
 export class KinesisSink implements Sink {
@@ -44,23 +57,20 @@ export class KinesisSink implements Sink {
 
   async #make(): Promise<KinesisClient> {
     // Imported at first use: 0.3 s and 18 MB that a bridge or a doctor need not pay.
-    const [{ KinesisClient }, { NodeHttpHandler }] = await Promise.all([import('@aws-sdk/client-kinesis'), import('@smithy/node-http-handler')]);
+    const [{ KinesisClient }, { NodeHttpHandler }, { defaultProvider }] = await Promise.all([import('@aws-sdk/client-kinesis'), import('@smithy/node-http-handler'), import('@aws-sdk/credential-provider-node')]);
     const { KINESIS_TARGET, LOCAL_KINESIS_HOST, LOCAL_KINESIS_PORT } = this.#config;
     const { connectMs, requestMs, socketMs } = this.#timeouts;
     const agentOptions = { keepAlive: true, maxSockets: SOCKETS_MAX, noDelay: true };
-    let agents: { httpAgent: HttpAgent; httpsAgent: HttpsAgent };
-    if (KINESIS_TARGET !== 'local' && proxyIsSet()) {
-      const { ProxyAgent } = await import('proxy-agent');
-      const agent = new ProxyAgent({ keepAlive: true, maxSockets: SOCKETS_MAX });
-      agents = { httpAgent: agent as unknown as HttpAgent, httpsAgent: agent as unknown as HttpsAgent };
-    } else agents = { httpAgent: new HttpAgent(agentOptions), httpsAgent: new HttpsAgent(agentOptions) };
+    const direct = { httpAgent: new HttpAgent(agentOptions), httpsAgent: new HttpsAgent(agentOptions) };
+    const agents = KINESIS_TARGET !== 'local' && proxyIsSet() ? await proxyAgents(direct) : direct;
     const client = new KinesisClient({
       maxAttempts: 2,
       // An instance: the default handler opens a connection a request, and fails on http:// endpoints.
       requestHandler: new NodeHttpHandler({ ...agents, connectionTimeout: connectMs, requestTimeout: requestMs, socketTimeout: socketMs, throwOnRequestTimeout: true }),
       // No info, not even an empty one: with it the SDK walks every input for what to log. The others it calls without asking.
       logger: { trace() {}, debug() {}, warn: (...words: unknown[]) => this.#log.debug({ event: 'sdk_warning' }, String(words[0])), error: (...words: unknown[]) => this.#log.debug({ event: 'sdk_error' }, String(words[0])) } as unknown as SdkLogger,
-      ...(KINESIS_TARGET === 'local' ? { endpoint: `http://${LOCAL_KINESIS_HOST}:${LOCAL_KINESIS_PORT}`, region: 'us-east-1', credentials: { accessKeyId: 'local', secretAccessKey: 'local' } } : {}),
+      // The SDK's own chain; without the cache, which would keep the shared files as they were at the first start of a client.
+      ...(KINESIS_TARGET === 'local' ? { endpoint: `http://${LOCAL_KINESIS_HOST}:${LOCAL_KINESIS_PORT}`, region: 'us-east-1', credentials: { accessKeyId: 'local', secretAccessKey: 'local' } } : { credentials: defaultProvider({ ignoreCache: true }) }),
       ...(KINESIS_TARGET !== 'local' && KINESIS_TARGET !== 'aws' ? { endpoint: KINESIS_TARGET } : {}),
     });
     client.middlewareStack.add(

@@ -1,0 +1,3 @@
+import { contractSuite } from './support/contract-suite.ts';
+
+contractSuite({ known: true });

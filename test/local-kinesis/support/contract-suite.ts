@@ -1,0 +1,55 @@
+/** Holds emulators to the laws of the contract; what an emulator is known to do otherwise stands here by name. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { laws } from './contract.ts';
+import { emulators, type Emulator } from './emulators.ts';
+
+/** Where an emulator is known not to do what AWS' documentation says, by law. None of the local stream. */
+const differences: Readonly<Record<keyof typeof emulators, Readonly<Record<string, string>>>> = {
+  'local stream': {},
+  moto: {
+    'a record above 1 MiB with its key is refused, one of 1 MiB with its key is taken': 'the key does not count',
+    'over 1,000 records a second a shard fail one by one inside a 200': 'no limits a second',
+    'what is not there or not so is said by its name': 'a wrong iterator is an HTML page with status 500',
+    'shards are listed in pages': 'the token is refused without the first request\'s parameters, which the API forbids beside it',
+    'a split closes its shard and opens two halves; a closed shard is read to its end, which names its children': 'a closed shard never ends',
+    'UpdateShardCount doubles and halves at most, and covers all hash keys evenly': 'any count is taken',
+    'UpdateMaxRecordSize lets larger records in': 'not there',
+  },
+  'kinesis-local': {
+    'more than 500 records in a request are refused': 'any number is taken',
+    'a record above 1 MiB with its key is refused, one of 1 MiB with its key is taken': 'the key does not count',
+    'a request above 5 MiB is refused': 'any size is taken',
+    'over 1,000 records a second a shard fail one by one inside a 200': 'no limits a second',
+    'what is not there or not so is said by its name': 'a wrong iterator is an error without a name',
+  },
+};
+
+/** `known`: whether the known differences are looked at again, too; one that is gone is to be taken from the list. */
+export function contractSuite({ known }: { known: boolean }): void {
+  for (const [name, differs] of Object.entries(differences))
+    describe(name, () => {
+      const cleanups: (() => unknown)[] = [];
+      let emulator: Emulator | undefined;
+      before(async () => {
+        emulator = await emulators[name as keyof typeof emulators]({ after: (cleanup) => void cleanups.push(cleanup as () => unknown) });
+      });
+      after(async () => {
+        for (const cleanup of cleanups.toReversed()) await cleanup();
+      });
+
+      for (const [law, holds] of Object.entries(laws)) {
+        const difference = differs[law];
+        if (difference !== undefined && !known) continue;
+        test(difference === undefined ? law : `differs (${difference}): ${law}`, async (t) => {
+          if (emulator === undefined) {
+            assert.notEqual(process.env['CI'], 'true', `${name} cannot run here`);
+            return t.skip(`${name} cannot run here`);
+          }
+          const { client } = emulator;
+          if (difference === undefined) await holds(client);
+          else await assert.rejects(holds(client));
+        });
+      }
+    });
+}
