@@ -303,8 +303,8 @@ export class QueueFile {
   }
 
   deadLetters(limit: number, before: number | null): { dead_letters: DeadLetter[]; total: number } {
-    const rows = this.#database.prepare('SELECT id, at_ms, reason, detail, device, run, seq, bytes, substr(payload, 1, 4096) AS payload, whole FROM dead WHERE id < ? ORDER BY id DESC LIMIT ?').all(before ?? Number.MAX_SAFE_INTEGER, limit) as Omit<StoredDead, 'crc'>[];
-    return { total: this.#state.dead, dead_letters: rows.map(({ at_ms, ...row }) => ({ ...row, whole: row.whole === 1, at: new Date(at_ms).toISOString() })) };
+    const rows = this.#database.prepare('SELECT id, at_ms, reason, detail, device, run, seq, bytes, payload, whole FROM dead WHERE id < ? ORDER BY id DESC LIMIT ?').all(before ?? Number.MAX_SAFE_INTEGER, limit) as Omit<StoredDead, 'crc'>[];
+    return { total: this.#state.dead, dead_letters: rows.map(({ at_ms, ...row }) => ({ ...row, payload: row.payload.slice(0, 4096), whole: row.whole === 1, at: new Date(at_ms).toISOString() })) };
   }
 
   #deadOf(ids: readonly number[] | null): StoredDead[] {
