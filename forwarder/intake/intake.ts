@@ -80,17 +80,29 @@ export class Intake {
   #run(run: string): RunIntake {
     let intake = this.#runs.get(run);
     if (intake === undefined) {
-      if (this.#runs.size >= RUNS_MAX) {
-        const oldest = this.#runs.entries().next().value;
-        if (oldest !== undefined) {
-          this.#oldDuplicates += oldest[1].duplicates;
-          this.#runs.delete(oldest[0]);
-        }
-      }
+      if (this.#runs.size >= RUNS_MAX) this.#forgetOne();
       intake = new RunIntake(run, this.#options.window, this.#marks.get(run));
+      this.#runs.set(run, intake);
+    } else if (this.#runs.size > RUNS_MAX / 2) {
+      // In the order of their last use.
+      this.#runs.delete(run);
       this.#runs.set(run, intake);
     }
     return intake;
+  }
+
+  /** Forgets the run that was used least recently and has nothing under way: its mark stands in the queue. */
+  #forgetOne(): void {
+    let forgotten: RunIntake | undefined;
+    for (const intake of this.#runs.values()) {
+      forgotten ??= intake;
+      if (!intake.idle) continue;
+      forgotten = intake;
+      break;
+    }
+    if (forgotten === undefined) return;
+    this.#oldDuplicates += forgotten.duplicates;
+    this.#runs.delete(forgotten.run);
   }
 
   #live(topic: string, payload: Buffer): void {
@@ -160,7 +172,12 @@ export class Intake {
     const newest = new Map<string, number>();
     for (const mark of marks) {
       newest.set(mark.run, Math.max(mark.stored, newest.get(mark.run) ?? 0));
+      this.#marks.delete(mark.run);
       this.#marks.set(mark.run, mark);
+    }
+    for (const run of this.#marks.keys()) {
+      if (this.#marks.size <= 2 * RUNS_MAX) break;
+      this.#marks.delete(run);
     }
     for (const [run, stored] of newest) {
       this.#runs.get(run)?.committed(stored);

@@ -37,6 +37,11 @@ export class RunIntake {
     return this.#stored;
   }
 
+  /** Nothing is pending and nothing waits: all that is known of the run stands in its mark. */
+  get idle(): boolean {
+    return this.#next === this.#stored + 1 && this.#waiting.size === 0;
+  }
+
   get buffered(): number {
     return this.#waiting.size;
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Outbox } from '../../ble-bridge/outbox/outbox.ts';
@@ -117,4 +117,25 @@ test('files that are empty, foreign or torn are no obstacle', (t) => {
   assert.equal(others.length, 0);
   assert.equal(found?.files.count, 2);
   assert.ok(readdirSync(folder).includes('notes.txt'));
+});
+
+test('what many earlier processes left keeps to one limit together: the oldest goes, counted and told until the forwarder has heard it', async (t) => {
+  const folder = tempDir(t);
+  mkdirSync(path.join(folder, 'outbox'));
+  const runs = [1, 2, 3, 4, 5, 6].map((n) => n.toString(16).padStart(16, '0'));
+  for (const [index, run] of runs.entries()) {
+    const file = path.join(folder, 'outbox', `${run}-00000001.spill`);
+    writeFileSync(file, Array.from({ length: 200 }, (_, at) => encodeLine({ seq: at + 1, payload: JSON.stringify({ ...fields(70), run, seq: at + 1 }) })).join(''));
+    utimesSync(file, 1_700_000_000 + index, 1_700_000_000 + index);
+  }
+  const bench = await start(t, folder, { OUTBOX_MAX_BYTES: '131072' });
+  const { dropped } = await eventually(() => (bench.outbox.status().spill_bytes <= 131_072 ? bench.outbox.status() : undefined));
+  assert.ok(dropped > 0 && dropped % 200 === 0, String(dropped));
+  assert.equal(bench.outbox.held + dropped, 1200);
+  bench.outbox.up();
+  // The first source is lost on its way: it is said again.
+  const told = (run: string): { from: number; dropped: Record<string, number> }[] => bench.published.filter(({ topic }) => topic === `edge/source/${run}`).map(({ payload }) => JSON.parse(payload) as { from: number; dropped: Record<string, number> });
+  await eventually(() => told(runs[0] ?? '').length > 1);
+  assert.deepEqual([...new Set(told(runs[0] ?? '').map(({ from, dropped: by }) => JSON.stringify([from, by])))], ['[201,{"outbox_full":200}]']);
+  await eventually(() => storeAll(bench).length > 0 && bench.outbox.held === 0 && readdirSync(path.join(folder, 'outbox')).length === 0, { withinMs: 60_000, everyMs: 100 });
 });
