@@ -8,7 +8,7 @@ import { createLogger } from '../../service/log.ts';
 import { clockLine, diskLine } from './box-lines.ts';
 import { fail, type DoctorLine } from './check-line.ts';
 import { radioLines } from './radio-lines.ts';
-import { readStatuses, serviceLines } from './service-lines.ts';
+import { missingKeyLine, readStatuses, serviceLines } from './service-lines.ts';
 import { streamLines } from './stream-lines.ts';
 
 const MARKS = { ok: ' ok ', warn: 'warn', fail: 'FAIL' } as const;
@@ -37,6 +37,8 @@ async function main(): Promise<number> {
     ...(await look('clock', () => [clockLine()])),
     ...(await look('disk', () => [diskLine(config)])),
     ...(await look('broker', async () => {
+      const missing = missingKeyLine(config);
+      if (missing !== undefined) return [missing];
       const heard = await readStatuses(config, log);
       shipsTo = heard?.get('forwarder')?.forwarder;
       return serviceLines(config, heard);

@@ -1,4 +1,6 @@
 /** Asks the running services, over MQTT: broker, every service's checks, queue. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import type { ServiceStatus } from '../../contract/service-status.ts';
 import { parseServiceStatus } from '../../contract/service-status.ts';
 import { SERVICE_STATUS_FILTER } from '../../contract/topics.ts';
@@ -7,6 +9,8 @@ import type { Logger } from '../../service/log.ts';
 import { MqttLink } from '../../service/mqtt-link.ts';
 import { fail, ok, warn, type DoctorLine } from './check-line.ts';
 
+/** Whose right to read statuses the doctor uses. */
+const READER = 'admin-api';
 const CONNECT_LIMIT_MS = 5000;
 /** Retained statuses come right after the SUBACK; those of services that never ran never come. */
 const RETAINED_WAIT_MS = 2000;
@@ -15,11 +19,21 @@ const EXPECTED = ['ble-bridge', 'forwarder', 'admin-api'];
 /** A service says its status every 5 s. */
 const SILENT_AFTER_MS = 20_000;
 
+/**
+ * A failing line where there is no key for the broker; undefined where there is one. The doctor makes none: run as root before the first
+ * start it would be the owner of a folder that the services could not write to.
+ */
+export function missingKeyLine(config: Config): DoctorLine | undefined {
+  const file = path.join(config.DATA_DIR, 'keys', READER);
+  if (new URL(config.MQTT_URL).username !== '' || existsSync(file)) return undefined;
+  return fail('broker', `not asked: there is no key ${file}`, 'Start the services once (npm start or docker compose up -d), or set DATA_DIR to the folder that they use.');
+}
+
 /** The last status of each service; undefined where the broker does not answer. Throws HrError `data_dir_unusable`. */
 export async function readStatuses(config: Config, log: Logger): Promise<Map<string, ServiceStatus> | undefined> {
   const heard = new Map<string, ServiceStatus>();
   const link = new MqttLink({
-    service: 'admin-api',
+    service: READER,
     config,
     log,
     subscriptions: {

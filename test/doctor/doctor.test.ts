@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { describe, test, type TestContext } from 'node:test';
 import { serviceLines } from '../../ops/doctor/service-lines.ts';
 import { streamLines } from '../../ops/doctor/stream-lines.ts';
 import type { DoctorLine } from '../../ops/doctor/check-line.ts';
 import type { BridgeStatus, ServiceStatus } from '../../contract/service-status.ts';
 import { startOneProcess } from '../pipeline/support/one-process.ts';
+import { readOrCreateSecret } from '../../service/data-dir.ts';
 import { eventually } from '../support/eventually.ts';
 import { startLocalStream } from '../support/local-stream.ts';
 import { startProduct } from '../support/product-process.ts';
@@ -45,10 +47,20 @@ describe('npm run doctor', () => {
   });
 
   test('with nothing running: each line says what to do, and the exit code is 1', async (t) => {
-    const { lines, exitCode } = await doctor(t, { DATA_DIR: tempDir(t), MQTT_URL: 'mqtt://127.0.0.1:9' }, '--json');
+    const folder = tempDir(t);
+    readOrCreateSecret(testConfig({ DATA_DIR: folder }), 'admin-api');
+    const { lines, exitCode } = await doctor(t, { DATA_DIR: folder, MQTT_URL: 'mqtt://127.0.0.1:9' }, '--json');
     assert.equal(exitCode, 1);
-    assert.equal(statusOf(lines, 'broker'), 'fail');
+    assert.match(lines.find(({ name }) => name === 'broker')?.found ?? '', /does not answer/);
     for (const { name, status, advice } of lines) assert.equal(advice === '', status === 'ok', name);
+  });
+
+  test('where no service has ever run it says so, and leaves nothing behind that could be owned by the wrong user', async (t) => {
+    const folder = tempDir(t);
+    const { lines, exitCode } = await doctor(t, { DATA_DIR: folder, MQTT_URL: 'mqtt://127.0.0.1:9' }, '--json');
+    assert.equal(exitCode, 1);
+    assert.match(lines.find(({ name }) => name === 'broker')?.advice ?? '', /set DATA_DIR to the folder that they use/);
+    assert.deepEqual(readdirSync(folder), []);
   });
 
   test('a wrong setting is said as everywhere, with its exit code', async (t) => {
