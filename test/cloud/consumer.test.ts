@@ -99,6 +99,17 @@ test('under Lambda\'s rules a poison record goes to the on-failure queue alone, 
   assert.deepEqual(seqs(), records.map((_, index) => index + 1).filter((seq) => seq !== 71));
 });
 
+test('a function of one\'s own may bring CommonJS packages that need Node\'s modules', async (t) => {
+  const folder = tempDir(t);
+  writeFileSync(path.join(folder, 'package.cjs'), `const os = require('os'); module.exports = { line: (reading) => reading.device + os.EOL };`);
+  const own = path.join(folder, 'own.mjs');
+  writeFileSync(own, `import { line } from './package.cjs'; export const onReading = async (reading) => void process.stdout.write(line(reading));`);
+  const { file } = await bundleConsumer(path.join(folder, 'bundle'), { onReading: own });
+  const event = JSON.stringify({ Records: [plain(0, readingOf(1))] });
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', `import { handler } from ${JSON.stringify(pathToFileURL(file).href)}; await handler(${event});`]);
+  assert.equal(stdout, `${DEVICE}\n`);
+});
+
 test('the zip holds one file that imports nothing but Node\'s own modules, and runs with the function that comes with it', async (t) => {
   const folder = tempDir(t);
   const { zip } = await bundleConsumer(folder);

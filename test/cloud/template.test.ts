@@ -70,6 +70,18 @@ describe('the template', () => {
     assert.equal(stdout.trim(), '');
   });
 
+  test('enhanced fan-out is off unless asked for, and then the consumer reads by it', async (t) => {
+    const python = await cloudPython();
+    if (python === undefined) return withoutPython(t);
+    const plan = async (...parameters: string[]): Promise<{ resources: string[]; source: unknown }> =>
+      JSON.parse((await run(python, [at('support/deploy_template.py'), 'plan', 'us-east-1', TEMPLATE, ...parameters])).stdout) as { resources: string[]; source: unknown };
+    const [plain, pushed, without] = await Promise.all([plan('ConsumerCodeBucket=code'), plan('ConsumerCodeBucket=code', 'EnhancedFanOut=true'), plan('EnhancedFanOut=true')]);
+    assert.deepEqual(plain.source, { 'Fn::GetAtt': ['Stream', 'Arn'] });
+    assert.deepEqual(pushed.source, { 'Fn::GetAtt': ['FanOut', 'ConsumerARN'] });
+    assert.deepEqual(pushed.resources.filter((name) => !plain.resources.includes(name)), ['FanOut']);
+    assert.ok(!without.resources.includes('FanOut') && !without.resources.includes('Consumer'));
+  });
+
   test('every parameter is described, and used', () => {
     const text = readFileSync(TEMPLATE, 'utf8');
     const parameters = text.slice(text.indexOf('\nParameters:\n'), text.indexOf('\nConditions:\n')).split(/\n(?= {2}\w+:\n)/).slice(1);
@@ -132,11 +144,14 @@ describe('the template in moto', () => {
     );
     assert.ok(told.alarms.every(({ AlarmActions }) => AlarmActions[0] === topic));
 
-    // With as little as can be: stream, policy and the stream's own alarms.
-    const bare = await deploy(python, endpoint, 'eu-central-1', { DeliverToS3: 'false', ShardCount: '3' });
+    // With as little as can be: stream, policy and the stream's own alarms; and a key of one's own, which a producer must be let use.
+    const key = 'arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab';
+    const bare = await deploy(python, endpoint, 'eu-central-1', { DeliverToS3: 'false', ShardCount: '3', EncryptionKeyArn: key });
     assert.deepEqual(bare.types, ['AWS::CloudWatch::Alarm', 'AWS::IAM::ManagedPolicy', 'AWS::Kinesis::Stream']);
     assert.equal(bare.alarms.length, 2);
     assert.equal(bare.stream.OpenShardCount, 3);
+    assert.deepEqual(bare.gatewayPolicy.Statement[1], { Effect: 'Allow', Action: 'kms:GenerateDataKey', Resource: key });
+    assert.equal(bare.gatewayPolicy.Statement.length, 2);
   });
 
   // Without the consumer: at every record moto would call its stand-in for the function, a good part of a second each.

@@ -1,6 +1,7 @@
 """Deploys a template into moto's server and says, as JSON, what its APIs then tell.
 
     deploy_template.py ENDPOINT REGION TEMPLATE NAME=VALUE...
+    deploy_template.py plan REGION TEMPLATE NAME=VALUE...        only says which resources there would be, and what the mapping reads
 
 What moto's CloudFormation has not (Firehose, alarms, bucket policies, log streams) is made through the services' APIs, from the template's own
 properties; a resource that neither knows fails the deployment.
@@ -164,6 +165,18 @@ class Deployment:
         return told
 
 
+    def plan(self):
+        mapping = self.by_cloudformation.get('ConsumerMapping')
+        source = mapping and mapping['Properties']['EventSourceArn']
+        while source and 'Fn::If' in source:
+            condition, then, otherwise = source['Fn::If']
+            source = then if self.condition(condition) else otherwise
+        return {'resources': sorted([*self.by_cloudformation, *self.by_api]), 'source': source}
+
+
 deployment = Deployment()
+if ENDPOINT == 'plan':
+    print(json.dumps(deployment.plan()))
+    sys.exit()
 deployment.create()
 print(json.dumps(deployment.told(), default=str))
