@@ -24,6 +24,10 @@ export function say(words) {
   setText(document.querySelector('#dead-answer'), words);
 }
 
+function sayLogin(words) {
+  setText(document.querySelector('#login-answer'), words);
+}
+
 function set(is) {
   if (operator === is) return;
   operator = is;
@@ -44,10 +48,10 @@ document.querySelector('#login').addEventListener('submit', (event) => {
   ask('POST', '/login', { token: field.value.trim() }).then(
     () => {
       field.value = '';
-      say('');
+      sayLogin('');
       set(true);
     },
-    (error) => say(error.message),
+    (error) => sayLogin(error.message),
   );
 });
 document.querySelector('#logout').addEventListener('click', () => {

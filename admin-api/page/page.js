@@ -76,6 +76,7 @@ function follow() {
   events.addEventListener('overview', ({ data }) => {
     found();
     overview = JSON.parse(data);
+    document.body.classList.remove('unknown');
     setBoxClock(overview.now);
     addPoint(overview.queue);
     draw();

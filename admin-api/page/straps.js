@@ -73,7 +73,7 @@ function cardOf(device) {
     const card = document.querySelector('#strap-card').content.cloneNode(true).firstElementChild;
     card.dataset.device = device;
     const part = (name) => card.querySelector(name);
-    known = { card, name: part('h3'), mark: part('.mark'), bpm: part('.bpm'), beat: part('.beat'), state: part('.state'), spark: part('.spark svg'), line: part('.line'), area: part('.area'), high: part('.high'), low: part('.low'), gapText: part('.gap-text'), age: part('.age'), contact: part('.contact'), battery: part('.battery'), signal: part('.signal') };
+    known = { card, name: part('h3'), device: part('.device'), mark: part('.mark'), bpm: part('.bpm'), beat: part('.beat'), state: part('.state'), spark: part('.spark svg'), line: part('.line'), area: part('.area'), high: part('.high'), low: part('.low'), gapText: part('.gap-text'), age: part('.age'), contact: part('.contact'), battery: part('.battery'), signal: part('.signal') };
     cards.set(device, known);
     const next = [...document.querySelectorAll('#straps > li')].find((other) => other.dataset.device > device) ?? null;
     document.querySelector('#straps').insertBefore(card, next);
@@ -118,7 +118,8 @@ function draw(status) {
   const last = list.at(-1);
   const name = status.name ?? status.device;
   setText(part.name, name);
-  part.card.title = status.device;
+  // As it stands in topics; straps of one kind often have one name.
+  setText(part.device, name === status.device ? '' : status.device);
   part.mark.hidden = !test;
   setText(part.mark, test ? status.source : '');
   setText(part.bpm, last === undefined ? '–' : String(last[1]));

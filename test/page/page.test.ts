@@ -115,7 +115,7 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     await page.locator('#token').focus();
     await page.keyboard.type('wrong');
     await page.keyboard.press('Enter');
-    await eventually(async () => /not the operator's token/.test(await text(page, '#dead-answer')), { what: 'a refusal' });
+    await eventually(async () => /not the operator's token/.test(await text(page, '#login-answer')), { what: 'a refusal' });
     open.faults.splice(0); // The browser reports the 401.
     await page.locator('#token').fill(box.token);
     await page.keyboard.press('Enter');
@@ -204,6 +204,10 @@ describe('a page that shows nothing without the token', { skip: chromiumMissing(
     const { page } = await openPage(await startBrowser(t), box.url);
     await eventually(async () => await visible(page, '#locked #token'), { what: 'the form' });
     assert.equal(await page.locator('.strap').count(), 0);
+    assert.equal(await visible(page, 'main > section'), false, 'nothing is claimed that is not known');
+    await page.locator('#token').fill('wrong');
+    await page.keyboard.press('Enter');
+    await eventually(async () => /not the operator's token/.test(await text(page, '#login-answer')), { what: 'a refusal' });
     await keepPicture(page, 'locked');
     await page.locator('#token').fill(box.token);
     await page.keyboard.press('Enter');
