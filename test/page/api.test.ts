@@ -54,18 +54,21 @@ describe('the admin API on a running pipeline', () => {
     assert.ok(device);
     for (const path of ['/health', '/health?format=text', '/health/live', '/queue', '/queue/history', '/devices', `/devices/${device.device}`, `/devices/${device.device}/readings`, `/devices/${device.device}/readings?format=csv`, '/metrics', '/session'])
       assert.equal((await ask('GET', path)).status, 200, path);
-    for (const [method, path, body] of [
-      ['GET', '/dead-letters?limit=5'],
-      ['POST', '/dead-letters/retry', { all: true }],
-      ['POST', '/dead-letters/discard', { ids: [1] }],
-      ['POST', '/damage/acknowledge'],
-      ['POST', '/backup'],
-      ['POST', '/scan'],
-      ['POST', '/log-level', { service: 'forwarder', level: 'fatal' }],
-      ['POST', `/devices/${device.device}/reset-energy`],
-      ['DELETE', `/devices/${device.device}`],
-    ] as const)
-      assert.equal((await ask(method, path, { operator: true, ...(body === undefined ? {} : { body }) })).status, 200, `${method} ${path}`);
+    for (const [method, path, body, expected] of [
+      ['GET', '/dead-letters?limit=5', undefined, { total: 0, dead_letters: [] }],
+      ['POST', '/dead-letters/retry', { all: true }, { retried: 0, left: 0 }],
+      ['POST', '/dead-letters/discard', { ids: [1] }, { discarded: 0 }],
+      ['POST', '/damage/acknowledge', undefined, { acknowledged: false }],
+      ['POST', '/scan', undefined, { scanning: true }],
+      ['POST', '/log-level', { service: 'forwarder', level: 'fatal' }, { level: 'fatal' }],
+      ['POST', `/devices/${device.device}/reset-energy`, undefined, { reset: device.device }],
+      ['DELETE', `/devices/${device.device}`, undefined, { forgotten: device.device }],
+    ] as const) {
+      const answer = await ask(method, path, { operator: true, ...(body === undefined ? {} : { body }) });
+      assert.deepEqual([answer.status, answer.json()], [200, expected], `${method} ${path}`);
+    }
+    const backup = await ask('POST', '/backup', { operator: true });
+    assert.ok(backup.json<{ bytes: number }>().bytes > 0);
     assert.equal((await ask('POST', '/login', { body: { token: box.token } })).status, 200);
     assert.equal((await ask('POST', '/logout')).status, 200);
   });

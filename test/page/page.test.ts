@@ -76,11 +76,10 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
 
   test('a strap that vanishes turns its card within 5 s, and its silence is drawn as a gap', async () => {
     // Watched in the page, by its own clock: the age that the card shows as it turns.
-    await page.evaluate(`new Promise((resolve) => {
+    await page.evaluate(`void (window.turned = new Promise((done) => {
       const card = document.querySelector('[data-device="bert-000002"]');
-      window.turned = new Promise((done) => new MutationObserver(() => { if (card.classList.contains('bad')) done(card.querySelector('.age').textContent); }).observe(card, { subtree: true, attributes: true, characterData: true, childList: true }));
-      resolve();
-    })`);
+      new MutationObserver(() => { if (card.classList.contains('bad')) done(card.querySelector('.age').textContent); }).observe(card, { attributes: true });
+    }))`);
     await radio.op('vanish', { id: 2 });
     const age = await page.evaluate<string>('window.turned');
     assert.ok(Number.parseInt(age, 10) <= 5, `turned at "${age}"`);
@@ -136,7 +135,15 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     const say = setInterval(() => box.app.publish('hr/ride/bpm', appReading(123, { source: 'replay' })), 500);
     await eventually(async () => (await text(page, '[data-device=ride] .mark')) === 'replay' && (await visible(page, '[data-device=ride] .mark')), { what: 'a mark' });
     await eventually(async () => (await text(page, '#test-banner')) === 'Some of these straps are a replay of a recording: no person wears them now.', { what: 'the banner' });
+    // Nobody says that it is gone: the age of its last reading does.
+    await page.evaluate(`void (window.turned = new Promise((done) => {
+      const card = document.querySelector('[data-device=ride]');
+      new MutationObserver(() => { if (card.classList.contains('bad')) done([card.querySelector('.state').textContent, card.querySelector('.age').textContent]); }).observe(card, { attributes: true });
+    }))`);
     clearInterval(say);
+    const [state = '', age = ''] = await page.evaluate<string[]>('window.turned');
+    assert.equal(state, 'no readings');
+    assert.ok(Number.parseInt(age, 10) <= 5, `turned at "${age}"`);
     // As the bridge does when a strap is forgotten.
     box.app.publish('hr/ride/status', '', { retain: true });
     await eventually(async () => (await page.locator('[data-device=ride]').count()) === 0, { what: 'the card to go' });
