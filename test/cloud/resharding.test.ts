@@ -80,7 +80,7 @@ describe('resharding', { concurrency: true }, () => {
       // Every strap's next reading is shipped, so that each open shard has some; and the reader, which lags behind, has read some.
       const more = async (): Promise<void> => {
         const before = { read: readings.length, shipped: ledger()?.shipped ?? 0 };
-        await eventually(() => readings.length >= before.read + STRAPS && (ledger()?.shipped ?? 0) >= before.shipped + 2 * STRAPS, { what: `readings after ${before.read}` });
+        await eventually(() => readings.length >= before.read + STRAPS && (ledger()?.shipped ?? 0) >= before.shipped + 2 * STRAPS, { withinMs: 60_000, what: `readings after ${before.read}` });
       };
 
       const first = new AbortController();
@@ -95,7 +95,7 @@ describe('resharding', { concurrency: true }, () => {
       // Nobody reads while the stream is merged.
       await merge(client, 0);
       const shipped = ledger()?.shipped ?? 0;
-      await eventually(() => (ledger()?.shipped ?? 0) > shipped + 2 * STRAPS);
+      await eventually(() => (ledger()?.shipped ?? 0) > shipped + 2 * STRAPS, { withinMs: 60_000 });
       const second = new AbortController();
       reader = readUntil(second.signal);
       await more();
@@ -110,7 +110,7 @@ describe('resharding', { concurrency: true }, () => {
         const now = ledger();
         return now !== undefined && now.at > endedAt && now.accepted === now.shipped && now.shipped;
       });
-      await eventually(() => readings.length >= total, { what: `${total} readings` });
+      await eventually(() => readings.length >= total, { withinMs: 60_000, what: `${total} readings` });
       second.abort();
       await reader;
 
