@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { createServer, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { getJson, startOneProcess, type QueueAnswer } from '../pipeline/support/one-process.ts';
 import { eventually } from '../support/eventually.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { assertWhole, Processes } from './support/processes.ts';
 
 test('restarts in order lose nothing and ship nothing twice: what is under way is finished, what is taken is committed', async (t) => {
@@ -50,4 +53,36 @@ test('each service ends within 10 s though broker and stream are frozen; what th
   const newest = Math.max(...seqs);
   assert.ok(newest >= last);
   assertWhole(readings, run, newest);
+});
+
+test('all in one process: a request that the stream never answers is aborted, the end comes within 10 s with exit code 0, and the readings stay queued', async (t) => {
+  const asked = { requests: 0 };
+  const silent = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.on('data', () => {
+      asked.requests += 1;
+    });
+  });
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  t.after(() => silent.close());
+  const { port } = silent.address() as AddressInfo;
+  const folder = tempDir(t);
+  const environment = { KINESIS_TARGET: `http://127.0.0.1:${port}`, AWS_REGION: 'eu-west-1', AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'y', BLE_SOURCE: 'simulated', ALLOW_TEST_READINGS: 'true' };
+  const first = startOneProcess(t, folder, environment);
+  const { admin } = await first.addresses();
+  await eventually(async () => (await getJson<QueueAnswer>(`${admin}/queue`)).ledger.accepted >= 3 && asked.requests >= 2);
+  const startedAt = performance.now();
+  assert.equal(await first.end('SIGTERM'), 0, first.output());
+  const ms = performance.now() - startedAt;
+  t.diagnostic(`${Math.round(ms)} ms`);
+  assert.ok(ms < 10_000, `${ms} ms`);
+  const again = startOneProcess(t, folder, environment);
+  const there = await again.addresses();
+  const { ledger } = await eventually(async () => {
+    const queue = await getJson<QueueAnswer>(`${there.admin}/queue`);
+    return queue.ledger.accepted >= 3 ? queue : undefined;
+  });
+  assert.equal(ledger.shipped, 0);
+  assert.equal(ledger.queued, ledger.accepted);
+  assert.equal(await again.end('SIGTERM'), 0);
 });

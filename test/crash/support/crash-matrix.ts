@@ -22,6 +22,7 @@ const WINDOW = 2000;
 const ROW_MS = 5;
 /** Nothing stored for 5 s, a tick and a write, on a loaded machine. */
 const SPILL_LIMIT_MS = 9000;
+const FLOW_WAIT_MS = 10_000;
 /** What row n of the recording says: its number can be told from it. */
 const rateOf = (seq: number): number => 40 + (((seq - 1) % ROWS) % 1009);
 
@@ -38,6 +39,8 @@ export interface MatrixAccount {
   kills: Record<string, number>;
   /** Readings that are known to have been taken, over all runs. */
   taken: number;
+  /** Of them stored while services were being killed. */
+  storedBetweenKills: number;
   records: number;
   duplicates: number;
   live: number;
@@ -187,8 +190,17 @@ class Matrix {
 
 const spillFiles = (folder: string): string[] => readdirSync(folder).filter((name) => name.endsWith('.spill'));
 
-async function killAtRandom(matrix: Matrix, { kills, victims, pauseMs = 1500 }: MatrixOptions): Promise<void> {
+/** Waits until marks move again, for some time at most: where all are always starting, kills hit nothing that is under way. */
+async function untilFlowing(witness: Witness): Promise<void> {
+  const before = witness.storedTotal;
+  const end = performance.now() + FLOW_WAIT_MS;
+  while (witness.storedTotal === before && performance.now() < end) await sleep(20);
+}
+
+async function killAtRandom(matrix: Matrix, witness: Witness, { kills, victims, pauseMs = 1500 }: MatrixOptions): Promise<void> {
   for (let done = 0; done < kills; ) {
+    // Most kills hit what flows, the others what has just been started.
+    if (matrix.between(0, 1) < 0.7) await untilFlowing(witness);
     await sleep(matrix.between(20, pauseMs));
     // Now and then two at once.
     const many = matrix.between(0, 1) < 0.2 ? 2 : 1;
@@ -244,7 +256,9 @@ export async function crashMatrix(t: TestContext, options: MatrixOptions): Promi
     const bridge = witness.statuses.get('ble-bridge')?.bridge;
     if (bridge !== undefined) lastOf.set(bridge.run, Math.max(bridge.outbox.last_seq, lastOf.get(bridge.run) ?? 0));
   };
-  await killAtRandom(matrix, options);
+  await killAtRandom(matrix, witness, options);
+  const storedBetweenKills = witness.storedTotal;
+  assert.ok(storedBetweenKills > options.kills, `${storedBetweenKills} were stored while services were killed`);
   const noting = setInterval(noteLast, 20);
   t.after(() => clearInterval(noting));
   const records = await settle(matrix, witness);
@@ -295,6 +309,7 @@ export async function crashMatrix(t: TestContext, options: MatrixOptions): Promi
   return {
     kills: matrix.kills,
     taken,
+    storedBetweenKills,
     records: records.length,
     duplicates: records.length - unique,
     live: witness.live.length,

@@ -40,6 +40,11 @@ export class Witness {
     t.after(() => this.close());
   }
 
+  /** Readings that marks say are stored, over all runs. */
+  get storedTotal(): number {
+    return [...this.marks.values()].reduce((sum, mark) => sum + mark, 0);
+  }
+
   #heard(topic: string, payload: string): void {
     const [first, second, third] = topic.split('/');
     if (payload === '') return;
