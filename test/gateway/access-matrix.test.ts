@@ -22,7 +22,9 @@ const TOPICS = {
   gap: 'hr/polar/gap',
   serviceStatus: 'edge/forwarder/status',
   bridgeStatus: 'edge/ble-bridge/status',
+  streamStatus: 'edge/local-kinesis/status',
   metrics: 'edge/forwarder/metrics',
+  gatewayMetrics: 'edge/gateway/metrics',
   source: 'edge/source/0123456789abcdef',
   resend: 'edge/resend/0123456789abcdef',
   stored: 'edge/stored/0123456789abcdef',
@@ -46,33 +48,33 @@ interface Expected {
   filters: readonly (typeof FILTERS)[number][];
 }
 
-const READS: readonly Topic[] = ['bpm', 'phone', 'status', 'gap', 'serviceStatus', 'bridgeStatus', 'discovery'];
+const READS: readonly Topic[] = ['bpm', 'phone', 'status', 'gap', 'serviceStatus', 'bridgeStatus', 'streamStatus', 'discovery'];
 const both = { loopback: true, beyond: true };
 const nothing = { publishes: [], subscribes: [], filters: [] };
 const EXPECTED: Record<string, Expected> = {
   anonymous: { connects: { loopback: true, beyond: false }, publishes: [], subscribes: READS, filters: ['hr/#', 'edge/+/status', 'homeassistant/#', 'hr/+/bpm'] },
   anna: { connects: both, publishes: [], subscribes: ['bpm', 'phone'], filters: ['hr/+/bpm'] },
-  app: { connects: both, publishes: ['phone'], subscribes: ['bpm', 'phone', 'status', 'gap', 'serviceStatus', 'bridgeStatus'], filters: ['hr/#', 'edge/+/status', 'hr/+/bpm'] },
-  gateway: { connects: both, publishes: [], subscribes: [], filters: [] },
+  app: { connects: both, publishes: ['phone'], subscribes: ['bpm', 'phone', 'status', 'gap', 'serviceStatus', 'bridgeStatus', 'streamStatus'], filters: ['hr/#', 'edge/+/status', 'hr/+/bpm'] },
+  gateway: { connects: both, publishes: ['gatewayMetrics'], subscribes: [], filters: [] },
   'ble-bridge': {
     connects: both,
     publishes: ['bpm', 'phone', 'status', 'gap', 'bridgeStatus', 'source', 'resend', 'discovery'],
-    subscribes: ['status', 'serviceStatus', 'bridgeStatus', 'stored', 'sync', 'discovery'],
+    subscribes: ['status', 'serviceStatus', 'bridgeStatus', 'streamStatus', 'stored', 'sync', 'discovery'],
     filters: ['edge/+/status', 'homeassistant/#'],
   },
   forwarder: {
     connects: both,
     publishes: ['gap', 'serviceStatus', 'metrics', 'stored', 'sync', 'response'],
-    subscribes: ['bpm', 'phone', 'serviceStatus', 'bridgeStatus', 'source', 'resend', 'request'],
+    subscribes: ['bpm', 'phone', 'serviceStatus', 'bridgeStatus', 'streamStatus', 'source', 'resend', 'request'],
     filters: ['edge/+/status', 'hr/+/bpm'],
   },
   'admin-api': {
     connects: both,
     publishes: ['request'],
-    subscribes: [...READS, 'metrics', 'response'],
+    subscribes: [...READS, 'metrics', 'gatewayMetrics', 'response'],
     filters: ['hr/#', 'edge/+/status', 'homeassistant/#', 'hr/+/bpm'],
   },
-  'local-kinesis': { connects: both, publishes: [], subscribes: [], filters: [] },
+  'local-kinesis': { connects: both, publishes: ['streamStatus'], subscribes: [], filters: [] },
   'wrong password': { connects: { loopback: false, beyond: false }, ...nothing },
   'wrong service key': { connects: { loopback: false, beyond: false }, ...nothing },
   'unknown name': { connects: { loopback: false, beyond: false }, ...nothing },
