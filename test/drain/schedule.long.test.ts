@@ -1,0 +1,11 @@
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { sharedStream } from './support/drain-bench.ts';
+import { holdsUnder, schedules } from './support/schedule-law.ts';
+
+const unlimited = sharedStream();
+
+test('under a hundred schedules of faults every row ends shipped or dead, at least once, none again that was taken, in the order that is promised', async () => {
+  const stream = await unlimited();
+  await fc.assert(fc.asyncProperty(schedules, async (schedule) => await holdsUnder(schedule, stream)), { numRuns: 100, endOnFailure: true });
+});
