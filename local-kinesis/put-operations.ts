@@ -2,13 +2,16 @@
 import type { Faults } from './faults.ts';
 import type { GroupCommit } from './group-commit.ts';
 import { asInput, bytes, list, optionalText, streamName, text, type Input } from './input.ts';
-import { invalidArgument, throttled, validation } from './kinesis-error.ts';
+import { invalidArgument, KinesisError, throttled, validation } from './kinesis-error.ts';
 import { ShardLimits } from './limits.ts';
 import { sequenceNumberOf } from './sequence-numbers.ts';
 import { hashKeyOf, MAX_HASH_KEY, shardIdOf, type ShardRow, type Store, type StreamRow } from './store.ts';
 
 const RECORDS_MAX = 500;
 const REQUEST_BYTES_MAX = 5 * 1024 * 1024;
+/** Of a stream whose records may be larger than 1 MiB. */
+const LARGE_REQUEST_BYTES_MAX = 10 * 1024 * 1024;
+const DEFAULT_RECORD_KIB = 1024;
 
 interface Entry {
   partitionKey: string;
@@ -16,7 +19,7 @@ interface Entry {
   data: Buffer;
   bytes: number;
 }
-type Outcome = { SequenceNumber: string; ShardId: string } | { ErrorCode: string; ErrorMessage: string };
+type Outcome = { SequenceNumber: string; ShardId: string; ErrorCode?: undefined } | { ErrorCode: string; ErrorMessage: string };
 
 export class PutOperations {
   readonly #store: Store;
@@ -79,7 +82,8 @@ export class PutOperations {
   async putRecord(input: Input): Promise<object> {
     const stream = this.#store.stream(streamName(input));
     const [outcome] = await this.#put(stream, [this.#entry(stream, input)]);
-    if (outcome === undefined || 'ErrorCode' in outcome) throw throttled(outcome?.ErrorMessage ?? 'Rate exceeded');
+    if (outcome === undefined || outcome.ErrorCode === 'InternalFailure') throw new KinesisError('InternalFailure', 'Internal service failure.', 500);
+    if (outcome.ErrorCode !== undefined) throw throttled(outcome.ErrorMessage);
     return outcome;
   }
 
@@ -89,8 +93,9 @@ export class PutOperations {
     if (records.length < 1 || records.length > RECORDS_MAX)
       throw validation(`1 validation error detected: Value at 'records' failed to satisfy constraint: Member must have length less than or equal to ${RECORDS_MAX}`);
     const entries = records.map((record) => this.#entry(stream, asInput(record)));
-    if (entries.reduce((sum, entry) => sum + entry.bytes, 0) > REQUEST_BYTES_MAX) throw invalidArgument('Records size exceeds 5 MB limit');
+    const most = stream.max_record_kib > DEFAULT_RECORD_KIB ? LARGE_REQUEST_BYTES_MAX : REQUEST_BYTES_MAX;
+    if (entries.reduce((sum, entry) => sum + entry.bytes, 0) > most) throw invalidArgument(`Records size exceeds ${most / 1024 / 1024} MB limit`);
     const outcomes = await this.#put(stream, entries);
-    return { FailedRecordCount: outcomes.filter((outcome) => 'ErrorCode' in outcome).length, Records: outcomes };
+    return { FailedRecordCount: outcomes.filter(({ ErrorCode }) => ErrorCode !== undefined).length, Records: outcomes };
   }
 }

@@ -81,11 +81,11 @@ test('large readings are paced by their bytes', async (t) => {
 test('a reading larger than the stream takes is a dead letter; the limit is the stream\'s own, key included', async (t) => {
   const bench = await startDrain(t, await unlimited());
   const summary = await bench.stream.client.send(new DescribeStreamSummaryCommand({ StreamName: bench.streamName }));
-  await bench.stream.client.send(new UpdateMaxRecordSizeCommand({ StreamARN: summary.StreamDescriptionSummary?.StreamARN, MaxRecordSizeInKiB: 2048 }));
+  await bench.stream.client.send(new UpdateMaxRecordSizeCommand({ StreamARN: summary.StreamDescriptionSummary?.StreamARN, MaxRecordSizeInKiB: 10_240 }));
   const restarted = await startDrain(t, bench.stream, { elsewhere: { KINESIS_STREAM: bench.streamName } });
   await eventually(() => restarted.drain.openShards === 1);
-  restarted.add(1, 1, 'x'.repeat(1_500_000));
-  restarted.add(1, 1, 'x'.repeat(2 * 1024 * 1024));
+  restarted.add(1, 1, 'x'.repeat(6_000_000));
+  restarted.add(1, 1, 'x'.repeat(10 * 1024 * 1024));
   restarted.add(1);
   await restarted.settled(3);
   assert.equal(restarted.queue.state.causes.dead['record_too_large'], 1);
