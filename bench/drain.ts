@@ -1,7 +1,8 @@
 /**
- * The drain from the queue, as the forwarder's own process runs it, beside the script that it replaces (boto3 `put_record` a reading;
- * where Python is missing, the same loop with the JavaScript SDK): rows a second and CPU a row, 200 B and 2 KB, into a stream that
- * keeps nothing at 0 and 30 ms, and into one shard of the local stream with its limits on. `--rows N` for a longer run, `--only PART`.
+ * npm run bench:drain: the drain from the queue, as the forwarder's own process runs it, beside the script that it replaces (boto3
+ * `put_record` a reading; where Python is missing, the same loop with the JavaScript SDK): rows a second and CPU a row, 200 B and 2 KB,
+ * into a stream that keeps nothing at 0 and 30 ms, and into one shard of the local stream with its limits on. `--million`: a million rows
+ * of 200 B instead, for memory. `--only TEXT`: cases with this in their name.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readConfig } from '../service/config.ts';
@@ -9,15 +10,16 @@ import { Queue } from '../forwarder/queue/queue.ts';
 import { kinesisPython } from '../test/support/kinesis-python.ts';
 import { compile, startHelper, startProduct, startProgram, type Child } from './support/child.ts';
 import { intoStream, startNullStream } from './support/pipeline.ts';
+import { benchOptions, inTurn } from './support/options.ts';
 import { usageOf } from './support/process-usage.ts';
 import { finish, row, versionOf, type Row } from './support/result.ts';
 import { withScratch, type Scratch } from './support/scratch.ts';
 import { median } from './support/statistics.ts';
 
-const argument = (name: string): string | undefined => process.argv[process.argv.indexOf(name) + 1 || process.argv.length];
-const only = argument('--only');
-const rowsWanted = Number(argument('--rows') ?? 200_000);
-const runs = Number(argument('--runs') ?? 3);
+const { runs, short } = benchOptions();
+const million = process.argv.includes('--million');
+const only = process.argv.includes('--only') ? (process.argv[process.argv.indexOf('--only') + 1] ?? '') : '';
+const ROWS = million ? 1_000_000 : short ? 60_000 : 250_000;
 const SCRIPT_SECONDS = 4;
 const STRAPS = 50;
 const BUCKET_RECORDS = 950;
@@ -81,7 +83,6 @@ async function drained(child: Child, rows: number, shipped: () => Promise<number
 }
 
 interface Setting {
-  name: string;
   bytes: number;
   latencyMs: number;
   rows: number;
@@ -127,42 +128,64 @@ async function scriptOf(python: string | undefined, bytes: number, latencyMs: nu
   });
 }
 
-async function times<T>(count: number, work: () => Promise<T>): Promise<T[]> {
-  const results: T[] = [];
-  for (let i = 0; i < count; i += 1) results.push(await work());
-  return results;
-}
-
 compile();
 const python = await kinesisPython();
 const scriptName = python === undefined ? 'script (JavaScript SDK put_record)' : 'script (boto3 put_record)';
-const table: Row[] = [];
-const guarded: Record<string, number> = {};
-for (const bytes of [200, 2000])
-  for (const latencyMs of [0, 30]) {
+
+type Figures = Record<string, number>;
+const cases: { name: string; run: () => Promise<Figures> }[] = [];
+for (const bytes of million ? [200] : [200, 2000])
+  for (const latencyMs of million ? [0] : [0, 30]) {
     const label = `${bytes} B, ${latencyMs} ms`;
-    if (only !== undefined && !label.includes(only) && !['records', 'aggregated'].includes(only)) continue;
-    const script = only === undefined ? await times(1, async () => await scriptOf(python, bytes, latencyMs)) : [];
-    const scriptRate = median(script.map(({ rowsPerSecond }) => rowsPerSecond));
-    if (script.length > 0) table.push(row(`${scriptName}, ${label}`, script.map(({ rowsPerSecond, cpuMicroseconds }) => ({ 'rows/s': rowsPerSecond, 'CPU µs a row': cpuMicroseconds, '× script': 1 }))));
-    for (const mode of ['records', 'aggregated'] as const) {
-      if ((only === 'records' || only === 'aggregated') && only !== mode) continue;
-      const rows = Math.round(rowsWanted / (bytes > 1000 ? 5 : 1));
-      const measured = await times(runs, async () => await drainOf({ name: label, bytes, latencyMs, rows, mode }));
-      table.push(row(`drain ${mode}, ${label}`, measured.map((one) => ({ 'rows/s': one.rowsPerSecond, 'CPU µs a row': one.cpuMicroseconds, ...(Number.isNaN(scriptRate) ? {} : { '× script': one.rowsPerSecond / scriptRate }), 'RSS MB': one.rssMb, 'RSS growth MB': one.rssGrowthMb }))));
-      if (!Number.isNaN(scriptRate)) guarded[`${mode} ${label} ÷ script`] = median(measured.map((one) => one.rowsPerSecond / scriptRate));
-    }
+    if (!million)
+      cases.push({
+        name: `${scriptName}, ${label}`,
+        run: async () => {
+          const { rowsPerSecond, cpuMicroseconds } = await scriptOf(python, bytes, latencyMs);
+          return { 'rows/s': rowsPerSecond, 'CPU µs a row': cpuMicroseconds };
+        },
+      });
+    for (const mode of ['records', 'aggregated'] as const)
+      cases.push({
+        name: `drain ${mode}, ${label}`,
+        run: async () => {
+          const { rowsPerSecond, cpuMicroseconds, rssMb, rssGrowthMb } = await drainOf({ bytes, latencyMs, rows: Math.round(ROWS / (bytes > 1000 ? 5 : 1)), mode });
+          return { 'rows/s': rowsPerSecond, 'CPU µs a row': cpuMicroseconds, 'RSS MB': rssMb, 'RSS growth MB': rssGrowthMb };
+        },
+      });
   }
-if (only === undefined || only === 'shard') {
-  const rates = await times(1, async () => await shardOf(12_000));
-  table.push(row('drain records, one shard of the local stream', rates.map((rate) => ({ 'rows/s': rate, '% of the bucket': (rate * 100) / BUCKET_RECORDS }))));
-  guarded['one shard ÷ bucket'] = median(rates) / BUCKET_RECORDS;
+if (!million)
+  cases.push({
+    name: 'drain records, one shard of the local stream',
+    run: async () => {
+      const rate = await shardOf(short ? 6000 : 12_000);
+      return { 'rows/s': rate, '% of the bucket': (rate * 100) / BUCKET_RECORDS };
+    },
+  });
+
+const results = await inTurn(runs, cases.filter(({ name }) => name.includes(only)));
+const rate = (name: string, index: number): number => results.get(name)?.[index]?.['rows/s'] ?? Number.NaN;
+const guarded: Record<string, number> = {};
+const table: Row[] = [...results].map(([name, all]) => {
+  const script = name.replace(/^drain \w+/, scriptName);
+  return row(
+    name,
+    all.map((figures, index) => {
+      const ratio = rate(name, index) / rate(script, index);
+      return Number.isNaN(ratio) ? figures : { ...figures, '× script': ratio };
+    }),
+  );
+});
+for (const { name, figures } of table) {
+  const ratio = figures['× script'];
+  if (name.startsWith('drain') && ratio !== undefined) guarded[`${name}, × script`] = ratio.median;
 }
 finish({
-  bench: 'drain',
+  bench: million ? 'drain-million' : 'drain',
   title: 'From the queue into Kinesis',
-  note: `The forwarder's process (queue, drain, SDK) on a backlog of ${STRAPS} straps, into a stream that keeps nothing, at 0 and 30 ms an answer; the bucket of one shard is ${BUCKET_RECORDS} records/s.`,
+  note: `The forwarder's process (queue, drain, SDK) on a backlog of ${STRAPS} straps, into a stream that keeps nothing, at 0 and 30 ms an answer; µs: CPU of the process. RSS growth: the last quarter against the second. One shard's bucket is ${BUCKET_RECORDS} records/s.`,
+  columns: ['rows/s', '× script', 'CPU µs a row', '% of the bucket', 'RSS MB', 'RSS growth MB'],
   rows: table,
-  versions: { '@aws-sdk/client-kinesis': versionOf('@aws-sdk/client-kinesis'), 'better-sqlite3': versionOf('better-sqlite3'), ...(python === undefined ? {} : { boto3: '1.44.8' }) },
+  versions: { '@aws-sdk/client-kinesis': versionOf('@aws-sdk/client-kinesis'), 'better-sqlite3': versionOf(Number(process.versions.napi) >= 10 ? 'better-sqlite3' : 'better-sqlite3-node20'), ...(python === undefined ? {} : { boto3: '1.44.8' }) },
   guarded,
 });

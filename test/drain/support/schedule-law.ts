@@ -1,6 +1,7 @@
 /** Under any schedule of faults: every row ends shipped or dead, shipped at least once, nothing sent again that was taken, order where promised. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DeleteStreamCommand } from '@aws-sdk/client-kinesis';
 import fc from 'fast-check';
 import type { FaultSettings } from '../../../local-kinesis/faults.ts';
 import type { LocalStream } from '../../support/local-stream.ts';
@@ -22,7 +23,7 @@ const REQUEST_FAULTS = ['status500', 'status503', 'connectionReset', 'halfBody',
 const CUTS_ANSWERS = new Set<string>(['halfBody', 'stalledBody']);
 const TIMEOUTS = { connectMs: 500, requestMs: 2000, socketMs: 2000, wholeMs: 5000 };
 
-const rate = fc.double({ min: 0, max: 0.9, noNaN: true });
+const rate = fc.integer({ min: 0, max: 9 }).map((tenths) => tenths / 10);
 const faults: fc.Arbitrary<FaultSettings> = fc.record({
   request: fc.option(fc.constantFrom(...REQUEST_FAULTS), { nil: undefined }),
   requestRate: rate,
@@ -67,5 +68,6 @@ export async function holdsUnder({ mode, steps }: Schedule, stream: LocalStream)
     if (!steps.some((step) => CUTS_ANSWERS.has(step.faults.request ?? ''))) assert.equal(stored.length, shipped, 'one is there twice');
   } finally {
     for (const cleanup of cleanups.toReversed()) await cleanup();
+    await stream.client.send(new DeleteStreamCommand({ StreamName: bench.streamName }));
   }
 }
