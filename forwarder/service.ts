@@ -35,11 +35,11 @@ export class ForwarderService implements Service {
   #damageSaid = '';
   #deadLostSaid = 0;
 
-  constructor(context: ServiceContext, options: { sink?: Sink; slowCommitMs?: number } = {}) {
+  constructor(context: ServiceContext, options: { sink?: Sink } = {}) {
     this.#context = context;
     const { config, log } = context;
     this.#repeats = new RepeatLimiter(log);
-    this.#queue = new Queue(config, options);
+    this.#queue = new Queue(config);
     this.#drain = new Drain({ config, log, queue: this.#queue, sink: options.sink ?? new KinesisSink(config, log), onChange: () => this.#reporter?.changed() });
   }
 
@@ -59,7 +59,7 @@ export class ForwarderService implements Service {
       if (rows > 0) this.#commitSeconds.observe(commitMs / 1000);
       for (const span of evicted) {
         this.#repeats.error('evicted', { event: 'readings_evicted', device: span.device, count: span.count }, 'the queue is full: the oldest readings were given up');
-        publish(gapTopic(span.device), JSON.stringify({ from: new Date(span.fromMs).toISOString(), to: new Date(span.toMs).toISOString(), cause: 'evicted', readings: span.count }));
+        publish(gapTopic(span.device), JSON.stringify({ from: span.from, to: span.to, cause: 'evicted', readings: span.count }));
       }
       this.#heardState(state);
       this.#reporter?.changed();

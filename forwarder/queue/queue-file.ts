@@ -187,7 +187,6 @@ export class QueueFile {
     this.#state = next;
     this.#settled = new Map();
     this.commits += 1;
-    if (this.#options.slowCommitMs > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, this.#options.slowCommitMs);
   }
 
   #apply(next: LedgerState, { rows, dead, marks }: Append): void {
@@ -233,7 +232,7 @@ export class QueueFile {
   #write(next: LedgerState): void {
     const wrong = imbalance(next);
     if (wrong !== undefined) throw new Error(`ledger: ${wrong}`);
-    writeState(this.#database, next);
+    writeState(this.#database, next, this.#state);
   }
 
   #change(work: (next: LedgerState) => void): void {
@@ -294,8 +293,9 @@ export class QueueFile {
         addTo(next.evictedBy, 'queue_full', rows.length);
       });
       for (const row of rows) {
-        const span = spans.get(row.device) ?? { device: row.device, fromMs: row.accepted_ms, toMs: row.accepted_ms, count: 0 };
-        spans.set(row.device, { ...span, toMs: row.accepted_ms, count: span.count + 1 });
+        const at = /"timestamp":"([^"]+)"/.exec(row.data)?.[1] ?? new Date(row.accepted_ms).toISOString();
+        const span = spans.get(row.device) ?? { device: row.device, from: at, to: at, count: 0 };
+        spans.set(row.device, { ...span, to: at, count: span.count + 1 });
       }
       this.checkpoint();
     }

@@ -80,8 +80,9 @@ export interface Causes {
 /** A stretch of a device's readings that was given up. */
 export interface EvictedSpan {
   device: string;
-  fromMs: number;
-  toMs: number;
+  /** Timestamps of its first and last reading. */
+  from: string;
+  to: string;
   count: number;
 }
 
@@ -106,8 +107,6 @@ export interface QueueWorkerData {
   maxBytes: number;
   minFreeDiskBytes: number;
   whenFull: 'evict-oldest' | 'refuse';
-  /** Tests alone: each commit takes this much longer. */
-  slowCommitMs: number;
 }
 
 export type QueueRequest =

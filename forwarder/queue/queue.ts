@@ -26,7 +26,6 @@ interface QueueEvents {
 
 export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
   readonly #config: Config;
-  readonly #slowCommitMs: number;
   #worker: Worker | undefined;
   #stopping = false;
   #nextId = 1;
@@ -38,10 +37,9 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
   #gathered: Append[] = [];
   #gathering: NodeJS.Immediate | undefined;
 
-  constructor(config: Config, options: { slowCommitMs?: number } = {}) {
+  constructor(config: Config) {
     super();
     this.#config = config;
-    this.#slowCommitMs = options.slowCommitMs ?? 0;
   }
 
   /** The last state that the queue's thread told. */
@@ -63,7 +61,6 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       maxBytes: config.QUEUE_MAX_BYTES,
       minFreeDiskBytes: config.QUEUE_MIN_FREE_DISK_BYTES,
       whenFull: config.QUEUE_WHEN_FULL,
-      slowCommitMs: this.#slowCommitMs,
     };
     const worker = startWorker(import.meta.url, './queue-worker', { workerData: data });
     this.#worker = worker;

@@ -2,6 +2,7 @@
 import { crc32 } from 'node:zlib';
 import type { Database } from '../../service/sqlite.ts';
 import type { LedgerState } from './ledger.ts';
+import type { RunMark } from './queue-messages.ts';
 
 export interface StoredRow {
   /** Grows in the order of acceptance. */
@@ -44,17 +45,33 @@ export class DamagedRowError extends Error {
   }
 }
 
-export function readState(database: Database): LedgerState | undefined {
-  const row = database.prepare('SELECT json, crc FROM state WHERE id = 1').get() as { json: string; crc: number } | undefined;
-  if (row === undefined || checksum(row.json) !== row.crc) return undefined;
-  return JSON.parse(row.json) as LedgerState;
+/** Marks in the row of the ledger. Those of earlier runs hardly ever move and stand in a second row: what is not written wears no flash. */
+const MARKS_BESIDE_LEDGER = 3;
+const STATE_ROW = 1;
+const EARLIER_MARKS_ROW = 2;
+
+function readRow(database: Database, id: number): unknown {
+  const row = database.prepare('SELECT json, crc FROM state WHERE id = ?').get(id) as { json: string; crc: number } | undefined;
+  return row === undefined || checksum(row.json) !== row.crc ? undefined : JSON.parse(row.json);
 }
 
-const WRITE_STATE = 'INSERT INTO state (id, json, crc) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json, crc = excluded.crc';
+/** The state, or undefined where any of it is missing or damaged. */
+export function readState(database: Database): LedgerState | undefined {
+  const state = readRow(database, STATE_ROW) as LedgerState | undefined;
+  const earlier = readRow(database, EARLIER_MARKS_ROW) as RunMark[] | undefined;
+  return state === undefined || earlier === undefined ? undefined : { ...state, marks: [...earlier, ...state.marks] };
+}
 
-export function writeState(database: Database, state: LedgerState): void {
-  const json = JSON.stringify(state);
-  database.prepare(WRITE_STATE).run(json, checksum(json));
+const WRITE_STATE = 'INSERT INTO state (id, json, crc) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json, crc = excluded.crc';
+const earlierMarks = ({ marks }: LedgerState): string => JSON.stringify(marks.slice(0, -MARKS_BESIDE_LEDGER));
+
+/** Writes the state; of `previous`, what stands in the file, the marks of earlier runs are not written again. */
+export function writeState(database: Database, state: LedgerState, previous?: LedgerState): void {
+  const write = database.prepare(WRITE_STATE);
+  const json = JSON.stringify({ ...state, marks: state.marks.slice(-MARKS_BESIDE_LEDGER) });
+  write.run(STATE_ROW, json, checksum(json));
+  const earlier = earlierMarks(state);
+  if (previous === undefined || earlierMarks(previous) !== earlier) write.run(EARLIER_MARKS_ROW, earlier, checksum(earlier));
 }
 
 export function insertRows(database: Database): (row: Omit<StoredRow, 'crc'>) => void {

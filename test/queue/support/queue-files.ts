@@ -26,7 +26,7 @@ export const letterOf = (payload: string, reason = 'invalid'): DeadLetterInput =
 export const fileOf = (folder: string): string => path.join(folder, 'queue.db');
 
 export function openFile(folder: string, options: Partial<QueueWorkerData> = {}): QueueFile {
-  return new QueueFile({ file: fileOf(folder), commitIntervalMs: 0, maxBytes: 1024 * 1024 * 1024, minFreeDiskBytes: 0, whenFull: 'evict-oldest', slowCommitMs: 0, ...options });
+  return new QueueFile({ file: fileOf(folder), commitIntervalMs: 0, maxBytes: 1024 * 1024 * 1024, minFreeDiskBytes: 0, whenFull: 'evict-oldest', ...options });
 }
 
 /** Copies the files as they stand, as a kill at this instant would leave them. */
