@@ -20,4 +20,4 @@ COPY package.json LICENSE ./
 RUN mkdir /data && chown 1000:1000 /data
 USER 1000:1000
 VOLUME /data
-CMD ["node", "dist/start.js"]
+CMD ["node", "--v8-pool-size=1", "dist/start.js"]

@@ -1,6 +1,7 @@
 /**
  * `npm start`: compiles when a source is newer than what was compiled, then runs the compiled product in this very process,
- * so that signals reach it. A TypeScript loader at run time would cost about 37 MB and half a second.
+ * so that signals reach it. A TypeScript loader at run time would cost about 37 MB and half a second. `--v8-pool-size=1`: one helper thread
+ * of V8 instead of four, 7 MB less.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';

@@ -3,6 +3,7 @@ import type { ServiceName } from '../contract/topics.ts';
 import { processConfig, type Config } from './config.ts';
 import { HrError } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
+import { trimMemoryAfterStart } from './memory-trim.ts';
 import { VERSION } from './version.ts';
 import { startHeartbeat, startWatchdog, type Watchdog } from './watchdog.ts';
 
@@ -52,6 +53,7 @@ export class ProcessEnd {
   #ending = false;
   #watchdog: Watchdog | undefined;
   #heartbeat: Watchdog | undefined;
+  #trim: { stop(): void } | undefined;
 
   constructor(options: ProcessOptions) {
     this.#options = options;
@@ -71,7 +73,9 @@ export class ProcessEnd {
 
   /** Everything runs: from now on the heartbeat says so. */
   started(): void {
-    if (!this.#ending) this.#heartbeat = startHeartbeat(this.#options.config, this.#options.log);
+    if (this.#ending) return;
+    this.#heartbeat = startHeartbeat(this.#options.config, this.#options.log);
+    this.#trim = trimMemoryAfterStart();
   }
 
   /** The service cannot go on. */
@@ -86,6 +90,7 @@ export class ProcessEnd {
       return;
     }
     this.#ending = true;
+    this.#trim?.stop();
     const { log } = this.#options;
     log.info({ event: 'stopping', why }, 'stopping');
     const limit = setTimeout(() => {

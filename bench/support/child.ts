@@ -95,9 +95,9 @@ function profiling(): string[] {
   return folder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${folder}`];
 }
 
-/** A module of the compiled product as a process of its own: `forwarder/main`, `start`. Only what is given is its environment. */
+/** A module of the compiled product as a process of its own: `forwarder/main`, `start` (with the options of `npm start`). Only what is given is its environment. */
 export function startProduct(scratch: Scratch, module: string, environment: Record<string, string>): Child {
-  return started(scratch, module, process.execPath, [...profiling(), path.join(root, 'dist', `${module}.js`)], { LOG_PRETTY: 'false', LOG_LEVEL: 'info', WATCHDOG_TIMEOUT_MS: '0', ...environment });
+  return started(scratch, module, process.execPath, [...(module === 'start' ? ['--v8-pool-size=1'] : []), ...profiling(), path.join(root, 'dist', `${module}.js`)], { LOG_PRETTY: 'false', LOG_LEVEL: 'info', WATCHDOG_TIMEOUT_MS: '0', ...environment });
 }
 
 /** A TypeScript module of bench/ as a process of its own. */

@@ -4,13 +4,12 @@
  */
 import { existsSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { parseReading } from '../../contract/reading.ts';
 import type { Database, Statement } from '../../service/sqlite.ts';
 import { addTo, causesOf, imbalance, ledgerOf, moveMark, total, type LedgerState } from './ledger.ts';
 import { closeKeepingLog, markClosed, openQueue } from './open-queue.ts';
 import type { Append, DeadLetter, DeadLetterInput, EvictedSpan, QueueState, QueueWorkerData, RunMark, TakenColumns } from './queue-messages.ts';
 import { NewerSchemaError } from './schema.ts';
-import { deleteRows, insertDead, insertRows, readRows, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
+import { identityIn, deleteRows, insertDead, insertRows, readRows, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
 
 const RESERVE_BYTES = 1024 * 1024;
 const EVICT_ROWS = 1000;
@@ -274,9 +273,7 @@ export class QueueFile {
     this.#change((next) => {
       this.#deleteRow.run(rowId);
       next.queued -= 1;
-      const reading = parseReading(row.data);
-      const { run = null, seq = null } = reading.ok ? reading.value : {};
-      this.#addDead(next, { reason, detail, device: row.device, run, seq, bytes: Buffer.byteLength(row.data), payload: row.data, whole: true });
+      this.#addDead(next, { reason, detail, device: row.device, ...identityIn(row.data), bytes: Buffer.byteLength(row.data), payload: row.data, whole: true });
       this.#limitDead(next);
     });
   }

@@ -3,8 +3,9 @@
  * pending rows, whichever comes first.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { parseReading } from '../../contract/reading.ts';
+import type { parseReading } from '../../contract/reading.ts';
 import { messageOf, systemCodeOf } from '../../service/errors.ts';
+import { trimMemoryAfterStart } from '../../service/memory-trim.ts';
 import { diskTroubleOf, isDamage, stateWhileClosed } from './disk-trouble.ts';
 import { QueueFile, type RetriedReading } from './queue-file.ts';
 import { ROW_SOURCES, type Append, type EvictedSpan, type QueueReply, type QueueRequest, type QueueWorkerData } from './queue-messages.ts';
@@ -29,8 +30,8 @@ if (port === null) throw new Error('queue-worker runs as a worker thread only');
 const options = workerData as QueueWorkerData;
 const say = (reply: QueueReply): void => port.postMessage(reply);
 
-function readRetried(payload: string): RetriedReading | undefined {
-  const reading = parseReading(payload);
+function readRetried(payload: string, parse: typeof parseReading): RetriedReading | undefined {
+  const reading = parse(payload);
   if (!reading.ok) return undefined;
   return { device: reading.value.device, source: Math.max(0, ROW_SOURCES.findIndex((source) => source === reading.value.source)) };
 }
@@ -258,7 +259,8 @@ class QueueThread {
       case 'deadLetters':
         return this.#answer(request.id, () => this.#file.deadLetters(request.limit, request.before));
       case 'retryDead':
-        return this.#answer(request.id, () => this.#file.retryDead(request.ids, readRetried));
+        // The schema's compiler is loaded here alone: 4 MB that a thread which validates nothing need not have.
+        return void import('../../contract/reading.ts').then(({ parseReading: parse }) => this.#answer(request.id, () => this.#file.retryDead(request.ids, (payload) => readRetried(payload, parse))));
       case 'discardDead':
         return this.#answer(request.id, () => this.#file.discardDead(request.ids));
       case 'acknowledgeDamage':
@@ -298,4 +300,5 @@ const opened = await openFile();
 if (opened !== undefined) {
   const thread = new QueueThread(opened);
   port.on('message', (request: QueueRequest) => thread.handle(request));
+  trimMemoryAfterStart();
 }

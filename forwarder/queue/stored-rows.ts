@@ -128,3 +128,13 @@ export function deleteRows(database: Database): (ids: Iterable<number>) => numbe
     return run === undefined ? removed : removed + remove.run(...run).changes;
   };
 }
+
+/** The numbers of a row, which was checked when it was taken. */
+export function identityIn(data: string): { run: string | null; seq: number | null } {
+  try {
+    const { run, seq } = JSON.parse(data) as { run?: unknown; seq?: unknown };
+    return { run: typeof run === 'string' ? run : null, seq: typeof seq === 'number' ? seq : null };
+  } catch {
+    return { run: null, seq: null };
+  }
+}
