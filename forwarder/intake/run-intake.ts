@@ -11,6 +11,9 @@ export interface Taken {
   mark: RunMark;
 }
 
+/** Readings are a few hundred characters; what is larger (up to a packet) must not fill memory by the window's count of them. */
+const WAITING_CHARACTERS_MAX = 4 * 1024 * 1024;
+
 export class RunIntake {
   readonly run: string;
   readonly #window: number;
@@ -19,6 +22,7 @@ export class RunIntake {
   #stored: number;
   #missed: Record<string, number>;
   readonly #waiting = new Map<number, string>();
+  #waitingCharacters = 0;
   duplicates = 0;
 
   constructor(run: string, window: number, mark?: RunMark) {
@@ -54,7 +58,7 @@ export class RunIntake {
     }
     if (seq > this.#next) {
       // Beyond the window it is discarded: the bridge sends it again.
-      if (seq - this.#next <= this.#window && this.#waiting.size < this.#window) this.#waiting.set(seq, payload);
+      if (seq - this.#next <= this.#window && this.#waiting.size < this.#window) this.#wait(seq, payload);
       return undefined;
     }
     const payloads = [{ seq, payload }];
@@ -63,10 +67,25 @@ export class RunIntake {
     return { payloads, mark: this.#mark() };
   }
 
+  #wait(seq: number, payload: string): void {
+    if (this.#waiting.has(seq) || this.#waitingCharacters + payload.length > WAITING_CHARACTERS_MAX) return;
+    this.#waiting.set(seq, payload);
+    this.#waitingCharacters += payload.length;
+  }
+
+  /** Takes one that waits. */
+  #unwait(seq: number): string | undefined {
+    const payload = this.#waiting.get(seq);
+    if (payload !== undefined) {
+      this.#waiting.delete(seq);
+      this.#waitingCharacters -= payload.length;
+    }
+    return payload;
+  }
+
   #drainWaiting(payloads: { seq: number; payload: string }[]): void {
-    for (let waiting = this.#waiting.get(this.#next); waiting !== undefined; waiting = this.#waiting.get(this.#next)) {
+    for (let waiting = this.#unwait(this.#next); waiting !== undefined; waiting = this.#unwait(this.#next)) {
       payloads.push({ seq: this.#next, payload: waiting });
-      this.#waiting.delete(this.#next);
       this.#next += 1;
     }
   }
@@ -84,7 +103,7 @@ export class RunIntake {
     const payloads: { seq: number; payload: string }[] = [];
     let missing = 0;
     for (let seq = this.#next; seq < message.from; seq += 1) {
-      const payload = this.#waiting.get(seq);
+      const payload = this.#unwait(seq);
       if (payload === undefined) {
         // A gap of millions is not walked one by one.
         if (this.#waiting.size === 0) {
@@ -94,7 +113,6 @@ export class RunIntake {
         missing += 1;
       } else {
         payloads.push({ seq, payload });
-        this.#waiting.delete(seq);
       }
     }
     for (const [cause, dropped] of Object.entries(message.dropped)) {
@@ -119,5 +137,6 @@ export class RunIntake {
     this.#next = this.#stored + 1;
     this.#missed = { ...mark?.missed };
     this.#waiting.clear();
+    this.#waitingCharacters = 0;
   }
 }

@@ -27,6 +27,7 @@ interface QueueEvents {
 export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
   readonly #config: Config;
   #worker: Worker | undefined;
+  #isOpen = false;
   #stopping = false;
   #nextId = 1;
   readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
@@ -112,6 +113,7 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
         this.#epoch = reply.epoch;
         return void this.emit('refused', reply);
       case 'opened':
+        this.#isOpen = true;
         this.emit('opened', reply.marks);
         this.emit('state', reply.state);
         return undefined;
@@ -217,6 +219,7 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       return;
     }
     this.#stopping = true;
+    if (!this.#isOpen) return void (await worker.terminate());
     const ended = once(worker, 'exit');
     worker.postMessage({ kind: 'stop' } satisfies QueueRequest);
     const limit = setTimeout(() => void worker.terminate(), STOP_LIMIT_MS);

@@ -172,6 +172,23 @@ test('a queue of a newer version is refused and left untouched, its log too', (t
   closeSync(fd);
 });
 
+test('the torn header of a log whose very first commit was under way is no damage: that commit was never acknowledged', (t) => {
+  const folder = tempDir(t);
+  const queue = openFile(folder);
+  queue.commit([appendOf(1, 3)]);
+  queue.close();
+  const writer = openFile(folder);
+  writer.checkpoint();
+  writer.commit([appendOf(4, 1)]);
+  const cut = copyOf(folder, path.join(tempDir(t), 'cut'));
+  writer.close();
+  const wal = `${fileOf(cut)}-wal`;
+  flip(wal, Array.from({ length: 32 }, (_, index) => index));
+  const { state, rows } = contentsOf(cut);
+  assert.equal(state.damage, '');
+  assert.equal(rows.length, 3);
+});
+
 test('a file that was cut off while it was made is no queue: a new one is made beside', (t) => {
   const folder = tempDir(t);
   writeFileSync(path.join(folder, 'queue.unfinished.db'), 'half');
