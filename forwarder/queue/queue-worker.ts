@@ -182,7 +182,10 @@ class QueueThread {
   #lookAgain(): void {
     if (this.#file.accepting) return;
     try {
+      const failed = this.#failing;
       this.#commitSettled();
+      // Who was given nothing while deletes failed is told that there is more.
+      if (failed && !this.#failing) say({ kind: 'state', state: this.#file.state() });
       if (!this.#mayAcceptAgain()) return;
     } catch (error) {
       return this.#diskTrouble(error, []);
@@ -215,6 +218,7 @@ class QueueThread {
   }
 
   #take(id: number, maxRows: number, maxBytes: number): void {
+    if (this.#file.unsettled > UNSETTLED_MAX) this.#commitSettled();
     const limit = this.#failing && this.#file.unsettled > UNSETTLED_MAX ? 0 : maxRows;
     let rows;
     try {
