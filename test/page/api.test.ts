@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Validator } from '@seriousme/openapi-schema-validator';
@@ -164,6 +166,28 @@ describe('the admin API on a running pipeline', () => {
     const overview = seen.get('overview') as { gateway_name: string; rates: Record<string, number>; queue: { ledger: object } };
     assert.equal(overview.gateway_name, 'test-box');
     assert.ok((overview.rates['heard'] ?? 0) > 0);
+  });
+
+  test('a page that takes nothing is let go, and does not hold up the others', async () => {
+    const deaf = connect(Number(new URL(box.url).port), '127.0.0.1');
+    let ended = false;
+    deaf.on('error', () => {});
+    deaf.on('close', () => {
+      ended = true;
+    });
+    deaf.write(`GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
+    await once(deaf, 'readable');
+    deaf.pause();
+    const pages = async (): Promise<number> => Number(/^hr_gateway_pages (\d+)$/m.exec(await (await fetch(`${box.url}/metrics`)).text())?.[1]);
+    await eventually(async () => (await pages()) === 1, { everyMs: 300, what: 'the deaf page to be counted' });
+    const status = { device: 'loud', state: 'streaming', since: new Date().toISOString(), name: 'x'.repeat(800_000), address: null, battery_percent: null, rssi: null, manufacturer: null, model: null, firmware: null, body_sensor_location: null, last_reading_at: null, readings: 1, reconnects: 0, source: 'noble' };
+    // More than the system's buffers on both sides take: 32 MiB to receive and 4 to send at the most.
+    for (let sent = 0; sent < 80; sent += 1) await box.app.publishAsync('hr/loud/status', JSON.stringify(status));
+    await eventually(async () => (await pages()) === 0, { everyMs: 300, what: 'the deaf page to be let go' });
+    deaf.resume();
+    await eventually(() => ended);
+    await box.app.publishAsync('hr/loud/status', '', { retain: true });
+    assert.equal((await ask('GET', '/health')).status, 200);
   });
 
   test('as many pages as are allowed follow the events; one more is told so, and may come when another has gone', async () => {
