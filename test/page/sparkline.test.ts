@@ -14,7 +14,7 @@ const { sparkline } = (await import(new URL('../../admin-api/page/sparkline.js',
 
 const NOW = Date.parse('2026-11-28T10:00:00Z');
 const every = (seconds: number, from: number, to: number, rate = 70): [number, number][] => Array.from({ length: Math.floor((to - from) / seconds) + 1 }, (_, index) => [NOW + (from + index * seconds) * 1000, rate]);
-const pieces = (line: string): number => [...line].filter((letter) => letter === 'M').length;
+const pieces = (line: string): number => line.split('M').length - 1;
 
 test('a steady strap is one line without gaps', () => {
   const drawn = sparkline(every(1, -300, 0), NOW);
