@@ -13,8 +13,8 @@ const benches: readonly (readonly [string, readonly string[]])[] = [
   ['ship', extra],
   ['latency', extra],
   ['wear', extra],
-  ['drain', extra],
-  ['footprint', short ? extra : ['--seconds', '120']],
+  ['drain', short ? ['--runs', '1', '--rows', '20000'] : []],
+  ['footprint', short ? extra : ['--seconds', '90']],
   ['backlog', short ? extra : ['--rows', '100000,1000000']],
 ];
 const failed: string[] = [];

@@ -2,7 +2,7 @@
  * npm run bench:guard: for CI. Ratios of ours to a baseline in the same run may not fall by more than 25 % against the committed
  * figures (bench/results/): a run of seconds each, three tries, since a machine that others use is sometimes slow for one of the two.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { compile } from './support/child.ts';
 import { GUARDED } from './support/guarded.ts';
 import { acceptedByOne, acceptedSeparately, hopOverAedes, shipping } from './support/measures.ts';
@@ -13,7 +13,13 @@ const SECONDS = 3;
 const LEAST_SHARE = 0.75;
 
 function committed(): Record<string, number> {
-  return Object.assign({}, ...['accept', 'ship'].map((bench) => (JSON.parse(readFileSync(new URL(`./results/${bench}.json`, import.meta.url), 'utf8')) as BenchResult).guarded)) as Record<string, number>;
+  const figures: Record<string, number> = {};
+  for (const bench of ['accept', 'ship']) {
+    const file = new URL(`./results/${bench}.json`, import.meta.url);
+    if (existsSync(file)) Object.assign(figures, (JSON.parse(readFileSync(file, 'utf8')) as BenchResult).guarded);
+    else console.log(`no committed figures of ${bench}: npm run bench:${bench} makes them`);
+  }
+  return figures;
 }
 
 async function measured(): Promise<Record<string, number>> {
@@ -39,4 +45,4 @@ for (let tries = 1; tries <= TRIES && failing.size > 0; tries += 1) {
   }
 }
 for (const name of failing) console.log(`FAILED: ${name} has fallen by more than ${(1 - LEAST_SHARE) * 100} % in ${TRIES} tries`);
-process.exitCode = failing.size === 0 ? 0 : 1;
+process.exitCode = failing.size === 0 && Object.keys(wanted).length > 0 ? 0 : 1;
