@@ -3,10 +3,11 @@
  * that keep their window full; the uplink is away, everything stays queued. The hop over a broker alone is measured beside it.
  */
 import { compile } from './support/child.ts';
-import { acceptedByOne, acceptedSeparately, hopOverAedes, hopOverMosquitto, type Figures } from './support/measures.ts';
+import { acceptedByOne, acceptedSeparately, hopOverAedes, hopOverMosquitto, productMicroseconds, type Figures } from './support/measures.ts';
 import { benchOptions, inTurn } from './support/options.ts';
 import { finish, programVersion, row, versionOf } from './support/result.ts';
-import { GUARDED, medianOf } from './support/guarded.ts';
+import { GUARDED } from './support/guarded.ts';
+import { median } from './support/statistics.ts';
 
 const { runs, seconds } = benchOptions();
 compile();
@@ -21,15 +22,15 @@ const results = await inTurn<Figures>(runs, [
   ...[5, 50].map((bridges) => ({ name: `accepted, separate processes, ${bridges} bridges`, run: async () => await acceptedSeparately(bridges, seconds) })),
   { name: ONE, run: async () => await acceptedByOne(1, seconds) },
 ]);
-const rate = (name: string): number => medianOf(results.get(name), 'readings/s');
+const cpu = (name: string): number => median((results.get(name) ?? []).map(productMicroseconds));
 finish({
   bench: 'accept',
   title: 'Accepting: committed with fsync, and marked to the bridge',
-  note: '200 B readings, windows full, uplink away. µs: CPU a reading. p50, p99: from publish to mark behind a full window. Baseline: plain Aedes carrying such messages once at QoS 1, nothing stored.',
+  note: '200 B readings, windows full, uplink away. µs: CPU a reading. p50, p99: from publish to mark behind a full window. Baseline: plain Aedes carrying such messages once at QoS 1, nothing stored. Each bridge hears the marks of all: 50 of them are a load of their own.',
   columns: ['readings/s', '÷ Aedes hop', 'broker µs', 'forwarder µs', 'one process µs', 'bridges µs', 'p50 ms', 'p99 ms'],
   rows: [...results]
     .filter(([, all]) => all.some((run) => Object.keys(run).length > 0))
     .map(([name, all]) => row(name, all.map((run, index) => ({ ...run, '÷ Aedes hop': (run['readings/s'] ?? Number.NaN) / (results.get(HOP)?.[index]?.['readings/s'] ?? Number.NaN) })))),
   versions: { aedes: versionOf('aedes'), mqtt: versionOf('mqtt'), mosquitto: programVersion('/usr/sbin/mosquitto', ['-h'], /\d+\.\d+\.\d+/) ?? 'not installed' },
-  guarded: { [GUARDED.separate]: rate(SEPARATE) / rate(HOP), [GUARDED.one]: rate(ONE) / rate(HOP) },
+  guarded: { [GUARDED.separate]: cpu(HOP) / cpu(SEPARATE), [GUARDED.one]: cpu(HOP) / cpu(ONE) },
 });

@@ -5,8 +5,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { compile } from './support/child.ts';
 import { GUARDED } from './support/guarded.ts';
-import { acceptedByOne, acceptedSeparately, hopOverAedes, shipping } from './support/measures.ts';
+import { acceptedByOne, acceptedSeparately, hopOverAedes, productMicroseconds, shipping } from './support/measures.ts';
 import type { BenchResult } from './support/result.ts';
+import { median } from './support/statistics.ts';
 
 const TRIES = 3;
 const SECONDS = 3;
@@ -23,14 +24,13 @@ function committed(): Record<string, number> {
 }
 
 async function measured(): Promise<Record<string, number>> {
-  const rate = (figures: Readonly<Record<string, number>>, column = 'readings/s'): number => figures[column] ?? Number.NaN;
-  const hop = rate(await hopOverAedes(SECONDS));
-  const separate = rate(await acceptedSeparately(1, SECONDS));
-  const one = rate(await acceptedByOne(1, SECONDS));
-  const shipped = rate(await shipping('aggregated', SECONDS), 'shipped/s');
+  const hop = await hopOverAedes(SECONDS);
+  const separate = productMicroseconds(await acceptedSeparately(1, SECONDS));
+  const one = productMicroseconds(await acceptedByOne(1, SECONDS));
+  const shipped = (await shipping('aggregated', SECONDS))['CPU µs, accepted and shipped'] ?? Number.NaN;
   // Before and after: what the machine does meanwhile falls on both.
-  const baseline = (hop + rate(await hopOverAedes(SECONDS))) / 2;
-  return { [GUARDED.separate]: separate / baseline, [GUARDED.one]: one / baseline, [GUARDED.shipped]: shipped / baseline };
+  const baseline = median([hop, await hopOverAedes(SECONDS)].map(productMicroseconds));
+  return { [GUARDED.separate]: baseline / separate, [GUARDED.one]: baseline / one, [GUARDED.shipped]: baseline / shipped };
 }
 
 compile();

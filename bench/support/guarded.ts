@@ -1,10 +1,13 @@
-/** The ratios that CI guards, by their names in results and guard alike. */
+/**
+ * The ratios that CI guards, by their names in results and guard alike. Of CPU, not of rates: what else a machine does changes how many
+ * processes get a core, and hardly what a reading costs.
+ */
 import { median } from './statistics.ts';
 
 export const GUARDED = {
-  separate: 'accepted, separate processes ÷ plain Aedes hop',
-  one: 'accepted, one process ÷ plain Aedes hop',
-  shipped: 'shipped, aggregated ÷ plain Aedes hop',
+  separate: 'CPU of a message over plain Aedes ÷ CPU of an accepted reading, separate processes',
+  one: 'CPU of a message over plain Aedes ÷ CPU of an accepted reading, one process',
+  shipped: 'CPU of a message over plain Aedes ÷ CPU of a reading accepted and shipped, aggregated',
 } as const;
 
 /** The median of a column over runs; NaN where there is none. */
