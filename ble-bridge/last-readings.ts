@@ -3,10 +3,9 @@
  * too and has forgotten the retained statuses. Written now and then: after a kill it may be some seconds behind.
  */
 import { readFileSync } from 'node:fs';
-import { open, rename } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config } from '../service/config.ts';
-import { dataFolder } from '../service/data-dir.ts';
+import { dataFolder, replaceFile } from '../service/data-dir.ts';
 import { messageOf } from '../service/errors.ts';
 import { RepeatLimiter, type Logger } from '../service/log.ts';
 
@@ -61,17 +60,9 @@ export class LastReadings {
     if (!this.#changed) return;
     this.#changed = false;
     const text = JSON.stringify(Object.fromEntries([...this.#earlier, ...this.#now].slice(-DEVICES_MAX)));
-    const temporary = `${this.#file}.tmp`;
     this.#writing = this.#writing.then(async () => {
       try {
-        const handle = await open(temporary, 'w', 0o600);
-        try {
-          await handle.writeFile(text);
-          await handle.datasync();
-        } finally {
-          await handle.close();
-        }
-        await rename(temporary, this.#file);
+        await replaceFile(this.#file, text, 0o600);
       } catch (error) {
         this.#repeats.warn('write', { event: 'last_readings_unwritable', reason: messageOf(error) }, 'when straps were last read cannot be kept: after a restart their gaps may not be told');
       }

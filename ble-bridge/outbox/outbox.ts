@@ -31,6 +31,7 @@ const LINE_BYTES_MAX = 1024 * 1024;
 const STOP_FLUSH_MS = 3000;
 /** Runs of earlier processes that are read from disk at once, oldest first: a bridge that was restarted often must not fill memory with them. */
 const RECOVERED_AT_ONCE = 3;
+const GAPS_EVERY_MS = 1000;
 /** So long after readings were given up health says fail; later it only reminds of it. */
 const DROPPED_FRESH_MS = 300_000;
 
@@ -49,6 +50,9 @@ export class Outbox {
   #accepted = 0;
   readonly #droppedBy: Record<DropCause, number> = { outbox_full: 0, damaged: 0 };
   #droppedAtMs = 0;
+  /** Given up and not said yet, by device. */
+  readonly #droppedSpans = new Map<string, { from: string; to: string; readings: number }>();
+  #gapsSaidAtMs = 0;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -110,15 +114,19 @@ export class Outbox {
     this.#droppedAtMs = performance.now();
     const words = cause === 'damaged' ? 'readings in the outbox on disk are damaged: they are lost' : 'the outbox is full: the oldest readings were given up';
     this.#repeats.error(cause, { event: cause === 'damaged' ? 'outbox_damaged' : 'outbox_full', readings: this.#droppedBy[cause] }, words);
-    const spans = new Map<string, { from: string; to: string; readings: number }>();
     for (const { payload } of entries) {
       const device = /"device":"([a-z0-9-]+)"/.exec(payload)?.[1];
       const at = /"timestamp":"([^"]+)"/.exec(payload)?.[1];
       if (device === undefined || at === undefined) continue;
-      const span = spans.get(device);
-      spans.set(device, { from: span?.from ?? at, to: at, readings: (span?.readings ?? 0) + 1 });
+      const span = this.#droppedSpans.get(device);
+      this.#droppedSpans.set(device, { from: span?.from ?? at, to: at, readings: (span?.readings ?? 0) + 1 });
     }
-    for (const [device, span] of spans) this.#options.publish(gapTopic(device), JSON.stringify({ ...span, cause: 'outbox_full' }));
+  }
+
+  /** Says what was given up since the last time, one gap a device; while the line is down they grow together. */
+  #sayGaps(): void {
+    for (const [device, span] of this.#droppedSpans) if (this.#options.publish(gapTopic(device), JSON.stringify({ ...span, cause: 'outbox_full' }))) this.#droppedSpans.delete(device);
+    this.#gapsSaidAtMs = performance.now();
   }
 
   /** Numbers a reading, publishes it live where the line is up, and holds it until it is stored. */
@@ -180,6 +188,7 @@ export class Outbox {
       if (run.needsWork) void run.work(maxBytes).then(() => this.#pump(), (error: unknown) => this.#repeats.warn('spill work', { event: 'spill_failed', err: error }, 'the outbox on disk cannot be worked on'));
     }
     this.#removeFinished();
+    if (this.#isUp && this.#droppedSpans.size > 0 && now - this.#gapsSaidAtMs > GAPS_EVERY_MS) this.#sayGaps();
     this.#pump();
   }
 
@@ -255,6 +264,7 @@ export class Outbox {
     const end = performance.now() + STOP_FLUSH_MS;
     while (this.#isUp && this.held > 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
     clearInterval(this.#timer);
+    if (this.#isUp) this.#sayGaps();
     this.#isUp = false;
     for (const run of this.#runs)
       await run.close().catch((error: unknown) => this.#options.log.error({ event: 'outbox_lost', readings: run.count, err: error }, 'readings could not be written to disk at the end'));

@@ -128,7 +128,7 @@ describe('the bridge on a broker', () => {
     assert.equal(box.device()?.readings, 15);
     assert.deepEqual(await box.request('forget-device', { device }), { forgotten: device });
     await eventually(() => ![...box.topics.keys()].some((topic) => topic.includes(device) && !topic.endsWith('/bpm')));
-    assert.doesNotMatch(readFileSync(path.join(box.folder, 'devices.json'), 'utf8'), new RegExp(device));
+    await eventually(() => !readFileSync(path.join(box.folder, 'devices.json'), 'utf8').includes(device));
   });
 
   test('a device that only an earlier process knew is shown lost, and forgotten as whole', async (t) => {
@@ -149,7 +149,7 @@ describe('the bridge on a broker', () => {
     assert.equal(box.device(device)?.battery_percent, 50);
     assert.deepEqual(await box.request('forget-device', { device }), { forgotten: device });
     await eventually(() => ![...box.topics.keys()].some((topic) => topic.includes(device)));
-    assert.doesNotMatch(readFileSync(path.join(box.folder, 'devices.json'), 'utf8'), new RegExp(device));
+    await eventually(() => !readFileSync(path.join(box.folder, 'devices.json'), 'utf8').includes(device));
     await assert.rejects(box.request('forget-device', { device }), /strap_unknown/);
   });
 
