@@ -54,20 +54,23 @@ export class ConnectQueue {
             // The queue goes on whatever a strap's own code does.
             return reject(error as Error);
           }
-          const limit = new AbortController();
-          const timer = setTimeout(() => limit.abort(new ConnectTimeout(`no connection in ${this.#timeoutMs} ms`)), this.#timeoutMs);
-          const either = AbortSignal.any([signal, limit.signal]);
-          const attempt = connect(either);
+          // Not AbortSignal.any: Node keeps a composite signal that has a listener for ever (gcPersistentSignals), and with it the link.
+          const end = new AbortController();
+          const forward = (): void => end.abort(signal.reason);
+          signal.addEventListener('abort', forward);
+          const timer = setTimeout(() => end.abort(new ConnectTimeout(`no connection in ${this.#timeoutMs} ms`)), this.#timeoutMs);
+          const attempt = connect(end.signal);
           const settled = attempt.then(resolve, reject);
           const cancelled = new Promise<void>((done) => {
-            either.addEventListener('abort', () => {
-              reject(either.reason as Error);
+            end.signal.addEventListener('abort', () => {
+              reject(end.signal.reason as Error);
               const patience = setTimeout(done, this.#cancelMs);
               void settled.finally(() => clearTimeout(patience));
             });
           });
           await Promise.race([settled, cancelled]);
           clearTimeout(timer);
+          signal.removeEventListener('abort', forward);
         },
       });
       void this.#next();

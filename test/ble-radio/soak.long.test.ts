@@ -8,8 +8,8 @@ test('twenty minutes of faults: no crash, memory flat, every notification with a
   t.diagnostic(`seed ${seed}`);
   const result = await soak(t, { seconds: 1200, seed });
   t.diagnostic(JSON.stringify(result));
-  // The test itself keeps the number of each notification (some 100 bytes); beyond that the heap stays.
+  // The test itself keeps the number of each notification (some 60 bytes); beyond that the heap stays: a leak of 10 KB a reconnect is found.
   const [early = 0] = result.heapMiB.slice(1);
   const late = result.heapMiB.at(-1) ?? Infinity;
-  assert.ok(late < early + (result.delivered * 100) / 2 ** 20 + 15, `heap in MiB: ${result.heapMiB.join(', ')}`);
+  assert.ok(late < early + (result.delivered * 60) / 2 ** 20 + 4, `heap in MiB: ${result.heapMiB.join(', ')}`);
 });

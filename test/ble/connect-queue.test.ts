@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { ConnectQueue, ConnectTimeout, NoPlace } from '../../ble-bridge/connect-queue.ts';
+import { eventually } from '../support/eventually.ts';
 
 const never = new AbortController().signal;
 const hangs = async (signal: AbortSignal): Promise<never> =>
@@ -62,6 +65,29 @@ test('one for whom there is no place when its turn comes tries nothing, and hold
   await assert.rejects(none, NoPlace);
   assert.equal(tried, false);
   assert.equal(await next, 'connected');
+});
+
+test('a connect is kept by nobody once its link has ended', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const queue = new ConnectQueue({ timeoutMs: 60_000 });
+  const signals: WeakRef<AbortSignal>[] = [];
+  for (let i = 0; i < 20; i += 1) {
+    const link = new AbortController();
+    await queue.run(async (signal) => {
+      signals.push(new WeakRef(signal));
+      // As the radio does: it listens for the time of the connect.
+      const cancel = (): void => {};
+      signal.addEventListener('abort', cancel);
+      await sleep(1);
+      signal.removeEventListener('abort', cancel);
+    }, link.signal);
+    link.abort(new Error('the link has ended'));
+  }
+  await eventually(() => {
+    collect();
+    return signals.every((signal) => signal.deref() === undefined);
+  }, { withinMs: 10_000, what: 'signals of ended links collected' });
 });
 
 test('one that was given up while it waited is never begun', async () => {
