@@ -10,7 +10,7 @@ import { Queue } from '../forwarder/queue/queue.ts';
 import { kinesisPython } from '../test/support/kinesis-python.ts';
 import { compile, startHelper, startProduct, startProgram, type Child } from './support/child.ts';
 import { intoStream, startNullStream } from './support/pipeline.ts';
-import { benchOptions, inTurn } from './support/options.ts';
+import { benchOptions, inTurn, progress } from './support/options.ts';
 import { usageOf } from './support/process-usage.ts';
 import { finish, row, versionOf, type Row } from './support/result.ts';
 import { withScratch, type Scratch } from './support/scratch.ts';
@@ -59,10 +59,10 @@ async function drained(child: Child, rows: number, shipped: () => Promise<number
   const rss: number[] = [];
   let begin: { at: number; rows: number; cpu: number } | undefined;
   let end: { at: number; rows: number; cpu: number } | undefined;
-  let progress = { rows: 0, at: performance.now() };
+  let moved = { rows: 0, at: performance.now() };
   for (let now = 0; now < rows * 0.97; now = await shipped()) {
-    if (now > progress.rows) progress = { rows: now, at: performance.now() };
-    else if (performance.now() - progress.at > STALLED_MS) throw new Error(`nothing was shipped for ${STALLED_MS} ms\n${child.output().slice(-2000)}`);
+    if (now > moved.rows) moved = { rows: now, at: performance.now() };
+    else if (performance.now() - moved.at > STALLED_MS) throw new Error(`nothing was shipped for ${STALLED_MS} ms\n${child.output().slice(-2000)}`);
     const { cpuSeconds, rssMb } = usageOf(child.pid);
     const sample = { at: performance.now(), rows: now, cpu: cpuSeconds };
     if (now >= rows * 0.1) begin ??= sample;
@@ -73,6 +73,7 @@ async function drained(child: Child, rows: number, shipped: () => Promise<number
     await sleep(20);
   }
   if (begin === undefined || end === undefined || end.rows === begin.rows) throw new Error('too few rows to measure');
+  progress(`RSS by tenth of the run, MB: ${Array.from({ length: 10 }, (_, tenth) => Math.round(median(rss.slice(Math.floor((rss.length * tenth) / 10), Math.floor((rss.length * (tenth + 1)) / 10))))).join(' ')}`);
   const quarter = (index: number): number => median(rss.slice(Math.floor((rss.length * index) / 4), Math.floor((rss.length * (index + 1)) / 4)));
   return {
     rowsPerSecond: ((end.rows - begin.rows) * 1000) / (end.at - begin.at),

@@ -6,9 +6,13 @@
 /** A little below the limits of a shard, so that our clock and theirs may differ. */
 const RECORDS_PER_SHARD = 950;
 const BYTES_PER_SHARD = 0.95 * 1_048_576;
-/** The rate never falls below this share of what the shards take, and grows back by as much of it a second. */
+/** The rate never falls below this share of what the shards take, and by no more than half at once: requests that bunched up pass. */
 const LEAST_SHARE = 0.05;
-const SHARE_BACK_PER_SECOND = 0.05;
+const LEAST_FACTOR = 0.5;
+/** It grows back by so much of what the shards take a second: fast to a little below where it met the limit, slowly beyond. */
+const FAST_BACK_PER_SECOND = 0.3;
+const SLOW_BACK_PER_SECOND = 0.02;
+const BELOW_LIMIT = 0.95;
 
 export class TokenBucket {
   readonly #now: () => number;
@@ -16,6 +20,8 @@ export class TokenBucket {
   #records = RECORDS_PER_SHARD;
   #bytes = BYTES_PER_SHARD;
   #share = 1;
+  /** Where the limit was met last, less a little. */
+  #knee = 1;
   #at: number;
   #loweredAt = Number.NEGATIVE_INFINITY;
 
@@ -46,7 +52,10 @@ export class TokenBucket {
     const now = this.#now();
     const seconds = (now - this.#at) / 1000;
     this.#at = now;
-    this.#share = Math.min(1, this.#share + SHARE_BACK_PER_SECOND * seconds);
+    if (this.#share < 1) {
+      const fast = Math.min(this.#knee, this.#share + FAST_BACK_PER_SECOND * seconds);
+      this.#share = Math.min(1, Math.max(fast, this.#share + SLOW_BACK_PER_SECOND * seconds));
+    }
     this.#records = Math.min(this.#recordsPerSecond, this.#records + this.#recordsPerSecond * seconds);
     this.#bytes = Math.min(this.#bytesPerSecond, this.#bytes + this.#bytesPerSecond * seconds);
   }
@@ -79,7 +88,8 @@ export class TokenBucket {
     if (this.#shards === null || throttled === 0 || startedAt < this.#loweredAt) return;
     this.#refill();
     this.#loweredAt = this.#now();
-    this.#share = Math.max(LEAST_SHARE, this.#share * (1 - throttled / sent));
+    this.#knee = this.#share * BELOW_LIMIT;
+    this.#share = Math.max(LEAST_SHARE, this.#share * Math.max(LEAST_FACTOR, 1 - throttled / sent));
     this.#records = Math.min(this.#records, 0);
   }
 }
