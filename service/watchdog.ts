@@ -15,6 +15,7 @@ export interface Watchdog {
 const WATCHER = `
 const { workerData } = require('node:worker_threads');
 const { writeSync } = require('node:fs');
+const { spawnSync } = require('node:child_process');
 const { memory, timeoutMs, service } = workerData;
 const counters = new Int32Array(memory.counters);
 const names = Buffer.from(memory.names);
@@ -35,6 +36,9 @@ setInterval(() => {
     const thread = names.subarray(slot * memory.nameBytes, (slot + 1) * memory.nameBytes).toString().replaceAll('\\0', '');
     writeSync(1, JSON.stringify({ level: 'fatal', time: new Date().toISOString(), service, event: 'watchdog', thread, timeout_ms: timeoutMs, msg: 'the ' + thread + ' hangs: ending the process for its supervisor to start it again' }) + '\\n');
     process.kill(process.pid, 'SIGKILL');
+    // Still here: the first process of a container cannot be killed from inside (pid_namespaces(7)), but the kernel itself ends it at its limit of CPU time.
+    spawnSync('prlimit', ['--pid', String(process.pid), '--cpu=1:1']);
+    for (;;);
   }
 }, 500);
 `;

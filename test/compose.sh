@@ -92,7 +92,7 @@ check "the account is whole after the update" within 60 node --import tsx ops/re
 # A hang, put into the process from outside: the watchdog ends it (137), which `restart` of the compose file answers.
 hangs() { # main or worker, then the service's module
   local when='isMainThread'; [ "$1" = worker ] && when='!isMainThread%26%26/db$/.test(workerData%3F.file)'
-  docker run --rm --tmpfs /data:uid=1000,gid=1000 --tmpfs /tmp -e WATCHDOG_TIMEOUT_MS=3000 -e MQTT_URL=mqtt://127.0.0.1:1 -e NODE_OPTIONS="--import=data:text/javascript,import%7BisMainThread,workerData%7Dfrom%22node:worker_threads%22;if($when)setTimeout(()=>%7Bfor(;;);%7D,4000)" hr-gateway node "dist/$2/main.js" > /tmp/hr-compose-hang
+  timeout 60 docker run --rm --tmpfs /data:uid=1000,gid=1000 --tmpfs /tmp -e WATCHDOG_TIMEOUT_MS=3000 -e MQTT_URL=mqtt://127.0.0.1:1 -e NODE_OPTIONS="--import=data:text/javascript,import%7BisMainThread,workerData%7Dfrom%22node:worker_threads%22;if($when)setTimeout(()=>%7Bfor(;;);%7D,4000)" hr-gateway node "dist/$2/main.js" > /tmp/hr-compose-hang
   [ $? -eq 137 ] && grep -q '"event":"watchdog"' /tmp/hr-compose-hang
 }
 check "a gateway whose event loop hangs ends itself" hangs main gateway

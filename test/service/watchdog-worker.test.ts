@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startProduct } from '../support/product-process.ts';
+import { productArgs, startProduct } from '../support/product-process.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 /** Loaded into every thread of the process: the one that owns this file hangs some time after its start. */
@@ -32,3 +33,20 @@ for (const [service, file, environment] of [
     await sleep(4000);
     assert.equal(await well.end(), 0, well.output());
   });
+
+test('the first process of a container, which no signal from inside kills, is ended too', async (t) => {
+  if (spawnSync('unshare', ['--pid', '--fork', 'true']).status !== 0) {
+    assert.notEqual(process.env['CI'], 'true', 'a process namespace cannot be made in CI');
+    return t.skip('a process namespace cannot be made here (needs root and unshare)');
+  }
+  const child = spawn('unshare', ['--pid', '--fork', '--kill-child', process.execPath, ...productArgs('test/service/support/fixture-service')], {
+    env: { PATH: process.env['PATH'], DATA_DIR: tempDir(t), GATEWAY_NAME: 'hangs-later', WATCHDOG_TIMEOUT_MS: '1500', LOG_PRETTY: 'false' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  let output = '';
+  child.stdout.on('data', (chunk) => (output += String(chunk)));
+  await new Promise((resolve) => child.once('close', resolve));
+  assert.match(output, /"event":"watchdog"/);
+  return undefined;
+});
