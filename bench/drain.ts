@@ -24,7 +24,7 @@ const SCRIPT_SECONDS = 4;
 const STRAPS = 50;
 const BUCKET_RECORDS = 950;
 const PREFILL_ROWS = 5000;
-const STALLED_MS = 20_000;
+const STALLED_MS = 60_000;
 
 interface Measured {
   rowsPerSecond: number;
