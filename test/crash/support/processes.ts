@@ -128,6 +128,8 @@ export class Processes {
 
   /** Waits until nothing is queued and nothing is in the outbox on disk, then reads the stream. */
   async drained(): Promise<StreamReading[]> {
+    // A bridge that ended with readings on disk: one without straps brings them.
+    if (this.spillFiles().length > 0 && !this.#running.has('ble-bridge')) await this.start('ble-bridge', { BLE_SOURCE: 'noble', BLE_ADAPTER: 'hci9' });
     const since = Date.now();
     await eventually(() => this.spillFiles().length === 0 && Date.now() - since > 700 && this.witness.statuses.get('forwarder')?.forwarder?.depth === 0, { withinMs: 60_000, everyMs: 100, what: 'drained' });
     return await readAll(this.streamUrl);
