@@ -14,6 +14,7 @@ const benches: readonly (readonly [string, readonly string[]])[] = [
   ['latency', extra],
   ['wear', extra],
   ['drain', short ? ['--runs', '1', '--rows', '20000'] : []],
+  ['pages', []],
   ['footprint', short ? extra : ['--seconds', '90']],
   ['backlog', short ? extra : ['--rows', '100000,1000000']],
 ];
