@@ -13,7 +13,7 @@ const benches: readonly (readonly [string, readonly string[]])[] = [
   ['ship', extra],
   ['latency', extra],
   ['wear', extra],
-  ['drain', short ? ['--runs', '1', '--rows', '20000'] : []],
+  ['drain', extra],
   ['pages', []],
   ['footprint', short ? extra : ['--seconds', '90']],
   ['backlog', short ? extra : ['--rows', '100000,1000000']],
