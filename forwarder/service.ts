@@ -113,7 +113,7 @@ export class ForwarderService implements Service {
     const state = this.#queue.state;
     const queue: CheckReport = state.accepting ? okCheck('queue') : { name: 'queue', status: 'fail', reason: state.trouble, hint: 'Free space on the disk of DATA_DIR, raise QUEUE_MAX_BYTES, or mend the uplink. Bridges hold their readings meanwhile.' };
     const damage: CheckReport = state.damage === '' ? okCheck('queue file') : { name: 'queue file', status: 'warn', reason: state.damage, hint: 'Look at the disk; then acknowledge the report (POST /damage/acknowledge).' };
-    const dead: CheckReport = state.deadLetters === 0 ? okCheck('dead letters') : { name: 'dead letters', status: 'warn', reason: `dead_letters: ${state.deadLetters} readings were refused`, hint: 'Look at GET /dead-letters; retry or discard them.' };
+    const dead: CheckReport = state.deadLetters === 0 ? okCheck('dead letters') : { name: 'dead letters', status: 'warn', reason: `dead_letters: ${state.deadLetters} ${state.deadLetters === 1 ? 'reading was' : 'readings were'} refused`, hint: 'Look at GET /dead-letters; retry or discard them.' };
     return [this.#drain.uplink.check(), queue, damage, dead, this.#clockCheck()];
   }
 

@@ -96,17 +96,23 @@ class QueueThread {
   }
 
   #append(appends: readonly Append[], epoch: number): void {
-    if (!this.#file.accepting || epoch < this.#epoch) return this.#refuse(appends);
+    if (epoch < this.#epoch) return this.#sayRefused(appends);
+    if (!this.#file.accepting) return this.#refuse(appends);
     this.#pending.push(...appends);
     for (const { rows, dead } of appends) this.#pendingRows += rows.data.length + dead.length;
     this.#schedule();
   }
 
-  /** What is refused stays with the bridges; what has no number is gone. */
+  /** From here on what is under way has a hole before it. */
   #refuse(appends: readonly Append[]): void {
+    this.#epoch += 1;
+    this.#sayRefused(appends);
+  }
+
+  /** What is refused stays with the bridges; what has no number is gone. What was under way does not raise the epoch: a steady flow would be refused for ever. */
+  #sayRefused(appends: readonly Append[]): void {
     const numbered = appends.reduce((sum, { marks }) => sum + (marks.length > 0 ? 1 : 0), 0);
     const lostUnnumbered = numbered === appends.length ? 0 : appends.filter(({ marks }) => marks.length === 0).reduce((sum, { rows, dead }) => sum + rows.data.length + dead.length, 0);
-    this.#epoch += 1;
     say({ kind: 'refused', state: this.#file.state(), marks: this.#file.marks, lostUnnumbered, epoch: this.#epoch });
   }
 

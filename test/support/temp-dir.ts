@@ -1,11 +1,12 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 
-/** A folder of the test's own, removed after it. */
+/** A folder of the test's own, removed after it; what still writes there ends meanwhile, which a removal that blocks would not let it. */
 export function tempDir(t: Pick<TestContext, 'after'>): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'hr-gateway-test-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
+  t.after(async () => await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }));
   return folder;
 }
