@@ -209,7 +209,7 @@ export class HeldRun {
         this.#options.onDropped('damaged', missing, []);
       }
       if (room.length === 0) {
-        this.protocol.dropThrough(beyondTo, 0, 'damaged');
+        this.protocol.lostBeyondMemory(beyondTo);
         break;
       }
     }

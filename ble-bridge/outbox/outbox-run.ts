@@ -29,6 +29,8 @@ export class OutboxRun {
   #stored = 0;
   /** Highest seq that was given up. */
   #droppedTo = 0;
+  /** Nothing between memory and this seq can be read. */
+  #lostTo = 0;
   readonly #dropped: Record<string, number>;
   #sync = 0;
   #answered = false;
@@ -75,12 +77,12 @@ export class OutboxRun {
 
   /** Everything up to here is stored or given up. */
   get settledTo(): number {
-    return Math.max(this.#stored, this.#droppedTo);
+    return Math.max(this.#stored, this.#droppedTo, this.#held.length === 0 ? this.#lostTo : 0);
   }
 
   /** Whether the forwarder has something to learn or to take: readings, or that some were given up. */
   get unsettled(): boolean {
-    return this.holdsAnything || this.#droppedTo > this.#stored;
+    return this.holdsAnything || Math.max(this.#droppedTo, this.#lostTo) > this.#stored;
   }
 
   get lastProgressAtMs(): number {
@@ -127,6 +129,11 @@ export class OutboxRun {
     const index = this.#held.findIndex((entry) => entry.seq > seq);
     const inMemory = this.#held.splice(0, index < 0 ? this.#held.length : index);
     this.#count(cause, inMemory.length + onlyOnDisk);
+  }
+
+  /** What lies beyond memory up to a seq cannot be read any more: it is settled when memory is. */
+  lostBeyondMemory(seq: number): void {
+    this.#lostTo = Math.max(this.#lostTo, seq);
   }
 
   #count(cause: DropCause, count: number): void {
