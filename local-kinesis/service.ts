@@ -1,5 +1,4 @@
 /** The embedded stream: Kinesis' protocol on loopback, for running without an AWS account. Composition root of this service. */
-import { once } from 'node:events';
 import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { dataFolder, lockDataDir, type DataDirLock } from '../service/data-dir.ts';
@@ -15,6 +14,7 @@ export class LocalKinesisService implements Service {
   readonly #context: ServiceContext;
   #lock: DataDirLock | undefined;
   #worker: Worker | undefined;
+  #ended: Promise<void> = Promise.resolve();
   #port = 0;
   #stopping = false;
 
@@ -42,6 +42,8 @@ export class LocalKinesisService implements Service {
     const worker = startWorker(import.meta.url, './stream-worker', { workerData: data });
     this.#worker = worker;
     worker.on('error', (error) => this.#failed(error));
+    // Asked for here: a thread whose start failed has often ended when it is stopped.
+    this.#ended = new Promise((resolve) => worker.once('exit', () => resolve()));
     worker.on('exit', (code) => this.#failed(new Error(`exit code ${code}`)));
     const message = await new Promise<StreamWorkerMessage>((resolve, reject) => {
       worker.once('message', resolve);
@@ -72,10 +74,9 @@ export class LocalKinesisService implements Service {
     const worker = this.#worker;
     this.#worker = undefined;
     if (worker !== undefined) {
-      const ended = once(worker, 'exit');
       worker.postMessage('stop');
       const limit = setTimeout(() => void worker.terminate(), STOP_LIMIT_MS);
-      await ended.catch(() => undefined);
+      await this.#ended;
       clearTimeout(limit);
     }
     this.#lock?.release();
