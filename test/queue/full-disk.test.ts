@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { cpSync } from 'node:fs';
+import { cpSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Outbox } from '../../ble-bridge/outbox/outbox.ts';
@@ -119,7 +119,7 @@ test('a queue whose disk is full at the start is waited for: it says so, and ope
   await first.queue.stop();
   disk.fillTo(0);
   // The reserve, too, is somebody else's by now.
-  cpSync('/dev/null', path.join(disk.folder, 'queue.db.reserve'));
+  writeFileSync(path.join(disk.folder, 'queue.db.reserve'), '');
   disk.fillTo(0);
   const { queue } = await open(t, disk);
   assert.equal(queue.state.accepting, false);
