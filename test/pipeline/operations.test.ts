@@ -74,6 +74,7 @@ test('the log level of each service is changed by request, with the token alone,
   const folder = tempDir(t);
   const box = startOneProcess(t, folder, { SIMULATED_STRAPS: '1', BLE_SOURCE: 'simulated' });
   const at = await box.addresses();
+  await eventually(async () => (await fetch(`${at.admin}/health`)).status === 200, { what: 'the admin API on the broker' });
   const token = readFileSync(path.join(folder, 'token'), 'utf8').trim();
   const change = async (service: string, level: string, headers: Record<string, string> = { authorization: `Bearer ${token}` }): Promise<{ status: number; body: unknown }> => {
     const answer = await fetch(`${at.admin}/log-level`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify({ service, level }) });
