@@ -2,7 +2,7 @@
 import { crc32 } from 'node:zlib';
 import type { Database } from '../../service/sqlite.ts';
 import type { LedgerState } from './ledger.ts';
-import type { RunMark } from './queue-messages.ts';
+import type { DeadLetterInput, RunMark } from './queue-messages.ts';
 
 export interface StoredRow {
   /** Grows in the order of acceptance. */
@@ -15,16 +15,10 @@ export interface StoredRow {
   crc: number;
 }
 
-export interface StoredDead {
+/** A dead letter as it stands in its table, where `whole` is 0 or 1. */
+export interface StoredDead extends Omit<DeadLetterInput, 'whole'> {
   id: number;
   at_ms: number;
-  reason: string;
-  detail: string;
-  device: string;
-  run: string | null;
-  seq: number | null;
-  bytes: number;
-  payload: string;
   whole: number;
   crc: number;
 }

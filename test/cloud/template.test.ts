@@ -11,6 +11,7 @@ import { bundleConsumer } from '../../cloud/consumer/bundle.ts';
 import { readStream, type StreamRecord } from '../../cloud/reader/read-stream.ts';
 import { getJson, startOneProcess, type QueueAnswer } from '../pipeline/support/one-process.ts';
 import { clientOf } from '../pipeline/support/stream.ts';
+import { cannotRun } from '../support/cannot-run.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { lambdaRecord, type Handler } from './support/lambda.ts';
@@ -22,11 +23,7 @@ const TEMPLATE = at('../../cloud/template.yaml');
 const StreamName = 'hr-data-stream';
 const READINGS = 30;
 
-/** Where CI is true a missing program fails the test; elsewhere it is said in one line. */
-function withoutPython(t: TestContext): void {
-  assert.notEqual(process.env['CI'], 'true', 'Python with moto and cfn-lint is missing in CI');
-  t.skip('no Python with moto and cfn-lint');
-}
+const withoutPython = (t: TestContext): void => cannotRun(t, 'no Python with moto and cfn-lint');
 
 interface Statement {
   Effect: string;

@@ -4,6 +4,7 @@ import { CreateStreamCommand, DescribeStreamSummaryCommand } from '@aws-sdk/clie
 import { KinesisSink } from '../../forwarder/sink/kinesis-sink.ts';
 import { SinkError, type Sink, type SinkRecord } from '../../forwarder/sink/sink.ts';
 import { emulators, type Emulator } from '../local-kinesis/support/emulators.ts';
+import { cannotRun } from '../support/cannot-run.ts';
 import { eventually } from '../support/eventually.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
 import { withEnvironment } from './support/recording-proxy.ts';
@@ -38,8 +39,7 @@ for (const name of ['local stream', 'moto', 'kinesis-local'] as const)
     const law = (words: string, holds: () => Promise<void>): void => {
       test(words, async (t) => {
         if (emulator !== undefined) return await holds();
-        assert.notEqual(process.env['CI'], 'true', `${name} cannot run here`);
-        return t.skip(`${name} cannot run here`);
+        return cannotRun(t, `${name} cannot run here`);
       });
     };
 

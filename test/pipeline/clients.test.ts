@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { connectAsync } from 'mqtt';
+import { cannotRun } from '../support/cannot-run.ts';
 import { eventually } from '../support/eventually.ts';
 import { pythonWith } from '../support/python-venv.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -16,11 +17,7 @@ function mosquittoSub(): string | undefined {
   return (process.env['PATH'] ?? '').split(':').map((folder) => path.join(folder, 'mosquitto_sub')).find((file) => existsSync(file));
 }
 
-/** Where CI is true a missing program fails the test; elsewhere it is said in one line. */
-function missing(t: TestContext, what: string): void {
-  assert.notEqual(process.env['CI'], 'true', `${what} is missing in CI`);
-  t.skip(`${what} is not installed`);
-}
+const missing = (t: TestContext, what: string): void => cannotRun(t, `${what} is not installed`);
 
 const BOTO3 = `
 import boto3, json, sys

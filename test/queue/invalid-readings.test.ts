@@ -12,22 +12,13 @@ import { checkNumbered, ForeignReadings, identityOf } from '../../forwarder/inta
 import { GatewayService } from '../../gateway/service.ts';
 import type { Config } from '../../service/config.ts';
 import { MqttLink } from '../../service/mqtt-link.ts';
+import type { DeadLetterInput } from '../../forwarder/queue/queue-messages.ts';
 import { eventually } from '../support/eventually.ts';
 import { startLocalStream } from '../support/local-stream.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
 
-interface Letter {
-  id: number;
-  reason: string;
-  detail: string;
-  device: string;
-  run: string | null;
-  seq: number | null;
-  bytes: number;
-  payload: string;
-  whole: boolean;
-}
+type Letter = DeadLetterInput & { id: number };
 
 interface Bench {
   publish(topic: string, payload: string): void;
