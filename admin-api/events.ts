@@ -27,7 +27,17 @@ export class EventStream {
 
   start(): void {
     this.#unsubscribe = this.#fleet.onEvent((event) => this.#send(event));
+  }
+
+  /** The timers run while a page is open. */
+  #startTimers(): void {
+    if (this.#timers.length > 0) return;
     this.#timers = [setInterval(() => this.#sendOverview(), OVERVIEW_EVERY_MS), setInterval(() => this.#write(': \n\n'), KEEP_ALIVE_MS)];
+  }
+
+  #stopTimers(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#timers = [];
   }
 
   #send(event: FleetEvent): void {
@@ -36,7 +46,6 @@ export class EventStream {
   }
 
   #sendOverview(): void {
-    if (this.#pages.size === 0) return;
     const text = JSON.stringify(this.#overview());
     if (text === this.#lastOverview) return;
     this.#lastOverview = text;
@@ -58,14 +67,18 @@ export class EventStream {
     page.writeHead(200, { ...(reply.getHeaders() as Record<string, string>), 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     page.write(`retry: 1000\n\nevent: overview\ndata: ${JSON.stringify(this.#overview())}\n\n`);
     this.#pages.add(page);
-    page.once('close', () => this.#pages.delete(page));
+    this.#startTimers();
+    page.once('close', () => {
+      this.#pages.delete(page);
+      if (this.#pages.size === 0) this.#stopTimers();
+    });
     page.on('error', () => {});
     return true;
   }
 
   stop(): void {
     this.#unsubscribe?.();
-    for (const timer of this.#timers) clearInterval(timer);
+    this.#stopTimers();
     for (const page of this.#pages) page.destroy();
     this.#pages.clear();
   }

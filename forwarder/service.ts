@@ -53,7 +53,7 @@ export class ForwarderService implements Service {
     const commands = this.#commands(publish);
     const link = new MqttLink({ service: 'forwarder', config, log, will: offlineWill('forwarder'), subscriptions: { ...intake.subscriptions, ...commands.subscriptions } });
     this.#link = link;
-    this.#reporter = new StatusReporter({ service: 'forwarder', link, checks: () => this.#checks(), details: () => this.#details(), metrics: () => this.#metrics() });
+    this.#reporter = new StatusReporter({ service: 'forwarder', link, checks: () => this.#checks(), details: () => this.#details(), metrics: () => this.#metrics(), news: () => this.#news() });
     this.#queue.on('committed', ({ marks: moved, state, rows, commitMs, evicted }) => {
       intake.committed(moved);
       if (rows > 0) this.#commitSeconds.observe(commitMs / 1000);
@@ -115,6 +115,12 @@ export class ForwarderService implements Service {
     const damage: CheckReport = state.damage === '' ? okCheck('queue file') : { name: 'queue file', status: 'warn', reason: state.damage, hint: 'Look at the disk; then acknowledge the report (POST /damage/acknowledge).' };
     const dead: CheckReport = state.deadLetters === 0 ? okCheck('dead letters') : { name: 'dead letters', status: 'warn', reason: `dead_letters: ${state.deadLetters} ${state.deadLetters === 1 ? 'reading was' : 'readings were'} refused`, hint: 'Look at GET /dead-letters; retry or discard them.' };
     return [this.#drain.uplink.check(), queue, damage, dead, this.#clockCheck()];
+  }
+
+  /** A calm queue that fills and empties with each reading is none: its status would cost as much as the readings. */
+  #news(): string {
+    const { ledger, causes, deadLetters, accepting } = this.#queue.state;
+    return JSON.stringify([ledger.queued, deadLetters, causes, accepting, this.#drain.uplink.current.state, this.#checks().map(({ status, reason }) => `${status} ${reason}`)]);
   }
 
   #clockCheck(): CheckReport {

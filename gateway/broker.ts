@@ -1,6 +1,7 @@
 /** Aedes with our access, limits and counts: clean sessions only, memory only; what must not be lost is acknowledged end to end. */
 import type { Duplex } from 'node:stream';
 import { Aedes, type AuthErrorCode, type AuthenticateError, type Client, type ConnectPacket, type PublishPacket } from 'aedes';
+import { writeToStream } from 'mqtt-packet';
 import type { Config } from '../service/config.ts';
 import type { Logger } from '../service/log.ts';
 import type { Access, Identity, Peer } from './access.ts';
@@ -70,6 +71,8 @@ export class Broker {
 
   async start(): Promise<void> {
     const { config } = this.#options;
+    // It would keep a Buffer for each number that two bytes can hold, 7 MB, made at the first packet.
+    writeToStream.cacheNumbers = false;
     this.#aedes = await Aedes.createBroker({
       persistence: orderedPersistence(),
       connectTimeout: config.MQTT_CONNECT_TIMEOUT_MS,

@@ -132,7 +132,7 @@ export class Listeners {
   /** Throws HrError `port_in_use`, `certificate_unusable`. */
   async start(): Promise<void> {
     const { config, tls } = this.#options;
-    const http: ServerOptions = { headersTimeout: config.MQTT_CONNECT_TIMEOUT_MS, requestTimeout: config.MQTT_CONNECT_TIMEOUT_MS, connectionsCheckingInterval: 1000, maxHeaderSize: 8192 };
+    const http: ServerOptions = { headersTimeout: config.MQTT_CONNECT_TIMEOUT_MS, requestTimeout: config.MQTT_CONNECT_TIMEOUT_MS, connectionsCheckingInterval: Math.max(500, config.MQTT_CONNECT_TIMEOUT_MS / 4), maxHeaderSize: 8192 };
     const loopback = isLoopback(config.MQTT_LISTEN_HOST);
     const tcp = createServer({ noDelay: true }, (socket) => {
       if (this.#admit(socket)) this.#take(socket, { address: socket.remoteAddress ?? 'unknown', loopback });

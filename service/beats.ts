@@ -7,18 +7,30 @@ const SLOTS = 8;
 const NAME_BYTES = 32;
 
 export interface BeatMemory {
-  /** A counter for each slot, then for each whether it is watched. */
+  /** A counter for each slot, then for each whether it is watched, then how often all beat, in ms. */
   counters: SharedArrayBuffer;
   names: SharedArrayBuffer;
   slots: number;
   nameBytes: number;
 }
 
-export const beatMemory: BeatMemory = { counters: new SharedArrayBuffer(8 * SLOTS), names: new SharedArrayBuffer(NAME_BYTES * SLOTS), slots: SLOTS, nameBytes: NAME_BYTES };
+export const beatMemory: BeatMemory = { counters: new SharedArrayBuffer(8 * SLOTS + 4), names: new SharedArrayBuffer(NAME_BYTES * SLOTS), slots: SLOTS, nameBytes: NAME_BYTES };
 
 const counters = new Int32Array(beatMemory.counters);
 const names = new Uint8Array(beatMemory.names);
 const taken = new Set<number>();
+
+/** Where in `counters` the time between two beats stands. */
+export const BEAT_EVERY_INDEX = 2 * SLOTS;
+const BEAT_EVERY_MAX_MS = 2500;
+Atomics.store(counters, BEAT_EVERY_INDEX, BEAT_EVERY_MAX_MS);
+
+/** How often the threads of this process show that they live: a tenth of the time after which they are taken to hang. Each beat wakes a sleeping core. */
+export function setBeatEvery(timeoutMs: number): number {
+  const everyMs = Math.min(BEAT_EVERY_MAX_MS, Math.max(100, Math.floor(timeoutMs / 10)));
+  Atomics.store(counters, BEAT_EVERY_INDEX, everyMs);
+  return everyMs;
+}
 
 export interface BeatSlot {
   /** Undefined where all are taken: that thread is not watched. */

@@ -41,6 +41,7 @@ const SUBACK_TIMEOUT_MS = 10_000;
 const CONNACK_TIMEOUT_MS = 10_000;
 /** How long nothing may be heard from the broker; it answers a ping within the keepalive. */
 const SILENCE_MS = 2.5 * KEEPALIVE_S * 1000;
+const SILENCE_LOOK_MS = (KEEPALIVE_S * 1000) / 4;
 
 /** Topics whose handlers are remembered. */
 const ROUTES_MAX = 2000;
@@ -122,6 +123,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
       reconnectPeriod: 0,
       connectTimeout: CONNACK_TIMEOUT_MS,
       queueQoSZero: false,
+      // A Buffer for each of 65,536 numbers is 7 MB.
+      writeCache: false,
       resubscribe: false,
       ...(will === undefined ? {} : { will: { topic: will.topic, payload: Buffer.from(will.payload), qos: 0 as const, retain: will.retain } }),
     };
@@ -183,7 +186,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
         if (!pinged) client.sendPing();
         pinged = true;
       } else pinged = false;
-    }, 1000);
+    }, SILENCE_LOOK_MS);
     this.#silence.unref();
   }
 

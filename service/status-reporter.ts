@@ -27,6 +27,8 @@ export interface StatusReporterOptions {
   checks: () => readonly CheckReport[];
   details?: () => ServiceDetails;
   metrics?: () => readonly Metric[];
+  /** What of a change must be seen at once; while this text stays the same, changes wait for the next regular status. All of it where left out. */
+  news?: () => string;
   /** How often status and metrics go out though nothing changed. */
   intervalMs?: number;
 }
@@ -48,6 +50,7 @@ export class StatusReporter {
   #interval: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
   #publishedAtMs = Number.NEGATIVE_INFINITY;
+  #publishedNews: string | undefined;
 
   constructor(options: StatusReporterOptions) {
     this.#options = options;
@@ -64,7 +67,8 @@ export class StatusReporter {
     this.#soon ??= setTimeout(
       () => {
         this.#soon = undefined;
-        this.#publishStatus('online');
+        const news = this.#options.news?.();
+        if (news === undefined || news !== this.#publishedNews) this.#publishStatus('online');
       },
       Math.max(CHANGE_DELAY_MS, this.#publishedAtMs + CHANGES_APART_MS - performance.now()),
     );
@@ -104,6 +108,7 @@ export class StatusReporter {
 
   #publishStatus(state: 'online' | 'offline'): void {
     this.#publishedAtMs = performance.now();
+    this.#publishedNews = this.#options.news?.();
     this.#options.link.publish(serviceStatusTopic(this.#options.service), JSON.stringify(this.current(state)), { retain: true });
   }
 

@@ -4,7 +4,7 @@
  */
 import { closeSync, openSync, utimesSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { beatMemory, takeSlot } from './beats.ts';
+import { beatMemory, setBeatEvery, takeSlot } from './beats.ts';
 import type { Config } from './config.ts';
 import type { Logger } from './log.ts';
 
@@ -16,7 +16,7 @@ const WATCHER = `
 const { workerData } = require('node:worker_threads');
 const { writeSync } = require('node:fs');
 const { spawnSync } = require('node:child_process');
-const { memory, timeoutMs, service } = workerData;
+const { memory, timeoutMs, beatEveryMs, service } = workerData;
 const counters = new Int32Array(memory.counters);
 const names = Buffer.from(memory.names);
 const seen = Array.from({ length: memory.slots }, () => ({ beat: 0, since: process.hrtime.bigint() }));
@@ -24,7 +24,7 @@ let lookedAt = process.hrtime.bigint();
 setInterval(() => {
   const now = process.hrtime.bigint();
   // A stopped and continued process, or a suspended box: the watcher itself did not run either.
-  const slept = now - lookedAt > 5000000000n;
+  const slept = Number(now - lookedAt) / 1e6 > 2 * beatEveryMs + 4000;
   lookedAt = now;
   for (const [slot, last] of seen.entries()) {
     const beat = Atomics.load(counters, slot);
@@ -40,10 +40,9 @@ setInterval(() => {
     spawnSync('prlimit', ['--pid', String(process.pid), '--cpu=1:1']);
     for (;;);
   }
-}, 500);
+}, beatEveryMs);
 `;
 
-const BEAT_EVERY_MS = 500;
 const HEARTBEAT_EVERY_MS = 5000;
 
 /** Touches WATCHDOG_HEARTBEAT_FILE for as long as the event loop runs; nothing where none is set. */
@@ -72,14 +71,15 @@ export function startWatchdog(config: Pick<Config, 'WATCHDOG_TIMEOUT_MS'>, log: 
   const timeoutMs = config.WATCHDOG_TIMEOUT_MS;
   if (timeoutMs === 0) return { stop() {} };
   const slot = takeSlot('event loop');
-  const timer = setInterval(() => slot.beat(), BEAT_EVERY_MS);
+  const beatEveryMs = setBeatEvery(timeoutMs);
+  const timer = setInterval(() => slot.beat(), beatEveryMs);
   timer.unref();
   slot.watch();
   const worker = new Worker(WATCHER, {
     eval: true,
     // The watcher needs next to nothing: a default heap would cost several MB.
     resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
-    workerData: { memory: beatMemory, timeoutMs, service: String(log.bindings()['service'] ?? '') },
+    workerData: { memory: beatMemory, timeoutMs, beatEveryMs, service: String(log.bindings()['service'] ?? '') },
     stdout: false,
   });
   worker.unref();

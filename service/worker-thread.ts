@@ -3,7 +3,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { setEnvironmentData, Worker, type WorkerOptions } from 'node:worker_threads';
-import { beatMemory, takeSlot } from './beats.ts';
+import { BEAT_EVERY_INDEX, beatMemory, takeSlot } from './beats.ts';
 
 const BEATS = 'hr-gateway-beats';
 
@@ -21,7 +21,7 @@ export function nodeArgsFor(module: URL): string[] {
 /** What runs in the worker before its module: its sign of life for the watchdog (beats.ts). */
 function beatCode(slot: number): string {
   const beat = `const beats = new Int32Array(threads.getEnvironmentData(${JSON.stringify(BEATS)}));`;
-  return `import threads from 'node:worker_threads'; ${beat} setInterval(() => Atomics.add(beats, ${slot}, 1), 500).unref();`;
+  return `import threads from 'node:worker_threads'; ${beat} setInterval(() => Atomics.add(beats, ${slot}, 1), beats[${BEAT_EVERY_INDEX}]).unref();`;
 }
 
 /** Runs a sibling module in a worker thread; the watchdog watches it from its first message to its end. */

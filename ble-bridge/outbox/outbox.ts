@@ -44,7 +44,9 @@ export class Outbox {
   #own: HeldRun | undefined;
   #runs: HeldRun[] = [];
   #isUp = false;
+  /** Runs while something is held, or the disk has something to do: an idle bridge sleeps. */
   #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
   #pumping = false;
   #diskTrouble = '';
   #accepted = 0;
@@ -89,7 +91,7 @@ export class Outbox {
     }
     this.#own = this.#held(new OutboxRun({ run: this.run, window: config.OUTBOX_WINDOW, recovered: false }), new RunFiles(folder, this.run, fileBytesFor(config.OUTBOX_MAX_BYTES)));
     this.#runs.push(this.#own);
-    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#wake();
   }
 
   #held(protocol: OutboxRun, files: RunFiles): HeldRun {
@@ -137,6 +139,7 @@ export class Outbox {
     const payload = JSON.stringify(reading);
     this.#accepted += 1;
     this.#current.add({ seq: reading.seq, payload }, performance.now());
+    this.#wake();
     if (this.#isUp && this.#options.publish(readingTopic(device), payload)) protocol.sentLive(reading.seq);
     return reading;
   }
@@ -159,6 +162,7 @@ export class Outbox {
 
   #asked(): void {
     for (const { protocol } of this.#runs) if (protocol.unsettled) protocol.askedForSource();
+    this.#wake();
     this.#pump();
   }
 
@@ -168,6 +172,24 @@ export class Outbox {
     const message = parseStored(payload);
     if (held === undefined || !message.ok) return;
     held.protocol.heard(message.value, performance.now());
+    this.#pump();
+  }
+
+  get #hasWork(): boolean {
+    return this.#runs.length > 1 || this.#droppedSpans.size > 0 || this.#runs.some((run) => run.needsWork || run.protocol.unsettled);
+  }
+
+  #wake(): void {
+    if (this.#stopped) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#tick();
+      if (this.#hasWork) this.#wake();
+    }, TICK_MS);
+  }
+
+  #worked(): void {
+    this.#wake();
     this.#pump();
   }
 
@@ -185,7 +207,7 @@ export class Outbox {
       excess -= Math.min(files.bytes, Math.max(0, excess));
       if (protocol.recovered) recovered += 1;
       if (protocol.recovered && recovered > RECOVERED_AT_ONCE && !isOver) continue;
-      if (run.needsWork) void run.work(maxBytes).then(() => this.#pump(), (error: unknown) => this.#repeats.warn('spill work', { event: 'spill_failed', err: error }, 'the outbox on disk cannot be worked on'));
+      if (run.needsWork) void run.work(maxBytes).then(() => this.#worked(), (error: unknown) => this.#repeats.warn('spill work', { event: 'spill_failed', err: error }, 'the outbox on disk cannot be worked on'));
     }
     this.#removeFinished();
     if (this.#isUp && this.#droppedSpans.size > 0 && now - this.#gapsSaidAtMs > GAPS_EVERY_MS) this.#sayGaps();
@@ -263,7 +285,8 @@ export class Outbox {
   async stop(): Promise<void> {
     const end = performance.now() + STOP_FLUSH_MS;
     while (this.#isUp && this.held > 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
-    clearInterval(this.#timer);
+    this.#stopped = true;
+    clearTimeout(this.#timer);
     if (this.#isUp) this.#sayGaps();
     this.#isUp = false;
     for (const run of this.#runs)

@@ -64,16 +64,16 @@ class QueueThread {
   #failing = false;
   /** Grows when appends are refused after having been taken: those sent before that is known have a hole before them. */
   #epoch = 0;
-  readonly #recheck: NodeJS.Timeout;
+  #recheck: NodeJS.Timeout | undefined;
 
   constructor(file: QueueFile) {
     this.#file = file;
-    this.#recheck = setInterval(() => this.#lookAgain(), RECHECK_MS);
     try {
       this.#applyLimits();
     } catch (error) {
       this.#diskTrouble(error, []);
     }
+    this.#lookAgainSoon();
     say({ kind: 'opened', marks: file.marks, state: file.state() });
   }
 
@@ -157,6 +157,7 @@ class QueueThread {
     this.#file.releaseReserve();
     if (appends.length > 0) this.#refuse(appends);
     this.#commitSettled();
+    this.#lookAgainSoon();
     say({ kind: 'state', state: this.#file.state() });
   }
 
@@ -166,6 +167,7 @@ class QueueThread {
     this.#refuse([...appends, ...this.#pending]);
     this.#pending = [];
     this.#pendingRows = 0;
+    this.#lookAgainSoon();
     say({ kind: 'state', state: this.#file.state() });
   }
 
@@ -183,6 +185,16 @@ class QueueThread {
     } catch {
       this.#failing = true;
     }
+  }
+
+  /** For as long as nothing is accepted. */
+  #lookAgainSoon(): void {
+    if (this.#file.accepting) return;
+    this.#recheck ??= setTimeout(() => {
+      this.#recheck = undefined;
+      this.#lookAgain();
+      this.#lookAgainSoon();
+    }, RECHECK_MS);
   }
 
   #lookAgain(): void {
@@ -221,6 +233,7 @@ class QueueThread {
   #stopAccepting(trouble: string): void {
     this.#file.accepting = false;
     this.#file.trouble = trouble;
+    this.#lookAgainSoon();
   }
 
   #take(id: number, maxRows: number, maxBytes: number): void {
@@ -296,7 +309,7 @@ class QueueThread {
   }
 
   #stop(): void {
-    clearInterval(this.#recheck);
+    clearTimeout(this.#recheck);
     clearTimeout(this.#timer);
     this.#commit();
     clearTimeout(this.#settledTimer);

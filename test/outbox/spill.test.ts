@@ -145,3 +145,21 @@ test('what many earlier processes left keeps to one limit together: the oldest g
   assert.deepEqual([...new Set(told(runs[0] ?? '').map(({ from, dropped: by }) => JSON.stringify([from, by])))], ['[201,{"outbox_full":200}]']);
   await eventually(() => storeAll(bench).length > 0 && bench.outbox.held === 0 && readdirSync(path.join(folder, 'outbox')).length === 0, { withinMs: 60_000, everyMs: 100 });
 });
+
+const timersOfThisProcess = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+
+test('an outbox that holds nothing sleeps: no timer wakes an idle bridge, one runs while a reading waits for its mark', async (t) => {
+  const bench = await start(t, tempDir(t));
+  const slept = async (): Promise<boolean> => await eventually(() => timersOfThisProcess() === 0, { what: 'no timer is left' });
+  assert.ok(await slept());
+  bench.outbox.up();
+  assert.ok(await slept());
+  const { run, seq } = bench.outbox.accept(fields(70));
+  for (let look = 0; look < 5; look += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    assert.ok(timersOfThisProcess() > 0, 'the reading is watched over');
+  }
+  bench.outbox.subscriptions['edge/stored/+']?.(`edge/stored/${run}`, Buffer.from(JSON.stringify({ stored: seq })), false);
+  assert.equal(bench.outbox.held, 0);
+  assert.ok(await slept());
+});

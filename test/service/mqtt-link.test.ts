@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { Aedes } from 'aedes';
+import { writeToStream } from 'mqtt-packet';
+import { GatewayService } from '../../gateway/service.ts';
 import { MqttLink, topicMatches, type MessageHandler } from '../../service/mqtt-link.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -132,4 +134,19 @@ test('a broker that refuses a subscription keeps the link down; stop while nobod
 test('topics match filters as MQTT 3.1.1 section 4.7 says', () => {
   for (const [filter, topic] of [['hr/+/bpm', 'hr/a/bpm'], ['hr/#', 'hr'], ['hr/#', 'hr/a/b'], ['+/+', '/finance'], ['#', 'a/b']] as const) assert.ok(topicMatches(filter, topic), `${filter} ${topic}`);
   for (const [filter, topic] of [['hr/+/bpm', 'hr/a/b/bpm'], ['hr/+', 'hr'], ['+', '/finance'], ['#', '$SYS/x'], ['hr/a', 'hr/a/b']] as const) assert.ok(!topicMatches(filter, topic), `${filter} ${topic}`);
+});
+
+test('no Buffer for each of 65,536 numbers is kept by a process that has a line, or a broker', async (t) => {
+  const broker = await startBroker(t);
+  writeToStream.cacheNumbers = true;
+  const link = linkTo(t, broker.port, {});
+  link.start();
+  await eventually(() => link.connected);
+  assert.equal(writeToStream.cacheNumbers, false);
+  writeToStream.cacheNumbers = true;
+  const config = testConfig({ DATA_DIR: tempDir(t) });
+  const gateway = new GatewayService({ config, log: testLog(config) });
+  t.after(() => gateway.stop());
+  await gateway.start();
+  assert.equal(writeToStream.cacheNumbers, false);
 });
