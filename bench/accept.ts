@@ -20,7 +20,9 @@ const results = await inTurn<Figures>(runs, [
   { name: 'hop alone: Mosquitto', run: async () => await hopOverMosquitto(seconds) },
   { name: SEPARATE, run: async () => await acceptedSeparately(1, seconds) },
   ...[5, 50].map((bridges) => ({ name: `accepted, separate processes, ${bridges} bridges`, run: async () => await acceptedSeparately(bridges, seconds) })),
+  { name: 'accepted, separate processes, 5 bridges, 2 KB', run: async () => await acceptedSeparately(5, seconds, 2000) },
   { name: ONE, run: async () => await acceptedByOne(1, seconds) },
+  ...[5, 50].map((bridges) => ({ name: `accepted, one process, ${bridges} bridges`, run: async () => await acceptedByOne(bridges, seconds) })),
 ]);
 const cpu = (name: string): number => median((results.get(name) ?? []).map(productMicroseconds));
 finish({

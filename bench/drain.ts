@@ -1,7 +1,7 @@
 /**
  * npm run bench:drain: the drain from the queue, as the forwarder's own process runs it, beside the script that it replaces (boto3
  * `put_record` a reading; where Python is missing, the same loop with the JavaScript SDK): rows a second and CPU a row, 200 B and 2 KB,
- * into a stream that keeps nothing at 0 and 30 ms, and into one shard of the local stream with its limits on. `--million`: a million rows
+ * into a stream that keeps nothing at 0, 30 and 100 ms, and into one shard of the local stream with its limits on. `--million`: a million rows
  * of 200 B instead, for memory. `--only TEXT`: cases with this in their name.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -136,7 +136,7 @@ const scriptName = python === undefined ? 'script (JavaScript SDK put_record)' :
 type Figures = Record<string, number>;
 const cases: { name: string; run: () => Promise<Figures> }[] = [];
 for (const bytes of million ? [200] : [200, 2000])
-  for (const latencyMs of million ? [0] : [0, 30]) {
+  for (const latencyMs of million ? [0] : [0, 30, 100]) {
     const label = `${bytes} B, ${latencyMs} ms`;
     if (!million)
       cases.push({
@@ -184,7 +184,7 @@ for (const { name, figures } of table) {
 finish({
   bench: million ? 'drain-million' : 'drain',
   title: 'From the queue into Kinesis',
-  note: `The forwarder's process (queue, drain, SDK) on a backlog of ${STRAPS} straps, into a stream that keeps nothing, at 0 and 30 ms an answer; µs: CPU of the process. RSS growth: the last quarter against the second. One shard's bucket is ${BUCKET_RECORDS} records/s.`,
+  note: `The forwarder's process (queue, drain, SDK) on a backlog of ${STRAPS} straps, into a stream that keeps nothing, at 0, 30 and 100 ms an answer; µs: CPU of the process. RSS growth: the last quarter against the second. One shard's bucket is ${BUCKET_RECORDS} records/s.`,
   columns: ['rows/s', '× script', 'CPU µs a row', '% of the bucket', 'RSS MB', 'RSS growth MB'],
   rows: table,
   versions: { '@aws-sdk/client-kinesis': versionOf('@aws-sdk/client-kinesis'), 'better-sqlite3': versionOf(Number(process.versions.napi) >= 10 ? 'better-sqlite3' : 'better-sqlite3-node20'), ...(python === undefined ? {} : { boto3: '1.44.8' }) },

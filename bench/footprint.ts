@@ -1,54 +1,87 @@
 /**
- * npm run bench:footprint: memory and CPU at 2 readings/s over 10 minutes (`--seconds`), of `npm start` and of each service as a process
- * of its own; and how long `npm start` takes to its first reading in the stream.
+ * npm run bench:footprint: memory and CPU at 2 readings/s over 10 minutes (`--seconds`), of `npm start`, of each service as a process of
+ * its own and, where a Docker engine answers, of each container; at 20 readings/s for comparison; the image's layers; and how long
+ * `npm start` takes to its first reading in the stream.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compile, type Child } from './support/child.ts';
+import { hasDocker, imageBytes, startContainers } from './support/containers.ts';
 import { localStreamPort } from './support/local-stream.ts';
 import { benchOptions, progress } from './support/options.ts';
 import { startOneProcess, startSeparate } from './support/pipeline.ts';
-import { usageOf } from './support/process-usage.ts';
+import { usageOf, type Usage } from './support/process-usage.ts';
 import { finish, row } from './support/result.ts';
 import { withScratch } from './support/scratch.ts';
 import { firstRecordMs } from './support/first-record.ts';
+import { GUARDED } from './support/guarded.ts';
 import { median } from './support/statistics.ts';
 
 const { short, runs } = benchOptions();
 const given = Number(process.argv[process.argv.indexOf('--seconds') + 1]);
 const seconds = process.argv.includes('--seconds') && given > 0 ? given : short ? 15 : 600;
+const LOOK_EVERY_S = 5;
 compile();
 
 type Figures = Record<string, number>;
 
-async function watch(processes: Record<string, Child>): Promise<Record<string, Figures>> {
-  const settle = short ? 5 : 30;
-  await sleep(settle * 1000);
-  const peaks: Record<string, number[]> = Object.fromEntries(Object.keys(processes).map((name) => [name, []]));
-  const before = Object.fromEntries(Object.entries(processes).map(([name, { pid }]) => [name, usageOf(pid)]));
-  for (let elapsed = 0; elapsed < seconds; elapsed += 5) {
-    await sleep(5000);
-    for (const [name, { pid }] of Object.entries(processes)) peaks[name]?.push(usageOf(pid).rssMb);
+const usagesOf = (pids: Record<string, number>): Record<string, Usage> => Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, usageOf(pid)]));
+
+async function watch(pids: Record<string, number>): Promise<Map<string, Figures>> {
+  await sleep((short ? 5 : 30) * 1000);
+  const looks = [usagesOf(pids)];
+  const began = performance.now();
+  while (performance.now() - began < seconds * 1000) {
+    await sleep(LOOK_EVERY_S * 1000);
+    looks.push(usagesOf(pids));
   }
-  const span = Math.ceil(seconds / 5) * 5;
-  return Object.fromEntries(Object.entries(processes).map(([name, { pid }]) => [name, { 'RSS MB, median': median(peaks[name] ?? []), 'RSS MB, most': Math.max(...(peaks[name] ?? [])), 'CPU % of a core': ((usageOf(pid).cpuSeconds - (before[name]?.cpuSeconds ?? 0)) * 100) / span }]));
+  const span = (performance.now() - began) / 1000;
+  const of = (name: string, read: (usage: Usage) => number): number[] => looks.flatMap((look) => (look[name] === undefined ? [] : read(look[name])));
+  const grown = (values: readonly number[]): number => ((values.at(-1) ?? Number.NaN) - (values[0] ?? Number.NaN)) / span;
+  return new Map(
+    Object.keys(pids).map((name) => [
+      name,
+      {
+        'RSS MB, median': median(of(name, ({ rssMb }) => rssMb)),
+        'RSS MB, most': Math.max(...of(name, ({ rssMb }) => rssMb)),
+        'CPU % of a core': grown(of(name, ({ cpuSeconds }) => cpuSeconds)) * 100,
+        'wake-ups/s': grown(of(name, ({ wakeUps }) => wakeUps)),
+      },
+    ]),
+  );
 }
 
+const pidsOf = (processes: Record<string, Child>, named: (name: string) => string): Record<string, number> => Object.fromEntries(Object.entries(processes).map(([name, { pid }]) => [named(name), pid]));
+
 progress(`watching for ${seconds} s`);
-const figures = new Map<string, Figures>();
-await withScratch(async (scratch) => {
-  const one = await startOneProcess(scratch, { SIMULATED_STRAPS: '2', WATCHDOG_TIMEOUT_MS: '60000' });
+const ONE = 'npm start (one process)';
+const straps = (count: number): Record<string, string> => ({ SIMULATED_STRAPS: String(count), BLE_MAX_STRAPS: '32', WATCHDOG_TIMEOUT_MS: '60000' });
+const figures = await withScratch(async (scratch) => {
+  const containers = hasDocker() ? startContainers(scratch) : {};
+  const one = await startOneProcess(scratch, straps(2));
   await localStreamPort(one);
-  const apart = await startSeparate(scratch, { BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '2', WATCHDOG_TIMEOUT_MS: '60000' }, ['local-kinesis', 'forwarder', 'ble-bridge', 'admin-api']);
-  // Both at once: what changes on the machine falls on both alike.
-  const all = await watch({ 'npm start (one process)': one.processes['start'] as Child, ...Object.fromEntries(Object.entries(apart.processes).map(([name, child]) => [`${name} (own process)`, child])) });
-  for (const [name, one_] of Object.entries(all)) figures.set(name, one_);
+  const twenty = await startOneProcess(scratch, straps(20));
+  await localStreamPort(twenty);
+  const apart = await startSeparate(scratch, { BLE_SOURCE: 'simulated', ...straps(2) }, ['local-kinesis', 'forwarder', 'ble-bridge', 'admin-api']);
+  // All at once: what changes on the machine falls on all alike.
+  return await watch({
+    ...pidsOf(one.processes, () => ONE),
+    ...pidsOf(twenty.processes, () => 'npm start, 20 readings/s'),
+    ...pidsOf(apart.processes, (name) => `${name} (own process)`),
+    ...Object.fromEntries(Object.entries(containers).map(([name, pid]) => [`${name} (container)`, pid])),
+  });
 });
 const starts: Figures[] = [];
 for (let index = 0; index < runs; index += 1) starts.push({ 's to the first reading in the stream': (await firstRecordMs()) / 1000 });
+const image = hasDocker() ? imageBytes() : undefined;
 finish({
   bench: 'footprint',
   title: `Footprint at 2 readings/s over ${seconds} s`,
-  note: 'Local stream and admin API included; the watchdog is on. Start: from the start of the process, compiled, to a record that the stream has, on an empty DATA_DIR.',
-  columns: ['RSS MB, median', 'RSS MB, most', 'CPU % of a core', 's to the first reading in the stream'],
-  rows: [...[...figures].map(([name, one]) => row(name, [one])), row('npm start, from nothing', starts)],
+  note: `At 2 readings/s over ${seconds} s, where no other rate is named. Local stream and admin API included; the watchdog is on. Wake-ups: of all threads. Start: from the start of the process, compiled, to a record that the stream has, on an empty DATA_DIR.`,
+  columns: ['RSS MB, median', 'RSS MB, most', 'CPU % of a core', 'wake-ups/s', 's to the first reading in the stream', 'layers MB'],
+  rows: [
+    ...[...figures].map(([name, one]) => row(name, [one])),
+    row('npm start, from nothing', starts),
+    ...(image === undefined ? [] : [row('image: node:24-bookworm-slim', [{ 'layers MB': image.base / 1e6 }]), row('image: what ours adds', [{ 'layers MB': image.ours / 1e6 }])]),
+  ],
+  guarded: { [GUARDED.calm]: 2 / (figures.get(ONE)?.['wake-ups/s'] ?? Number.NaN) },
 });

@@ -4,11 +4,11 @@
  */
 import { compile } from './support/child.ts';
 import { GUARDED, medianOf } from './support/guarded.ts';
-import { hopOverAedes, shipping, type Figures } from './support/measures.ts';
+import { hopOverAedes, replaying, shipping, type Figures } from './support/measures.ts';
 import { benchOptions, inTurn } from './support/options.ts';
 import { finish, row } from './support/result.ts';
 
-const { runs, seconds } = benchOptions();
+const { runs, seconds, short } = benchOptions();
 compile();
 
 const HOP = 'hop alone: plain Aedes';
@@ -17,11 +17,12 @@ const hopFigures = (hop: Figures): Figures => ({ 'shipped/s': hop['readings/s'] 
 const results = await inTurn<Figures>(runs, [
   { name: HOP, run: async () => hopFigures(await hopOverAedes(seconds)) },
   ...(['records', 'aggregated'] as const).map((mode) => ({ name: `KINESIS_MODE=${mode}`, run: async () => await shipping(mode, seconds) })),
+  { name: 'npm start, a replay at full speed, aggregated', run: async () => await replaying(short ? 60_000 : 200_000) },
 ]);
 finish({
   bench: 'ship',
   title: 'Accepting and shipping at the same time, into a null stream',
-  note: 'Separate processes, 5 bridges with 10 straps each, windows full, 200 B readings. CPU: of gateway and forwarder together (of the broker, in the baseline). Baseline: plain Aedes carrying such messages once.',
+  note: 'Separate processes, 5 bridges with 10 straps each, windows full, 200 B readings. CPU: of gateway and forwarder together (of the broker, in the baseline). Replay: all of npm start, the strap and its notifications included. Baseline: plain Aedes carrying such messages once.',
   columns: ['shipped/s', 'accepted/s', '÷ Aedes hop', CPU, 'requests a million', 'PUT units a million', 'sent twice %'],
   rows: [...results].map(([name, all]) => row(name, all.map((run, index) => ({ ...run, '÷ Aedes hop': (run['shipped/s'] ?? Number.NaN) / (results.get(HOP)?.[index]?.['shipped/s'] ?? Number.NaN) })))),
   guarded: { [GUARDED.shipped]: medianOf(results.get(HOP), CPU) / medianOf(results.get('KINESIS_MODE=aggregated'), CPU) },

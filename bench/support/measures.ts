@@ -1,4 +1,8 @@
 /** Single measurements that several benches take: one run each, on processes and folders of their own. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { startMosquitto, startPlainAedes, type ReferenceBroker } from './brokers.ts';
 import { startHelper } from './child.ts';
 import { flow, type Flow } from './flow.ts';
@@ -29,13 +33,13 @@ export function productMicroseconds(figures: Readonly<Figures>): number {
 }
 
 /** Accepted by gateway and forwarder as processes of their own; the uplink is away. */
-export async function acceptedSeparately(publishers: number, seconds: number): Promise<Figures> {
-  return await withScratch(async (scratch) => figuresOf(await flow(scratch, await startSeparate(scratch, UPLINK_AWAY), { publishers, warmUpMs: 1500, seconds })));
+export async function acceptedSeparately(publishers: number, seconds: number, bytes = 200): Promise<Figures> {
+  return await withScratch(async (scratch) => figuresOf(await flow(scratch, await startSeparate(scratch, UPLINK_AWAY), { publishers, bytes, warmUpMs: 1500, seconds })));
 }
 
 /** Accepted by `npm start`'s one process; the bridges that keep it busy are beside it. */
-export async function acceptedByOne(publishers: number, seconds: number): Promise<Figures> {
-  return await withScratch(async (scratch) => figuresOf(await flow(scratch, await startOneProcess(scratch, UPLINK_AWAY), { publishers, warmUpMs: 1500, seconds })));
+export async function acceptedByOne(publishers: number, seconds: number, bytes = 200): Promise<Figures> {
+  return await withScratch(async (scratch) => figuresOf(await flow(scratch, await startOneProcess(scratch, UPLINK_AWAY), { publishers, bytes, warmUpMs: 1500, seconds })));
 }
 
 async function hop(start: (scratch: Scratch) => Promise<ReferenceBroker | undefined>, seconds: number): Promise<Figures> {
@@ -69,16 +73,63 @@ export async function shipping(mode: 'records' | 'aggregated', seconds: number):
     const shippedPerSecond = begin === undefined || end === undefined ? Number.NaN : ((end.shipped - begin.shipped) * 1000) / (end.atMs - begin.atMs);
     const done = await status.settled();
     const spent = cpu() - before;
-    const { requests, units, records } = await stream.counts();
+    const { requests, units, readings } = await stream.counts();
     if (done.shipped !== done.accepted) throw new Error(`accepted ${done.accepted}, shipped ${done.shipped}`);
-    if (mode === 'records' && records < done.shipped) throw new Error(`shipped ${done.shipped}, the stream counted ${records}`);
+    if (readings < done.shipped) throw new Error(`shipped ${done.shipped}, the stream counted ${readings}`);
     return {
       'accepted/s': acceptedPerSecond,
       'shipped/s': shippedPerSecond,
       'CPU µs, accepted and shipped': (spent * 1e6) / done.shipped,
       'requests a million': (requests * 1e6) / done.shipped,
       'PUT units a million': (units * 1e6) / done.shipped,
-      ...(mode === 'records' ? { 'sent twice %': ((records - done.shipped) * 100) / done.shipped } : {}),
+      'sent twice %': ((readings - done.shipped) * 100) / done.shipped,
     };
+  });
+}
+
+/** Readings a wake-up of any thread of `npm start` at its defaults with two straps. */
+export async function readingsAWakeUp(seconds: number): Promise<number> {
+  return await withScratch(async (scratch) => {
+    const { processes } = await startOneProcess(scratch, { SIMULATED_STRAPS: '2', WATCHDOG_TIMEOUT_MS: '60000' });
+    const { pid } = processes['start'] ?? { pid: 0 };
+    // Starting up, and the collections after it, are over.
+    await sleep(15_000);
+    const before = usageOf(pid).wakeUps;
+    await sleep(seconds * 1000);
+    return (2 * seconds) / (usageOf(pid).wakeUps - before);
+  });
+}
+
+const RECORDING = fileURLToPath(new URL('../../test/data/recordings/intervals-garmin-vivoactive-hr.csv', import.meta.url));
+
+/** A recorded workout again and again, as one long recording of so many rows. */
+function longRecording(scratch: Scratch, rows: number): string {
+  const [header = '', ...lines] = readFileSync(RECORDING, 'utf8').trim().split('\n');
+  const rates = lines.map((line) => line.slice(line.indexOf(',') + 1));
+  const file = path.join(scratch.folder(), 'long.csv');
+  writeFileSync(file, `${header}\n${Array.from({ length: rows }, (_, index) => `${index},${rates[index % rates.length] ?? ''}`).join('\n')}\n`);
+  return file;
+}
+
+/** `npm start` replays a recording at full speed into a null stream: from the strap's notification to the answer of the stream, all in one process. */
+export async function replaying(rows: number): Promise<Figures> {
+  return await withScratch(async (scratch) => {
+    const stream = await startNullStream(scratch);
+    const pipeline = await startOneProcess(scratch, { ...intoStream(stream.endpoint), KINESIS_MODE: 'aggregated', BLE_SOURCE: 'replay', REPLAY_FILE: longRecording(scratch, rows), REPLAY_SPEED: '0' });
+    const { pid } = pipeline.processes['start'] ?? { pid: 0 };
+    const samples: { ms: number; readings: number; cpu: number }[] = [];
+    const end = performance.now() + 120_000;
+    // Those without a heart rate are no readings: done where nothing more comes.
+    while (performance.now() < end && (samples.length < 60 || samples.at(-1)?.readings === 0 || samples.at(-60)?.readings !== samples.at(-1)?.readings)) {
+      samples.push({ ms: performance.now(), readings: (await stream.counts()).readings, cpu: usageOf(pid).cpuSeconds });
+      await sleep(50);
+    }
+    const all = samples.at(-1)?.readings ?? 0;
+    const first = samples.find(({ readings }) => readings > all * 0.1);
+    const last = samples.find(({ readings }) => readings > all * 0.9);
+    if (first === undefined || last === undefined || last === first) throw new Error(`${all} readings came too fast to measure`);
+    const shipped = last.readings - first.readings;
+    const done = await (await forwarderStatus(scratch, pipeline)).settled();
+    return { 'shipped/s': (shipped * 1000) / (last.ms - first.ms), 'CPU µs, accepted and shipped': ((last.cpu - first.cpu) * 1e6) / shipped, 'sent twice %': ((all - done.shipped) * 100) / done.shipped };
   });
 }

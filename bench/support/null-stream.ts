@@ -1,13 +1,17 @@
 /**
  * A Kinesis that keeps nothing, as a process of its own: answers PutRecords and PutRecord at once (or after LATENCY_MS) with success,
- * counts requests, records, bytes and PUT units. The target of benches that measure us and not the stream. GET / gives the counts.
+ * counts requests, records, the readings in them (KPL aggregates hold many), bytes and PUT units. The target of benches that measure us and not the stream. GET / gives the counts.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 const latencyMs = Number(process.env['LATENCY_MS'] ?? 0);
 const UNIT_BYTES = 25 * 1024;
-const counts = { requests: 0, records: 0, bytes: 0, units: 0 };
+const counts = { requests: 0, records: 0, readings: 0, bytes: 0, units: 0 };
+/** How an aggregate begins, in base64: the magic F3 89 9A C2 (KPL's aggregation format). */
+const AGGREGATE = '84mawg';
+const MAGIC_BYTES = 4;
+const MD5_BYTES = 16;
 const OUTCOME = '{"SequenceNumber":"49600000000000000000000000000000000000000000000000000001","ShardId":"shardId-000000000000"}';
 const answers = new Map<number, string>();
 
@@ -15,6 +19,26 @@ function answerTo(records: number): string {
   let answer = answers.get(records);
   if (answer === undefined) answers.set(records, (answer = `{"FailedRecordCount":0,"Records":[${Array.from({ length: records }, () => OUTCOME).join(',')}]}`));
   return answer;
+}
+
+/** The user records of an aggregate: fields of number 3 in its protobuf message. */
+function readingsIn(aggregate: Buffer): number {
+  const message = aggregate.subarray(MAGIC_BYTES, aggregate.length - MD5_BYTES);
+  let readings = 0;
+  for (let at = 0; at < message.length; ) {
+    if ((message[at] ?? 0) >> 3 === 3) readings += 1;
+    let length = 0;
+    let shift = 1;
+    for (;;) {
+      at += 1;
+      const byte = message[at] ?? 0;
+      length += (byte & 0x7f) * shift;
+      shift *= 128;
+      if (byte < 0x80) break;
+    }
+    at += 1 + length;
+  }
+  return readings;
 }
 
 /** Counts the records of a request by what stands before each one's data; base64 needs no unescaping. */
@@ -25,6 +49,7 @@ function count(body: string): number {
     const bytes = ((end - at - 8) * 3) / 4;
     counts.bytes += bytes;
     counts.units += Math.max(1, Math.ceil(bytes / UNIT_BYTES));
+    counts.readings += body.startsWith(AGGREGATE, at + 8) ? readingsIn(Buffer.from(body.slice(at + 8, end), 'base64')) : 1;
     records += 1;
     at = body.indexOf('"Data":"', end);
   }

@@ -5,14 +5,23 @@ import type { Scratch } from './scratch.ts';
 export interface NullStream {
   child: Child;
   endpoint: string;
-  counts(): Promise<{ requests: number; records: number; bytes: number; units: number }>;
+  counts(): Promise<StreamCounts>;
+}
+
+export interface StreamCounts {
+  requests: number;
+  records: number;
+  /** In those records. */
+  readings: number;
+  bytes: number;
+  units: number;
 }
 
 export async function startNullStream(scratch: Scratch, latencyMs = 0): Promise<NullStream> {
   const child = startHelper(scratch, 'support/null-stream.ts', { LATENCY_MS: String(latencyMs) });
   const { port } = await child.line(({ event }) => event === 'listening');
   const endpoint = `http://127.0.0.1:${String(port)}`;
-  return { child, endpoint, counts: async () => (await (await fetch(endpoint)).json()) as { requests: number; records: number; bytes: number; units: number } };
+  return { child, endpoint, counts: async () => (await (await fetch(endpoint)).json()) as StreamCounts };
 }
 
 /** Settings of a forwarder that ships into this endpoint. */
