@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compile, type Child } from './support/child.ts';
-import { hasDocker, imageBytes, startContainers } from './support/containers.ts';
+import { hasDocker, layerBytes, startContainers } from './support/containers.ts';
 import { localStreamPort } from './support/local-stream.ts';
 import { benchOptions, progress } from './support/options.ts';
 import { startOneProcess, startSeparate } from './support/pipeline.ts';
@@ -72,7 +72,6 @@ const figures = await withScratch(async (scratch) => {
 });
 const starts: Figures[] = [];
 for (let index = 0; index < runs; index += 1) starts.push({ 's to the first reading in the stream': (await firstRecordMs()) / 1000 });
-const image = hasDocker() ? imageBytes() : undefined;
 finish({
   bench: 'footprint',
   title: `Footprint at 2 readings/s over ${seconds} s`,
@@ -81,7 +80,7 @@ finish({
   rows: [
     ...[...figures].map(([name, one]) => row(name, [one])),
     row('npm start, from nothing', starts),
-    ...(image === undefined ? [] : [row('image: node:24-bookworm-slim', [{ 'layers MB': image.base / 1e6 }]), row('image: what ours adds', [{ 'layers MB': image.ours / 1e6 }])]),
+    ...(hasDocker() ? [row('image: layers above node:24-bookworm-slim', [{ 'layers MB': layerBytes() / 1e6 }])] : []),
   ],
   guarded: { [GUARDED.calm]: 2 / (figures.get(ONE)?.['wake-ups/s'] ?? Number.NaN) },
 });
