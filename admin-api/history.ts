@@ -54,7 +54,9 @@ export class History {
   /** Takes the point of this second; called by the timer. */
   take(atMs = Date.now()): void {
     const forwarder = this.#fleet.service('forwarder');
-    const queue = forwarder?.stale === false ? forwarder.value.forwarder : undefined;
+    const told = forwarder?.stale === false ? forwarder.value.forwarder : undefined;
+    // A queue that is not open yet has no bytes and counts nothing: taken for a count, the next one would be a flood.
+    const queue = told === undefined || told.bytes === 0 ? undefined : told;
     const gateway = this.#fleet.service('gateway');
     const broker = gateway?.stale === false ? gateway.value.gateway : undefined;
     const said = (heard: typeof forwarder, count: number | undefined): Point['counts'][keyof Rates] => (heard === undefined || count === undefined ? null : { count, atMs: Date.parse(heard.value.as_of ?? heard.value.since) });

@@ -66,14 +66,14 @@ export class BleBridgeService implements Service {
       config,
       log,
       will: offlineWill(this.name),
-      subscriptions: {
+      subscriptions: () => ({
         ...this.#outbox.subscriptions,
         ...commands.subscriptions,
-        [FORWARDER_STATUS]: (_, payload) => this.#heardForwarder(payload),
-        [DEVICE_STATUS_FILTER]: (topic, payload, retained) => {
+        [FORWARDER_STATUS]: (_: string, payload: Buffer) => this.#heardForwarder(payload),
+        [DEVICE_STATUS_FILTER]: (topic: string, payload: Buffer, retained: boolean) => {
           if (retained) this.#earlierStatus(topic, payload);
         },
-      },
+      }),
     });
     const aliases = parseAliases(config.BLE_ALIASES);
     this.#names = new DeviceNames(config, aliases, log);

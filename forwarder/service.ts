@@ -13,6 +13,7 @@ import { offlineWill, okCheck, StatusReporter, type CheckReport } from '../servi
 import { BUILD_YEAR } from '../service/version.ts';
 import { Drain } from './drain/drain.ts';
 import { Intake } from './intake/intake.ts';
+import { QUEUE_CHECKING } from './queue/disk-trouble.ts';
 import { Queue } from './queue/queue.ts';
 import type { QueueState } from './queue/queue-messages.ts';
 import { KinesisSink, targetName } from './sink/kinesis-sink.ts';
@@ -70,7 +71,7 @@ export class ForwarderService implements Service {
     });
     this.#queue.on('state', (state) => this.#heardState(state));
     this.#queue.on('settled', () => this.#reporter?.changed());
-    this.#queue.on('fatal', (error) => onFatal?.(new HrError('worker_failed', { operation: 'run the queue', detail: error.message, cause: error })));
+    this.#queue.on('fatal', (error) => onFatal?.(error instanceof HrError ? error : new HrError('worker_failed', { operation: 'run the queue', detail: error.message, cause: error })));
     this.#queue.on('opened', (marks) => intake.start(marks));
     await this.#queue.start();
     link.on('up', () => intake.up());
@@ -106,12 +107,13 @@ export class ForwarderService implements Service {
     const deadLost = state.causes.evicted['dead_letters_full'] ?? 0;
     if (deadLost > this.#deadLostSaid) this.#repeats.error('dead_letters_full', { event: 'dead_letters_evicted', count: deadLost }, 'too many dead letters: the oldest were given up');
     this.#deadLostSaid = deadLost;
-    if (!state.accepting) this.#repeats.error('not_accepting', { event: 'queue_not_accepting', reason: state.trouble }, 'the queue takes no more; bridges hold their readings');
+    if (this.#isChecking) this.#context.log.info({ event: 'queue_checking', reason: state.trouble }, 'the queue is looked at before it is used; bridges hold their readings');
+    else if (!state.accepting) this.#repeats.error('not_accepting', { event: 'queue_not_accepting', reason: state.trouble }, 'the queue takes no more; bridges hold their readings');
   }
 
   #checks(): CheckReport[] {
     const state = this.#queue.state;
-    const queue: CheckReport = state.accepting ? okCheck('queue') : { name: 'queue', status: 'fail', reason: state.trouble, hint: 'Free space on the disk of DATA_DIR, raise QUEUE_MAX_BYTES, or mend the uplink. Bridges hold their readings meanwhile.' };
+    const queue: CheckReport = state.accepting ? okCheck('queue') : this.#isChecking ? { name: 'queue', status: 'warn', reason: state.trouble, hint: 'Wait: a large queue is read through once at the start. Bridges hold their readings meanwhile.' } : { name: 'queue', status: 'fail', reason: state.trouble, hint: 'Free space on the disk of DATA_DIR, raise QUEUE_MAX_BYTES, or mend the uplink. Bridges hold their readings meanwhile.' };
     const damage: CheckReport = state.damage === '' ? okCheck('queue file') : { name: 'queue file', status: 'warn', reason: state.damage, hint: 'Look at the disk; then acknowledge the report (POST /damage/acknowledge).' };
     const dead: CheckReport = state.deadLetters === 0 ? okCheck('dead letters') : { name: 'dead letters', status: 'warn', reason: `dead_letters: ${state.deadLetters} ${state.deadLetters === 1 ? 'reading was' : 'readings were'} refused`, hint: 'Look at GET /dead-letters; retry or discard them.' };
     return [this.#drain.uplink.check(), queue, damage, dead, this.#clockCheck()];
@@ -121,6 +123,10 @@ export class ForwarderService implements Service {
   #news(): string {
     const { ledger, causes, deadLetters, accepting } = this.#queue.state;
     return JSON.stringify([ledger.queued, deadLetters, causes, accepting, this.#drain.uplink.current.state, this.#checks().map(({ status, reason }) => `${status} ${reason}`)]);
+  }
+
+  get #isChecking(): boolean {
+    return this.#queue.state.trouble.startsWith(QUEUE_CHECKING);
   }
 
   #clockCheck(): CheckReport {
@@ -164,6 +170,8 @@ export class ForwarderService implements Service {
   }
 
   #metrics(): ReturnType<Drain['metrics']['read']> {
+    // Counters that fall to nothing and come back would be taken for a flood of readings.
+    if (!this.#queue.isOpen) return this.#drain.metrics.read();
     const { ledger, causes, bytes, commits } = this.#queue.state;
     const counter = (name: string, help: string, value: number): Counter => {
       const made = new Counter(name, help);

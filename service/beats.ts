@@ -1,6 +1,6 @@
 /**
  * Signs of life of the threads of this process, in memory that they share: each moves its own counter, the watchdog looks at all. A worker
- * thread is watched from its first message on: what it does before, checking a large file above all, may take its time.
+ * thread is watched from the message on that says that it works: what it does before, checking a large file above all, may take its time.
  */
 
 const SLOTS = 8;

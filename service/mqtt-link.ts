@@ -15,12 +15,14 @@ import { RepeatLimiter, type Logger } from './log.ts';
 
 export type MessageHandler = (topic: string, payload: Buffer, retained: boolean) => void;
 
+export type Subscriptions = Readonly<Record<string, MessageHandler>>;
+
 export interface MqttLinkOptions {
   service: ServiceName;
   config: Config;
   log: Logger;
-  /** A handler a filter; a message goes to every filter it matches. */
-  subscriptions: Readonly<Record<string, MessageHandler>>;
+  /** A handler a filter; a message goes to every filter it matches. A function is asked at each connection. */
+  subscriptions: Subscriptions | (() => Subscriptions);
   will?: { topic: string; payload: string; retain: boolean };
 }
 
@@ -61,6 +63,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   readonly #log: Logger;
   readonly #repeats: RepeatLimiter;
   readonly #backoff = new Backoff({ minMs: 100, maxMs: 5000 });
+  /** Those of the current connection. */
+  #subscriptions: Subscriptions = {};
   readonly #routes = new Map<string, readonly Route[]>();
   #client: MqttClient | undefined;
   #retry: NodeJS.Timeout | undefined;
@@ -152,7 +156,10 @@ export class MqttLink extends EventEmitter<LinkEvents> {
       client.end(true);
     }, SUBACK_TIMEOUT_MS);
     client.once('close', () => clearTimeout(timeout));
-    const filters = Object.keys(this.#options.subscriptions);
+    const { subscriptions } = this.#options;
+    this.#subscriptions = typeof subscriptions === 'function' ? subscriptions() : subscriptions;
+    this.#routes.clear();
+    const filters = Object.keys(this.#subscriptions);
     const ready = (): void => {
       clearTimeout(timeout);
       if (client !== this.#client || this.#stopped || !client.connected) return;
@@ -204,7 +211,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   #routesOf(topic: string): readonly Route[] {
     let routes = this.#routes.get(topic);
     if (routes === undefined) {
-      routes = Object.entries(this.#options.subscriptions).flatMap(([filter, handler]) => (topicMatches(filter, topic) ? [{ filter, handler }] : []));
+      routes = Object.entries(this.#subscriptions).flatMap(([filter, handler]) => (topicMatches(filter, topic) ? [{ filter, handler }] : []));
       if (this.#routes.size >= ROUTES_MAX) this.#routes.clear();
       this.#routes.set(topic, routes);
     }

@@ -24,8 +24,8 @@ function beatCode(slot: number): string {
   return `import threads from 'node:worker_threads'; ${beat} setInterval(() => Atomics.add(beats, ${slot}, 1), beats[${BEAT_EVERY_INDEX}]).unref();`;
 }
 
-/** Runs a sibling module in a worker thread; the watchdog watches it from its first message to its end. */
-export function startWorker(metaUrl: string, name: string, options: WorkerOptions = {}): Worker {
+/** Runs a sibling module in a worker thread; the watchdog watches it from its first message (the first one that `isReady`) to its end. */
+export function startWorker(metaUrl: string, name: string, options: WorkerOptions = {}, isReady: (message: unknown) => boolean = () => true): Worker {
   const module = siblingModule(metaUrl, name);
   const slot = takeSlot(name.replace(/^.*\//, '').replaceAll('-', ' '));
   setEnvironmentData(BEATS, beatMemory.counters);
@@ -33,7 +33,12 @@ export function startWorker(metaUrl: string, name: string, options: WorkerOption
   const loader = module.pathname.endsWith('.ts') ? `import { register } from ${JSON.stringify(import.meta.resolve('tsx/esm/api'))}; register();` : '';
   const code = `${slot.index === undefined ? '' : beatCode(slot.index)} ${loader} await import(${JSON.stringify(module.href)});`;
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), options);
-  worker.once('message', () => slot.watch());
+  const heard = (message: unknown): void => {
+    if (!isReady(message)) return;
+    slot.watch();
+    worker.off('message', heard);
+  };
+  worker.on('message', heard);
   worker.once('exit', () => slot.release());
   return worker;
 }

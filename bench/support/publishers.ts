@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { Outbox } from '../../ble-bridge/outbox/outbox.ts';
 import { readConfig } from '../../service/config.ts';
 import { createLogger } from '../../service/log.ts';
-import { MqttLink } from '../../service/mqtt-link.ts';
+import { MqttLink, type MessageHandler } from '../../service/mqtt-link.ts';
 import { quantile } from './statistics.ts';
 
 const publishers = Number(process.env['PUBLISHERS'] ?? 1);
@@ -41,15 +41,16 @@ class Publisher {
     this.#index = index;
     this.#window = config.OUTBOX_WINDOW;
     this.#outbox = new Outbox({ config: own, log, publish: (topic, payload) => this.#link.publish(topic, payload), writableLength: () => this.#link.writableLength });
-    const marks = Object.fromEntries(
-      Object.entries(this.#outbox.subscriptions).map(([filter, handler]) => [
-        filter,
-        (topic: string, payload: Buffer, retained: boolean) => {
-          handler(topic, payload, retained);
-          this.#heard();
-        },
-      ]),
-    );
+    const marks = (): Record<string, MessageHandler> =>
+      Object.fromEntries(
+        Object.entries(this.#outbox.subscriptions).map(([filter, handler]) => [
+          filter,
+          (topic: string, payload: Buffer, retained: boolean) => {
+            handler(topic, payload, retained);
+            this.#heard();
+          },
+        ]),
+      );
     this.#link = new MqttLink({ service: 'ble-bridge', config, log, subscriptions: marks });
   }
 

@@ -31,6 +31,8 @@ const LINE_BYTES_MAX = 1024 * 1024;
 const STOP_FLUSH_MS = 3000;
 /** Runs of earlier processes that are read from disk at once, oldest first: a bridge that was restarted often must not fill memory with them. */
 const RECOVERED_AT_ONCE = 3;
+/** Runs whose marks are subscribed one by one. */
+const RUNS_SUBSCRIBED_MAX = 16;
 const GAPS_EVERY_MS = 1000;
 /** So long after readings were given up health says fail; later it only reminds of it. */
 const DROPPED_FRESH_MS = 300_000;
@@ -62,9 +64,15 @@ export class Outbox {
     this.#folder = () => dataFolder(options.config, 'outbox');
   }
 
+  /**
+   * What the next connection is to subscribe (design section 1): the marks of the runs that are held. With many runs left by earlier
+   * processes, all marks: a client may have so many subscriptions only.
+   */
   get subscriptions(): Record<string, MessageHandler> {
+    const runs = new Set([this.run, ...this.#runs.map(({ files }) => files.run)]);
+    const filters = (runs.size > RUNS_SUBSCRIBED_MAX ? ['+'] : [...runs]).map(storedTopic);
     return {
-      [storedTopic('+')]: (topic, payload) => this.#stored(topic, payload),
+      ...Object.fromEntries(filters.map((filter) => [filter, (topic: string, payload: Buffer) => this.#stored(topic, payload)])),
       [SYNC_TOPIC]: () => this.#asked(),
     };
   }
@@ -144,7 +152,7 @@ export class Outbox {
     return reading;
   }
 
-  /** The line is up and `edge/stored/+` and `edge/sync` are subscribed. */
+  /** The line is up, and what `subscriptions` names is subscribed. */
   up(): void {
     this.#isUp = true;
     this.#asked();

@@ -21,6 +21,9 @@ export function diskTroubleOf(error: unknown, { file }: Pick<QueueWorkerData, 'f
   return `${full ? 'disk_full' : 'disk_error'}: ${code === '' ? messageOf(error) : `${code} ${messageOf(error)}`}`;
 }
 
+/** Why a queue does not accept yet that is looked at before it is opened. */
+export const QUEUE_CHECKING = 'queue_checking';
+
 /** What can be said of a queue that could not be opened yet. */
 export const stateWhileClosed = (trouble: string): QueueState => ({
   ledger: { accepted: 0, shipped: 0, queued: 0, dead: 0, evicted: 0, missed: 0 },

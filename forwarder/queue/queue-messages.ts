@@ -124,7 +124,7 @@ export type QueueRequest =
   | { kind: 'stop' };
 
 export type QueueReply =
-  /** The file cannot be opened yet: the disk is full. `opened` follows. */
+  /** The file is not open yet: it is large and is looked at first, or the disk is full. `opened` follows. */
   | { kind: 'waiting'; state: QueueState }
   | { kind: 'opened'; marks: RunMark[]; state: QueueState }
   | { kind: 'failed'; code: string; message: string }

@@ -2,15 +2,18 @@
  * The thread that owns the queue's file. Group commit: an idle queue commits at once; a busy one after the commit interval, or at 500
  * pending rows, whichever comes first.
  */
+import { statSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { parseReading } from '../../contract/reading.ts';
 import { messageOf, systemCodeOf } from '../../service/errors.ts';
 import { trimMemoryAfterStart } from '../../service/memory-trim.ts';
-import { diskTroubleOf, isDamage, stateWhileClosed } from './disk-trouble.ts';
+import { diskTroubleOf, isDamage, QUEUE_CHECKING, stateWhileClosed } from './disk-trouble.ts';
 import { QueueFile, type RetriedReading } from './queue-file.ts';
 import { ROW_SOURCES, type Append, type EvictedSpan, type QueueReply, type QueueRequest, type QueueWorkerData } from './queue-messages.ts';
 import { NewerSchemaError } from './schema.ts';
 
+/** What is larger takes seconds to be looked at on a small box, minutes from a slow card. */
+const LARGE_BYTES = 64 * 1024 * 1024;
 const PENDING_ROWS_MAX = 500;
 /**
  * What is shipped is deleted with the next commit of rows; a commit for its sake alone, which writes as much to disk as a reading's, waits
@@ -36,8 +39,13 @@ function readRetried(payload: string, parse: typeof parseReading): RetriedReadin
   return { device: reading.value.device, source: Math.max(0, ROW_SOURCES.findIndex((source) => source === reading.value.source)) };
 }
 
-/** Opens the file. A disk without space is waited for: the forwarder runs meanwhile, and says so. */
+/** What the queue takes on disk before it is opened. */
+const bytesBefore = (): number => ['', '-wal'].reduce((sum, ending) => sum + (statSync(options.file + ending, { throwIfNoEntry: false })?.size ?? 0), 0);
+
+/** Opens the file. A large one is looked at for long, a disk without space is waited for: the forwarder runs meanwhile, and says so. */
 async function openFile(): Promise<QueueFile | undefined> {
+  const bytes = bytesBefore();
+  if (bytes > LARGE_BYTES) say({ kind: 'waiting', state: stateWhileClosed(`${QUEUE_CHECKING}: ${Math.round(bytes / 1e6)} MB are looked at before they are used`) });
   for (;;)
     try {
       return new QueueFile(options);

@@ -49,11 +49,16 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     return this.#state;
   }
 
+  /** False while the file is looked at before it is used, or its disk is full: what `state` counts then is nothing. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
   get depth(): number {
     return this.#state?.ledger.queued ?? 0;
   }
 
-  /** Opens the queue; on a full disk it goes on trying, and `state` says so. Throws HrError `queue_too_new` or `queue_unusable`. */
+  /** Opens the queue; on a full disk it goes on trying, a large file is looked at first: `state` says so, and `opened` follows. Throws HrError `queue_too_new` or `queue_unusable`. */
   async start(): Promise<void> {
     const config = this.#config;
     const data: QueueWorkerData = {
@@ -63,7 +68,7 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       minFreeDiskBytes: config.QUEUE_MIN_FREE_DISK_BYTES,
       whenFull: config.QUEUE_WHEN_FULL,
     };
-    const worker = startWorker(import.meta.url, './queue-worker', { workerData: data });
+    const worker = startWorker(import.meta.url, './queue-worker', { workerData: data }, (message) => (message as QueueReply).kind !== 'waiting');
     this.#worker = worker;
     worker.on('error', (error) => this.#fatal(error));
     worker.on('exit', (code) => this.#fatal(new Error(`the queue's thread ended with ${code}`)));

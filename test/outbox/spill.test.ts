@@ -5,6 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { Outbox } from '../../ble-bridge/outbox/outbox.ts';
 import { decodeLines, encodeLine, findEarlierRuns } from '../../ble-bridge/outbox/spill-files.ts';
 import { parseSource } from '../../contract/outbox-protocol.ts';
+import { topicMatches } from '../../service/mqtt-link.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
@@ -25,22 +26,27 @@ async function start(t: TestContext, folder: string, environment: Record<string,
   return { outbox, published };
 }
 
+/** The forwarder's word about a run, as far as the bridge has subscribed it. */
+function mark(outbox: Outbox, run: string, message: object): void {
+  const topic = `edge/stored/${run}`;
+  for (const [filter, handler] of Object.entries(outbox.subscriptions)) if (topicMatches(filter, topic)) handler(topic, Buffer.from(JSON.stringify(message)), false);
+}
+
 /** Answers sources and stores everything, as a forwarder that works. */
 function storeAll({ outbox, published }: Bench): number[] {
   const stored: number[] = [];
-  const mark = outbox.subscriptions['edge/stored/+'];
   const next = new Map<string, number>();
   for (let at = 0; at < published.length; at += 1) {
     const { topic, payload } = published[at] ?? { topic: '', payload: '' };
     const run = topic.slice(topic.lastIndexOf('/') + 1);
     if (topic.startsWith('edge/source/')) {
       const source = parseSource(payload);
-      if (source.ok) mark?.(`edge/stored/${run}`, Buffer.from(JSON.stringify({ stored: source.value.from - 1, next: next.get(run) ?? source.value.from, sync: source.value.sync })), false);
+      if (source.ok) mark(outbox, run, { stored: source.value.from - 1, next: next.get(run) ?? source.value.from, sync: source.value.sync });
     }
     if (!topic.startsWith('edge/resend/')) continue;
     for (const line of payload.split('\n')) stored.push(Number(line.split(' ', 1)[0]));
     next.set(run, Math.max(...stored) + 1);
-    mark?.(`edge/stored/${run}`, Buffer.from(JSON.stringify({ stored: Math.max(...stored) })), false);
+    mark(outbox, run, { stored: Math.max(...stored) });
   }
   return stored;
 }
@@ -146,6 +152,20 @@ test('what many earlier processes left keeps to one limit together: the oldest g
   await eventually(() => storeAll(bench).length > 0 && bench.outbox.held === 0 && readdirSync(path.join(folder, 'outbox')).length === 0, { withinMs: 60_000, everyMs: 100 });
 });
 
+test('a bridge subscribes the marks of the runs that it holds, and of all where those are many', async (t) => {
+  const folder = tempDir(t);
+  const first = await start(t, folder);
+  assert.deepEqual(Object.keys(first.outbox.subscriptions), [`edge/stored/${first.outbox.run}`, 'edge/sync']);
+  first.outbox.accept(fields(70));
+  await first.outbox.stop();
+  const second = await start(t, folder);
+  assert.deepEqual(Object.keys(second.outbox.subscriptions).toSorted(), [`edge/stored/${first.outbox.run}`, `edge/stored/${second.outbox.run}`, 'edge/sync'].toSorted());
+  await second.outbox.stop();
+  for (let run = 0; run < 20; run += 1) writeFileSync(path.join(folder, 'outbox', `${String(run).padStart(16, '0')}-00000001.spill`), encodeLine({ seq: 1, payload: JSON.stringify({ ...fields(70), gateway: 'test-box', run: String(run).padStart(16, '0'), seq: 1 }) }));
+  const third = await start(t, folder);
+  assert.deepEqual(Object.keys(third.outbox.subscriptions), ['edge/stored/+', 'edge/sync']);
+});
+
 const timersOfThisProcess = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
 
 test('an outbox that holds nothing sleeps: no timer wakes an idle bridge, one runs while a reading waits for its mark', async (t) => {
@@ -159,7 +179,7 @@ test('an outbox that holds nothing sleeps: no timer wakes an idle bridge, one ru
     await new Promise((resolve) => setTimeout(resolve, 60));
     assert.ok(timersOfThisProcess() > 0, 'the reading is watched over');
   }
-  bench.outbox.subscriptions['edge/stored/+']?.(`edge/stored/${run}`, Buffer.from(JSON.stringify({ stored: seq })), false);
+  mark(bench.outbox, run, { stored: seq });
   assert.equal(bench.outbox.held, 0);
   assert.ok(await slept());
 });

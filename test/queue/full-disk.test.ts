@@ -159,7 +159,7 @@ test('a forwarder on a full disk runs on, says so in health, its bridge holds; w
   const linkConfig = { ...config, MQTT_URL };
   let link: MqttLink | undefined;
   const outbox = new Outbox({ config: linkConfig, log: testLog(config), publish: (topic, payload) => link?.publish(topic, payload) ?? false, writableLength: () => 0 });
-  link = new MqttLink({ service: 'ble-bridge', config: linkConfig, log: testLog(config), subscriptions: outbox.subscriptions });
+  link = new MqttLink({ service: 'ble-bridge', config: linkConfig, log: testLog(config), subscriptions: () => outbox.subscriptions });
   let status: ServiceStatus | undefined;
   const watcher = new MqttLink({ service: 'admin-api', config: linkConfig, log: testLog(config), subscriptions: {
     'edge/forwarder/status': (_, payload) => {

@@ -53,7 +53,7 @@ async function start(t: TestContext, environment: Record<string, string>): Promi
   const api = `http://127.0.0.1:${admin.port}`;
   let link: MqttLink | undefined;
   const outbox = new Outbox({ config, log: testLog(config), publish: (topic, payload) => link?.publish(topic, payload) ?? false, writableLength: () => 0 });
-  link = new MqttLink({ service: 'ble-bridge', config, log: testLog(config), subscriptions: outbox.subscriptions });
+  link = new MqttLink({ service: 'ble-bridge', config, log: testLog(config), subscriptions: () => outbox.subscriptions });
   const gaps: Bench['gaps'] = [];
   const watcher = new MqttLink({ service: 'admin-api', config, log: testLog(config), subscriptions: {
     'hr/+/gap': (_, payload) => {

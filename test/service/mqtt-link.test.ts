@@ -4,7 +4,7 @@ import { test, type TestContext } from 'node:test';
 import { Aedes } from 'aedes';
 import { writeToStream } from 'mqtt-packet';
 import { GatewayService } from '../../gateway/service.ts';
-import { MqttLink, topicMatches, type MessageHandler } from '../../service/mqtt-link.ts';
+import { MqttLink, topicMatches, type MqttLinkOptions } from '../../service/mqtt-link.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
@@ -39,7 +39,7 @@ async function startBroker(t: TestContext, port = 0): Promise<Broker> {
   return { aedes, port: (server.address() as AddressInfo).port, cut, stop };
 }
 
-function linkTo(t: TestContext, port: number, subscriptions: Record<string, MessageHandler>): MqttLink {
+function linkTo(t: TestContext, port: number, subscriptions: MqttLinkOptions['subscriptions']): MqttLink {
   const config = testConfig({ DATA_DIR: tempDir(t), MQTT_URL: `mqtt://127.0.0.1:${port}` });
   const link = new MqttLink({ service: 'forwarder', config, log: testLog(config), subscriptions, will: { topic: 'edge/forwarder/status', payload: 'offline', retain: true } });
   t.after(() => link.stop());
@@ -149,4 +149,20 @@ test('no Buffer for each of 65,536 numbers is kept by a process that has a line,
   t.after(() => gateway.stop());
   await gateway.start();
   assert.equal(writeToStream.cacheNumbers, false);
+});
+
+test('what is subscribed is asked for anew at each connection', async (t) => {
+  const broker = await startBroker(t);
+  const heard: string[] = [];
+  let filter = 'a/1';
+  const link = linkTo(t, broker.port, () => ({ [filter]: (topic) => void heard.push(topic) }));
+  link.start();
+  await eventually(() => link.connected);
+  filter = 'a/2';
+  broker.cut();
+  await eventually(() => !link.connected);
+  await eventually(() => link.connected);
+  for (const topic of ['a/1', 'a/2']) link.publish(topic, '');
+  await eventually(() => heard.length > 0);
+  assert.deepEqual(heard, ['a/2']);
 });

@@ -63,7 +63,7 @@ export async function recordForwarder(t: TestContext, readings: number): Promise
   const payloads = new Map<number, string>();
   let link: MqttLink | undefined;
   const outbox = new Outbox({ config: linkConfig, log: testLog(config), publish: (topic, payload) => link?.publish(topic, payload) ?? false, writableLength: () => 0 });
-  link = new MqttLink({ service: 'ble-bridge', config: linkConfig, log: testLog(config), subscriptions: outbox.subscriptions });
+  link = new MqttLink({ service: 'ble-bridge', config: linkConfig, log: testLog(config), subscriptions: () => outbox.subscriptions });
   link.on('up', () => outbox.up());
   link.on('down', () => outbox.down());
   await outbox.start();

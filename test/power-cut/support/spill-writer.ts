@@ -24,7 +24,7 @@ const outbox = new Outbox({
 /** As a forwarder that stores everything at once. */
 function answer(topic: string, payload: string): void {
   const run = topic.slice(topic.lastIndexOf('/') + 1);
-  const heard = (message: object): void => outbox.subscriptions['edge/stored/+']?.(`edge/stored/${run}`, Buffer.from(JSON.stringify(message)), false);
+  const heard = (message: object): void => outbox.subscriptions[`edge/stored/${run}`]?.(`edge/stored/${run}`, Buffer.from(JSON.stringify(message)), false);
   if (topic.startsWith('edge/source/')) {
     const source = parseSource(payload);
     if (source.ok) heard({ stored: source.value.from - 1, next: source.value.from, sync: source.value.sync });
