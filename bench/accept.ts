@@ -28,7 +28,7 @@ const cpu = (name: string): number => median((results.get(name) ?? []).map(produ
 finish({
   bench: 'accept',
   title: 'Accepting: committed with fsync, and marked to the bridge',
-  note: '200 B readings, windows full, uplink away. µs: CPU a reading. p50, p99: from publish to mark behind a full window. Baseline: plain Aedes carrying such messages once at QoS 1, nothing stored. Each bridge hears the marks of all: 50 of them are a load of their own.',
+  note: '200 B readings, windows full, uplink away. µs: CPU a reading. p50, p99: from publish to mark behind a full window. Baseline: plain Aedes carrying such messages once at QoS 1, nothing stored.',
   columns: ['readings/s', '÷ Aedes hop', 'broker µs', 'forwarder µs', 'one process µs', 'bridges µs', 'p50 ms', 'p99 ms'],
   rows: [...results]
     .filter(([, all]) => all.some((run) => Object.keys(run).length > 0))

@@ -6,6 +6,7 @@ import type { Config } from '../service/config.ts';
 import type { Logger } from '../service/log.ts';
 import type { Access, Identity, Peer } from './access.ts';
 import type { Breaches } from './breaches.ts';
+import { useDeliveryQueue } from './delivery-queue.ts';
 import { GuardedConnection } from './guarded-connection.ts';
 import type { LoginThrottle } from './login-throttle.ts';
 import { orderedPersistence } from './ordered-persistence.ts';
@@ -110,6 +111,7 @@ export class Broker {
         return packet;
       },
     });
+    useDeliveryQueue(this.#aedes);
     this.#aedes.on('unsubscribe', (filters, client) => {
       for (const filter of filters) this.#subscriptions.get(client)?.delete(filter);
     });
