@@ -1,5 +1,5 @@
 /**
- * npm run bench:all: every bench, one after another (about an hour), then docs/performance.md. `--short` runs each once, for seconds, to
+ * npm run bench:all: every bench, one after another (about 40 minutes), then docs/performance.md. `--short` runs each once, for seconds, to
  * see that they work; its figures are no figures. The backlog of ten million is `npm run bench:backlog` without arguments.
  */
 import { spawnSync } from 'node:child_process';

@@ -71,8 +71,8 @@ async function drained(scratch: Scratch, dataDir: string): Promise<Figures> {
   const end = performance.now() + (short ? 1500 : 8000);
   while (performance.now() < end) {
     const { records } = await stream.counts();
-    const { rssMb } = usageOf(forwarder.pid);
-    counts.push({ ms: performance.now(), records, rss: rssMb });
+    const { rssMiB } = usageOf(forwarder.pid);
+    counts.push({ ms: performance.now(), records, rss: rssMiB });
     await sleep(50);
   }
   await forwarder.end('SIGKILL');
@@ -82,7 +82,7 @@ async function drained(scratch: Scratch, dataDir: string): Promise<Figures> {
   const first = counts.find(({ records }) => records > 4000);
   const last = counts.find(({ records }) => records >= all);
   const rate = first === undefined || last === undefined || last === first ? Number.NaN : ((last.records - first.records) * 1000) / (last.ms - first.ms);
-  return { 'drain rows/s': rate, 'forwarder RSS MB, most': Math.max(...counts.map(({ rss }) => rss)) };
+  return { 'drain rows/s': rate, 'forwarder RSS MiB, most': Math.max(...counts.map(({ rss }) => rss)) };
 }
 
 async function backlog(rows: number): Promise<Figures> {

@@ -29,9 +29,9 @@ const STALLED_MS = 60_000;
 interface Measured {
   rowsPerSecond: number;
   cpuMicroseconds: number;
-  rssMb: number;
+  rssMiB: number;
   /** Least and most of the quarters of the run. */
-  rssGrowthMb: number;
+  rssGrowthMiB: number;
 }
 
 function readingOf(seq: number, bytes: number): string {
@@ -63,23 +63,23 @@ async function drained(child: Child, rows: number, shipped: () => Promise<number
   for (let now = 0; now < rows * 0.97; now = await shipped()) {
     if (now > moved.rows) moved = { rows: now, at: performance.now() };
     else if (performance.now() - moved.at > STALLED_MS) throw new Error(`nothing was shipped for ${STALLED_MS} ms\n${child.output().slice(-2000)}`);
-    const { cpuSeconds, rssMb } = usageOf(child.pid);
+    const { cpuSeconds, rssMiB } = usageOf(child.pid);
     const sample = { at: performance.now(), rows: now, cpu: cpuSeconds };
     if (now >= rows * 0.1) begin ??= sample;
     if (begin !== undefined) {
       end = sample;
-      rss.push(rssMb);
+      rss.push(rssMiB);
     }
     await sleep(20);
   }
   if (begin === undefined || end === undefined || end.rows === begin.rows) throw new Error('too few rows to measure');
-  progress(`RSS by tenth of the run, MB: ${Array.from({ length: 10 }, (_, tenth) => Math.round(median(rss.slice(Math.floor((rss.length * tenth) / 10), Math.floor((rss.length * (tenth + 1)) / 10))))).join(' ')}`);
+  progress(`RSS by tenth of the run, MiB: ${Array.from({ length: 10 }, (_, tenth) => Math.round(median(rss.slice(Math.floor((rss.length * tenth) / 10), Math.floor((rss.length * (tenth + 1)) / 10))))).join(' ')}`);
   const quarter = (index: number): number => median(rss.slice(Math.floor((rss.length * index) / 4), Math.floor((rss.length * (index + 1)) / 4)));
   return {
     rowsPerSecond: ((end.rows - begin.rows) * 1000) / (end.at - begin.at),
     cpuMicroseconds: ((end.cpu - begin.cpu) * 1e6) / (end.rows - begin.rows),
-    rssMb: Math.max(...rss),
-    rssGrowthMb: quarter(3) - quarter(1),
+    rssMiB: Math.max(...rss),
+    rssGrowthMiB: quarter(3) - quarter(1),
   };
 }
 
@@ -125,7 +125,7 @@ async function scriptOf(python: string | undefined, bytes: number, latencyMs: nu
     const environment = { ENDPOINT: stream.endpoint, SECONDS: String(SCRIPT_SECONDS), READING: readingOf(1, bytes), AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench', AWS_REGION: 'us-east-1' };
     const script = python === undefined ? startHelper(scratch, 'support/put-record-loop.ts', environment) : startProgram(scratch, python, ['bench/support/put_record_loop.py'], environment);
     const { readings, seconds, cpu_seconds: cpu } = await script.line(({ event }) => event === 'done');
-    return { rowsPerSecond: Number(readings) / Number(seconds), cpuMicroseconds: (Number(cpu) * 1e6) / Number(readings), rssMb: 0, rssGrowthMb: 0 };
+    return { rowsPerSecond: Number(readings) / Number(seconds), cpuMicroseconds: (Number(cpu) * 1e6) / Number(readings), rssMiB: 0, rssGrowthMiB: 0 };
   });
 }
 
@@ -150,8 +150,8 @@ for (const bytes of million ? [200] : [200, 2000])
       cases.push({
         name: `drain ${mode}, ${label}`,
         run: async () => {
-          const { rowsPerSecond, cpuMicroseconds, rssMb, rssGrowthMb } = await drainOf({ bytes, latencyMs, rows: Math.round(ROWS / (bytes > 1000 ? 5 : 1)), mode });
-          return { 'rows/s': rowsPerSecond, 'CPU µs a row': cpuMicroseconds, 'RSS MB': rssMb, 'RSS growth MB': rssGrowthMb };
+          const { rowsPerSecond, cpuMicroseconds, rssMiB, rssGrowthMiB } = await drainOf({ bytes, latencyMs, rows: Math.round(ROWS / (bytes > 1000 ? 5 : 1)), mode });
+          return { 'rows/s': rowsPerSecond, 'CPU µs a row': cpuMicroseconds, 'RSS MiB': rssMiB, 'RSS growth MiB': rssGrowthMiB };
         },
       });
   }
@@ -185,7 +185,7 @@ finish({
   bench: million ? 'drain-million' : 'drain',
   title: 'From the queue into Kinesis',
   note: `The forwarder's process (queue, drain, SDK) on a backlog of ${STRAPS} straps, into a stream that keeps nothing, at 0, 30 and 100 ms an answer; µs: CPU of the process. RSS growth: the last quarter against the second. One shard's bucket is ${BUCKET_RECORDS} records/s.`,
-  columns: ['rows/s', '× script', 'CPU µs a row', '% of the bucket', 'RSS MB', 'RSS growth MB'],
+  columns: ['rows/s', '× script', 'CPU µs a row', '% of the bucket', 'RSS MiB', 'RSS growth MiB'],
   rows: table,
   versions: { '@aws-sdk/client-kinesis': versionOf('@aws-sdk/client-kinesis'), 'better-sqlite3': versionOf(Number(process.versions.napi) >= 10 ? 'better-sqlite3' : 'better-sqlite3-node20'), ...(python === undefined ? {} : { boto3: '1.44.8' }) },
   guarded,

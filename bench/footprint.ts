@@ -41,8 +41,8 @@ async function watch(pids: Record<string, number>): Promise<Map<string, Figures>
     Object.keys(pids).map((name) => [
       name,
       {
-        'RSS MB, median': median(of(name, ({ rssMb }) => rssMb)),
-        'RSS MB, most': Math.max(...of(name, ({ rssMb }) => rssMb)),
+        'RSS MiB, median': median(of(name, ({ rssMiB }) => rssMiB)),
+        'RSS MiB, most': Math.max(...of(name, ({ rssMiB }) => rssMiB)),
         'CPU % of a core': grown(of(name, ({ cpuSeconds }) => cpuSeconds)) * 100,
         'wake-ups/s': grown(of(name, ({ wakeUps }) => wakeUps)),
       },
@@ -76,7 +76,7 @@ finish({
   bench: 'footprint',
   title: `Footprint at 2 readings/s over ${seconds} s`,
   note: `At 2 readings/s over ${seconds} s, where no other rate is named. Local stream and admin API included; the watchdog is on. Wake-ups: of all threads. Start: from the start of the process, compiled, to a record that the stream has, on an empty DATA_DIR.`,
-  columns: ['RSS MB, median', 'RSS MB, most', 'CPU % of a core', 'wake-ups/s', 's to the first reading in the stream', 'layers MB'],
+  columns: ['RSS MiB, median', 'RSS MiB, most', 'CPU % of a core', 'wake-ups/s', 's to the first reading in the stream', 'layers MB'],
   rows: [
     ...[...figures].map(([name, one]) => row(name, [one])),
     row('npm start, from nothing', starts),

@@ -58,7 +58,7 @@ await withScratch(async (scratch) => {
     const [after, seconds] = [usageOf(admin.pid), (performance.now() - began) / 1000];
     const read = pages.bytes() - bytes;
     pages.close();
-    return { '% of a core': (100 * (after.cpuSeconds - before.cpuSeconds)) / seconds, 'kB/s a page': count === 0 ? 0 : read / 1000 / seconds / count, 'RSS MB': after.rssMb };
+    return { '% of a core': (100 * (after.cpuSeconds - before.cpuSeconds)) / seconds, 'kB/s a page': count === 0 ? 0 : read / 1000 / seconds / count, 'RSS MiB': after.rssMiB };
   };
   const none: Record<string, number>[] = [];
   const fifty: Record<string, number>[] = [];

@@ -113,16 +113,22 @@ export class ForwarderService implements Service {
 
   #checks(): CheckReport[] {
     const state = this.#queue.state;
-    const queue: CheckReport = state.accepting ? okCheck('queue') : this.#isChecking ? { name: 'queue', status: 'warn', reason: state.trouble, hint: 'Wait: a large queue is read through once at the start. Bridges hold their readings meanwhile.' } : { name: 'queue', status: 'fail', reason: state.trouble, hint: 'Free space on the disk of DATA_DIR, raise QUEUE_MAX_BYTES, or mend the uplink. Bridges hold their readings meanwhile.' };
     const damage: CheckReport = state.damage === '' ? okCheck('queue file') : { name: 'queue file', status: 'warn', reason: state.damage, hint: 'Look at the disk; then acknowledge the report (POST /damage/acknowledge).' };
     const dead: CheckReport = state.deadLetters === 0 ? okCheck('dead letters') : { name: 'dead letters', status: 'warn', reason: `dead_letters: ${state.deadLetters} ${state.deadLetters === 1 ? 'reading was' : 'readings were'} refused`, hint: 'Look at GET /dead-letters; retry or discard them.' };
-    return [this.#drain.uplink.check(), queue, damage, dead, this.#clockCheck()];
+    return [this.#drain.uplink.check(), this.#queueCheck(), damage, dead, this.#clockCheck()];
   }
 
   /** A calm queue that fills and empties with each reading is none: its status would cost as much as the readings. */
   #news(): string {
     const { ledger, causes, deadLetters, accepting } = this.#queue.state;
     return JSON.stringify([ledger.queued, deadLetters, causes, accepting, this.#drain.uplink.current.state, this.#checks().map(({ status, reason }) => `${status} ${reason}`)]);
+  }
+
+  #queueCheck(): CheckReport {
+    const { accepting, trouble: reason } = this.#queue.state;
+    if (accepting) return okCheck('queue');
+    if (this.#isChecking) return { name: 'queue', status: 'warn', reason, hint: 'Wait: a large queue is read through once at the start. Bridges hold their readings meanwhile.' };
+    return { name: 'queue', status: 'fail', reason, hint: 'Free space on the disk of DATA_DIR, raise QUEUE_MAX_BYTES, or mend the uplink. Bridges hold their readings meanwhile.' };
   }
 
   get #isChecking(): boolean {

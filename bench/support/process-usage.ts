@@ -6,7 +6,7 @@ const TICKS = 100;
 
 export interface Usage {
   cpuSeconds: number;
-  rssMb: number;
+  rssMiB: number;
   /** Bytes that this process caused to be written to disk. */
   writtenBytes: number;
   /** How often its threads went to sleep, and so were woken. */
@@ -23,7 +23,7 @@ export function usageOf(pid: number): Usage {
   const io = readFileSync(`/proc/${pid}/io`, 'utf8');
   return {
     cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS,
-    rssMb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024,
+    rssMiB: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024,
     writtenBytes: Number(/^write_bytes: (\d+)/m.exec(io)?.[1] ?? 0),
     wakeUps: wakeUpsOf(pid),
   };

@@ -5,11 +5,11 @@ import { History } from '../../admin-api/history.ts';
 import { serviceStatusTopic, SERVICE_STATUS_FILTER } from '../../contract/topics.ts';
 
 /** A fleet that hears what a forwarder says at a time. */
-function forwarder(fleet: Fleet): (atMs: number, accepted: number, depth: number, state?: string) => void {
-  return (atMs, accepted, depth, state = 'online') =>
+function forwarder(fleet: Fleet): (atMs: number, accepted: number, depth: number, state?: string, bytes?: number) => void {
+  return (atMs, accepted, depth, state = 'online', bytes = 4096) =>
     fleet.subscriptions[SERVICE_STATUS_FILTER]?.(
       serviceStatusTopic('forwarder'),
-      Buffer.from(JSON.stringify({ service: 'forwarder', state, since: new Date(atMs).toISOString(), version: '1', as_of: new Date(atMs).toISOString(), ...(state === 'online' ? { forwarder: { depth, oldest_age_seconds: depth / 10, ledger: { accepted, shipped: accepted - depth } } } : {}) })),
+      Buffer.from(JSON.stringify({ service: 'forwarder', state, since: new Date(atMs).toISOString(), version: '1', as_of: new Date(atMs).toISOString(), ...(state === 'online' ? { forwarder: { depth, bytes, oldest_age_seconds: depth / 10, ledger: { accepted, shipped: accepted - depth } } } : {}) })),
       false,
     );
 }
@@ -55,4 +55,19 @@ test('ten minutes are remembered and no more; while the forwarder is offline the
   assert.deepEqual([at.length, depth.length, oldest_age_seconds.length], [600, 600, 600]);
   assert.deepEqual([depth.at(-2), oldest_age_seconds.at(-2), depth.at(-1), oldest_age_seconds.at(-1)], [4, 0.4, null, null]);
   assert.equal(history.rates().accepted, null);
+});
+
+test('a queue that is not open yet, because it is looked at first, is a gap and no flood of readings afterwards', () => {
+  const fleet = new Fleet();
+  const history = new History(fleet);
+  const say = forwarder(fleet);
+  const now = Date.now();
+  say(now - 2000, 0, 0, 'online', 0);
+  history.take(now - 2000);
+  for (const ago of [1000, 0]) {
+    say(now - ago, 5_000_000, 5_000_000);
+    history.take(now - ago);
+  }
+  assert.deepEqual(history.queue().depth, [null, 5_000_000, 5_000_000]);
+  assert.equal(history.rates().accepted, 0);
 });
