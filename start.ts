@@ -27,7 +27,8 @@ function mayUseRadio(config: Config): boolean {
   return config.BLE_SOURCE === 'auto' && existsSync(path.join('/sys/class/bluetooth', config.BLE_ADAPTER));
 }
 
-const loopbackOf = (host: string): string => (host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host);
+const loopbackOf = (host: string): string =>
+  host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host;
 
 class AllServices {
   readonly #log: Logger;
@@ -54,7 +55,12 @@ class AllServices {
     if (running.ownBroker) {
       const { GatewayService } = await import('./gateway/service.ts');
       const gateway = await this.#add(config, 'gateway', (context) => new GatewayService(context));
-      config = { ...config, MQTT_LISTEN_PORT: gateway.mqttPort, MQTT_LISTEN_WS_PORT: gateway.wsPort, MQTT_URL: `mqtt://${loopbackOf(config.MQTT_LISTEN_HOST)}:${gateway.mqttPort}` };
+      config = {
+        ...config,
+        MQTT_LISTEN_PORT: gateway.mqttPort,
+        MQTT_LISTEN_WS_PORT: gateway.wsPort,
+        MQTT_URL: `mqtt://${loopbackOf(config.MQTT_LISTEN_HOST)}:${gateway.mqttPort}`,
+      };
     }
     if (config.KINESIS_TARGET === 'local') {
       const { LocalKinesisService } = await import('./local-kinesis/service.ts');
@@ -88,7 +94,10 @@ class AllServices {
     const timer = setInterval(() => {
       if (!mayUseRadio(config)) return;
       clearInterval(timer);
-      this.#log.info({ event: 'adapter_found', adapter: config.BLE_ADAPTER }, 'a Bluetooth adapter is there now: the bridge goes on as a process of its own');
+      this.#log.info(
+        { event: 'adapter_found', adapter: config.BLE_ADAPTER },
+        'a Bluetooth adapter is there now: the bridge goes on as a process of its own',
+      );
       moving = bridge.stop().then(
         () => {
           if (!this.#stopped) this.#startBridgeProcess(config);

@@ -37,7 +37,8 @@ export class Access {
   /** A foreign name that points at this address (DNS rebinding) is refused; so is a change that a page of another site asks for. */
   checkOrigin(request: FastifyRequest): void {
     const { host, origin } = request.headers;
-    if (!isOwnHost(host, [this.#config.ADMIN_HOST, ...this.#config.ADMIN_ALLOWED_HOSTS])) throw new HrError('host_not_allowed', { operation: 'check the Host header', detail: (host ?? '').slice(0, 100) });
+    if (!isOwnHost(host, [this.#config.ADMIN_HOST, ...this.#config.ADMIN_ALLOWED_HOSTS]))
+      throw new HrError('host_not_allowed', { operation: 'check the Host header', detail: (host ?? '').slice(0, 100) });
     if (READS.has(request.method) || origin === undefined) return;
     let from = '';
     try {
@@ -45,17 +46,23 @@ export class Access {
     } catch {
       from = '';
     }
-    if (from !== host?.toLowerCase()) throw new HrError('origin_not_allowed', { operation: 'check the Origin header', detail: origin.slice(0, 100) });
+    if (from !== host?.toLowerCase())
+      throw new HrError('origin_not_allowed', { operation: 'check the Origin header', detail: origin.slice(0, 100) });
   }
 
   /** Reading without the token, where that is granted. */
   checkRead(request: FastifyRequest): void {
     const anonymous = this.#config.ADMIN_ANONYMOUS ?? (isLoopback(this.#config.ADMIN_HOST) ? 'read' : 'none');
-    if (anonymous !== 'read' && !this.isOperator(request)) throw new HrError('token_needed', { operation: 'read', detail: 'this listener shows nothing without the operator\'s token' });
+    if (anonymous !== 'read' && !this.isOperator(request))
+      throw new HrError('token_needed', {
+        operation: 'read',
+        detail: "this listener shows nothing without the operator's token",
+      });
   }
 
   /** Changing, and looking at what was refused, needs the token. */
   checkChange(request: FastifyRequest): void {
-    if (!this.isOperator(request)) throw new HrError('token_needed', { operation: 'change', detail: 'a change needs the operator\'s token' });
+    if (!this.isOperator(request))
+      throw new HrError('token_needed', { operation: 'change', detail: "a change needs the operator's token" });
   }
 }

@@ -16,12 +16,16 @@ import { aliveSchema, answers } from './route-schemas.ts';
 import { addChangeRoutes, addLoginRoutes, addReadRoutes, type RouteOptions } from './routes.ts';
 
 const BODY_MAX_BYTES = 64 * 1024;
-const CONTENT_SECURITY_POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; font-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; font-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /** uPlot as its package ships it: read once, served from memory. */
 function chartFiles(): { script: Buffer; style: Buffer } {
   const folder = path.dirname(createRequire(import.meta.url).resolve('uplot/package.json'));
-  return { script: readFileSync(path.join(folder, 'dist/uPlot.esm.js')), style: readFileSync(path.join(folder, 'dist/uPlot.min.css')) };
+  return {
+    script: readFileSync(path.join(folder, 'dist/uPlot.esm.js')),
+    style: readFileSync(path.join(folder, 'dist/uPlot.min.css')),
+  };
 }
 
 export interface AppOptions extends RouteOptions {
@@ -46,17 +50,43 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.setErrorHandler(problemHandler(log));
   app.setNotFoundHandler(notFoundHandler);
   await app.register(fastifyCookie);
-  await app.register(fastifySwagger, { openapi: { openapi: '3.1.0', info: { title: 'hr-gateway admin API', version: VERSION, license: { name: 'MIT' } }, tags: [{ name: 'read', description: 'Open on loopback (ADMIN_ANONYMOUS)' }, { name: 'operator', description: 'With the operator\'s token' }, { name: 'session', description: 'The page\'s cookie' }], components: { securitySchemes: { operator: { type: 'http', scheme: 'bearer' } } } } });
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'hr-gateway admin API', version: VERSION, license: { name: 'MIT' } },
+      tags: [
+        { name: 'read', description: 'Open on loopback (ADMIN_ANONYMOUS)' },
+        { name: 'operator', description: "With the operator's token" },
+        { name: 'session', description: "The page's cookie" },
+      ],
+      components: { securitySchemes: { operator: { type: 'http', scheme: 'bearer' } } },
+    },
+  });
   app.addHook('onRequest', async (request, reply) => {
-    void reply.headers({ 'content-security-policy': CONTENT_SECURITY_POLICY, 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer', 'cross-origin-resource-policy': 'same-origin' });
+    void reply.headers({
+      'content-security-policy': CONTENT_SECURITY_POLICY,
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'referrer-policy': 'no-referrer',
+      'cross-origin-resource-policy': 'same-origin',
+    });
     access.checkOrigin(request);
   });
-  app.get('/health/live', { schema: { tags: ['read'], summary: 'The process answers', response: answers(aliveSchema) } }, async () => ({ status: 'ok' }));
+  app.get(
+    '/health/live',
+    { schema: { tags: ['read'], summary: 'The process answers', response: answers(aliveSchema) } },
+    async () => ({ status: 'ok' }),
+  );
   await app.register(async (reading) => {
     reading.addHook('onRequest', async (request) => access.checkRead(request));
     addReadRoutes(reading as unknown as FastifyInstance, options);
     reading.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
-    await reading.register(fastifySwaggerUi, { routePrefix: '/docs', staticCSP: false, uiConfig: { supportedSubmitMethods: ['get'], validatorUrl: null }, theme: { title: 'hr-gateway admin API', css: [{ filename: 'docs.css', content: '.topbar { display: none; }' }] } });
+    await reading.register(fastifySwaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: false,
+      uiConfig: { supportedSubmitMethods: ['get'], validatorUrl: null },
+      theme: { title: 'hr-gateway admin API', css: [{ filename: 'docs.css', content: '.topbar { display: none; }' }] },
+    });
   });
   await app.register(async (changing) => {
     changing.addHook('onRequest', async (request) => access.checkChange(request));
@@ -64,8 +94,16 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   });
   addLoginRoutes(app, options);
   const { script, style } = chartFiles();
-  app.get('/uplot.js', { schema: { hide: true } }, async (_request, reply) => await reply.type('text/javascript; charset=utf-8').send(script));
-  app.get('/uplot.css', { schema: { hide: true } }, async (_request, reply) => await reply.type('text/css; charset=utf-8').send(style));
+  app.get(
+    '/uplot.js',
+    { schema: { hide: true } },
+    async (_request, reply) => await reply.type('text/javascript; charset=utf-8').send(script),
+  );
+  app.get(
+    '/uplot.css',
+    { schema: { hide: true } },
+    async (_request, reply) => await reply.type('text/css; charset=utf-8').send(style),
+  );
   // The page itself holds no data: what it shows it reads by the routes above, with their checks.
   await app.register(fastifyStatic, { root: fileURLToPath(new URL('./page/', import.meta.url)), cacheControl: false });
   return app;

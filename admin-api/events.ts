@@ -32,7 +32,10 @@ export class EventStream {
   /** The timers run while a page is open. */
   #startTimers(): void {
     if (this.#timers.length > 0) return;
-    this.#timers = [setInterval(() => this.#sendOverview(), OVERVIEW_EVERY_MS), setInterval(() => this.#write(': \n\n'), KEEP_ALIVE_MS)];
+    this.#timers = [
+      setInterval(() => this.#sendOverview(), OVERVIEW_EVERY_MS),
+      setInterval(() => this.#write(': \n\n'), KEEP_ALIVE_MS),
+    ];
   }
 
   #stopTimers(): void {
@@ -64,7 +67,11 @@ export class EventStream {
     if (this.#pages.size >= PAGES_MAX) return false;
     reply.hijack();
     const page = reply.raw;
-    page.writeHead(200, { ...(reply.getHeaders() as Record<string, string>), 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    page.writeHead(200, {
+      ...(reply.getHeaders() as Record<string, string>),
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+    });
     page.write(`retry: 1000\n\nevent: overview\ndata: ${JSON.stringify(this.#overview())}\n\n`);
     this.#pages.add(page);
     this.#startTimers();

@@ -5,7 +5,16 @@
 import { parseDeviceStatus, parseGap, type DeviceStatus, type Gap } from '../contract/device-status.ts';
 import { parseReading } from '../contract/reading.ts';
 import { parseMetrics, parseServiceStatus, type MetricsMessage, type ServiceStatus } from '../contract/service-status.ts';
-import { DEVICE_STATUS_FILTER, deviceOfTopic, GAP_FILTER, READINGS_FILTER, SERVICE_METRICS_FILTER, SERVICE_STATUS_FILTER, serviceOfTopic, type ServiceName } from '../contract/topics.ts';
+import {
+  DEVICE_STATUS_FILTER,
+  deviceOfTopic,
+  GAP_FILTER,
+  READINGS_FILTER,
+  SERVICE_METRICS_FILTER,
+  SERVICE_STATUS_FILTER,
+  serviceOfTopic,
+  type ServiceName,
+} from '../contract/topics.ts';
 import type { MessageHandler } from '../service/mqtt-link.ts';
 
 /** A reading as it is kept for ten minutes. */
@@ -28,7 +37,10 @@ interface Heard<T> {
   atMs: number;
 }
 
-export type FleetEvent = { type: 'reading'; device: string; reading: RecentReading } | { type: 'device'; device: string; status: DeviceStatus | null } | { type: 'service'; service: string };
+export type FleetEvent =
+  | { type: 'reading'; device: string; reading: RecentReading }
+  | { type: 'device'; device: string; status: DeviceStatus | null }
+  | { type: 'service'; service: string };
 
 /** Ten minutes at up to 4 readings a second. */
 const READINGS_MAX = 2400;
@@ -92,7 +104,8 @@ export class Fleet {
     const reading: RecentReading = { timestamp, heart_rate, sensor_contact: sensor_contact ?? null };
     device.readings.push(reading);
     const oldest = Date.now() - READINGS_MS;
-    while (device.readings.length > READINGS_MAX || Date.parse(device.readings[0]?.timestamp ?? '') < oldest) device.readings.shift();
+    while (device.readings.length > READINGS_MAX || Date.parse(device.readings[0]?.timestamp ?? '') < oldest)
+      device.readings.shift();
     this.#emit({ type: 'reading', device: name, reading });
   }
 
@@ -142,7 +155,9 @@ export class Fleet {
   }
 
   devices(): (DeviceStatus & { last_gap: Gap | null })[] {
-    return [...this.#devices.values()].map((device) => ({ ...this.#current(device), last_gap: device.lastGap ?? null })).sort((a, b) => (a.device < b.device ? -1 : 1));
+    return [...this.#devices.values()]
+      .map((device) => ({ ...this.#current(device), last_gap: device.lastGap ?? null }))
+      .sort((a, b) => (a.device < b.device ? -1 : 1));
   }
 
   device(name: string): (DeviceStatus & { last_gap: Gap | null }) | undefined {
@@ -164,13 +179,28 @@ export class Fleet {
 
   /** Figures that are current: those of a service that is gone would look like a service that stands still. */
   get metrics(): readonly MetricsMessage[] {
-    return [...this.#metrics].filter(([service, { atMs }]) => Date.now() - atMs <= STATUS_STALE_MS && this.service(service)?.stale !== true).map(([, { value }]) => value);
+    return [...this.#metrics]
+      .filter(([service, { atMs }]) => Date.now() - atMs <= STATUS_STALE_MS && this.service(service)?.stale !== true)
+      .map(([, { value }]) => value);
   }
 }
 
 function unknownDevice(device: string): DeviceStatus {
   return {
-    device, state: 'silent', since: new Date().toISOString(), name: null, address: null, battery_percent: null, rssi: null, manufacturer: null, model: null,
-    firmware: null, body_sensor_location: null, last_reading_at: null, readings: 0, reconnects: 0, source: 'noble',
+    device,
+    state: 'silent',
+    since: new Date().toISOString(),
+    name: null,
+    address: null,
+    battery_percent: null,
+    rssi: null,
+    manufacturer: null,
+    model: null,
+    firmware: null,
+    body_sensor_location: null,
+    last_reading_at: null,
+    readings: 0,
+    reconnects: 0,
+    source: 'noble',
   };
 }

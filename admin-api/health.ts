@@ -18,18 +18,41 @@ const HINTS: Record<string, string> = {
 
 export function healthOf(fleet: Fleet, line: { connected: boolean; since: string; ownBroker: boolean }): Health {
   if (!line.connected)
-    return { status: 'down', checks: [{ name: 'broker', status: 'fail', since: line.since, reason: 'broker_away: the admin API has no connection to the broker', hint: 'Start the gateway, or look at its log. What is shown is the last that was known.' }] };
+    return {
+      status: 'down',
+      checks: [
+        {
+          name: 'broker',
+          status: 'fail',
+          since: line.since,
+          reason: 'broker_away: the admin API has no connection to the broker',
+          hint: 'Start the gateway, or look at its log. What is shown is the last that was known.',
+        },
+      ],
+    };
   const checks: Check[] = [{ name: 'broker', status: 'ok', since: line.since, reason: '', hint: '' }];
   for (const name of EXPECTED) {
     if (name === 'gateway' && !line.ownBroker && fleet.service(name) === undefined) continue;
     const heard = fleet.service(name);
     if (heard === undefined) {
-      checks.push({ name, status: 'fail', since: line.since, reason: `service_unknown: ${name} has said nothing yet`, hint: HINTS[name] ?? '' });
+      checks.push({
+        name,
+        status: 'fail',
+        since: line.since,
+        reason: `service_unknown: ${name} has said nothing yet`,
+        hint: HINTS[name] ?? '',
+      });
       continue;
     }
     if (heard.stale) {
       const offline = heard.value.state === 'offline';
-      checks.push({ name, status: 'fail', since: offline ? heard.value.since : new Date(heard.atMs).toISOString(), reason: `${offline ? 'service_offline' : 'service_silent'}: ${name} ${offline ? 'is offline' : 'has said nothing for a while'}`, hint: HINTS[name] ?? '' });
+      checks.push({
+        name,
+        status: 'fail',
+        since: offline ? heard.value.since : new Date(heard.atMs).toISOString(),
+        reason: `${offline ? 'service_offline' : 'service_silent'}: ${name} ${offline ? 'is offline' : 'has said nothing for a while'}`,
+        hint: HINTS[name] ?? '',
+      });
       continue;
     }
     const own = heard.value.checks ?? [];
@@ -41,6 +64,9 @@ export function healthOf(fleet: Fleet, line: { connected: boolean; since: string
 
 /** Health as lines for a terminal. */
 export function healthText({ status, checks }: Health): string {
-  const lines = checks.map((check) => `${check.status.padEnd(4)}  ${check.name}${check.reason === '' ? '' : `  since ${check.since}  ${check.reason}\n      → ${check.hint}`}`);
+  const lines = checks.map(
+    (check) =>
+      `${check.status.padEnd(4)}  ${check.name}${check.reason === '' ? '' : `  since ${check.since}  ${check.reason}\n      → ${check.hint}`}`,
+  );
   return `${status}\n${lines.join('\n')}\n`;
 }

@@ -59,7 +59,8 @@ export class History {
     const queue = told === undefined || told.bytes === 0 ? undefined : told;
     const gateway = this.#fleet.service('gateway');
     const broker = gateway?.stale === false ? gateway.value.gateway : undefined;
-    const said = (heard: typeof forwarder, count: number | undefined): Point['counts'][keyof Rates] => (heard === undefined || count === undefined ? null : { count, atMs: Date.parse(heard.value.as_of ?? heard.value.since) });
+    const said = (heard: typeof forwarder, count: number | undefined): Point['counts'][keyof Rates] =>
+      heard === undefined || count === undefined ? null : { count, atMs: Date.parse(heard.value.as_of ?? heard.value.since) };
     this.#points.push({
       atMs,
       depth: queue?.depth ?? null,
@@ -85,10 +86,19 @@ export class History {
   }
 
   rates(): Rates {
-    return { heard: this.#rate('heard'), accepted: this.#rate('accepted'), shipped: this.#rate('shipped'), broker_in: this.#rate('broker_in') };
+    return {
+      heard: this.#rate('heard'),
+      accepted: this.#rate('accepted'),
+      shipped: this.#rate('shipped'),
+      broker_in: this.#rate('broker_in'),
+    };
   }
 
   queue(): QueueHistory {
-    return { at: this.#points.map(({ atMs }) => Math.round(atMs / 100) / 10), depth: this.#points.map(({ depth }) => depth), oldest_age_seconds: this.#points.map(({ oldest }) => (oldest === null ? null : Math.round(oldest * 10) / 10)) };
+    return {
+      at: this.#points.map(({ atMs }) => Math.round(atMs / 100) / 10),
+      depth: this.#points.map(({ depth }) => depth),
+      oldest_age_seconds: this.#points.map(({ oldest }) => (oldest === null ? null : Math.round(oldest * 10) / 10)),
+    };
   }
 }

@@ -26,14 +26,32 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
 
 export const problemSchema = {
   type: 'object',
-  properties: { type: { type: 'string' }, title: { type: 'string' }, status: { type: 'integer' }, code: { type: 'string' }, detail: { type: 'string' }, hint: { type: 'string' } },
+  properties: {
+    type: { type: 'string' },
+    title: { type: 'string' },
+    status: { type: 'integer' },
+    code: { type: 'string' },
+    detail: { type: 'string' },
+    hint: { type: 'string' },
+  },
   required: ['type', 'title', 'status', 'code', 'detail', 'hint'],
 } as const;
 
-const problem = (status: number, code: ErrorCode, detail: string, hint: string): object => ({ type: 'about:blank', title: ERRORS[code].summary, status, code, detail, hint });
+const problem = (status: number, code: ErrorCode, detail: string, hint: string): object => ({
+  type: 'about:blank',
+  title: ERRORS[code].summary,
+  status,
+  code,
+  detail,
+  hint,
+});
 
 function answer(reply: FastifyReply, status: number, code: ErrorCode, detail: string, hint: string): void {
-  void reply.code(status).header('content-type', 'application/problem+json').serializer(JSON.stringify).send(problem(status, code, detail, hint));
+  void reply
+    .code(status)
+    .header('content-type', 'application/problem+json')
+    .serializer(JSON.stringify)
+    .send(problem(status, code, detail, hint));
 }
 
 /** What is no HTTP at all is answered on its socket. */
@@ -41,7 +59,10 @@ export function answerBrokenHttp(error: { code?: string }, socket: Socket): void
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
   const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
   const body = JSON.stringify(problem(status, 'request_invalid', 'this is not a request', ERRORS.request_invalid.hint));
-  if (socket.writable) socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
+  if (socket.writable)
+    socket.write(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    );
   socket.destroy();
 }
 
@@ -50,7 +71,8 @@ export function problemHandler(log: Logger): (error: unknown, request: FastifyRe
   return (error, request, reply) => {
     if (error instanceof HrError) return answer(reply, STATUS[error.code] ?? 500, error.code, error.detail, error.hint);
     const status = (error as FastifyError).statusCode ?? 500;
-    if (status >= 400 && status < 500) return answer(reply, status, 'request_invalid', (error as FastifyError).message, ERRORS.request_invalid.hint);
+    if (status >= 400 && status < 500)
+      return answer(reply, status, 'request_invalid', (error as FastifyError).message, ERRORS.request_invalid.hint);
     log.error({ event: 'request_failed', route: request.routeOptions.url, err: error }, 'a request failed');
     return answer(reply, 500, 'uncaught_error', 'see the log', ERRORS.uncaught_error.hint);
   };

@@ -12,10 +12,17 @@ function labelsText(labels: Readonly<Record<string, string>>): string {
 }
 
 function linesOf(metric: Metric): string[] {
-  if (metric.type !== 'histogram') return (metric.values ?? []).map(({ labels, value }) => `${metric.name}${labelsText(labels as Record<string, string>)} ${value}`);
+  if (metric.type !== 'histogram')
+    return (metric.values ?? []).map(
+      ({ labels, value }) => `${metric.name}${labelsText(labels as Record<string, string>)} ${value}`,
+    );
   const counts = metric.counts ?? [];
   const bounds = [...(metric.bounds ?? []).map(String), '+Inf'];
-  return [...bounds.map((bound, index) => `${metric.name}_bucket{le="${bound}"} ${counts[index] ?? 0}`), `${metric.name}_sum ${metric.sum ?? 0}`, `${metric.name}_count ${counts.at(-1) ?? 0}`];
+  return [
+    ...bounds.map((bound, index) => `${metric.name}_bucket{le="${bound}"} ${counts[index] ?? 0}`),
+    `${metric.name}_sum ${metric.sum ?? 0}`,
+    `${metric.name}_count ${counts.at(-1) ?? 0}`,
+  ];
 }
 
 /** What stands before the figures of this process. */
@@ -52,9 +59,11 @@ export class Prometheus {
     });
     // Its monitor of the event loop's delay wakes the process a hundred times a second, half of what an idle one costs: the delay is taken at each scrape alone.
     collectDefaultMetrics({ register: this.#registry, prefix: OWN, eventLoopMonitoringPrecision: HOUR_MS });
-    for (const name of ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99']) this.#registry.removeSingleMetric(`${OWN}nodejs_eventloop_lag_${name}_seconds`);
+    for (const name of ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'])
+      this.#registry.removeSingleMetric(`${OWN}nodejs_eventloop_lag_${name}_seconds`);
     // Gauges that are named like counters, against Prometheus' conventions.
-    for (const name of ['handles', 'requests', 'resources']) this.#registry.removeSingleMetric(`${OWN}nodejs_active_${name}_total`);
+    for (const name of ['handles', 'requests', 'resources'])
+      this.#registry.removeSingleMetric(`${OWN}nodejs_active_${name}_total`);
   }
 
   async text(): Promise<string> {
@@ -64,7 +73,11 @@ export class Prometheus {
       for (const metric of metrics) {
         if (seen.has(metric.name)) continue;
         seen.add(metric.name);
-        lines.push(`# HELP ${metric.name} ${metric.help.replaceAll('\n', ' ')}`, `# TYPE ${metric.name} ${metric.type}`, ...linesOf(metric));
+        lines.push(
+          `# HELP ${metric.name} ${metric.help.replaceAll('\n', ' ')}`,
+          `# TYPE ${metric.name} ${metric.type}`,
+          ...linesOf(metric),
+        );
       }
     return `${await this.#registry.metrics()}${lines.join('\n')}\n`;
   }

@@ -48,7 +48,13 @@ export class AdminApiService implements Service {
     this.#tls = certFile === undefined || keyFile === undefined ? undefined : new TlsFiles({ certFile, keyFile, log });
     this.#client = new CommandClient({ publish });
     const commands = new CommandServer({ service: 'admin-api', log, handlers: {}, publish });
-    this.#link = new MqttLink({ service: 'admin-api', config, log, will: offlineWill('admin-api'), subscriptions: { ...this.#fleet.subscriptions, ...this.#client.subscriptions, ...commands.subscriptions } });
+    this.#link = new MqttLink({
+      service: 'admin-api',
+      config,
+      log,
+      will: offlineWill('admin-api'),
+      subscriptions: { ...this.#fleet.subscriptions, ...this.#client.subscriptions, ...commands.subscriptions },
+    });
     for (const event of ['up', 'down'] as const)
       this.#link.on(event, () => {
         this.#lineSince = new Date().toISOString();

@@ -3,7 +3,14 @@
  * that keep their window full; the uplink is away, everything stays queued. The hop over a broker alone is measured beside it.
  */
 import { compile } from './support/child.ts';
-import { acceptedByOne, acceptedSeparately, hopOverAedes, hopOverMosquitto, productMicroseconds, type Figures } from './support/measures.ts';
+import {
+  acceptedByOne,
+  acceptedSeparately,
+  hopOverAedes,
+  hopOverMosquitto,
+  productMicroseconds,
+  type Figures,
+} from './support/measures.ts';
 import { benchOptions, inTurn } from './support/options.ts';
 import { finish, programVersion, row, versionOf } from './support/result.ts';
 import { GUARDED } from './support/guarded.ts';
@@ -19,10 +26,16 @@ const results = await inTurn<Figures>(runs, [
   { name: HOP, run: async () => await hopOverAedes(seconds) },
   { name: 'hop alone: Mosquitto', run: async () => await hopOverMosquitto(seconds) },
   { name: SEPARATE, run: async () => await acceptedSeparately(1, seconds) },
-  ...[5, 50].map((bridges) => ({ name: `accepted, separate processes, ${bridges} bridges`, run: async () => await acceptedSeparately(bridges, seconds) })),
+  ...[5, 50].map((bridges) => ({
+    name: `accepted, separate processes, ${bridges} bridges`,
+    run: async () => await acceptedSeparately(bridges, seconds),
+  })),
   { name: 'accepted, separate processes, 5 bridges, 2 KB', run: async () => await acceptedSeparately(5, seconds, 2000) },
   { name: ONE, run: async () => await acceptedByOne(1, seconds) },
-  ...[5, 50].map((bridges) => ({ name: `accepted, one process, ${bridges} bridges`, run: async () => await acceptedByOne(bridges, seconds) })),
+  ...[5, 50].map((bridges) => ({
+    name: `accepted, one process, ${bridges} bridges`,
+    run: async () => await acceptedByOne(bridges, seconds),
+  })),
 ]);
 const cpu = (name: string): number => median((results.get(name) ?? []).map(productMicroseconds));
 finish({
@@ -32,7 +45,19 @@ finish({
   columns: ['readings/s', '÷ Aedes hop', 'broker µs', 'forwarder µs', 'one process µs', 'bridges µs', 'p50 ms', 'p99 ms'],
   rows: [...results]
     .filter(([, all]) => all.some((run) => Object.keys(run).length > 0))
-    .map(([name, all]) => row(name, all.map((run, index) => ({ ...run, '÷ Aedes hop': (run['readings/s'] ?? Number.NaN) / (results.get(HOP)?.[index]?.['readings/s'] ?? Number.NaN) })))),
-  versions: { aedes: versionOf('aedes'), mqtt: versionOf('mqtt'), mosquitto: programVersion('/usr/sbin/mosquitto', ['-h'], /\d+\.\d+\.\d+/) ?? 'not installed' },
+    .map(([name, all]) =>
+      row(
+        name,
+        all.map((run, index) => ({
+          ...run,
+          '÷ Aedes hop': (run['readings/s'] ?? Number.NaN) / (results.get(HOP)?.[index]?.['readings/s'] ?? Number.NaN),
+        })),
+      ),
+    ),
+  versions: {
+    aedes: versionOf('aedes'),
+    mqtt: versionOf('mqtt'),
+    mosquitto: programVersion('/usr/sbin/mosquitto', ['-h'], /\d+\.\d+\.\d+/) ?? 'not installed',
+  },
   guarded: { [GUARDED.separate]: cpu(HOP) / cpu(SEPARATE), [GUARDED.one]: cpu(HOP) / cpu(ONE) },
 });

@@ -20,7 +20,11 @@ const benches: readonly (readonly [string, readonly string[]])[] = [
 const failed: string[] = [];
 for (const [bench, args] of benches) {
   const began = performance.now();
-  const { status } = spawnSync(process.execPath, ['--import', 'tsx', fileURLToPath(new URL(`./${bench}.ts`, import.meta.url)), ...args], { stdio: 'inherit' });
+  const { status } = spawnSync(
+    process.execPath,
+    ['--import', 'tsx', fileURLToPath(new URL(`./${bench}.ts`, import.meta.url)), ...args],
+    { stdio: 'inherit' },
+  );
   console.log(`bench:${bench}: ${Math.round((performance.now() - began) / 1000)} s${status === 0 ? '' : ', FAILED'}`);
   if (status !== 0) failed.push(bench);
 }

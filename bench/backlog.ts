@@ -18,7 +18,9 @@ import { median } from './support/statistics.ts';
 
 const { short } = benchOptions();
 const at = process.argv.indexOf('--rows');
-const sizes = (at < 0 ? (short ? '20000,100000' : '100000,1000000,10000000') : (process.argv[at + 1] ?? '')).split(',').map(Number);
+const sizes = (at < 0 ? (short ? '20000,100000' : '100000,1000000,10000000') : (process.argv[at + 1] ?? ''))
+  .split(',')
+  .map(Number);
 compile();
 
 type Figures = Record<string, number>;
@@ -28,10 +30,26 @@ const SAMPLES = 100;
 const HUGE = String(200 * 2 ** 30);
 const RUN = '00000000000000be';
 
-const settings = (dataDir: string): Record<string, string> => ({ DATA_DIR: dataDir, GATEWAY_NAME: 'bench', QUEUE_MAX_BYTES: HUGE, QUEUE_MIN_FREE_DISK_BYTES: '0' });
+const settings = (dataDir: string): Record<string, string> => ({
+  DATA_DIR: dataDir,
+  GATEWAY_NAME: 'bench',
+  QUEUE_MAX_BYTES: HUGE,
+  QUEUE_MIN_FREE_DISK_BYTES: '0',
+});
 
 function readingOf(seq: number): string {
-  return JSON.stringify({ timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 60 + (seq % 100), device: `strap-${seq % 50}`, gateway: 'bench', run: RUN, seq, rr_intervals_ms: [812.5], sensor_contact: true, energy_expended_kj: null, clock: 'synced' });
+  return JSON.stringify({
+    timestamp: '2026-11-22T19:00:00.123Z',
+    heart_rate: 60 + (seq % 100),
+    device: `strap-${seq % 50}`,
+    gateway: 'bench',
+    run: RUN,
+    seq,
+    rr_intervals_ms: [812.5],
+    sensor_contact: true,
+    energy_expended_kj: null,
+    clock: 'synced',
+  });
 }
 
 /** Fills a queue to `rows`; the milliseconds of its last commits of 500 rows. */
@@ -44,25 +62,36 @@ async function fill(queue: Queue, rows: number): Promise<number[]> {
     if (reply.rows === COMMIT_ROWS) commits.push(reply.commitMs);
     wake();
   });
-  for (let seq = 1; seq <= rows; ) {
+  for (let seq = 1; seq <= rows;) {
     const data: string[] = [];
     const devices: string[] = [];
     for (; data.length < COMMIT_ROWS; seq += 1) {
       data.push(readingOf(seq));
       devices.push(`strap-${seq % 50}`);
     }
-    queue.append({ rows: { data, devices, sources: data.map(() => 0) }, dead: [], marks: [{ run: RUN, stored: seq - 1, missed: {} }] });
+    queue.append({
+      rows: { data, devices, sources: data.map(() => 0) },
+      dead: [],
+      marks: [{ run: RUN, stored: seq - 1, missed: {} }],
+    });
     const wanted = seq - 1;
     while (committed < wanted) await new Promise<void>((resolve) => (wake = resolve));
   }
   return commits.slice(-SAMPLES);
 }
 
-const bytesIn = (folder: string): number => readdirSync(folder).filter((name) => name.startsWith('queue.db') && !name.endsWith('.reserve')).reduce((sum, name) => sum + statSync(path.join(folder, name)).size, 0);
+const bytesIn = (folder: string): number =>
+  readdirSync(folder)
+    .filter((name) => name.startsWith('queue.db') && !name.endsWith('.reserve'))
+    .reduce((sum, name) => sum + statSync(path.join(folder, name)).size, 0);
 
 async function drained(scratch: Scratch, dataDir: string): Promise<Figures> {
   const stream = await startNullStream(scratch);
-  const forwarder = startProduct(scratch, 'forwarder/main', { ...settings(dataDir), ...intoStream(stream.endpoint), MQTT_URL: 'mqtt://127.0.0.1:9' });
+  const forwarder = startProduct(scratch, 'forwarder/main', {
+    ...settings(dataDir),
+    ...intoStream(stream.endpoint),
+    MQTT_URL: 'mqtt://127.0.0.1:9',
+  });
   await forwarder.line(({ event }) => event === 'started');
   // A large queue is looked at first.
   const limit = performance.now() + 600_000;
@@ -81,7 +110,10 @@ async function drained(scratch: Scratch, dataDir: string): Promise<Figures> {
   // The first second is paced for one shard, until the stream has been asked for its capacity.
   const first = counts.find(({ records }) => records > 4000);
   const last = counts.find(({ records }) => records >= all);
-  const rate = first === undefined || last === undefined || last === first ? Number.NaN : ((last.records - first.records) * 1000) / (last.ms - first.ms);
+  const rate =
+    first === undefined || last === undefined || last === first
+      ? Number.NaN
+      : ((last.records - first.records) * 1000) / (last.ms - first.ms);
   return { 'drain rows/s': rate, 'forwarder RSS MiB, most': Math.max(...counts.map(({ rss }) => rss)) };
 }
 
@@ -108,7 +140,15 @@ async function backlog(rows: number): Promise<Figures> {
     if (!again.isOpen) await once(again, 'opened');
     const opened = performance.now() - began;
     await again.stop();
-    return { 'commit of 500 ms': median(commits), 'take of 2,000 ms': median(takes), 'start s': started / 1000, 'until it accepts s': opened / 1000, 'file MB': size / 1e6, 'bytes a row': size / rows, ...(await drained(scratch, dataDir)) };
+    return {
+      'commit of 500 ms': median(commits),
+      'take of 2,000 ms': median(takes),
+      'start s': started / 1000,
+      'until it accepts s': opened / 1000,
+      'file MB': size / 1e6,
+      'bytes a row': size / rows,
+      ...(await drained(scratch, dataDir)),
+    };
   });
 }
 
@@ -119,5 +159,14 @@ finish({
   bench: 'backlog',
   title: 'A backlog of readings in the queue',
   note: 'Every page and every row is looked at before the queue accepts; above 64 MiB the forwarder runs meanwhile. Ratios: to the smallest backlog; 1 is flat.',
-  rows: results.map(({ rows, figures }) => row(`${(rows / 1e6).toLocaleString('en')} million`, [{ ...figures, 'commit ÷': (figures['commit of 500 ms'] ?? 0) / (base['commit of 500 ms'] ?? 1), 'take ÷': (figures['take of 2,000 ms'] ?? 0) / (base['take of 2,000 ms'] ?? 1), 'drain ÷': (figures['drain rows/s'] ?? 0) / (base['drain rows/s'] ?? 1) }])),
+  rows: results.map(({ rows, figures }) =>
+    row(`${(rows / 1e6).toLocaleString('en')} million`, [
+      {
+        ...figures,
+        'commit ÷': (figures['commit of 500 ms'] ?? 0) / (base['commit of 500 ms'] ?? 1),
+        'take ÷': (figures['take of 2,000 ms'] ?? 0) / (base['take of 2,000 ms'] ?? 1),
+        'drain ÷': (figures['drain rows/s'] ?? 0) / (base['drain rows/s'] ?? 1),
+      },
+    ]),
+  ),
 });

@@ -11,10 +11,23 @@ function section(bench: string): string {
   const result = JSON.parse(readFileSync(file, 'utf8')) as BenchResult;
   const { machine, versions } = result;
   const runs = Math.max(...result.rows.flatMap(({ figures }) => Object.values(figures).map(({ runs: all }) => all.length)));
-  const words = [`hr-gateway ${result.product}`, `Node ${machine.node.slice(1)}`, ...Object.entries(versions).map(([name, version]) => `${name} ${version}`), `${machine.cores} cores (${machine.cpu})`, `${machine.memory_gib} GiB`, `Linux ${machine.kernel}`];
+  const words = [
+    `hr-gateway ${result.product}`,
+    `Node ${machine.node.slice(1)}`,
+    ...Object.entries(versions).map(([name, version]) => `${name} ${version}`),
+    `${machine.cores} cores (${machine.cpu})`,
+    `${machine.memory_gib} GiB`,
+    `Linux ${machine.kernel}`,
+  ];
   return `${result.note}\n\n${markdownOf(result)}\n\n${result.taken_at.slice(0, 16).replace('T', ' ')} UTC, ${runs === 1 ? 'one run' : `median (least–most) of ${runs} runs`}; ${words.join(', ')}.`;
 }
 
 const text = readFileSync(document, 'utf8');
-writeFileSync(document, text.replaceAll(/<!-- bench:([a-z]+) -->\n[\s\S]*?<!-- \/bench -->/g, (_all, bench: string) => `<!-- bench:${bench} -->\n${section(bench)}\n<!-- /bench -->`));
+writeFileSync(
+  document,
+  text.replaceAll(
+    /<!-- bench:([a-z]+) -->\n[\s\S]*?<!-- \/bench -->/g,
+    (_all, bench: string) => `<!-- bench:${bench} -->\n${section(bench)}\n<!-- /bench -->`,
+  ),
+);
 console.log('docs/performance.md written');

@@ -35,7 +35,18 @@ interface Measured {
 }
 
 function readingOf(seq: number, bytes: number): string {
-  const text = JSON.stringify({ timestamp: '2026-11-28T00:00:00.000Z', heart_rate: 60 + (seq % 100), device: `strap-${seq % STRAPS}`, gateway: 'bench', run: '0011223344556677', seq, rr_intervals_ms: [812.5], sensor_contact: true, energy_expended_kj: null, clock: 'synced' });
+  const text = JSON.stringify({
+    timestamp: '2026-11-28T00:00:00.000Z',
+    heart_rate: 60 + (seq % 100),
+    device: `strap-${seq % STRAPS}`,
+    gateway: 'bench',
+    run: '0011223344556677',
+    seq,
+    rr_intervals_ms: [812.5],
+    sensor_contact: true,
+    energy_expended_kj: null,
+    clock: 'synced',
+  });
   return text.length >= bytes ? text : `${text.slice(0, -1)},"padding":"${'x'.repeat(Math.max(0, bytes - text.length - 13))}"}`;
 }
 
@@ -46,7 +57,15 @@ async function filledQueue(scratch: Scratch, rows: number, bytes: number): Promi
   await queue.start();
   for (let from = 0; from < rows; from += PREFILL_ROWS) {
     const seqs = Array.from({ length: Math.min(PREFILL_ROWS, rows - from) }, (_, index) => from + index + 1);
-    queue.append({ rows: { data: seqs.map((seq) => readingOf(seq, bytes)), devices: seqs.map((seq) => `strap-${seq % STRAPS}`), sources: seqs.map(() => 0) }, dead: [], marks: [] });
+    queue.append({
+      rows: {
+        data: seqs.map((seq) => readingOf(seq, bytes)),
+        devices: seqs.map((seq) => `strap-${seq % STRAPS}`),
+        sources: seqs.map(() => 0),
+      },
+      dead: [],
+      marks: [],
+    });
     while (queue.depth < from - 4 * PREFILL_ROWS) await sleep(5);
   }
   while (queue.depth < rows) await sleep(20);
@@ -62,7 +81,8 @@ async function drained(child: Child, rows: number, shipped: () => Promise<number
   let moved = { rows: 0, at: performance.now() };
   for (let now = 0; now < rows * 0.97; now = await shipped()) {
     if (now > moved.rows) moved = { rows: now, at: performance.now() };
-    else if (performance.now() - moved.at > STALLED_MS) throw new Error(`nothing was shipped for ${STALLED_MS} ms\n${child.output().slice(-2000)}`);
+    else if (performance.now() - moved.at > STALLED_MS)
+      throw new Error(`nothing was shipped for ${STALLED_MS} ms\n${child.output().slice(-2000)}`);
     const { cpuSeconds, rssMiB } = usageOf(child.pid);
     const sample = { at: performance.now(), rows: now, cpu: cpuSeconds };
     if (now >= rows * 0.1) begin ??= sample;
@@ -73,8 +93,11 @@ async function drained(child: Child, rows: number, shipped: () => Promise<number
     await sleep(20);
   }
   if (begin === undefined || end === undefined || end.rows === begin.rows) throw new Error('too few rows to measure');
-  progress(`RSS by tenth of the run, MiB: ${Array.from({ length: 10 }, (_, tenth) => Math.round(median(rss.slice(Math.floor((rss.length * tenth) / 10), Math.floor((rss.length * (tenth + 1)) / 10))))).join(' ')}`);
-  const quarter = (index: number): number => median(rss.slice(Math.floor((rss.length * index) / 4), Math.floor((rss.length * (index + 1)) / 4)));
+  progress(
+    `RSS by tenth of the run, MiB: ${Array.from({ length: 10 }, (_, tenth) => Math.round(median(rss.slice(Math.floor((rss.length * tenth) / 10), Math.floor((rss.length * (tenth + 1)) / 10))))).join(' ')}`,
+  );
+  const quarter = (index: number): number =>
+    median(rss.slice(Math.floor((rss.length * index) / 4), Math.floor((rss.length * (index + 1)) / 4)));
   return {
     rowsPerSecond: ((end.rows - begin.rows) * 1000) / (end.at - begin.at),
     cpuMicroseconds: ((end.cpu - begin.cpu) * 1e6) / (end.rows - begin.rows),
@@ -94,7 +117,14 @@ async function drainOf({ bytes, latencyMs, rows, mode }: Setting): Promise<Measu
   return await withScratch(async (scratch) => {
     const dataDir = await filledQueue(scratch, rows, bytes);
     const stream = await startNullStream(scratch, latencyMs);
-    const forwarder = startProduct(scratch, 'forwarder/main', { DATA_DIR: dataDir, MQTT_URL: 'mqtt://127.0.0.1:9', QUEUE_MAX_BYTES: '8GiB', KINESIS_MODE: mode, LOG_LEVEL: 'warn', ...intoStream(stream.endpoint) });
+    const forwarder = startProduct(scratch, 'forwarder/main', {
+      DATA_DIR: dataDir,
+      MQTT_URL: 'mqtt://127.0.0.1:9',
+      QUEUE_MAX_BYTES: '8GiB',
+      KINESIS_MODE: mode,
+      LOG_LEVEL: 'warn',
+      ...intoStream(stream.endpoint),
+    });
     const bytesARow = bytes + (mode === 'records' ? 1 : 8);
     const measured = await drained(forwarder, rows, async () => {
       const { records, bytes: sent } = await stream.counts();
@@ -111,7 +141,12 @@ async function shardOf(rows: number): Promise<number> {
     const dataDir = await filledQueue(scratch, rows, 200);
     const local = startProduct(scratch, 'local-kinesis/main', { DATA_DIR: scratch.folder(), LOCAL_KINESIS_PORT: '0' });
     const { port } = await local.line(({ event }) => event === 'listening');
-    const forwarder = startProduct(scratch, 'forwarder/main', { DATA_DIR: dataDir, MQTT_URL: 'mqtt://127.0.0.1:9', LOCAL_KINESIS_PORT: String(port), LOG_LEVEL: 'warn' });
+    const forwarder = startProduct(scratch, 'forwarder/main', {
+      DATA_DIR: dataDir,
+      MQTT_URL: 'mqtt://127.0.0.1:9',
+      LOCAL_KINESIS_PORT: String(port),
+      LOG_LEVEL: 'warn',
+    });
     const count = startHelper(scratch, 'support/count-records.ts', { LOCAL_KINESIS_PORT: String(port), ROWS: String(rows) });
     const { perSecond } = await count.line(({ event }) => event === 'counted', 120_000);
     await forwarder.end();
@@ -122,10 +157,25 @@ async function shardOf(rows: number): Promise<number> {
 async function scriptOf(python: string | undefined, bytes: number, latencyMs: number): Promise<Measured> {
   return await withScratch(async (scratch) => {
     const stream = await startNullStream(scratch, latencyMs);
-    const environment = { ENDPOINT: stream.endpoint, SECONDS: String(SCRIPT_SECONDS), READING: readingOf(1, bytes), AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench', AWS_REGION: 'us-east-1' };
-    const script = python === undefined ? startHelper(scratch, 'support/put-record-loop.ts', environment) : startProgram(scratch, python, ['bench/support/put_record_loop.py'], environment);
+    const environment = {
+      ENDPOINT: stream.endpoint,
+      SECONDS: String(SCRIPT_SECONDS),
+      READING: readingOf(1, bytes),
+      AWS_ACCESS_KEY_ID: 'bench',
+      AWS_SECRET_ACCESS_KEY: 'bench',
+      AWS_REGION: 'us-east-1',
+    };
+    const script =
+      python === undefined
+        ? startHelper(scratch, 'support/put-record-loop.ts', environment)
+        : startProgram(scratch, python, ['bench/support/put_record_loop.py'], environment);
     const { readings, seconds, cpu_seconds: cpu } = await script.line(({ event }) => event === 'done');
-    return { rowsPerSecond: Number(readings) / Number(seconds), cpuMicroseconds: (Number(cpu) * 1e6) / Number(readings), rssMiB: 0, rssGrowthMiB: 0 };
+    return {
+      rowsPerSecond: Number(readings) / Number(seconds),
+      cpuMicroseconds: (Number(cpu) * 1e6) / Number(readings),
+      rssMiB: 0,
+      rssGrowthMiB: 0,
+    };
   });
 }
 
@@ -150,7 +200,12 @@ for (const bytes of million ? [200] : [200, 2000])
       cases.push({
         name: `drain ${mode}, ${label}`,
         run: async () => {
-          const { rowsPerSecond, cpuMicroseconds, rssMiB, rssGrowthMiB } = await drainOf({ bytes, latencyMs, rows: Math.round(ROWS / (bytes > 1000 ? 5 : 1)), mode });
+          const { rowsPerSecond, cpuMicroseconds, rssMiB, rssGrowthMiB } = await drainOf({
+            bytes,
+            latencyMs,
+            rows: Math.round(ROWS / (bytes > 1000 ? 5 : 1)),
+            mode,
+          });
           return { 'rows/s': rowsPerSecond, 'CPU µs a row': cpuMicroseconds, 'RSS MiB': rssMiB, 'RSS growth MiB': rssGrowthMiB };
         },
       });
@@ -164,7 +219,10 @@ if (!million)
     },
   });
 
-const results = await inTurn(runs, cases.filter(({ name }) => name.includes(only)));
+const results = await inTurn(
+  runs,
+  cases.filter(({ name }) => name.includes(only)),
+);
 const rate = (name: string, index: number): number => results.get(name)?.[index]?.['rows/s'] ?? Number.NaN;
 const guarded: Record<string, number> = {};
 const table: Row[] = [...results].map(([name, all]) => {
@@ -187,6 +245,10 @@ finish({
   note: `The forwarder's process (queue, drain, SDK) on a backlog of ${STRAPS} straps, into a stream that keeps nothing, at 0, 30 and 100 ms an answer; µs: CPU of the process. RSS growth: the last quarter against the second. One shard's bucket is ${BUCKET_RECORDS} records/s.`,
   columns: ['rows/s', '× script', 'CPU µs a row', '% of the bucket', 'RSS MiB', 'RSS growth MiB'],
   rows: table,
-  versions: { '@aws-sdk/client-kinesis': versionOf('@aws-sdk/client-kinesis'), 'better-sqlite3': versionOf(Number(process.versions.napi) >= 10 ? 'better-sqlite3' : 'better-sqlite3-node20'), ...(python === undefined ? {} : { boto3: '1.44.8' }) },
+  versions: {
+    '@aws-sdk/client-kinesis': versionOf('@aws-sdk/client-kinesis'),
+    'better-sqlite3': versionOf(Number(process.versions.napi) >= 10 ? 'better-sqlite3' : 'better-sqlite3-node20'),
+    ...(python === undefined ? {} : { boto3: '1.44.8' }),
+  },
   guarded,
 });

@@ -24,7 +24,8 @@ compile();
 
 type Figures = Record<string, number>;
 
-const usagesOf = (pids: Record<string, number>): Record<string, Usage> => Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, usageOf(pid)]));
+const usagesOf = (pids: Record<string, number>): Record<string, Usage> =>
+  Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, usageOf(pid)]));
 
 async function watch(pids: Record<string, number>): Promise<Map<string, Figures>> {
   await sleep((short ? 5 : 30) * 1000);
@@ -35,7 +36,8 @@ async function watch(pids: Record<string, number>): Promise<Map<string, Figures>
     looks.push(usagesOf(pids));
   }
   const span = (performance.now() - began) / 1000;
-  const of = (name: string, read: (usage: Usage) => number): number[] => looks.flatMap((look) => (look[name] === undefined ? [] : read(look[name])));
+  const of = (name: string, read: (usage: Usage) => number): number[] =>
+    looks.flatMap((look) => (look[name] === undefined ? [] : read(look[name])));
   const grown = (values: readonly number[]): number => ((values.at(-1) ?? Number.NaN) - (values[0] ?? Number.NaN)) / span;
   return new Map(
     Object.keys(pids).map((name) => [
@@ -50,18 +52,28 @@ async function watch(pids: Record<string, number>): Promise<Map<string, Figures>
   );
 }
 
-const pidsOf = (processes: Record<string, Child>, named: (name: string) => string): Record<string, number> => Object.fromEntries(Object.entries(processes).map(([name, { pid }]) => [named(name), pid]));
+const pidsOf = (processes: Record<string, Child>, named: (name: string) => string): Record<string, number> =>
+  Object.fromEntries(Object.entries(processes).map(([name, { pid }]) => [named(name), pid]));
 
 progress(`watching for ${seconds} s`);
 const ONE = 'npm start (one process)';
-const straps = (count: number): Record<string, string> => ({ SIMULATED_STRAPS: String(count), BLE_MAX_STRAPS: '32', WATCHDOG_TIMEOUT_MS: '60000' });
+const straps = (count: number): Record<string, string> => ({
+  SIMULATED_STRAPS: String(count),
+  BLE_MAX_STRAPS: '32',
+  WATCHDOG_TIMEOUT_MS: '60000',
+});
 const figures = await withScratch(async (scratch) => {
   const containers = hasDocker() ? startContainers(scratch) : {};
   const one = await startOneProcess(scratch, straps(2));
   await localStreamPort(one);
   const twenty = await startOneProcess(scratch, straps(20));
   await localStreamPort(twenty);
-  const apart = await startSeparate(scratch, { BLE_SOURCE: 'simulated', ...straps(2) }, ['local-kinesis', 'forwarder', 'ble-bridge', 'admin-api']);
+  const apart = await startSeparate(scratch, { BLE_SOURCE: 'simulated', ...straps(2) }, [
+    'local-kinesis',
+    'forwarder',
+    'ble-bridge',
+    'admin-api',
+  ]);
   // All at once: what changes on the machine falls on all alike.
   return await watch({
     ...pidsOf(one.processes, () => ONE),
@@ -71,12 +83,20 @@ const figures = await withScratch(async (scratch) => {
   });
 });
 const starts: Figures[] = [];
-for (let index = 0; index < runs; index += 1) starts.push({ 's to the first reading in the stream': (await firstRecordMs()) / 1000 });
+for (let index = 0; index < runs; index += 1)
+  starts.push({ 's to the first reading in the stream': (await firstRecordMs()) / 1000 });
 finish({
   bench: 'footprint',
   title: `Footprint at 2 readings/s over ${seconds} s`,
   note: `At 2 readings/s over ${seconds} s, where no other rate is named. Local stream and admin API included; the watchdog is on. Wake-ups: of all threads. Start: from the start of the process, compiled, to a record that the stream has, on an empty DATA_DIR.`,
-  columns: ['RSS MiB, median', 'RSS MiB, most', 'CPU % of a core', 'wake-ups/s', 's to the first reading in the stream', 'layers MB'],
+  columns: [
+    'RSS MiB, median',
+    'RSS MiB, most',
+    'CPU % of a core',
+    'wake-ups/s',
+    's to the first reading in the stream',
+    'layers MB',
+  ],
   rows: [
     ...[...figures].map(([name, one]) => row(name, [one])),
     row('npm start, from nothing', starts),

@@ -5,7 +5,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { compile } from './support/child.ts';
 import { GUARDED } from './support/guarded.ts';
-import { acceptedByOne, acceptedSeparately, hopOverAedes, productMicroseconds, readingsAWakeUp, shipping } from './support/measures.ts';
+import {
+  acceptedByOne,
+  acceptedSeparately,
+  hopOverAedes,
+  productMicroseconds,
+  readingsAWakeUp,
+  shipping,
+} from './support/measures.ts';
 import type { BenchResult } from './support/result.ts';
 import { median } from './support/statistics.ts';
 
@@ -32,7 +39,12 @@ async function measured(): Promise<Record<string, number>> {
   // Before and after: what the machine does meanwhile falls on both.
   const baseline = median([hop, await hopOverAedes(SECONDS)].map(productMicroseconds));
   const calm = await readingsAWakeUp(CALM_SECONDS);
-  return { [GUARDED.calm]: calm, [GUARDED.separate]: baseline / separate, [GUARDED.one]: baseline / one, [GUARDED.shipped]: baseline / shipped };
+  return {
+    [GUARDED.calm]: calm,
+    [GUARDED.separate]: baseline / separate,
+    [GUARDED.one]: baseline / one,
+    [GUARDED.shipped]: baseline / shipped,
+  };
 }
 
 compile();
@@ -43,7 +55,9 @@ for (let tries = 1; tries <= TRIES && failing.size > 0; tries += 1) {
   for (const [name, before] of Object.entries(wanted)) {
     const share = (now[name] ?? 0) / before;
     if (share >= LEAST_SHARE) failing.delete(name);
-    console.log(`try ${tries}: ${name}: ${(now[name] ?? Number.NaN).toFixed(2)}, committed ${before.toFixed(2)} (${(share * 100).toFixed(0)} %)`);
+    console.log(
+      `try ${tries}: ${name}: ${(now[name] ?? Number.NaN).toFixed(2)}, committed ${before.toFixed(2)} (${(share * 100).toFixed(0)} %)`,
+    );
   }
 }
 for (const name of failing) console.log(`FAILED: ${name} has fallen by more than ${(1 - LEAST_SHARE) * 100} % in ${TRIES} tries`);

@@ -17,12 +17,20 @@ compile();
 const forMs = short ? 4000 : 8000;
 
 type Figures = Record<string, number>;
-const figuresOf = (ages: readonly number[]): Figures => ({ 'p50 ms': quantile(ages, 0.5), 'p99 ms': quantile(ages, 0.99), readings: ages.length });
+const figuresOf = (ages: readonly number[]): Figures => ({
+  'p50 ms': quantile(ages, 0.5),
+  'p99 ms': quantile(ages, 0.99),
+  readings: ages.length,
+});
 
 /** The product at its defaults; a strap sends once a second. */
 async function product(straps: number): Promise<Figures> {
   return await withScratch(async (scratch) => {
-    const pipeline = await startOneProcess(scratch, { SIMULATED_STRAPS: String(straps), BLE_MAX_STRAPS: String(Math.max(16, straps)), LOCAL_KINESIS_LIMITS: 'false' });
+    const pipeline = await startOneProcess(scratch, {
+      SIMULATED_STRAPS: String(straps),
+      BLE_MAX_STRAPS: String(Math.max(16, straps)),
+      LOCAL_KINESIS_LIMITS: 'false',
+    });
     const port = await localStreamPort(pipeline);
     await visibleAges(port, { stream: 'hr-data-stream', forMs: 4000 });
     return figuresOf(await visibleAges(port, { stream: 'hr-data-stream', forMs }));
@@ -33,7 +41,10 @@ async function bare(perSecond: number): Promise<Figures> {
   return await withScratch(async (scratch) => {
     const stream = await startLocalStream(scratch, { LOCAL_KINESIS_LIMITS: 'false' });
     const broker = await startPlainAedes(scratch);
-    const script = startHelper(scratch, 'support/script.ts', { MQTT_URL: broker.url, ENDPOINT: `http://127.0.0.1:${stream.port}` });
+    const script = startHelper(scratch, 'support/script.ts', {
+      MQTT_URL: broker.url,
+      ENDPOINT: `http://127.0.0.1:${stream.port}`,
+    });
     await script.line(({ event }) => event === 'subscribed');
     startHelper(scratch, 'support/paced.ts', { MQTT_URL: broker.url, RATE: String(perSecond) });
     await visibleAges(stream.port, { stream: 'hr-data-stream', forMs: 3000 });
@@ -51,7 +62,7 @@ const results = await inTurn<Figures>(runs, [
 const p50 = (name: string): number => median((results.get(name) ?? []).map((run) => run['p50 ms'] ?? Number.NaN));
 finish({
   bench: 'latency',
-  title: 'From the strap\'s notification to GetRecords',
+  title: "From the strap's notification to GetRecords",
   note: 'Includes what the watcher adds: it asks every 2 ms. Timestamps are whole milliseconds. The baseline stores nothing between MQTT and the stream.',
   columns: ['p50 ms', 'p99 ms', 'readings'],
   rows: [...results].map(([name, all]) => row(name, all)),

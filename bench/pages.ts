@@ -44,7 +44,11 @@ async function openPages(url: string, count: number): Promise<Pages> {
 compile();
 await withScratch(async (scratch) => {
   const stream = await startNullStream(scratch);
-  const { processes } = await startSeparate(scratch, { ...intoStream(stream.endpoint), BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '3' }, ['forwarder', 'ble-bridge', 'admin-api']);
+  const { processes } = await startSeparate(
+    scratch,
+    { ...intoStream(stream.endpoint), BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '3' },
+    ['forwarder', 'ble-bridge', 'admin-api'],
+  );
   const admin = processes['admin-api'];
   if (admin === undefined) throw new Error('no admin API');
   const { port } = await admin.line(({ event }) => event === 'listening');
@@ -58,7 +62,11 @@ await withScratch(async (scratch) => {
     const [after, seconds] = [usageOf(admin.pid), (performance.now() - began) / 1000];
     const read = pages.bytes() - bytes;
     pages.close();
-    return { '% of a core': (100 * (after.cpuSeconds - before.cpuSeconds)) / seconds, 'kB/s a page': count === 0 ? 0 : read / 1000 / seconds / count, 'RSS MiB': after.rssMiB };
+    return {
+      '% of a core': (100 * (after.cpuSeconds - before.cpuSeconds)) / seconds,
+      'kB/s a page': count === 0 ? 0 : read / 1000 / seconds / count,
+      'RSS MiB': after.rssMiB,
+    };
   };
   const none: Record<string, number>[] = [];
   const fifty: Record<string, number>[] = [];
@@ -66,5 +74,10 @@ await withScratch(async (scratch) => {
     none.push(await measure(0));
     fifty.push(await measure(PAGES));
   }
-  finish({ bench: 'pages', title: 'Open pages', note: `CPU of the admin API's process, three straps at one reading a second, over ${MEASURED_MS / 1000} s, ${RUNS} runs in turn: median (least–most).`, rows: [row('no page', none), row(`${PAGES} pages`, fifty)] });
+  finish({
+    bench: 'pages',
+    title: 'Open pages',
+    note: `CPU of the admin API's process, three straps at one reading a second, over ${MEASURED_MS / 1000} s, ${RUNS} runs in turn: median (least–most).`,
+    rows: [row('no page', none), row(`${PAGES} pages`, fifty)],
+  });
 });

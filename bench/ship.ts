@@ -13,10 +13,16 @@ compile();
 
 const HOP = 'hop alone: plain Aedes';
 const CPU = 'CPU µs, accepted and shipped';
-const hopFigures = (hop: Figures): Figures => ({ 'shipped/s': hop['readings/s'] ?? Number.NaN, [CPU]: hop['broker µs'] ?? Number.NaN });
+const hopFigures = (hop: Figures): Figures => ({
+  'shipped/s': hop['readings/s'] ?? Number.NaN,
+  [CPU]: hop['broker µs'] ?? Number.NaN,
+});
 const results = await inTurn<Figures>(runs, [
   { name: HOP, run: async () => hopFigures(await hopOverAedes(seconds)) },
-  ...(['records', 'aggregated'] as const).map((mode) => ({ name: `KINESIS_MODE=${mode}`, run: async () => await shipping(mode, seconds) })),
+  ...(['records', 'aggregated'] as const).map((mode) => ({
+    name: `KINESIS_MODE=${mode}`,
+    run: async () => await shipping(mode, seconds),
+  })),
   { name: 'npm start, a replay at full speed, aggregated', run: async () => await replaying(short ? 60_000 : 200_000) },
 ]);
 finish({
@@ -24,6 +30,14 @@ finish({
   title: 'Accepting and shipping at the same time, into a null stream',
   note: 'Separate processes, 5 bridges with 10 straps each, windows full, 200 B readings. CPU: of gateway and forwarder together (of the broker, in the baseline). Replay: all of npm start, the strap and its notifications included. Baseline: plain Aedes carrying such messages once.',
   columns: ['shipped/s', 'accepted/s', '÷ Aedes hop', CPU, 'requests a million', 'PUT units a million', 'sent twice %'],
-  rows: [...results].map(([name, all]) => row(name, all.map((run, index) => ({ ...run, '÷ Aedes hop': (run['shipped/s'] ?? Number.NaN) / (results.get(HOP)?.[index]?.['shipped/s'] ?? Number.NaN) })))),
+  rows: [...results].map(([name, all]) =>
+    row(
+      name,
+      all.map((run, index) => ({
+        ...run,
+        '÷ Aedes hop': (run['shipped/s'] ?? Number.NaN) / (results.get(HOP)?.[index]?.['shipped/s'] ?? Number.NaN),
+      })),
+    ),
+  ),
   guarded: { [GUARDED.shipped]: medianOf(results.get(HOP), CPU) / medianOf(results.get('KINESIS_MODE=aggregated'), CPU) },
 });

@@ -24,12 +24,25 @@ type Figures = Record<string, number>;
 async function written(intervalMs: number): Promise<Figures> {
   return await withScratch(async (scratch) => {
     const stream = await startNullStream(scratch);
-    const pipeline = await startSeparate(scratch, { ...intoStream(stream.endpoint), QUEUE_COMMIT_INTERVAL_MS: String(intervalMs) });
+    const pipeline = await startSeparate(scratch, {
+      ...intoStream(stream.endpoint),
+      QUEUE_COMMIT_INTERVAL_MS: String(intervalMs),
+    });
     const pid = pipeline.processes['forwarder']?.pid ?? 0;
     const bytes: number[] = [];
-    const { accepted, p50Ms, p99Ms } = await flow(scratch, pipeline, { rate: PER_SECOND, devices: 2, warmUpMs: short ? 3000 : 6000, seconds }, async () => void bytes.push(usageOf(pid).writtenBytes));
+    const { accepted, p50Ms, p99Ms } = await flow(
+      scratch,
+      pipeline,
+      { rate: PER_SECOND, devices: 2, warmUpMs: short ? 3000 : 6000, seconds },
+      async () => void bytes.push(usageOf(pid).writtenBytes),
+    );
     const perReading = ((bytes[1] ?? Number.NaN) - (bytes[0] ?? Number.NaN)) / accepted;
-    return { 'kB a reading': perReading / 1000, 'years to 100 TBW': TBW / (perReading * PER_SECOND * YEAR_S), 'publish to mark p50 ms': p50Ms, 'publish to mark p99 ms': p99Ms };
+    return {
+      'kB a reading': perReading / 1000,
+      'years to 100 TBW': TBW / (perReading * PER_SECOND * YEAR_S),
+      'publish to mark p50 ms': p50Ms,
+      'publish to mark p99 ms': p99Ms,
+    };
   });
 }
 

@@ -42,7 +42,12 @@ export class ConnectQueue {
    * with ConnectTimeout or the abort's reason. When the turn has come `hasPlace` is asked (false: it rejects with NoPlace), then
    * `begin` is called.
    */
-  async run<T>(connect: (signal: AbortSignal) => Promise<T>, signal: AbortSignal, begin: () => void = () => {}, hasPlace: () => boolean = () => true): Promise<T> {
+  async run<T>(
+    connect: (signal: AbortSignal) => Promise<T>,
+    signal: AbortSignal,
+    begin: () => void = () => {},
+    hasPlace: () => boolean = () => true,
+  ): Promise<T> {
     return await new Promise<T>((resolve, reject) => {
       this.#waiting.push({
         run: async () => {
@@ -58,7 +63,10 @@ export class ConnectQueue {
           const end = new AbortController();
           const forward = (): void => end.abort(signal.reason);
           signal.addEventListener('abort', forward);
-          const timer = setTimeout(() => end.abort(new ConnectTimeout(`no connection in ${this.#timeoutMs} ms`)), this.#timeoutMs);
+          const timer = setTimeout(
+            () => end.abort(new ConnectTimeout(`no connection in ${this.#timeoutMs} ms`)),
+            this.#timeoutMs,
+          );
           const attempt = connect(end.signal);
           const settled = attempt.then(resolve, reject);
           const cancelled = new Promise<void>((done) => {

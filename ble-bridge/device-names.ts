@@ -26,7 +26,10 @@ const DEVICES_MAX = 2000;
 
 /** Slug of the name and the last digits of the address: the name of a device at first sight. */
 export function deviceNameOf(address: string, name: string | undefined, digits = 6): string {
-  const prefix = slug(name ?? '').slice(0, 48).replace(/-+$/, '') || 'strap';
+  const prefix =
+    slug(name ?? '')
+      .slice(0, 48)
+      .replace(/-+$/, '') || 'strap';
   return `${prefix}-${address.replaceAll(':', '').slice(-digits)}`;
 }
 
@@ -60,7 +63,11 @@ export class DeviceNames {
       const parsed: unknown = JSON.parse(readFileSync(this.#file, 'utf8'));
       if (Array.isArray(parsed)) for (const entry of parsed) if (isKnownDevice(entry)) this.#byAddress.set(entry.address, entry);
     } catch (error) {
-      if (systemCodeOf(error) !== 'ENOENT') this.#log.warn({ event: 'device_names_unreadable', reason: messageOf(error) }, 'the kept device names cannot be read; names are given anew');
+      if (systemCodeOf(error) !== 'ENOENT')
+        this.#log.warn(
+          { event: 'device_names_unreadable', reason: messageOf(error) },
+          'the kept device names cannot be read; names are given anew',
+        );
     }
   }
 
@@ -75,7 +82,11 @@ export class DeviceNames {
   /**
    * The device of an address: the kept one, or a new one, which is kept. `renamedFrom` where an alias has come, gone or changed.
    */
-  of(address: string, name: string | undefined, source: KnownDevice['source']): { known: KnownDevice; renamedFrom: string | undefined } {
+  of(
+    address: string,
+    name: string | undefined,
+    source: KnownDevice['source'],
+  ): { known: KnownDevice; renamedFrom: string | undefined } {
     const kept = this.#byAddress.get(address);
     if (kept === undefined) {
       const base = this.#newBase(address, name);
@@ -137,7 +148,10 @@ export class DeviceNames {
       try {
         await replaceFile(this.#file, `${JSON.stringify(this.all, undefined, 1)}\n`);
       } catch (error) {
-        this.#log.warn({ event: 'device_names_unwritable', reason: messageOf(error) }, 'device names cannot be kept; they last until the next start');
+        this.#log.warn(
+          { event: 'device_names_unwritable', reason: messageOf(error) },
+          'device names cannot be kept; they last until the next start',
+        );
       }
     }
   }

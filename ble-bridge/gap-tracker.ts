@@ -38,6 +38,10 @@ export class GapTracker {
     this.#cause = undefined;
     if (lastAt === undefined || elapsedMs < GAP_MIN_MS) return undefined;
     const wasSet = Math.abs(now - lastAt - elapsedMs) > CLOCK_SLACK_MS;
-    return { from: new Date(wasSet ? now - elapsedMs : lastAt).toISOString(), to: new Date(now).toISOString(), cause: cause ?? 'sensor_silent' };
+    return {
+      from: new Date(wasSet ? now - elapsedMs : lastAt).toISOString(),
+      to: new Date(now).toISOString(),
+      cause: cause ?? 'sensor_silent',
+    };
   }
 }

@@ -30,7 +30,15 @@ function entitiesOf(device: string): Entity[] {
     {
       component: 'sensor',
       id: 'heart_rate',
-      config: { name: 'Heart rate', state_topic: readingTopic(device), value_template: '{{ value_json.heart_rate }}', unit_of_measurement: 'bpm', state_class: 'measurement', icon: 'mdi:heart-pulse', expire_after: EXPIRE_AFTER_S },
+      config: {
+        name: 'Heart rate',
+        state_topic: readingTopic(device),
+        value_template: '{{ value_json.heart_rate }}',
+        unit_of_measurement: 'bpm',
+        state_class: 'measurement',
+        icon: 'mdi:heart-pulse',
+        expire_after: EXPIRE_AFTER_S,
+      },
     },
     {
       component: 'binary_sensor',
@@ -47,12 +55,28 @@ function entitiesOf(device: string): Entity[] {
     {
       component: 'sensor',
       id: 'battery',
-      config: { name: 'Battery', state_topic: deviceStatusTopic(device), value_template: '{{ value_json.battery_percent }}', unit_of_measurement: '%', device_class: 'battery', state_class: 'measurement', entity_category: 'diagnostic' },
+      config: {
+        name: 'Battery',
+        state_topic: deviceStatusTopic(device),
+        value_template: '{{ value_json.battery_percent }}',
+        unit_of_measurement: '%',
+        device_class: 'battery',
+        state_class: 'measurement',
+        entity_category: 'diagnostic',
+      },
     },
     {
       component: 'sensor',
       id: 'rssi',
-      config: { name: 'Signal strength', state_topic: deviceStatusTopic(device), value_template: '{{ value_json.rssi }}', unit_of_measurement: 'dBm', device_class: 'signal_strength', state_class: 'measurement', entity_category: 'diagnostic' },
+      config: {
+        name: 'Signal strength',
+        state_topic: deviceStatusTopic(device),
+        value_template: '{{ value_json.rssi }}',
+        unit_of_measurement: 'dBm',
+        device_class: 'signal_strength',
+        state_class: 'measurement',
+        entity_category: 'diagnostic',
+      },
     },
   ];
 }
@@ -102,7 +126,9 @@ export class HomeAssistant {
   remove(device: string): void {
     const name = this.#devices.get(device) ?? null;
     this.#devices.delete(device);
-    const sent = discoveryMessages(this.#gateway, device, name).every(({ topic }) => this.#line.publish(topic, '', { retain: true }));
+    const sent = discoveryMessages(this.#gateway, device, name).every(({ topic }) =>
+      this.#line.publish(topic, '', { retain: true }),
+    );
     if (!sent) this.#removed.add(device);
   }
 
@@ -115,6 +141,7 @@ export class HomeAssistant {
   }
 
   #publish(device: string, name: string | null): void {
-    for (const { topic, payload } of discoveryMessages(this.#gateway, device, name)) this.#line.publish(topic, payload, { retain: true });
+    for (const { topic, payload } of discoveryMessages(this.#gateway, device, name))
+      this.#line.publish(topic, payload, { retain: true });
   }
 }

@@ -36,7 +36,9 @@ export class LastReadings {
   start(): void {
     try {
       const parsed: unknown = JSON.parse(readFileSync(this.#file, 'utf8'));
-      if (typeof parsed === 'object' && parsed !== null) for (const [device, at] of Object.entries(parsed)) if (typeof at === 'string' && !Number.isNaN(Date.parse(at))) this.#earlier.set(device, at);
+      if (typeof parsed === 'object' && parsed !== null)
+        for (const [device, at] of Object.entries(parsed))
+          if (typeof at === 'string' && !Number.isNaN(Date.parse(at))) this.#earlier.set(device, at);
     } catch {
       this.#earlier.clear();
     }
@@ -64,7 +66,11 @@ export class LastReadings {
       try {
         await replaceFile(this.#file, text, 0o600);
       } catch (error) {
-        this.#repeats.warn('write', { event: 'last_readings_unwritable', reason: messageOf(error) }, 'when straps were last read cannot be kept: after a restart their gaps may not be told');
+        this.#repeats.warn(
+          'write',
+          { event: 'last_readings_unwritable', reason: messageOf(error) },
+          'when straps were last read cannot be kept: after a restart their gaps may not be told',
+        );
       }
     });
     await this.#writing;

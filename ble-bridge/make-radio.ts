@@ -9,7 +9,10 @@ import { SimulatedSource } from './simulated-source.ts';
 import { SoftRadio } from './soft-radio.ts';
 
 /** Throws HrError `recording_unreadable`. */
-export async function makeRadio(source: Radio['kind'], { config, log, canTake }: { config: Config; log: Logger; canTake: () => boolean }): Promise<Radio> {
+export async function makeRadio(
+  source: Radio['kind'],
+  { config, log, canTake }: { config: Config; log: Logger; canTake: () => boolean },
+): Promise<Radio> {
   switch (source) {
     case 'noble':
       return new NobleRadio(config, log);

@@ -71,7 +71,8 @@ export class NobleConnection implements RadioConnection {
     const found: NobleRadioCharacteristic[] = [];
     for (const service of this.#services) {
       if (this.#ended) break;
-      for (const characteristic of await service.discoverCharacteristicsAsync([])) found.push(new NobleRadioCharacteristic(characteristic));
+      for (const characteristic of await service.discoverCharacteristicsAsync([]))
+        found.push(new NobleRadioCharacteristic(characteristic));
     }
     this.#characteristics = found;
     return found;

@@ -27,7 +27,12 @@ const REASONS: Record<Exclude<RadioState, 'starting' | 'powered_on'>, string> = 
   missing: 'no Bluetooth adapter answers',
 };
 
-const STATES: Record<string, RadioState> = { poweredOn: 'powered_on', poweredOff: 'powered_off', unauthorized: 'unauthorized', unsupported: 'unsupported' };
+const STATES: Record<string, RadioState> = {
+  poweredOn: 'powered_on',
+  poweredOff: 'powered_off',
+  unauthorized: 'unauthorized',
+  unsupported: 'unsupported',
+};
 
 export class NobleRadio implements Radio {
   readonly kind = 'noble';
@@ -83,9 +88,12 @@ export class NobleRadio implements Radio {
   #unusable(error: unknown): void {
     const code = systemCodeOf(error);
     const words = messageOf(error);
-    if (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') this.#setState('missing', 'noble is not installed (it is optional and needs build tools)');
-    else if (code === 'EAFNOSUPPORT' || /not supported|EAFNOSUPPORT/i.test(words)) this.#setState('missing', 'the kernel has no Bluetooth (AF_BLUETOOTH is not supported)');
-    else if (code === 'EPERM' || code === 'EACCES' || /not permitted|EPERM/i.test(words)) this.#setState('unauthorized', REASONS.unauthorized);
+    if (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND')
+      this.#setState('missing', 'noble is not installed (it is optional and needs build tools)');
+    else if (code === 'EAFNOSUPPORT' || /not supported|EAFNOSUPPORT/i.test(words))
+      this.#setState('missing', 'the kernel has no Bluetooth (AF_BLUETOOTH is not supported)');
+    else if (code === 'EPERM' || code === 'EACCES' || /not permitted|EPERM/i.test(words))
+      this.#setState('unauthorized', REASONS.unauthorized);
     else this.#setState('missing', `Bluetooth cannot be used: ${words}`);
     this.#log.debug({ event: 'radio_unusable', err: error }, 'noble could not be started');
   }
@@ -128,7 +136,8 @@ export class NobleRadio implements Radio {
     if (known === 'powered_on') {
       clearTimeout(this.#powerOn);
       this.#setState('powered_on', '');
-    } else if (known === 'powered_off' && this.#state === 'starting') return; // An adapter gets its time to answer.
+    } else if (known === 'powered_off' && this.#state === 'starting')
+      return; // An adapter gets its time to answer.
     else if (known === 'powered_off' && this.#state !== 'powered_on') this.#setState(...this.#absent());
     else this.#setState(known, REASONS[known as keyof typeof REASONS] ?? known);
   }
@@ -157,10 +166,20 @@ export class NobleRadio implements Radio {
     const { _addresses, _addresseTypes, _connectable, scannable, _gap } = noble._bindings;
     for (const [id, heardAt] of this.#heardAt) {
       const peripheral = noble._peripherals[id];
-      if (heardAt > oldest || (peripheral !== undefined && peripheral.state !== 'disconnected' && peripheral.state !== 'error')) continue;
+      if (heardAt > oldest || (peripheral !== undefined && peripheral.state !== 'disconnected' && peripheral.state !== 'error'))
+        continue;
       this.#heardAt.delete(id);
       if (peripheral !== undefined && _gap?._discoveries !== undefined) delete _gap._discoveries[peripheral.address];
-      for (const cache of [noble._peripherals, noble._services, noble._characteristics, noble._descriptors, _addresses, _addresseTypes, _connectable, scannable])
+      for (const cache of [
+        noble._peripherals,
+        noble._services,
+        noble._characteristics,
+        noble._descriptors,
+        _addresses,
+        _addresseTypes,
+        _connectable,
+        scannable,
+      ])
         if (cache !== undefined) delete (cache as Record<string, unknown>)[id];
     }
   }
@@ -205,7 +224,8 @@ export class NobleRadio implements Radio {
       peripheral.connect(CONNECTION_PARAMETERS, (error) => {
         signal.removeEventListener('abort', cancel);
         if (signal.aborted) return;
-        if (error !== null && error !== undefined) return reject(error instanceof Error ? error : new Error('the connect failed', { cause: error }));
+        if (error !== null && error !== undefined)
+          return reject(error instanceof Error ? error : new Error('the connect failed', { cause: error }));
         const connection = new NobleConnection(peripheral, (reason) => {
           this.#connections.delete(connection);
           if (reason !== undefined) onDisconnect(reason);

@@ -38,7 +38,12 @@ export interface NobleBindings {
   _connectable?: Record<string, unknown>;
   scannable?: Record<string, unknown>;
   _gap?: { _discoveries?: Record<string, unknown> };
-  _hci?: { pollIsDevUp?: () => void; flushAcl?: () => Promise<void>; _isDevUp?: boolean | null; _socket?: EventEmitter & { stop?: () => void } };
+  _hci?: {
+    pollIsDevUp?: () => void;
+    flushAcl?: () => Promise<void>;
+    _isDevUp?: boolean | null;
+    _socket?: EventEmitter & { stop?: () => void };
+  };
 }
 
 export interface Noble extends EventEmitter {

@@ -38,7 +38,13 @@ export class RadioSession {
     this.#repeats = new RepeatLimiter(options.log);
     this.radio = options.radio;
     this.straps = new Straps(options);
-    this.#scan = new ScanSupervisor({ radio: this.radio, log: this.#log, connecting: () => this.straps.connecting, missing: () => this.straps.missing, lostAt: () => this.straps.lostAt });
+    this.#scan = new ScanSupervisor({
+      radio: this.radio,
+      log: this.#log,
+      connecting: () => this.straps.connecting,
+      missing: () => this.straps.missing,
+      lostAt: () => this.straps.lostAt,
+    });
     this.#ladder = new RecoveryLadder({
       rungMs: options.config.BLE_RECOVERY_STEP_MS,
       ...(options.ladder?.rebuildsMax === undefined ? {} : { rebuildsMax: options.ladder.rebuildsMax }),
@@ -74,7 +80,11 @@ export class RadioSession {
       this.#scan.reset();
     }
     if (!on && this.radio.state !== 'starting')
-      this.#repeats.warn(this.radio.stateReason, { event: 'radio_unavailable', code: 'radio_unavailable', state: this.radio.state, reason: this.radio.stateReason }, 'no strap can be read now; it goes on as soon as the radio answers');
+      this.#repeats.warn(
+        this.radio.stateReason,
+        { event: 'radio_unavailable', code: 'radio_unavailable', state: this.radio.state, reason: this.radio.stateReason },
+        'no strap can be read now; it goes on as soon as the radio answers',
+      );
     if (!on && this.#wasOn && !this.#rebuilding) {
       this.straps.radioLost();
       this.#lostPower = true;
@@ -130,9 +140,23 @@ export class RadioSession {
     if (this.#fatal !== undefined) return [{ name: 'radio', status: 'fail', reason: this.#fatal, hint: ERRORS.radio_stuck.hint }];
     if (this.radio.state === 'starting') return [okCheck('radio')];
     if (this.radio.state !== 'powered_on')
-      return [{ name: 'radio', status: 'fail', reason: `radio_unavailable: ${this.radio.stateReason}`, hint: ERRORS.radio_unavailable.hint }];
+      return [
+        {
+          name: 'radio',
+          status: 'fail',
+          reason: `radio_unavailable: ${this.radio.stateReason}`,
+          hint: ERRORS.radio_unavailable.hint,
+        },
+      ];
     if (this.#scan.failures > 1)
-      return [{ name: 'radio', status: 'warn', reason: `radio_scan_refused: ${this.#scan.failures} starts of the scan in a row failed`, hint: ERRORS.radio_scan_refused.hint }];
+      return [
+        {
+          name: 'radio',
+          status: 'warn',
+          reason: `radio_scan_refused: ${this.#scan.failures} starts of the scan in a row failed`,
+          hint: ERRORS.radio_scan_refused.hint,
+        },
+      ];
     return [okCheck('radio')];
   }
 

@@ -53,11 +53,18 @@ export class LastMinute {
 export type Disconnects = Record<string, number>;
 
 export class RadioStatistics {
-  readonly malformed = new Counter('hr_gateway_ble_notifications_malformed_total', 'Notifications that are no heart rate, by reason.');
+  readonly malformed = new Counter(
+    'hr_gateway_ble_notifications_malformed_total',
+    'Notifications that are no heart rate, by reason.',
+  );
   readonly readings = new Counter('hr_gateway_ble_readings_total', 'Readings taken from straps.');
   readonly #connects = new Counter('hr_gateway_ble_connects_total', 'Connections to straps.');
   readonly #disconnects = new Counter('hr_gateway_ble_disconnects_total', 'Ends of links to straps, by reason.');
-  readonly #reconnectSeconds = new Histogram('hr_gateway_ble_reconnect_seconds', 'From the loss of a strap to its next notification.', [0.5, 1, 2, 5, 10, 20, 60, 300]);
+  readonly #reconnectSeconds = new Histogram(
+    'hr_gateway_ble_reconnect_seconds',
+    'From the loss of a strap to its next notification.',
+    [0.5, 1, 2, 5, 10, 20, 60, 300],
+  );
   readonly #byReason: Disconnects = {};
   readonly #reconnects = new ReconnectTimes();
   #connectCount = 0;
@@ -91,6 +98,8 @@ export class RadioStatistics {
   }
 
   metrics(): Metric[] {
-    return [this.malformed, this.readings, this.#connects, this.#disconnects, this.#reconnectSeconds].map((metric) => metric.read());
+    return [this.malformed, this.readings, this.#connects, this.#disconnects, this.#reconnectSeconds].map((metric) =>
+      metric.read(),
+    );
   }
 }

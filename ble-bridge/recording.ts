@@ -23,7 +23,11 @@ export interface Recording {
 const MAX_BYTES = 64 * 1024 * 1024;
 
 export function unreadable(file: string, detail: string, cause?: unknown): HrError {
-  return new HrError('recording_unreadable', { operation: `read the recording ${file}`, detail, ...(cause === undefined ? {} : { cause }) });
+  return new HrError('recording_unreadable', {
+    operation: `read the recording ${file}`,
+    detail,
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
 
 function numberIn(text: string | undefined, low: number, high: number): number | undefined {
@@ -47,10 +51,12 @@ export function parseCsvRecording(text: string, file: string): RecordedRow[] {
     if (offsetSeconds === undefined) throw unreadable(file, `line ${index + 1}: offset_seconds is no number of seconds`);
     const empty = (cells[at.bpm] ?? '').trim() === '';
     const bpm = empty ? null : numberIn(cells[at.bpm], 0, 65_535);
-    if (bpm === undefined || (bpm !== null && !Number.isInteger(bpm))) throw unreadable(file, `line ${index + 1}: heart_rate_bpm must be empty or a whole number, 0-65535`);
+    if (bpm === undefined || (bpm !== null && !Number.isInteger(bpm)))
+      throw unreadable(file, `line ${index + 1}: heart_rate_bpm must be empty or a whole number, 0-65535`);
     const rr = at.rr < 0 ? [] : (cells[at.rr] ?? '').split(' ').filter((part) => part.trim() !== '');
     const rrMs = rr.map((part) => numberIn(part, 0, 63_999));
-    if (rrMs.some((interval) => interval === undefined)) throw unreadable(file, `line ${index + 1}: rr_ms must be numbers of milliseconds, 0-63999`);
+    if (rrMs.some((interval) => interval === undefined))
+      throw unreadable(file, `line ${index + 1}: rr_ms must be numbers of milliseconds, 0-63999`);
     rows.push({ offsetSeconds, bpm, rrMs: rrMs as number[] });
   }
   return rows;

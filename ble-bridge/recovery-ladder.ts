@@ -93,17 +93,27 @@ export class RecoveryLadder {
     if (health.unconfirmed > 0 && health.receiving === 0) return this.#rebuild('links ended without the controller saying so');
     if (troubleMs > this.#rungMs && !this.#scanRestarted) {
       this.#scanRestarted = true;
-      this.#o.log.warn({ event: 'radio_quiet', quiet_ms: Math.round(troubleMs) }, 'no sign of life of the radio: the scan is started anew');
+      this.#o.log.warn(
+        { event: 'radio_quiet', quiet_ms: Math.round(troubleMs) },
+        'no sign of life of the radio: the scan is started anew',
+      );
       this.#o.restartScan();
     } else if (troubleMs > 2 * this.#rungMs * (1 + this.#rebuilds)) {
       if (this.#rebuilds >= this.#rebuildsMax) return this.#giveUp(health);
-      this.#rebuild(health.scanFailures > 0 ? 'the scan is refused' : health.fruitless >= FRUITLESS_MAX ? 'no connection comes to be' : 'nothing is heard');
+      this.#rebuild(
+        health.scanFailures > 0
+          ? 'the scan is refused'
+          : health.fruitless >= FRUITLESS_MAX
+            ? 'no connection comes to be'
+            : 'nothing is heard',
+      );
     }
   }
 
   /** Nobody is missed and nobody is heard: a quiet place, or a deaf adapter. Nothing tells them apart, and a new noble costs nothing there. */
   #deafForLong(health: RadioHealth, now: number): boolean {
-    const silent = health.troubled === 0 && health.receiving === 0 && !health.unresponsive && now - health.aliveAt > this.#quietRebuildMs;
+    const silent =
+      health.troubled === 0 && health.receiving === 0 && !health.unresponsive && now - health.aliveAt > this.#quietRebuildMs;
     if (!silent) {
       this.#silentSince = undefined;
       return false;
@@ -145,6 +155,11 @@ export class RecoveryLadder {
       return;
     }
     this.#given = true;
-    this.#o.fatal(new HrError('radio_stuck', { operation: 'recover the radio', detail: `no sign of life after ${this.#rebuilds} new starts of noble` }));
+    this.#o.fatal(
+      new HrError('radio_stuck', {
+        operation: 'recover the radio',
+        detail: `no sign of life after ${this.#rebuilds} new starts of noble`,
+      }),
+    );
   }
 }

@@ -99,5 +99,10 @@ export class ReplaySource implements SoftSource {
 }
 
 function encodeRow({ bpm, rrMs }: RecordedRow): Buffer {
-  return encodeHeartRateMeasurement({ bpm: bpm ?? 0, contact: null, energyKj: null, rr1024: rrMs.map((ms) => Math.min(65_535, Math.round((ms * 1024) / 1000))) });
+  return encodeHeartRateMeasurement({
+    bpm: bpm ?? 0,
+    contact: null,
+    energyKj: null,
+    rr1024: rrMs.map((ms) => Math.min(65_535, Math.round((ms * 1024) / 1000))),
+  });
 }

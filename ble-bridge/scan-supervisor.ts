@@ -131,7 +131,10 @@ export class ScanSupervisor {
     let timer: NodeJS.Timeout | undefined;
     try {
       const limit = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`the controller did not answer in ${this.#limits.answer} ms`)), this.#limits.answer);
+        timer = setTimeout(
+          () => reject(new Error(`the controller did not answer in ${this.#limits.answer} ms`)),
+          this.#limits.answer,
+        );
       });
       await Promise.race([this.#o.radio.scan(), limit]);
       if (run !== this.#runs) return true;
@@ -143,7 +146,12 @@ export class ScanSupervisor {
       if (run !== this.#runs) return false;
       this.#running = false;
       this.#failures += 1;
-      if (!this.#stopped) this.#repeats.warn('scan_failed', { event: 'scan_failed', failures: this.#failures, reason: messageOf(error) }, 'the scan for straps could not be started');
+      if (!this.#stopped)
+        this.#repeats.warn(
+          'scan_failed',
+          { event: 'scan_failed', failures: this.#failures, reason: messageOf(error) },
+          'the scan for straps could not be started',
+        );
       return false;
     } finally {
       clearTimeout(timer);

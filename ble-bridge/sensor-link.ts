@@ -34,7 +34,15 @@ export interface LinkLimits {
 }
 
 export const DEFAULT_LIMITS: LinkLimits = {
-  discover: 10_000, subscribe: 5000, request: 5000, disconnect: 2000, silence: 10_000, backoffMin: 500, backoffMax: 60_000, battery: 600_000, rssi: 30_000,
+  discover: 10_000,
+  subscribe: 5000,
+  request: 5000,
+  disconnect: 2000,
+  silence: 10_000,
+  backoffMin: 500,
+  backoffMax: 60_000,
+  battery: 600_000,
+  rssi: 30_000,
 };
 
 export interface SensorLinkOptions {
@@ -154,7 +162,8 @@ export class SensorLink {
     if (this.#connection === undefined || this.#measurement === undefined) return;
     const now = performance.now();
     const quietMs = now - this.#lastValidAt;
-    if (quietMs > 2 * this.#o.limits.silence) this.#fail(this.#generation, 'silent', new StepTimeout(`no notification for ${Math.round(quietMs)} ms`));
+    if (quietMs > 2 * this.#o.limits.silence)
+      this.#fail(this.#generation, 'silent', new StepTimeout(`no notification for ${Math.round(quietMs)} ms`));
     else if (quietMs > this.#o.limits.silence && !this.#resubscribed) this.#goSilent(this.#generation);
     else if (now > this.#readAgainAt && this.receiving) void this.#readAgain(this.#generation);
   }
@@ -171,10 +180,16 @@ export class SensorLink {
   #enter(state: DeviceState): void {
     const before = this.#state;
     if (before === state) return;
-    if (!TRANSITIONS[before].includes(state)) throw new Error(`sensor link ${this.#o.address}: ${before} → ${state} is no transition`);
+    if (!TRANSITIONS[before].includes(state))
+      throw new Error(`sensor link ${this.#o.address}: ${before} → ${state} is no transition`);
     const needs = state === 'no_heart_rate_service' ? undefined : NEEDS[state];
-    if (needs !== undefined && (needs.attempt !== (this.#attempt !== undefined) || needs.connection !== (this.#connection !== undefined)))
-      throw new Error(`sensor link ${this.#o.address}: ${state} with ${this.#attempt === undefined ? 'no' : 'an'} attempt and ${this.#connection === undefined ? 'no' : 'a'} connection`);
+    if (
+      needs !== undefined &&
+      (needs.attempt !== (this.#attempt !== undefined) || needs.connection !== (this.#connection !== undefined))
+    )
+      throw new Error(
+        `sensor link ${this.#o.address}: ${state} with ${this.#attempt === undefined ? 'no' : 'an'} attempt and ${this.#connection === undefined ? 'no' : 'a'} connection`,
+      );
     this.#state = state;
     this.#o.onState(state, before);
   }
@@ -187,7 +202,12 @@ export class SensorLink {
     try {
       const onDisconnect = (reason: string): void => this.#ended(generation, reason, undefined);
       const begin = (): void => this.#enter('connecting');
-      const connection = await queue.run((signal) => radio.connect(address, { signal, onDisconnect }), attempt.signal, begin, () => this.#o.hasPlace());
+      const connection = await queue.run(
+        (signal) => radio.connect(address, { signal, onDisconnect }),
+        attempt.signal,
+        begin,
+        () => this.#o.hasPlace(),
+      );
       if (generation !== this.#generation) return connection.abandon();
       this.#connection = connection;
       this.#enter('connected');
@@ -197,14 +217,20 @@ export class SensorLink {
       const measurement = characteristics.find(({ uuid, notifies }) => uuid === CHARACTERISTICS.heartRateMeasurement && notifies);
       if (measurement === undefined) return this.#noHeartRate(generation);
       this.#enter('subscribing');
-      await this.#step(generation, 'subscribe', limits.subscribe, () => measurement.subscribe((bytes) => this.#notified(generation, bytes)));
+      await this.#step(generation, 'subscribe', limits.subscribe, () =>
+        measurement.subscribe((bytes) => this.#notified(generation, bytes)),
+      );
       this.#measurement = measurement;
       this.#lastValidAt = Math.max(this.#lastValidAt, performance.now());
       this.#resubscribed = false;
       await this.#readInformation(generation, connection, true);
     } catch (error) {
       if (error instanceof NoPlace) return this.#standBack(generation);
-      this.#fail(generation, error instanceof StepTimeout || (error as Error).name === 'ConnectTimeout' ? 'timeout' : 'failed', error);
+      this.#fail(
+        generation,
+        error instanceof StepTimeout || (error as Error).name === 'ConnectTimeout' ? 'timeout' : 'failed',
+        error,
+      );
     }
   }
 
@@ -261,7 +287,10 @@ export class SensorLink {
       this.#enter(state);
       this.#o.onMeasurement(parsed.measurement);
     } catch (error) {
-      this.#o.log.error({ event: 'notification_failed', address: this.#o.address, err: error }, 'a notification could not be handled');
+      this.#o.log.error(
+        { event: 'notification_failed', address: this.#o.address, err: error },
+        'a notification could not be handled',
+      );
     }
   }
 
@@ -276,20 +305,31 @@ export class SensorLink {
     this.#enter('silent');
     const measurement = this.#measurement;
     if (measurement === undefined) return;
-    this.#step(generation, 'subscribe again', this.#o.limits.subscribe, () => measurement.subscribe((bytes) => this.#notified(generation, bytes))).catch((error: unknown) =>
-      this.#fail(generation, 'silent', error),
-    );
+    this.#step(generation, 'subscribe again', this.#o.limits.subscribe, () =>
+      measurement.subscribe((bytes) => this.#notified(generation, bytes)),
+    ).catch((error: unknown) => this.#fail(generation, 'silent', error));
   }
 
   async #readInformation(generation: number, connection: RadioConnection, first: boolean): Promise<void> {
     this.#reading = true;
     this.#readAgainAt = performance.now() + this.#o.limits.rssi;
     try {
-      const step = <T>(what: string, run: () => Promise<T>): Promise<T> => this.#step(generation, what, this.#o.limits.request, run);
-      await readStrapInformation({ connection, characteristics: this.#characteristics, step, first, batteryEveryMs: this.#o.limits.battery, onInformation: this.#o.onInformation });
+      const step = <T>(what: string, run: () => Promise<T>): Promise<T> =>
+        this.#step(generation, what, this.#o.limits.request, run);
+      await readStrapInformation({
+        connection,
+        characteristics: this.#characteristics,
+        step,
+        first,
+        batteryEveryMs: this.#o.limits.battery,
+        onInformation: this.#o.onInformation,
+      });
     } catch (error) {
       // Battery and device information are optional: a strap that does not answer is found out by its silence.
-      this.#o.log.debug({ event: 'strap_information_failed', address: this.#o.address, reason: messageOf(error) }, 'a strap did not answer a read');
+      this.#o.log.debug(
+        { event: 'strap_information_failed', address: this.#o.address, reason: messageOf(error) },
+        'a strap did not answer a read',
+      );
     } finally {
       if (generation === this.#generation) this.#reading = false;
     }

@@ -60,7 +60,12 @@ export class BleBridgeService implements Service {
         'reset-energy': async (args) => await this.#resetEnergy(args),
       },
     });
-    this.#outbox = new Outbox({ config, log, publish: (topic, payload) => this.#link.publish(topic, payload), writableLength: () => this.#link.writableLength });
+    this.#outbox = new Outbox({
+      config,
+      log,
+      publish: (topic, payload) => this.#link.publish(topic, payload),
+      writableLength: () => this.#link.writableLength,
+    });
     this.#link = new MqttLink({
       service: this.name,
       config,
@@ -136,7 +141,9 @@ export class BleBridgeService implements Service {
     this.#forgetOtherSources(radio);
     const { config, log, onFatal } = this.#context;
     this.#session = new RadioSession({
-      config, log, radio,
+      config,
+      log,
+      radio,
       names: this.#names,
       filter: this.#filter,
       statistics: this.#statistics,
@@ -205,14 +212,16 @@ export class BleBridgeService implements Service {
 
   #find(device: string): Strap {
     const strap = this.#session?.straps.find(device);
-    if (strap === undefined) throw new HrError('strap_unknown', { operation: 'find a strap', detail: `${device} is not known here` });
+    if (strap === undefined)
+      throw new HrError('strap_unknown', { operation: 'find a strap', detail: `${device} is not known here` });
     return strap;
   }
 
   async #forget({ device }: CommandArgs<'forget-device'>): Promise<{ forgotten: string }> {
     const strap = this.#session?.straps.find(device);
     const known = this.#names.forget(device);
-    if (strap === undefined && known === undefined) throw new HrError('strap_unknown', { operation: 'forget a device', detail: `${device} is not known here` });
+    if (strap === undefined && known === undefined)
+      throw new HrError('strap_unknown', { operation: 'forget a device', detail: `${device} is not known here` });
     if (strap !== undefined) await this.#session?.straps.forget(strap);
     this.#earlier.take(device);
     this.#unpublish(device);
@@ -223,8 +232,10 @@ export class BleBridgeService implements Service {
   async #resetEnergy({ device }: CommandArgs<'reset-energy'>): Promise<{ reset: string }> {
     const outcome = await this.#find(device).link.writeControlPoint(RESET_ENERGY);
     const operation = 'reset the energy count';
-    if (outcome === 'not_connected') throw new HrError('strap_not_connected', { operation, detail: `${device} is not connected` });
-    if (outcome === 'not_supported') throw new HrError('strap_has_no_energy_count', { operation, detail: `${device} has no control point` });
+    if (outcome === 'not_connected')
+      throw new HrError('strap_not_connected', { operation, detail: `${device} is not connected` });
+    if (outcome === 'not_supported')
+      throw new HrError('strap_has_no_energy_count', { operation, detail: `${device} has no control point` });
     return { reset: device };
   }
 
@@ -233,8 +244,19 @@ export class BleBridgeService implements Service {
   }
 
   #details(): ServiceDetails {
-    const radio = this.#session?.status() ?? { adapter: null, state: 'missing', advertisements_per_minute: 0, connects: 0, disconnects: {}, reconnect_ms_p50: null, reconnect_ms_p95: null, straps_limit: null };
-    return { bridge: { source: this.#session?.radio.kind ?? 'none', run: this.#outbox.run, radio, outbox: this.#outbox.status() } };
+    const radio = this.#session?.status() ?? {
+      adapter: null,
+      state: 'missing',
+      advertisements_per_minute: 0,
+      connects: 0,
+      disconnects: {},
+      reconnect_ms_p50: null,
+      reconnect_ms_p95: null,
+      straps_limit: null,
+    };
+    return {
+      bridge: { source: this.#session?.radio.kind ?? 'none', run: this.#outbox.run, radio, outbox: this.#outbox.status() },
+    };
   }
 
   /** Straps first, so that they are told goodbye; then what they sent is stored or spilled. */

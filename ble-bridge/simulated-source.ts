@@ -94,7 +94,9 @@ class SimulatedStrap {
     const { name, manufacturer, model } = MODELS[this.#kind];
     this.#heart = new Heart(this.#kind, random);
     this.strap = new SoftStrap({
-      address: `f0:00:00:00:${Math.floor(index / 256).toString(16).padStart(2, '0')}:${(index % 256).toString(16).padStart(2, '0')}`,
+      address: `f0:00:00:00:${Math.floor(index / 256)
+        .toString(16)
+        .padStart(2, '0')}:${(index % 256).toString(16).padStart(2, '0')}`,
       name,
       manufacturer,
       model,
@@ -119,7 +121,8 @@ class SimulatedStrap {
       encodeHeartRateMeasurement({
         bpm: Math.round((60 * 1024) / mean),
         contact: MODELS[this.#kind].contact,
-        energyKj: this.#kind === 'intervals' && this.#notifications % 10 === 0 ? Math.round(this.#heart.energyJoules / 1000) : null,
+        energyKj:
+          this.#kind === 'intervals' && this.#notifications % 10 === 0 ? Math.round(this.#heart.energyJoules / 1000) : null,
         rr1024,
       }),
     );

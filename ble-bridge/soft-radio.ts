@@ -3,7 +3,16 @@
  * send notifications (bytes) like real ones, so that the same links, parser and outbox run for all sources.
  */
 import { EventEmitter } from 'node:events';
-import { CHARACTERISTICS, SERVICES, type ConnectOptions, type Radio, type RadioCharacteristic, type RadioConnection, type RadioEvents, type RadioState } from './radio.ts';
+import {
+  CHARACTERISTICS,
+  SERVICES,
+  type ConnectOptions,
+  type Radio,
+  type RadioCharacteristic,
+  type RadioConnection,
+  type RadioEvents,
+  type RadioState,
+} from './radio.ts';
 
 const ADVERTISE_EVERY_MS = 1000;
 
@@ -80,12 +89,16 @@ export class SoftStrap {
   }
 
   characteristics(): RadioCharacteristic[] {
-    const text = (uuid: string, value: string): RadioCharacteristic => new SoftCharacteristic(uuid, { read: () => Buffer.from(value) });
+    const text = (uuid: string, value: string): RadioCharacteristic =>
+      new SoftCharacteristic(uuid, { read: () => Buffer.from(value) });
     return [
       new SoftCharacteristic(CHARACTERISTICS.heartRateMeasurement, { subscribe: (onData) => (this.#onMeasurement = onData) }),
       new SoftCharacteristic(CHARACTERISTICS.bodySensorLocation, { read: () => Buffer.from([this.options.bodySensorLocation]) }),
       new SoftCharacteristic(CHARACTERISTICS.heartRateControlPoint, { write: () => this.onEnergyReset() }),
-      new SoftCharacteristic(CHARACTERISTICS.batteryLevel, { read: () => Buffer.from([this.#battery]), subscribe: (onData) => (this.#onBattery = onData) }),
+      new SoftCharacteristic(CHARACTERISTICS.batteryLevel, {
+        read: () => Buffer.from([this.#battery]),
+        subscribe: (onData) => (this.#onBattery = onData),
+      }),
       text(CHARACTERISTICS.manufacturer, this.options.manufacturer),
       text(CHARACTERISTICS.model, this.options.model),
       text(CHARACTERISTICS.firmware, this.options.firmware),

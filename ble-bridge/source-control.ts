@@ -49,7 +49,11 @@ export class SourceControl {
     await this.#change(this.#wanted());
     if (this.#o.config.BLE_SOURCE !== 'auto') return;
     this.#timer = setInterval(() => this.reconsider(), LOOK_EVERY_MS);
-    if (this.#current === 'none') this.#o.log.warn({ event: 'no_adapter', code: 'radio_unavailable', adapter: this.#o.config.BLE_ADAPTER }, 'no Bluetooth adapter; simulated straps only once the forwarder says that its target is local');
+    if (this.#current === 'none')
+      this.#o.log.warn(
+        { event: 'no_adapter', code: 'radio_unavailable', adapter: this.#o.config.BLE_ADAPTER },
+        'no Bluetooth adapter; simulated straps only once the forwarder says that its target is local',
+      );
   }
 
   #wanted(): Source {
@@ -62,7 +66,8 @@ export class SourceControl {
   #adapterDoesNotAnswer(): boolean {
     if (this.#current === 'noble' && this.#radio !== undefined) {
       if (this.#radio.state === 'powered_on') this.#radioWasOn = true;
-      const unusable = this.#radio.state === 'unauthorized' || this.#radio.state === 'unsupported' || this.#radio.state === 'missing';
+      const unusable =
+        this.#radio.state === 'unauthorized' || this.#radio.state === 'unsupported' || this.#radio.state === 'missing';
       if (unusable && !this.#radioWasOn && performance.now() - this.#radioSince > ANSWER_MS) this.#adapterIsDumb = true;
     }
     return this.#adapterIsDumb;
@@ -74,7 +79,9 @@ export class SourceControl {
     // A forwarder that is away says nothing of its target: what runs goes on.
     if (this.#current === 'simulated' && this.#o.target() === undefined && this.#wanted() === 'none') return;
     if (this.#wanted() === this.#current) return;
-    this.#change(this.#wanted()).catch((error: unknown) => this.#o.log.error({ event: 'source_change_failed', err: error }, 'the source could not be changed'));
+    this.#change(this.#wanted()).catch((error: unknown) =>
+      this.#o.log.error({ event: 'source_change_failed', err: error }, 'the source could not be changed'),
+    );
   }
 
   async #change(source: Source): Promise<void> {
@@ -85,7 +92,10 @@ export class SourceControl {
       this.#current = source;
       this.#radioSince = performance.now();
       this.#radioWasOn = false;
-      log.info({ event: 'source_chosen', source }, source === 'noble' ? 'straps are read by the Bluetooth adapter' : `source of readings: ${source}`);
+      log.info(
+        { event: 'source_chosen', source },
+        source === 'noble' ? 'straps are read by the Bluetooth adapter' : `source of readings: ${source}`,
+      );
       await use(this.#radio);
       for (const decided of this.#decided.splice(0)) decided();
     });
@@ -107,8 +117,16 @@ export class SourceControl {
 
   /** The line of health while there is no radio. */
   check(): CheckReport {
-    const detail = this.#o.target() === undefined ? 'the forwarder has not yet said where it ships to' : 'the target is not local, so nothing is simulated';
-    return { name: 'radio', status: 'fail', reason: `radio_unavailable: there is no Bluetooth adapter ${this.#o.config.BLE_ADAPTER}; ${detail}`, hint: ERRORS.radio_unavailable.hint };
+    const detail =
+      this.#o.target() === undefined
+        ? 'the forwarder has not yet said where it ships to'
+        : 'the target is not local, so nothing is simulated';
+    return {
+      name: 'radio',
+      status: 'fail',
+      reason: `radio_unavailable: there is no Bluetooth adapter ${this.#o.config.BLE_ADAPTER}; ${detail}`,
+      hint: ERRORS.radio_unavailable.hint,
+    };
   }
 
   async stop(): Promise<void> {

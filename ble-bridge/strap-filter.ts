@@ -12,7 +12,11 @@ interface Pattern {
 }
 
 function patternOf(text: string): Pattern {
-  const source = text.toLowerCase().split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&')).join('.*');
+  const source = text
+    .toLowerCase()
+    .split('*')
+    .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+    .join('.*');
   return { regex: new RegExp(`^${source}$`), particular: text.replaceAll('*', '').length >= 3 };
 }
 
@@ -54,7 +58,8 @@ export function parseAliases(list: readonly string[]): Map<string, string> {
   const faults: string[] = [];
   for (const entry of list) {
     const [from, to, ...rest] = entry.split('=').map((part) => part.trim().toLowerCase());
-    if (from === undefined || from === '' || to === undefined || rest.length > 0 || !DEVICE_PATTERN.test(to)) faults.push(`BLE_ALIASES: must be device=alias, alias of a-z, 0-9 and - (got ${entry})`);
+    if (from === undefined || from === '' || to === undefined || rest.length > 0 || !DEVICE_PATTERN.test(to))
+      faults.push(`BLE_ALIASES: must be device=alias, alias of a-z, 0-9 and - (got ${entry})`);
     else if ([...aliases.values()].includes(to)) faults.push(`BLE_ALIASES: the alias ${to} stands twice`);
     else aliases.set(from, to);
   }

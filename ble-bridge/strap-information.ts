@@ -30,7 +30,11 @@ const TEXTS = [
 
 /** A text as straps send it: some end it with a zero byte. */
 function textOf(bytes: Buffer): string | null {
-  const text = bytes.toString('utf8').replace(/\0[\s\S]*$/, '').trim().slice(0, 100);
+  const text = bytes
+    .toString('utf8')
+    .replace(/\0[\s\S]*$/, '')
+    .trim()
+    .slice(0, 100);
   return text === '' ? null : text;
 }
 
@@ -39,14 +43,17 @@ const lastBatteryRead = new WeakMap<RadioCharacteristic, number>();
 /** Reads what is there, one request after the other; ends at the first that is not answered. */
 export async function readStrapInformation(options: ReadOptions): Promise<void> {
   const { connection, characteristics, step, first, onInformation } = options;
-  const find = (uuid: string): RadioCharacteristic | undefined => characteristics.find((characteristic) => characteristic.uuid === uuid);
-  const read = async (characteristic: RadioCharacteristic): Promise<Buffer> => await step(`read ${characteristic.uuid}`, () => characteristic.read());
+  const find = (uuid: string): RadioCharacteristic | undefined =>
+    characteristics.find((characteristic) => characteristic.uuid === uuid);
+  const read = async (characteristic: RadioCharacteristic): Promise<Buffer> =>
+    await step(`read ${characteristic.uuid}`, () => characteristic.read());
   const battery = find(CHARACTERISTICS.batteryLevel);
   const onBattery = (bytes: Buffer): void => {
     const level = parseBatteryLevel(bytes);
     if (level !== null) onInformation({ battery_percent: level });
   };
-  const batteryDue = battery !== undefined && performance.now() - (lastBatteryRead.get(battery) ?? -Infinity) > options.batteryEveryMs;
+  const batteryDue =
+    battery !== undefined && performance.now() - (lastBatteryRead.get(battery) ?? -Infinity) > options.batteryEveryMs;
   if (battery !== undefined && battery.readable && (first || (batteryDue && !battery.notifies))) {
     lastBatteryRead.set(battery, performance.now());
     onBattery(await read(battery));

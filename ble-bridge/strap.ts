@@ -45,7 +45,14 @@ export class Strap {
   readonly #repeats: RepeatLimiter;
   readonly link: SensorLink;
   readonly #gaps = new GapTracker();
-  readonly #information: StrapInformation = { battery_percent: null, rssi: null, manufacturer: null, model: null, firmware: null, body_sensor_location: null };
+  readonly #information: StrapInformation = {
+    battery_percent: null,
+    rssi: null,
+    manufacturer: null,
+    model: null,
+    firmware: null,
+    body_sensor_location: null,
+  };
   #since = new Date().toISOString();
   #lastReadingAt: string | null = null;
   #readings = 0;
@@ -62,7 +69,13 @@ export class Strap {
     this.#repeats = new RepeatLimiter(options.log);
     const { known, radio, queue, log, limits, mayConnect, hasPlace } = options;
     this.link = new SensorLink({
-      address: known.address, radio, queue, log, limits, mayConnect, hasPlace,
+      address: known.address,
+      radio,
+      queue,
+      log,
+      limits,
+      mayConnect,
+      hasPlace,
       onMeasurement: (measurement) => this.#measured(measurement),
       onMalformed: (reason, bytes) => this.#malformed(reason, bytes),
       onState: (state, before) => this.#entered(state, before),
@@ -164,7 +177,11 @@ export class Strap {
 
   #malformed(reason: string, bytes: Buffer): void {
     this.#o.statistics.malformed.add(1, { reason });
-    this.#repeats.warn('malformed', { event: 'notification_malformed', device: this.device, reason, bytes: bytes.subarray(0, 32).toString('hex') }, 'a strap sent bytes that are no heart rate');
+    this.#repeats.warn(
+      'malformed',
+      { event: 'notification_malformed', device: this.device, reason, bytes: bytes.subarray(0, 32).toString('hex') },
+      'a strap sent bytes that are no heart rate',
+    );
   }
 
   #entered(state: DeviceState, before: DeviceState): void {
@@ -191,7 +208,10 @@ export class Strap {
     this.#connections += 1;
     if (this.#connections > 1) this.#reconnects += 1;
     this.#o.statistics.connected();
-    this.#o.log.info({ event: 'strap_connected', device: this.device, address: this.address, rssi: this.#information.rssi }, 'connected');
+    this.#o.log.info(
+      { event: 'strap_connected', device: this.device, address: this.address, rssi: this.#information.rssi },
+      'connected',
+    );
   }
 
   #ended(reason: string, error: unknown): void {
@@ -199,7 +219,12 @@ export class Strap {
     this.#gaps.explain(gapCauseOf(reason));
     this.#disconnects[reason] = (this.#disconnects[reason] ?? 0) + 1;
     this.#o.statistics.ended(reason);
-    const fields = { event: 'strap_lost', device: this.device, reason, ...(error === undefined ? {} : { detail: messageOf(error) }) };
+    const fields = {
+      event: 'strap_lost',
+      device: this.device,
+      reason,
+      ...(error === undefined ? {} : { detail: messageOf(error) }),
+    };
     if (reason === 'ended_by_us') this.#o.log.info(fields, 'disconnected');
     else this.#repeats.warn(`ended ${reason}`, fields, 'the link to a strap ended; it is connected again when it is heard');
     this.#o.onEnded(this, reason, error);

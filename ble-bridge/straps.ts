@@ -99,13 +99,26 @@ export class Straps {
       const verdict = filter.judge(advertisement, names.find(advertisement.address)?.device);
       if (verdict === 'no_strap') return;
       if (verdict !== 'wanted') {
-        this.#repeats.info(`refused ${advertisement.address}`, { event: 'strap_refused', address: advertisement.address, name: advertisement.name, verdict }, 'a strap is heard that the lists do not let in');
+        this.#repeats.info(
+          `refused ${advertisement.address}`,
+          { event: 'strap_refused', address: advertisement.address, name: advertisement.name, verdict },
+          'a strap is heard that the lists do not let in',
+        );
         return;
       }
       this.#makeRoom();
       const { known, renamedFrom } = names.of(advertisement.address, advertisement.name, radio.kind);
       strap = this.#make(known);
-      this.#o.log.info({ event: 'strap_discovered', device: strap.device, address: advertisement.address, name: advertisement.name, rssi: advertisement.rssi }, 'a strap is heard');
+      this.#o.log.info(
+        {
+          event: 'strap_discovered',
+          device: strap.device,
+          address: advertisement.address,
+          name: advertisement.name,
+          rssi: advertisement.rssi,
+        },
+        'a strap is heard',
+      );
       this.#o.onNew(strap, renamedFrom);
     } else if (advertisement.name !== undefined) this.#o.names.of(advertisement.address, advertisement.name, this.#o.radio.kind);
     strap.advertised(advertisement);
@@ -117,14 +130,20 @@ export class Straps {
     if (oldest === undefined) return;
     this.#byAddress.delete(oldest.address);
     void oldest.link.stop();
-    this.#o.log.info({ event: 'strap_let_go', device: oldest.device }, 'a strap that was not heard for long makes room for a new one');
+    this.#o.log.info(
+      { event: 'strap_let_go', device: oldest.device },
+      'a strap that was not heard for long makes room for a new one',
+    );
     this.#o.onLetGo(oldest);
   }
 
   #make(known: KnownDevice): Strap {
     const { radio, log, statistics, config } = this.#o;
     const strap = new Strap({
-      known, radio, log, statistics,
+      known,
+      radio,
+      log,
+      statistics,
       queue: this.#queue,
       limits: this.#limits,
       lowBatteryPercent: config.BLE_LOW_BATTERY_PERCENT,
@@ -156,7 +175,11 @@ export class Straps {
     if (this.#o.radio.state !== 'powered_on') return false;
     // Simulated straps are as many as asked for: the limit is the adapter's.
     if (this.#o.radio.kind === 'noble' && taken >= this.#o.config.BLE_MAX_STRAPS) {
-      this.#repeats.info('max', { event: 'straps_limit_reached', limit: this.#o.config.BLE_MAX_STRAPS, setting: 'BLE_MAX_STRAPS' }, 'as many straps are connected as BLE_MAX_STRAPS allows; others wait');
+      this.#repeats.info(
+        'max',
+        { event: 'straps_limit_reached', limit: this.#o.config.BLE_MAX_STRAPS, setting: 'BLE_MAX_STRAPS' },
+        'as many straps are connected as BLE_MAX_STRAPS allows; others wait',
+      );
       return false;
     }
     if (this.#limit === undefined) return true;
@@ -170,7 +193,10 @@ export class Straps {
   #learnLimit(reason: string, error: unknown): void {
     if (reason !== 'failed' || !(error instanceof Error) || !LIMIT_ERRORS.test(error.message) || this.#connected === 0) return;
     this.#limit = { straps: this.#connected, learntAt: performance.now() };
-    this.#o.log.warn({ event: 'controller_limit', straps: this.#connected }, 'the adapter takes no more straps at once; further ones wait for a place');
+    this.#o.log.warn(
+      { event: 'controller_limit', straps: this.#connected },
+      'the adapter takes no more straps at once; further ones wait for a place',
+    );
   }
 
   /** To be called about once a second. */

@@ -73,7 +73,13 @@ function parseAggregate(message: Buffer): UserRecord[] {
 /** The user records of one Kinesis record: several of an aggregate, else the record itself. */
 export function deaggregate(partitionKey: string, data: Buffer): UserRecord[] {
   const body = data.subarray(MAGIC.length, Math.max(MAGIC.length, data.length - MD5_BYTES));
-  const isAggregate = data.length > MAGIC.length + MD5_BYTES && data.subarray(0, MAGIC.length).equals(MAGIC) && createHash('md5').update(body).digest().equals(data.subarray(data.length - MD5_BYTES));
+  const isAggregate =
+    data.length > MAGIC.length + MD5_BYTES &&
+    data.subarray(0, MAGIC.length).equals(MAGIC) &&
+    createHash('md5')
+      .update(body)
+      .digest()
+      .equals(data.subarray(data.length - MD5_BYTES));
   if (!isAggregate) return [{ partitionKey, data }];
   try {
     return parseAggregate(body);

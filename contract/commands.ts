@@ -53,7 +53,10 @@ interface CommandRow {
 const noArgs = { type: 'object', additionalProperties: false } as const;
 const ids = {
   type: 'object',
-  properties: { ids: { type: 'array', items: { type: 'integer', minimum: 1 }, minItems: 1, maxItems: 1000 }, all: { const: true } },
+  properties: {
+    ids: { type: 'array', items: { type: 'integer', minimum: 1 }, minItems: 1, maxItems: 1000 },
+    all: { const: true },
+  },
   additionalProperties: false,
 } as const;
 const device = {
@@ -74,15 +77,27 @@ export const COMMANDS = {
     },
   },
   'retry-dead-letters': { service: 'forwarder', summary: 'Puts dead letters back into the queue: {retried}', args: ids },
-  'discard-dead-letters': { service: 'forwarder', summary: 'Gives dead letters up, counted as evicted (discarded): {discarded}', args: ids },
-  'acknowledge-damage': { service: 'forwarder', summary: 'The report of a damaged queue file has been read: {acknowledged}', args: noArgs },
+  'discard-dead-letters': {
+    service: 'forwarder',
+    summary: 'Gives dead letters up, counted as evicted (discarded): {discarded}',
+    args: ids,
+  },
+  'acknowledge-damage': {
+    service: 'forwarder',
+    summary: 'The report of a damaged queue file has been read: {acknowledged}',
+    args: noArgs,
+  },
   backup: {
     service: 'forwarder',
     summary: 'Online copy of the queue into DATA_DIR/backups: {file, bytes}',
     args: noArgs,
   },
   'scan-now': { service: 'ble-bridge', summary: 'Restarts the scan for straps: {scanning}', args: noArgs },
-  'forget-device': { service: 'ble-bridge', summary: 'Removes a strap: its retained topics and its kept name: {forgotten}', args: device },
+  'forget-device': {
+    service: 'ble-bridge',
+    summary: 'Removes a strap: its retained topics and its kept name: {forgotten}',
+    args: device,
+  },
   'reset-energy': { service: 'ble-bridge', summary: 'Sets the energy count of a strap to 0 (0x2A39): {reset}', args: device },
   'set-log-level': {
     service: 'every',

@@ -49,12 +49,36 @@ export const deviceStatusSchema = {
     reconnect_ms_p50: numberOrNull,
     reconnect_ms_p95: numberOrNull,
   },
-  required: ['device', 'state', 'since', 'name', 'address', 'battery_percent', 'rssi', 'manufacturer', 'model', 'firmware', 'body_sensor_location', 'last_reading_at', 'readings', 'reconnects', 'source'],
+  required: [
+    'device',
+    'state',
+    'since',
+    'name',
+    'address',
+    'battery_percent',
+    'rssi',
+    'manufacturer',
+    'model',
+    'firmware',
+    'body_sensor_location',
+    'last_reading_at',
+    'readings',
+    'reconnects',
+    'source',
+  ],
   additionalProperties: true,
 } as const;
 export type DeviceStatus = FromSchema<typeof deviceStatusSchema>;
 
-export const GAP_CAUSES = ['out_of_range', 'no_pulse', 'adapter', 'sensor_silent', 'bridge_restart', 'outbox_full', 'evicted'] as const;
+export const GAP_CAUSES = [
+  'out_of_range',
+  'no_pulse',
+  'adapter',
+  'sensor_silent',
+  'bridge_restart',
+  'outbox_full',
+  'evicted',
+] as const;
 export type GapCause = (typeof GAP_CAUSES)[number];
 
 export const gapSchema = {

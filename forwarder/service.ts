@@ -28,7 +28,11 @@ export class ForwarderService implements Service {
   readonly #queue: Queue;
   readonly #drain: Drain;
   readonly #repeats: RepeatLimiter;
-  readonly #commitSeconds = new Histogram('hr_gateway_commit_seconds', 'Time of commits of the queue', [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5]);
+  readonly #commitSeconds = new Histogram(
+    'hr_gateway_commit_seconds',
+    'Time of commits of the queue',
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
+  );
   #intake: Intake | undefined;
   #link: MqttLink | undefined;
   #reporter: StatusReporter | undefined;
@@ -41,7 +45,13 @@ export class ForwarderService implements Service {
     const { config, log } = context;
     this.#repeats = new RepeatLimiter(log);
     this.#queue = new Queue(config);
-    this.#drain = new Drain({ config, log, queue: this.#queue, sink: options.sink ?? new KinesisSink(config, log), onChange: () => this.#reporter?.changed() });
+    this.#drain = new Drain({
+      config,
+      log,
+      queue: this.#queue,
+      sink: options.sink ?? new KinesisSink(config, log),
+      onChange: () => this.#reporter?.changed(),
+    });
   }
 
   /** Throws HrError `data_dir_in_use`, `queue_too_new`, `queue_unusable`. A stream that is away is no error. */
@@ -52,14 +62,31 @@ export class ForwarderService implements Service {
     const intake = new Intake({ queue: this.#queue, log, window: config.OUTBOX_WINDOW, gateway: gatewayName(config), publish });
     this.#intake = intake;
     const commands = this.#commands(publish);
-    const link = new MqttLink({ service: 'forwarder', config, log, will: offlineWill('forwarder'), subscriptions: { ...intake.subscriptions, ...commands.subscriptions } });
+    const link = new MqttLink({
+      service: 'forwarder',
+      config,
+      log,
+      will: offlineWill('forwarder'),
+      subscriptions: { ...intake.subscriptions, ...commands.subscriptions },
+    });
     this.#link = link;
-    this.#reporter = new StatusReporter({ service: 'forwarder', link, checks: () => this.#checks(), details: () => this.#details(), metrics: () => this.#metrics(), news: () => this.#news() });
+    this.#reporter = new StatusReporter({
+      service: 'forwarder',
+      link,
+      checks: () => this.#checks(),
+      details: () => this.#details(),
+      metrics: () => this.#metrics(),
+      news: () => this.#news(),
+    });
     this.#queue.on('committed', ({ marks: moved, state, rows, commitMs, evicted }) => {
       intake.committed(moved);
       if (rows > 0) this.#commitSeconds.observe(commitMs / 1000);
       for (const span of evicted) {
-        this.#repeats.error('evicted', { event: 'readings_evicted', device: span.device, count: span.count }, 'the queue is full: the oldest readings were given up');
+        this.#repeats.error(
+          'evicted',
+          { event: 'readings_evicted', device: span.device, count: span.count },
+          'the queue is full: the oldest readings were given up',
+        );
         publish(gapTopic(span.device), JSON.stringify({ from: span.from, to: span.to, cause: 'evicted', readings: span.count }));
       }
       this.#heardState(state);
@@ -71,7 +98,13 @@ export class ForwarderService implements Service {
     });
     this.#queue.on('state', (state) => this.#heardState(state));
     this.#queue.on('settled', () => this.#reporter?.changed());
-    this.#queue.on('fatal', (error) => onFatal?.(error instanceof HrError ? error : new HrError('worker_failed', { operation: 'run the queue', detail: error.message, cause: error })));
+    this.#queue.on('fatal', (error) =>
+      onFatal?.(
+        error instanceof HrError
+          ? error
+          : new HrError('worker_failed', { operation: 'run the queue', detail: error.message, cause: error }),
+      ),
+    );
     this.#queue.on('opened', (marks) => intake.start(marks));
     await this.#queue.start();
     link.on('up', () => intake.up());
@@ -102,33 +135,82 @@ export class ForwarderService implements Service {
 
   #heardState(state: QueueState): void {
     this.#intake?.setAccepting(state.accepting);
-    if (state.damage !== '' && state.damage !== this.#damageSaid) this.#context.log.error({ event: 'queue_damaged', report: state.damage }, 'the queue file was damaged and was replaced');
+    if (state.damage !== '' && state.damage !== this.#damageSaid)
+      this.#context.log.error({ event: 'queue_damaged', report: state.damage }, 'the queue file was damaged and was replaced');
     this.#damageSaid = state.damage;
     const deadLost = state.causes.evicted['dead_letters_full'] ?? 0;
-    if (deadLost > this.#deadLostSaid) this.#repeats.error('dead_letters_full', { event: 'dead_letters_evicted', count: deadLost }, 'too many dead letters: the oldest were given up');
+    if (deadLost > this.#deadLostSaid)
+      this.#repeats.error(
+        'dead_letters_full',
+        { event: 'dead_letters_evicted', count: deadLost },
+        'too many dead letters: the oldest were given up',
+      );
     this.#deadLostSaid = deadLost;
-    if (this.#isChecking) this.#context.log.info({ event: 'queue_checking', reason: state.trouble }, 'the queue is looked at before it is used; bridges hold their readings');
-    else if (!state.accepting) this.#repeats.error('not_accepting', { event: 'queue_not_accepting', reason: state.trouble }, 'the queue takes no more; bridges hold their readings');
+    if (this.#isChecking)
+      this.#context.log.info(
+        { event: 'queue_checking', reason: state.trouble },
+        'the queue is looked at before it is used; bridges hold their readings',
+      );
+    else if (!state.accepting)
+      this.#repeats.error(
+        'not_accepting',
+        { event: 'queue_not_accepting', reason: state.trouble },
+        'the queue takes no more; bridges hold their readings',
+      );
   }
 
   #checks(): CheckReport[] {
     const state = this.#queue.state;
-    const damage: CheckReport = state.damage === '' ? okCheck('queue file') : { name: 'queue file', status: 'warn', reason: state.damage, hint: 'Look at the disk; then acknowledge the report (POST /damage/acknowledge).' };
-    const dead: CheckReport = state.deadLetters === 0 ? okCheck('dead letters') : { name: 'dead letters', status: 'warn', reason: `dead_letters: ${state.deadLetters} ${state.deadLetters === 1 ? 'reading was' : 'readings were'} refused`, hint: 'Look at GET /dead-letters; retry or discard them.' };
+    const damage: CheckReport =
+      state.damage === ''
+        ? okCheck('queue file')
+        : {
+            name: 'queue file',
+            status: 'warn',
+            reason: state.damage,
+            hint: 'Look at the disk; then acknowledge the report (POST /damage/acknowledge).',
+          };
+    const dead: CheckReport =
+      state.deadLetters === 0
+        ? okCheck('dead letters')
+        : {
+            name: 'dead letters',
+            status: 'warn',
+            reason: `dead_letters: ${state.deadLetters} ${state.deadLetters === 1 ? 'reading was' : 'readings were'} refused`,
+            hint: 'Look at GET /dead-letters; retry or discard them.',
+          };
     return [this.#drain.uplink.check(), this.#queueCheck(), damage, dead, this.#clockCheck()];
   }
 
   /** A calm queue that fills and empties with each reading is none: its status would cost as much as the readings. */
   #news(): string {
     const { ledger, causes, deadLetters, accepting } = this.#queue.state;
-    return JSON.stringify([ledger.queued, deadLetters, causes, accepting, this.#drain.uplink.current.state, this.#checks().map(({ status, reason }) => `${status} ${reason}`)]);
+    return JSON.stringify([
+      ledger.queued,
+      deadLetters,
+      causes,
+      accepting,
+      this.#drain.uplink.current.state,
+      this.#checks().map(({ status, reason }) => `${status} ${reason}`),
+    ]);
   }
 
   #queueCheck(): CheckReport {
     const { accepting, trouble: reason } = this.#queue.state;
     if (accepting) return okCheck('queue');
-    if (this.#isChecking) return { name: 'queue', status: 'warn', reason, hint: 'Wait: a large queue is read through once at the start. Bridges hold their readings meanwhile.' };
-    return { name: 'queue', status: 'fail', reason, hint: 'Free space on the disk of DATA_DIR, raise QUEUE_MAX_BYTES, or mend the uplink. Bridges hold their readings meanwhile.' };
+    if (this.#isChecking)
+      return {
+        name: 'queue',
+        status: 'warn',
+        reason,
+        hint: 'Wait: a large queue is read through once at the start. Bridges hold their readings meanwhile.',
+      };
+    return {
+      name: 'queue',
+      status: 'fail',
+      reason,
+      hint: 'Free space on the disk of DATA_DIR, raise QUEUE_MAX_BYTES, or mend the uplink. Bridges hold their readings meanwhile.',
+    };
   }
 
   get #isChecking(): boolean {
@@ -139,8 +221,15 @@ export class ForwarderService implements Service {
     const ahead = this.#drain.clockAheadMs;
     const hint = 'Set the time of this box (timedatectl set-ntp true); readings are marked unsynced until then.';
     const status: Check['status'] = 'warn';
-    if (new Date().getUTCFullYear() < BUILD_YEAR) return { name: 'clock', status, reason: `clock_wrong: this box says ${new Date().toISOString()}`, hint };
-    if (ahead !== null && Math.abs(ahead) > CLOCK_OFF_MS) return { name: 'clock', status, reason: `clock_wrong: this box is ${Math.abs(ahead)} ms ${ahead > 0 ? 'ahead of' : 'behind'} the stream`, hint };
+    if (new Date().getUTCFullYear() < BUILD_YEAR)
+      return { name: 'clock', status, reason: `clock_wrong: this box says ${new Date().toISOString()}`, hint };
+    if (ahead !== null && Math.abs(ahead) > CLOCK_OFF_MS)
+      return {
+        name: 'clock',
+        status,
+        reason: `clock_wrong: this box is ${Math.abs(ahead)} ms ${ahead > 0 ? 'ahead of' : 'behind'} the stream`,
+        hint,
+      };
     return okCheck('clock');
   }
 
@@ -201,7 +290,11 @@ export class ForwarderService implements Service {
     return [
       counter('hr_gateway_readings_accepted_total', 'Readings accepted', ledger.accepted).read(),
       counter('hr_gateway_readings_shipped_total', 'Readings shipped', ledger.shipped).read(),
-      counter('hr_gateway_readings_duplicate_total', 'Readings that came again and were not taken', this.#intake?.duplicates ?? 0).read(),
+      counter(
+        'hr_gateway_readings_duplicate_total',
+        'Readings that came again and were not taken',
+        this.#intake?.duplicates ?? 0,
+      ).read(),
       counter('hr_gateway_commits_total', 'Commits of the queue since the start', commits).read(),
       evicted.read(),
       missed.read(),

@@ -31,9 +31,13 @@ function sameText(a: string, b: string): boolean {
 }
 
 /** The hosts that the broker listens on. */
-export function listenHosts(config: Pick<Config, 'MQTT_LISTEN_HOST' | 'MQTT_TLS_CERT_FILE' | 'MQTT_TLS_LISTEN_HOST'>): { setting: string; host: string }[] {
+export function listenHosts(
+  config: Pick<Config, 'MQTT_LISTEN_HOST' | 'MQTT_TLS_CERT_FILE' | 'MQTT_TLS_LISTEN_HOST'>,
+): { setting: string; host: string }[] {
   const plain = { setting: 'MQTT_LISTEN_HOST', host: config.MQTT_LISTEN_HOST };
-  return config.MQTT_TLS_CERT_FILE === undefined ? [plain] : [plain, { setting: 'MQTT_TLS_LISTEN_HOST', host: config.MQTT_TLS_LISTEN_HOST }];
+  return config.MQTT_TLS_CERT_FILE === undefined
+    ? [plain]
+    : [plain, { setting: 'MQTT_TLS_LISTEN_HOST', host: config.MQTT_TLS_LISTEN_HOST }];
 }
 
 export class Access {
@@ -54,11 +58,18 @@ export class Access {
    * an explicit MQTT_ANONYMOUS.
    */
   start(): void {
-    for (const name of SERVICE_NAMES) this.#services.set(name, { key: readOrCreateSecret(this.#config, name), identity: { kind: 'service', name, rights: new RightsCheck(SERVICE_RIGHTS[name]) } });
+    for (const name of SERVICE_NAMES)
+      this.#services.set(name, {
+        key: readOrCreateSecret(this.#config, name),
+        identity: { kind: 'service', name, rights: new RightsCheck(SERVICE_RIGHTS[name]) },
+      });
     this.#users.start();
     const open = listenHosts(this.#config).find(({ host }) => !isLoopback(host));
     if (open !== undefined && this.#config.MQTT_ANONYMOUS === undefined && this.#users.count === 0)
-      throw new HrError('listener_unprotected', { operation: 'listen', detail: `${open.setting} is ${open.host}, there are no users, and MQTT_ANONYMOUS is not set` });
+      throw new HrError('listener_unprotected', {
+        operation: 'listen',
+        detail: `${open.setting} is ${open.host}, there are no users, and MQTT_ANONYMOUS is not set`,
+      });
   }
 
   stop(): void {
@@ -79,7 +90,10 @@ export class Access {
     }
     const known = this.#users.known(username, given);
     if (known !== undefined) return known;
-    const user = await this.#throttle.inTurn(peer.address, async () => this.#users.known(username, given) ?? (await this.#users.authenticate(username, given)));
+    const user = await this.#throttle.inTurn(
+      peer.address,
+      async () => this.#users.known(username, given) ?? (await this.#users.authenticate(username, given)),
+    );
     if (user !== undefined) this.#throttle.succeeded(peer.address);
     return user;
   }

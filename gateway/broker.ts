@@ -58,7 +58,10 @@ export class Broker {
 
   constructor(options: BrokerOptions) {
     this.#options = options;
-    this.#retained = new RetainedBudget({ maxTopics: options.config.MQTT_MAX_RETAINED, maxBytes: options.config.MQTT_MAX_RETAINED_BYTES });
+    this.#retained = new RetainedBudget({
+      maxTopics: options.config.MQTT_MAX_RETAINED,
+      maxBytes: options.config.MQTT_MAX_RETAINED_BYTES,
+    });
   }
 
   get aedes(): Aedes {
@@ -144,7 +147,12 @@ export class Broker {
     return undefined;
   }
 
-  async #authenticate(client: Client, username: string | undefined, password: Buffer | undefined, done: (error: AuthenticateError | null, success: boolean | null) => void): Promise<void> {
+  async #authenticate(
+    client: Client,
+    username: string | undefined,
+    password: Buffer | undefined,
+    done: (error: AuthenticateError | null, success: boolean | null) => void,
+  ): Promise<void> {
     const { access, breaches, log, throttle } = this.#options;
     const peer = peerOf(client);
     const identity = await access.authenticate(username, password?.toString(), peer).catch((error: unknown) => {
@@ -153,7 +161,10 @@ export class Broker {
     });
     if (identity === undefined) {
       breaches.add('login', { address: peer.address, user: (username ?? '').slice(0, 64) });
-      setTimeout(() => done(authError('wrong name or password', REFUSED_NOT_AUTHORIZED), null), username === undefined || username === '' ? 0 : throttle.failed(peer.address)).unref();
+      setTimeout(
+        () => done(authError('wrong name or password', REFUSED_NOT_AUTHORIZED), null),
+        username === undefined || username === '' ? 0 : throttle.failed(peer.address),
+      ).unref();
       return;
     }
     // A will that the client may not publish itself would be a way round its rights.
@@ -166,7 +177,7 @@ export class Broker {
     const holder = this.#holderOf(client.id);
     if (holder !== undefined && (holder.kind !== identity.kind || holder.name !== identity.name)) {
       breaches.add('client_id_taken', { user: identity.name, address: peer.address });
-      return done(authError('this client id is another user\'s', REFUSED_IDENTIFIER), null);
+      return done(authError("this client id is another user's", REFUSED_IDENTIFIER), null);
     }
     this.#identities.set(client, identity);
     if (identity.kind !== 'service') this.#rates.set(client, new PublishRate(this.#options.config.MQTT_MAX_PUBLISHES_PER_SECOND));
@@ -213,7 +224,10 @@ export class Broker {
 
   #publishFault(client: Client, { topic, retain, payload }: PublishPacket): Error | null {
     const { breaches } = this.#options;
-    const fault = this.#topicFault(topic) ?? (this.#identities.get(client)?.rights.mayPublish(topic) === true ? undefined : 'publish_right') ?? (retain ? this.#retained.take(topic, payload.length) : undefined);
+    const fault =
+      this.#topicFault(topic) ??
+      (this.#identities.get(client)?.rights.mayPublish(topic) === true ? undefined : 'publish_right') ??
+      (retain ? this.#retained.take(topic, payload.length) : undefined);
     if (fault !== undefined) {
       breaches.add(fault, { ...this.#namesOf(client), topic: topic.slice(0, 100) });
       return new Error(`refused: ${fault}`);
@@ -245,7 +259,10 @@ export class Broker {
   /** Publishes as the broker itself. */
   publish(topic: string, payload: string, options: { retain?: boolean } = {}): boolean {
     if (this.#aedes === undefined || this.#aedes.closed) return false;
-    this.#aedes.publish({ cmd: 'publish', qos: 0, dup: false, retain: options.retain === true, topic, payload: Buffer.from(payload) }, () => {});
+    this.#aedes.publish(
+      { cmd: 'publish', qos: 0, dup: false, retain: options.retain === true, topic, payload: Buffer.from(payload) },
+      () => {},
+    );
     return true;
   }
 

@@ -1,5 +1,11 @@
 /** Where clients come in: MQTT over TCP and over WebSocket, and both over TLS where there is a certificate. */
-import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer, type ServerOptions, type ServerResponse } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server as HttpServer,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -50,7 +56,8 @@ async function listen(server: AnyServer, port: number, host: string, setting: st
 }
 
 const portOf = (server: AnyServer | undefined): number => (server?.address() as AddressInfo | null | undefined)?.port ?? 0;
-const upgradeRequired = (_request: IncomingMessage, response: ServerResponse): void => void response.writeHead(426, { Connection: 'close' }).end('MQTT over WebSocket only\n');
+const upgradeRequired = (_request: IncomingMessage, response: ServerResponse): void =>
+  void response.writeHead(426, { Connection: 'close' }).end('MQTT over WebSocket only\n');
 
 export class Listeners {
   readonly #options: ListenersOptions;
@@ -71,7 +78,9 @@ export class Listeners {
 
   /** The URLs that are listened on. */
   get urls(): string[] {
-    return this.#servers.map(({ name, host, server }) => `${name}://${host.includes(':') ? `[${host}]` : host}:${portOf(server)}`);
+    return this.#servers.map(
+      ({ name, host, server }) => `${name}://${host.includes(':') ? `[${host}]` : host}:${portOf(server)}`,
+    );
   }
 
   /** Counts a new connection, before anything is read of it; false, and it is ended, where there are too many. */
@@ -79,7 +88,12 @@ export class Listeners {
     const { config, breaches } = this.#options;
     const address = socket.remoteAddress ?? 'unknown';
     const count = this.#perAddress.get(address) ?? 0;
-    const limit = this.#open.size >= config.MQTT_MAX_CONNECTIONS ? 'connections' : count >= config.MQTT_MAX_CONNECTIONS_PER_ADDRESS ? 'connections_per_address' : undefined;
+    const limit =
+      this.#open.size >= config.MQTT_MAX_CONNECTIONS
+        ? 'connections'
+        : count >= config.MQTT_MAX_CONNECTIONS_PER_ADDRESS
+          ? 'connections_per_address'
+          : undefined;
     if (limit !== undefined) {
       breaches.add(limit, { address });
       socket.destroy();
@@ -132,7 +146,12 @@ export class Listeners {
   /** Throws HrError `port_in_use`, `certificate_unusable`. */
   async start(): Promise<void> {
     const { config, tls } = this.#options;
-    const http: ServerOptions = { headersTimeout: config.MQTT_CONNECT_TIMEOUT_MS, requestTimeout: config.MQTT_CONNECT_TIMEOUT_MS, connectionsCheckingInterval: Math.max(500, config.MQTT_CONNECT_TIMEOUT_MS / 4), maxHeaderSize: 8192 };
+    const http: ServerOptions = {
+      headersTimeout: config.MQTT_CONNECT_TIMEOUT_MS,
+      requestTimeout: config.MQTT_CONNECT_TIMEOUT_MS,
+      connectionsCheckingInterval: Math.max(500, config.MQTT_CONNECT_TIMEOUT_MS / 4),
+      maxHeaderSize: 8192,
+    };
     const loopback = isLoopback(config.MQTT_LISTEN_HOST);
     const tcp = createServer({ noDelay: true }, (socket) => {
       if (this.#admit(socket)) this.#take(socket, { address: socket.remoteAddress ?? 'unknown', loopback });
@@ -149,7 +168,9 @@ export class Listeners {
     const { config, breaches } = this.#options;
     const secure = { ...tls.start(), handshakeTimeout: config.MQTT_CONNECT_TIMEOUT_MS };
     const loopback = isLoopback(config.MQTT_TLS_LISTEN_HOST);
-    const mqtts = createTlsServer({ ...secure, noDelay: true }, (socket) => this.#take(socket, { address: socket.remoteAddress ?? 'unknown', loopback }));
+    const mqtts = createTlsServer({ ...secure, noDelay: true }, (socket) =>
+      this.#take(socket, { address: socket.remoteAddress ?? 'unknown', loopback }),
+    );
     const wss = createHttpsServer({ ...http, ...secure }, upgradeRequired);
     for (const server of [mqtts, wss]) {
       // Counted as raw sockets: one that never ends its handshake is a connection too.
@@ -165,7 +186,13 @@ export class Listeners {
     await this.#listen('wss', wss, config.MQTT_TLS_LISTEN_WS_PORT, config.MQTT_TLS_LISTEN_HOST, 'MQTT_TLS_LISTEN_WS_PORT');
   }
 
-  async #listen(name: 'mqtt' | 'ws' | 'mqtts' | 'wss', server: AnyServer, port: number, host: string, setting: string): Promise<void> {
+  async #listen(
+    name: 'mqtt' | 'ws' | 'mqtts' | 'wss',
+    server: AnyServer,
+    port: number,
+    host: string,
+    setting: string,
+  ): Promise<void> {
     await listen(server, port, host, setting);
     this.#servers.push({ name, host, server });
   }

@@ -11,7 +11,11 @@ export interface Rights {
 
 export const ANONYMOUS_READ: Rights = { publish: [], subscribe: ['hr/#', 'edge/+/status', 'homeassistant/#'] };
 
-const own = (service: ServiceName): string[] => [`edge/${service}/status`, `edge/${service}/metrics`, `edge/${service}/response/+`];
+const own = (service: ServiceName): string[] => [
+  `edge/${service}/status`,
+  `edge/${service}/metrics`,
+  `edge/${service}/response/+`,
+];
 
 export const SERVICE_RIGHTS: Readonly<Record<ServiceName, Rights>> = {
   gateway: { publish: own('gateway'), subscribe: ['edge/gateway/request/+'] },
@@ -38,10 +42,12 @@ export function filterFault(kind: keyof Rights, filter: string): string | undefi
   const levels = filter.split('/');
   const first = levels[0] ?? '';
   if (filter === '' || filter.length > 256 || filter.includes('\0')) return 'is no filter';
-  if (levels.some((level, index) => level.length > 1 && /[#+]/.test(level) || (level === '#' && index !== levels.length - 1))) return 'has a wildcard where none may stand';
+  if (levels.some((level, index) => (level.length > 1 && /[#+]/.test(level)) || (level === '#' && index !== levels.length - 1)))
+    return 'has a wildcard where none may stand';
   if (first === '#' || first === '+') return 'the first level must be named: a wildcard there would reach edge/ and $SYS';
-  if (first.startsWith('$')) return '$ topics are the broker\'s';
-  if (first === 'edge' && !(kind === 'subscribe' && covers('edge/+/status', filter))) return 'edge/ is for the services; edge/+/status may be read';
+  if (first.startsWith('$')) return "$ topics are the broker's";
+  if (first === 'edge' && !(kind === 'subscribe' && covers('edge/+/status', filter)))
+    return 'edge/ is for the services; edge/+/status may be read';
   return undefined;
 }
 

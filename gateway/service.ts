@@ -39,8 +39,16 @@ export class GatewayService implements Service {
     const { MQTT_TLS_CERT_FILE: certFile, MQTT_TLS_KEY_FILE: keyFile } = config;
     this.#tls = certFile === undefined || keyFile === undefined ? undefined : new TlsFiles({ certFile, keyFile, log });
     this.#listeners = new Listeners({ config, broker: this.#broker, breaches: this.#breaches, tls: this.#tls });
-    this.#commands = new CommandServer({ service: 'gateway', log, handlers: {}, publish: (topic, payload) => this.#broker.publish(topic, payload) });
-    const line: StatusLine = { publish: (topic, payload, options) => this.#broker.publish(topic, payload, options), on: () => undefined };
+    this.#commands = new CommandServer({
+      service: 'gateway',
+      log,
+      handlers: {},
+      publish: (topic, payload) => this.#broker.publish(topic, payload),
+    });
+    const line: StatusLine = {
+      publish: (topic, payload, options) => this.#broker.publish(topic, payload, options),
+      on: () => undefined,
+    };
     this.#reporter = new StatusReporter({
       service: 'gateway',
       link: line,
@@ -91,13 +99,26 @@ export class GatewayService implements Service {
     this.#access.start();
     await this.#broker.start();
     for (const [filter, handler] of Object.entries(this.#commands.subscriptions))
-      this.#broker.aedes.subscribe(filter, (packet, done) => {
-        handler(packet.topic, Buffer.from(packet.payload), false);
-        done();
-      }, () => {});
+      this.#broker.aedes.subscribe(
+        filter,
+        (packet, done) => {
+          handler(packet.topic, Buffer.from(packet.payload), false);
+          done();
+        },
+        () => {},
+      );
     await this.#listeners.start();
     this.#reporter.start();
-    log.info({ event: 'listening', host: config.MQTT_LISTEN_HOST, port: this.mqttPort, ws_port: this.wsPort, listeners: this.#listeners.urls }, 'the broker listens');
+    log.info(
+      {
+        event: 'listening',
+        host: config.MQTT_LISTEN_HOST,
+        port: this.mqttPort,
+        ws_port: this.wsPort,
+        listeners: this.#listeners.urls,
+      },
+      'the broker listens',
+    );
   }
 
   async stop(): Promise<void> {

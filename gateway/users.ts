@@ -41,7 +41,9 @@ const HASH_BYTES = 32;
 const LOOK_EVERY_MS = 2000;
 
 async function hashOf(password: string, salt: Buffer): Promise<Buffer> {
-  return await new Promise((resolve, reject) => scrypt(password, salt, HASH_BYTES, (error, hash) => (error === null ? resolve(hash) : reject(error))));
+  return await new Promise((resolve, reject) =>
+    scrypt(password, salt, HASH_BYTES, (error, hash) => (error === null ? resolve(hash) : reject(error))),
+  );
 }
 
 /** A user with this password, ready to be written. */
@@ -68,7 +70,8 @@ export function readUsers(config: Pick<Config, 'DATA_DIR'>): Record<string, User
     for (const kind of ['publish', 'subscribe'] as const)
       for (const filter of user[kind]) {
         const fault = filterFault(kind, filter);
-        if (fault !== undefined) throw new HrError('users_unreadable', { operation: 'read users.json', detail: `${name}: ${kind} ${filter}: ${fault}` });
+        if (fault !== undefined)
+          throw new HrError('users_unreadable', { operation: 'read users.json', detail: `${name}: ${kind} ${filter}: ${fault}` });
       }
   return users;
 }
@@ -125,7 +128,12 @@ export class Users {
     this.#users = new Map(
       Object.entries(users).map(([name, user]) => {
         const old = before.get(name);
-        return [name, old !== undefined && JSON.stringify(old.user) === JSON.stringify(user) ? old : { user, identity: { kind: 'user', name, rights: new RightsCheck(user) } }];
+        return [
+          name,
+          old !== undefined && JSON.stringify(old.user) === JSON.stringify(user)
+            ? old
+            : { user, identity: { kind: 'user', name, rights: new RightsCheck(user) } },
+        ];
       }),
     );
     this.#right.clear();

@@ -14,7 +14,23 @@ const faultsSchema = {
     recordFailureRate: { type: 'number', minimum: 0, maximum: 1 },
     /** Whole requests fail in this way. */
     request: {
-      enum: ['status500', 'status503', 'connectionReset', 'halfBody', 'stalledBody', 'expiredToken', 'accessDenied', 'unrecognizedClient', 'throttled', 'kmsDisabled', 'streamMissing', 'clockSkew', 'rejectPoison', 'retryAfter', 'notActive'],
+      enum: [
+        'status500',
+        'status503',
+        'connectionReset',
+        'halfBody',
+        'stalledBody',
+        'expiredToken',
+        'accessDenied',
+        'unrecognizedClient',
+        'throttled',
+        'kmsDisabled',
+        'streamMissing',
+        'clockSkew',
+        'rejectPoison',
+        'retryAfter',
+        'notActive',
+      ],
     },
     /** Share of requests that `request` hits, 0-1 (1). */
     requestRate: { type: 'number', minimum: 0, maximum: 1 },
@@ -90,8 +106,10 @@ export class Faults {
   /** The failure of one record inside a 200, or undefined. */
   recordFault(): { ErrorCode: string; ErrorMessage: string } | undefined {
     const { throttleRate = 0, recordFailureRate = 0 } = this.#settings;
-    if (throttleRate > 0 && this.#random() < throttleRate) return { ErrorCode: 'ProvisionedThroughputExceededException', ErrorMessage: 'Rate exceeded for shard (injected).' };
-    if (recordFailureRate > 0 && this.#random() < recordFailureRate) return { ErrorCode: 'InternalFailure', ErrorMessage: 'Internal service failure.' };
+    if (throttleRate > 0 && this.#random() < throttleRate)
+      return { ErrorCode: 'ProvisionedThroughputExceededException', ErrorMessage: 'Rate exceeded for shard (injected).' };
+    if (recordFailureRate > 0 && this.#random() < recordFailureRate)
+      return { ErrorCode: 'InternalFailure', ErrorMessage: 'Internal service failure.' };
     return undefined;
   }
 }
@@ -117,7 +135,10 @@ export function errorOfFault(fault: string): KinesisError | undefined {
     case 'streamMissing':
       return new KinesisError('ResourceNotFoundException', 'Stream under account 000000000000 not found.');
     case 'clockSkew':
-      return new KinesisError('InvalidSignatureException', 'Signature expired: 20200101T000000Z is now earlier than 20200101T000500Z (20200101T001000Z - 5 min.)');
+      return new KinesisError(
+        'InvalidSignatureException',
+        'Signature expired: 20200101T000000Z is now earlier than 20200101T000500Z (20200101T001000Z - 5 min.)',
+      );
     case 'notActive':
       return new KinesisError('ResourceInUseException', 'Stream is not ACTIVE: CREATING.');
     default:

@@ -8,7 +8,8 @@ export function asInput(value: unknown): Input {
   return value as Input;
 }
 
-const missing = (field: string): Error => validation(`1 validation error detected: Value null at '${field}' failed to satisfy constraint: Member must not be null`);
+const missing = (field: string): Error =>
+  validation(`1 validation error detected: Value null at '${field}' failed to satisfy constraint: Member must not be null`);
 
 export function text(input: Input, field: string): string {
   const value = input[field];
@@ -29,7 +30,9 @@ export function integer(input: Input, field: string, bounds: { min: number; max:
   }
   if (typeof value !== 'number' || !Number.isInteger(value)) throw validation(`${field} must be a whole number`);
   if (value < bounds.min || value > bounds.max)
-    throw validation(`1 validation error detected: Value '${value}' at '${field}' failed to satisfy constraint: Member must have value between ${bounds.min} and ${bounds.max}`);
+    throw validation(
+      `1 validation error detected: Value '${value}' at '${field}' failed to satisfy constraint: Member must have value between ${bounds.min} and ${bounds.max}`,
+    );
   return value;
 }
 

@@ -12,6 +12,7 @@ export class KinesisError extends Error {
 
 export const invalidArgument = (message: string): KinesisError => new KinesisError('InvalidArgumentException', message);
 export const validation = (message: string): KinesisError => new KinesisError('ValidationException', message);
-export const notFound = (stream: string): KinesisError => new KinesisError('ResourceNotFoundException', `Stream ${stream} under account 000000000000 not found.`);
+export const notFound = (stream: string): KinesisError =>
+  new KinesisError('ResourceNotFoundException', `Stream ${stream} under account 000000000000 not found.`);
 export const inUse = (message: string): KinesisError => new KinesisError('ResourceInUseException', message);
 export const throttled = (message: string): KinesisError => new KinesisError('ProvisionedThroughputExceededException', message);

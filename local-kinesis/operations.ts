@@ -76,7 +76,10 @@ export class Operations {
       ...(parents[0] === undefined ? {} : { ParentShardId: parents[0] }),
       ...(parents[1] === undefined ? {} : { AdjacentParentShardId: parents[1] }),
       HashKeyRange: { StartingHashKey: shard.start_hash.toString(), EndingHashKey: shard.end_hash.toString() },
-      SequenceNumberRange: { StartingSequenceNumber: sequenceNumberOf(shard.first_id), ...(shard.last_id === null ? {} : { EndingSequenceNumber: sequenceNumberOf(shard.last_id) }) },
+      SequenceNumberRange: {
+        StartingSequenceNumber: sequenceNumberOf(shard.first_id),
+        ...(shard.last_id === null ? {} : { EndingSequenceNumber: sequenceNumberOf(shard.last_id) }),
+      },
     };
   }
 
@@ -98,12 +101,25 @@ export class Operations {
     const after = optionalText(input, 'ExclusiveStartShardId');
     const limit = integer(input, 'Limit', { min: 1, max: 10_000, otherwise: 100 });
     const shards = this.#store.shards(stream).filter((shard) => after === undefined || shardIdOf(shard.number) > after);
-    return { StreamDescription: { ...this.#commonDescription(stream), HasMoreShards: shards.length > limit, Shards: shards.slice(0, limit).map((shard) => this.#shardDescription(shard)) } };
+    return {
+      StreamDescription: {
+        ...this.#commonDescription(stream),
+        HasMoreShards: shards.length > limit,
+        Shards: shards.slice(0, limit).map((shard) => this.#shardDescription(shard)),
+      },
+    };
   }
 
   #describeSummary(input: Input): object {
     const stream = this.#store.stream(streamName(input));
-    return { StreamDescriptionSummary: { ...this.#commonDescription(stream), OpenShardCount: this.#store.openShards(stream).length, ConsumerCount: 0, MaxRecordSizeInKiB: stream.max_record_kib } };
+    return {
+      StreamDescriptionSummary: {
+        ...this.#commonDescription(stream),
+        OpenShardCount: this.#store.openShards(stream).length,
+        ConsumerCount: 0,
+        MaxRecordSizeInKiB: stream.max_record_kib,
+      },
+    };
   }
 
   #listStreams(input: Input): object {
@@ -115,20 +131,34 @@ export class Operations {
       StreamNames: page,
       HasMoreStreams: names.length > limit,
       ...(names.length > limit ? { NextToken: page.at(-1) } : {}),
-      StreamSummaries: page.map((name) => ({ StreamName: name, StreamARN: arnOf(name), StreamStatus: 'ACTIVE', StreamModeDetails: { StreamMode: 'PROVISIONED' }, StreamCreationTimestamp: this.#store.stream(name).created_ms / 1000 })),
+      StreamSummaries: page.map((name) => ({
+        StreamName: name,
+        StreamARN: arnOf(name),
+        StreamStatus: 'ACTIVE',
+        StreamModeDetails: { StreamMode: 'PROVISIONED' },
+        StreamCreationTimestamp: this.#store.stream(name).created_ms / 1000,
+      })),
     };
   }
 
   #listShards(input: Input): object {
     const token = optionalText(input, 'NextToken');
-    const [name, afterToken] = token === undefined ? [streamName(input), undefined] : (Buffer.from(token, 'base64').toString().split('\n') as [string, string | undefined]);
+    const [name, afterToken] =
+      token === undefined
+        ? [streamName(input), undefined]
+        : (Buffer.from(token, 'base64').toString().split('\n') as [string, string | undefined]);
     const stream = this.#store.stream(name);
     const after = afterToken ?? optionalText(input, 'ExclusiveStartShardId');
     const limit = integer(input, 'MaxResults', { min: 1, max: 10_000, otherwise: 1000 });
     const shards = this.#store.shards(stream).filter((shard) => after === undefined || shardIdOf(shard.number) > after);
     const page = shards.slice(0, limit);
     const last = page.at(-1);
-    return { Shards: page.map((shard) => this.#shardDescription(shard)), ...(shards.length > limit && last !== undefined ? { NextToken: Buffer.from(`${name}\n${shardIdOf(last.number)}`).toString('base64') } : {}) };
+    return {
+      Shards: page.map((shard) => this.#shardDescription(shard)),
+      ...(shards.length > limit && last !== undefined
+        ? { NextToken: Buffer.from(`${name}\n${shardIdOf(last.number)}`).toString('base64') }
+        : {}),
+    };
   }
 
   #getShardIterator(input: Input): object {
@@ -146,14 +176,18 @@ export class Operations {
         return this.#store.nextId;
       case 'AT_TIMESTAMP': {
         const at = input['Timestamp'];
-        if (typeof at !== 'number') throw invalidArgument('Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP.');
+        if (typeof at !== 'number')
+          throw invalidArgument('Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP.');
         return this.#store.firstIdSince(shard, at * 1000);
       }
       case 'AT_SEQUENCE_NUMBER':
       case 'AFTER_SEQUENCE_NUMBER': {
         const number = text(input, 'StartingSequenceNumber');
         const id = idOfSequenceNumber(number);
-        if (id === undefined || id < shard.first_id || id > this.#store.nextId) throw invalidArgument(`StartingSequenceNumber ${number} used in GetShardIterator on shard ${shardIdOf(shard.number)} is invalid.`);
+        if (id === undefined || id < shard.first_id || id > this.#store.nextId)
+          throw invalidArgument(
+            `StartingSequenceNumber ${number} used in GetShardIterator on shard ${shardIdOf(shard.number)} is invalid.`,
+          );
         return type === 'AT_SEQUENCE_NUMBER' ? id : id + 1;
       }
       default:
@@ -168,7 +202,8 @@ export class Operations {
     const shard = this.#store.shard(stream, shardIdOf(position.shard));
     let limits = this.#reads.get(shard.id);
     if (limits === undefined) this.#reads.set(shard.id, (limits = new ShardLimits()));
-    if (this.#enforce && !limits.admitsRead()) throw throttled(`Rate exceeded for shard ${shardIdOf(shard.number)} in stream ${stream.name} under account 000000000000.`);
+    if (this.#enforce && !limits.admitsRead())
+      throw throttled(`Rate exceeded for shard ${shardIdOf(shard.number)} in stream ${stream.name} under account 000000000000.`);
     const rows = this.#store.read(shard, position.from, { maxRecords: limit, maxBytes: READ_BYTES_MAX });
     limits.chargeRead(rows.reduce((sum, row) => sum + row.data.length, 0));
     const last = rows.at(-1);
@@ -176,9 +211,19 @@ export class Operations {
     const ended = shard.last_id !== null && this.#store.read(shard, next, { maxRecords: 1, maxBytes: 1 }).length === 0;
     const newest = this.#store.newestArrival(shard);
     const behind = last !== undefined && newest !== undefined ? Math.max(0, newest - last.arrived_ms) : 0;
-    const children = ended ? this.#store.shards(stream).filter(({ parent, adjacent_parent }) => parent === shard.number || adjacent_parent === shard.number) : [];
+    const children = ended
+      ? this.#store
+          .shards(stream)
+          .filter(({ parent, adjacent_parent }) => parent === shard.number || adjacent_parent === shard.number)
+      : [];
     return {
-      Records: rows.map((row) => ({ SequenceNumber: sequenceNumberOf(row.id), ApproximateArrivalTimestamp: row.arrived_ms / 1000, Data: row.data.toString('base64'), PartitionKey: row.partition_key, EncryptionType: 'NONE' })),
+      Records: rows.map((row) => ({
+        SequenceNumber: sequenceNumberOf(row.id),
+        ApproximateArrivalTimestamp: row.arrived_ms / 1000,
+        Data: row.data.toString('base64'),
+        PartitionKey: row.partition_key,
+        EncryptionType: 'NONE',
+      })),
       ...(ended ? {} : { NextShardIterator: iteratorOf({ ...position, from: next }) }),
       MillisBehindLatest: behind,
       ...(children.length === 0
@@ -186,7 +231,9 @@ export class Operations {
         : {
             ChildShards: children.map((child) => ({
               ShardId: shardIdOf(child.number),
-              ParentShards: [child.parent, child.adjacent_parent].flatMap((number) => (number === null ? [] : [shardIdOf(number)])),
+              ParentShards: [child.parent, child.adjacent_parent].flatMap((number) =>
+                number === null ? [] : [shardIdOf(number)],
+              ),
               HashKeyRange: { StartingHashKey: child.start_hash.toString(), EndingHashKey: child.end_hash.toString() },
             })),
           }),
@@ -203,7 +250,11 @@ export class Operations {
 
   #mergeShards(input: Input): object {
     const stream = this.#store.stream(streamName(input));
-    this.#store.mergeShards(stream, this.#store.shard(stream, text(input, 'ShardToMerge')), this.#store.shard(stream, text(input, 'AdjacentShardToMerge')));
+    this.#store.mergeShards(
+      stream,
+      this.#store.shard(stream, text(input, 'ShardToMerge')),
+      this.#store.shard(stream, text(input, 'AdjacentShardToMerge')),
+    );
     return {};
   }
 
@@ -212,8 +263,14 @@ export class Operations {
     const before = this.#store.openShards(stream).length;
     const count = integer(input, 'TargetShardCount', { min: 1, max: SHARDS_MAX });
     if (text(input, 'ScalingType') !== 'UNIFORM_SCALING') throw invalidArgument('ScalingType must be UNIFORM_SCALING.');
-    if (count > before * 2) throw invalidArgument(`UpdateShardCount cannot scale up over double your current open shard count. Current open shard count: ${before} Target shard count: ${count}`);
-    if (count < before / 2) throw invalidArgument(`UpdateShardCount cannot scale down below half your current open shard count. Current open shard count: ${before} Target shard count: ${count}`);
+    if (count > before * 2)
+      throw invalidArgument(
+        `UpdateShardCount cannot scale up over double your current open shard count. Current open shard count: ${before} Target shard count: ${count}`,
+      );
+    if (count < before / 2)
+      throw invalidArgument(
+        `UpdateShardCount cannot scale down below half your current open shard count. Current open shard count: ${before} Target shard count: ${count}`,
+      );
     if (count !== before) this.#store.reshard(stream, count);
     return { StreamName: stream.name, CurrentShardCount: before, TargetShardCount: count, StreamARN: arnOf(stream.name) };
   }
@@ -222,7 +279,9 @@ export class Operations {
     const stream = this.#store.stream(streamName(input));
     const hours = integer(input, 'RetentionPeriodHours', { min: 24, max: 8760 });
     if ((hours - stream.retention_hours) * direction < 0)
-      throw invalidArgument(`Requested retention period (${hours} hours) for stream ${stream.name} can not be ${direction > 0 ? 'shorter' : 'longer'} than existing retention period (${stream.retention_hours} hours).`);
+      throw invalidArgument(
+        `Requested retention period (${hours} hours) for stream ${stream.name} can not be ${direction > 0 ? 'shorter' : 'longer'} than existing retention period (${stream.retention_hours} hours).`,
+      );
     this.#store.setRetention(stream, hours);
     return {};
   }

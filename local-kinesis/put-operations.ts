@@ -38,18 +38,28 @@ export class PutOperations {
   #entry(stream: StreamRow, input: Input): Entry {
     const partitionKey = text(input, 'PartitionKey');
     const keyLength = Array.from(partitionKey).length;
-    if (keyLength < 1 || keyLength > 256) throw validation(`1 validation error detected: Value at 'PartitionKey' failed to satisfy constraint: Member must have length between 1 and 256`);
+    if (keyLength < 1 || keyLength > 256)
+      throw validation(
+        `1 validation error detected: Value at 'PartitionKey' failed to satisfy constraint: Member must have length between 1 and 256`,
+      );
     const explicit = optionalText(input, 'ExplicitHashKey');
-    if (explicit !== undefined && (!/^(0|[1-9]\d{0,38})$/.test(explicit) || BigInt(explicit) > MAX_HASH_KEY)) throw invalidArgument(`Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was ${explicit}`);
+    if (explicit !== undefined && (!/^(0|[1-9]\d{0,38})$/.test(explicit) || BigInt(explicit) > MAX_HASH_KEY))
+      throw invalidArgument(
+        `Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was ${explicit}`,
+      );
     const data = bytes(input, 'Data');
     const size = data.length + Buffer.byteLength(partitionKey);
     const max = stream.max_record_kib * 1024;
-    if (size > max) throw validation(`1 validation error detected: Value at 'Data' failed to satisfy constraint: Member must have length less than or equal to ${max}`);
+    if (size > max)
+      throw validation(
+        `1 validation error detected: Value at 'Data' failed to satisfy constraint: Member must have length less than or equal to ${max}`,
+      );
     return { partitionKey, hashKey: explicit === undefined ? hashKeyOf(partitionKey) : BigInt(explicit), data, bytes: size };
   }
 
   #shardFor(open: readonly ShardRow[], hashKey: bigint): ShardRow {
-    const shard = open.length === 1 ? open[0] : open.find(({ start_hash, end_hash }) => hashKey >= start_hash && hashKey <= end_hash);
+    const shard =
+      open.length === 1 ? open[0] : open.find(({ start_hash, end_hash }) => hashKey >= start_hash && hashKey <= end_hash);
     if (shard === undefined) throw invalidArgument('No open shard covers the hash key.');
     return shard;
   }
@@ -70,11 +80,16 @@ export class PutOperations {
       const fault = this.#faults.recordFault();
       if (fault !== undefined) outcomes[index] = fault;
       else if (this.#admits(shard, entry.bytes)) taken.push({ index, shard, partitionKey: entry.partitionKey, data: entry.data });
-      else outcomes[index] = { ErrorCode: 'ProvisionedThroughputExceededException', ErrorMessage: `Rate exceeded for shard ${shardIdOf(shard.number)} in stream ${stream.name} under account 000000000000.` };
+      else
+        outcomes[index] = {
+          ErrorCode: 'ProvisionedThroughputExceededException',
+          ErrorMessage: `Rate exceeded for shard ${shardIdOf(shard.number)} in stream ${stream.name} under account 000000000000.`,
+        };
     }
     if (taken.length > 0) {
       const ids = await this.#commit.run(() => this.#store.append(taken));
-      for (const [at, { index, shard }] of taken.entries()) outcomes[index] = { SequenceNumber: sequenceNumberOf(ids[at] ?? 0), ShardId: shardIdOf(shard.number) };
+      for (const [at, { index, shard }] of taken.entries())
+        outcomes[index] = { SequenceNumber: sequenceNumberOf(ids[at] ?? 0), ShardId: shardIdOf(shard.number) };
     }
     return outcomes;
   }
@@ -82,7 +97,8 @@ export class PutOperations {
   async putRecord(input: Input): Promise<object> {
     const stream = this.#store.stream(streamName(input));
     const [outcome] = await this.#put(stream, [this.#entry(stream, input)]);
-    if (outcome === undefined || outcome.ErrorCode === 'InternalFailure') throw new KinesisError('InternalFailure', 'Internal service failure.', 500);
+    if (outcome === undefined || outcome.ErrorCode === 'InternalFailure')
+      throw new KinesisError('InternalFailure', 'Internal service failure.', 500);
     if (outcome.ErrorCode !== undefined) throw throttled(outcome.ErrorMessage);
     return outcome;
   }
@@ -91,10 +107,13 @@ export class PutOperations {
     const stream = this.#store.stream(streamName(input));
     const records = list(input, 'Records');
     if (records.length < 1 || records.length > RECORDS_MAX)
-      throw validation(`1 validation error detected: Value at 'records' failed to satisfy constraint: Member must have length less than or equal to ${RECORDS_MAX}`);
+      throw validation(
+        `1 validation error detected: Value at 'records' failed to satisfy constraint: Member must have length less than or equal to ${RECORDS_MAX}`,
+      );
     const entries = records.map((record) => this.#entry(stream, asInput(record)));
     const most = stream.max_record_kib > DEFAULT_RECORD_KIB ? LARGE_REQUEST_BYTES_MAX : REQUEST_BYTES_MAX;
-    if (entries.reduce((sum, entry) => sum + entry.bytes, 0) > most) throw invalidArgument(`Records size exceeds ${most / 1024 / 1024} MB limit`);
+    if (entries.reduce((sum, entry) => sum + entry.bytes, 0) > most)
+      throw invalidArgument(`Records size exceeds ${most / 1024 / 1024} MB limit`);
     const outcomes = await this.#put(stream, entries);
     return { FailedRecordCount: outcomes.filter(({ ErrorCode }) => ErrorCode !== undefined).length, Records: outcomes };
   }

@@ -83,7 +83,8 @@ export class StreamServer {
 
   #answerError(response: ServerResponse, error: unknown): void {
     if (response.destroyed || response.headersSent) return;
-    if (error instanceof KinesisError) return this.#answer(response, error.status, { __type: error.type, message: error.message });
+    if (error instanceof KinesisError)
+      return this.#answer(response, error.status, { __type: error.type, message: error.message });
     this.#options.onError(error);
     this.#answer(response, 500, { __type: 'InternalFailure', message: 'Internal service failure.' });
   }
@@ -115,7 +116,8 @@ export class StreamServer {
   }
 
   #control(response: ServerResponse, body: string): void {
-    if (!this.#options.faultHooks) throw new KinesisError('AccessDeniedException', 'Fault hooks are off: LOCAL_KINESIS_FAULTS is not true.', 403);
+    if (!this.#options.faultHooks)
+      throw new KinesisError('AccessDeniedException', 'Fault hooks are off: LOCAL_KINESIS_FAULTS is not true.', 403);
     this.#options.faults.set(body);
     this.#answer(response, 200, {});
     if (this.#options.faults.refuseConnectionsMs > 0) response.once('close', () => this.#refuseConnections());
@@ -141,7 +143,12 @@ export class StreamServer {
     }
     const error = errorOfFault(fault);
     if (error === undefined) return false;
-    this.#answer(response, error.status, { __type: error.type, message: error.message }, fault === 'retryAfter' ? { 'Retry-After': '2' } : {});
+    this.#answer(
+      response,
+      error.status,
+      { __type: error.type, message: error.message },
+      fault === 'retryAfter' ? { 'Retry-After': '2' } : {},
+    );
     return true;
   }
 

@@ -53,12 +53,18 @@ export class LocalKinesisService implements Service {
     if (message.kind !== 'listening') {
       this.#stopping = true;
       const reason = message.kind === 'failed' ? message : { code: undefined, message: message.kind };
-      if (reason.code === 'EADDRINUSE') throw listenError(Object.assign(new Error(reason.message), { code: reason.code }), 'LOCAL_KINESIS_PORT', `${data.host}:${data.port}`);
+      if (reason.code === 'EADDRINUSE')
+        throw listenError(
+          Object.assign(new Error(reason.message), { code: reason.code }),
+          'LOCAL_KINESIS_PORT',
+          `${data.host}:${data.port}`,
+        );
       throw new HrError('local_stream_unusable', { operation: `open ${data.file}`, detail: reason.message });
     }
     this.#port = message.port;
     worker.on('message', (said: StreamWorkerMessage) => {
-      if (said.kind === 'error') log.error({ event: 'local_stream_error', reason: said.message }, 'the local stream met an error');
+      if (said.kind === 'error')
+        log.error({ event: 'local_stream_error', reason: said.message }, 'the local stream met an error');
     });
     log.info({ event: 'listening', host: data.host, port: this.#port, stream: data.stream }, 'the local stream listens');
   }
@@ -66,7 +72,9 @@ export class LocalKinesisService implements Service {
   #failed(error: unknown): void {
     if (this.#stopping) return;
     this.#stopping = true;
-    this.#context.onFatal?.(new HrError('worker_failed', { operation: 'run the local stream', detail: String(error), cause: error }));
+    this.#context.onFatal?.(
+      new HrError('worker_failed', { operation: 'run the local stream', detail: String(error), cause: error }),
+    );
   }
 
   async stop(): Promise<void> {

@@ -24,8 +24,12 @@ export function positionOf(iterator: string): Position {
   }
   if (!Array.isArray(value) || value.length !== 4) throw invalidArgument('Invalid ShardIterator.');
   const [stream, shard, from, madeMs] = value as unknown[];
-  if (typeof stream !== 'string' || typeof shard !== 'number' || typeof from !== 'number' || typeof madeMs !== 'number') throw invalidArgument('Invalid ShardIterator.');
+  if (typeof stream !== 'string' || typeof shard !== 'number' || typeof from !== 'number' || typeof madeMs !== 'number')
+    throw invalidArgument('Invalid ShardIterator.');
   if (Date.now() - madeMs > VALID_MS)
-    throw new KinesisError('ExpiredIteratorException', `Iterator expired. The iterator was created at time ${new Date(madeMs).toISOString()} while right now it is ${new Date().toISOString()} which is further in the future than the tolerated delay of 300000 milliseconds.`);
+    throw new KinesisError(
+      'ExpiredIteratorException',
+      `Iterator expired. The iterator was created at time ${new Date(madeMs).toISOString()} while right now it is ${new Date().toISOString()} which is further in the future than the tolerated delay of 300000 milliseconds.`,
+    );
   return { stream, shard, from };
 }

@@ -74,7 +74,8 @@ export class Store {
     this.#db.pragma('journal_mode = WAL');
     this.#db.pragma('synchronous = FULL');
     const version = this.#db.pragma('user_version', { simple: true }) as number;
-    if (version > SCHEMA_VERSION) throw new Error(`the local stream is of version ${version}, this program knows up to ${SCHEMA_VERSION}`);
+    if (version > SCHEMA_VERSION)
+      throw new Error(`the local stream is of version ${version}, this program knows up to ${SCHEMA_VERSION}`);
     this.#db.exec(SCHEMA);
     this.#db.pragma(`user_version = ${SCHEMA_VERSION}`);
     this.#nextId = (this.#db.prepare('SELECT next_id FROM counter').get() as { next_id: number }).next_id;
@@ -88,8 +89,14 @@ export class Store {
   }
 
   #loadShards(stream: StreamRow): void {
-    const rows = this.#db.prepare('SELECT * FROM shards WHERE stream = ? ORDER BY number').all(stream.id) as (Omit<ShardRow, 'start_hash' | 'end_hash'> & { start_hash: string; end_hash: string })[];
-    this.#shards.set(stream.id, rows.map((row) => ({ ...row, start_hash: BigInt(row.start_hash), end_hash: BigInt(row.end_hash) })));
+    const rows = this.#db.prepare('SELECT * FROM shards WHERE stream = ? ORDER BY number').all(stream.id) as (Omit<
+      ShardRow,
+      'start_hash' | 'end_hash'
+    > & { start_hash: string; end_hash: string })[];
+    this.#shards.set(
+      stream.id,
+      rows.map((row) => ({ ...row, start_hash: BigInt(row.start_hash), end_hash: BigInt(row.end_hash) })),
+    );
   }
 
   /** Runs many changes as one transaction with one fsync. */
@@ -130,8 +137,16 @@ export class Store {
     if (this.#streams.has(name)) throw inUse(`Stream ${name} under account 000000000000 already exists.`);
     this.transaction(() => {
       const created = Date.now();
-      const { lastInsertRowid } = this.#db.prepare('INSERT INTO streams (name, created_ms, retention_hours, max_record_kib) VALUES (?, ?, 24, 1024)').run(name, created);
-      const stream: StreamRow = { id: Number(lastInsertRowid), name, created_ms: created, retention_hours: 24, max_record_kib: 1024 };
+      const { lastInsertRowid } = this.#db
+        .prepare('INSERT INTO streams (name, created_ms, retention_hours, max_record_kib) VALUES (?, ?, 24, 1024)')
+        .run(name, created);
+      const stream: StreamRow = {
+        id: Number(lastInsertRowid),
+        name,
+        created_ms: created,
+        retention_hours: 24,
+        max_record_kib: 1024,
+      };
       this.#streams.set(name, stream);
       this.#shards.set(stream.id, []);
       for (const [start, end] of evenRanges(shardCount)) this.#addShard(stream, start, end);
@@ -149,13 +164,31 @@ export class Store {
     this.#shards.delete(stream.id);
   }
 
-  #addShard(stream: StreamRow, start: bigint, end: bigint, parent: ShardRow | null = null, adjacent: ShardRow | null = null): ShardRow {
+  #addShard(
+    stream: StreamRow,
+    start: bigint,
+    end: bigint,
+    parent: ShardRow | null = null,
+    adjacent: ShardRow | null = null,
+  ): ShardRow {
     const shards = this.#shards.get(stream.id) ?? [];
     const number = shards.length;
     const { lastInsertRowid } = this.#db
-      .prepare('INSERT INTO shards (stream, number, start_hash, end_hash, parent, adjacent_parent, first_id) VALUES (?, ?, ?, ?, ?, ?, ?)')
+      .prepare(
+        'INSERT INTO shards (stream, number, start_hash, end_hash, parent, adjacent_parent, first_id) VALUES (?, ?, ?, ?, ?, ?, ?)',
+      )
       .run(stream.id, number, start.toString(), end.toString(), parent?.number ?? null, adjacent?.number ?? null, this.#nextId);
-    const shard: ShardRow = { id: Number(lastInsertRowid), stream: stream.id, number, start_hash: start, end_hash: end, parent: parent?.number ?? null, adjacent_parent: adjacent?.number ?? null, first_id: this.#nextId, last_id: null };
+    const shard: ShardRow = {
+      id: Number(lastInsertRowid),
+      stream: stream.id,
+      number,
+      start_hash: start,
+      end_hash: end,
+      parent: parent?.number ?? null,
+      adjacent_parent: adjacent?.number ?? null,
+      first_id: this.#nextId,
+      last_id: null,
+    };
     shards.push(shard);
     this.#shards.set(stream.id, shards);
     return shard;
@@ -169,7 +202,8 @@ export class Store {
   /** Splits an open shard in two at a hash key. */
   splitShard(stream: StreamRow, shard: ShardRow, at: bigint): void {
     if (shard.last_id !== null) throw invalidArgument(`Shard ${shardIdOf(shard.number)} in stream ${stream.name} is not open.`);
-    if (at <= shard.start_hash + 1n || at >= shard.end_hash) throw invalidArgument(`NewStartingHashKey ${at} is not within the range of the shard ${shardIdOf(shard.number)}.`);
+    if (at <= shard.start_hash + 1n || at >= shard.end_hash)
+      throw invalidArgument(`NewStartingHashKey ${at} is not within the range of the shard ${shardIdOf(shard.number)}.`);
     this.transaction(() => {
       this.#closeShard(shard);
       this.#addShard(stream, shard.start_hash, at - 1n, shard);
@@ -179,9 +213,13 @@ export class Store {
 
   /** Merges two open shards whose ranges touch. */
   mergeShards(stream: StreamRow, shard: ShardRow, adjacent: ShardRow): void {
-    for (const one of [shard, adjacent]) if (one.last_id !== null) throw invalidArgument(`Shard ${shardIdOf(one.number)} in stream ${stream.name} is not open.`);
+    for (const one of [shard, adjacent])
+      if (one.last_id !== null) throw invalidArgument(`Shard ${shardIdOf(one.number)} in stream ${stream.name} is not open.`);
     const touching = shard.end_hash + 1n === adjacent.start_hash || adjacent.end_hash + 1n === shard.start_hash;
-    if (!touching) throw invalidArgument(`Shards ${shardIdOf(shard.number)} and ${shardIdOf(adjacent.number)} in stream ${stream.name} are not an adjacent pair.`);
+    if (!touching)
+      throw invalidArgument(
+        `Shards ${shardIdOf(shard.number)} and ${shardIdOf(adjacent.number)} in stream ${stream.name} are not an adjacent pair.`,
+      );
     this.transaction(() => {
       this.#closeShard(shard);
       this.#closeShard(adjacent);
@@ -240,7 +278,9 @@ export class Store {
   read(shard: ShardRow, fromId: number, limits: { maxRecords: number; maxBytes: number }): RecordRow[] {
     const rows: RecordRow[] = [];
     let bytes = 0;
-    for (const row of this.#db.prepare('SELECT id, partition_key, arrived_ms, data FROM records WHERE shard = ? AND id >= ? ORDER BY id LIMIT ?').iterate(shard.id, fromId, limits.maxRecords) as IterableIterator<RecordRow>) {
+    for (const row of this.#db
+      .prepare('SELECT id, partition_key, arrived_ms, data FROM records WHERE shard = ? AND id >= ? ORDER BY id LIMIT ?')
+      .iterate(shard.id, fromId, limits.maxRecords) as IterableIterator<RecordRow>) {
       bytes += row.data.length;
       if (rows.length > 0 && bytes > limits.maxBytes) break;
       rows.push(row);
@@ -250,13 +290,16 @@ export class Store {
 
   /** The first record id of a shard at or after a time, else the next id to come. */
   firstIdSince(shard: ShardRow, sinceMs: number): number {
-    const row = this.#db.prepare('SELECT id FROM records WHERE shard = ? AND arrived_ms >= ? ORDER BY id LIMIT 1').get(shard.id, sinceMs) as { id: number } | undefined;
+    const row = this.#db
+      .prepare('SELECT id FROM records WHERE shard = ? AND arrived_ms >= ? ORDER BY id LIMIT 1')
+      .get(shard.id, sinceMs) as { id: number } | undefined;
     return row?.id ?? this.#nextId;
   }
 
   /** The oldest record that is left at or after an id, or undefined. */
   newestArrival(shard: ShardRow): number | undefined {
-    const row = this.#db.prepare('SELECT arrived_ms FROM records WHERE shard = ? ORDER BY id DESC LIMIT 1').get(shard.id) as { arrived_ms: number } | undefined;
+    const row = this.#db.prepare('SELECT arrived_ms FROM records WHERE shard = ? ORDER BY id DESC LIMIT 1').get(shard.id) as
+      { arrived_ms: number } | undefined;
     return row?.arrived_ms;
   }
 
@@ -266,17 +309,26 @@ export class Store {
     for (const stream of this.#streams.values())
       for (const shard of this.shards(stream)) {
         const before = nowMs - stream.retention_hours * 3_600_000;
-        removed += this.#db.prepare('DELETE FROM records WHERE shard = ? AND id IN (SELECT id FROM records WHERE shard = ? AND arrived_ms < ? ORDER BY id LIMIT 5000)').run(shard.id, shard.id, before).changes;
+        removed += this.#db
+          .prepare(
+            'DELETE FROM records WHERE shard = ? AND id IN (SELECT id FROM records WHERE shard = ? AND arrived_ms < ? ORDER BY id LIMIT 5000)',
+          )
+          .run(shard.id, shard.id, before).changes;
       }
     return removed;
   }
 }
 
 function invalidArgumentShard(stream: string, shardId: string): Error {
-  return Object.assign(notFound(stream), { message: `Shard ${shardId} in stream ${stream} under account 000000000000 does not exist` });
+  return Object.assign(notFound(stream), {
+    message: `Shard ${shardId} in stream ${stream} under account 000000000000 does not exist`,
+  });
 }
 
 function evenRanges(count: number): [bigint, bigint][] {
   const size = (MAX_HASH_KEY + 1n) / BigInt(count);
-  return Array.from({ length: count }, (_, index) => [BigInt(index) * size, index === count - 1 ? MAX_HASH_KEY : BigInt(index + 1) * size - 1n]);
+  return Array.from({ length: count }, (_, index) => [
+    BigInt(index) * size,
+    index === count - 1 ? MAX_HASH_KEY : BigInt(index + 1) * size - 1n,
+  ]);
 }

@@ -16,7 +16,11 @@ export interface StreamWorkerData {
   enforceLimits: boolean;
   faultHooks: boolean;
 }
-export type StreamWorkerMessage = { kind: 'listening'; port: number } | { kind: 'failed'; code: string | undefined; message: string } | { kind: 'error'; message: string } | { kind: 'stopped' };
+export type StreamWorkerMessage =
+  | { kind: 'listening'; port: number }
+  | { kind: 'failed'; code: string | undefined; message: string }
+  | { kind: 'error'; message: string }
+  | { kind: 'stopped' };
 
 const TRIM_EVERY_MS = 60_000;
 const port = parentPort;
@@ -27,7 +31,12 @@ const say = (message: StreamWorkerMessage): void => port.postMessage(message);
 const store = new Store(data.file);
 const faults = new Faults();
 const operations = new Operations({ store, commit: new GroupCommit(store), faults, enforceLimits: data.enforceLimits });
-const server = new StreamServer({ operations, faults, faultHooks: data.faultHooks, onError: (error) => say({ kind: 'error', message: messageOf(error) }) });
+const server = new StreamServer({
+  operations,
+  faults,
+  faultHooks: data.faultHooks,
+  onError: (error) => say({ kind: 'error', message: messageOf(error) }),
+});
 
 try {
   store.open();

@@ -12,11 +12,22 @@ const BACKUP_LIMIT_MS = 10 * 60_000;
 
 async function main(): Promise<void> {
   const config = processConfig();
-  const client: CommandClient = new CommandClient({ services: ['forwarder'], publish: (topic, payload) => link.publish(topic, payload) });
-  const link: MqttLink = new MqttLink({ service: 'admin-api', config, log: createLogger('backup', { LOG_LEVEL: 'silent', LOG_PRETTY: 'false' }), subscriptions: client.subscriptions });
+  const client: CommandClient = new CommandClient({
+    services: ['forwarder'],
+    publish: (topic, payload) => link.publish(topic, payload),
+  });
+  const link: MqttLink = new MqttLink({
+    service: 'admin-api',
+    config,
+    log: createLogger('backup', { LOG_LEVEL: 'silent', LOG_PRETTY: 'false' }),
+    subscriptions: client.subscriptions,
+  });
   try {
     await new Promise<void>((resolve, reject) => {
-      const limit = setTimeout(() => reject(new HrError('not_connected', { operation: 'backup', detail: 'the broker does not answer' })), CONNECT_LIMIT_MS);
+      const limit = setTimeout(
+        () => reject(new HrError('not_connected', { operation: 'backup', detail: 'the broker does not answer' })),
+        CONNECT_LIMIT_MS,
+      );
       link.on('up', () => {
         clearTimeout(limit);
         resolve();

@@ -25,7 +25,8 @@ function strapsLine({ config, source }: Running): string {
 }
 
 function streamLine(config: Config): string {
-  if (config.KINESIS_TARGET === 'local') return `${config.KINESIS_STREAM}, local stream on http://${config.LOCAL_KINESIS_HOST}:${config.LOCAL_KINESIS_PORT}   (npm run tail)`;
+  if (config.KINESIS_TARGET === 'local')
+    return `${config.KINESIS_STREAM}, local stream on http://${config.LOCAL_KINESIS_HOST}:${config.LOCAL_KINESIS_PORT}   (npm run tail)`;
   return `${config.KINESIS_STREAM}, ${config.KINESIS_TARGET === 'aws' ? 'AWS Kinesis' : maskUrl(config.KINESIS_TARGET)}`;
 }
 
@@ -33,7 +34,9 @@ function streamLine(config: Config): string {
 export function bannerOf(running: Running): string {
   const { config } = running;
   const host = config.MQTT_LISTEN_HOST;
-  const broker = running.ownBroker ? `mqtt://${host}:${config.MQTT_LISTEN_PORT}   ws://${host}:${config.MQTT_LISTEN_WS_PORT}   (topic hr/+/bpm)` : maskUrl(config.MQTT_URL);
+  const broker = running.ownBroker
+    ? `mqtt://${host}:${config.MQTT_LISTEN_PORT}   ws://${host}:${config.MQTT_LISTEN_WS_PORT}   (topic hr/+/bpm)`
+    : maskUrl(config.MQTT_URL);
   return [
     '',
     `  hr-gateway ${VERSION} runs. Ctrl-C stops it.`,

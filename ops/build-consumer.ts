@@ -4,8 +4,13 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { bundleConsumer } from '../cloud/consumer/bundle.ts';
 
-const { values } = parseArgs({ options: { 'on-reading': { type: 'string' }, folder: { type: 'string', default: 'dist/consumer' } } });
-const { zip } = await bundleConsumer(values.folder, values['on-reading'] === undefined ? {} : { onReading: values['on-reading'] });
+const { values } = parseArgs({
+  options: { 'on-reading': { type: 'string' }, folder: { type: 'string', default: 'dist/consumer' } },
+});
+const { zip } = await bundleConsumer(
+  values.folder,
+  values['on-reading'] === undefined ? {} : { onReading: values['on-reading'] },
+);
 console.log(`${zip} (${Math.ceil(statSync(zip).size / 1024)} KiB)`);
 console.log(`aws s3 cp ${zip} s3://<a bucket in the stream's region>/`);
 console.log(`then deploy cloud/template.yaml with ConsumerCodeBucket=<that bucket> ConsumerCodeKey=${path.basename(zip)}`);

@@ -5,7 +5,8 @@ import { reportStartFailure } from '../service/lifecycle.ts';
 try {
   const settings = effectiveProcessSettings();
   const width = Math.max(...settings.map(({ name }) => name.length));
-  for (const { name, value, source } of settings) console.log(`${name.padEnd(width)}  ${value === '' ? '(not set)' : value}  [${source}]`);
+  for (const { name, value, source } of settings)
+    console.log(`${name.padEnd(width)}  ${value === '' ? '(not set)' : value}  [${source}]`);
 } catch (error) {
   process.exitCode = reportStartFailure(error);
 }

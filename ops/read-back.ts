@@ -7,5 +7,8 @@ const config = processConfig();
 const client = streamClient(config);
 const accounts = await accountOf(client, config.KINESIS_STREAM);
 client.destroy();
-for (const { run, last, present, missing, duplicates } of accounts) console.log(`run ${run}: 1-${last}, ${present} there, ${missing.length} missing${missing.length > 0 ? ` (${missing.slice(0, 10).join(', ')})` : ''}, ${duplicates} twice`);
+for (const { run, last, present, missing, duplicates } of accounts)
+  console.log(
+    `run ${run}: 1-${last}, ${present} there, ${missing.length} missing${missing.length > 0 ? ` (${missing.slice(0, 10).join(', ')})` : ''}, ${duplicates} twice`,
+  );
 if (accounts.length === 0 || accounts.some(({ missing }) => missing.length > 0)) process.exitCode = 1;

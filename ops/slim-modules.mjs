@@ -10,11 +10,25 @@ const modules = fileURLToPath(new URL('../node_modules', import.meta.url));
 const remove = (...parts) => rmSync(path.join(modules, ...parts), { recursive: true, force: true });
 
 remove('better-sqlite3-node20');
-for (const folder of ['deps', 'src', 'build/deps', 'build/Release/obj', 'build/Release/obj.target']) remove('better-sqlite3', folder);
+for (const folder of ['deps', 'src', 'build/deps', 'build/Release/obj', 'build/Release/obj.target'])
+  remove('better-sqlite3', folder);
 const prebuilds = path.join(modules, 'better-sqlite3/prebuilds');
 if (existsSync(prebuilds))
-  for (const name of readdirSync(prebuilds)) if (name !== `linux-${process.arch}.node`) rmSync(path.join(prebuilds, name), { recursive: true, force: true });
-for (const scope of ['@abandonware/bluetooth-hci-socket', 'usb']) for (const folder of ['src', 'libusb', 'build/Release/obj.target', 'prebuilds/darwin-x64+arm64', 'prebuilds/win32-x64', 'prebuilds/win32-arm64', 'prebuilds/win32-ia32', 'prebuilds/android-arm', 'prebuilds/android-arm64']) remove(scope, folder);
+  for (const name of readdirSync(prebuilds))
+    if (name !== `linux-${process.arch}.node`) rmSync(path.join(prebuilds, name), { recursive: true, force: true });
+for (const scope of ['@abandonware/bluetooth-hci-socket', 'usb'])
+  for (const folder of [
+    'src',
+    'libusb',
+    'build/Release/obj.target',
+    'prebuilds/darwin-x64+arm64',
+    'prebuilds/win32-x64',
+    'prebuilds/win32-arm64',
+    'prebuilds/win32-ia32',
+    'prebuilds/android-arm',
+    'prebuilds/android-arm64',
+  ])
+    remove(scope, folder);
 
 function strip(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {

@@ -24,7 +24,11 @@ function newest(folder) {
 
 /** Compiles the product where dist/ is older than a source. */
 export function compileWhereStale() {
-  const sources = Math.max(statSync(path.join(root, 'start.ts')).mtimeMs, statSync(path.join(root, 'package.json')).mtimeMs, ...folders.map((folder) => newest(path.join(root, folder))));
+  const sources = Math.max(
+    statSync(path.join(root, 'start.ts')).mtimeMs,
+    statSync(path.join(root, 'package.json')).mtimeMs,
+    ...folders.map((folder) => newest(path.join(root, folder))),
+  );
   const stamp = path.join(root, 'dist/.compiled');
   if (existsSync(compiled) && existsSync(stamp) && statSync(stamp).mtimeMs >= sources) return;
   const tsc = path.join(root, 'node_modules/typescript/bin/tsc');

@@ -15,7 +15,14 @@ function lineOf({ reading, data }: StreamRecord, json: boolean): string {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { from: { type: 'string', default: 'now' }, json: { type: 'boolean', default: false }, count: { type: 'string' }, 'fan-out': { type: 'string' } } });
+  const { values } = parseArgs({
+    options: {
+      from: { type: 'string', default: 'now' },
+      json: { type: 'boolean', default: false },
+      count: { type: 'string' },
+      'fan-out': { type: 'string' },
+    },
+  });
   const config = processConfig();
   const ended = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ended.abort());
@@ -25,7 +32,12 @@ async function main(): Promise<void> {
   const client = streamClient(config, { pushed: consumerArn !== undefined });
   let left = values.count === undefined ? Number.POSITIVE_INFINITY : Number(values.count);
   try {
-    for await (const record of readStream(client, { stream: config.KINESIS_STREAM, from: values.from === 'oldest' ? 'oldest' : 'now', signal: ended.signal, ...(consumerArn === undefined ? {} : { consumerArn }) })) {
+    for await (const record of readStream(client, {
+      stream: config.KINESIS_STREAM,
+      from: values.from === 'oldest' ? 'oldest' : 'now',
+      signal: ended.signal,
+      ...(consumerArn === undefined ? {} : { consumerArn }),
+    })) {
       console.log(lineOf(record, values.json));
       left -= 1;
       if (left <= 0) break;

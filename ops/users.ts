@@ -10,7 +10,7 @@ import { newUser, readUsers, writeUsers } from '../gateway/users.ts';
 import { processConfig, type Config } from '../service/config.ts';
 import { reportStartFailure } from '../service/lifecycle.ts';
 
-const USAGE = "usage: npm run users -- add NAME --subscribe FILTER [--publish FILTER] | list | remove NAME";
+const USAGE = 'usage: npm run users -- add NAME --subscribe FILTER [--publish FILTER] | list | remove NAME';
 
 async function readPassword(): Promise<string> {
   const lines = createInterface({ input: process.stdin, ...(process.stdin.isTTY ? { output: process.stderr } : {}) });
@@ -43,16 +43,25 @@ async function add(config: Config, name: string, rights: { subscribe: string[]; 
     return 1;
   }
   writeUsers(config, { ...readUsers(config), [name]: await newUser(password, rights) });
-  console.log(`${name} may subscribe to ${rights.subscribe.join(', ') || 'nothing'} and publish ${rights.publish.join(', ') || 'nothing'}; a running gateway takes it up by itself`);
+  console.log(
+    `${name} may subscribe to ${rights.subscribe.join(', ') || 'nothing'} and publish ${rights.publish.join(', ') || 'nothing'}; a running gateway takes it up by itself`,
+  );
   return 0;
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({ allowPositionals: true, options: { subscribe: { type: 'string', multiple: true, default: [] }, publish: { type: 'string', multiple: true, default: [] } } });
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      subscribe: { type: 'string', multiple: true, default: [] },
+      publish: { type: 'string', multiple: true, default: [] },
+    },
+  });
   const config = processConfig();
   const [verb, name] = positionals;
   if (verb === 'list') {
-    for (const [user, { subscribe, publish }] of Object.entries(readUsers(config))) console.log(`${user}  subscribe: ${subscribe.join(', ') || 'nothing'}  publish: ${publish.join(', ') || 'nothing'}`);
+    for (const [user, { subscribe, publish }] of Object.entries(readUsers(config)))
+      console.log(`${user}  subscribe: ${subscribe.join(', ') || 'nothing'}  publish: ${publish.join(', ') || 'nothing'}`);
     return 0;
   }
   if (verb === 'add' && name !== undefined) return await add(config, name, values);

@@ -14,7 +14,12 @@ export interface BeatMemory {
   nameBytes: number;
 }
 
-export const beatMemory: BeatMemory = { counters: new SharedArrayBuffer(8 * SLOTS + 4), names: new SharedArrayBuffer(NAME_BYTES * SLOTS), slots: SLOTS, nameBytes: NAME_BYTES };
+export const beatMemory: BeatMemory = {
+  counters: new SharedArrayBuffer(8 * SLOTS + 4),
+  names: new SharedArrayBuffer(NAME_BYTES * SLOTS),
+  slots: SLOTS,
+  nameBytes: NAME_BYTES,
+};
 
 const counters = new Int32Array(beatMemory.counters);
 const names = new Uint8Array(beatMemory.names);

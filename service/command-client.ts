@@ -46,13 +46,20 @@ export class CommandClient {
    * Sends a command and returns its result. Throws HrError: `not_connected`, `command_timeout`, or the far side's code
    * (`command_failed` where this version does not know it).
    */
-  async request<V extends CommandVerb>(service: ServiceName, verb: V, args: CommandArgs<V>, options: { timeoutMs?: number } = {}): Promise<unknown> {
+  async request<V extends CommandVerb>(
+    service: ServiceName,
+    verb: V,
+    args: CommandArgs<V>,
+    options: { timeoutMs?: number } = {},
+  ): Promise<unknown> {
     const id = randomUUID();
     const operation = `${service}/${verb}`;
     const response = await new Promise<ResponseMessage>((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
-        reject(new HrError('command_timeout', { operation, detail: `no answer within ${options.timeoutMs ?? DEFAULT_TIMEOUT_MS} ms` }));
+        reject(
+          new HrError('command_timeout', { operation, detail: `no answer within ${options.timeoutMs ?? DEFAULT_TIMEOUT_MS} ms` }),
+        );
       }, options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
       this.#waiting.set(id, { resolve, timer });
       if (!this.#options.publish(requestTopic(service, verb), JSON.stringify({ id, args }))) {

@@ -39,7 +39,11 @@ export class CommandServer {
     const verb = topic.slice(topic.lastIndexOf('/') + 1);
     const request = parseJson(payload, checkRequest);
     if (!request.ok) {
-      this.#repeats.warn('bad_request', { event: 'command_unreadable', verb, reason: request.reason }, 'a command cannot be read');
+      this.#repeats.warn(
+        'bad_request',
+        { event: 'command_unreadable', verb, reason: request.reason },
+        'a command cannot be read',
+      );
       return;
     }
     const { id, args } = request.value;
@@ -47,7 +51,10 @@ export class CommandServer {
     try {
       response = { id, ok: true, result: (await this.#run(verb, args ?? {})) ?? null };
     } catch (error) {
-      const known = error instanceof HrError ? error : new HrError('command_failed', { operation: verb, detail: messageOf(error), cause: error });
+      const known =
+        error instanceof HrError
+          ? error
+          : new HrError('command_failed', { operation: verb, detail: messageOf(error), cause: error });
       if (!(error instanceof HrError)) this.#options.log.warn({ event: 'command_failed', verb, err: error }, 'a command failed');
       response = { id, ok: false, error: { code: known.code, message: known.detail, hint: known.hint } };
     }
@@ -69,8 +76,10 @@ export class CommandServer {
       return { level };
     }
     const handler = handlers[verb as CommandVerb] as ((args: unknown) => Promise<unknown>) | undefined;
-    if (handler === undefined) throw new HrError('command_unknown', { operation: verb, detail: `${service} does not answer ${verb}` });
-    if (this.#running >= RUNNING_MAX) throw new HrError('command_failed', { operation: verb, detail: 'too many commands at once' });
+    if (handler === undefined)
+      throw new HrError('command_unknown', { operation: verb, detail: `${service} does not answer ${verb}` });
+    if (this.#running >= RUNNING_MAX)
+      throw new HrError('command_failed', { operation: verb, detail: 'too many commands at once' });
     this.#running += 1;
     try {
       return await handler(checked.value);

@@ -33,7 +33,8 @@ function parseNumber(text: string, setting: { min: number; max: number }, whole:
 
 function parseBytes(text: string, setting: { min: number; max: number }): Parsed {
   const match = /^(\d+(?:\.\d+)?)\s*(b|kib|mib|gib|tib)?$/i.exec(text);
-  const value = match === null ? Number.NaN : Math.round(Number(match[1]) * (UNITS[(match[2] ?? '').toLowerCase()] ?? Number.NaN));
+  const value =
+    match === null ? Number.NaN : Math.round(Number(match[1]) * (UNITS[(match[2] ?? '').toLowerCase()] ?? Number.NaN));
   if (!Number.isSafeInteger(value) || value < setting.min || value > setting.max)
     return { must: `be bytes, or a number with KiB, MiB or GiB, ${setting.min}-${setting.max}` };
   return { value };
@@ -44,7 +45,8 @@ function parseSetting(text: string, setting: Setting): Parsed {
     case 'secret':
       return { value: text };
     case 'text':
-      if (setting.pattern !== undefined && !setting.pattern.test(text)) return { must: setting.must ?? `match ${String(setting.pattern)}` };
+      if (setting.pattern !== undefined && !setting.pattern.test(text))
+        return { must: setting.must ?? `match ${String(setting.pattern)}` };
       return { value: text };
     case 'integer':
       return parseNumber(text, setting, true);
@@ -57,7 +59,14 @@ function parseSetting(text: string, setting: Setting): Parsed {
     case 'choice':
       return setting.choices.includes(text) ? { value: text } : { must: `be one of ${setting.choices.join(', ')}` };
     case 'list':
-      return { value: Object.freeze(text.split(',').map((part) => part.trim()).filter((part) => part !== '')) };
+      return {
+        value: Object.freeze(
+          text
+            .split(',')
+            .map((part) => part.trim())
+            .filter((part) => part !== ''),
+        ),
+      };
   }
 }
 
@@ -76,7 +85,9 @@ function distance(a: string, b: string): number {
 }
 
 function unknownNameFault(name: string): string {
-  const nearest = Object.keys(SETTINGS).map((known) => ({ known, far: distance(name, known) })).sort((a, b) => a.far - b.far)[0];
+  const nearest = Object.keys(SETTINGS)
+    .map((known) => ({ known, far: distance(name, known) }))
+    .sort((a, b) => a.far - b.far)[0];
   const guess = nearest !== undefined && nearest.far <= 3 ? ` (did you mean ${nearest.known}?)` : '';
   return `${name}: is no setting${guess}`;
 }
@@ -98,9 +109,11 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 function checkTogether(config: Config): string[] {
   const faults: string[] = [];
-  if (config.BLE_SOURCE === 'replay' && config.REPLAY_FILE === undefined) faults.push('REPLAY_FILE: must be set when BLE_SOURCE is replay');
+  if (config.BLE_SOURCE === 'replay' && config.REPLAY_FILE === undefined)
+    faults.push('REPLAY_FILE: must be set when BLE_SOURCE is replay');
   for (const kind of ['MQTT', 'ADMIN'] as const)
-    if ((config[`${kind}_TLS_CERT_FILE`] === undefined) !== (config[`${kind}_TLS_KEY_FILE`] === undefined)) faults.push(`${kind}_TLS_CERT_FILE: must be set together with ${kind}_TLS_KEY_FILE`);
+    if ((config[`${kind}_TLS_CERT_FILE`] === undefined) !== (config[`${kind}_TLS_KEY_FILE`] === undefined))
+      faults.push(`${kind}_TLS_CERT_FILE: must be set together with ${kind}_TLS_KEY_FILE`);
   return faults;
 }
 
@@ -122,7 +135,8 @@ export function readConfig(environment: Environment): Config {
     else faults.push(`${name}: must ${parsed.must} (got ${shownValue(name, text)})`);
   }
   for (const name of Object.keys(environment))
-    if (!(name in SETTINGS) && !FOREIGN.has(name) && PREFIXES.some((prefix) => name.startsWith(prefix))) faults.push(unknownNameFault(name));
+    if (!(name in SETTINGS) && !FOREIGN.has(name) && PREFIXES.some((prefix) => name.startsWith(prefix)))
+      faults.push(unknownNameFault(name));
   const config = Object.freeze(values) as unknown as Config;
   if (faults.length === 0) faults.push(...checkTogether(config));
   if (faults.length > 0) throw new HrError('config_invalid', { operation: 'read the configuration', detail: faults.join('; ') });
@@ -184,7 +198,9 @@ export function systemdWatchdogUs(): number | undefined {
 
 /** Whether a proxy is set for outgoing requests; the agent reads the variables itself. */
 export function proxyIsSet(): boolean {
-  return ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'].some((name) => (process.env[name] ?? '') !== '');
+  return ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'].some(
+    (name) => (process.env[name] ?? '') !== '',
+  );
 }
 
 /** The SDK's notice about coming versions of Node is left out: it would stand in the middle of what a person reads. */

@@ -47,7 +47,11 @@ export function lockDataDir(config: Located, service: ServiceName): DataDirLock 
   } catch (error) {
     database?.close();
     if (systemCodeOf(error)?.startsWith('SQLITE_BUSY') === true)
-      throw new HrError('data_dir_in_use', { operation: `lock ${path.resolve(config.DATA_DIR)}`, detail: `another ${service} uses it`, cause: error });
+      throw new HrError('data_dir_in_use', {
+        operation: `lock ${path.resolve(config.DATA_DIR)}`,
+        detail: `another ${service} uses it`,
+        cause: error,
+      });
     throw unusable(`lock ${file}`, error);
   }
   const held = database;
@@ -142,7 +146,13 @@ export function operatorToken(config: Located): string {
 
 /** A name as it may stand in topics and readings. */
 export function slug(text: string): string {
-  return text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 64);
+  return text
+    .normalize('NFKD')
+    .replace(/\p{M}/gu, '')
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 64);
 }
 
 /** The box's name: the configured one, else the one kept at first start (slug of the host name then). */

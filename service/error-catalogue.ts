@@ -138,7 +138,7 @@ export const ERRORS = {
   },
   // admin API
   token_needed: {
-    summary: 'This needs the operator\'s token.',
+    summary: "This needs the operator's token.",
     hint: 'npm run token shows it; send it as Authorization: Bearer …, or log in on the page.',
     retryable: false,
   },

@@ -65,7 +65,10 @@ export class ProcessEnd {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void this.#end(signal, EXIT_CODES.ok));
     for (const event of ['uncaughtException', 'unhandledRejection'] as const)
       process.on(event, (error: unknown) => {
-        this.#options.log.fatal({ event: 'uncaught_error', code: 'uncaught_error', err: error }, 'a programming error: stopping in order');
+        this.#options.log.fatal(
+          { event: 'uncaught_error', code: 'uncaught_error', err: error },
+          'a programming error: stopping in order',
+        );
         void this.#end(event, EXIT_CODES.failed);
       });
     this.#watchdog = startWatchdog(this.#options.config, this.#options.log);

@@ -16,7 +16,9 @@ const REDACTED = SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}
 function serializeError(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const base = stdSerializers.err(error);
-  return error instanceof HrError ? { code: error.code, operation: error.operation, message: base.message, hint: error.hint, stack: base.stack } : base;
+  return error instanceof HrError
+    ? { code: error.code, operation: error.operation, message: base.message, hint: error.hint, stack: base.stack }
+    : base;
 }
 
 /** The logger of one service that is a process of its own. */
@@ -38,13 +40,26 @@ export function createProcessLogger(config: Pick<Config, 'LOG_LEVEL' | 'LOG_PRET
   if (pretty)
     return pino({
       ...options,
-      transport: { target: 'pino-pretty', options: { colorize: process.stdout.isTTY, ignore: 'pid,hostname', messageFormat: '[{service}] {msg}', hideObject: false } },
+      transport: {
+        target: 'pino-pretty',
+        options: {
+          colorize: process.stdout.isTTY,
+          ignore: 'pid,hostname',
+          messageFormat: '[{service}] {msg}',
+          hideObject: false,
+        },
+      },
     });
   return stdoutIsJournal() ? pino(options, journalDestination()) : pino(options);
 }
 
 /** Priorities of the journal (sd-daemon(3)) by pino's levels: fatal is critical. */
-const PRIORITIES = [[60, 2], [50, 3], [40, 4], [30, 6]] as const;
+const PRIORITIES = [
+  [60, 2],
+  [50, 3],
+  [40, 4],
+  [30, 6],
+] as const;
 
 /** True where stdout is the journal itself: a variable that was only inherited does not count. */
 function stdoutIsJournal(): boolean {

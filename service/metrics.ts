@@ -28,7 +28,12 @@ class Valued {
 
   read(): Metric {
     const values = [...this.values.values()].map(({ labels, value }) => ({ labels: { ...labels }, value }));
-    return { name: this.#name, help: this.#help, type: this.#type, values: values.length === 0 ? [{ labels: {}, value: 0 }] : values };
+    return {
+      name: this.#name,
+      help: this.#help,
+      type: this.#type,
+      values: values.length === 0 ? [{ labels: {}, value: 0 }] : values,
+    };
   }
 }
 

@@ -109,7 +109,11 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     try {
       return { ca: readFileSync(file) };
     } catch (error) {
-      this.#repeats.warn('mqtt_ca', { event: 'certificate_unusable', file, reason: messageOf(error) }, 'MQTT_TLS_CA_FILE cannot be read');
+      this.#repeats.warn(
+        'mqtt_ca',
+        { event: 'certificate_unusable', file, reason: messageOf(error) },
+        'MQTT_TLS_CA_FILE cannot be read',
+      );
       return {};
     }
   }
@@ -130,7 +134,9 @@ export class MqttLink extends EventEmitter<LinkEvents> {
       // A Buffer for each of 65,536 numbers is 7 MB.
       writeCache: false,
       resubscribe: false,
-      ...(will === undefined ? {} : { will: { topic: will.topic, payload: Buffer.from(will.payload), qos: 0 as const, retain: will.retain } }),
+      ...(will === undefined
+        ? {}
+        : { will: { topic: will.topic, payload: Buffer.from(will.payload), qos: 0 as const, retain: will.retain } }),
     };
   }
 
@@ -144,7 +150,11 @@ export class MqttLink extends EventEmitter<LinkEvents> {
       this.#heardAt = performance.now();
     });
     client.on('error', (error) => {
-      this.#repeats.warn('mqtt_error', { event: 'mqtt_error', broker: maskUrl(url), reason: messageOf(error) }, 'the broker cannot be reached or refused us');
+      this.#repeats.warn(
+        'mqtt_error',
+        { event: 'mqtt_error', broker: maskUrl(url), reason: messageOf(error) },
+        'the broker cannot be reached or refused us',
+      );
     });
     client.on('close', () => this.#closed(client));
   }
@@ -174,7 +184,11 @@ export class MqttLink extends EventEmitter<LinkEvents> {
       const refused = granted?.filter(({ qos }) => qos > 2).map(({ topic }) => topic) ?? [];
       if (error === null && refused.length === 0) return ready();
       clearTimeout(timeout);
-      this.#repeats.warn('mqtt_subscription_refused', { event: 'mqtt_subscription_refused', filters: refused, reason: messageOf(error ?? 'refused') }, 'the broker refused a subscription');
+      this.#repeats.warn(
+        'mqtt_subscription_refused',
+        { event: 'mqtt_subscription_refused', filters: refused, reason: messageOf(error ?? 'refused') },
+        'the broker refused a subscription',
+      );
       client.end(true);
     });
   }
@@ -187,7 +201,11 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     this.#silence = setInterval(() => {
       const quietMs = performance.now() - this.#heardAt;
       if (quietMs > SILENCE_MS) {
-        this.#repeats.warn('mqtt_silent', { event: 'mqtt_silent', quiet_ms: Math.round(quietMs) }, 'the broker says nothing any more');
+        this.#repeats.warn(
+          'mqtt_silent',
+          { event: 'mqtt_silent', quiet_ms: Math.round(quietMs) },
+          'the broker says nothing any more',
+        );
         client.end(true);
       } else if (quietMs > (KEEPALIVE_S * 1000) / 2) {
         if (!pinged) client.sendPing();
@@ -211,7 +229,9 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   #routesOf(topic: string): readonly Route[] {
     let routes = this.#routes.get(topic);
     if (routes === undefined) {
-      routes = Object.entries(this.#subscriptions).flatMap(([filter, handler]) => (topicMatches(filter, topic) ? [{ filter, handler }] : []));
+      routes = Object.entries(this.#subscriptions).flatMap(([filter, handler]) =>
+        topicMatches(filter, topic) ? [{ filter, handler }] : [],
+      );
       if (this.#routes.size >= ROUTES_MAX) this.#routes.clear();
       this.#routes.set(topic, routes);
     }

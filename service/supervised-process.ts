@@ -38,7 +38,10 @@ export class SupervisedProcess {
   #run(): void {
     const { name, module, environment, log } = this.#options;
     const startedAt = performance.now();
-    const child = spawn(process.execPath, nodeArgsFor(module), { env: environment, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const child = spawn(process.execPath, nodeArgsFor(module), {
+      env: environment,
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
     this.#child = child;
     let over = false;
     const ended = (reason: string): void => {

@@ -46,10 +46,21 @@ export class TlsFiles {
   /** How the certificate is: soon over, over, or not to be read. */
   check(): CheckReport {
     const hint = 'Renew the certificate; it is read anew by itself.';
-    if (this.#trouble !== '') return { name: 'certificate', status: 'warn', reason: `certificate_unusable: ${this.#trouble}; the one before stays in force`, hint };
+    if (this.#trouble !== '')
+      return {
+        name: 'certificate',
+        status: 'warn',
+        reason: `certificate_unusable: ${this.#trouble}; the one before stays in force`,
+        hint,
+      };
     const leftMs = this.#validTo - Date.now();
     if (leftMs > EXPIRES_SOON_MS) return okCheck('certificate');
-    return { name: 'certificate', status: leftMs > 0 ? 'warn' : 'fail', reason: `the certificate ${leftMs > 0 ? 'ends' : 'ended'} on ${new Date(this.#validTo).toISOString()}`, hint };
+    return {
+      name: 'certificate',
+      status: leftMs > 0 ? 'warn' : 'fail',
+      reason: `the certificate ${leftMs > 0 ? 'ends' : 'ended'} on ${new Date(this.#validTo).toISOString()}`,
+      hint,
+    };
   }
 
   #stamp(): string {
@@ -74,7 +85,11 @@ export class TlsFiles {
       this.#validTo = Date.parse(new X509Certificate(context.cert as Buffer).validTo);
       return context;
     } catch (error) {
-      throw new HrError('certificate_unusable', { operation: `read ${certFile} and ${keyFile}`, detail: messageOf(error), cause: error });
+      throw new HrError('certificate_unusable', {
+        operation: `read ${certFile} and ${keyFile}`,
+        detail: messageOf(error),
+        cause: error,
+      });
     }
   }
 
@@ -86,11 +101,17 @@ export class TlsFiles {
       const context = this.#read();
       for (const server of this.#servers) server.setSecureContext(context);
       this.#trouble = '';
-      this.#options.log.info({ event: 'certificate_reloaded', file: this.#options.certFile, valid_to: new Date(this.#validTo).toISOString() }, 'the certificate was read anew');
+      this.#options.log.info(
+        { event: 'certificate_reloaded', file: this.#options.certFile, valid_to: new Date(this.#validTo).toISOString() },
+        'the certificate was read anew',
+      );
     } catch (error) {
       // Half of a renewal, or a wrong pair: looked at again when the files change.
       this.#trouble = error instanceof HrError ? error.detail : messageOf(error);
-      this.#options.log.warn({ event: 'certificate_unusable', err: error }, 'the new certificate cannot be used: the one before stays');
+      this.#options.log.warn(
+        { event: 'certificate_unusable', err: error },
+        'the new certificate cannot be used: the one before stays',
+      );
     }
   }
 

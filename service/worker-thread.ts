@@ -25,12 +25,19 @@ function beatCode(slot: number): string {
 }
 
 /** Runs a sibling module in a worker thread; the watchdog watches it from its first message (the first one that `isReady`) to its end. */
-export function startWorker(metaUrl: string, name: string, options: WorkerOptions = {}, isReady: (message: unknown) => boolean = () => true): Worker {
+export function startWorker(
+  metaUrl: string,
+  name: string,
+  options: WorkerOptions = {},
+  isReady: (message: unknown) => boolean = () => true,
+): Worker {
   const module = siblingModule(metaUrl, name);
   const slot = takeSlot(name.replace(/^.*\//, '').replaceAll('-', ' '));
   setEnvironmentData(BEATS, beatMemory.counters);
   // A worker does not take `--import tsx` over in Node 20: it registers the loader itself before it imports the module.
-  const loader = module.pathname.endsWith('.ts') ? `import { register } from ${JSON.stringify(import.meta.resolve('tsx/esm/api'))}; register();` : '';
+  const loader = module.pathname.endsWith('.ts')
+    ? `import { register } from ${JSON.stringify(import.meta.resolve('tsx/esm/api'))}; register();`
+    : '';
   const code = `${slot.index === undefined ? '' : beatCode(slot.index)} ${loader} await import(${JSON.stringify(module.href)});`;
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), options);
   const heard = (message: unknown): void => {

@@ -50,12 +50,18 @@ test('only service/config.ts reads the environment', () => {
 });
 
 test('nothing but service/sqlite.ts loads SQLite: a version that does not suit this Node ends the process', () => {
-  const loaders = FOLDERS.flatMap(sources).filter((file) => read(file).split('\n').some((line) => /'better-sqlite3(-node20)?'/.test(line) && !line.startsWith('import type')));
+  const loaders = FOLDERS.flatMap(sources).filter((file) =>
+    read(file)
+      .split('\n')
+      .some((line) => /'better-sqlite3(-node20)?'/.test(line) && !line.startsWith('import type')),
+  );
   assert.deepEqual(loaders, ['service/sqlite.ts']);
 });
 
 test('no file of the product or its tests has outgrown its name: at most 400 lines', () => {
-  const long = ['start.ts', ...FOLDERS.flatMap(sources), ...sources('test'), ...sources('bench')].map((file) => ({ file, lines: read(file).split('\n').length })).filter(({ lines }) => lines > 401);
+  const long = ['start.ts', ...FOLDERS.flatMap(sources), ...sources('test'), ...sources('bench')]
+    .map((file) => ({ file, lines: read(file).split('\n').length }))
+    .filter(({ lines }) => lines > 401);
   assert.deepEqual(long, []);
 });
 

@@ -52,6 +52,8 @@ for (const outcome of ['test:pass', 'test:fail'] as const)
   });
 stream.on('end', () => {
   const slowest = [...spentMs].sort(([, a], [, b]) => b - a).slice(0, 12);
-  console.log(`slowest files: ${slowest.map(([file, ms]) => `${path.relative(root, file)} ${(ms / 1000).toFixed(1)} s`).join(', ')}`);
+  console.log(
+    `slowest files: ${slowest.map(([file, ms]) => `${path.relative(root, file)} ${(ms / 1000).toFixed(1)} s`).join(', ')}`,
+  );
 });
 stream.compose(new spec()).pipe(process.stdout);

@@ -7,7 +7,11 @@ let shown = -1;
 async function act(path, body) {
   try {
     const { retried, left, discarded } = await ask('POST', path, body);
-    say(discarded === undefined ? `${retried} put back into the queue${left > 0 ? `; ${left} cannot be retried: no whole reading` : ''}.` : `${discarded} discarded.`);
+    say(
+      discarded === undefined
+        ? `${retried} put back into the queue${left > 0 ? `; ${left} cannot be retried: no whole reading` : ''}.`
+        : `${discarded} discarded.`,
+    );
     await list();
     // The button that was pressed is gone: go on from the heading, not from the top of the page.
     if (document.activeElement === document.body) document.querySelector('#dead-title').focus();
@@ -21,9 +25,18 @@ function row({ id, at, device, reason, detail, payload }) {
   const discard = element('button', { type: 'button', class: 'danger', 'aria-label': `Discard dead letter ${id}` }, 'Discard');
   retry.addEventListener('click', () => void act('/dead-letters/retry', { ids: [id] }));
   discard.addEventListener('click', () => {
-    if (confirm(`Discard dead letter ${id}? It is counted as evicted and cannot be brought back.`)) void act('/dead-letters/discard', { ids: [id] });
+    if (confirm(`Discard dead letter ${id}? It is counted as evicted and cannot be brought back.`))
+      void act('/dead-letters/discard', { ids: [id] });
   });
-  return element('tr', { 'data-dead': String(id) }, element('td', {}, `${ageText(secondsSince(at))} ago`), element('td', {}, device), element('td', {}, element('b', {}, wordsOf(reason)), detail === '' ? '' : ` ${detail}`), element('td', {}, element('code', {}, payload.slice(0, 300))), element('td', { class: 'do' }, retry, ' ', discard));
+  return element(
+    'tr',
+    { 'data-dead': String(id) },
+    element('td', {}, `${ageText(secondsSince(at))} ago`),
+    element('td', {}, device),
+    element('td', {}, element('b', {}, wordsOf(reason)), detail === '' ? '' : ` ${detail}`),
+    element('td', {}, element('code', {}, payload.slice(0, 300))),
+    element('td', { class: 'do' }, retry, ' ', discard),
+  );
 }
 
 async function list() {
@@ -57,5 +70,6 @@ onOperator((is) => {
 });
 document.querySelector('#retry-all').addEventListener('click', () => void act('/dead-letters/retry', { all: true }));
 document.querySelector('#discard-all').addEventListener('click', () => {
-  if (confirm('Discard all dead letters? They are counted as evicted and cannot be brought back.')) void act('/dead-letters/discard', { all: true });
+  if (confirm('Discard all dead letters? They are counted as evicted and cannot be brought back.'))
+    void act('/dead-letters/discard', { all: true });
 });

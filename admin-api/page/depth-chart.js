@@ -11,7 +11,12 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 const timeText = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
 
 function make(target) {
-  const axis = { stroke: colour('--quiet'), font: '12px system-ui, sans-serif', grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false } };
+  const axis = {
+    stroke: colour('--quiet'),
+    font: '12px system-ui, sans-serif',
+    grid: { stroke: colour('--line'), width: 1 },
+    ticks: { show: false },
+  };
   return new uPlot(
     {
       width: target.clientWidth,
@@ -26,12 +31,33 @@ function make(target) {
       },
       axes: [
         { ...axis, space: 70, size: 28, values: (_chart, ticks) => ticks.map(timeText) },
-        { ...axis, scale: 'depth', size: 56, space: 34, values: (_chart, ticks) => ticks.map((tick) => tick.toLocaleString('en-US')) },
-        { ...axis, scale: 'age', side: 1, size: 56, space: 34, grid: { show: false }, values: (_chart, ticks) => ticks.map(ageText) },
+        {
+          ...axis,
+          scale: 'depth',
+          size: 56,
+          space: 34,
+          values: (_chart, ticks) => ticks.map((tick) => tick.toLocaleString('en-US')),
+        },
+        {
+          ...axis,
+          scale: 'age',
+          side: 1,
+          size: 56,
+          space: 34,
+          grid: { show: false },
+          values: (_chart, ticks) => ticks.map(ageText),
+        },
       ],
       series: [
         {},
-        { label: 'waiting', scale: 'depth', stroke: colour('--accent'), fill: colour('--accent-ground'), width: 2, points: { show: false } },
+        {
+          label: 'waiting',
+          scale: 'depth',
+          stroke: colour('--accent'),
+          fill: colour('--accent-ground'),
+          width: 2,
+          points: { show: false },
+        },
         { label: 'oldest', scale: 'age', stroke: colour('--warn'), width: 1.5, dash: [5, 4], points: { show: false } },
       ],
     },

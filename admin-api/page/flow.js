@@ -2,7 +2,8 @@
 import { ageText, numberText, secondsSince, setClass, setText, wordsOf } from './format.js';
 import { strapCounts } from './straps.js';
 
-const rateText = (rate) => (rate === null || rate === undefined ? '–' : `${rate >= 100 ? Math.round(rate).toLocaleString('en-US') : rate.toFixed(1)}/s`);
+const rateText = (rate) =>
+  rate === null || rate === undefined ? '–' : `${rate >= 100 ? Math.round(rate).toLocaleString('en-US') : rate.toFixed(1)}/s`;
 
 function node(name, kind, words) {
   const part = document.querySelector(`[data-node=${name}]`);
@@ -29,7 +30,11 @@ function brokerNode({ broker_connected: connected, gateway }) {
   if (!connected) return node('broker', 'bad', 'away');
   // Its first word, before anybody came, is 0: this API alone is one.
   const clients = gateway === null || gateway.stale ? 0 : gateway.clients;
-  node('broker', gateway?.stale === true ? 'warn' : 'good', clients === 0 ? 'connected' : `${clients} client${clients === 1 ? '' : 's'}`);
+  node(
+    'broker',
+    gateway?.stale === true ? 'warn' : 'good',
+    clients === 0 ? 'connected' : `${clients} client${clients === 1 ? '' : 's'}`,
+  );
 }
 
 function queueNode(overview) {
@@ -37,7 +42,11 @@ function queueNode(overview) {
   if (queue === null || queue.stale) return node('queue', 'bad', 'forwarder is offline');
   const trouble = failing(overview, 'queue');
   if (trouble !== undefined) return node('queue', 'bad', 'takes no more');
-  node('queue', queue.depth > 1000 || queue.dead_letters > 0 ? 'warn' : 'good', queue.depth === 0 ? 'empty' : `${numberText(queue.depth)} waiting`);
+  node(
+    'queue',
+    queue.depth > 1000 || queue.dead_letters > 0 ? 'warn' : 'good',
+    queue.depth === 0 ? 'empty' : `${numberText(queue.depth)} waiting`,
+  );
 }
 
 function streamNode({ queue }) {
@@ -45,7 +54,11 @@ function streamNode({ queue }) {
   const where = queue.target === 'local' ? `${queue.stream}, local` : `${queue.stream}, ${queue.target_name}`;
   const ok = queue.uplink.state === 'ok';
   document.querySelector('[data-node=stream]').title = queue.target_name;
-  node('stream', queue.stale ? 'warn' : ok ? 'good' : queue.uplink.state === 'throttled' ? 'warn' : 'bad', queue.stale ? `${where} (last known)` : ok ? where : wordsOf(queue.uplink.state));
+  node(
+    'stream',
+    queue.stale ? 'warn' : ok ? 'good' : queue.uplink.state === 'throttled' ? 'warn' : 'bad',
+    queue.stale ? `${where} (last known)` : ok ? where : wordsOf(queue.uplink.state),
+  );
 }
 
 function uplinkNotice({ queue }) {
@@ -56,7 +69,12 @@ function uplinkNotice({ queue }) {
   const { state, since, reason, hint } = queue.uplink;
   setClass(notice, `notice ${state === 'throttled' ? 'warn' : 'bad'}`);
   // The age changes every second; only the words are for a screen reader.
-  setText(document.querySelector('#uplink-what'), state === 'throttled' ? `The stream takes less than comes: ${reason}.` : `Nothing leaves this box since ${new Date(since).toLocaleTimeString()}: ${reason}.`);
+  setText(
+    document.querySelector('#uplink-what'),
+    state === 'throttled'
+      ? `The stream takes less than comes: ${reason}.`
+      : `Nothing leaves this box since ${new Date(since).toLocaleTimeString()}: ${reason}.`,
+  );
   setText(document.querySelector('#uplink-hint'), `${hint} ${numberText(queue.depth)} readings wait in the queue.`);
 }
 

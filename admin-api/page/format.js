@@ -21,7 +21,8 @@ export function ageText(seconds) {
   return `${Math.round(seconds / 86_400)} days`;
 }
 
-export const secondsSince = (text) => (text === null || text === undefined ? Number.POSITIVE_INFINITY : (boxNow() - Date.parse(text)) / 1000);
+export const secondsSince = (text) =>
+  text === null || text === undefined ? Number.POSITIVE_INFINITY : (boxNow() - Date.parse(text)) / 1000;
 
 export const numberText = (value) => (Number.isFinite(value) ? value.toLocaleString('en-US') : '–');
 
@@ -30,7 +31,8 @@ export const wordsOf = (code) => code.replaceAll('_', ' ');
 /** An element with attributes and children; text is never taken for HTML. */
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) if (value !== undefined && value !== false) made.setAttribute(name, value === true ? '' : value);
+  for (const [name, value] of Object.entries(attributes))
+    if (value !== undefined && value !== false) made.setAttribute(name, value === true ? '' : value);
   made.append(...children.filter((child) => child !== undefined && child !== null && child !== ''));
   return made;
 }

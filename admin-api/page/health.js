@@ -4,9 +4,14 @@ import { ageText, element, secondsSince, setChildren, setClass, setText, wordsOf
 const VERDICTS = { ok: 'All is well', degraded: 'Degraded', down: 'Down' };
 
 export function drawHealth({ health, version, gateway_name: gateway }) {
-  const bad = health.checks.filter(({ status }) => status !== 'ok').sort((a, b) => (a.status === b.status ? 0 : a.status === 'fail' ? -1 : 1));
+  const bad = health.checks
+    .filter(({ status }) => status !== 'ok')
+    .sort((a, b) => (a.status === b.status ? 0 : a.status === 'fail' ? -1 : 1));
   const first = bad.length === 0 ? '' : [...new Set([bad[0].name, wordsOf(bad[0].reason.split(':')[0])])].join(', ');
-  const words = bad.length === 0 ? VERDICTS[health.status] : `${VERDICTS[health.status]}: ${first}${bad.length > 1 ? `, and ${bad.length - 1} more` : ''}`;
+  const words =
+    bad.length === 0
+      ? VERDICTS[health.status]
+      : `${VERDICTS[health.status]}: ${first}${bad.length > 1 ? `, and ${bad.length - 1} more` : ''}`;
   const verdict = document.querySelector('#verdict');
   setClass(verdict, `verdict ${health.status}`);
   setText(verdict, words);
@@ -15,10 +20,26 @@ export function drawHealth({ health, version, gateway_name: gateway }) {
   document.title = `${health.status === 'ok' ? '' : `${VERDICTS[health.status]} · `}${gateway} · hr-gateway`;
   setChildren(document.querySelector('#troubles'), JSON.stringify(bad), () =>
     bad.map(({ name, status, since, reason, hint }) =>
-      element('li', { class: status }, element('span', { class: `state ${status === 'fail' ? 'bad' : 'warn'}` }, status), element('div', {}, element('b', {}, name), ' ', element('span', { class: 'quiet', 'data-since': since }), element('br'), reason, element('br'), element('span', { class: 'hint' }, hint))),
+      element(
+        'li',
+        { class: status },
+        element('span', { class: `state ${status === 'fail' ? 'bad' : 'warn'}` }, status),
+        element(
+          'div',
+          {},
+          element('b', {}, name),
+          ' ',
+          element('span', { class: 'quiet', 'data-since': since }),
+          element('br'),
+          reason,
+          element('br'),
+          element('span', { class: 'hint' }, hint),
+        ),
+      ),
     ),
   );
-  for (const age of document.querySelectorAll('#troubles [data-since]')) setText(age, `since ${ageText(secondsSince(age.dataset.since))}`);
+  for (const age of document.querySelectorAll('#troubles [data-since]'))
+    setText(age, `since ${ageText(secondsSince(age.dataset.since))}`);
   const good = [...new Set(health.checks.filter(({ status }) => status === 'ok').map(({ name }) => name))];
   setChildren(document.querySelector('#checks'), good.join('|'), () => good.map((name) => element('li', {}, name)));
 }

@@ -10,13 +10,26 @@ const ROWS = [
   ['missed', 'missed before acceptance'],
 ];
 
-const causesText = (causes) => Object.entries(causes ?? {}).filter(([, count]) => count > 0).map(([cause, count]) => `${wordsOf(cause)} ${numberText(count)}`).join(', ');
+const causesText = (causes) =>
+  Object.entries(causes ?? {})
+    .filter(([, count]) => count > 0)
+    .map(([cause, count]) => `${wordsOf(cause)} ${numberText(count)}`)
+    .join(', ');
 
 export function drawLedger({ queue, bridge }) {
   setText(document.querySelector('#held'), bridge === null || bridge.stale ? '–' : numberText(bridge.outbox.held));
   if (queue === null) return;
   const table = document.querySelector('#ledger');
-  setChildren(table, 'made', () => ROWS.map(([name, words]) => element('tr', { 'data-row': name }, element('th', { scope: 'row' }, words, element('small')), element('td', { 'data-ledger': name }))));
+  setChildren(table, 'made', () =>
+    ROWS.map(([name, words]) =>
+      element(
+        'tr',
+        { 'data-row': name },
+        element('th', { scope: 'row' }, words, element('small')),
+        element('td', { 'data-ledger': name }),
+      ),
+    ),
+  );
   for (const [name] of ROWS) {
     const row = table.querySelector(`[data-row=${name}]`);
     setText(row.querySelector('small'), causesText(queue.causes[name]));

@@ -13,7 +13,10 @@ export function onOperator(listener) {
 
 /** Asks the API; throws the problem's own words. */
 export async function ask(method, path, body) {
-  const answer = await fetch(path, { method, ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }) });
+  const answer = await fetch(path, {
+    method,
+    ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  });
   const value = await answer.json();
   if (answer.ok) return value;
   if (answer.status === 401) set(false);
@@ -55,7 +58,10 @@ document.querySelector('#login').addEventListener('submit', (event) => {
   );
 });
 document.querySelector('#logout').addEventListener('click', () => {
-  ask('POST', '/logout').then(() => set(false), (error) => say(error.message));
+  ask('POST', '/logout').then(
+    () => set(false),
+    (error) => say(error.message),
+  );
 });
 
 /** Whether this browser still has the cookie. */

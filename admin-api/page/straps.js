@@ -25,7 +25,10 @@ const cards = new Map();
 const devices = new Map();
 
 export function setReadings(device, list) {
-  readings.set(device, list.map(({ timestamp, heart_rate, sensor_contact }) => [Date.parse(timestamp), heart_rate, sensor_contact]));
+  readings.set(
+    device,
+    list.map(({ timestamp, heart_rate, sensor_contact }) => [Date.parse(timestamp), heart_rate, sensor_contact]),
+  );
 }
 
 export function addReading(device, { timestamp, heart_rate, sensor_contact }) {
@@ -64,7 +67,11 @@ function stateOf(status) {
 /** How many straps there are, and how many of them stream just now. */
 export function strapCounts() {
   const all = [...devices.values()];
-  return { all: all.length, streaming: all.filter((status) => stateOf(status)[1] === 'good').length, bad: all.filter((status) => stateOf(status)[1] === 'bad').length };
+  return {
+    all: all.length,
+    streaming: all.filter((status) => stateOf(status)[1] === 'good').length,
+    bad: all.filter((status) => stateOf(status)[1] === 'bad').length,
+  };
 }
 
 function cardOf(device) {
@@ -73,7 +80,25 @@ function cardOf(device) {
     const card = document.querySelector('#strap-card').content.cloneNode(true).firstElementChild;
     card.dataset.device = device;
     const part = (name) => card.querySelector(name);
-    known = { card, name: part('h3'), device: part('.device'), mark: part('.mark'), bpm: part('.bpm'), beat: part('.beat'), state: part('.state'), spark: part('.spark svg'), line: part('.line'), area: part('.area'), high: part('.high'), low: part('.low'), gapText: part('.gap-text'), age: part('.age'), contact: part('.contact'), battery: part('.battery'), signal: part('.signal') };
+    known = {
+      card,
+      name: part('h3'),
+      device: part('.device'),
+      mark: part('.mark'),
+      bpm: part('.bpm'),
+      beat: part('.beat'),
+      state: part('.state'),
+      spark: part('.spark svg'),
+      line: part('.line'),
+      area: part('.area'),
+      high: part('.high'),
+      low: part('.low'),
+      gapText: part('.gap-text'),
+      age: part('.age'),
+      contact: part('.contact'),
+      battery: part('.battery'),
+      signal: part('.signal'),
+    };
     cards.set(device, known);
     const next = [...document.querySelectorAll('#straps > li')].find((other) => other.dataset.device > device) ?? null;
     document.querySelector('#straps').insertBefore(card, next);
@@ -97,14 +122,18 @@ function drawSpark(part, list, name) {
   part.spark.querySelectorAll('.gaps').forEach((rect) => rect.remove());
   for (const [from, to] of gaps) {
     const rect = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
-    for (const [key, value] of Object.entries({ class: 'gaps', x: from, y: 0, width: Math.max(1, to - from), height: 100 })) rect.setAttribute(key, value);
+    for (const [key, value] of Object.entries({ class: 'gaps', x: from, y: 0, width: Math.max(1, to - from), height: 100 }))
+      rect.setAttribute(key, value);
     part.spark.prepend(rect);
   }
   setText(part.high, high === undefined ? '' : String(high));
   setText(part.low, low === undefined || low === high ? '' : String(low));
   const gapWords = gaps.length === 0 ? '' : gaps.length === 1 ? '1 gap' : `${gaps.length} gaps`;
   setText(part.gapText, gapWords);
-  const label = low === undefined ? `${name}: no readings in the last ten minutes` : `${name}: ${low} to ${high} bpm in the last ten minutes${gapWords === '' ? '' : `, ${gapWords}`}`;
+  const label =
+    low === undefined
+      ? `${name}: no readings in the last ten minutes`
+      : `${name}: ${low} to ${high} bpm in the last ten minutes${gapWords === '' ? '' : `, ${gapWords}`}`;
   if (part.spark.getAttribute('aria-label') !== label) part.spark.setAttribute('aria-label', label);
 }
 
@@ -130,7 +159,10 @@ function draw(status) {
   drawSpark(part, list, name);
   setText(part.age, Number.isFinite(age) ? (age < 2 ? 'just now' : `${ageText(age)} ago`) : 'never');
   setText(part.contact, contactText(status, last));
-  setText(part.battery, status.battery_percent === null ? 'unknown' : `${status.battery_percent} %${status.battery_low === true ? ', low' : ''}`);
+  setText(
+    part.battery,
+    status.battery_percent === null ? 'unknown' : `${status.battery_percent} %${status.battery_low === true ? ', low' : ''}`,
+  );
   setText(part.signal, status.rssi === null ? 'unknown' : `${status.rssi} dBm`);
   setClass(part.signal, `signal ${status.rssi === null ? '' : signalWord(status.rssi)}`);
 }
@@ -145,5 +177,10 @@ export function drawStraps() {
   const banner = document.querySelector('#test-banner');
   banner.hidden = kinds.size === 0;
   const real = [...devices.values()].some(({ source }) => !TEST_SOURCES.has(source));
-  setText(banner, kinds.size === 0 ? '' : `${real ? 'Some of these straps are' : 'These straps are'} ${[...kinds].map((kind) => (kind === 'replay' ? 'a replay of a recording' : kind)).join(' and ')}: no person wears them now.`);
+  setText(
+    banner,
+    kinds.size === 0
+      ? ''
+      : `${real ? 'Some of these straps are' : 'These straps are'} ${[...kinds].map((kind) => (kind === 'replay' ? 'a replay of a recording' : kind)).join(' and ')}: no person wears them now.`,
+  );
 }

@@ -37,8 +37,24 @@ export function compile(): void {
   }
 }
 
-function started(scratch: Scratch, name: string, command: string, args: readonly string[], environment: Record<string, string>): Child {
-  const child = spawn(command, args, { cwd: root, env: { PATH: process.env['PATH'], HOME: process.env['HOME'], TMPDIR: process.env['TMPDIR'], AWS_EC2_METADATA_DISABLED: 'true', ...environment }, stdio: ['pipe', 'pipe', 'pipe'] });
+function started(
+  scratch: Scratch,
+  name: string,
+  command: string,
+  args: readonly string[],
+  environment: Record<string, string>,
+): Child {
+  const child = spawn(command, args, {
+    cwd: root,
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      TMPDIR: process.env['TMPDIR'],
+      AWS_EC2_METADATA_DISABLED: 'true',
+      ...environment,
+    },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   const lines: Line[] = [];
   const waiting = new Set<() => void>();
   let output = '';
@@ -81,7 +97,10 @@ function started(scratch: Scratch, name: string, command: string, args: readonly
           const found = lines.find(suits);
           if (found !== undefined) done(() => resolve(found));
         };
-        const limit = setTimeout(() => done(() => reject(new Error(`${name}: no such line within ${withinMs} ms\n${output.slice(-2000)}`))), withinMs);
+        const limit = setTimeout(
+          () => done(() => reject(new Error(`${name}: no such line within ${withinMs} ms\n${output.slice(-2000)}`))),
+          withinMs,
+        );
         child.once('exit', () => done(() => reject(new Error(`${name} ended\n${output.slice(-2000)}`))));
         waiting.add(look);
         look();
@@ -97,7 +116,13 @@ function profiling(): string[] {
 
 /** A module of the compiled product as a process of its own: `forwarder/main`, `start` (with the options of `npm start`). Only what is given is its environment. */
 export function startProduct(scratch: Scratch, module: string, environment: Record<string, string>): Child {
-  return started(scratch, module, process.execPath, [...(module === 'start' ? ['--v8-pool-size=1'] : []), ...profiling(), path.join(root, 'dist', `${module}.js`)], { LOG_PRETTY: 'false', LOG_LEVEL: 'info', WATCHDOG_TIMEOUT_MS: '0', ...environment });
+  return started(
+    scratch,
+    module,
+    process.execPath,
+    [...(module === 'start' ? ['--v8-pool-size=1'] : []), ...profiling(), path.join(root, 'dist', `${module}.js`)],
+    { LOG_PRETTY: 'false', LOG_LEVEL: 'info', WATCHDOG_TIMEOUT_MS: '0', ...environment },
+  );
 }
 
 /** A TypeScript module of bench/ as a process of its own. */
@@ -106,11 +131,19 @@ export function startHelper(scratch: Scratch, module: string, environment: Recor
 }
 
 /** Any program. */
-export function startProgram(scratch: Scratch, program: string, args: readonly string[], environment: Record<string, string> = {}): Child {
+export function startProgram(
+  scratch: Scratch,
+  program: string,
+  args: readonly string[],
+  environment: Record<string, string> = {},
+): Child {
   return started(scratch, program, program, args, environment);
 }
 
 /** Whether a program is there. */
 export function hasProgram(program: string): boolean {
-  return spawnSync('sh', ['-c', `command -v ${program}`], { env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/usr/local/sbin` } }).status === 0;
+  return (
+    spawnSync('sh', ['-c', `command -v ${program}`], { env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/usr/local/sbin` } })
+      .status === 0
+  );
 }

@@ -10,7 +10,11 @@ const PROJECT = 'hr-gateway-bench';
 const BASE = 'node:24-bookworm-slim';
 
 function docker(args: readonly string[]): string {
-  const { status, stdout, stderr } = spawnSync('docker', args, { cwd: root, encoding: 'utf8', env: { ...process.env, COMPOSE_PROJECT_NAME: PROJECT, GATEWAY_NAME: 'bench', SIMULATED_STRAPS: '2' } });
+  const { status, stdout, stderr } = spawnSync('docker', args, {
+    cwd: root,
+    encoding: 'utf8',
+    env: { ...process.env, COMPOSE_PROJECT_NAME: PROJECT, GATEWAY_NAME: 'bench', SIMULATED_STRAPS: '2' },
+  });
   if (status !== 0) throw new Error(`docker ${args.join(' ')}: ${stderr.slice(-1000)}`);
   return stdout.trim();
 }
@@ -24,7 +28,12 @@ export function startContainers(scratch: Scratch): Record<string, number> {
   docker(['compose', 'build', '--quiet']);
   scratch.after(async () => void (await Promise.resolve(docker(['compose', 'down', '-v', '--timeout', '12']))));
   docker(['compose', 'up', '-d', '--wait', '--wait-timeout', '180']);
-  return Object.fromEntries(SERVICE_NAMES.map((service) => [service, Number(docker(['inspect', '-f', '{{.State.Pid}}', docker(['compose', 'ps', '-q', service])]))]));
+  return Object.fromEntries(
+    SERVICE_NAMES.map((service) => [
+      service,
+      Number(docker(['inspect', '-f', '{{.State.Pid}}', docker(['compose', 'ps', '-q', service])])),
+    ]),
+  );
 }
 
 /** Bytes of what our layers add to the base image. */

@@ -4,7 +4,12 @@ import { GetRecordsCommand, GetShardIteratorCommand, KinesisClient } from '@aws-
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 
 const wanted = Number(process.env['ROWS']);
-const client = new KinesisClient({ endpoint: `http://127.0.0.1:${process.env['LOCAL_KINESIS_PORT'] ?? ''}`, region: 'us-east-1', credentials: { accessKeyId: 'bench', secretAccessKey: 'bench' }, requestHandler: new NodeHttpHandler() });
+const client = new KinesisClient({
+  endpoint: `http://127.0.0.1:${process.env['LOCAL_KINESIS_PORT'] ?? ''}`,
+  region: 'us-east-1',
+  credentials: { accessKeyId: 'bench', secretAccessKey: 'bench' },
+  requestHandler: new NodeHttpHandler(),
+});
 const stream = { StreamName: 'hr-data-stream', ShardId: 'shardId-000000000000' };
 let { ShardIterator } = await client.send(new GetShardIteratorCommand({ ...stream, ShardIteratorType: 'TRIM_HORIZON' }));
 const arrivals: number[] = [];

@@ -36,7 +36,12 @@ export interface Flow {
 }
 
 /** Runs publishers against a pipeline. Throws where a reading that was sent has no mark at the end. */
-export async function flow(scratch: Scratch, pipeline: Pipeline, options: FlowOptions, during: (elapsed: 'begin' | 'end') => Promise<void> = async () => {}): Promise<Flow> {
+export async function flow(
+  scratch: Scratch,
+  pipeline: Pipeline,
+  options: FlowOptions,
+  during: (elapsed: 'begin' | 'end') => Promise<void> = async () => {},
+): Promise<Flow> {
   const publishers = startHelper(scratch, 'support/publishers.ts', {
     MQTT_URL: pipeline.mqttUrl,
     DATA_DIR: pipeline.dataDir,
@@ -46,7 +51,8 @@ export async function flow(scratch: Scratch, pipeline: Pipeline, options: FlowOp
     RATE: String(options.rate ?? 0),
   });
   const watched: Record<string, Child> = { ...pipeline.processes, ...options.also, publishers };
-  const usages = (): Record<string, Usage> => Object.fromEntries(Object.entries(watched).map(([name, { pid }]) => [name, usageOf(pid)]));
+  const usages = (): Record<string, Usage> =>
+    Object.fromEntries(Object.entries(watched).map(([name, { pid }]) => [name, usageOf(pid)]));
   let ms = 0;
   let stored = 0;
   publishers.process.stdout?.on('data', (chunk: Buffer) => {
@@ -73,7 +79,12 @@ export async function flow(scratch: Scratch, pipeline: Pipeline, options: FlowOp
     acceptedPerSecond: (accepted * 1000) / (endMs - beginMs),
     seconds: (endMs - beginMs) / 1000,
     accepted,
-    cpuMicroseconds: Object.fromEntries(Object.keys(watched).map((name) => [name, (((after[name]?.cpuSeconds ?? 0) - (before[name]?.cpuSeconds ?? 0)) * 1e6) / accepted])),
+    cpuMicroseconds: Object.fromEntries(
+      Object.keys(watched).map((name) => [
+        name,
+        (((after[name]?.cpuSeconds ?? 0) - (before[name]?.cpuSeconds ?? 0)) * 1e6) / accepted,
+      ]),
+    ),
     p50Ms: Number(done['p50_ms']),
     p99Ms: Number(done['p99_ms']),
     sent: Number(done['sent']),

@@ -5,12 +5,17 @@ import type { Scratch } from './scratch.ts';
 
 /** Where the local stream of a running `npm start` listens. */
 export async function localStreamPort(pipeline: Pipeline): Promise<number> {
-  const line = await pipeline.processes['start']?.line(({ event, service }) => event === 'listening' && service === 'local-kinesis');
+  const line = await pipeline.processes['start']?.line(
+    ({ event, service }) => event === 'listening' && service === 'local-kinesis',
+  );
   return Number(line?.['port']);
 }
 
 /** The local stream as a process of its own. */
-export async function startLocalStream(scratch: Scratch, settings: Record<string, string> = {}): Promise<{ port: number; child: Child }> {
+export async function startLocalStream(
+  scratch: Scratch,
+  settings: Record<string, string> = {},
+): Promise<{ port: number; child: Child }> {
   const child = startProduct(scratch, 'local-kinesis/main', { DATA_DIR: scratch.folder(), LOCAL_KINESIS_PORT: '0', ...settings });
   const { port } = await child.line(({ event }) => event === 'listening');
   return { port: Number(port), child };

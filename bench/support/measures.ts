@@ -34,12 +34,16 @@ export function productMicroseconds(figures: Readonly<Figures>): number {
 
 /** Accepted by gateway and forwarder as processes of their own; the uplink is away. */
 export async function acceptedSeparately(publishers: number, seconds: number, bytes = 200): Promise<Figures> {
-  return await withScratch(async (scratch) => figuresOf(await flow(scratch, await startSeparate(scratch, UPLINK_AWAY), { publishers, bytes, warmUpMs: 1500, seconds })));
+  return await withScratch(async (scratch) =>
+    figuresOf(await flow(scratch, await startSeparate(scratch, UPLINK_AWAY), { publishers, bytes, warmUpMs: 1500, seconds })),
+  );
 }
 
 /** Accepted by `npm start`'s one process; the bridges that keep it busy are beside it. */
 export async function acceptedByOne(publishers: number, seconds: number, bytes = 200): Promise<Figures> {
-  return await withScratch(async (scratch) => figuresOf(await flow(scratch, await startOneProcess(scratch, UPLINK_AWAY), { publishers, bytes, warmUpMs: 1500, seconds })));
+  return await withScratch(async (scratch) =>
+    figuresOf(await flow(scratch, await startOneProcess(scratch, UPLINK_AWAY), { publishers, bytes, warmUpMs: 1500, seconds })),
+  );
 }
 
 async function hop(start: (scratch: Scratch) => Promise<ReferenceBroker | undefined>, seconds: number): Promise<Figures> {
@@ -49,7 +53,10 @@ async function hop(start: (scratch: Scratch) => Promise<ReferenceBroker | undefi
     const before = usageOf(broker.child.pid).cpuSeconds;
     const client = startHelper(scratch, 'support/broker-hop.ts', { MQTT_URL: broker.url, SECONDS: String(seconds) });
     const { per_second: perSecond, received } = await client.line(({ event }) => event === 'done');
-    return { 'readings/s': Number(perSecond), 'broker µs': ((usageOf(broker.child.pid).cpuSeconds - before) * 1e6) / Number(received) };
+    return {
+      'readings/s': Number(perSecond),
+      'broker µs': ((usageOf(broker.child.pid).cpuSeconds - before) * 1e6) / Number(received),
+    };
   });
 }
 
@@ -68,9 +75,15 @@ export async function shipping(mode: 'records' | 'aggregated', seconds: number):
     const cpu = (): number => product.reduce((sum, { pid }) => sum + usageOf(pid).cpuSeconds, 0);
     const before = cpu();
     const spans: { atMs: number; shipped: number }[] = [];
-    const { acceptedPerSecond } = await flow(scratch, pipeline, { publishers: 5, devices: 10, warmUpMs: 2500, seconds }, async () => void spans.push(await status.shipped()));
+    const { acceptedPerSecond } = await flow(
+      scratch,
+      pipeline,
+      { publishers: 5, devices: 10, warmUpMs: 2500, seconds },
+      async () => void spans.push(await status.shipped()),
+    );
     const [begin, end] = spans;
-    const shippedPerSecond = begin === undefined || end === undefined ? Number.NaN : ((end.shipped - begin.shipped) * 1000) / (end.atMs - begin.atMs);
+    const shippedPerSecond =
+      begin === undefined || end === undefined ? Number.NaN : ((end.shipped - begin.shipped) * 1000) / (end.atMs - begin.atMs);
     const done = await status.settled();
     const spent = cpu() - before;
     const { requests, units, readings } = await stream.counts();
@@ -107,7 +120,10 @@ function longRecording(scratch: Scratch, rows: number): string {
   const [header = '', ...lines] = readFileSync(RECORDING, 'utf8').trim().split('\n');
   const rates = lines.map((line) => line.slice(line.indexOf(',') + 1));
   const file = path.join(scratch.folder(), 'long.csv');
-  writeFileSync(file, `${header}\n${Array.from({ length: rows }, (_, index) => `${index},${rates[index % rates.length] ?? ''}`).join('\n')}\n`);
+  writeFileSync(
+    file,
+    `${header}\n${Array.from({ length: rows }, (_, index) => `${index},${rates[index % rates.length] ?? ''}`).join('\n')}\n`,
+  );
   return file;
 }
 
@@ -115,12 +131,21 @@ function longRecording(scratch: Scratch, rows: number): string {
 export async function replaying(rows: number): Promise<Figures> {
   return await withScratch(async (scratch) => {
     const stream = await startNullStream(scratch);
-    const pipeline = await startOneProcess(scratch, { ...intoStream(stream.endpoint), KINESIS_MODE: 'aggregated', BLE_SOURCE: 'replay', REPLAY_FILE: longRecording(scratch, rows), REPLAY_SPEED: '0' });
+    const pipeline = await startOneProcess(scratch, {
+      ...intoStream(stream.endpoint),
+      KINESIS_MODE: 'aggregated',
+      BLE_SOURCE: 'replay',
+      REPLAY_FILE: longRecording(scratch, rows),
+      REPLAY_SPEED: '0',
+    });
     const { pid } = pipeline.processes['start'] ?? { pid: 0 };
     const samples: { ms: number; readings: number; cpu: number }[] = [];
     const end = performance.now() + 120_000;
     // Those without a heart rate are no readings: done where nothing more comes.
-    while (performance.now() < end && (samples.length < 60 || samples.at(-1)?.readings === 0 || samples.at(-60)?.readings !== samples.at(-1)?.readings)) {
+    while (
+      performance.now() < end &&
+      (samples.length < 60 || samples.at(-1)?.readings === 0 || samples.at(-60)?.readings !== samples.at(-1)?.readings)
+    ) {
       samples.push({ ms: performance.now(), readings: (await stream.counts()).readings, cpu: usageOf(pid).cpuSeconds });
       await sleep(50);
     }
@@ -130,6 +155,10 @@ export async function replaying(rows: number): Promise<Figures> {
     if (first === undefined || last === undefined || last === first) throw new Error(`${all} readings came too fast to measure`);
     const shipped = last.readings - first.readings;
     const done = await (await forwarderStatus(scratch, pipeline)).settled();
-    return { 'shipped/s': (shipped * 1000) / (last.ms - first.ms), 'CPU µs, accepted and shipped': ((last.cpu - first.cpu) * 1e6) / shipped, 'sent twice %': ((all - done.shipped) * 100) / done.shipped };
+    return {
+      'shipped/s': (shipped * 1000) / (last.ms - first.ms),
+      'CPU µs, accepted and shipped': ((last.cpu - first.cpu) * 1e6) / shipped,
+      'sent twice %': ((all - done.shipped) * 100) / done.shipped,
+    };
   });
 }

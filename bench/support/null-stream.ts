@@ -17,7 +17,11 @@ const answers = new Map<number, string>();
 
 function answerTo(records: number): string {
   let answer = answers.get(records);
-  if (answer === undefined) answers.set(records, (answer = `{"FailedRecordCount":0,"Records":[${Array.from({ length: records }, () => OUTCOME).join(',')}]}`));
+  if (answer === undefined)
+    answers.set(
+      records,
+      (answer = `{"FailedRecordCount":0,"Records":[${Array.from({ length: records }, () => OUTCOME).join(',')}]}`),
+    );
   return answer;
 }
 
@@ -25,7 +29,7 @@ function answerTo(records: number): string {
 function readingsIn(aggregate: Buffer): number {
   const message = aggregate.subarray(MAGIC_BYTES, aggregate.length - MD5_BYTES);
   let readings = 0;
-  for (let at = 0; at < message.length; ) {
+  for (let at = 0; at < message.length;) {
     if ((message[at] ?? 0) >> 3 === 3) readings += 1;
     let length = 0;
     let shift = 1;
@@ -44,7 +48,7 @@ function readingsIn(aggregate: Buffer): number {
 /** Counts the records of a request by what stands before each one's data; base64 needs no unescaping. */
 function count(body: string): number {
   let records = 0;
-  for (let at = body.indexOf('"Data":"'); at >= 0; ) {
+  for (let at = body.indexOf('"Data":"'); at >= 0;) {
     const end = body.indexOf('"', at + 8);
     const bytes = ((end - at - 8) * 3) / 4;
     counts.bytes += bytes;
@@ -69,10 +73,15 @@ const server = createServer((request, response) => {
     else if (target === 'PutRecord') {
       count(body);
       text = OUTCOME;
-    } else if (target === 'DescribeStreamSummary') text = '{"StreamDescriptionSummary":{"StreamName":"bench","StreamStatus":"ACTIVE"}}';
+    } else if (target === 'DescribeStreamSummary')
+      text = '{"StreamDescriptionSummary":{"StreamName":"bench","StreamStatus":"ACTIVE"}}';
     if (target === 'PutRecords' || target === 'PutRecord') counts.requests += 1;
     const answer = (): void => {
-      response.writeHead(200, { 'Content-Type': 'application/x-amz-json-1.1', 'Content-Length': text.length, 'x-amzn-RequestId': '0' });
+      response.writeHead(200, {
+        'Content-Type': 'application/x-amz-json-1.1',
+        'Content-Length': text.length,
+        'x-amzn-RequestId': '0',
+      });
       response.end(text);
     };
     if (latencyMs > 0) setTimeout(answer, latencyMs);
@@ -80,5 +89,7 @@ const server = createServer((request, response) => {
   });
 });
 server.keepAliveTimeout = 60_000;
-server.listen(0, '127.0.0.1', () => console.log(JSON.stringify({ event: 'listening', port: (server.address() as AddressInfo).port })));
+server.listen(0, '127.0.0.1', () =>
+  console.log(JSON.stringify({ event: 'listening', port: (server.address() as AddressInfo).port })),
+);
 process.on('SIGTERM', () => process.exit(0));

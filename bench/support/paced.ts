@@ -14,6 +14,21 @@ setInterval(() => {
   owed += (rate * everyMs) / 1000;
   for (; owed >= 1; owed -= 1) {
     seq += 1;
-    client.publish('hr/strap-0/bpm', JSON.stringify({ timestamp: new Date().toISOString(), heart_rate: 60 + (seq % 100), device: 'strap-0', gateway: 'bench', run: '0123456789abcdef', seq, rr_intervals_ms: rr, sensor_contact: true, energy_expended_kj: null, clock: 'synced' }), { qos: 0 });
+    client.publish(
+      'hr/strap-0/bpm',
+      JSON.stringify({
+        timestamp: new Date().toISOString(),
+        heart_rate: 60 + (seq % 100),
+        device: 'strap-0',
+        gateway: 'bench',
+        run: '0123456789abcdef',
+        seq,
+        rr_intervals_ms: rr,
+        sensor_contact: true,
+        energy_expended_kj: null,
+        clock: 'synced',
+      }),
+      { qos: 0 },
+    );
   }
 }, everyMs);

@@ -25,7 +25,13 @@ export async function startNullStream(scratch: Scratch, latencyMs = 0): Promise<
 }
 
 /** Settings of a forwarder that ships into this endpoint. */
-export const intoStream = (endpoint: string): Record<string, string> => ({ KINESIS_TARGET: endpoint, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench', ALLOW_TEST_READINGS: 'true' });
+export const intoStream = (endpoint: string): Record<string, string> => ({
+  KINESIS_TARGET: endpoint,
+  AWS_REGION: 'us-east-1',
+  AWS_ACCESS_KEY_ID: 'bench',
+  AWS_SECRET_ACCESS_KEY: 'bench',
+  ALLOW_TEST_READINGS: 'true',
+});
 
 /** A target that nobody listens at: what is accepted stays queued. */
 export const UPLINK_AWAY = intoStream('http://127.0.0.1:9');
@@ -38,11 +44,22 @@ export interface Pipeline {
 }
 
 function common(dataDir: string): Record<string, string> {
-  return { DATA_DIR: dataDir, GATEWAY_NAME: 'bench', MQTT_LISTEN_PORT: '0', MQTT_LISTEN_WS_PORT: '0', ADMIN_PORT: '0', LOCAL_KINESIS_PORT: '0' };
+  return {
+    DATA_DIR: dataDir,
+    GATEWAY_NAME: 'bench',
+    MQTT_LISTEN_PORT: '0',
+    MQTT_LISTEN_WS_PORT: '0',
+    ADMIN_PORT: '0',
+    LOCAL_KINESIS_PORT: '0',
+  };
 }
 
 /** Gateway and forwarder (or what else is wanted beside the gateway) as processes of their own. */
-export async function startSeparate(scratch: Scratch, settings: Record<string, string>, services: readonly string[] = ['forwarder']): Promise<Pipeline> {
+export async function startSeparate(
+  scratch: Scratch,
+  settings: Record<string, string>,
+  services: readonly string[] = ['forwarder'],
+): Promise<Pipeline> {
   const dataDir = scratch.folder();
   const environment = { ...common(dataDir), ...settings };
   const gateway = startProduct(scratch, 'gateway/main', environment);
@@ -60,7 +77,12 @@ export async function startSeparate(scratch: Scratch, settings: Record<string, s
 /** `npm start`: all in one process. */
 export async function startOneProcess(scratch: Scratch, settings: Record<string, string>): Promise<Pipeline> {
   const dataDir = scratch.folder();
-  const child = startProduct(scratch, 'start', { ...common(dataDir), BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '1', ...settings });
+  const child = startProduct(scratch, 'start', {
+    ...common(dataDir),
+    BLE_SOURCE: 'simulated',
+    SIMULATED_STRAPS: '1',
+    ...settings,
+  });
   const { port } = await child.line(({ event, service }) => event === 'listening' && service === 'gateway');
   await child.line(({ event, service }) => event === 'started' && service === 'hr-gateway');
   return { dataDir, mqttUrl: `mqtt://127.0.0.1:${String(port)}`, processes: { start: child } };

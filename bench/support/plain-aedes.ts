@@ -4,4 +4,6 @@ import { Aedes } from 'aedes';
 
 const aedes = await Aedes.createBroker();
 const server = createServer({ noDelay: true }, (socket) => void aedes.handle(socket));
-server.listen(0, '127.0.0.1', () => console.log(JSON.stringify({ event: 'listening', port: (server.address() as AddressInfo).port })));
+server.listen(0, '127.0.0.1', () =>
+  console.log(JSON.stringify({ event: 'listening', port: (server.address() as AddressInfo).port })),
+);

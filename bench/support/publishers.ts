@@ -21,7 +21,8 @@ const MARKS_WITHIN_MS = 40_000;
 
 const latencies: number[] = [];
 let running = true;
-const padding = (): number[] => Array.from({ length: Math.max(0, Math.round((bytes - 210) / 6)) }, (_, index) => 700 + (index % 90) + 0.5);
+const padding = (): number[] =>
+  Array.from({ length: Math.max(0, Math.round((bytes - 210) / 6)) }, (_, index) => 700 + (index % 90) + 0.5);
 
 class Publisher {
   readonly #outbox: Outbox;
@@ -40,7 +41,12 @@ class Publisher {
     const log = createLogger('bench', { LOG_LEVEL: 'warn', LOG_PRETTY: 'false' });
     this.#index = index;
     this.#window = config.OUTBOX_WINDOW;
-    this.#outbox = new Outbox({ config: own, log, publish: (topic, payload) => this.#link.publish(topic, payload), writableLength: () => this.#link.writableLength });
+    this.#outbox = new Outbox({
+      config: own,
+      log,
+      publish: (topic, payload) => this.#link.publish(topic, payload),
+      writableLength: () => this.#link.writableLength,
+    });
     const marks = (): Record<string, MessageHandler> =>
       Object.fromEntries(
         Object.entries(this.#outbox.subscriptions).map(([filter, handler]) => [
@@ -115,7 +121,6 @@ const all = Array.from({ length: publishers }, (_, index) => new Publisher(index
 for (const publisher of all) await publisher.start();
 const storedByAll = (): number => all.reduce((sum, { stored }) => sum + stored, 0);
 
-
 function flood(): void {
   if (!running) return;
   const before = all.reduce((sum, { sent }) => sum + sent, 0);
@@ -141,7 +146,19 @@ async function stop(): Promise<void> {
   while (storedByAll() < sent && performance.now() < limit) await new Promise((resolve) => setTimeout(resolve, 20));
   const resent = all.reduce((sum, publisher) => sum + publisher.resent, 0);
   await Promise.all(all.map(async (publisher) => await publisher.stop()));
-  console.log(JSON.stringify({ event: 'done', sent, resent, stored: storedByAll(), p50_ms: quantile(latencies, 0.5), p99_ms: quantile(latencies, 0.99), marks: latencies.length }));
+  console.log(
+    JSON.stringify({
+      event: 'done',
+      sent,
+      resent,
+      stored: storedByAll(),
+      p50_ms: quantile(latencies, 0.5),
+      p99_ms: quantile(latencies, 0.99),
+      marks: latencies.length,
+    }),
+  );
   process.stdout.write('', () => process.exit(0));
 }
-createInterface({ input: process.stdin }).on('line', () => void stop()).on('close', () => void stop());
+createInterface({ input: process.stdin })
+  .on('line', () => void stop())
+  .on('close', () => void stop());

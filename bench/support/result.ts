@@ -40,7 +40,13 @@ export interface BenchResult {
 
 export function machine(): Machine {
   const [first] = cpus();
-  return { cpu: first?.model.trim() ?? 'unknown', cores: cpus().length, memory_gib: Math.round(totalmem() / 2 ** 30), kernel: release(), node: process.version };
+  return {
+    cpu: first?.model.trim() ?? 'unknown',
+    cores: cpus().length,
+    memory_gib: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    node: process.version,
+  };
 }
 
 /** The version of an installed package, or of the product. */
@@ -61,7 +67,10 @@ export function programVersion(program: string, args: readonly string[], pattern
 /** Turns runs (each a figure by column) into a row. */
 export function row(name: string, runs: readonly Readonly<Record<string, number>>[]): Row {
   const columns = [...new Set(runs.flatMap((run) => Object.keys(run)))];
-  return { name, figures: Object.fromEntries(columns.map((column) => [column, figure(runs.flatMap((run) => run[column] ?? []))])) };
+  return {
+    name,
+    figures: Object.fromEntries(columns.map((column) => [column, figure(runs.flatMap((run) => run[column] ?? []))])),
+  };
 }
 
 /** A cell: the median, and where there were several runs, from least to most. */
@@ -74,12 +83,19 @@ function cell(value: Figure | undefined): string {
 /** As a Markdown table: median (least–most). */
 export function markdownOf(result: BenchResult): string {
   const lines = [`| | ${result.columns.join(' | ')} |`, `|---|${result.columns.map(() => '---:|').join('')}`];
-  for (const { name, figures } of result.rows) lines.push(`| ${name} | ${result.columns.map((column) => cell(figures[column])).join(' | ')} |`);
+  for (const { name, figures } of result.rows)
+    lines.push(`| ${name} | ${result.columns.map((column) => cell(figures[column])).join(' | ')} |`);
   return lines.join('\n');
 }
 
 /** Makes a result of rows, writes bench/results/<bench>.json, and prints the table. */
-export function finish(given: Pick<BenchResult, 'bench' | 'title' | 'note' | 'rows'> & { columns?: string[]; versions?: Record<string, string>; guarded?: Record<string, number> }): BenchResult {
+export function finish(
+  given: Pick<BenchResult, 'bench' | 'title' | 'note' | 'rows'> & {
+    columns?: string[];
+    versions?: Record<string, string>;
+    guarded?: Record<string, number>;
+  },
+): BenchResult {
   const result: BenchResult = {
     bench: given.bench,
     title: given.title,

@@ -30,7 +30,10 @@ export function figure(runs: readonly number[]): Figure {
 export function shown(value: number): string {
   if (!Number.isFinite(value)) return '–';
   const size = Math.abs(value);
-  if (size >= 1000) return Math.round(value).toString().replaceAll(/\B(?=(\d{3})+$)/g, ',');
+  if (size >= 1000)
+    return Math.round(value)
+      .toString()
+      .replaceAll(/\B(?=(\d{3})+$)/g, ',');
   if (size >= 100) return value.toFixed(0);
   if (size >= 10) return value.toFixed(1);
   return size === 0 ? '0' : value.toFixed(size >= 1 ? 2 : 3);

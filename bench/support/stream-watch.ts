@@ -10,11 +10,26 @@ const POLL_MS = 2;
 async function call(agent: Agent, port: number, operation: string, input: object): Promise<Record<string, unknown>> {
   const body = JSON.stringify(input);
   return await new Promise((resolve, reject) => {
-    const asked = request({ agent, port, host: '127.0.0.1', method: 'POST', headers: { 'x-amz-target': `Kinesis_20131202.${operation}`, 'content-type': 'application/x-amz-json-1.1', 'content-length': Buffer.byteLength(body) } }, (answer) => {
-      let text = '';
-      answer.on('data', (chunk) => (text += String(chunk)));
-      answer.on('end', () => (answer.statusCode === 200 ? resolve(JSON.parse(text) as Record<string, unknown>) : reject(new Error(text))));
-    });
+    const asked = request(
+      {
+        agent,
+        port,
+        host: '127.0.0.1',
+        method: 'POST',
+        headers: {
+          'x-amz-target': `Kinesis_20131202.${operation}`,
+          'content-type': 'application/x-amz-json-1.1',
+          'content-length': Buffer.byteLength(body),
+        },
+      },
+      (answer) => {
+        let text = '';
+        answer.on('data', (chunk) => (text += String(chunk)));
+        answer.on('end', () =>
+          answer.statusCode === 200 ? resolve(JSON.parse(text) as Record<string, unknown>) : reject(new Error(text)),
+        );
+      },
+    );
     asked.on('error', reject);
     asked.end(body);
   });

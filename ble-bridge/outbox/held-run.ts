@@ -164,7 +164,10 @@ export class HeldRun {
         await this.#flush(true);
         continue;
       }
-      const dropped = this.protocol.dropOldest(Math.ceil(Math.min(this.#waiting - this.#half, this.protocol.held.length)), 'outbox_full');
+      const dropped = this.protocol.dropOldest(
+        Math.ceil(Math.min(this.#waiting - this.#half, this.protocol.held.length)),
+        'outbox_full',
+      );
       if (dropped.length > 0) this.#options.onDropped('outbox_full', dropped.length, dropped);
       await this.#readOn(this.#half);
     }

@@ -2,7 +2,14 @@
  * The bridge's side of the acknowledgement for one run (design section 1): what is held, what is sent again and when. Pure: no I/O, time
  * is given. Readings are held in ascending order of seq; a gap in it is a hole that the forwarder is told of.
  */
-import { RESEND_PACKET_BYTES, RESEND_PACKET_READINGS, type DropCause, type NumberedPayload, type SourceMessage, type StoredMessage } from '../../contract/outbox-protocol.ts';
+import {
+  RESEND_PACKET_BYTES,
+  RESEND_PACKET_READINGS,
+  type DropCause,
+  type NumberedPayload,
+  type SourceMessage,
+  type StoredMessage,
+} from '../../contract/outbox-protocol.ts';
 
 export interface OutboxRunOptions {
   run: string;
@@ -162,7 +169,9 @@ export class OutboxRun {
     // The oldest is still on disk: what is held cannot be said before it is read.
     if (this.#moreOnDisk && this.#held.length === 0) return undefined;
     const patienceMs = Math.min(PATIENCE_MAX_MS, Math.max(PATIENCE_MIN_MS, 3 * this.#commitIntervalMs) * this.#patienceFactor);
-    const stalled = this.unsettled && nowMs - Math.max(this.#lastProgressAtMs, this.#lastSourceAtMs) >= patienceMs * (0.75 + 0.5 * this.#random());
+    const stalled =
+      this.unsettled &&
+      nowMs - Math.max(this.#lastProgressAtMs, this.#lastSourceAtMs) >= patienceMs * (0.75 + 0.5 * this.#random());
     if (!this.#sourceWanted && !stalled) return undefined;
     if (stalled && !this.#sourceWanted) this.#patienceFactor = Math.min(this.#patienceFactor * 2, 64);
     this.#sourceWanted = false;
@@ -172,7 +181,13 @@ export class OutboxRun {
     this.#answered = false;
     this.#resendNext = undefined;
     this.#live.clear();
-    return { run: this.run, from: this.#held[0]?.seq ?? this.#last + 1, last: this.#last, dropped: { ...this.#dropped }, sync: this.#sync };
+    return {
+      run: this.run,
+      from: this.#held[0]?.seq ?? this.#last + 1,
+      last: this.#last,
+      dropped: { ...this.#dropped },
+      sync: this.#sync,
+    };
   }
 
   /** A mark, or the answer to a source. Returns whether something was forgotten. */

@@ -94,10 +94,21 @@ export class Outbox {
     const folder = this.#folder();
     const earlier = findEarlierRuns(folder, config.OUTBOX_MAX_BYTES);
     for (const { files, lastSeq, dropped } of earlier) {
-      log.info({ event: 'outbox_recovered', run: files.run, readings: files.count }, 'an earlier process left readings that are not stored yet');
-      this.#runs.push(this.#held(new OutboxRun({ run: files.run, window: config.OUTBOX_WINDOW, recovered: true, last: lastSeq, dropped }), files));
+      log.info(
+        { event: 'outbox_recovered', run: files.run, readings: files.count },
+        'an earlier process left readings that are not stored yet',
+      );
+      this.#runs.push(
+        this.#held(
+          new OutboxRun({ run: files.run, window: config.OUTBOX_WINDOW, recovered: true, last: lastSeq, dropped }),
+          files,
+        ),
+      );
     }
-    this.#own = this.#held(new OutboxRun({ run: this.run, window: config.OUTBOX_WINDOW, recovered: false }), new RunFiles(folder, this.run, fileBytesFor(config.OUTBOX_MAX_BYTES)));
+    this.#own = this.#held(
+      new OutboxRun({ run: this.run, window: config.OUTBOX_WINDOW, recovered: false }),
+      new RunFiles(folder, this.run, fileBytesFor(config.OUTBOX_MAX_BYTES)),
+    );
     this.#runs.push(this.#own);
     this.#wake();
   }
@@ -110,7 +121,11 @@ export class Outbox {
       onDropped: (cause, count, entries) => this.#dropped(cause, count, entries),
       onDiskError: (error) => {
         this.#diskTrouble = error instanceof Error ? error.message : String(error);
-        this.#repeats.warn('spill', { event: 'spill_failed', err: error }, 'readings cannot be written to the outbox on disk; memory holds them');
+        this.#repeats.warn(
+          'spill',
+          { event: 'spill_failed', err: error },
+          'readings cannot be written to the outbox on disk; memory holds them',
+        );
       },
     });
   }
@@ -122,8 +137,15 @@ export class Outbox {
   #dropped(cause: DropCause, count: number, entries: readonly NumberedPayload[]): void {
     this.#droppedBy[cause] += count;
     this.#droppedAtMs = performance.now();
-    const words = cause === 'damaged' ? 'readings in the outbox on disk are damaged: they are lost' : 'the outbox is full: the oldest readings were given up';
-    this.#repeats.error(cause, { event: cause === 'damaged' ? 'outbox_damaged' : 'outbox_full', readings: this.#droppedBy[cause] }, words);
+    const words =
+      cause === 'damaged'
+        ? 'readings in the outbox on disk are damaged: they are lost'
+        : 'the outbox is full: the oldest readings were given up';
+    this.#repeats.error(
+      cause,
+      { event: cause === 'damaged' ? 'outbox_damaged' : 'outbox_full', readings: this.#droppedBy[cause] },
+      words,
+    );
     for (const { payload } of entries) {
       const device = /"device":"([a-z0-9-]+)"/.exec(payload)?.[1];
       const at = /"timestamp":"([^"]+)"/.exec(payload)?.[1];
@@ -135,7 +157,9 @@ export class Outbox {
 
   /** Says what was given up since the last time, one gap a device; while the line is down they grow together. */
   #sayGaps(): void {
-    for (const [device, span] of this.#droppedSpans) if (this.#options.publish(gapTopic(device), JSON.stringify({ ...span, cause: 'outbox_full' }))) this.#droppedSpans.delete(device);
+    for (const [device, span] of this.#droppedSpans)
+      if (this.#options.publish(gapTopic(device), JSON.stringify({ ...span, cause: 'outbox_full' })))
+        this.#droppedSpans.delete(device);
     this.#gapsSaidAtMs = performance.now();
   }
 
@@ -143,7 +167,15 @@ export class Outbox {
   accept(fields: Omit<Reading, 'gateway' | 'run' | 'seq'>): Reading {
     const { protocol } = this.#current;
     const { timestamp, heart_rate, device, ...rest } = fields;
-    const reading: Reading = { timestamp, heart_rate, device, gateway: this.#gateway, run: this.run, seq: protocol.nextSeq(), ...rest };
+    const reading: Reading = {
+      timestamp,
+      heart_rate,
+      device,
+      gateway: this.#gateway,
+      run: this.run,
+      seq: protocol.nextSeq(),
+      ...rest,
+    };
     const payload = JSON.stringify(reading);
     this.#accepted += 1;
     this.#current.add({ seq: reading.seq, payload }, performance.now());
@@ -184,7 +216,9 @@ export class Outbox {
   }
 
   get #hasWork(): boolean {
-    return this.#runs.length > 1 || this.#droppedSpans.size > 0 || this.#runs.some((run) => run.needsWork || run.protocol.unsettled);
+    return (
+      this.#runs.length > 1 || this.#droppedSpans.size > 0 || this.#runs.some((run) => run.needsWork || run.protocol.unsettled)
+    );
   }
 
   #wake(): void {
@@ -215,7 +249,12 @@ export class Outbox {
       excess -= Math.min(files.bytes, Math.max(0, excess));
       if (protocol.recovered) recovered += 1;
       if (protocol.recovered && recovered > RECOVERED_AT_ONCE && !isOver) continue;
-      if (run.needsWork) void run.work(maxBytes).then(() => this.#worked(), (error: unknown) => this.#repeats.warn('spill work', { event: 'spill_failed', err: error }, 'the outbox on disk cannot be worked on'));
+      if (run.needsWork)
+        void run.work(maxBytes).then(
+          () => this.#worked(),
+          (error: unknown) =>
+            this.#repeats.warn('spill work', { event: 'spill_failed', err: error }, 'the outbox on disk cannot be worked on'),
+        );
     }
     this.#removeFinished();
     if (this.#isUp && this.#droppedSpans.size > 0 && now - this.#gapsSaidAtMs > GAPS_EVERY_MS) this.#sayGaps();
@@ -226,8 +265,15 @@ export class Outbox {
     for (const run of this.#runs) {
       if (run === this.#own || run.protocol.unsettled) continue;
       this.#runs = this.#runs.filter((other) => other !== run);
-      void run.finish().catch((error: unknown) => this.#repeats.warn('spill remove', { event: 'spill_failed', err: error }, 'files of the outbox cannot be removed'));
-      this.#options.log.info({ event: 'outbox_recovered_done', run: run.protocol.run }, 'what an earlier process left is stored, or accounted for');
+      void run
+        .finish()
+        .catch((error: unknown) =>
+          this.#repeats.warn('spill remove', { event: 'spill_failed', err: error }, 'files of the outbox cannot be removed'),
+        );
+      this.#options.log.info(
+        { event: 'outbox_recovered_done', run: run.protocol.run },
+        'what an earlier process left is stored, or accounted for',
+      );
     }
   }
 
@@ -269,11 +315,42 @@ export class Outbox {
     if (this.#droppedTotal > 0) {
       const { outbox_full: full, damaged } = this.#droppedBy;
       const status = performance.now() - this.#droppedAtMs < DROPPED_FRESH_MS ? 'fail' : 'warn';
-      if (full > 0) return [{ name: 'outbox', status, reason: `outbox_full: ${full} readings were given up`, hint: 'Mend the forwarder or the broker; raise OUTBOX_MAX_BYTES if the disk allows.' }];
-      return [{ name: 'outbox', status, reason: `outbox_damaged: ${damaged} readings on disk could not be read back`, hint: 'Look at the disk of DATA_DIR.' }];
+      if (full > 0)
+        return [
+          {
+            name: 'outbox',
+            status,
+            reason: `outbox_full: ${full} readings were given up`,
+            hint: 'Mend the forwarder or the broker; raise OUTBOX_MAX_BYTES if the disk allows.',
+          },
+        ];
+      return [
+        {
+          name: 'outbox',
+          status,
+          reason: `outbox_damaged: ${damaged} readings on disk could not be read back`,
+          hint: 'Look at the disk of DATA_DIR.',
+        },
+      ];
     }
-    if (this.#runs.some(({ diskFull }) => diskFull)) return [{ name: 'outbox', status: 'warn', reason: `spill_failed: ${this.#diskTrouble}`, hint: 'Free space on the disk of DATA_DIR.' }];
-    if (held > config.OUTBOX_WINDOW) return [{ name: 'outbox', status: 'warn', reason: `outbox_filling: ${held} readings wait to be stored`, hint: 'See the forwarder: it does not store them.' }];
+    if (this.#runs.some(({ diskFull }) => diskFull))
+      return [
+        {
+          name: 'outbox',
+          status: 'warn',
+          reason: `spill_failed: ${this.#diskTrouble}`,
+          hint: 'Free space on the disk of DATA_DIR.',
+        },
+      ];
+    if (held > config.OUTBOX_WINDOW)
+      return [
+        {
+          name: 'outbox',
+          status: 'warn',
+          reason: `outbox_filling: ${held} readings wait to be stored`,
+          hint: 'See the forwarder: it does not store them.',
+        },
+      ];
     return [okCheck('outbox')];
   }
 
@@ -298,7 +375,14 @@ export class Outbox {
     if (this.#isUp) this.#sayGaps();
     this.#isUp = false;
     for (const run of this.#runs)
-      await run.close().catch((error: unknown) => this.#options.log.error({ event: 'outbox_lost', readings: run.count, err: error }, 'readings could not be written to disk at the end'));
+      await run
+        .close()
+        .catch((error: unknown) =>
+          this.#options.log.error(
+            { event: 'outbox_lost', readings: run.count, err: error },
+            'readings could not be written to disk at the end',
+          ),
+        );
     this.#runs = [];
   }
 }

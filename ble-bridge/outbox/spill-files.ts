@@ -40,7 +40,7 @@ async function readPiece(file: SpillFile, seq: number): Promise<NumberedPayload[
   const handle = await open(file.file, 'r');
   try {
     let byte = file.readFrom !== undefined && file.readFrom.seq <= seq ? file.readFrom.byte : 0;
-    for (let size = PIECE_BYTES; ; ) {
+    for (let size = PIECE_BYTES; ;) {
       const { bytesRead, buffer } = await handle.read(Buffer.alloc(size), 0, size, byte);
       const isLast = bytesRead < size;
       const end = isLast ? bytesRead : buffer.lastIndexOf(0x0a, bytesRead - 1) + 1;
@@ -234,7 +234,11 @@ function readDropped(file: string): Record<string, number> {
   try {
     const parsed: unknown = JSON.parse(readFileSync(file, 'utf8'));
     if (typeof parsed !== 'object' || parsed === null) return {};
-    return Object.fromEntries(Object.entries(parsed).filter((entry): entry is [string, number] => Number.isSafeInteger(entry[1]) && (entry[1] as number) >= 0));
+    return Object.fromEntries(
+      Object.entries(parsed).filter(
+        (entry): entry is [string, number] => Number.isSafeInteger(entry[1]) && (entry[1] as number) >= 0,
+      ),
+    );
   } catch {
     return {};
   }
@@ -251,7 +255,8 @@ function readSpillFile(file: string): SpillFile | undefined {
   const entries = decodeLines(text);
   const first = entries[0];
   const last = entries.at(-1);
-  if (first !== undefined && last !== undefined) return { file, firstSeq: first.seq, lastSeq: last.seq, count: entries.length, bytes: Buffer.byteLength(text) };
+  if (first !== undefined && last !== undefined)
+    return { file, firstSeq: first.seq, lastSeq: last.seq, count: entries.length, bytes: Buffer.byteLength(text) };
   rmSync(file, { force: true });
   return undefined;
 }
@@ -268,13 +273,24 @@ export function findEarlierRuns(folder: string, maxBytes: number): EarlierRun[] 
     const file = path.join(folder, name);
     byRun.set(run, [...(byRun.get(run) ?? []), { index: Number(match?.[2]), file, mtimeMs: statSync(file).mtimeMs }]);
   }
-  for (const name of names) if (/\.dropped\.json(\.tmp)?$/.test(name) && !byRun.has(name.slice(0, 16))) rmSync(path.join(folder, name), { force: true });
-  const runs = [...byRun].map(([run, files]) => ({ run, files: files.sort((a, b) => a.index - b.index), oldestMs: Math.min(...files.map(({ mtimeMs }) => mtimeMs)) }));
+  for (const name of names)
+    if (/\.dropped\.json(\.tmp)?$/.test(name) && !byRun.has(name.slice(0, 16))) rmSync(path.join(folder, name), { force: true });
+  const runs = [...byRun].map(([run, files]) => ({
+    run,
+    files: files.sort((a, b) => a.index - b.index),
+    oldestMs: Math.min(...files.map(({ mtimeMs }) => mtimeMs)),
+  }));
   return runs
     .sort((a, b) => a.oldestMs - b.oldestMs)
     .flatMap(({ run, files }) => {
       const spilled = files.flatMap(({ file }) => readSpillFile(file) ?? []);
       if (spilled.length === 0) return [];
-      return [{ files: new RunFiles(folder, run, fileBytesFor(maxBytes), spilled, (files.at(-1)?.index ?? 0) + 1), lastSeq: Math.max(...spilled.map(({ lastSeq }) => lastSeq)), dropped: readDropped(droppedFile(folder, run)) }];
+      return [
+        {
+          files: new RunFiles(folder, run, fileBytesFor(maxBytes), spilled, (files.at(-1)?.index ?? 0) + 1),
+          lastSeq: Math.max(...spilled.map(({ lastSeq }) => lastSeq)),
+          dropped: readDropped(droppedFile(folder, run)),
+        },
+      ];
     });
 }

@@ -31,7 +31,15 @@ export async function bundleConsumer(folder: string, { onReading }: { onReading?
     // Your own function may bring CommonJS packages that ask for Node's modules by require, which an ES module does not have.
     banner: { js: 'import { createRequire as requireOf } from "node:module";\nconst require = requireOf(import.meta.url);' },
     logLevel: 'silent',
-    plugins: onReading === undefined ? [] : [{ name: 'on-reading', setup: (bundling) => bundling.onResolve({ filter: /\/on-reading\.ts$/ }, () => ({ path: path.resolve(onReading) })) }],
+    plugins:
+      onReading === undefined
+        ? []
+        : [
+            {
+              name: 'on-reading',
+              setup: (bundling) => bundling.onResolve({ filter: /\/on-reading\.ts$/ }, () => ({ path: path.resolve(onReading) })),
+            },
+          ],
   });
   const code = readFileSync(file);
   const zip = path.join(folder, `consumer-${createHash('sha256').update(code).digest('hex').slice(0, 12)}.zip`);

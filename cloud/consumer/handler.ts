@@ -16,7 +16,12 @@ async function take(record: KinesisStreamRecord, seen: Set<string>): Promise<voi
   for (const reading of readingsOfRecord(partitionKey, Buffer.from(data, 'base64'))) {
     const identity = identityOf(reading);
     if (identity !== undefined && seen.has(identity)) continue;
-    await onReading(reading, { shardId: shardIdOf(record), sequenceNumber, partitionKey, arrivedAt: new Date(approximateArrivalTimestamp * 1000) });
+    await onReading(reading, {
+      shardId: shardIdOf(record),
+      sequenceNumber,
+      partitionKey,
+      arrivedAt: new Date(approximateArrivalTimestamp * 1000),
+    });
     if (identity !== undefined) seen.add(identity);
   }
 }
@@ -29,7 +34,15 @@ export async function handler(event: KinesisStreamEvent): Promise<KinesisStreamB
       await take(record, seen);
     } catch (error) {
       const { name, message } = error instanceof Error ? error : new Error(String(error));
-      console.error(JSON.stringify({ event: 'record_failed', shard_id: shardIdOf(record), sequence_number: record.kinesis.sequenceNumber, error: name, reason: message }));
+      console.error(
+        JSON.stringify({
+          event: 'record_failed',
+          shard_id: shardIdOf(record),
+          sequence_number: record.kinesis.sequenceNumber,
+          error: name,
+          reason: message,
+        }),
+      );
       return { batchItemFailures: [{ itemIdentifier: record.kinesis.sequenceNumber }] };
     }
   }

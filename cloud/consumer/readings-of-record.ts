@@ -18,7 +18,8 @@ function oldProducersReading(data: Buffer): IncomingReading | undefined {
   } catch {
     return undefined;
   }
-  if (typeof value !== 'object' || value === null || !('timestamp' in value) || typeof value.timestamp !== 'string') return undefined;
+  if (typeof value !== 'object' || value === null || !('timestamp' in value) || typeof value.timestamp !== 'string')
+    return undefined;
   const [, date, time, zone] = ISOFORMAT.exec(value.timestamp) ?? [];
   if (date === undefined) return undefined;
   const at = new Date(`${date}T${time}${zone ?? 'Z'}`);

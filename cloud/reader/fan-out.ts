@@ -3,7 +3,12 @@
  * shard is asked for ahead; what is not taken waits in the connection, so a slow consumer slows the stream down and fills no memory.
  * A subscription ends after five minutes and is taken anew from where the last one stopped.
  */
-import { SubscribeToShardCommand, type KinesisClient, type SubscribeToShardEvent, type SubscribeToShardEventStream } from '@aws-sdk/client-kinesis';
+import {
+  SubscribeToShardCommand,
+  type KinesisClient,
+  type SubscribeToShardEvent,
+  type SubscribeToShardEventStream,
+} from '@aws-sdk/client-kinesis';
 import { PolledShard, ROUND_MS } from './poll.ts';
 import { rest } from './rest.ts';
 import type { Shards } from './shards.ts';
@@ -22,7 +27,12 @@ const SUBSCRIBE_EVERY_MS = 1000;
 /** A subscription says something every few seconds, records or none: one that has been silent so long is dead. */
 const SILENT_MS = 40_000;
 /** What the service says and takes back: the five seconds after an earlier subscription, too many calls, a fault of its own. */
-const PASSING = new Set(['ResourceInUseException', 'LimitExceededException', 'InternalFailureException', 'KMSThrottlingException']);
+const PASSING = new Set([
+  'ResourceInUseException',
+  'LimitExceededException',
+  'InternalFailureException',
+  'KMSThrottlingException',
+]);
 /** A broken connection passes too; so many tries in a row without an event do not. */
 const TRIES_MAX = 8;
 const passes = (error: unknown): boolean => error instanceof Error && (!('$fault' in error) || PASSING.has(error.name));
@@ -91,7 +101,11 @@ class Subscription {
         StartingPosition:
           this.#continuation !== undefined
             ? { Type: 'AFTER_SEQUENCE_NUMBER', SequenceNumber: this.#continuation }
-            : { Type: start.type, ...(start.type === 'AFTER_SEQUENCE_NUMBER' ? { SequenceNumber: start.sequenceNumber } : {}), ...(start.type === 'AT_TIMESTAMP' ? { Timestamp: start.timestamp } : {}) },
+            : {
+                Type: start.type,
+                ...(start.type === 'AFTER_SEQUENCE_NUMBER' ? { SequenceNumber: start.sequenceNumber } : {}),
+                ...(start.type === 'AT_TIMESTAMP' ? { Timestamp: start.timestamp } : {}),
+              },
       }),
       { abortSignal: this.#connection.signal },
     );

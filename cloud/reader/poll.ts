@@ -15,7 +15,8 @@ export interface PollOptions {
 /** Five reads a second a shard are allowed: the shortest time between two rounds. */
 export const ROUND_MS = 210;
 
-const isThrottled = (error: unknown): boolean => error instanceof Error && (error.name === 'ProvisionedThroughputExceededException' || error.name === 'LimitExceededException');
+const isThrottled = (error: unknown): boolean =>
+  error instanceof Error && (error.name === 'ProvisionedThroughputExceededException' || error.name === 'LimitExceededException');
 
 /** One shard, read by GetRecords from where it was read to. */
 export class PolledShard {
@@ -30,7 +31,12 @@ export class PolledShard {
   /** Closed, and read to its end. */
   ended = false;
 
-  constructor(client: KinesisClient, { stream, recordsPerRead }: { stream: string; recordsPerRead: number }, shards: Shards, id: string) {
+  constructor(
+    client: KinesisClient,
+    { stream, recordsPerRead }: { stream: string; recordsPerRead: number },
+    shards: Shards,
+    id: string,
+  ) {
     this.#client = client;
     this.#stream = stream;
     this.#recordsPerRead = recordsPerRead;
@@ -56,7 +62,9 @@ export class PolledShard {
   /** One read; nothing where the shard was read too often. */
   async *read(): AsyncGenerator<StreamRecord> {
     try {
-      const answer = await this.#client.send(new GetRecordsCommand({ ShardIterator: this.#iterator, Limit: this.#recordsPerRead }));
+      const answer = await this.#client.send(
+        new GetRecordsCommand({ ShardIterator: this.#iterator, Limit: this.#recordsPerRead }),
+      );
       const records = answer.Records ?? [];
       for (const record of records) {
         yield* recordsOf(this.id, record);

@@ -40,7 +40,18 @@ const RECORDS_PER_READ = 10_000;
  * aside; called again with the same checkpoint it goes on.
  */
 export async function* readStream(client: KinesisClient, options: ReadStreamOptions): AsyncGenerator<StreamRecord> {
-  const { stream = 'hr-data-stream', from, checkpoint, signal, pollMs = POLL_MS, recordsPerRead = RECORDS_PER_READ, untilCaughtUp = false, consumerArn } = options;
+  const {
+    stream = 'hr-data-stream',
+    from,
+    checkpoint,
+    signal,
+    pollMs = POLL_MS,
+    recordsPerRead = RECORDS_PER_READ,
+    untilCaughtUp = false,
+    consumerArn,
+  } = options;
   const shards = new Shards(client, { stream, from, ...(checkpoint === undefined ? {} : { checkpoint }) });
-  yield* consumerArn === undefined ? poll(client, shards, { stream, pollMs, recordsPerRead, untilCaughtUp, signal }) : fanOut(client, shards, { stream, recordsPerRead, consumerArn, untilCaughtUp, signal });
+  yield* consumerArn === undefined
+    ? poll(client, shards, { stream, pollMs, recordsPerRead, untilCaughtUp, signal })
+    : fanOut(client, shards, { stream, recordsPerRead, consumerArn, untilCaughtUp, signal });
 }

@@ -7,7 +7,11 @@ import { ListShardsCommand, type KinesisClient, type Shard } from '@aws-sdk/clie
 /** Where each shard was read to: shard id → the last sequence number. Kept by the caller, given back at the next start. */
 export type Checkpoint = Record<string, string>;
 
-export type ShardStart = { type: 'AFTER_SEQUENCE_NUMBER'; sequenceNumber: string } | { type: 'AT_TIMESTAMP'; timestamp: Date } | { type: 'TRIM_HORIZON' } | { type: 'LATEST' };
+export type ShardStart =
+  | { type: 'AFTER_SEQUENCE_NUMBER'; sequenceNumber: string }
+  | { type: 'AT_TIMESTAMP'; timestamp: Date }
+  | { type: 'TRIM_HORIZON' }
+  | { type: 'LATEST' };
 
 export interface ShardsOptions {
   stream: string;
@@ -64,7 +68,9 @@ export class Shards {
         this.#finished.add(id);
         continue;
       }
-      const parents = [shard.ParentShardId, shard.AdjacentParentShardId].filter((parent): parent is string => parent !== undefined && known.has(parent));
+      const parents = [shard.ParentShardId, shard.AdjacentParentShardId].filter(
+        (parent): parent is string => parent !== undefined && known.has(parent),
+      );
       if (!parents.every((parent) => this.#finished.has(parent))) continue;
       // A shard that appears later is read from its beginning: it is the child of one that was read.
       this.#open.set(id, { latestSince: fresh ? this.#startedAt : undefined });

@@ -5,7 +5,15 @@
 import type { QueuedReading } from '../queue/drain-queue.ts';
 import { aggregate, aggregatedBytes, aggregateOverheadBytes } from './aggregation.ts';
 import { partitionKeyOf } from './partition-key.ts';
-import { BATCH_RECORDS, RowFifo, shipmentOf, type BatchLimits, type KinesisSettings, type Shipment, type Shipments } from './shipments.ts';
+import {
+  BATCH_RECORDS,
+  RowFifo,
+  shipmentOf,
+  type BatchLimits,
+  type KinesisSettings,
+  type Shipment,
+  type Shipments,
+} from './shipments.ts';
 
 interface DeviceRows {
   rows: RowFifo;
@@ -15,7 +23,14 @@ interface DeviceRows {
 }
 
 function aggregateOf(key: string, rows: readonly QueuedReading[]): Shipment {
-  return shipmentOf(rows, key, aggregate(key, rows.map(({ data }) => Buffer.from(`${data}\n`))));
+  return shipmentOf(
+    rows,
+    key,
+    aggregate(
+      key,
+      rows.map(({ data }) => Buffer.from(`${data}\n`)),
+    ),
+  );
 }
 
 export class AggregateShipments implements Shipments {
@@ -34,7 +49,8 @@ export class AggregateShipments implements Shipments {
 
   get ready(): number {
     let ready = 0;
-    for (const { rows, underWay } of this.#devices.values()) if (underWay === 0 && rows.length > 0 && (ready += 1) >= BATCH_RECORDS) break;
+    for (const { rows, underWay } of this.#devices.values())
+      if (underWay === 0 && rows.length > 0 && (ready += 1) >= BATCH_RECORDS) break;
     return ready;
   }
 
@@ -43,7 +59,8 @@ export class AggregateShipments implements Shipments {
   }
 
   get full(): boolean {
-    for (const { bytes, underWay } of this.#devices.values()) if (underWay === 0 && bytes >= this.#config.KINESIS_AGGREGATE_BYTES) return true;
+    for (const { bytes, underWay } of this.#devices.values())
+      if (underWay === 0 && bytes >= this.#config.KINESIS_AGGREGATE_BYTES) return true;
     return false;
   }
 

@@ -12,7 +12,8 @@ const RECORD = 0x1a;
 const KEY_INDEX = 0x08;
 const DATA = 0x1a;
 
-const varintBytes = (value: number): number => (value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : value < 0x1000_0000 ? 4 : 5);
+const varintBytes = (value: number): number =>
+  value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : value < 0x1000_0000 ? 4 : 5;
 
 function writeVarint(into: Buffer, at: number, value: number): number {
   let rest = value;
@@ -30,7 +31,8 @@ function writeVarint(into: Buffer, at: number, value: number): number {
 export const aggregatedBytes = (dataBytes: number): number => dataBytes + 12;
 
 /** An aggregate's own bytes beside its readings, at most; its key counts twice, inside and as the record's own. */
-export const aggregateOverheadBytes = (partitionKey: string): number => MAGIC.length + MD5_BYTES + 6 + 2 * Buffer.byteLength(partitionKey);
+export const aggregateOverheadBytes = (partitionKey: string): number =>
+  MAGIC.length + MD5_BYTES + 6 + 2 * Buffer.byteLength(partitionKey);
 
 /** One aggregate of readings under one partition key. */
 export function aggregate(partitionKey: string, readings: readonly Buffer[]): Buffer {

@@ -10,11 +10,22 @@ const TIMESTAMP = '{"timestamp":"';
 const TIMESTAMP_CHARACTERS = '2026-11-22T19:00:00.123Z'.length;
 
 export class DrainMetrics {
-  readonly #fromStrap = new Histogram('hr_gateway_strap_to_stream_seconds', 'From the arrival of a notification at the bridge to the stream\'s answer', SECONDS);
-  readonly #latency = new Histogram('hr_gateway_accepted_to_stream_seconds', 'From acceptance in the queue to the stream\'s answer', SECONDS);
+  readonly #fromStrap = new Histogram(
+    'hr_gateway_strap_to_stream_seconds',
+    "From the arrival of a notification at the bridge to the stream's answer",
+    SECONDS,
+  );
+  readonly #latency = new Histogram(
+    'hr_gateway_accepted_to_stream_seconds',
+    "From acceptance in the queue to the stream's answer",
+    SECONDS,
+  );
   readonly #requests = new Histogram('hr_gateway_put_records_seconds', 'Time of PutRecords requests that were answered', SECONDS);
   readonly #records = new Counter('hr_gateway_records_sent_total', 'Records in answered requests, repeats included');
-  readonly #failedRecords = new Counter('hr_gateway_records_failed_total', 'Records that failed inside an answered request, by code');
+  readonly #failedRecords = new Counter(
+    'hr_gateway_records_failed_total',
+    'Records that failed inside an answered request, by code',
+  );
   readonly #failedRequests = new Counter('hr_gateway_requests_failed_total', 'Requests that failed as a whole');
   requests = 0;
   requestsFailed = 0;
@@ -40,6 +51,13 @@ export class DrainMetrics {
     if (Number.isFinite(atMs)) this.#fromStrap.observe(Math.max(0, nowMs - atMs) / 1000);
   }
   read(): Metric[] {
-    return [this.#fromStrap.read(), this.#latency.read(), this.#requests.read(), this.#records.read(), this.#failedRecords.read(), this.#failedRequests.read()];
+    return [
+      this.#fromStrap.read(),
+      this.#latency.read(),
+      this.#requests.read(),
+      this.#records.read(),
+      this.#failedRecords.read(),
+      this.#failedRequests.read(),
+    ];
   }
 }

@@ -122,7 +122,10 @@ export class Drain {
   }
 
   #launch(batch: Batch): void {
-    this.#bucket.take(batch.shipments.length, batch.shipments.reduce((sum, { bytes }) => sum + bytes, 0));
+    this.#bucket.take(
+      batch.shipments.length,
+      batch.shipments.reduce((sum, { bytes }) => sum + bytes, 0),
+    );
     const sending = this.#send(batch).finally(() => {
       this.#inFlight.delete(sending);
       this.#pump();
@@ -152,8 +155,15 @@ export class Drain {
   #withoutTestReadings(rows: readonly QueuedReading[]): readonly QueuedReading[] {
     const test = rows.filter(({ source }) => source !== 'real');
     if (test.length === 0) return rows;
-    this.#repeats.warn('test', { event: 'test_readings_kept', count: test.length }, 'simulated or replayed readings do not leave for this target (ALLOW_TEST_READINGS)');
-    this.#options.queue.giveUp(test.map(({ id }) => id), 'test_reading');
+    this.#repeats.warn(
+      'test',
+      { event: 'test_readings_kept', count: test.length },
+      'simulated or replayed readings do not leave for this target (ALLOW_TEST_READINGS)',
+    );
+    this.#options.queue.giveUp(
+      test.map(({ id }) => id),
+      'test_reading',
+    );
     return rows.filter(({ source }) => source === 'real');
   }
 
@@ -207,14 +217,22 @@ export class Drain {
 
   #tooLarge(shipment: Shipment): void {
     this.#shipments.settled(shipment);
-    for (const row of shipment.rows) this.#options.queue.bury(row.id, 'record_too_large', `${shipment.bytes} bytes with its key; the stream takes ${this.#limits.maxRecordBytes}`);
+    for (const row of shipment.rows)
+      this.#options.queue.bury(
+        row.id,
+        'record_too_large',
+        `${shipment.bytes} bytes with its key; the stream takes ${this.#limits.maxRecordBytes}`,
+      );
   }
 
   async #send(batch: Batch): Promise<void> {
     const startedAt = performance.now();
     const { shipments } = batch;
     try {
-      const { outcomes, clockAheadMs } = await this.#options.sink.send(shipments.map(({ record }) => record), this.#abort.signal);
+      const { outcomes, clockAheadMs } = await this.#options.sink.send(
+        shipments.map(({ record }) => record),
+        this.#abort.signal,
+      );
       this.metrics.request(performance.now() - startedAt, shipments.length);
       if (clockAheadMs !== undefined) this.#clockAheadMs = Math.round(clockAheadMs);
       const failed: Shipment[] = [];
@@ -277,17 +295,28 @@ export class Drain {
 
   #wholeFailure(batch: Batch, error: unknown, startedAt: number): void {
     if (this.#stopped) return;
-    const failure: FailureClass = error instanceof SinkError ? error.failure : { state: 'error', reason: `error: ${String(error)}`, hint: 'This is a fault of this program: report it with the log.' };
+    const failure: FailureClass =
+      error instanceof SinkError
+        ? error.failure
+        : { state: 'error', reason: `error: ${String(error)}`, hint: 'This is a fault of this program: report it with the log.' };
     this.uplink.failed(failure);
     if (failure.poison === true) {
       const verdict = this.#hunt.refused(batch.shipments, this.#shipments);
       if (verdict.kind === 'bury') this.#bury(verdict.shipment, verdict.row, failure.reason);
       if (verdict.kind !== 'blocked') return;
-      this.#repeats.error('blocked', { event: 'all_refused', reason: failure.reason }, 'the stream refuses one reading after the other: no more go to the dead letters before one is taken');
+      this.#repeats.error(
+        'blocked',
+        { event: 'all_refused', reason: failure.reason },
+        'the stream refuses one reading after the other: no more go to the dead letters before one is taken',
+      );
     } else if (batch.hunted) this.#hunt.putBack(batch.shipments, 0);
     else this.#retries.add(batch.shipments, () => 0);
     this.#pause(failure, startedAt);
-    this.#repeats.info(`send ${failure.state}`, { event: 'send_failed', state: failure.state, reason: failure.reason, attempts: this.#backoff.attempts }, 'a request to the stream failed');
+    this.#repeats.info(
+      `send ${failure.state}`,
+      { event: 'send_failed', state: failure.state, reason: failure.reason, attempts: this.#backoff.attempts },
+      'a request to the stream failed',
+    );
     if (failure.rebuild === true) void this.#options.sink.rebuild();
     if (failure.state === 'throttled') this.#limits.readSoon();
   }
@@ -303,7 +332,10 @@ export class Drain {
 
   #bury(shipment: Shipment, row: QueuedReading, reason: string): void {
     this.#shipments.settled(shipment);
-    this.#options.log.error({ event: 'reading_refused', device: row.device, reason }, 'the stream refuses this reading: it went to the dead letters');
+    this.#options.log.error(
+      { event: 'reading_refused', device: row.device, reason },
+      'the stream refuses this reading: it went to the dead letters',
+    );
     this.#options.queue.bury(row.id, 'refused_by_stream', reason);
     if (!this.#hunt.active) this.uplink.succeeded();
   }

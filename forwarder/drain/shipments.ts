@@ -112,7 +112,11 @@ export class SingleShipments implements Shipments {
     while (shipments.length < maxRecords) {
       const row = this.#rows.at(shipments.length);
       if (row === undefined) break;
-      const shipment = shipmentOf([row], partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, row.device), Buffer.from(`${row.data}\n`));
+      const shipment = shipmentOf(
+        [row],
+        partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, row.device),
+        Buffer.from(`${row.data}\n`),
+      );
       bytes += shipment.bytes;
       if (shipments.length > 0 && bytes > maxBytes) {
         bytes -= shipment.bytes;

@@ -74,12 +74,18 @@ export class StreamLimits {
     const { sink, bucket, log, signal, onRead } = this.#options;
     try {
       const { openShards, maxRecordBytes } = await sink.limits(signal);
-      if (openShards !== bucket.shards) log.info({ event: 'shards', open: openShards }, 'the stream has another number of open shards');
+      if (openShards !== bucket.shards)
+        log.info({ event: 'shards', open: openShards }, 'the stream has another number of open shards');
       bucket.setShards(openShards);
       this.maxRecordBytes = maxRecordBytes;
       onRead();
     } catch (error) {
-      if (!this.#stopped) this.#repeats.info('limits', { event: 'limits_unknown', reason: error instanceof Error ? error.message : '' }, 'shards and limits of the stream cannot be read: what was known is assumed, one shard at first');
+      if (!this.#stopped)
+        this.#repeats.info(
+          'limits',
+          { event: 'limits_unknown', reason: error instanceof Error ? error.message : '' },
+          'shards and limits of the stream cannot be read: what was known is assumed, one shard at first',
+        );
     }
     this.#reading = false;
     this.#schedule(EVERY_MS);

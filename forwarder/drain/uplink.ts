@@ -5,7 +5,13 @@ import type { CheckReport } from '../../service/status-reporter.ts';
 import type { FailureClass } from '../sink/sink.ts';
 
 /** States in which a person is needed; the others heal by themselves. */
-const NEEDS_A_PERSON: ReadonlySet<UplinkState> = new Set(['unauthorized', 'credentials_expired', 'stream_missing', 'kms_error', 'clock_skew']);
+const NEEDS_A_PERSON: ReadonlySet<UplinkState> = new Set([
+  'unauthorized',
+  'credentials_expired',
+  'stream_missing',
+  'kms_error',
+  'clock_skew',
+]);
 /** An uplink that comes and goes is said this often. */
 const SAY_EVERY_MS = 10_000;
 
@@ -48,8 +54,16 @@ export class UplinkStatus {
     const changes = this.#changes > 1 ? { changes: this.#changes } : {};
     this.#changes = 0;
     if (state === 'ok') this.#log.info({ event: 'uplink_ok', ...changes }, 'readings leave again');
-    else if (NEEDS_A_PERSON.has(state)) this.#log.error({ event: 'uplink_failed', state, reason, hint, ...changes }, 'readings do not leave, and a person is needed; they wait in the queue');
-    else this.#log.warn({ event: 'uplink_degraded', state, reason, hint, ...changes }, 'readings do not leave; they wait in the queue');
+    else if (NEEDS_A_PERSON.has(state))
+      this.#log.error(
+        { event: 'uplink_failed', state, reason, hint, ...changes },
+        'readings do not leave, and a person is needed; they wait in the queue',
+      );
+    else
+      this.#log.warn(
+        { event: 'uplink_degraded', state, reason, hint, ...changes },
+        'readings do not leave; they wait in the queue',
+      );
   }
 
   stop(): void {

@@ -3,7 +3,15 @@
  * what is missing. What it cannot take now stays with the bridges.
  */
 import { decodeResend, parseSource } from '../../contract/outbox-protocol.ts';
-import { deviceOfTopic, READINGS_FILTER, RESEND_FILTER, runOfTopic, SOURCE_FILTER, storedTopic, SYNC_TOPIC } from '../../contract/topics.ts';
+import {
+  deviceOfTopic,
+  READINGS_FILTER,
+  RESEND_FILTER,
+  runOfTopic,
+  SOURCE_FILTER,
+  storedTopic,
+  SYNC_TOPIC,
+} from '../../contract/topics.ts';
 import { RepeatLimiter, type Logger } from '../../service/log.ts';
 import type { MessageHandler } from '../../service/mqtt-link.ts';
 import type { Append, RunMark } from '../queue/queue-messages.ts';
@@ -124,7 +132,11 @@ export class Intake {
 
   #loseUnnumbered(count: number): void {
     this.lostUnnumbered += count;
-    this.#repeats.error('unnumbered', { event: 'unnumbered_readings_lost', count: this.lostUnnumbered }, 'readings of other apps could not be taken: the queue does not accept');
+    this.#repeats.error(
+      'unnumbered',
+      { event: 'unnumbered_readings_lost', count: this.lostUnnumbered },
+      'readings of other apps could not be taken: the queue does not accept',
+    );
   }
 
   #resent(topic: string, packet: Buffer): void {
@@ -145,13 +157,17 @@ export class Intake {
     if (!this.#ready || !this.#accepting) return;
     const intake = this.#run(run);
     this.#take(intake.source(message.value), undefined);
-    this.#options.publish(storedTopic(run), JSON.stringify({ stored: intake.stored, next: intake.next, sync: message.value.sync }));
+    this.#options.publish(
+      storedTopic(run),
+      JSON.stringify({ stored: intake.stored, next: intake.next, sync: message.value.sync }),
+    );
   }
 
   #take(taken: Taken | undefined, device: string | undefined): void {
     if (taken === undefined) return;
     const append = emptyAppend();
-    for (const { seq, payload } of taken.payloads) this.#add(append, checkNumbered(payload, { run: taken.mark.run, seq }, device));
+    for (const { seq, payload } of taken.payloads)
+      this.#add(append, checkNumbered(payload, { run: taken.mark.run, seq }, device));
     append.marks.push(taken.mark);
     this.#options.queue.append(append);
   }
@@ -159,7 +175,11 @@ export class Intake {
   #add(append: Append, checked: Checked): void {
     if (checked.kind === 'dead') {
       append.dead.push(checked.letter);
-      this.#repeats.warn(`dead ${checked.letter.reason}`, { event: 'reading_dead', reason: checked.letter.reason, detail: checked.letter.detail, device: checked.letter.device }, 'a reading is invalid and went to the dead letters');
+      this.#repeats.warn(
+        `dead ${checked.letter.reason}`,
+        { event: 'reading_dead', reason: checked.letter.reason, detail: checked.letter.detail, device: checked.letter.device },
+        'a reading is invalid and went to the dead letters',
+      );
       return;
     }
     append.rows.data.push(checked.data);

@@ -13,9 +13,24 @@ export interface NumberedIdentity {
 
 export type Checked = { kind: 'row'; data: string; device: string; source: number } | { kind: 'dead'; letter: DeadLetterInput };
 
-export function deadLetter(reason: string, detail: string, payload: string, device: string, identity: NumberedIdentity | null): DeadLetterInput {
+export function deadLetter(
+  reason: string,
+  detail: string,
+  payload: string,
+  device: string,
+  identity: NumberedIdentity | null,
+): DeadLetterInput {
   const text = Buffer.from(payload);
-  return { reason, detail, device, run: identity?.run ?? null, seq: identity?.seq ?? null, bytes: text.length, payload: text.length <= KEPT_BYTES ? payload : text.toString('utf8', 0, KEPT_BYTES), whole: text.length <= KEPT_BYTES };
+  return {
+    reason,
+    detail,
+    device,
+    run: identity?.run ?? null,
+    seq: identity?.seq ?? null,
+    bytes: text.length,
+    payload: text.length <= KEPT_BYTES ? payload : text.toString('utf8', 0, KEPT_BYTES),
+    whole: text.length <= KEPT_BYTES,
+  };
 }
 
 /** The numbers of a payload that was published live, or undefined: other apps publish without. */
@@ -28,11 +43,19 @@ export function identityOf(payload: string): NumberedIdentity | undefined {
 
 /** Checks a reading that its bridge numbered; `device` is known where it came live. */
 export function checkNumbered(payload: string, identity: NumberedIdentity, device: string | undefined): Checked {
-  if (Buffer.byteLength(payload) > READING_MAX_BYTES) return { kind: 'dead', letter: deadLetter('too_large', `more than ${READING_MAX_BYTES} bytes`, payload, device ?? '', identity) };
+  if (Buffer.byteLength(payload) > READING_MAX_BYTES)
+    return {
+      kind: 'dead',
+      letter: deadLetter('too_large', `more than ${READING_MAX_BYTES} bytes`, payload, device ?? '', identity),
+    };
   const parsed = parseReading(payload);
   if (!parsed.ok) return { kind: 'dead', letter: deadLetter('invalid', parsed.reason, payload, device ?? '', identity) };
   const reading = parsed.value;
-  if (reading.run !== identity.run || reading.seq !== identity.seq) return { kind: 'dead', letter: deadLetter('invalid', 'run or seq differ from the packet that carried it', payload, device ?? '', identity) };
+  if (reading.run !== identity.run || reading.seq !== identity.seq)
+    return {
+      kind: 'dead',
+      letter: deadLetter('invalid', 'run or seq differ from the packet that carried it', payload, device ?? '', identity),
+    };
   return { kind: 'row', data: payload, device: reading.device ?? device ?? 'unknown', source: sourceIndex(reading.source) };
 }
 
@@ -52,12 +75,21 @@ export class ForeignReadings {
   }
 
   check(payload: string, device: string): Checked {
-    if (Buffer.byteLength(payload) > READING_MAX_BYTES) return { kind: 'dead', letter: deadLetter('too_large', `more than ${READING_MAX_BYTES} bytes`, payload, device, null) };
+    if (Buffer.byteLength(payload) > READING_MAX_BYTES)
+      return { kind: 'dead', letter: deadLetter('too_large', `more than ${READING_MAX_BYTES} bytes`, payload, device, null) };
     const parsed = parseReading(payload);
     if (!parsed.ok) return { kind: 'dead', letter: deadLetter('invalid', parsed.reason, payload, device, null) };
     this.#seq += 1;
     const { timestamp, heart_rate, ...rest } = parsed.value;
-    const reading = { timestamp, heart_rate, ...rest, device: parsed.value.device ?? device, gateway: parsed.value.gateway ?? this.#gateway, run: this.#run, seq: this.#seq };
+    const reading = {
+      timestamp,
+      heart_rate,
+      ...rest,
+      device: parsed.value.device ?? device,
+      gateway: parsed.value.gateway ?? this.#gateway,
+      run: this.#run,
+      seq: this.#seq,
+    };
     return { kind: 'row', data: JSON.stringify(reading), device: reading.device, source: sourceIndex(parsed.value.source) };
   }
 }

@@ -8,7 +8,8 @@ import type { QueueState, QueueWorkerData } from './queue-messages.ts';
 const FULL_BYTES = 256 * 1024;
 
 /** The file itself is found damaged. */
-export const isDamage = (error: unknown): boolean => /^SQLITE_(CORRUPT|NOTADB|IOERR_SHORT_READ|IOERR_READ$)/.test(systemCodeOf(error) ?? '');
+export const isDamage = (error: unknown): boolean =>
+  /^SQLITE_(CORRUPT|NOTADB|IOERR_SHORT_READ|IOERR_READ$)/.test(systemCodeOf(error) ?? '');
 
 /** Coded words for health: `disk_full: …` where there is no space, else `disk_error: …`. */
 export function diskTroubleOf(error: unknown, { file }: Pick<QueueWorkerData, 'file'>): string {

@@ -26,16 +26,36 @@ export interface LedgerState {
 /** Runs whose marks are kept: a box sees a new run at each start of a bridge. */
 const MARKS_MAX = 200;
 
-export const emptyLedger = (): LedgerState => ({ nextRowId: 1, accepted: 0, shipped: 0, queued: 0, dead: 0, evictedBy: {}, missedBy: {}, deadBy: {}, marks: [], damage: '', open: false });
+export const emptyLedger = (): LedgerState => ({
+  nextRowId: 1,
+  accepted: 0,
+  shipped: 0,
+  queued: 0,
+  dead: 0,
+  evictedBy: {},
+  missedBy: {},
+  deadBy: {},
+  marks: [],
+  damage: '',
+  open: false,
+});
 
-export const total = (counts: Readonly<Record<string, number>>): number => Object.values(counts).reduce((sum, count) => sum + count, 0);
+export const total = (counts: Readonly<Record<string, number>>): number =>
+  Object.values(counts).reduce((sum, count) => sum + count, 0);
 
 export function addTo(counts: Record<string, number>, key: string, amount: number): void {
   if (amount !== 0) counts[key] = (counts[key] ?? 0) + amount;
 }
 
 export function ledgerOf(state: LedgerState): Ledger {
-  return { accepted: state.accepted, shipped: state.shipped, queued: state.queued, dead: state.dead, evicted: total(state.evictedBy), missed: total(state.missedBy) };
+  return {
+    accepted: state.accepted,
+    shipped: state.shipped,
+    queued: state.queued,
+    dead: state.dead,
+    evicted: total(state.evictedBy),
+    missed: total(state.missedBy),
+  };
 }
 
 export function causesOf(state: LedgerState): Causes {
@@ -46,7 +66,9 @@ export function causesOf(state: LedgerState): Causes {
 export function imbalance(state: LedgerState): string | undefined {
   const { accepted, shipped, queued, dead } = state;
   const evicted = total(state.evictedBy);
-  return accepted === shipped + queued + dead + evicted ? undefined : `accepted ${accepted} != shipped ${shipped} + queued ${queued} + dead ${dead} + evicted ${evicted}`;
+  return accepted === shipped + queued + dead + evicted
+    ? undefined
+    : `accepted ${accepted} != shipped ${shipped} + queued ${queued} + dead ${dead} + evicted ${evicted}`;
 }
 
 /** Moves a run's mark; what its `missed` grew by is booked. */

@@ -10,7 +10,15 @@ import { openDatabase, type Database } from '../../service/sqlite.ts';
 import { emptyLedger, imbalance, type LedgerState } from './ledger.ts';
 import { finishReplacement, replaceDamaged } from './replace-damaged.ts';
 import { migrate, NewerSchemaError, PAGE_BYTES, SCHEMA_VERSION } from './schema.ts';
-import { DamagedRowError, deadChecksum, readState, rowChecksum, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
+import {
+  DamagedRowError,
+  deadChecksum,
+  readState,
+  rowChecksum,
+  writeState,
+  type StoredDead,
+  type StoredRow,
+} from './stored-rows.ts';
 import { walDamage } from './wal-check.ts';
 
 export interface OpenedQueue {
@@ -78,12 +86,19 @@ function look(file: string): LedgerState {
     if (verdict !== 'ok') throw new Error(String(verdict));
     const state = readState(database);
     if (state === undefined) throw new Error('the state row is missing or damaged');
-    const { rows, dead } = database.prepare('SELECT (SELECT count(*) FROM rows) AS rows, (SELECT count(*) FROM dead) AS dead').get() as { rows: number; dead: number };
-    if (state.queued !== rows || state.dead !== dead) throw new Error(`the ledger counts ${state.queued} rows and ${state.dead} dead letters, the file holds ${rows} and ${dead}`);
+    const { rows, dead } = database
+      .prepare('SELECT (SELECT count(*) FROM rows) AS rows, (SELECT count(*) FROM dead) AS dead')
+      .get() as { rows: number; dead: number };
+    if (state.queued !== rows || state.dead !== dead)
+      throw new Error(
+        `the ledger counts ${state.queued} rows and ${state.dead} dead letters, the file holds ${rows} and ${dead}`,
+      );
     const wrong = imbalance(state);
     if (wrong !== undefined) throw new Error(wrong);
-    for (const row of database.prepare('SELECT * FROM rows').iterate() as IterableIterator<StoredRow>) if (rowChecksum(row) !== row.crc) throw new DamagedRowError(row.id);
-    for (const letter of database.prepare('SELECT * FROM dead').iterate() as IterableIterator<StoredDead>) if (deadChecksum(letter) !== letter.crc) throw new Error(`dead letter ${letter.id} has a wrong checksum`);
+    for (const row of database.prepare('SELECT * FROM rows').iterate() as IterableIterator<StoredRow>)
+      if (rowChecksum(row) !== row.crc) throw new DamagedRowError(row.id);
+    for (const letter of database.prepare('SELECT * FROM dead').iterate() as IterableIterator<StoredDead>)
+      if (deadChecksum(letter) !== letter.crc) throw new Error(`dead letter ${letter.id} has a wrong checksum`);
     return state;
   } finally {
     database.close();
@@ -93,7 +108,10 @@ function look(file: string): LedgerState {
 /** Faults of the disk, not of the file: nothing is put aside for them. What cannot be read is damaged. */
 function isOfTheDisk(error: unknown): boolean {
   const code = systemCodeOf(error) ?? '';
-  return code.startsWith('E') || (/^SQLITE_(FULL|IOERR|CANTOPEN|READONLY|BUSY|PERM)/.test(code) && !/^SQLITE_IOERR_(SHORT_READ|READ|CORRUPTFS)$/.test(code));
+  return (
+    code.startsWith('E') ||
+    (/^SQLITE_(FULL|IOERR|CANTOPEN|READONLY|BUSY|PERM)/.test(code) && !/^SQLITE_IOERR_(SHORT_READ|READ|CORRUPTFS)$/.test(code))
+  );
 }
 
 /** Says what is damaged, or undefined. */
@@ -102,7 +120,9 @@ function damageOf(file: string): string | undefined {
   const hadLog = existsSync(`${file}-wal`);
   try {
     const state = look(file);
-    return state.open && !hadLog ? 'the write-ahead log is missing: what was committed since it last was written back is gone' : undefined;
+    return state.open && !hadLog
+      ? 'the write-ahead log is missing: what was committed since it last was written back is gone'
+      : undefined;
   } catch (error) {
     if (error instanceof NewerSchemaError || isOfTheDisk(error)) throw error;
     return messageOf(error).replace(/\s+/g, ' ');

@@ -7,9 +7,27 @@ import path from 'node:path';
 import type { Database, Statement } from '../../service/sqlite.ts';
 import { addTo, causesOf, imbalance, ledgerOf, moveMark, total, type LedgerState } from './ledger.ts';
 import { closeKeepingLog, markClosed, openQueue } from './open-queue.ts';
-import type { Append, DeadLetter, DeadLetterInput, EvictedSpan, QueueState, QueueWorkerData, RunMark, TakenColumns } from './queue-messages.ts';
+import type {
+  Append,
+  DeadLetter,
+  DeadLetterInput,
+  EvictedSpan,
+  QueueState,
+  QueueWorkerData,
+  RunMark,
+  TakenColumns,
+} from './queue-messages.ts';
 import { NewerSchemaError } from './schema.ts';
-import { identityIn, deleteRows, insertDead, insertRows, readRows, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
+import {
+  identityIn,
+  deleteRows,
+  insertDead,
+  insertRows,
+  readRows,
+  writeState,
+  type StoredDead,
+  type StoredRow,
+} from './stored-rows.ts';
 
 const RESERVE_BYTES = 1024 * 1024;
 const EVICT_ROWS = 1000;
@@ -67,7 +85,9 @@ export class QueueFile {
     this.#deleteDead = database.prepare('DELETE FROM dead WHERE id = ?');
     this.#deleteRows = deleteRows(database);
     this.#readRows = readRows(database);
-    this.#selectRows = database.prepare('SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?');
+    this.#selectRows = database.prepare(
+      'SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?',
+    );
     this.#reserve();
   }
 
@@ -216,7 +236,10 @@ export class QueueFile {
   #limitDead(next: LedgerState): void {
     const excess = next.dead - Math.min(DEAD_MAX, Math.floor(this.#options.maxBytes / 10 / DEAD_BYTES_ASSUMED));
     if (excess <= 0) return;
-    for (const { id, reason } of this.#database.prepare('SELECT id, reason FROM dead ORDER BY id LIMIT ?').all(excess) as StoredDead[]) this.#removeDead(next, id, reason);
+    for (const { id, reason } of this.#database
+      .prepare('SELECT id, reason FROM dead ORDER BY id LIMIT ?')
+      .all(excess) as StoredDead[])
+      this.#removeDead(next, id, reason);
     addTo(next.evictedBy, 'dead_letters_full', excess);
   }
 
@@ -273,7 +296,15 @@ export class QueueFile {
     this.#change((next) => {
       this.#deleteRow.run(rowId);
       next.queued -= 1;
-      this.#addDead(next, { reason, detail, device: row.device, ...identityIn(row.data), bytes: Buffer.byteLength(row.data), payload: row.data, whole: true });
+      this.#addDead(next, {
+        reason,
+        detail,
+        device: row.device,
+        ...identityIn(row.data),
+        bytes: Buffer.byteLength(row.data),
+        payload: row.data,
+        whole: true,
+      });
       this.#limitDead(next);
     });
   }
@@ -300,8 +331,20 @@ export class QueueFile {
   }
 
   deadLetters(limit: number, before: number | null): { dead_letters: DeadLetter[]; total: number } {
-    const rows = this.#database.prepare('SELECT id, at_ms, reason, detail, device, run, seq, bytes, payload, whole FROM dead WHERE id < ? ORDER BY id DESC LIMIT ?').all(before ?? Number.MAX_SAFE_INTEGER, limit) as Omit<StoredDead, 'crc'>[];
-    return { total: this.#state.dead, dead_letters: rows.map(({ at_ms, ...row }) => ({ ...row, payload: row.payload.slice(0, 4096), whole: row.whole === 1, at: new Date(at_ms).toISOString() })) };
+    const rows = this.#database
+      .prepare(
+        'SELECT id, at_ms, reason, detail, device, run, seq, bytes, payload, whole FROM dead WHERE id < ? ORDER BY id DESC LIMIT ?',
+      )
+      .all(before ?? Number.MAX_SAFE_INTEGER, limit) as Omit<StoredDead, 'crc'>[];
+    return {
+      total: this.#state.dead,
+      dead_letters: rows.map(({ at_ms, ...row }) => ({
+        ...row,
+        payload: row.payload.slice(0, 4096),
+        whole: row.whole === 1,
+        at: new Date(at_ms).toISOString(),
+      })),
+    };
   }
 
   #deadOf(ids: readonly number[] | null): StoredDead[] {
@@ -311,7 +354,10 @@ export class QueueFile {
   }
 
   /** Puts dead letters that are whole readings back into the queue; `read` tells of a payload what it is, or undefined for no reading. */
-  retryDead(ids: readonly number[] | null, read: (payload: string) => RetriedReading | undefined): { retried: number; left: number } {
+  retryDead(
+    ids: readonly number[] | null,
+    read: (payload: string) => RetriedReading | undefined,
+  ): { retried: number; left: number } {
     const letters = this.#deadOf(ids);
     const good = letters.flatMap((letter) => {
       const reading = letter.whole === 1 ? read(letter.payload) : undefined;
@@ -322,7 +368,12 @@ export class QueueFile {
         const now = Date.now();
         for (const { letter, reading } of good) {
           this.#removeDead(next, letter.id, letter.reason);
-          this.#addRow(next, { accepted_ms: now, source: reading.source, device: reading.device ?? letter.device, data: letter.payload });
+          this.#addRow(next, {
+            accepted_ms: now,
+            source: reading.source,
+            device: reading.device ?? letter.device,
+            data: letter.payload,
+          });
         }
         next.queued += good.length;
       });
@@ -352,7 +403,8 @@ export class QueueFile {
   }
 
   #oldestUnsettled(): Row | undefined {
-    for (const row of this.#selectRows.iterate(0, this.#settled.size + 1) as IterableIterator<Row>) if (!this.#settled.has(row.id)) return row;
+    for (const row of this.#selectRows.iterate(0, this.#settled.size + 1) as IterableIterator<Row>)
+      if (!this.#settled.has(row.id)) return row;
     return undefined;
   }
 
@@ -366,7 +418,12 @@ export class QueueFile {
       if (cause === '') shipped += 1;
       else addTo(causes.evicted, cause, 1);
     return {
-      ledger: { ...ledger, shipped: ledger.shipped + shipped, queued: ledger.queued - this.#settled.size, evicted: total(causes.evicted) },
+      ledger: {
+        ...ledger,
+        shipped: ledger.shipped + shipped,
+        queued: ledger.queued - this.#settled.size,
+        evicted: total(causes.evicted),
+      },
       causes,
       bytes: this.bytes(),
       oldestAcceptedAtMs: oldest?.accepted_ms ?? null,

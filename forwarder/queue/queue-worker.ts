@@ -9,7 +9,14 @@ import { messageOf, systemCodeOf } from '../../service/errors.ts';
 import { trimMemoryAfterStart } from '../../service/memory-trim.ts';
 import { diskTroubleOf, isDamage, QUEUE_CHECKING, stateWhileClosed } from './disk-trouble.ts';
 import { QueueFile, type RetriedReading } from './queue-file.ts';
-import { ROW_SOURCES, type Append, type EvictedSpan, type QueueReply, type QueueRequest, type QueueWorkerData } from './queue-messages.ts';
+import {
+  ROW_SOURCES,
+  type Append,
+  type EvictedSpan,
+  type QueueReply,
+  type QueueRequest,
+  type QueueWorkerData,
+} from './queue-messages.ts';
 import { NewerSchemaError } from './schema.ts';
 
 /** What is larger takes seconds to be looked at on a small box, minutes from a slow card. */
@@ -36,23 +43,38 @@ const say = (reply: QueueReply): void => port.postMessage(reply);
 function readRetried(payload: string, parse: typeof parseReading): RetriedReading | undefined {
   const reading = parse(payload);
   if (!reading.ok) return undefined;
-  return { device: reading.value.device, source: Math.max(0, ROW_SOURCES.findIndex((source) => source === reading.value.source)) };
+  return {
+    device: reading.value.device,
+    source: Math.max(
+      0,
+      ROW_SOURCES.findIndex((source) => source === reading.value.source),
+    ),
+  };
 }
 
 /** What the queue takes on disk before it is opened. */
-const bytesBefore = (): number => ['', '-wal'].reduce((sum, ending) => sum + (statSync(options.file + ending, { throwIfNoEntry: false })?.size ?? 0), 0);
+const bytesBefore = (): number =>
+  ['', '-wal'].reduce((sum, ending) => sum + (statSync(options.file + ending, { throwIfNoEntry: false })?.size ?? 0), 0);
 
 /** Opens the file. A large one is looked at for long, a disk without space is waited for: the forwarder runs meanwhile, and says so. */
 async function openFile(): Promise<QueueFile | undefined> {
   const bytes = bytesBefore();
-  if (bytes > LARGE_BYTES) say({ kind: 'waiting', state: stateWhileClosed(`${QUEUE_CHECKING}: ${Math.round(bytes / 1e6)} MB are looked at before they are used`) });
+  if (bytes > LARGE_BYTES)
+    say({
+      kind: 'waiting',
+      state: stateWhileClosed(`${QUEUE_CHECKING}: ${Math.round(bytes / 1e6)} MB are looked at before they are used`),
+    });
   for (;;)
     try {
       return new QueueFile(options);
     } catch (error) {
       const trouble = diskTroubleOf(error, options);
       if (!trouble.startsWith('disk_full')) {
-        say({ kind: 'failed', code: error instanceof NewerSchemaError ? 'queue_too_new' : (systemCodeOf(error) ?? ''), message: messageOf(error) });
+        say({
+          kind: 'failed',
+          code: error instanceof NewerSchemaError ? 'queue_too_new' : (systemCodeOf(error) ?? ''),
+          message: messageOf(error),
+        });
         return undefined;
       }
       say({ kind: 'waiting', state: stateWhileClosed(trouble) });
@@ -87,7 +109,10 @@ class QueueThread {
 
   #schedule(): void {
     if (this.#soon !== undefined) return;
-    if (this.#pendingRows >= PENDING_ROWS_MAX || (this.#pending.length > 0 && performance.now() - this.#lastCommitAt >= options.commitIntervalMs)) {
+    if (
+      this.#pendingRows >= PENDING_ROWS_MAX ||
+      (this.#pending.length > 0 && performance.now() - this.#lastCommitAt >= options.commitIntervalMs)
+    ) {
       // After what else has arrived in this turn.
       this.#soon = setImmediate(() => {
         this.#soon = undefined;
@@ -96,7 +121,10 @@ class QueueThread {
       return;
     }
     const now = performance.now();
-    const dueAt = this.#pending.length > 0 ? this.#lastCommitAt + options.commitIntervalMs : now + Math.max(SETTLED_WAIT_MS, 2 * options.commitIntervalMs);
+    const dueAt =
+      this.#pending.length > 0
+        ? this.#lastCommitAt + options.commitIntervalMs
+        : now + Math.max(SETTLED_WAIT_MS, 2 * options.commitIntervalMs);
     if (this.#timer !== undefined && this.#timerDueAt <= dueAt) return;
     clearTimeout(this.#timer);
     this.#timerDueAt = dueAt;
@@ -120,7 +148,12 @@ class QueueThread {
   /** What is refused stays with the bridges; what has no number is gone. What was under way does not raise the epoch: a steady flow would be refused for ever. */
   #sayRefused(appends: readonly Append[]): void {
     const numbered = appends.reduce((sum, { marks }) => sum + (marks.length > 0 ? 1 : 0), 0);
-    const lostUnnumbered = numbered === appends.length ? 0 : appends.filter(({ marks }) => marks.length === 0).reduce((sum, { rows, dead }) => sum + rows.data.length + dead.length, 0);
+    const lostUnnumbered =
+      numbered === appends.length
+        ? 0
+        : appends
+            .filter(({ marks }) => marks.length === 0)
+            .reduce((sum, { rows, dead }) => sum + rows.data.length + dead.length, 0);
     say({ kind: 'refused', state: this.#file.state(), marks: this.#file.marks, lostUnnumbered, epoch: this.#epoch });
   }
 
@@ -230,7 +263,8 @@ class QueueThread {
 
   #applyLimits(): EvictedSpan[] {
     let evicted: EvictedSpan[] = [];
-    if (options.minFreeDiskBytes > 0 && this.#file.freeDiskBytes() < options.minFreeDiskBytes) this.#stopAccepting('disk_low: less is free than QUEUE_MIN_FREE_DISK_BYTES');
+    if (options.minFreeDiskBytes > 0 && this.#file.freeDiskBytes() < options.minFreeDiskBytes)
+      this.#stopAccepting('disk_low: less is free than QUEUE_MIN_FREE_DISK_BYTES');
     if (this.#file.bytes() <= options.maxBytes) return evicted;
     this.#file.checkpoint();
     if (options.whenFull === 'evict-oldest' && this.#file.bytes() > options.maxBytes) evicted = this.#file.evictOverLimit();
@@ -254,7 +288,10 @@ class QueueThread {
       say({ kind: 'error', id, message: messageOf(error) });
       return this.#diskTrouble(error, []);
     }
-    port?.postMessage({ kind: 'taken', id, rows } satisfies QueueReply, [rows.ids.buffer as ArrayBuffer, rows.acceptedAtMs.buffer as ArrayBuffer]);
+    port?.postMessage({ kind: 'taken', id, rows } satisfies QueueReply, [
+      rows.ids.buffer as ArrayBuffer,
+      rows.acceptedAtMs.buffer as ArrayBuffer,
+    ]);
   }
 
   /** Runs a request that wants an answer; what it changed goes out as state. */
@@ -291,7 +328,9 @@ class QueueThread {
         return this.#answer(request.id, () => this.#file.deadLetters(request.limit, request.before));
       case 'retryDead':
         // The schema's compiler is loaded here alone: 4 MB that a thread which validates nothing need not have.
-        return void import('../../contract/reading.ts').then(({ parseReading: parse }) => this.#answer(request.id, () => this.#file.retryDead(request.ids, (payload) => readRetried(payload, parse))));
+        return void import('../../contract/reading.ts').then(({ parseReading: parse }) =>
+          this.#answer(request.id, () => this.#file.retryDead(request.ids, (payload) => readRetried(payload, parse))),
+        );
       case 'discardDead':
         return this.#answer(request.id, () => this.#file.discardDead(request.ids));
       case 'acknowledgeDamage':

@@ -7,7 +7,16 @@ import { dataFolder } from '../../service/data-dir.ts';
 import { HrError } from '../../service/errors.ts';
 import { startWorker } from '../../service/worker-thread.ts';
 import type { DrainQueue, QueuedReading } from './drain-queue.ts';
-import { joinAppends, ROW_SOURCES, type Append, type QueueReply, type QueueRequest, type QueueState, type QueueWorkerData, type RunMark } from './queue-messages.ts';
+import {
+  joinAppends,
+  ROW_SOURCES,
+  type Append,
+  type QueueReply,
+  type QueueRequest,
+  type QueueState,
+  type QueueWorkerData,
+  type RunMark,
+} from './queue-messages.ts';
 
 const STOP_LIMIT_MS = 8000;
 const BACKUPS = 'backups';
@@ -68,7 +77,12 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       minFreeDiskBytes: config.QUEUE_MIN_FREE_DISK_BYTES,
       whenFull: config.QUEUE_WHEN_FULL,
     };
-    const worker = startWorker(import.meta.url, './queue-worker', { workerData: data }, (message) => (message as QueueReply).kind !== 'waiting');
+    const worker = startWorker(
+      import.meta.url,
+      './queue-worker',
+      { workerData: data },
+      (message) => (message as QueueReply).kind !== 'waiting',
+    );
     this.#worker = worker;
     worker.on('error', (error) => this.#fatal(error));
     worker.on('exit', (code) => this.#fatal(new Error(`the queue's thread ended with ${code}`)));
@@ -83,7 +97,10 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
   }
 
   #unusable({ code, message }: Extract<QueueReply, { kind: 'failed' }>): HrError {
-    return new HrError(code === 'queue_too_new' ? 'queue_too_new' : 'queue_unusable', { operation: 'open the queue', detail: message });
+    return new HrError(code === 'queue_too_new' ? 'queue_too_new' : 'queue_unusable', {
+      operation: 'open the queue',
+      detail: message,
+    });
   }
 
   #fatal(error: Error): void {

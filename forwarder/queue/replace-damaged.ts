@@ -7,7 +7,16 @@ import path from 'node:path';
 import { syncFolder } from '../../service/data-dir.ts';
 import { openDatabase, type Database } from '../../service/sqlite.ts';
 import { addTo, emptyLedger, total, type LedgerState } from './ledger.ts';
-import { deadChecksum, insertDead, insertRows, readState, rowChecksum, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
+import {
+  deadChecksum,
+  insertDead,
+  insertRows,
+  readState,
+  rowChecksum,
+  writeState,
+  type StoredDead,
+  type StoredRow,
+} from './stored-rows.ts';
 
 const REPLACEMENT = /^queue\.replacement-(.+)\.db$/;
 
@@ -74,7 +83,11 @@ function accountOf({ rows, dead, state: known }: Salvaged, why: string, aside: s
 }
 
 /** Makes the replacement, then puts it in the damaged file's place. Throws what the disk throws; then nothing has happened. */
-export function replaceDamaged(file: string, why: string, createFile: (file: string, fill: (database: Database) => void) => void): void {
+export function replaceDamaged(
+  file: string,
+  why: string,
+  createFile: (file: string, fill: (database: Database) => void) => void,
+): void {
   const stamp = new Date().toISOString().replaceAll(/[:.]/g, '-');
   const salvaged = salvage(file);
   const state = accountOf(salvaged, why, asideName(stamp));

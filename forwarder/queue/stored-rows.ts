@@ -25,7 +25,8 @@ export interface StoredDead extends Omit<DeadLetterInput, 'whole'> {
 
 const checksum = (...parts: readonly (string | number | null)[]): number => crc32(parts.join('\n'));
 
-export const rowChecksum = (row: Omit<StoredRow, 'id' | 'crc'>): number => checksum(row.accepted_ms, row.source, row.device, row.data);
+export const rowChecksum = (row: Omit<StoredRow, 'id' | 'crc'>): number =>
+  checksum(row.accepted_ms, row.source, row.device, row.data);
 
 export const deadChecksum = (dead: Omit<StoredDead, 'id' | 'crc'>): number =>
   checksum(dead.at_ms, dead.reason, dead.detail, dead.device, dead.run, dead.seq, dead.bytes, dead.payload, dead.whole);
@@ -56,7 +57,8 @@ export function readState(database: Database): LedgerState | undefined {
   return state === undefined || earlier === undefined ? undefined : { ...state, marks: [...earlier, ...state.marks] };
 }
 
-const WRITE_STATE = 'INSERT INTO state (id, json, crc) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json, crc = excluded.crc';
+const WRITE_STATE =
+  'INSERT INTO state (id, json, crc) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json, crc = excluded.crc';
 const earlierMarks = ({ marks }: LedgerState): string => JSON.stringify(marks.slice(0, -MARKS_BESIDE_LEDGER));
 
 /** Writes the state; of `previous`, what stands in the file, the marks of earlier runs are not written again. */
@@ -75,8 +77,23 @@ export function insertRows(database: Database): (row: Omit<StoredRow, 'crc'>) =>
 
 /** Without an id the next one is given. */
 export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | 'crc'> & { id?: number }) => void {
-  const insert = database.prepare('INSERT INTO dead (id, at_ms, reason, detail, device, run, seq, bytes, payload, whole, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
-  return (dead) => void insert.run(dead.id ?? null, dead.at_ms, dead.reason, dead.detail, dead.device, dead.run, dead.seq, dead.bytes, dead.payload, dead.whole, deadChecksum(dead));
+  const insert = database.prepare(
+    'INSERT INTO dead (id, at_ms, reason, detail, device, run, seq, bytes, payload, whole, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+  );
+  return (dead) =>
+    void insert.run(
+      dead.id ?? null,
+      dead.at_ms,
+      dead.reason,
+      dead.detail,
+      dead.device,
+      dead.run,
+      dead.seq,
+      dead.bytes,
+      dead.payload,
+      dead.whole,
+      deadChecksum(dead),
+    );
 }
 
 type RowColumns = [id: number, acceptedMs: number, source: number, device: string, data: string, crc: number];
@@ -87,11 +104,13 @@ const CHUNK_ROWS = 500;
  * three times as much, and all at once might be very much of large rows. Throws DamagedRowError.
  */
 export function readRows(database: Database): (afterId: number, maxRows: number, maxBytes: number) => Omit<StoredRow, 'crc'>[] {
-  const select = database.prepare('SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?').raw();
+  const select = database
+    .prepare('SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?')
+    .raw();
   return (afterId, maxRows, maxBytes) => {
     const rows: Omit<StoredRow, 'crc'>[] = [];
     let bytes = 0;
-    for (let more = true; more && rows.length < maxRows; ) {
+    for (let more = true; more && rows.length < maxRows;) {
       const chunk = select.all(rows.at(-1)?.id ?? afterId, Math.min(CHUNK_ROWS, maxRows - rows.length)) as RowColumns[];
       more = chunk.length === CHUNK_ROWS;
       for (const [id, accepted_ms, source, device, data, crc] of chunk) {

@@ -41,15 +41,24 @@ export function walDamage(walFile: string): string | undefined {
   const bigEndian = (magic & 1) === 1;
   const frameBytes = FRAME_HEADER_BYTES + PAGE_BYTES;
   let sums = sum([0, 0], log.subarray(0, 24), bigEndian);
-  const isHeaderWhole = magic >>> 1 === MAGIC >>> 1 && log.readUInt32BE(8) === PAGE_BYTES && sums[0] === log.readUInt32BE(24) && sums[1] === log.readUInt32BE(28);
+  const isHeaderWhole =
+    magic >>> 1 === MAGIC >>> 1 &&
+    log.readUInt32BE(8) === PAGE_BYTES &&
+    sums[0] === log.readUInt32BE(24) &&
+    sums[1] === log.readUInt32BE(28);
   // It is synced with the first commit: only that one may have a torn header.
-  if (!isHeaderWhole) return mostCommitsOfOneLog(log, frameBytes) > 1 ? 'the header of the write-ahead log is damaged' : undefined;
+  if (!isHeaderWhole)
+    return mostCommitsOfOneLog(log, frameBytes) > 1 ? 'the header of the write-ahead log is damaged' : undefined;
   let whole = true;
   let commitsBeyond = 0;
   for (let at = HEADER_BYTES; at + frameBytes <= log.length; at += frameBytes) {
     const isOfThisLog = log.compare(log, 16, 24, at + 8, at + 16) === 0;
     if (whole) {
-      sums = sum(sum(sums, log.subarray(at, at + 8), bigEndian), log.subarray(at + FRAME_HEADER_BYTES, at + frameBytes), bigEndian);
+      sums = sum(
+        sum(sums, log.subarray(at, at + 8), bigEndian),
+        log.subarray(at + FRAME_HEADER_BYTES, at + frameBytes),
+        bigEndian,
+      );
       whole = isOfThisLog && sums[0] === log.readUInt32BE(at + 16) && sums[1] === log.readUInt32BE(at + 20);
     }
     if (!whole && isOfThisLog && log.readUInt32BE(at + 4) > 0) commitsBeyond += 1;

@@ -57,7 +57,11 @@ export class KinesisSink implements Sink {
 
   async #make(): Promise<KinesisClient> {
     // Imported at first use: 0.3 s and 18 MB that a bridge or a doctor need not pay.
-    const [{ KinesisClient }, { NodeHttpHandler }, { defaultProvider }] = await Promise.all([import('@aws-sdk/client-kinesis'), import('@smithy/node-http-handler'), import('@aws-sdk/credential-provider-node')]);
+    const [{ KinesisClient }, { NodeHttpHandler }, { defaultProvider }] = await Promise.all([
+      import('@aws-sdk/client-kinesis'),
+      import('@smithy/node-http-handler'),
+      import('@aws-sdk/credential-provider-node'),
+    ]);
     const { KINESIS_TARGET, LOCAL_KINESIS_HOST, LOCAL_KINESIS_PORT } = this.#config;
     const { connectMs, requestMs, socketMs } = this.#timeouts;
     const agentOptions = { keepAlive: true, maxSockets: SOCKETS_MAX, noDelay: true };
@@ -66,11 +70,28 @@ export class KinesisSink implements Sink {
     const client = new KinesisClient({
       maxAttempts: 2,
       // An instance: the default handler opens a connection a request, and fails on http:// endpoints.
-      requestHandler: new NodeHttpHandler({ ...agents, connectionTimeout: connectMs, requestTimeout: requestMs, socketTimeout: socketMs, throwOnRequestTimeout: true }),
+      requestHandler: new NodeHttpHandler({
+        ...agents,
+        connectionTimeout: connectMs,
+        requestTimeout: requestMs,
+        socketTimeout: socketMs,
+        throwOnRequestTimeout: true,
+      }),
       // No info, not even an empty one: with it the SDK walks every input for what to log. The others it calls without asking.
-      logger: { trace() {}, debug() {}, warn: (...words: unknown[]) => this.#log.debug({ event: 'sdk_warning' }, String(words[0])), error: (...words: unknown[]) => this.#log.debug({ event: 'sdk_error' }, String(words[0])) } as unknown as SdkLogger,
+      logger: {
+        trace() {},
+        debug() {},
+        warn: (...words: unknown[]) => this.#log.debug({ event: 'sdk_warning' }, String(words[0])),
+        error: (...words: unknown[]) => this.#log.debug({ event: 'sdk_error' }, String(words[0])),
+      } as unknown as SdkLogger,
       // The SDK's own chain; without the cache, which would keep the shared files as they were at the first start of a client.
-      ...(KINESIS_TARGET === 'local' ? { endpoint: `http://${LOCAL_KINESIS_HOST}:${LOCAL_KINESIS_PORT}`, region: 'us-east-1', credentials: { accessKeyId: 'local', secretAccessKey: 'local' } } : { credentials: defaultProvider({ ignoreCache: true }) }),
+      ...(KINESIS_TARGET === 'local'
+        ? {
+            endpoint: `http://${LOCAL_KINESIS_HOST}:${LOCAL_KINESIS_PORT}`,
+            region: 'us-east-1',
+            credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+          }
+        : { credentials: defaultProvider({ ignoreCache: true }) }),
       ...(KINESIS_TARGET !== 'local' && KINESIS_TARGET !== 'aws' ? { endpoint: KINESIS_TARGET } : {}),
     });
     client.middlewareStack.add(
@@ -87,7 +108,10 @@ export class KinesisSink implements Sink {
     return client;
   }
 
-  async #use<T>(work: (client: KinesisClient, options: { abortSignal: AbortSignal }) => Promise<T>, signal: AbortSignal): Promise<T> {
+  async #use<T>(
+    work: (client: KinesisClient, options: { abortSignal: AbortSignal }) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
     // A controller a request, given back at its end: Node keeps what AbortSignal.any makes for as long as its sources, 12 KB a request.
     const controller = new AbortController();
     const abort = (): void => controller.abort();
@@ -108,12 +132,20 @@ export class KinesisSink implements Sink {
   async send(records: readonly SinkRecord[], signal: AbortSignal): Promise<SendResult> {
     const { PutRecordsCommand } = await import('@aws-sdk/client-kinesis');
     const answer = await this.#use(
-      async (client, options) => await client.send(new PutRecordsCommand({ StreamName: this.#config.KINESIS_STREAM, Records: records.map(({ data, partitionKey }) => ({ Data: data, PartitionKey: partitionKey })) }), options),
+      async (client, options) =>
+        await client.send(
+          new PutRecordsCommand({
+            StreamName: this.#config.KINESIS_STREAM,
+            Records: records.map(({ data, partitionKey }) => ({ Data: data, PartitionKey: partitionKey })),
+          }),
+          options,
+        ),
       signal,
     );
     const outcomes = records.map((_, index): RecordOutcome => {
       const record = answer.Records?.[index];
-      if (record?.SequenceNumber === undefined || record.SequenceNumber === '') return { ok: false, code: record?.ErrorCode ?? 'NoSequenceNumber' };
+      if (record?.SequenceNumber === undefined || record.SequenceNumber === '')
+        return { ok: false, code: record?.ErrorCode ?? 'NoSequenceNumber' };
       return record.ShardId === undefined ? { ok: true } : { ok: true, shard: record.ShardId };
     });
     return { outcomes, ...(this.#clockAheadMs === undefined ? {} : { clockAheadMs: this.#clockAheadMs }) };
@@ -121,7 +153,11 @@ export class KinesisSink implements Sink {
 
   async limits(signal: AbortSignal): Promise<SinkLimits> {
     const { DescribeStreamSummaryCommand } = await import('@aws-sdk/client-kinesis');
-    const answer = await this.#use(async (client, options) => await client.send(new DescribeStreamSummaryCommand({ StreamName: this.#config.KINESIS_STREAM }), options), signal);
+    const answer = await this.#use(
+      async (client, options) =>
+        await client.send(new DescribeStreamSummaryCommand({ StreamName: this.#config.KINESIS_STREAM }), options),
+      signal,
+    );
     const summary = answer.StreamDescriptionSummary;
     const kib = (summary as { MaxRecordSizeInKiB?: number } | undefined)?.MaxRecordSizeInKiB;
     return { openShards: summary?.OpenShardCount ?? null, maxRecordBytes: kib === undefined ? DEFAULT_RECORD_BYTES : kib * 1024 };

@@ -55,7 +55,10 @@ export function costsOf({ straps, rate, readingBytes, readingsPerRecord, hours =
   const recordBytes = readingBytes * readingsPerRecord;
   const recordsPerSecond = readingsPerSecond / readingsPerRecord;
   const seconds = hours * 3600;
-  const shards = Math.max(1, Math.ceil(Math.max(recordsPerSecond / (1000 * SHARD_SHARE), (readingsPerSecond * readingBytes) / (1_000_000 * SHARD_SHARE))));
+  const shards = Math.max(
+    1,
+    Math.ceil(Math.max(recordsPerSecond / (1000 * SHARD_SHARE), (readingsPerSecond * readingBytes) / (1_000_000 * SHARD_SHARE))),
+  );
   const putUnits = (recordsPerSecond * seconds * Math.ceil(recordBytes / (25 * KIB))) / 1_000_000;
   // Firehose takes aggregates apart before it writes: counted by the reading, which is the most that it can be.
   const firehoseGb = (readingsPerSecond * seconds * Math.ceil(readingBytes / (5 * KIB)) * 5 * KIB) / GIB;
@@ -70,7 +73,8 @@ export function costsOf({ straps, rate, readingBytes, readingsPerRecord, hours =
     puts: putUnits * PRICES.millionPutUnits,
     firehose: firehoseGb * PRICES.firehoseGb,
     sevenDays: shards * hours * PRICES.extendedShardHour,
-    onDemand: (consumers) => hours * PRICES.onDemandStreamHour + gbIn * PRICES.onDemandGbIn + gbOut * consumers * PRICES.onDemandGbOut,
+    onDemand: (consumers) =>
+      hours * PRICES.onDemandStreamHour + gbIn * PRICES.onDemandGbIn + gbOut * consumers * PRICES.onDemandGbOut,
   };
 }
 
@@ -81,10 +85,24 @@ const LINGER_S = 10;
 export function costsTable(): string {
   const rows = [1, 50, 1000].flatMap((straps) =>
     [1, LINGER_S].map((readingsPerRecord) => {
-      const { shards, putUnits, firehoseGb, shardHours, puts, firehose, sevenDays, onDemand } = costsOf({ straps, rate: 1, readingBytes: READING_BYTES, readingsPerRecord });
+      const { shards, putUnits, firehoseGb, shardHours, puts, firehose, sevenDays, onDemand } = costsOf({
+        straps,
+        rate: 1,
+        readingBytes: READING_BYTES,
+        readingsPerRecord,
+      });
       const cells = [
-        straps.toLocaleString('en-US'), readingsPerRecord === 1 ? 'records' : `aggregated, ${LINGER_S} s`, shards, shardHours.toFixed(2), putUnits.toFixed(1), puts.toFixed(2), firehoseGb.toFixed(0), firehose.toFixed(2),
-        (shardHours + puts + firehose).toFixed(2), `+${sevenDays.toFixed(2)}`, onDemand(1).toFixed(2),
+        straps.toLocaleString('en-US'),
+        readingsPerRecord === 1 ? 'records' : `aggregated, ${LINGER_S} s`,
+        shards,
+        shardHours.toFixed(2),
+        putUnits.toFixed(1),
+        puts.toFixed(2),
+        firehoseGb.toFixed(0),
+        firehose.toFixed(2),
+        (shardHours + puts + firehose).toFixed(2),
+        `+${sevenDays.toFixed(2)}`,
+        onDemand(1).toFixed(2),
       ];
       return `| ${cells.join(' | ')} |`;
     }),

@@ -4,7 +4,12 @@ import { SETTINGS, type Setting } from '../../service/settings.ts';
 import { costsTable } from './costs.ts';
 
 function bytesText(bytes: number): string {
-  for (const [unit, size] of [['GiB', 1024 ** 3], ['MiB', 1024 ** 2], ['KiB', 1024]] as const) if (bytes >= size && bytes % size === 0) return `${bytes / size} ${unit}`;
+  for (const [unit, size] of [
+    ['GiB', 1024 ** 3],
+    ['MiB', 1024 ** 2],
+    ['KiB', 1024],
+  ] as const)
+    if (bytes >= size && bytes % size === 0) return `${bytes / size} ${unit}`;
   return String(bytes);
 }
 
@@ -37,13 +42,18 @@ const cell = (text: string): string => text.replaceAll('|', '\\|');
 
 /** docs/settings.md. */
 export function settingsTable(): string {
-  const rows = Object.entries(SETTINGS as Record<string, Setting>).map(([name, setting]) => `| \`${name}\` | ${defaultText(setting)} | ${cell(valuesText(setting))} | ${cell(setting.doc)} |`);
+  const rows = Object.entries(SETTINGS as Record<string, Setting>).map(
+    ([name, setting]) => `| \`${name}\` | ${defaultText(setting)} | ${cell(valuesText(setting))} | ${cell(setting.doc)} |`,
+  );
   return ['| variable | default | values | meaning |', '|---|---|---|---|', ...rows].join('\n');
 }
 
 /** docs/errors.md. */
 export function errorsTable(): string {
-  const rows = Object.entries(ERRORS).map(([code, { summary, hint, retryable }]) => `| \`${code}\` | ${cell(summary)} | ${cell(hint)} | ${retryable ? 'may heal by itself' : 'needs a person'} |`);
+  const rows = Object.entries(ERRORS).map(
+    ([code, { summary, hint, retryable }]) =>
+      `| \`${code}\` | ${cell(summary)} | ${cell(hint)} | ${retryable ? 'may heal by itself' : 'needs a person'} |`,
+  );
   return ['| code | meaning | what to do | |', '|---|---|---|---|', ...rows].join('\n');
 }
 

@@ -10,10 +10,19 @@ const MiB = 1024 * 1024;
 
 /** The year, and what systemd's time service says where it runs; how far the box is off the stream's clock is the forwarder's to say. */
 export function clockLine(now = new Date(), { root }: System = SYSTEM): DoctorLine {
-  if (now.getUTCFullYear() < BUILD_YEAR) return fail('clock', `the clock says ${now.toISOString()}`, 'Set the time (timedatectl set-ntp true): readings are marked unsynced until then.');
+  if (now.getUTCFullYear() < BUILD_YEAR)
+    return fail(
+      'clock',
+      `the clock says ${now.toISOString()}`,
+      'Set the time (timedatectl set-ntp true): readings are marked unsynced until then.',
+    );
   const timesync = path.join(root, 'run/systemd/timesync');
   if (existsSync(timesync) && !existsSync(path.join(timesync, 'synchronized')))
-    return warn('clock', `${now.toISOString()}, not yet synchronized by systemd-timesyncd`, 'Look at: timedatectl timesync-status. A box without network may need a clock module.');
+    return warn(
+      'clock',
+      `${now.toISOString()}, not yet synchronized by systemd-timesyncd`,
+      'Look at: timedatectl timesync-status. A box without network may need a clock module.',
+    );
   return ok('clock', now.toISOString());
 }
 
@@ -29,11 +38,21 @@ export function diskLine(config: Config, freeBytesIn: (folder: string) => number
   try {
     accessSync(folder, constants.W_OK);
   } catch {
-    return fail('disk', `${folder} cannot be written by this user`, 'Give DATA_DIR to the user of the services (in containers: uid 1000).');
+    return fail(
+      'disk',
+      `${folder} cannot be written by this user`,
+      'Give DATA_DIR to the user of the services (in containers: uid 1000).',
+    );
   }
   const freeMiB = Math.floor(freeBytesIn(folder) / MiB);
   const wantMiB = Math.ceil((config.QUEUE_MAX_BYTES + config.OUTBOX_MAX_BYTES) / MiB);
-  if (freeMiB < 64) return fail('disk', `${freeMiB} MiB free in ${folder}`, 'Free some space: with a full disk nothing more is accepted.');
-  if (freeMiB < wantMiB) return warn('disk', `${freeMiB} MiB free in ${folder}; queue and outbox may grow to ${wantMiB} MiB`, 'Free space, or lower QUEUE_MAX_BYTES and OUTBOX_MAX_BYTES.');
+  if (freeMiB < 64)
+    return fail('disk', `${freeMiB} MiB free in ${folder}`, 'Free some space: with a full disk nothing more is accepted.');
+  if (freeMiB < wantMiB)
+    return warn(
+      'disk',
+      `${freeMiB} MiB free in ${folder}; queue and outbox may grow to ${wantMiB} MiB`,
+      'Free space, or lower QUEUE_MAX_BYTES and OUTBOX_MAX_BYTES.',
+    );
   return ok('disk', `${freeMiB} MiB free in ${folder}`);
 }

@@ -23,7 +23,13 @@ async function look(name: string, lines: () => DoctorLine[] | Promise<DoctorLine
   try {
     return await lines();
   } catch (error) {
-    return [fail(name, messageOf(error), 'Run the doctor as the user of the services (in containers: docker compose run --rm --no-deps ble-bridge node dist/ops/doctor/main.js).')];
+    return [
+      fail(
+        name,
+        messageOf(error),
+        'Run the doctor as the user of the services (in containers: docker compose run --rm --no-deps ble-bridge node dist/ops/doctor/main.js).',
+      ),
+    ];
   }
 }
 

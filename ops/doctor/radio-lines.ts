@@ -20,13 +20,27 @@ function read(file: string): string | undefined {
 
 function adapterLine(config: Config, folders: System): DoctorLine {
   const folder = path.join(folders.sys, 'class/bluetooth');
-  if (!existsSync(folder)) return config.BLE_SOURCE === 'noble'
-    ? fail('adapter', 'the kernel has no Bluetooth', 'Plug in an adapter, load the module (modprobe btusb), or set BLE_SOURCE=simulated.')
-    : warn('adapter', 'the kernel has no Bluetooth: straps are simulated while the target is local', 'Plug in an adapter to hear real straps.');
+  if (!existsSync(folder))
+    return config.BLE_SOURCE === 'noble'
+      ? fail(
+          'adapter',
+          'the kernel has no Bluetooth',
+          'Plug in an adapter, load the module (modprobe btusb), or set BLE_SOURCE=simulated.',
+        )
+      : warn(
+          'adapter',
+          'the kernel has no Bluetooth: straps are simulated while the target is local',
+          'Plug in an adapter to hear real straps.',
+        );
   const adapters = readdirSync(folder).filter((name) => /^hci\d+$/.test(name));
   if (adapters.includes(config.BLE_ADAPTER)) return ok('adapter', `${config.BLE_ADAPTER} is present`);
-  if (adapters.length > 0) return fail('adapter', `no ${config.BLE_ADAPTER}; there is ${adapters.join(', ')}`, `Set BLE_ADAPTER=${adapters[0]}.`);
-  return warn('adapter', 'no adapter is plugged in', 'Plug in a Bluetooth adapter; on a Raspberry Pi check that it is not disabled in config.txt.');
+  if (adapters.length > 0)
+    return fail('adapter', `no ${config.BLE_ADAPTER}; there is ${adapters.join(', ')}`, `Set BLE_ADAPTER=${adapters[0]}.`);
+  return warn(
+    'adapter',
+    'no adapter is plugged in',
+    'Plug in a Bluetooth adapter; on a Raspberry Pi check that it is not disabled in config.txt.',
+  );
 }
 
 /** Whether the adapter is switched on, as the kernel says; nothing where there is no adapter to ask for. */
@@ -34,11 +48,20 @@ function powerLine(config: Config, adapters: () => readonly AdapterPower[]): Doc
   const id = Number(config.BLE_ADAPTER.slice('hci'.length));
   try {
     const adapter = adapters().find(({ devId }) => devId === id);
-    if (adapter === undefined) return fail('power', `the kernel lists no ${config.BLE_ADAPTER}`, 'Plug the adapter in again, and look at dmesg.');
+    if (adapter === undefined)
+      return fail('power', `the kernel lists no ${config.BLE_ADAPTER}`, 'Plug the adapter in again, and look at dmesg.');
     if (adapter.devUp === true) return ok('power', `${config.BLE_ADAPTER} is switched on`);
-    return fail('power', `${config.BLE_ADAPTER} is switched off`, `Run: rfkill unblock bluetooth; bluetoothctl power on (or hciconfig ${config.BLE_ADAPTER} up)`);
+    return fail(
+      'power',
+      `${config.BLE_ADAPTER} is switched off`,
+      `Run: rfkill unblock bluetooth; bluetoothctl power on (or hciconfig ${config.BLE_ADAPTER} up)`,
+    );
   } catch (error) {
-    return warn('power', `cannot be asked: ${messageOf(error)}`, 'Install the optional package @abandonware/noble (npm ci with python3, make and g++), and see the lines beside this one.');
+    return warn(
+      'power',
+      `cannot be asked: ${messageOf(error)}`,
+      'Install the optional package @abandonware/noble (npm ci with python3, make and g++), and see the lines beside this one.',
+    );
   }
 }
 
@@ -48,8 +71,10 @@ function rfkillLine(folders: System): DoctorLine {
   for (const name of readdirSync(folder)) {
     const at = path.join(folder, name);
     if (read(path.join(at, 'type')) !== 'bluetooth') continue;
-    if (read(path.join(at, 'hard')) === '1') return fail('rfkill', 'Bluetooth is blocked by a hardware switch', 'Turn the switch of the machine on.');
-    if (read(path.join(at, 'soft')) === '1') return fail('rfkill', 'Bluetooth is blocked by software', 'Run: rfkill unblock bluetooth');
+    if (read(path.join(at, 'hard')) === '1')
+      return fail('rfkill', 'Bluetooth is blocked by a hardware switch', 'Turn the switch of the machine on.');
+    if (read(path.join(at, 'soft')) === '1')
+      return fail('rfkill', 'Bluetooth is blocked by software', 'Run: rfkill unblock bluetooth');
   }
   return ok('rfkill', 'no switch blocks the radio');
 }
@@ -66,7 +91,9 @@ function capabilityLine(config: Config, folders: System): DoctorLine {
 
 function processNames(folders: System): string[] {
   try {
-    return readdirSync(folders.proc).filter((name) => /^\d+$/.test(name)).flatMap((pid) => read(path.join(folders.proc, pid, 'comm')) ?? []);
+    return readdirSync(folders.proc)
+      .filter((name) => /^\d+$/.test(name))
+      .flatMap((pid) => read(path.join(folders.proc, pid, 'comm')) ?? []);
   } catch {
     return [];
   }
@@ -74,9 +101,18 @@ function processNames(folders: System): string[] {
 
 function contentionLine(folders: System): DoctorLine {
   // A container has processes of its own: those of the host are not seen.
-  if (insideContainer(folders)) return warn('bluetoothd', 'cannot be seen from inside a container', 'On the host: systemctl is-active bluetooth. If it is, and straps connect and drop: systemctl disable --now bluetooth');
+  if (insideContainer(folders))
+    return warn(
+      'bluetoothd',
+      'cannot be seen from inside a container',
+      'On the host: systemctl is-active bluetooth. If it is, and straps connect and drop: systemctl disable --now bluetooth',
+    );
   if (!processNames(folders).includes('bluetoothd')) return ok('bluetoothd', 'does not run');
-  return warn('bluetoothd', 'runs and may take the adapter or its connections', 'If straps connect and drop: systemctl disable --now bluetooth');
+  return warn(
+    'bluetoothd',
+    'runs and may take the adapter or its connections',
+    'If straps connect and drop: systemctl disable --now bluetooth',
+  );
 }
 
 /** A network of its own is nothing but ends of pairs, whose other ends (`iflink`) are outside; a host has something of its own. */
@@ -88,16 +124,20 @@ function hasHostNetwork(folders: System): boolean {
 
 function networkLine(folders: System): DoctorLine {
   if (!insideContainer(folders)) return ok('host network', 'not in a container');
-  if (hasHostNetwork(folders)) return ok('host network', 'the container is in the host\'s network');
+  if (hasHostNetwork(folders)) return ok('host network', "the container is in the host's network");
   return warn(
     'host network',
-    'this container has a network of its own: HCI sockets exist only in the host\'s',
+    "this container has a network of its own: HCI sockets exist only in the host's",
     'Where this is the ble-bridge, give it network_mode: host. Else: docker compose run --rm --no-deps ble-bridge node dist/ops/doctor/main.js',
   );
 }
 
 /** Everything about the radio that can be seen without opening it. */
-export function radioLines(config: Config, folders: System = SYSTEM, adapters: () => readonly AdapterPower[] = listAdapters): DoctorLine[] {
+export function radioLines(
+  config: Config,
+  folders: System = SYSTEM,
+  adapters: () => readonly AdapterPower[] = listAdapters,
+): DoctorLine[] {
   const adapter = adapterLine(config, folders);
   const power = adapter.status === 'ok' ? [powerLine(config, adapters)] : [];
   return [adapter, ...power, rfkillLine(folders), capabilityLine(config, folders), contentionLine(folders), networkLine(folders)];

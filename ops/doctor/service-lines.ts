@@ -26,7 +26,11 @@ const SILENT_AFTER_MS = 20_000;
 export function missingKeyLine(config: Config): DoctorLine | undefined {
   const file = path.join(config.DATA_DIR, 'keys', READER);
   if (new URL(config.MQTT_URL).username !== '' || existsSync(file)) return undefined;
-  return fail('broker', `not asked: there is no key ${file}`, 'Start the services once (npm start or docker compose up -d), or set DATA_DIR to the folder that they use.');
+  return fail(
+    'broker',
+    `not asked: there is no key ${file}`,
+    'Start the services once (npm start or docker compose up -d), or set DATA_DIR to the folder that they use.',
+  );
 }
 
 /** The last status of each service; undefined where the broker does not answer. Throws HrError `data_dir_unusable`. */
@@ -67,7 +71,12 @@ function serviceLine(name: string, status: ServiceStatus | undefined): DoctorLin
   if (status === undefined) return fail(name, 'has never said anything to this broker', 'Start it, and look at its log.');
   if (status.state === 'offline') return fail(name, `offline since ${status.since}`, 'Start it, and look at its log.');
   const silentMs = status.as_of === undefined ? 0 : Date.now() - Date.parse(status.as_of);
-  if (silentMs > SILENT_AFTER_MS) return fail(name, `has said nothing for ${Math.round(silentMs / 1000)} s`, 'It hangs, or its broker connection does: look at its log, restart it.');
+  if (silentMs > SILENT_AFTER_MS)
+    return fail(
+      name,
+      `has said nothing for ${Math.round(silentMs / 1000)} s`,
+      'It hangs, or its broker connection does: look at its log, restart it.',
+    );
   const bad = (status.checks ?? []).filter((check) => check.status !== 'ok');
   const worst = bad.find((check) => check.status === 'fail') ?? bad[0];
   if (worst === undefined) return ok(name, `online since ${status.since}, version ${status.version}`);
@@ -78,32 +87,84 @@ function serviceLine(name: string, status: ServiceStatus | undefined): DoctorLin
 function bridgeLines(status: ServiceStatus | undefined): DoctorLine[] {
   if (status?.bridge === undefined || status.state !== 'online') return [];
   const { source, radio } = status.bridge;
-  if (source !== 'noble') return [source === 'none' ? warn('radio', 'no source of readings is chosen', 'See the lines of the adapter.') : ok('radio', `not used: readings are ${source === 'replay' ? 'replayed' : 'simulated'}`)];
-  const times = radio.reconnect_ms_p50 === null ? '' : `, reconnects in ${radio.reconnect_ms_p50} ms (p50), ${radio.reconnect_ms_p95} ms (p95)`;
-  const ends = Object.entries(radio.disconnects).map(([reason, count]) => `${count} ${reason}`).join(', ');
+  if (source !== 'noble')
+    return [
+      source === 'none'
+        ? warn('radio', 'no source of readings is chosen', 'See the lines of the adapter.')
+        : ok('radio', `not used: readings are ${source === 'replay' ? 'replayed' : 'simulated'}`),
+    ];
+  const times =
+    radio.reconnect_ms_p50 === null
+      ? ''
+      : `, reconnects in ${radio.reconnect_ms_p50} ms (p50), ${radio.reconnect_ms_p95} ms (p95)`;
+  const ends = Object.entries(radio.disconnects)
+    .map(([reason, count]) => `${count} ${reason}`)
+    .join(', ');
   const words = `${radio.adapter ?? 'no adapter'} ${radio.state}, ${radio.advertisements_per_minute} advertisements in the last minute, ${radio.connects} connects${ends === '' ? '' : ` (ended: ${ends})`}${times}`;
   if (radio.state !== 'powered_on') return [fail('radio', words, 'See the lines of the adapter.')];
-  if (radio.straps_limit !== null) return [warn('radio', `${words}; the adapter takes ${radio.straps_limit} straps at once`, 'For more straps use an adapter that takes more links.')];
-  if (radio.advertisements_per_minute === 0 && radio.connects === 0) return [warn('radio', `${words}: nothing is heard`, 'Put a strap on, switch a watch to broadcast; check the antenna.')];
+  if (radio.straps_limit !== null)
+    return [
+      warn(
+        'radio',
+        `${words}; the adapter takes ${radio.straps_limit} straps at once`,
+        'For more straps use an adapter that takes more links.',
+      ),
+    ];
+  if (radio.advertisements_per_minute === 0 && radio.connects === 0)
+    return [warn('radio', `${words}: nothing is heard`, 'Put a strap on, switch a watch to broadcast; check the antenna.')];
   return [ok('radio', words)];
 }
 
 function forwarderLines(status: ServiceStatus | undefined): DoctorLine[] {
   const forwarder = status?.forwarder;
   if (forwarder === undefined || status?.state !== 'online') return [];
-  const lines = [ok('queue', `${forwarder.depth} readings, oldest ${Math.round(forwarder.oldest_age_seconds)} s, ${forwarder.bytes} bytes, ${forwarder.dead_letters} dead letters`)];
+  const lines = [
+    ok(
+      'queue',
+      `${forwarder.depth} readings, oldest ${Math.round(forwarder.oldest_age_seconds)} s, ${forwarder.bytes} bytes, ${forwarder.dead_letters} dead letters`,
+    ),
+  ];
   const { state, reason, hint } = forwarder.uplink;
-  if (state === 'ok') lines.push(ok('stream', `${forwarder.stream} on ${forwarder.target_name}, last shipped ${forwarder.last_shipped_at ?? 'never'}`));
-  else lines.push((state === 'throttled' ? warn : fail)('stream', `${forwarder.stream} on ${forwarder.target_name}: ${state}: ${reason}`, hint));
-  if (forwarder.clock_ahead_ms !== null && Math.abs(forwarder.clock_ahead_ms) > 5000) lines.push(warn('clock against the stream', `this box is ${forwarder.clock_ahead_ms} ms ahead`, 'Set the time (timedatectl set-ntp true).'));
+  if (state === 'ok')
+    lines.push(
+      ok('stream', `${forwarder.stream} on ${forwarder.target_name}, last shipped ${forwarder.last_shipped_at ?? 'never'}`),
+    );
+  else
+    lines.push(
+      (state === 'throttled' ? warn : fail)(
+        'stream',
+        `${forwarder.stream} on ${forwarder.target_name}: ${state}: ${reason}`,
+        hint,
+      ),
+    );
+  if (forwarder.clock_ahead_ms !== null && Math.abs(forwarder.clock_ahead_ms) > 5000)
+    lines.push(
+      warn(
+        'clock against the stream',
+        `this box is ${forwarder.clock_ahead_ms} ms ahead`,
+        'Set the time (timedatectl set-ntp true).',
+      ),
+    );
   return lines;
 }
 
 /** Broker, services and queue; a broker that is away is one failing line. */
 export function serviceLines(config: Config, heard: ReadonlyMap<string, ServiceStatus> | undefined): DoctorLine[] {
   const broker = maskUrl(config.MQTT_URL);
-  if (heard === undefined) return [fail('broker', `${broker} does not answer, or refuses this box's key`, 'Start the services (npm start or docker compose up -d); in containers run the doctor there.')];
+  if (heard === undefined)
+    return [
+      fail(
+        'broker',
+        `${broker} does not answer, or refuses this box's key`,
+        'Start the services (npm start or docker compose up -d); in containers run the doctor there.',
+      ),
+    ];
   // The gateway is one of many brokers that may be used: it is looked at where it has ever said anything.
   const names = heard.has('gateway') ? ['gateway', ...EXPECTED] : EXPECTED;
-  return [ok('broker', broker), ...names.map((name) => serviceLine(name, heard.get(name))), ...bridgeLines(heard.get('ble-bridge')), ...forwarderLines(heard.get('forwarder'))];
+  return [
+    ok('broker', broker),
+    ...names.map((name) => serviceLine(name, heard.get(name))),
+    ...bridgeLines(heard.get('ble-bridge')),
+    ...forwarderLines(heard.get('forwarder')),
+  ];
 }

@@ -54,7 +54,10 @@ export class DrillPipeline {
 
   /** Starts a service and waits for the log line that says it is there. */
   async start(service: ServiceName): Promise<void> {
-    const child = spawn(process.execPath, nodeArgsFor(siblingModule(import.meta.url, `../../${service}/main`)), { env: childEnvironment(this.#settings()), stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, nodeArgsFor(siblingModule(import.meta.url, `../../${service}/main`)), {
+      env: childEnvironment(this.#settings()),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     this.#running.set(service, { child, ended });
     const wanted = service === 'gateway' || service === 'local-kinesis' ? 'listening' : 'started';

@@ -18,7 +18,17 @@ import { DrillPipeline } from './drill-pipeline.ts';
 
 const STRAPS = 50;
 const SETTLE_LIMIT_MS = 20_000;
-const STEPS = ['start', 'run', 'cut the stream', 'kill the forwarder', 'start the forwarder again', 'give the stream back', 'stop the straps', 'let the queue drain', 'read everything back'] as const;
+const STEPS = [
+  'start',
+  'run',
+  'cut the stream',
+  'kill the forwarder',
+  'start the forwarder again',
+  'give the stream back',
+  'stop the straps',
+  'let the queue drain',
+  'read everything back',
+] as const;
 const beganAt = performance.now();
 
 function show(step: number): void {
@@ -28,7 +38,10 @@ function show(step: number): void {
   else console.log(words);
 }
 
-function watch(pipeline: DrillPipeline, dataDir: string): { link: MqttLink; statuses: Map<string, ServiceStatus>; counts: { live: number } } {
+function watch(
+  pipeline: DrillPipeline,
+  dataDir: string,
+): { link: MqttLink; statuses: Map<string, ServiceStatus>; counts: { live: number } } {
   const statuses = new Map<string, ServiceStatus>();
   const counts = { live: 0 };
   const config = readConfig({ DATA_DIR: dataDir, MQTT_URL: `mqtt://127.0.0.1:${pipeline.mqttPort}` });
@@ -71,7 +84,10 @@ function verdict(status: ServiceStatus | undefined, taken: Taken, accounts: read
   const balanced = ledger !== undefined && ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
   const line = (name: string, words: string | number): void => console.log(`${name.padEnd(24)}${words}`);
   console.log('');
-  line('taken from the straps', `${taken.total}, of them ${taken.cut} while the stream was cut, ${taken.dead} while the forwarder was dead`);
+  line(
+    'taken from the straps',
+    `${taken.total}, of them ${taken.cut} while the stream was cut, ${taken.dead} while the forwarder was dead`,
+  );
   if (ledger === undefined) line('the ledger', 'IS NOT KNOWN: the forwarder says nothing');
   else {
     line('accepted by the queue', ledger.accepted);
@@ -79,9 +95,16 @@ function verdict(status: ServiceStatus | undefined, taken: Taken, accounts: read
     line('left', `queued ${ledger.queued}, dead ${ledger.dead}, evicted ${ledger.evicted}; never accepted: ${ledger.missed}`);
     line('the ledger', balanced ? 'balances' : 'DOES NOT BALANCE');
   }
-  line('in the stream', `${account?.present ?? 0}, of them twice: ${account?.duplicates ?? 0}, missing: ${missing}${missing > 0 ? ` (${account?.missing.slice(0, 10).join(', ') ?? 'all'})` : ''}`);
+  line(
+    'in the stream',
+    `${account?.present ?? 0}, of them twice: ${account?.duplicates ?? 0}, missing: ${missing}${missing > 0 ? ` (${account?.missing.slice(0, 10).join(', ') ?? 'all'})` : ''}`,
+  );
   const good = balanced && taken.total > 0 && missing === 0;
-  console.log(good ? `\nPASSED in ${((performance.now() - beganAt) / 1000).toFixed(0)} s: every reading is in the stream.` : '\nFAILED: not every reading is accounted for. The log lines above and `npm run doctor` may say why.');
+  console.log(
+    good
+      ? `\nPASSED in ${((performance.now() - beganAt) / 1000).toFixed(0)} s: every reading is in the stream.`
+      : '\nFAILED: not every reading is accounted for. The log lines above and `npm run doctor` may say why.',
+  );
   return good;
 }
 

@@ -14,9 +14,16 @@ interface Answer {
   text: string;
   code: string | undefined;
 }
-type Ask = (method: string, path: string, options?: { headers?: Record<string, string>; body?: string; token?: string; cookie?: string }) => Promise<Answer>;
+type Ask = (
+  method: string,
+  path: string,
+  options?: { headers?: Record<string, string>; body?: string; token?: string; cookie?: string },
+) => Promise<Answer>;
 
-async function startApi(t: TestContext, environment: Record<string, string> = {}): Promise<{ ask: Ask; token: string; port: number }> {
+async function startApi(
+  t: TestContext,
+  environment: Record<string, string> = {},
+): Promise<{ ask: Ask; token: string; port: number }> {
   const config = testConfig({ DATA_DIR: tempDir(t), MQTT_URL: 'mqtt://127.0.0.1:1', ...environment });
   const service = new AdminApiService({ config, log: testLog(config) });
   t.after(() => service.stop());
@@ -29,19 +36,22 @@ async function startApi(t: TestContext, environment: Record<string, string> = {}
         ...(cookie === undefined ? {} : { cookie: `hr_gateway_token=${cookie}` }),
         ...headers,
       };
-      const asked = request({ port: service.port, host: '127.0.0.1', method, path: target, headers: all, agent: false }, (answer) => {
-        let text = '';
-        answer.on('data', (chunk) => (text += String(chunk)));
-        answer.on('end', () => {
-          let code: string | undefined;
-          try {
-            code = (JSON.parse(text) as { code?: string }).code;
-          } catch {
-            code = undefined;
-          }
-          resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text, code });
-        });
-      });
+      const asked = request(
+        { port: service.port, host: '127.0.0.1', method, path: target, headers: all, agent: false },
+        (answer) => {
+          let text = '';
+          answer.on('data', (chunk) => (text += String(chunk)));
+          answer.on('end', () => {
+            let code: string | undefined;
+            try {
+              code = (JSON.parse(text) as { code?: string }).code;
+            } catch {
+              code = undefined;
+            }
+            resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text, code });
+          });
+        },
+      );
       asked.on('error', reject);
       asked.end(body);
     });
@@ -59,7 +69,17 @@ const CHANGES = [
   ['POST', '/devices/polar/reset-energy'],
   ['POST', '/log-level'],
 ] as const;
-const READS = ['/health', '/queue', '/queue/history', '/devices', '/devices/polar', '/devices/polar/readings', '/metrics', '/openapi.json', '/docs/'];
+const READS = [
+  '/health',
+  '/queue',
+  '/queue/history',
+  '/devices',
+  '/devices/polar',
+  '/devices/polar/readings',
+  '/metrics',
+  '/openapi.json',
+  '/docs/',
+];
 
 test('every change, and the dead letters, need the token: none, a wrong one, its beginning and a longer one are 401', async (t) => {
   const { ask, token } = await startApi(t);
@@ -109,18 +129,31 @@ for (const [anonymous, environment] of [
 
 test('a Host that is no address, not localhost and not allowed is refused on every route: a foreign name was rebound to us', async (t) => {
   const { ask, token } = await startApi(t, { ADMIN_ALLOWED_HOSTS: 'box.local' });
-  for (const host of ['evil.example', '127.evil.example', '127.0.0.1.evil.example', 'localhost.evil.example', '[::1', 'evil.example:8080'])
+  for (const host of [
+    'evil.example',
+    '127.evil.example',
+    '127.0.0.1.evil.example',
+    'localhost.evil.example',
+    '[::1',
+    'evil.example:8080',
+  ])
     for (const target of ['/', '/health', '/health/live', '/openapi.json', '/session']) {
       const answer = await ask('GET', target, { headers: { host }, token });
       assert.deepEqual([answer.status, answer.code], [403, 'host_not_allowed'], `${host} ${target}`);
     }
-  for (const host of ['127.0.0.1:8080', 'localhost', 'LOCALHOST:1', '[::1]:8080', '192.0.2.7', 'box.local:8080']) assert.equal((await ask('GET', '/health/live', { headers: { host } })).status, 200, host);
+  for (const host of ['127.0.0.1:8080', 'localhost', 'LOCALHOST:1', '[::1]:8080', '192.0.2.7', 'box.local:8080'])
+    assert.equal((await ask('GET', '/health/live', { headers: { host } })).status, 200, host);
 });
 
-test('a change with the Origin of another site is refused though it has the token; the page\'s own passes', async (t) => {
+test("a change with the Origin of another site is refused though it has the token; the page's own passes", async (t) => {
   const { ask, token, port } = await startApi(t);
   for (const origin of ['http://evil.example', 'null', `http://127.0.0.1:${port + 1}`, 'http://127.0.0.1', 'file://'])
-    for (const [method, target, body] of [['POST', '/scan', undefined], ['POST', '/login', JSON.stringify({ token })], ['POST', '/logout', undefined], ['DELETE', '/devices/polar', undefined]] as const) {
+    for (const [method, target, body] of [
+      ['POST', '/scan', undefined],
+      ['POST', '/login', JSON.stringify({ token })],
+      ['POST', '/logout', undefined],
+      ['DELETE', '/devices/polar', undefined],
+    ] as const) {
       const answer = await ask(method, target, { headers: { origin }, token, ...(body === undefined ? {} : { body }) });
       assert.deepEqual([answer.status, answer.code], [403, 'origin_not_allowed'], `${origin} ${target}`);
       assert.equal(answer.headers['set-cookie'], undefined);
@@ -132,8 +165,14 @@ test('no answer allows another origin to read it, and each carries the security 
   const { ask } = await startApi(t);
   for (const target of ['/', '/health', '/no-such-page', '/docs/', '/login'])
     for (const method of ['GET', 'OPTIONS', 'POST']) {
-      const { headers } = await ask(method, target, { headers: { origin: 'http://evil.example', 'access-control-request-method': 'POST' } });
-      assert.deepEqual(Object.keys(headers).filter((name) => name.startsWith('access-control-')), [], `${method} ${target}`);
+      const { headers } = await ask(method, target, {
+        headers: { origin: 'http://evil.example', 'access-control-request-method': 'POST' },
+      });
+      assert.deepEqual(
+        Object.keys(headers).filter((name) => name.startsWith('access-control-')),
+        [],
+        `${method} ${target}`,
+      );
       assert.match(String(headers['content-security-policy']), /default-src 'none'.*frame-ancestors 'none'/);
       assert.equal(headers['x-content-type-options'], 'nosniff');
       assert.equal(headers['x-frame-options'], 'DENY');
@@ -150,14 +189,24 @@ test('bodies are bounded: a large one is refused before it is read, and what is 
   assert.equal((await ask('POST', '/login', { body: '{"token":"x","more":1}' })).status, 400);
   assert.equal((await ask('POST', '/login', { body: 'x', headers: { 'content-type': 'text/plain' } })).status, 400);
   assert.equal((await ask('POST', '/login', { body: '<x/>', headers: { 'content-type': 'application/xml' } })).status, 415);
-  assert.equal((await ask('POST', '/dead-letters/retry', { token, body: JSON.stringify({ ids: Array.from({ length: 1001 }, (_, i) => i + 1) }) })).status, 400);
+  assert.equal(
+    (
+      await ask('POST', '/dead-letters/retry', {
+        token,
+        body: JSON.stringify({ ids: Array.from({ length: 1001 }, (_, i) => i + 1) }),
+      })
+    ).status,
+    400,
+  );
   assert.equal((await ask('GET', '/..%2f..%2fpackage.json')).status, 404);
   assert.ok((await ask('GET', `/${'a'.repeat(100_000)}`).catch(() => ({ status: 431 }))).status >= 400);
 });
 
 test('loopback is what only this machine reaches; a name that looks like an address is none', () => {
-  for (const host of ['localhost', '127.0.0.1', '127.8.9.10', '::1', '[::1]', '::ffff:127.0.0.1']) assert.ok(isLoopback(host), host);
-  for (const host of ['127.evil.example', '0.0.0.0', '::', '10.0.0.1', 'localhost.evil.example', '']) assert.ok(!isLoopback(host), host);
+  for (const host of ['localhost', '127.0.0.1', '127.8.9.10', '::1', '[::1]', '::ffff:127.0.0.1'])
+    assert.ok(isLoopback(host), host);
+  for (const host of ['127.evil.example', '0.0.0.0', '::', '10.0.0.1', 'localhost.evil.example', ''])
+    assert.ok(!isLoopback(host), host);
   assert.ok(isOwnHost('Box.Local:80', ['box.local']));
   for (const host of [undefined, '', 'evil.example', '127.evil.example']) assert.ok(!isOwnHost(host, []), String(host));
 });

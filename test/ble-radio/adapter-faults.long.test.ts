@@ -26,6 +26,10 @@ describe('an adapter that is away for longer recovers by itself', { skip: virtua
     const { bench } = shared;
     bench.gaps.splice(0);
     t.diagnostic(`both straps again after ${await unplugged(60_000)} ms`);
-    for (const device of ['hr1-000001', 'hr2-000002']) assert.deepEqual(bench.gaps.filter((told) => told.device === device).map(({ gap }) => gap.cause), ['adapter']);
+    for (const device of ['hr1-000001', 'hr2-000002'])
+      assert.deepEqual(
+        bench.gaps.filter((told) => told.device === device).map(({ gap }) => gap.cause),
+        ['adapter'],
+      );
   });
 });

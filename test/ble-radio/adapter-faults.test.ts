@@ -5,7 +5,10 @@ import { sharedRadio } from './support/shared-radio.ts';
 import { virtualRadioMissing } from './support/virtual-radio.ts';
 
 describe('an adapter with a fault recovers by itself', { skip: virtualRadioMissing() }, () => {
-  const shared = sharedRadio({ 1: { name: 'HR1', bpm: 71, period: 0.2 }, 2: { name: 'HR2', bpm: 72, period: 0.2 } }, { environment: { BLE_RECOVERY_STEP_MS: '1000' } });
+  const shared = sharedRadio(
+    { 1: { name: 'HR1', bpm: 71, period: 0.2 }, 2: { name: 'HR2', bpm: 72, period: 0.2 } },
+    { environment: { BLE_RECOVERY_STEP_MS: '1000' } },
+  );
 
   const unplugged = async (awayMs: number): Promise<number> => {
     const { radio, bench } = shared;
@@ -22,7 +25,8 @@ describe('an adapter with a fault recovers by itself', { skip: virtualRadioMissi
     return Math.round(performance.now() - from);
   };
 
-  for (const awayMs of [300, 2000]) test(`unplugged for ${awayMs / 1000} s`, async (t) => t.diagnostic(`both straps again after ${await unplugged(awayMs)} ms`));
+  for (const awayMs of [300, 2000])
+    test(`unplugged for ${awayMs / 1000} s`, async (t) => t.diagnostic(`both straps again after ${await unplugged(awayMs)} ms`));
 
   test('the scan is refused (0x0c) while a strap is missing, and the other one streams on', async (t) => {
     const { radio, bench } = shared;

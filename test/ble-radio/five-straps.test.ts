@@ -7,7 +7,9 @@ import { strapAddress, virtualRadioMissing } from './support/virtual-radio.ts';
 
 describe('five straps at once', { skip: virtualRadioMissing() }, () => {
   const ids = [1, 2, 3, 4, 5];
-  const shared = sharedRadio(Object.fromEntries(ids.map((id) => [id, { name: `HR${id}`, bpm: 100 + id, period: 0.5, battery: 50 + id }])));
+  const shared = sharedRadio(
+    Object.fromEntries(ids.map((id) => [id, { name: `HR${id}`, bpm: 100 + id, period: 0.5, battery: 50 + id }])),
+  );
 
   test('each has its own readings, and none of another', async () => {
     const { bench } = shared;
@@ -30,7 +32,12 @@ describe('five straps at once', { skip: virtualRadioMissing() }, () => {
       return own.length >= sent.length ? own : undefined;
     });
     assert.deepEqual(
-      taken.map(({ heart_rate, sensor_contact, energy_expended_kj, rr_intervals_ms }) => [heart_rate, sensor_contact, energy_expended_kj, rr_intervals_ms]),
+      taken.map(({ heart_rate, sensor_contact, energy_expended_kj, rr_intervals_ms }) => [
+        heart_rate,
+        sensor_contact,
+        energy_expended_kj,
+        rr_intervals_ms,
+      ]),
       sent.map(({ bpm, contact, energyKj, rr1024: intervals }) => [bpm, contact, energyKj, intervals.map(rrToMs)]),
     );
   });

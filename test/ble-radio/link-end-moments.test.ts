@@ -32,7 +32,8 @@ async function startMoments(t: TestContext): Promise<Moments> {
   (globalThis as { hciTap?: (packet: Buffer, give: Give) => void }).hciTap = (packet, giver) => {
     give = giver;
     // ACL: 02 handle(2) length(2) l2cap length(2) cid(2) attribute.
-    if (packet[0] === 2 && packet.readUInt16LE(7) === 4) moments.onAttribute(Buffer.from([packet[1] ?? 0, (packet[2] ?? 0) & 0x0f]), packet.subarray(9));
+    if (packet[0] === 2 && packet.readUInt16LE(7) === 4)
+      moments.onAttribute(Buffer.from([packet[1] ?? 0, (packet[2] ?? 0) & 0x0f]), packet.subarray(9));
   };
   t.after(() => delete (globalThis as { hciTap?: unknown }).hciTap);
   await moments.bench.listening(1);
@@ -81,7 +82,9 @@ describe('a link that ends in a bad moment', { skip: virtualRadioMissing() }, ()
       radio.hang(true);
     };
     await radio.op('terminate', { id: 1 });
-    await eventually(() => discovering !== undefined && strayListeners().some((words) => words.startsWith('service ')), { what: 'a discovery under way' });
+    await eventually(() => discovering !== undefined && strayListeners().some((words) => words.startsWith('service ')), {
+      what: 'a discovery under way',
+    });
     moments.endLink(discovering ?? Buffer.alloc(2));
     assert.equal(bench.strap(1)?.link.state, 'lost');
     assert.deepEqual(strayListeners(), []);

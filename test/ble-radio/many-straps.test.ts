@@ -33,7 +33,9 @@ describe('many straps', { skip: virtualRadioMissing() }, () => {
       for (const id of range(6)) await radio.add(id, { name: `HR${id}`, period: 0.3 });
       const bench = await startBench(t, radio);
       await eventually(() => bench.session.status().straps_limit === 3, { what: 'the limit' });
-      await eventually(() => bench.session.straps.all.filter(({ link }) => link.receiving).length === 3 && bench.session.straps.all.length === 6);
+      await eventually(
+        () => bench.session.straps.all.filter(({ link }) => link.receiving).length === 3 && bench.session.straps.all.length === 6,
+      );
       const since = performance.now();
       const connected = range(6).filter((id) => bench.strap(id)?.link.connected);
       await Promise.all(connected.map(async (id) => await bench.flows(id, 8)));
@@ -42,7 +44,9 @@ describe('many straps', { skip: virtualRadioMissing() }, () => {
       for (const id of connected) assert.ok(bench.longestPauseMs(id, since) < 5000);
       await radio.op('terminate', { id: connected[0] ?? 0 });
       await radio.op('vanish', { id: connected[0] ?? 0 });
-      await eventually(() => range(6).some((id) => !connected.includes(id) && bench.strap(id)?.link.receiving), { what: 'a strap that waited has the place' });
+      await eventually(() => range(6).some((id) => !connected.includes(id) && bench.strap(id)?.link.receiving), {
+        what: 'a strap that waited has the place',
+      });
       assert.equal(bench.session.status().straps_limit, 3);
       assert.equal((await radio.state()).refusals, refusals);
       await bench.settled();

@@ -3,8 +3,12 @@ import { test } from 'node:test';
 import { soak } from './support/soak.ts';
 import { virtualRadioMissing } from './support/virtual-radio.ts';
 
-test('two minutes of faults chosen by seed on eight straps: every notification with a pulse that reached noble stands in the stream, once', { skip: virtualRadioMissing() }, async (t) => {
-  const result = await soak(t, { seconds: 120, seed: 20_261_123 });
-  t.diagnostic(JSON.stringify(result));
-  assert.ok(result.delivered > 500);
-});
+test(
+  'two minutes of faults chosen by seed on eight straps: every notification with a pulse that reached noble stands in the stream, once',
+  { skip: virtualRadioMissing() },
+  async (t) => {
+    const result = await soak(t, { seconds: 120, seed: 20_261_123 });
+    t.diagnostic(JSON.stringify(result));
+    assert.ok(result.delivered > 500);
+  },
+);

@@ -94,7 +94,13 @@ describe('a strap with a fault comes back by itself, and disturbs no other', { s
     await bench.reaches(3, 'no_contact');
     await radio.op('hr', { id: 3, bpm: 67, contact: true });
     await bench.reaches(3, 'streaming');
-    assert.deepEqual(bench.readingsOf(3).map(({ heart_rate, sensor_contact }) => [heart_rate, sensor_contact]), [[66, false], [67, true]]);
+    assert.deepEqual(
+      bench.readingsOf(3).map(({ heart_rate, sensor_contact }) => [heart_rate, sensor_contact]),
+      [
+        [66, false],
+        [67, true],
+      ],
+    );
     assert.equal(bench.strap(3)?.status().reconnects, 0);
   });
 });

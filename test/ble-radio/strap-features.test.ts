@@ -56,9 +56,18 @@ describe('what straps have and have not', { skip: virtualRadioMissing() }, () =>
     await radio.op('terminate', { id: 1, reason: 0x13 });
     await bench.reaches(1, 'lost');
     await bench.flows(1);
-    const { connects, disconnects, reconnect_ms_p50, reconnect_ms_p95, advertisements_per_minute, adapter_state } = bench.strap(1)?.status() ?? {};
-    assert.deepEqual({ connects, disconnects, adapter_state }, { connects: 2, disconnects: { ended_by_strap: 1 }, adapter_state: 'powered_on' });
-    assert.ok(reconnect_ms_p50 !== null && reconnect_ms_p50 !== undefined && reconnect_ms_p50 > 0 && reconnect_ms_p50 === reconnect_ms_p95);
+    const { connects, disconnects, reconnect_ms_p50, reconnect_ms_p95, advertisements_per_minute, adapter_state } =
+      bench.strap(1)?.status() ?? {};
+    assert.deepEqual(
+      { connects, disconnects, adapter_state },
+      { connects: 2, disconnects: { ended_by_strap: 1 }, adapter_state: 'powered_on' },
+    );
+    assert.ok(
+      reconnect_ms_p50 !== null &&
+        reconnect_ms_p50 !== undefined &&
+        reconnect_ms_p50 > 0 &&
+        reconnect_ms_p50 === reconnect_ms_p95,
+    );
     assert.ok((advertisements_per_minute ?? 0) >= 2);
     assert.equal(bench.strap(3)?.status().reconnect_ms_p50, null);
     const status = bench.session.status();

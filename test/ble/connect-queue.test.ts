@@ -46,12 +46,14 @@ test('one that fails and asks again at once stands behind all who wait', async (
   const queue = new ConnectQueue({ timeoutMs: 5000 });
   const turns: string[] = [];
   const bad = async (): Promise<void> => {
-    for (let attempt = 0; attempt < 3; attempt += 1) await queue.run(async () => await Promise.reject(new Error(`${turns.push('bad')}`)), never).catch(() => {});
+    for (let attempt = 0; attempt < 3; attempt += 1)
+      await queue.run(async () => await Promise.reject(new Error(`${turns.push('bad')}`)), never).catch(() => {});
   };
-  const good = async (name: string): Promise<void> => await queue.run(async () => {
-    await sleep(1);
-    turns.push(name);
-  }, never);
+  const good = async (name: string): Promise<void> =>
+    await queue.run(async () => {
+      await sleep(1);
+      turns.push(name);
+    }, never);
   const first = bad();
   await Promise.all([first, ...['a', 'b', 'c'].map(good)]);
   assert.deepEqual(turns, ['bad', 'a', 'b', 'c', 'bad', 'bad']);
@@ -60,7 +62,12 @@ test('one that fails and asks again at once stands behind all who wait', async (
 test('one for whom there is no place when its turn comes tries nothing, and holds nobody up', async () => {
   const queue = new ConnectQueue({ timeoutMs: 5000 });
   let tried = false;
-  const none = queue.run(async () => await Promise.resolve((tried = true)), never, () => {}, () => false);
+  const none = queue.run(
+    async () => await Promise.resolve((tried = true)),
+    never,
+    () => {},
+    () => false,
+  );
   const next = queue.run(async () => await Promise.resolve('connected'), never);
   await assert.rejects(none, NoPlace);
   assert.equal(tried, false);
@@ -84,10 +91,13 @@ test('a connect is kept by nobody once its link has ended', async () => {
     }, link.signal);
     link.abort(new Error('the link has ended'));
   }
-  await eventually(() => {
-    collect();
-    return signals.every((signal) => signal.deref() === undefined);
-  }, { withinMs: 10_000, what: 'signals of ended links collected' });
+  await eventually(
+    () => {
+      collect();
+      return signals.every((signal) => signal.deref() === undefined);
+    },
+    { withinMs: 10_000, what: 'signals of ended links collected' },
+  );
 });
 
 test('one that was given up while it waited is never begun', async () => {

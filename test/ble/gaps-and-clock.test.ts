@@ -13,7 +13,11 @@ describe('gaps', () => {
     gaps.explain('sensor_silent');
     gaps.explain('out_of_range');
     gaps.explain('adapter');
-    assert.deepEqual(gaps.reading(t0 + 31_000, 31_000), { from: '2026-11-23T10:00:01.000Z', to: '2026-11-23T10:00:31.000Z', cause: 'out_of_range' });
+    assert.deepEqual(gaps.reading(t0 + 31_000, 31_000), {
+      from: '2026-11-23T10:00:01.000Z',
+      to: '2026-11-23T10:00:31.000Z',
+      cause: 'out_of_range',
+    });
     assert.equal(gaps.reading(t0 + 32_000, 32_000), undefined);
   });
 
@@ -29,7 +33,11 @@ describe('gaps', () => {
     const gaps = new GapTracker();
     gaps.seed('2026-11-23T09:59:00.000Z');
     gaps.explain('out_of_range');
-    assert.deepEqual(gaps.reading(t0, 0), { from: '2026-11-23T09:59:00.000Z', to: '2026-11-23T10:00:00.000Z', cause: 'bridge_restart' });
+    assert.deepEqual(gaps.reading(t0, 0), {
+      from: '2026-11-23T09:59:00.000Z',
+      to: '2026-11-23T10:00:00.000Z',
+      cause: 'bridge_restart',
+    });
   });
 
   test('a clock set back or forward makes no gap, and hides none', () => {
@@ -37,7 +45,11 @@ describe('gaps', () => {
     gaps.reading(t0, 0);
     assert.equal(gaps.reading(t0 - 3_600_000, 1000), undefined);
     assert.equal(gaps.reading(t0 + 3_600_000, 2000), undefined);
-    assert.deepEqual(gaps.reading(t0, 12_000), { from: new Date(t0 - 10_000).toISOString(), to: new Date(t0).toISOString(), cause: 'sensor_silent' });
+    assert.deepEqual(gaps.reading(t0, 12_000), {
+      from: new Date(t0 - 10_000).toISOString(),
+      to: new Date(t0).toISOString(),
+      cause: 'sensor_silent',
+    });
   });
 });
 

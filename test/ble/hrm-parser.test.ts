@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { encodeHeartRateMeasurement, parseBatteryLevel, parseBodySensorLocation, parseHeartRateMeasurement } from '../../ble-bridge/hrm-parser.ts';
+import {
+  encodeHeartRateMeasurement,
+  parseBatteryLevel,
+  parseBodySensorLocation,
+  parseHeartRateMeasurement,
+} from '../../ble-bridge/hrm-parser.ts';
 import { checkParserInvariants, notificationBytes } from './support/parser-laws.ts';
 
 interface Vector {
@@ -23,7 +28,12 @@ describe('the parser of 0x2A37', () => {
       const parsed = parseHeartRateMeasurement(Buffer.from(vector.hex, 'hex'));
       if (vector.expect === 'reject') return assert.equal(parsed.ok, false);
       assert.ok(parsed.ok);
-      assert.deepEqual(parsed.measurement, { bpm: vector.bpm, contact: vector.contact, energyKj: vector.energy_kj, rr1024: vector.rr_1024 });
+      assert.deepEqual(parsed.measurement, {
+        bpm: vector.bpm,
+        contact: vector.contact,
+        energyKj: vector.energy_kj,
+        rr1024: vector.rr_1024,
+      });
     });
 
   test('flag bits reserved for the future change nothing', () => {
@@ -40,10 +50,16 @@ describe('the parser of 0x2A37', () => {
   test('what is encoded is read back', () => {
     const uint16 = fc.integer({ min: 0, max: 65_535 });
     fc.assert(
-      fc.property(uint16, fc.option(fc.boolean()), fc.option(uint16), fc.array(uint16, { maxLength: 60 }), (bpm, contact, energyKj, rr1024) => {
-        const measurement = { bpm, contact, energyKj, rr1024 };
-        assert.deepEqual(parseHeartRateMeasurement(encodeHeartRateMeasurement(measurement)), { ok: true, measurement });
-      }),
+      fc.property(
+        uint16,
+        fc.option(fc.boolean()),
+        fc.option(uint16),
+        fc.array(uint16, { maxLength: 60 }),
+        (bpm, contact, energyKj, rr1024) => {
+          const measurement = { bpm, contact, energyKj, rr1024 };
+          assert.deepEqual(parseHeartRateMeasurement(encodeHeartRateMeasurement(measurement)), { ok: true, measurement });
+        },
+      ),
     );
   });
 

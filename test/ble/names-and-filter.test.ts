@@ -8,7 +8,12 @@ import { tempDir } from '../support/temp-dir.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
 
 const log = testLog(testConfig({}));
-const advertisement = (address: string, name: string | undefined, heartRate = true) => ({ address, name, rssi: -50, serviceUuids: heartRate ? ['180d'] : ['180a'] });
+const advertisement = (address: string, name: string | undefined, heartRate = true) => ({
+  address,
+  name,
+  rssi: -50,
+  serviceUuids: heartRate ? ['180d'] : ['180a'],
+});
 
 describe('device names', () => {
   const names = (DATA_DIR: string, aliases: string[] = []): DeviceNames => {
@@ -31,7 +36,9 @@ describe('device names', () => {
 
   test('two straps never share a name', (t) => {
     const made = names(tempDir(t));
-    const devices = ['c0:00:00:a1:b2:c3', 'c0:00:01:a1:b2:c3', 'c0:01:01:a1:b2:c3'].map((address) => made.of(address, 'HR', 'noble').known.device);
+    const devices = ['c0:00:00:a1:b2:c3', 'c0:00:01:a1:b2:c3', 'c0:01:01:a1:b2:c3'].map(
+      (address) => made.of(address, 'HR', 'noble').known.device,
+    );
     assert.equal(new Set(devices).size, 3);
   });
 
@@ -41,10 +48,16 @@ describe('device names', () => {
     plain.of('c0:ff:ee:a1:b2:c3', 'Polar H10', 'noble');
     await plain.saved();
     const aliased = names(folder, ['polar-h10-a1b2c3=anna', 'c0:ff:ee:00:00:02=Bert']);
-    assert.deepEqual(aliased.of('c0:ff:ee:a1:b2:c3', undefined, 'noble'), { known: aliased.find('c0:ff:ee:a1:b2:c3'), renamedFrom: 'polar-h10-a1b2c3' });
+    assert.deepEqual(aliased.of('c0:ff:ee:a1:b2:c3', undefined, 'noble'), {
+      known: aliased.find('c0:ff:ee:a1:b2:c3'),
+      renamedFrom: 'polar-h10-a1b2c3',
+    });
     assert.equal(aliased.find('c0:ff:ee:a1:b2:c3')?.device, 'anna');
     assert.equal(aliased.of('c0:ff:ee:00:00:02', 'X', 'noble').known.device, 'bert');
-    assert.throws(() => parseAliases(['a=b', 'c=b', 'nonsense', 'd=Not Good']), /the alias b stands twice.*got nonsense.*got d=Not Good/s);
+    assert.throws(
+      () => parseAliases(['a=b', 'c=b', 'nonsense', 'd=Not Good']),
+      /the alias b stands twice.*got nonsense.*got d=Not Good/s,
+    );
   });
 
   test('a forgotten device is new when it comes again; a damaged file costs the names only', async (t) => {
@@ -100,7 +113,13 @@ describe('who may connect', () => {
 
   test('an allow list takes device names and aliases at first sight', () => {
     assert.equal(filter({ BLE_ALLOW: 'polar-h10-12345678-a1b2c3' }).judge(polar), 'wanted');
-    assert.equal(new StrapFilter(testConfig({ BLE_ALLOW: 'anna' }), parseAliases(['c0:ff:ee:a1:b2:c3=anna'])).judge(polar), 'wanted');
-    assert.equal(new StrapFilter(testConfig({ BLE_ALLOW: 'bert' }), parseAliases(['c0:ff:ee:a1:b2:c3=anna'])).judge(polar), 'not_allowed');
+    assert.equal(
+      new StrapFilter(testConfig({ BLE_ALLOW: 'anna' }), parseAliases(['c0:ff:ee:a1:b2:c3=anna'])).judge(polar),
+      'wanted',
+    );
+    assert.equal(
+      new StrapFilter(testConfig({ BLE_ALLOW: 'bert' }), parseAliases(['c0:ff:ee:a1:b2:c3=anna'])).judge(polar),
+      'not_allowed',
+    );
   });
 });

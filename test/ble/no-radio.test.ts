@@ -24,7 +24,10 @@ describe('a machine that cannot use Bluetooth', () => {
         { BLE_SOURCE: 'noble', BLE_ADAPTER: 'hci7', DATA_DIR: tempDir(t), MQTT_URL: 'mqtt://127.0.0.1:9', HR_BROKEN_HCI: kind },
         { nodeArgs: ['--require', preload] },
       );
-      await eventually(() => bridge.lines().some(({ event, reason }) => event === 'radio_unavailable' && words.test(String(reason))), { what: `${String(words)} in\n${bridge.output()}` });
+      await eventually(
+        () => bridge.lines().some(({ event, reason }) => event === 'radio_unavailable' && words.test(String(reason))),
+        { what: `${String(words)} in\n${bridge.output()}` },
+      );
       await bridge.event('started');
       assert.equal(bridge.child.exitCode, null);
       assert.equal(await bridge.end(), 0);

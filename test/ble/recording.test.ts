@@ -21,7 +21,14 @@ function fitOf(rows: readonly RecordedRow[]): Uint8Array {
       for (let i = 0; i < 5; i += 1) time.setUint16(2 * i, rrMs[at + i] ?? 0xffff, true);
       encoder.writeMessage(78, [{ number: 0, size: 10, baseType: FitBaseType.Uint16, value: new Uint8Array(time.buffer) }], 1);
     }
-    encoder.writeMessage(20, [{ number: 253, size: 4, baseType: FitBaseType.Uint32, value: 1_000_000_000 + offsetSeconds }, { number: 3, size: 1, baseType: FitBaseType.Uint8, value: bpm ?? 0xff }], 2);
+    encoder.writeMessage(
+      20,
+      [
+        { number: 253, size: 4, baseType: FitBaseType.Uint32, value: 1_000_000_000 + offsetSeconds },
+        { number: 3, size: 1, baseType: FitBaseType.Uint8, value: bpm ?? 0xff },
+      ],
+      2,
+    );
   }
   return encoder.close();
 }
@@ -64,7 +71,12 @@ describe('CSV recordings', () => {
 });
 
 describe('FIT recordings', () => {
-  for (const name of ['intervals-garmin-vivoactive-hr', 'short-ride-rr-garmin-edge820', 'short-run-rr-garmin-fenix5', 'run-smart-recording-gaps-garmin-fr110'])
+  for (const name of [
+    'intervals-garmin-vivoactive-hr',
+    'short-ride-rr-garmin-edge820',
+    'short-run-rr-garmin-fenix5',
+    'run-smart-recording-gaps-garmin-fr110',
+  ])
     test(`${name} as a FIT file gives the rows of its CSV`, async (t) => {
       const expected = await readRecording(csv(name));
       const file = path.join(tempDir(t), `${name}.fit`);
@@ -85,6 +97,16 @@ describe('FIT recordings', () => {
     const flipped = Buffer.from(good);
     flipped[60] = (flipped[60] ?? 0) ^ 0xff;
     assert.match(await refusal(write('flipped.fit', flipped)), /checksum/);
-    assert.match(await refusal(write('settings.fit', new FitEncoder({ protocolVersion: 0x10 }).writeMessage(0, [{ number: 0, size: 1, baseType: FitBaseType.Enum, value: 2 }], 0).close())), /no records/);
+    assert.match(
+      await refusal(
+        write(
+          'settings.fit',
+          new FitEncoder({ protocolVersion: 0x10 })
+            .writeMessage(0, [{ number: 0, size: 1, baseType: FitBaseType.Enum, value: 2 }], 0)
+            .close(),
+        ),
+      ),
+      /no records/,
+    );
   });
 });

@@ -5,7 +5,17 @@ import { eventually } from '../support/eventually.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
 
 function makeLadder(health: Partial<RadioHealth>, quietRebuildMs = 600_000) {
-  const now: RadioHealth = { poweredOn: true, unresponsive: false, aliveAt: -Infinity, troubled: 1, scanFailures: 0, unconfirmed: 0, fruitless: 0, receiving: 0, ...health };
+  const now: RadioHealth = {
+    poweredOn: true,
+    unresponsive: false,
+    aliveAt: -Infinity,
+    troubled: 1,
+    scanFailures: 0,
+    unconfirmed: 0,
+    fruitless: 0,
+    receiving: 0,
+    ...health,
+  };
   const did: string[] = [];
   const ladder = new RecoveryLadder({
     log: testLog(testConfig({})),

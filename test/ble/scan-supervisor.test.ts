@@ -8,7 +8,14 @@ import { testConfig, testLog } from '../support/test-config.ts';
 
 /** The scan of a radio, as far as the supervisor sees it: counts its starts, and answers them as it is told. */
 function makeScan(limits: Partial<ScanLimits> = {}) {
-  const world = { state: 'powered_on' as RadioState, answers: true, starts: 0, connecting: false, missing: false, lostAt: -Infinity };
+  const world = {
+    state: 'powered_on' as RadioState,
+    answers: true,
+    starts: 0,
+    connecting: false,
+    missing: false,
+    lostAt: -Infinity,
+  };
   const events = new EventEmitter<RadioEvents>();
   const radio: Pick<Radio, 'state' | 'events' | 'scan'> = {
     get state() {
@@ -124,7 +131,8 @@ describe('the scan', () => {
 
   test('counts what it hears in a minute', () => {
     const made = makeScan();
-    for (let i = 0; i < 7; i += 1) made.events.emit('advertisement', { address: 'c0:00:00:00:00:01', name: undefined, rssi: -50, serviceUuids: [] });
+    for (let i = 0; i < 7; i += 1)
+      made.events.emit('advertisement', { address: 'c0:00:00:00:00:01', name: undefined, rssi: -50, serviceUuids: [] });
     assert.equal(made.scan.advertisementsPerMinute, 7);
     assert.ok(performance.now() - made.scan.heardAt < 10_000);
   });

@@ -4,7 +4,14 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectQueue } from '../../ble-bridge/connect-queue.ts';
 import { encodeHeartRateMeasurement, type HeartRateMeasurement } from '../../ble-bridge/hrm-parser.ts';
-import { CHARACTERISTICS, type ConnectOptions, type Radio, type RadioCharacteristic, type RadioConnection, type RadioEvents } from '../../ble-bridge/radio.ts';
+import {
+  CHARACTERISTICS,
+  type ConnectOptions,
+  type Radio,
+  type RadioCharacteristic,
+  type RadioConnection,
+  type RadioEvents,
+} from '../../ble-bridge/radio.ts';
 import { DEFAULT_LIMITS, SensorLink } from '../../ble-bridge/sensor-link.ts';
 import { eventually } from '../support/eventually.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
@@ -52,10 +59,17 @@ class ScriptedRadio implements Radio {
   async connect(_address: string, { signal, onDisconnect }: ConnectOptions): Promise<RadioConnection> {
     this.connects += 1;
     if (this.script.connect === 'fails') throw new Error('refused');
-    if (this.script.connect === 'hangs') return await new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+    if (this.script.connect === 'hangs')
+      return await new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
     this.open += 1;
     assert.equal(this.open, 1, 'a second link while one is open');
-    const link = { onDisconnect: (reason: string): void => { this.open -= 1; onDisconnect(reason); }, onData: ((): void => {}) as (bytes: Buffer) => void };
+    const link = {
+      onDisconnect: (reason: string): void => {
+        this.open -= 1;
+        onDisconnect(reason);
+      },
+      onData: ((): void => {}) as (bytes: Buffer) => void,
+    };
     this.links.push(link);
     const measurement: RadioCharacteristic = {
       uuid: CHARACTERISTICS.heartRateMeasurement,
@@ -70,7 +84,8 @@ class ScriptedRadio implements Radio {
       },
     };
     return {
-      discover: async () => (this.script.discover === 'hangs' ? await forever() : this.script.discover === 'ok' ? [measurement] : []),
+      discover: async () =>
+        this.script.discover === 'hangs' ? await forever() : this.script.discover === 'ok' ? [measurement] : [],
       readRssi: async () => await Promise.resolve(-60),
       disconnect: async () => {
         this.disconnects += 1;
@@ -113,7 +128,8 @@ function makeLink({ connect = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS
   return { radio, link, measurements, ends, states, seen };
 }
 
-const beat = (bpm: number, contact: boolean | null = true): Buffer => encodeHeartRateMeasurement({ bpm, contact, energyKj: null, rr1024: [] });
+const beat = (bpm: number, contact: boolean | null = true): Buffer =>
+  encodeHeartRateMeasurement({ bpm, contact, energyKj: null, rr1024: [] });
 
 /** Lets the strap be heard until the link is where it should be, as a scan would. */
 async function until(made: ReturnType<typeof makeLink>, state: string): Promise<void> {
@@ -135,7 +151,10 @@ describe('the link of a strap', () => {
     made.radio.links[0]?.onData(beat(61, false));
     made.radio.links[0]?.onData(beat(62, null));
     assert.deepEqual(made.states.slice(4), ['no_pulse', 'no_contact', 'streaming']);
-    assert.deepEqual(made.measurements.map(({ bpm }) => bpm), [60, 0, 61, 62]);
+    assert.deepEqual(
+      made.measurements.map(({ bpm }) => bpm),
+      [60, 0, 61, 62],
+    );
   });
 
   for (const step of ['connect', 'discover', 'subscribe'] as const)
@@ -177,7 +196,10 @@ describe('the link of a strap', () => {
     old?.onDisconnect('out_of_range');
     assert.equal(made.link.state, 'subscribing');
     made.radio.links[1]?.onData(beat(61));
-    assert.deepEqual(made.measurements.map(({ bpm }) => bpm), [60, 61]);
+    assert.deepEqual(
+      made.measurements.map(({ bpm }) => bpm),
+      [60, 61],
+    );
     assert.deepEqual(made.ends, ['out_of_range']);
   });
 

@@ -42,7 +42,12 @@ async function startBox(t: TestContext): Promise<Box> {
   await gateway.start();
   const url = `mqtt://127.0.0.1:${gateway.mqttPort}`;
   const as = async (name: 'admin-api' | 'forwarder'): Promise<MqttClient> => {
-    const client = await connectAsync(url, { username: name, password: readOrCreateSecret(gatewayConfig, name), protocolVersion: 4, reconnectPeriod: 0 });
+    const client = await connectAsync(url, {
+      username: name,
+      password: readOrCreateSecret(gatewayConfig, name),
+      protocolVersion: 4,
+      reconnectPeriod: 0,
+    });
     t.after(() => client.end(true));
     return client;
   };
@@ -58,19 +63,29 @@ async function startBox(t: TestContext): Promise<Box> {
   const forwarder = await as('forwarder');
   // It stores what it hears, and says so.
   forwarder.on('message', (topic, payload) => {
-    const { run, seq, last, sync } = JSON.parse(payload.toString()) as { run: string; seq?: number; last?: number; sync?: number };
+    const { run, seq, last, sync } = JSON.parse(payload.toString()) as {
+      run: string;
+      seq?: number;
+      last?: number;
+      sync?: number;
+    };
     const stored = topic.startsWith('hr/') ? { stored: seq } : { stored: last, next: (last ?? 0) + 1, sync };
     forwarder.publish(storedTopic(run), JSON.stringify(stored));
   });
   await forwarder.subscribeAsync([READINGS_FILTER, SOURCE_FILTER]);
   return {
-    url, folder, topics, readings,
+    url,
+    folder,
+    topics,
+    readings,
     bridgeStatus() {
       const status = parseServiceStatus(topics.get(serviceStatusTopic('ble-bridge')) ?? '');
       return status.ok ? status.value : undefined;
     },
     device(match = '') {
-      const payload = [...topics].find(([topic]) => topic.startsWith('hr/') && topic.endsWith('/status') && topic.includes(match))?.[1];
+      const payload = [...topics].find(
+        ([topic]) => topic.startsWith('hr/') && topic.endsWith('/status') && topic.includes(match),
+      )?.[1];
       if (payload === undefined) return undefined;
       const status = parseDeviceStatus(payload);
       assert.ok(status.ok, status.ok ? '' : status.reason);
@@ -96,7 +111,13 @@ async function startBox(t: TestContext): Promise<Box> {
       }
     },
     sayForwarder(target, clockAheadMs = null) {
-      const status = { service: 'forwarder', state: 'online', since: new Date().toISOString(), version: '1', forwarder: { target, clock_ahead_ms: clockAheadMs, commit_interval_ms: 100 } };
+      const status = {
+        service: 'forwarder',
+        state: 'online',
+        since: new Date().toISOString(),
+        version: '1',
+        forwarder: { target, clock_ahead_ms: clockAheadMs, commit_interval_ms: 100 },
+      };
       forwarder.publish(serviceStatusTopic('forwarder'), JSON.stringify(status), { retain: true });
     },
   };
@@ -113,10 +134,17 @@ describe('the bridge on a broker', () => {
     assert.equal(status.bridge?.radio.state, 'powered_on');
     assert.equal(status.checks?.find(({ name }) => name === 'radio')?.status, 'ok');
     const { device } = await eventually(() => (box.device('rest')?.state === 'streaming' ? box.device('rest') : undefined));
-    const discovery = (): string[] => [...box.topics.keys()].filter((topic) => topic.startsWith('homeassistant/') && topic.includes(device));
+    const discovery = (): string[] =>
+      [...box.topics.keys()].filter((topic) => topic.startsWith('homeassistant/') && topic.includes(device));
     await eventually(() => discovery().length === 4);
     assert.deepEqual(await box.request('scan-now', {}), { scanning: true });
-    await eventually(async () => await box.request('reset-energy', { device }).then(() => true, () => undefined));
+    await eventually(
+      async () =>
+        await box.request('reset-energy', { device }).then(
+          () => true,
+          () => undefined,
+        ),
+    );
     await assert.rejects(box.request('forget-device', { device: 'nobody' }), /strap_unknown/);
   });
 
@@ -135,14 +163,36 @@ describe('the bridge on a broker', () => {
     const box = await startBox(t);
     const device = 'polar-h10-a1b2c3';
     const config = testConfig({ DATA_DIR: box.folder });
-    writeFileSync(path.join(box.folder, 'devices.json'), JSON.stringify([{ address: 'c0:ff:ee:a1:b2:c3', base: device, device, name: 'Polar H10', source: 'noble' }]));
-    const earlier = await connectAsync(box.url, { username: 'ble-bridge', password: readOrCreateSecret(config, 'ble-bridge'), protocolVersion: 4, reconnectPeriod: 0 });
+    writeFileSync(
+      path.join(box.folder, 'devices.json'),
+      JSON.stringify([{ address: 'c0:ff:ee:a1:b2:c3', base: device, device, name: 'Polar H10', source: 'noble' }]),
+    );
+    const earlier = await connectAsync(box.url, {
+      username: 'ble-bridge',
+      password: readOrCreateSecret(config, 'ble-bridge'),
+      protocolVersion: 4,
+      reconnectPeriod: 0,
+    });
     const status: DeviceStatus = {
-      device, state: 'streaming', since: new Date().toISOString(), name: 'Polar H10', address: 'c0:ff:ee:a1:b2:c3', battery_percent: 50, rssi: -60, manufacturer: null, model: null,
-      firmware: null, body_sensor_location: null, last_reading_at: new Date().toISOString(), readings: 7, reconnects: 0, source: 'noble',
+      device,
+      state: 'streaming',
+      since: new Date().toISOString(),
+      name: 'Polar H10',
+      address: 'c0:ff:ee:a1:b2:c3',
+      battery_percent: 50,
+      rssi: -60,
+      manufacturer: null,
+      model: null,
+      firmware: null,
+      body_sensor_location: null,
+      last_reading_at: new Date().toISOString(),
+      readings: 7,
+      reconnects: 0,
+      source: 'noble',
     };
     await earlier.publishAsync(`hr/${device}/status`, JSON.stringify(status), { retain: true });
-    for (const { topic, payload } of discoveryMessages(gatewayName(config), device, 'Polar H10')) await earlier.publishAsync(topic, payload, { retain: true });
+    for (const { topic, payload } of discoveryMessages(gatewayName(config), device, 'Polar H10'))
+      await earlier.publishAsync(topic, payload, { retain: true });
     await earlier.endAsync();
     await box.start({ BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '1' });
     await eventually(() => box.device(device)?.state === 'lost');

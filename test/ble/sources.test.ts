@@ -49,7 +49,10 @@ describe('simulated straps', () => {
 
   test('one rests with a slow drift, one works in intervals, one drops out and returns', () => {
     const rates = (list: HeartRateMeasurement[]): number[] => list.map(({ bpm }) => bpm);
-    assert.ok(rates(rest).every((bpm) => bpm >= 48 && bpm <= 78), `rest ${Math.min(...rates(rest))}-${Math.max(...rates(rest))}`);
+    assert.ok(
+      rates(rest).every((bpm) => bpm >= 48 && bpm <= 78),
+      `rest ${Math.min(...rates(rest))}-${Math.max(...rates(rest))}`,
+    );
     assert.ok(Math.max(...rates(rest)) - Math.min(...rates(rest)) >= 4);
     assert.ok(Math.min(...rates(intervals)) < 125 && Math.max(...rates(intervals)) > 158);
     assert.ok(rest.length >= seconds - 3);
@@ -58,7 +61,8 @@ describe('simulated straps', () => {
 
   test('no heart rate jumps', () => {
     for (const list of [rest, intervals])
-      for (const [index, { bpm }] of list.entries()) assert.ok(Math.abs(bpm - (list[index - 1]?.bpm ?? bpm)) <= 12, `${list[index - 1]?.bpm} → ${bpm}`);
+      for (const [index, { bpm }] of list.entries())
+        assert.ok(Math.abs(bpm - (list[index - 1]?.bpm ?? bpm)) <= 12, `${list[index - 1]?.bpm} → ${bpm}`);
   });
 
   test('RR intervals fill the time and agree with the heart rate', () => {
@@ -80,7 +84,12 @@ describe('simulated straps', () => {
     await eventually(() => new Set(readings.map(({ device }) => device)).size === 4);
     assert.ok(readings.every(({ source }) => source === 'simulated'));
     const statuses = session.straps.all.map((strap) => strap.status());
-    assert.ok(statuses.every(({ state, battery_percent, model }) => state === 'streaming' && battery_percent !== null && model?.startsWith('simulated')));
+    assert.ok(
+      statuses.every(
+        ({ state, battery_percent, model }) =>
+          state === 'streaming' && battery_percent !== null && model?.startsWith('simulated'),
+      ),
+    );
   });
 });
 
@@ -88,10 +97,19 @@ describe('replay', () => {
   test('as fast as accepted, every row with a heart rate becomes a reading, in order, with its RR intervals', async (t) => {
     const workout = await readRecording(recording('short-ride-rr-garmin-edge820'));
     const ended = { yes: false };
-    const source = new ReplaySource({ recording: workout, speed: 0, loop: false, canTake: () => true, onEnd: () => (ended.yes = true) });
+    const source = new ReplaySource({
+      recording: workout,
+      speed: 0,
+      loop: false,
+      canTake: () => true,
+      onEnd: () => (ended.yes = true),
+    });
     const { readings } = await startSoftSession(t, source);
     await eventually(() => ended.yes);
-    assert.deepEqual(readings.map(({ heart_rate }) => heart_rate), workout.rows.map(({ bpm }) => bpm));
+    assert.deepEqual(
+      readings.map(({ heart_rate }) => heart_rate),
+      workout.rows.map(({ bpm }) => bpm),
+    );
     for (const [index, { rr_intervals_ms }] of readings.entries())
       for (const [at, ms] of rr_intervals_ms.entries()) assert.ok(Math.abs(ms - (workout.rows[index]?.rrMs[at] ?? -1)) <= 0.5);
     assert.ok(readings.every(({ source: mark, device }) => mark === 'replay' && device.startsWith('replay-short-ride')));
@@ -113,7 +131,10 @@ describe('replay', () => {
     const source = new ReplaySource({ recording: { name: 'five', rows }, speed: 100, loop: true, canTake: () => true });
     const { readings } = await startSoftSession(t, source);
     await eventually(() => readings.length >= 10);
-    assert.deepEqual(readings.slice(0, 10).map(({ heart_rate }) => heart_rate), [60, 61, 62, 63, 64, 60, 61, 62, 63, 64]);
+    assert.deepEqual(
+      readings.slice(0, 10).map(({ heart_rate }) => heart_rate),
+      [60, 61, 62, 63, 64, 60, 61, 62, 63, 64],
+    );
     const span = Date.parse(readings[4]?.timestamp ?? '') - Date.parse(readings[0]?.timestamp ?? '');
     assert.ok(span >= 350, `40 s at 100× took ${span} ms`);
   });

@@ -10,7 +10,9 @@ interface KplRecord {
   data: Buffer;
 }
 /** AWS' own implementation of the format; its types want a package that is not here. */
-const { RecordAggregator } = createRequire(import.meta.url)('aws-kinesis-agg') as { RecordAggregator: new () => { addUserRecord(record: KplRecord): void; build(): { partitionKey: string; data: Buffer } } };
+const { RecordAggregator } = createRequire(import.meta.url)('aws-kinesis-agg') as {
+  RecordAggregator: new () => { addUserRecord(record: KplRecord): void; build(): { partitionKey: string; data: Buffer } };
+};
 
 function aggregateByAws(records: readonly KplRecord[]): { partitionKey: string; data: Buffer } {
   const aggregator = new RecordAggregator();
@@ -25,18 +27,28 @@ const record = fc.record({
   data: fc.uint8Array({ minLength: 0, maxLength: 400 }).map((bytes) => Buffer.from(bytes)),
 });
 
-test('what AWS\' own library aggregates, of many keys and with hash keys, is taken apart into the same records in the same order', () => {
+test("what AWS' own library aggregates, of many keys and with hash keys, is taken apart into the same records in the same order", () => {
   fc.assert(
     fc.property(fc.array(record, { minLength: 1, maxLength: 50 }), (records) => {
-      const given = records.map(({ partitionKey, explicitHashKey, data }) => ({ partitionKey, data, ...(explicitHashKey === undefined ? {} : { explicitHashKey }) }));
+      const given = records.map(({ partitionKey, explicitHashKey, data }) => ({
+        partitionKey,
+        data,
+        ...(explicitHashKey === undefined ? {} : { explicitHashKey }),
+      }));
       const { partitionKey, data } = aggregateByAws(given);
-      assert.deepEqual(deaggregate(partitionKey, data), records.map((each) => ({ partitionKey: each.partitionKey, data: each.data })));
+      assert.deepEqual(
+        deaggregate(partitionKey, data),
+        records.map((each) => ({ partitionKey: each.partitionKey, data: each.data })),
+      );
     }),
   );
 });
 
 test('an aggregate with one changed or missing byte, and anything else, is given on as the one record that it is', () => {
-  const given = Array.from({ length: 5 }, (_, index) => ({ partitionKey: 'tickr-123456', data: Buffer.from(`{"seq":${index}}\n`) }));
+  const given = Array.from({ length: 5 }, (_, index) => ({
+    partitionKey: 'tickr-123456',
+    data: Buffer.from(`{"seq":${index}}\n`),
+  }));
   const { data } = aggregateByAws(given);
   assert.equal(deaggregate('k', data).length, 5);
   fc.assert(

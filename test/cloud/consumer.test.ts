@@ -20,7 +20,8 @@ const readingOf = (seq: number, more: object = {}): Buffer =>
   Buffer.from(
     `${JSON.stringify({ timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 60 + seq, device: DEVICE, gateway: 'front-desk', run: '3f9a1c2e00b7d415', seq, rr_intervals_ms: [812.5, 830.1], sensor_contact: true, energy_expended_kj: null, clock: 'synced', ...more })}\n`,
   );
-const plain = (index: number, data: Buffer | string): ReturnType<typeof lambdaRecord> => lambdaRecord(index, DEVICE, Buffer.from(data));
+const plain = (index: number, data: Buffer | string): ReturnType<typeof lambdaRecord> =>
+  lambdaRecord(index, DEVICE, Buffer.from(data));
 
 interface Taken {
   reading: IncomingReading;
@@ -28,11 +29,17 @@ interface Taken {
 }
 
 /** The handler out of the bundled file, with a function of one's own in it that keeps what it gets, and throws where `fails` says so. */
-async function bundled(t: TestContext, fails: (reading: IncomingReading) => boolean = () => false): Promise<{ handler: Handler; taken: Taken[]; seqs: () => (number | undefined)[] }> {
+async function bundled(
+  t: TestContext,
+  fails: (reading: IncomingReading) => boolean = () => false,
+): Promise<{ handler: Handler; taken: Taken[]; seqs: () => (number | undefined)[] }> {
   const folder = tempDir(t);
   const own = path.join(folder, 'own.ts');
   const name = `onReading of ${folder}`;
-  writeFileSync(own, `export const onReading = async (reading: object, origin: object) => await (globalThis as never as Record<string, Function>)[${JSON.stringify(name)}](reading, origin);`);
+  writeFileSync(
+    own,
+    `export const onReading = async (reading: object, origin: object) => await (globalThis as never as Record<string, Function>)[${JSON.stringify(name)}](reading, origin);`,
+  );
   const { file } = await bundleConsumer(path.join(folder, 'bundle'), { onReading: own });
   const taken: Taken[] = [];
   Object.assign(globalThis, {
@@ -49,25 +56,76 @@ async function bundled(t: TestContext, fails: (reading: IncomingReading) => bool
 
 test('plain records and aggregates go to the function in the order of the shard, with where they came from', async (t) => {
   const { handler, taken, seqs } = await bundled(t);
-  const answer = await handler({ Records: [plain(0, readingOf(1)), lambdaRecord(1, DEVICE, aggregate(DEVICE, [2, 3, 4].map((seq) => readingOf(seq)))), plain(2, readingOf(5))] });
+  const answer = await handler({
+    Records: [
+      plain(0, readingOf(1)),
+      lambdaRecord(
+        1,
+        DEVICE,
+        aggregate(
+          DEVICE,
+          [2, 3, 4].map((seq) => readingOf(seq)),
+        ),
+      ),
+      plain(2, readingOf(5)),
+    ],
+  });
   assert.deepEqual(answer, { batchItemFailures: [] });
   assert.deepEqual(seqs(), [1, 2, 3, 4, 5]);
-  assert.deepEqual(taken[2]?.origin, { shardId: 'shardId-000000000006', sequenceNumber: sequenceNumberAt(1), partitionKey: DEVICE, arrivedAt: new Date(1545084650987) });
+  assert.deepEqual(taken[2]?.origin, {
+    shardId: 'shardId-000000000006',
+    sequenceNumber: sequenceNumberAt(1),
+    partitionKey: DEVICE,
+    arrivedAt: new Date(1545084650987),
+  });
   assert.deepEqual(taken[0]?.reading, JSON.parse(readingOf(1).toString()));
 });
 
 test('a reading that is there twice, plain or in an aggregate, goes to the function once; other runs and gateways are others', async (t) => {
   const { handler, taken } = await bundled(t);
-  const records = [readingOf(1), readingOf(1), aggregate(DEVICE, [readingOf(1), readingOf(2), readingOf(2)]), readingOf(1, { run: 'ffffffffffffffff' }), readingOf(1, { gateway: 'back-door' }), readingOf(2)];
+  const records = [
+    readingOf(1),
+    readingOf(1),
+    aggregate(DEVICE, [readingOf(1), readingOf(2), readingOf(2)]),
+    readingOf(1, { run: 'ffffffffffffffff' }),
+    readingOf(1, { gateway: 'back-door' }),
+    readingOf(2),
+  ];
   assert.deepEqual(await handler({ Records: records.map((data, index) => plain(index, data)) }), { batchItemFailures: [] });
-  assert.deepEqual(taken.map(({ reading: { gateway, run: of, seq } }) => `${gateway} ${of} ${seq}`), ['front-desk 3f9a1c2e00b7d415 1', 'front-desk 3f9a1c2e00b7d415 2', 'front-desk ffffffffffffffff 1', 'back-door 3f9a1c2e00b7d415 1']);
+  assert.deepEqual(
+    taken.map(({ reading: { gateway, run: of, seq } }) => `${gateway} ${of} ${seq}`),
+    [
+      'front-desk 3f9a1c2e00b7d415 1',
+      'front-desk 3f9a1c2e00b7d415 2',
+      'front-desk ffffffffffffffff 1',
+      'back-door 3f9a1c2e00b7d415 1',
+    ],
+  );
 });
 
-test('records of the script before, two fields alone, are taken as they come: none is another\'s repetition, and Python\'s ways to write UTC are read', async (t) => {
+test("records of the script before, two fields alone, are taken as they come: none is another's repetition, and Python's ways to write UTC are read", async (t) => {
   const { handler, taken } = await bundled(t);
-  const old = ['2026-11-22T19:00:00.123Z', '2026-11-22T19:00:00.123Z', '2026-11-22T19:00:01.123456+00:00', '2026-11-22T19:00:02.5', '2026-11-22T21:00:03+02:00'];
-  assert.deepEqual(await handler({ Records: old.map((timestamp, index) => plain(index, JSON.stringify({ timestamp, heart_rate: 72 }))) }), { batchItemFailures: [] });
-  assert.deepEqual(taken.map(({ reading }) => reading), ['2026-11-22T19:00:00.123Z', '2026-11-22T19:00:00.123Z', '2026-11-22T19:00:01.123Z', '2026-11-22T19:00:02.500Z', '2026-11-22T19:00:03.000Z'].map((timestamp) => ({ timestamp, heart_rate: 72 })));
+  const old = [
+    '2026-11-22T19:00:00.123Z',
+    '2026-11-22T19:00:00.123Z',
+    '2026-11-22T19:00:01.123456+00:00',
+    '2026-11-22T19:00:02.5',
+    '2026-11-22T21:00:03+02:00',
+  ];
+  assert.deepEqual(
+    await handler({ Records: old.map((timestamp, index) => plain(index, JSON.stringify({ timestamp, heart_rate: 72 }))) }),
+    { batchItemFailures: [] },
+  );
+  assert.deepEqual(
+    taken.map(({ reading }) => reading),
+    [
+      '2026-11-22T19:00:00.123Z',
+      '2026-11-22T19:00:00.123Z',
+      '2026-11-22T19:00:01.123Z',
+      '2026-11-22T19:00:02.500Z',
+      '2026-11-22T19:00:03.000Z',
+    ].map((timestamp) => ({ timestamp, heart_rate: 72 })),
+  );
 });
 
 test('the first record that is malformed or makes the function throw is named, and nothing after it is done', async (t) => {
@@ -85,45 +143,76 @@ test('the first record that is malformed or makes the function throw is named, a
   };
   for (const [what, data] of Object.entries(poison)) {
     taken.length = 0;
-    const answer = await handler({ Records: [plain(0, readingOf(1)), plain(1, readingOf(2)), plain(2, data), plain(3, readingOf(3)), plain(4, data)] });
+    const answer = await handler({
+      Records: [plain(0, readingOf(1)), plain(1, readingOf(2)), plain(2, data), plain(3, readingOf(3)), plain(4, data)],
+    });
     assert.deepEqual(answer, { batchItemFailures: [{ itemIdentifier: sequenceNumberAt(2) }] }, what);
     assert.deepEqual(seqs(), [1, 2], what);
   }
 });
 
-test('under Lambda\'s rules a poison record goes to the on-failure queue alone, every other reading is taken once, in order, after a passing fault too', async (t) => {
+test("under Lambda's rules a poison record goes to the on-failure queue alone, every other reading is taken once, in order, after a passing fault too", async (t) => {
   let away = 3;
   const { handler, seqs } = await bundled(t, ({ seq }) => seq === 40 && (away -= 1) >= 0);
   const records = Array.from({ length: 100 }, (_, index) => plain(index, index === 70 ? 'poison' : readingOf(index + 1)));
   assert.deepEqual(await runMapping(handler, records, 5), [sequenceNumberAt(70)]);
-  assert.deepEqual(seqs(), records.map((_, index) => index + 1).filter((seq) => seq !== 71));
+  assert.deepEqual(
+    seqs(),
+    records.map((_, index) => index + 1).filter((seq) => seq !== 71),
+  );
 });
 
-test('a function of one\'s own may bring CommonJS packages that need Node\'s modules', async (t) => {
+test("a function of one's own may bring CommonJS packages that need Node's modules", async (t) => {
   const folder = tempDir(t);
-  writeFileSync(path.join(folder, 'package.cjs'), `const os = require('os'); module.exports = { line: (reading) => reading.device + os.EOL };`);
+  writeFileSync(
+    path.join(folder, 'package.cjs'),
+    `const os = require('os'); module.exports = { line: (reading) => reading.device + os.EOL };`,
+  );
   const own = path.join(folder, 'own.mjs');
-  writeFileSync(own, `import { line } from './package.cjs'; export const onReading = async (reading) => void process.stdout.write(line(reading));`);
+  writeFileSync(
+    own,
+    `import { line } from './package.cjs'; export const onReading = async (reading) => void process.stdout.write(line(reading));`,
+  );
   const { file } = await bundleConsumer(path.join(folder, 'bundle'), { onReading: own });
   const event = JSON.stringify({ Records: [plain(0, readingOf(1))] });
-  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', `import { handler } from ${JSON.stringify(pathToFileURL(file).href)}; await handler(${event});`]);
+  const { stdout } = await run(process.execPath, [
+    '--input-type=module',
+    '-e',
+    `import { handler } from ${JSON.stringify(pathToFileURL(file).href)}; await handler(${event});`,
+  ]);
   assert.equal(stdout, `${DEVICE}\n`);
 });
 
-test('the zip holds one file that imports nothing but Node\'s own modules, and runs with the function that comes with it', async (t) => {
+test("the zip holds one file that imports nothing but Node's own modules, and runs with the function that comes with it", async (t) => {
   const folder = tempDir(t);
   const { zip } = await bundleConsumer(folder);
   const files = unzipSync(readFileSync(zip));
   assert.deepEqual(Object.keys(files), ['index.mjs']);
   const code = Buffer.from(files['index.mjs'] ?? []).toString();
   const imports = [...code.matchAll(/^import .* from "(.+)";$/gm)].map((match) => match[1] ?? '');
-  assert.deepEqual(imports.filter((name) => !isBuiltin(name)), []);
+  assert.deepEqual(
+    imports.filter((name) => !isBuiltin(name)),
+    [],
+  );
   const alone = path.join(tempDir(t), 'index.mjs');
   writeFileSync(alone, code);
   const event = JSON.stringify({ Records: [plain(0, readingOf(1)), plain(1, 'poison')] });
-  const { stdout, stderr } = await run(process.execPath, ['--input-type=module', '-e', `import { handler } from ${JSON.stringify(pathToFileURL(alone).href)}; console.log(JSON.stringify(await handler(${event})));`]);
-  const [reading, answer] = stdout.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+  const { stdout, stderr } = await run(process.execPath, [
+    '--input-type=module',
+    '-e',
+    `import { handler } from ${JSON.stringify(pathToFileURL(alone).href)}; console.log(JSON.stringify(await handler(${event})));`,
+  ]);
+  const [reading, answer] = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
   assert.equal(reading?.['seq'], 1);
   assert.deepEqual(answer, { batchItemFailures: [{ itemIdentifier: sequenceNumberAt(1) }] });
-  assert.deepEqual(JSON.parse(stderr), { event: 'record_failed', shard_id: 'shardId-000000000006', sequence_number: sequenceNumberAt(1), error: 'MalformedRecord', reason: 'not JSON' });
+  assert.deepEqual(JSON.parse(stderr), {
+    event: 'record_failed',
+    shard_id: 'shardId-000000000006',
+    sequence_number: sequenceNumberAt(1),
+    error: 'MalformedRecord',
+    reason: 'not JSON',
+  });
 });

@@ -9,20 +9,36 @@ import { startLocalStream } from '../support/local-stream.ts';
 import { startProduct } from '../support/product-process.ts';
 
 const StreamName = 'hr-data-stream';
-const readingOf = (seq: number): Buffer => Buffer.from(`${JSON.stringify({ timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 60 + (seq % 100), device: 'tickr-123456', gateway: 'test-box', run: '3f9a1c2e00b7d415', seq })}\n`);
+const readingOf = (seq: number): Buffer =>
+  Buffer.from(
+    `${JSON.stringify({ timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 60 + (seq % 100), device: 'tickr-123456', gateway: 'test-box', run: '3f9a1c2e00b7d415', seq })}\n`,
+  );
 const seqsOf = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
-async function put(client: KinesisClient, from: number, to: number, keyOf = (_seq: number): string => 'tickr-123456'): Promise<void> {
-  await client.send(new PutRecordsCommand({ StreamName, Records: seqsOf(from, to).map((seq) => ({ PartitionKey: keyOf(seq), Data: readingOf(seq) })) }));
+async function put(
+  client: KinesisClient,
+  from: number,
+  to: number,
+  keyOf = (_seq: number): string => 'tickr-123456',
+): Promise<void> {
+  await client.send(
+    new PutRecordsCommand({
+      StreamName,
+      Records: seqsOf(from, to).map((seq) => ({ PartitionKey: keyOf(seq), Data: readingOf(seq) })),
+    }),
+  );
 }
 
 /** How many calls of this kind the client makes. */
 function countCalls(client: KinesisClient, command: string): () => number {
   let calls = 0;
-  client.middlewareStack.add((next, context) => async (args) => {
-    if (context.commandName === command) calls += 1;
-    return await next(args);
-  }, { step: 'initialize' });
+  client.middlewareStack.add(
+    (next, context) => async (args) => {
+      if (context.commandName === command) calls += 1;
+      return await next(args);
+    },
+    { step: 'initialize' },
+  );
   return () => calls;
 }
 
@@ -30,25 +46,34 @@ function countCalls(client: KinesisClient, command: string): () => number {
 function ageIterators(client: KinesisClient): () => number {
   const before = Date.now() + 500;
   let refused = 0;
-  client.middlewareStack.add((next) => async (args) => {
-    const input = args.input as { ShardIterator?: string };
-    if (input.ShardIterator === undefined) return await next(args);
-    const [stream, shard, from, madeMs] = JSON.parse(Buffer.from(input.ShardIterator, 'base64').toString()) as [string, number, number, number];
-    if (madeMs > before) return await next(args);
-    const aged = Buffer.from(JSON.stringify([stream, shard, from, madeMs - 6 * 60_000])).toString('base64');
-    try {
-      return await next({ ...args, input: { ...input, ShardIterator: aged } });
-    } catch (error) {
-      refused += Number((error as Error).name === 'ExpiredIteratorException');
-      throw error;
-    }
-  }, { step: 'initialize' });
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const input = args.input as { ShardIterator?: string };
+      if (input.ShardIterator === undefined) return await next(args);
+      const [stream, shard, from, madeMs] = JSON.parse(Buffer.from(input.ShardIterator, 'base64').toString()) as [
+        string,
+        number,
+        number,
+        number,
+      ];
+      if (madeMs > before) return await next(args);
+      const aged = Buffer.from(JSON.stringify([stream, shard, from, madeMs - 6 * 60_000])).toString('base64');
+      try {
+        return await next({ ...args, input: { ...input, ShardIterator: aged } });
+      } catch (error) {
+        refused += Number((error as Error).name === 'ExpiredIteratorException');
+        throw error;
+      }
+    },
+    { step: 'initialize' },
+  );
   return () => refused;
 }
 
 async function seqsOfStream(client: KinesisClient, options: Partial<ReadStreamOptions> = {}): Promise<number[]> {
   const seqs: number[] = [];
-  for await (const { reading } of readStream(client, { from: 'oldest', untilCaughtUp: true, ...options })) seqs.push(reading?.seq ?? 0);
+  for await (const { reading } of readStream(client, { from: 'oldest', untilCaughtUp: true, ...options }))
+    seqs.push(reading?.seq ?? 0);
   return seqs;
 }
 
@@ -89,16 +114,29 @@ describe('the reader', () => {
 
   test('what is in the stream is read to its end, past a shard that closed empty and readers that take its five reads a second', async (t) => {
     const { client } = await startLocalStream(t);
-    await client.send(new SplitShardCommand({ StreamName, ShardToSplit: 'shardId-000000000000', NewStartingHashKey: (2n ** 127n).toString() }));
+    await client.send(
+      new SplitShardCommand({ StreamName, ShardToSplit: 'shardId-000000000000', NewStartingHashKey: (2n ** 127n).toString() }),
+    );
     await put(client, 1, 200, (seq) => `key ${seq}`);
     const read = await Promise.all([1, 2, 3].map(async () => await seqsOfStream(client, { recordsPerRead: 20, pollMs: 10 })));
-    for (const seqs of read) assert.deepEqual(seqs.toSorted((a, b) => a - b), seqsOf(1, 200));
+    for (const seqs of read)
+      assert.deepEqual(
+        seqs.toSorted((a, b) => a - b),
+        seqsOf(1, 200),
+      );
   });
 
   test('a checkpoint moves when the consumer has had a record, an aggregate only as a whole; what is no reading is given on as it is', async (t) => {
     const { client } = await startLocalStream(t);
     await put(client, 1, 3);
-    await client.send(new PutRecordsCommand({ StreamName, Records: [aggregate('k', [readingOf(4), readingOf(5), readingOf(6)]), Buffer.from('no reading'), readingOf(7)].map((Data) => ({ PartitionKey: 'k', Data })) }));
+    await client.send(
+      new PutRecordsCommand({
+        StreamName,
+        Records: [aggregate('k', [readingOf(4), readingOf(5), readingOf(6)]), Buffer.from('no reading'), readingOf(7)].map(
+          (Data) => ({ PartitionKey: 'k', Data }),
+        ),
+      }),
+    );
     const checkpoint: Checkpoint = {};
     const seen: number[] = [];
     for await (const { reading } of readStream(client, { from: 'oldest', checkpoint })) {
@@ -108,7 +146,8 @@ describe('the reader', () => {
     }
     assert.deepEqual(seen, [1, 2, 3, 4, 5]);
     const later: (number | string)[] = [];
-    for await (const { reading, data } of readStream(client, { from: 'oldest', untilCaughtUp: true, checkpoint })) later.push(reading?.seq ?? data.toString());
+    for await (const { reading, data } of readStream(client, { from: 'oldest', untilCaughtUp: true, checkpoint }))
+      later.push(reading?.seq ?? data.toString());
     assert.deepEqual(later, [4, 5, 6, 'no reading', 7]);
     assert.deepEqual(await seqsOfStream(client, { checkpoint }), []);
     assert.deepEqual(await seqsOfStream(client, { from: 'now' }), []);
@@ -116,14 +155,35 @@ describe('the reader', () => {
 
   test('npm run tail prints readings as they come, aggregated ones too, and as JSON where asked', async (t) => {
     const { client, port } = await startLocalStream(t);
-    await client.send(new PutRecordsCommand({ StreamName, Records: [aggregate('k', [readingOf(1), readingOf(2)]), Buffer.from('no reading')].map((Data) => ({ PartitionKey: 'k', Data })) }));
+    await client.send(
+      new PutRecordsCommand({
+        StreamName,
+        Records: [aggregate('k', [readingOf(1), readingOf(2)]), Buffer.from('no reading')].map((Data) => ({
+          PartitionKey: 'k',
+          Data,
+        })),
+      }),
+    );
     const environment = { LOCAL_KINESIS_PORT: String(port) };
     const lines = startProduct(t, 'ops/tail', environment, { args: ['--from', 'oldest', '--count', '3'] });
     assert.equal(await lines.ended, 0);
-    assert.deepEqual(lines.output().split('\n').filter((line) => /bpm|^\?/.test(line)), ['2026-11-22T19:00:00.123Z   61 bpm  tickr-123456  seq 1', '2026-11-22T19:00:00.123Z   62 bpm  tickr-123456  seq 2', '?  no reading']);
+    assert.deepEqual(
+      lines
+        .output()
+        .split('\n')
+        .filter((line) => /bpm|^\?/.test(line)),
+      [
+        '2026-11-22T19:00:00.123Z   61 bpm  tickr-123456  seq 1',
+        '2026-11-22T19:00:00.123Z   62 bpm  tickr-123456  seq 2',
+        '?  no reading',
+      ],
+    );
     const json = startProduct(t, 'ops/tail', environment, { args: ['--from', 'oldest', '--json'] });
     await eventually(() => json.lines().length === 2);
-    assert.deepEqual(json.lines(), [1, 2].map((seq) => JSON.parse(readingOf(seq).toString()) as object));
+    assert.deepEqual(
+      json.lines(),
+      [1, 2].map((seq) => JSON.parse(readingOf(seq).toString()) as object),
+    );
     assert.equal(await json.end(), 0);
   });
 });

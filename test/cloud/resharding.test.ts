@@ -18,7 +18,10 @@ const StreamName = 'hr-data-stream';
 const STRAPS = 40;
 
 /** Forty simulated straps, the real chain behind them, and the local stream; the forwarder's ledger as it says it. */
-async function startChain(t: TestContext, mode: 'records' | 'aggregated'): Promise<{ stream: LocalStream; bridge: ProductProcess; ledger: () => (Ledger & { at: number }) | undefined }> {
+async function startChain(
+  t: TestContext,
+  mode: 'records' | 'aggregated',
+): Promise<{ stream: LocalStream; bridge: ProductProcess; ledger: () => (Ledger & { at: number }) | undefined }> {
   const stream = await startLocalStream(t);
   const folder = tempDir(t);
   const base = testConfig({ DATA_DIR: folder });
@@ -31,28 +34,50 @@ async function startChain(t: TestContext, mode: 'records' | 'aggregated'): Promi
   t.after(() => forwarder.stop());
   await forwarder.start();
   let ledger: (Ledger & { at: number }) | undefined;
-  const ears = await connectAsync(MQTT_URL, { username: 'admin-api', password: readOrCreateSecret(base, 'admin-api'), protocolVersion: 4, reconnectPeriod: 0 });
+  const ears = await connectAsync(MQTT_URL, {
+    username: 'admin-api',
+    password: readOrCreateSecret(base, 'admin-api'),
+    protocolVersion: 4,
+    reconnectPeriod: 0,
+  });
   t.after(() => ears.end(true));
   ears.on('message', (_, payload) => {
     const status = parseServiceStatus(payload);
-    if (status.ok && status.value.forwarder !== undefined) ledger = { ...status.value.forwarder.ledger, at: Date.parse(status.value.as_of ?? '') };
+    if (status.ok && status.value.forwarder !== undefined)
+      ledger = { ...status.value.forwarder.ledger, at: Date.parse(status.value.as_of ?? '') };
   });
   await ears.subscribeAsync('edge/forwarder/status');
-  const bridge = startProduct(t, 'ble-bridge/main', { DATA_DIR: folder, MQTT_URL, GATEWAY_NAME: 'test-box', BLE_SOURCE: 'simulated', SIMULATED_STRAPS: String(STRAPS) });
+  const bridge = startProduct(t, 'ble-bridge/main', {
+    DATA_DIR: folder,
+    MQTT_URL,
+    GATEWAY_NAME: 'test-box',
+    BLE_SOURCE: 'simulated',
+    SIMULATED_STRAPS: String(STRAPS),
+  });
   return { stream, bridge, ledger: () => ledger };
 }
 
 async function openShards(client: KinesisClient): Promise<{ id: string; start: bigint; end: bigint }[]> {
   const { Shards = [] } = await client.send(new ListShardsCommand({ StreamName }));
   return Shards.filter(({ SequenceNumberRange }) => SequenceNumberRange?.EndingSequenceNumber === undefined)
-    .map(({ ShardId = '', HashKeyRange }) => ({ id: ShardId, start: BigInt(HashKeyRange?.StartingHashKey ?? 0), end: BigInt(HashKeyRange?.EndingHashKey ?? 0) }))
+    .map(({ ShardId = '', HashKeyRange }) => ({
+      id: ShardId,
+      start: BigInt(HashKeyRange?.StartingHashKey ?? 0),
+      end: BigInt(HashKeyRange?.EndingHashKey ?? 0),
+    }))
     .sort((a, b) => (a.start < b.start ? -1 : 1));
 }
 
 async function split(client: KinesisClient, index: number): Promise<void> {
   const shard = (await openShards(client))[index];
   assert.ok(shard);
-  await client.send(new SplitShardCommand({ StreamName, ShardToSplit: shard.id, NewStartingHashKey: ((shard.start + shard.end) / 2n).toString() }));
+  await client.send(
+    new SplitShardCommand({
+      StreamName,
+      ShardToSplit: shard.id,
+      NewStartingHashKey: ((shard.start + shard.end) / 2n).toString(),
+    }),
+  );
 }
 
 async function merge(client: KinesisClient, index: number): Promise<void> {
@@ -71,7 +96,13 @@ describe('resharding', { concurrency: true }, () => {
       const shards = new Set<string>();
       const checkpoint: Checkpoint = {};
       const readUntil = async (signal: AbortSignal): Promise<void> => {
-        for await (const { reading, shardId } of readStream(client, { from: 'oldest', checkpoint, signal, pollMs: 50, recordsPerRead: 10 })) {
+        for await (const { reading, shardId } of readStream(client, {
+          from: 'oldest',
+          checkpoint,
+          signal,
+          pollMs: 50,
+          recordsPerRead: 10,
+        })) {
           assert.ok(reading);
           readings.push(reading);
           shards.add(shardId);
@@ -80,7 +111,10 @@ describe('resharding', { concurrency: true }, () => {
       // Every strap's next reading is shipped, so that each open shard has some; and the reader, which lags behind, has read some.
       const more = async (): Promise<void> => {
         const before = { read: readings.length, shipped: ledger()?.shipped ?? 0 };
-        await eventually(() => readings.length >= before.read + STRAPS && (ledger()?.shipped ?? 0) >= before.shipped + 2 * STRAPS, { withinMs: 60_000, what: `readings after ${before.read}` });
+        await eventually(
+          () => readings.length >= before.read + STRAPS && (ledger()?.shipped ?? 0) >= before.shipped + 2 * STRAPS,
+          { withinMs: 60_000, what: `readings after ${before.read}` },
+        );
       };
 
       const first = new AbortController();
@@ -116,7 +150,10 @@ describe('resharding', { concurrency: true }, () => {
 
       assert.equal((await openShards(client)).length, 2);
       assert.equal(shards.size, 9);
-      assert.deepEqual(ascending([...new Set(readings.map(({ seq = 0 }) => seq))]), Array.from({ length: total }, (_, index) => index + 1));
+      assert.deepEqual(
+        ascending([...new Set(readings.map(({ seq = 0 }) => seq))]),
+        Array.from({ length: total }, (_, index) => index + 1),
+      );
       const devices = new Set(readings.map(({ device = '' }) => device));
       assert.equal(devices.size, STRAPS);
       if (mode === 'aggregated')

@@ -5,7 +5,14 @@ import path from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { DeleteStreamCommand, DescribeStreamSummaryCommand, GetShardIteratorCommand, KinesisClient, ListShardsCommand, PutRecordCommand } from '@aws-sdk/client-kinesis';
+import {
+  DeleteStreamCommand,
+  DescribeStreamSummaryCommand,
+  GetShardIteratorCommand,
+  KinesisClient,
+  ListShardsCommand,
+  PutRecordCommand,
+} from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { bundleConsumer } from '../../cloud/consumer/bundle.ts';
 import { readStream, type StreamRecord } from '../../cloud/reader/read-stream.ts';
@@ -37,10 +44,20 @@ interface Told {
   outputs: Record<string, string>;
   stream: { StreamStatus: string; OpenShardCount: number; RetentionPeriodHours: number };
   gatewayPolicy: Policy;
-  delivery?: { DeliveryStreamType: string; Source: { KinesisStreamSourceDescription: { KinesisStreamARN: string } }; Destinations: { ExtendedS3DestinationDescription: Record<string, unknown> }[] };
+  delivery?: {
+    DeliveryStreamType: string;
+    Source: { KinesisStreamSourceDescription: { KinesisStreamARN: string } };
+    Destinations: { ExtendedS3DestinationDescription: Record<string, unknown> }[];
+  };
   mappings?: Record<string, unknown>[];
   queue?: Record<string, string>;
-  alarms: { AlarmName: string; Namespace: string; MetricName: string; Dimensions: { Name: string; Value: string }[]; AlarmActions: string[] }[];
+  alarms: {
+    AlarmName: string;
+    Namespace: string;
+    MetricName: string;
+    Dimensions: { Name: string; Value: string }[];
+    AlarmActions: string[];
+  }[];
   /** The types of all that was made, and of that for which moto's CloudFormation was no help. */
   types: string[];
   byApi: string[];
@@ -48,7 +65,9 @@ interface Told {
 
 async function deploy(python: string, endpoint: string, region: string, parameters: Record<string, string>): Promise<Told> {
   const given = Object.entries(parameters).map(([name, value]) => `${name}=${value}`);
-  const { stdout } = await run(python, [at('support/deploy_template.py'), endpoint, region, TEMPLATE, ...given], { maxBuffer: 16 * 1024 * 1024 });
+  const { stdout } = await run(python, [at('support/deploy_template.py'), endpoint, region, TEMPLATE, ...given], {
+    maxBuffer: 16 * 1024 * 1024,
+  });
   return JSON.parse(stdout) as Told;
 }
 
@@ -63,7 +82,18 @@ describe('the template', () => {
   test('cfn-lint finds nothing in it, not even a remark', async (t) => {
     const python = await cloudPython();
     if (python === undefined) return withoutPython(t);
-    const { stdout } = await run(path.join(path.dirname(python), 'cfn-lint'), ['--include-checks', 'I', '--non-zero-exit-code', 'informational', '--regions', 'us-east-1', 'eu-west-1', 'eu-central-1', '--', TEMPLATE]);
+    const { stdout } = await run(path.join(path.dirname(python), 'cfn-lint'), [
+      '--include-checks',
+      'I',
+      '--non-zero-exit-code',
+      'informational',
+      '--regions',
+      'us-east-1',
+      'eu-west-1',
+      'eu-central-1',
+      '--',
+      TEMPLATE,
+    ]);
     assert.equal(stdout.trim(), '');
   });
 
@@ -71,17 +101,29 @@ describe('the template', () => {
     const python = await cloudPython();
     if (python === undefined) return withoutPython(t);
     const plan = async (...parameters: string[]): Promise<{ resources: string[]; source: unknown }> =>
-      JSON.parse((await run(python, [at('support/deploy_template.py'), 'plan', 'us-east-1', TEMPLATE, ...parameters])).stdout) as { resources: string[]; source: unknown };
-    const [plain, pushed, without] = await Promise.all([plan('ConsumerCodeBucket=code'), plan('ConsumerCodeBucket=code', 'EnhancedFanOut=true'), plan('EnhancedFanOut=true')]);
+      JSON.parse(
+        (await run(python, [at('support/deploy_template.py'), 'plan', 'us-east-1', TEMPLATE, ...parameters])).stdout,
+      ) as { resources: string[]; source: unknown };
+    const [plain, pushed, without] = await Promise.all([
+      plan('ConsumerCodeBucket=code'),
+      plan('ConsumerCodeBucket=code', 'EnhancedFanOut=true'),
+      plan('EnhancedFanOut=true'),
+    ]);
     assert.deepEqual(plain.source, { 'Fn::GetAtt': ['Stream', 'Arn'] });
     assert.deepEqual(pushed.source, { 'Fn::GetAtt': ['FanOut', 'ConsumerARN'] });
-    assert.deepEqual(pushed.resources.filter((name) => !plain.resources.includes(name)), ['FanOut']);
+    assert.deepEqual(
+      pushed.resources.filter((name) => !plain.resources.includes(name)),
+      ['FanOut'],
+    );
     assert.ok(!without.resources.includes('FanOut') && !without.resources.includes('Consumer'));
   });
 
   test('every parameter is described, and used', () => {
     const text = readFileSync(TEMPLATE, 'utf8');
-    const parameters = text.slice(text.indexOf('\nParameters:\n'), text.indexOf('\nConditions:\n')).split(/\n(?= {2}\w+:\n)/).slice(1);
+    const parameters = text
+      .slice(text.indexOf('\nParameters:\n'), text.indexOf('\nConditions:\n'))
+      .split(/\n(?= {2}\w+:\n)/)
+      .slice(1);
     assert.ok(parameters.length > 20);
     for (const parameter of parameters) {
       const name = /^ {2}(\w+):/.exec(parameter)?.[1] ?? '';
@@ -89,7 +131,6 @@ describe('the template', () => {
       assert.match(text.slice(text.indexOf('\nConditions:\n')), new RegExp(`!Ref ${name}\\b|\\$\\{${name}\\}`), name);
     }
   });
-
 });
 
 describe('the template in moto', () => {
@@ -110,13 +151,31 @@ describe('the template in moto', () => {
     const { zip } = await bundleConsumer(tempDir(t));
     const code = { ConsumerCodeBucket: 'code', ConsumerCodeKey: path.basename(zip) };
     await run(python, ['-c', UPLOAD, endpoint, zip, code.ConsumerCodeKey]);
-    const told = await deploy(python, endpoint, 'eu-west-1', { ...code, RetentionHours: '48', AlarmTopicArn: topic, ConsumerBatchSize: '200', ConsumerMaximumRetries: '7', ExpireAfterDays: '90' });
+    const told = await deploy(python, endpoint, 'eu-west-1', {
+      ...code,
+      RetentionHours: '48',
+      AlarmTopicArn: topic,
+      ConsumerBatchSize: '200',
+      ConsumerMaximumRetries: '7',
+      ExpireAfterDays: '90',
+    });
 
     // What moto's CloudFormation has not was made by the services' own APIs.
-    assert.deepEqual(told.byApi, ['AWS::CloudWatch::Alarm', 'AWS::KinesisFirehose::DeliveryStream', 'AWS::Logs::LogStream', 'AWS::S3::BucketPolicy']);
+    assert.deepEqual(told.byApi, [
+      'AWS::CloudWatch::Alarm',
+      'AWS::KinesisFirehose::DeliveryStream',
+      'AWS::Logs::LogStream',
+      'AWS::S3::BucketPolicy',
+    ]);
     assert.deepEqual([told.stream.StreamStatus, told.stream.OpenShardCount, told.stream.RetentionPeriodHours], ['ACTIVE', 1, 48]);
     const streamArn = told.outputs['StreamArn'] ?? '';
-    assert.deepEqual(told.gatewayPolicy.Statement, [{ Effect: 'Allow', Action: ['kinesis:DescribeStreamSummary', 'kinesis:ListShards', 'kinesis:PutRecord', 'kinesis:PutRecords'], Resource: streamArn }]);
+    assert.deepEqual(told.gatewayPolicy.Statement, [
+      {
+        Effect: 'Allow',
+        Action: ['kinesis:DescribeStreamSummary', 'kinesis:ListShards', 'kinesis:PutRecord', 'kinesis:PutRecords'],
+        Resource: streamArn,
+      },
+    ]);
     assert.equal(told.delivery?.DeliveryStreamType, 'KinesisStreamAsSource');
     assert.equal(told.delivery?.Source.KinesisStreamSourceDescription.KinesisStreamARN, streamArn);
     const destination = told.delivery?.Destinations[0]?.ExtendedS3DestinationDescription;
@@ -127,16 +186,31 @@ describe('the template in moto', () => {
     assert.equal(told.mappings?.length, 1);
     assert.equal(mapping?.['EventSourceArn'], streamArn);
     assert.deepEqual(
-      ['BatchSize', 'MaximumBatchingWindowInSeconds', 'BisectBatchOnFunctionError', 'MaximumRetryAttempts', 'MaximumRecordAgeInSeconds', 'StartingPosition'].map((key) => mapping[key]),
+      [
+        'BatchSize',
+        'MaximumBatchingWindowInSeconds',
+        'BisectBatchOnFunctionError',
+        'MaximumRetryAttempts',
+        'MaximumRecordAgeInSeconds',
+        'StartingPosition',
+      ].map((key) => mapping[key]),
       [200, 5, true, 7, 21_600, 'TRIM_HORIZON'],
     );
     assert.deepEqual(mapping['FunctionResponseTypes'], ['ReportBatchItemFailures']);
     assert.deepEqual(mapping['DestinationConfig'], { OnFailure: { Destination: told.queue?.['QueueArn'] } });
     assert.deepEqual(
-      told.alarms.map(({ Namespace, MetricName, Dimensions }) => `${Namespace} ${MetricName} ${Dimensions.map(({ Value }) => Value).join()}`).sort(),
+      told.alarms
+        .map(
+          ({ Namespace, MetricName, Dimensions }) => `${Namespace} ${MetricName} ${Dimensions.map(({ Value }) => Value).join()}`,
+        )
+        .sort(),
       [
-        'AWS/Firehose DeliveryToS3.DataFreshness hr-data-stream-to-s3', 'AWS/Kinesis GetRecords.IteratorAgeMilliseconds hr-data-stream', 'AWS/Kinesis WriteProvisionedThroughputExceeded hr-data-stream',
-        'AWS/Lambda Errors hr-data-stream-consumer', 'AWS/Lambda IteratorAge hr-data-stream-consumer', 'AWS/SQS ApproximateNumberOfMessagesVisible hr-data-stream-consumer-on-failure',
+        'AWS/Firehose DeliveryToS3.DataFreshness hr-data-stream-to-s3',
+        'AWS/Kinesis GetRecords.IteratorAgeMilliseconds hr-data-stream',
+        'AWS/Kinesis WriteProvisionedThroughputExceeded hr-data-stream',
+        'AWS/Lambda Errors hr-data-stream-consumer',
+        'AWS/Lambda IteratorAge hr-data-stream-consumer',
+        'AWS/SQS ApproximateNumberOfMessagesVisible hr-data-stream-consumer-on-failure',
       ],
     );
     assert.ok(told.alarms.every(({ AlarmActions }) => AlarmActions[0] === topic));
@@ -152,7 +226,7 @@ describe('the template in moto', () => {
   });
 
   // Without the consumer: at every record moto would call its stand-in for the function, a good part of a second each.
-  test('a gateway with the template\'s policy and no other right ships, and what it shipped is read back by the reader, by the consumer out of its bundle, and by a consumer of the script before', async (t) => {
+  test("a gateway with the template's policy and no other right ships, and what it shipped is read back by the reader, by the consumer out of its bundle, and by a consumer of the script before", async (t) => {
     if (python === undefined) return withoutPython(t);
     const told = await deploy(python, endpoint, 'us-east-1', {});
 
@@ -163,15 +237,30 @@ describe('the template in moto', () => {
     const box = new KinesisClient({ endpoint, region: 'us-east-1', credentials, requestHandler: new NodeHttpHandler() });
     t.after(() => box.destroy());
     await box.send(new DescribeStreamSummaryCommand({ StreamName }));
-    for (const refused of [new GetShardIteratorCommand({ StreamName, ShardId: 'shardId-000000000000', ShardIteratorType: 'TRIM_HORIZON' }), new DeleteStreamCommand({ StreamName })])
+    for (const refused of [
+      new GetShardIteratorCommand({ StreamName, ShardId: 'shardId-000000000000', ShardIteratorType: 'TRIM_HORIZON' }),
+      new DeleteStreamCommand({ StreamName }),
+    ])
       // In XML, which the SDK cannot read; the status says it.
-      await assert.rejects(box.send(refused as DeleteStreamCommand), (error) => (error as { $response?: { statusCode?: number } }).$response?.statusCode === 403);
+      await assert.rejects(
+        box.send(refused as DeleteStreamCommand),
+        (error) => (error as { $response?: { statusCode?: number } }).$response?.statusCode === 403,
+      );
     const product = startOneProcess(t, tempDir(t), {
-      KINESIS_TARGET: endpoint, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
-      GATEWAY_NAME: 'test-box', BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '10', ALLOW_TEST_READINGS: 'true',
+      KINESIS_TARGET: endpoint,
+      AWS_REGION: 'us-east-1',
+      AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+      GATEWAY_NAME: 'test-box',
+      BLE_SOURCE: 'simulated',
+      SIMULATED_STRAPS: '10',
+      ALLOW_TEST_READINGS: 'true',
     });
     const { admin } = await product.addresses();
-    await eventually(async () => (await getJson<QueueAnswer>(`${admin}/queue`)).ledger.shipped >= READINGS, { withinMs: 60_000, what: 'readings shipped to moto' });
+    await eventually(async () => (await getJson<QueueAnswer>(`${admin}/queue`)).ledger.shipped >= READINGS, {
+      withinMs: 60_000,
+      what: 'readings shipped to moto',
+    });
     assert.equal(await product.end(), 0);
     await checkRights(endpoint, false);
 
@@ -183,22 +272,43 @@ describe('the template in moto', () => {
     for await (const record of readStream(client, { from: 'oldest', untilCaughtUp: true })) records.push(record);
     const seqs = [...new Set(records.map(({ reading }) => reading?.seq ?? 0))].sort((a, b) => a - b);
     assert.ok(seqs.length >= READINGS);
-    assert.deepEqual(seqs, Array.from({ length: seqs.length }, (_, index) => index + 1));
-    assert.ok(records.every(({ reading, partitionKey }) => reading?.gateway === 'test-box' && reading.source === 'simulated' && reading.device === partitionKey));
+    assert.deepEqual(
+      seqs,
+      Array.from({ length: seqs.length }, (_, index) => index + 1),
+    );
+    assert.ok(
+      records.every(
+        ({ reading, partitionKey }) =>
+          reading?.gateway === 'test-box' && reading.source === 'simulated' && reading.device === partitionKey,
+      ),
+    );
 
     // The records as Lambda hands them over, to the code as Lambda runs it.
     const { file } = await bundleConsumer(tempDir(t));
     const { handler } = (await import(pathToFileURL(file).href)) as { handler: Handler };
     const log = t.mock.method(console, 'log', () => undefined);
-    const answer = await handler({ Records: records.map(({ partitionKey, data }, index) => lambdaRecord(index, partitionKey, data)) });
+    const answer = await handler({
+      Records: records.map(({ partitionKey, data }, index) => lambdaRecord(index, partitionKey, data)),
+    });
     assert.deepEqual(answer, { batchItemFailures: [] });
     assert.equal(log.mock.callCount(), seqs.length);
     log.mock.restore();
 
     const old = await run(python, [at('support/old_consumer.py'), endpoint, StreamName, String(READINGS)]);
-    assert.deepEqual(old.stdout.trim().split('\n').slice(0, READINGS), records.slice(0, READINGS).map(({ reading }) => `${reading?.timestamp.replace('Z', '000').replace('.000000', '')} ${reading?.heart_rate}`));
+    assert.deepEqual(
+      old.stdout.trim().split('\n').slice(0, READINGS),
+      records
+        .slice(0, READINGS)
+        .map(({ reading }) => `${reading?.timestamp.replace('Z', '000').replace('.000000', '')} ${reading?.heart_rate}`),
+    );
     // Its own records, two fields alone, stand in the same stream as ever.
-    await client.send(new PutRecordCommand({ StreamName, PartitionKey: 'hr', Data: Buffer.from('{"timestamp": "2026-11-22T19:00:00.123Z", "heart_rate": 72}') }));
+    await client.send(
+      new PutRecordCommand({
+        StreamName,
+        PartitionKey: 'hr',
+        Data: Buffer.from('{"timestamp": "2026-11-22T19:00:00.123Z", "heart_rate": 72}'),
+      }),
+    );
     let last: StreamRecord | undefined;
     for await (const record of readStream(client, { from: 'oldest', untilCaughtUp: true })) last = record;
     assert.deepEqual(last?.reading, { timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 72 });

@@ -46,7 +46,10 @@ test('a clock that jumps an hour forward, two back and to 2001 loses, doubles an
   assertWhole(readings, run, outbox.last_seq);
   assert.equal(readings.length, outbox.last_seq, 'none twice');
   const seen = witness.live.map(({ seq }) => seq);
-  assert.deepEqual(seen, seen.toSorted((a, b) => a - b));
+  assert.deepEqual(
+    seen,
+    seen.toSorted((a, b) => a - b),
+  );
   assert.deepEqual(witness.gaps, []);
   const { ledger } = witness.statuses.get('forwarder')?.forwarder ?? {};
   assert.deepEqual(ledger, { accepted: outbox.last_seq, shipped: outbox.last_seq, queued: 0, dead: 0, evicted: 0, missed: 0 });

@@ -5,12 +5,22 @@ import { crashMatrix } from './support/crash-matrix.ts';
 const seedFor = (): number => Number(process.env['CRASH_SEED'] ?? Date.now() % 1_000_000);
 
 test('200 kills of gateway, forwarder, admin API and stream: every reading taken is in the stream, the ledger balances, none is seen late', async (t) => {
-  const account = await crashMatrix(t, { seed: seedFor(), kills: 200, victims: ['gateway', 'forwarder', 'forwarder', 'admin-api', 'local-kinesis'] });
+  const account = await crashMatrix(t, {
+    seed: seedFor(),
+    kills: 200,
+    victims: ['gateway', 'forwarder', 'forwarder', 'admin-api', 'local-kinesis'],
+  });
   t.diagnostic(JSON.stringify(account));
 });
 
 test('60 kills, bridges among them, forwarder and broker away for up to 9 s: what was stored or spilled is in the stream, the ledger balances', async (t) => {
-  const account = await crashMatrix(t, { seed: seedFor() + 1, kills: 60, victims: ['ble-bridge', 'gateway', 'forwarder', 'forwarder', 'local-kinesis'], pauseMs: 5000, awayMs: 9000 });
+  const account = await crashMatrix(t, {
+    seed: seedFor() + 1,
+    kills: 60,
+    victims: ['ble-bridge', 'gateway', 'forwarder', 'forwarder', 'local-kinesis'],
+    pauseMs: 5000,
+    awayMs: 9000,
+  });
   t.diagnostic(JSON.stringify(account));
   assert.ok(account.spilled > 0, 'bridges were killed while they had readings on disk');
 });

@@ -10,8 +10,18 @@ test('the drill cuts, kills, restores, accounts for every reading, passes, and l
   const drill = startProduct(t, 'ops/drill/main', { TMPDIR: scratch });
   assert.equal(await drill.ended, 0, drill.output());
   const output = drill.output();
-  for (const step of ['cut the stream', 'kill the forwarder', 'start the forwarder again', 'give the stream back', 'read everything back']) assert.ok(output.includes(step), step);
-  const [, taken, cut, dead] = /taken from the straps\s+(\d+), of them (\d+) while the stream was cut, (\d+) while the forwarder was dead/.exec(output)?.map(Number) ?? [];
+  for (const step of [
+    'cut the stream',
+    'kill the forwarder',
+    'start the forwarder again',
+    'give the stream back',
+    'read everything back',
+  ])
+    assert.ok(output.includes(step), step);
+  const [, taken, cut, dead] =
+    /taken from the straps\s+(\d+), of them (\d+) while the stream was cut, (\d+) while the forwarder was dead/
+      .exec(output)
+      ?.map(Number) ?? [];
   assert.ok((taken ?? 0) > 300 && (cut ?? 0) > 100 && (dead ?? 0) > 50, output);
   assert.match(output, new RegExp(`in the stream\\s+${taken}, of them twice: \\d+, missing: 0`));
   assert.match(output, /the ledger\s+balances/);

@@ -22,7 +22,10 @@ test('a bridge and a broker that were both away: the gap is said once readings c
 });
 
 test('an outbox that overflows says the gap and counts it; the forwarder books as much, by that cause, and has all the rest', async (t) => {
-  const processes = new Processes(t, { everyMs: 2, environment: { OUTBOX_MEMORY: '100', OUTBOX_MAX_BYTES: '65536', OUTBOX_WINDOW: '50' } });
+  const processes = new Processes(t, {
+    everyMs: 2,
+    environment: { OUTBOX_MEMORY: '100', OUTBOX_MAX_BYTES: '65536', OUTBOX_WINDOW: '50' },
+  });
   const witness = await processes.startAll();
   await processes.kill('forwarder');
   await eventually(() => gapsOf(witness, 'outbox_full').length > 0);
@@ -34,5 +37,12 @@ test('an outbox that overflows says the gap and counts it; the forwarder books a
   const there = new Set(readings.filter((reading) => reading.run === run).map(({ seq }) => seq));
   const { causes, ledger } = witness.statuses.get('forwarder')?.forwarder ?? {};
   assert.deepEqual(causes?.missed, { outbox_full: last - there.size });
-  assert.deepEqual(ledger, { accepted: there.size, shipped: there.size, queued: 0, dead: 0, evicted: 0, missed: last - there.size });
+  assert.deepEqual(ledger, {
+    accepted: there.size,
+    shipped: there.size,
+    queued: 0,
+    dead: 0,
+    evicted: 0,
+    missed: last - there.size,
+  });
 });

@@ -39,7 +39,11 @@ test('each service ends within 10 s though broker and stream are frozen; what th
   await eventually(() => witness.live.length > before + 50);
   processes.signal('gateway', 'SIGSTOP');
   await new Promise((resolve) => setTimeout(resolve, 500));
-  const [bridgeMs, forwarderMs] = await Promise.all([processes.stop('ble-bridge'), processes.stop('forwarder'), processes.stop('admin-api')]);
+  const [bridgeMs, forwarderMs] = await Promise.all([
+    processes.stop('ble-bridge'),
+    processes.stop('forwarder'),
+    processes.stop('admin-api'),
+  ]);
   t.diagnostic(`bridge ${Math.round(bridgeMs)} ms, forwarder ${Math.round(forwarderMs)} ms`);
   assert.ok(processes.spillFiles().length > 0);
   processes.signal('gateway', 'SIGCONT');
@@ -68,7 +72,14 @@ test('all in one process: a request that the stream never answers is aborted, th
   t.after(() => silent.close());
   const { port } = silent.address() as AddressInfo;
   const folder = tempDir(t);
-  const environment = { KINESIS_TARGET: `http://127.0.0.1:${port}`, AWS_REGION: 'eu-west-1', AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'y', BLE_SOURCE: 'simulated', ALLOW_TEST_READINGS: 'true' };
+  const environment = {
+    KINESIS_TARGET: `http://127.0.0.1:${port}`,
+    AWS_REGION: 'eu-west-1',
+    AWS_ACCESS_KEY_ID: 'x',
+    AWS_SECRET_ACCESS_KEY: 'y',
+    BLE_SOURCE: 'simulated',
+    ALLOW_TEST_READINGS: 'true',
+  };
   const first = startOneProcess(t, folder, environment);
   const { admin } = await first.addresses();
   await eventually(async () => (await getJson<QueueAnswer>(`${admin}/queue`)).ledger.accepted >= 3 && asked.requests >= 2);

@@ -9,7 +9,11 @@ const AWAY_MS = 25_000;
 const WINDOW = 2000;
 
 /** Breaks a forwarder for a while under 200 readings a second, mends it, and bounds what was sent again. */
-async function storm(t: TestContext, breakIt: (processes: Processes) => Promise<void>, mendIt: (processes: Processes) => Promise<void>): Promise<void> {
+async function storm(
+  t: TestContext,
+  breakIt: (processes: Processes) => Promise<void>,
+  mendIt: (processes: Processes) => Promise<void>,
+): Promise<void> {
   const processes = new Processes(t, { everyMs: 5 });
   const witness = await processes.startAll();
   const storedAtBreak = witness.storedTotal;
@@ -21,7 +25,9 @@ async function storm(t: TestContext, breakIt: (processes: Processes) => Promise<
   await processes.stop('ble-bridge');
   const { run, last } = await lastOfBridge(witness);
   assertWhole(await processes.drained(), run, last);
-  t.diagnostic(`${held} were held, ${witness.resent} were sent again: sent / needed ${(witness.resent / held).toFixed(2)} of the backlog, ${((witness.live.length + witness.resent) / last).toFixed(2)} of all`);
+  t.diagnostic(
+    `${held} were held, ${witness.resent} were sent again: sent / needed ${(witness.resent / held).toFixed(2)} of the backlog, ${((witness.live.length + witness.resent) / last).toFixed(2)} of all`,
+  );
   assert.ok(witness.resent <= held + WINDOW, `${witness.resent} were sent again, ${held} were held`);
 }
 

@@ -8,11 +8,17 @@ test('PUT units cost what a published calculation says: 1,000 records a second f
   // github.com/EveryMundo/aws-kinesis-client, docs/why-we-created-this-package.md: (1000 × 60 × 60 × 24 × 30) / 1M × $0.014 = $36.28.
   assert.equal(Math.floor(costsOf({ ...load, straps: 1000, hours: 720 }).puts * 100) / 100, 36.28);
   // One of 45 KB is two units.
-  assert.equal(costsOf({ straps: 1, rate: 1, readingBytes: 45 * 1024, readingsPerRecord: 1 }).putUnits, 2 * costsOf({ ...load, straps: 1 }).putUnits);
+  assert.equal(
+    costsOf({ straps: 1, rate: 1, readingBytes: 45 * 1024, readingsPerRecord: 1 }).putUnits,
+    2 * costsOf({ ...load, straps: 1 }).putUnits,
+  );
 });
 
 test('shards follow records where readings are small, and bytes where they are large', () => {
-  assert.deepEqual([1, 800, 801, 10_000].map((straps) => costsOf({ ...load, straps }).shards), [1, 1, 2, 13]);
+  assert.deepEqual(
+    [1, 800, 801, 10_000].map((straps) => costsOf({ ...load, straps }).shards),
+    [1, 1, 2, 13],
+  );
   assert.equal(costsOf({ straps: 800, rate: 1, readingBytes: 2000, readingsPerRecord: 1 }).shards, 2);
   assert.equal(costsOf({ ...load, straps: 10_000, readingsPerRecord: 10 }).shards, 4);
 });

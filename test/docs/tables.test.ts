@@ -26,7 +26,10 @@ for (const { file, table } of TABLES)
   });
 
 test('every code of the catalogue is used somewhere', () => {
-  const code = ['start.ts', ...['service', 'gateway', 'ble-bridge', 'forwarder', 'admin-api', 'local-kinesis', 'cloud', 'ops'].flatMap(sources)]
+  const code = [
+    'start.ts',
+    ...['service', 'gateway', 'ble-bridge', 'forwarder', 'admin-api', 'local-kinesis', 'cloud', 'ops'].flatMap(sources),
+  ]
     .filter((file) => !file.endsWith('error-catalogue.ts'))
     .map(read)
     .join('\n');
@@ -36,15 +39,31 @@ test('every code of the catalogue is used somewhere', () => {
 
 test('every npm script that the documents name exists, and every script is named in a document', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
-  const documents = ['README.md', 'ARCHITECTURE.md', 'SECURITY.md', ...readdirSync(path.join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
+  const documents = [
+    'README.md',
+    'ARCHITECTURE.md',
+    'SECURITY.md',
+    ...readdirSync(path.join(root, 'docs'))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `docs/${name}`),
+  ];
   const text = documents.map(read).join('\n');
   const named = new Set([...text.matchAll(/npm run ([a-z][a-z:-]*)/g)].map((match) => match[1] ?? ''));
   for (const name of named) assert.ok(name in scripts || name.endsWith(':'), `npm run ${name}`);
-  for (const name of Object.keys(scripts)) if (!['postinstall', 'start', 'test'].includes(name)) assert.ok(named.has(name), `no document names npm run ${name}`);
+  for (const name of Object.keys(scripts))
+    if (!['postinstall', 'start', 'test'].includes(name)) assert.ok(named.has(name), `no document names npm run ${name}`);
 });
 
 test('every link to a file in the documents leads to one', () => {
-  for (const document of ['README.md', 'ARCHITECTURE.md', 'SECURITY.md', 'CHANGELOG.md', ...readdirSync(path.join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)])
+  for (const document of [
+    'README.md',
+    'ARCHITECTURE.md',
+    'SECURITY.md',
+    'CHANGELOG.md',
+    ...readdirSync(path.join(root, 'docs'))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `docs/${name}`),
+  ])
     for (const match of read(document).matchAll(/\]\(([^)#:]+)(#[^)]*)?\)/g)) {
       const target = path.join(root, path.dirname(document), match[1] ?? '');
       assert.ok(existsSync(target), `${document}: ${match[1]}`);

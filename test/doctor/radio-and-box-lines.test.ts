@@ -25,15 +25,34 @@ const HEALTHY = { 'sys/class/bluetooth/hci0/address': 'aa', 'proc/self/status': 
 const on: AdapterPower[] = [{ devId: 0, devUp: true }];
 
 /** `name: status` of each radio line, and the words of one. */
-function look(t: TestContext, files: Record<string, string>, options: { environment?: Record<string, string>; adapters?: () => AdapterPower[] } = {}) {
-  const lines = radioLines(testConfig({ BLE_SOURCE: 'noble', ...options.environment }), makeSystem(t, files), options.adapters ?? (() => on));
-  for (const { name, status, advice } of lines) assert.equal(advice === '', status === 'ok', `${name}: what to do stands where it is not well, and nowhere else`);
-  return { statuses: Object.fromEntries(lines.map(({ name, status }) => [name, status])), line: (name: string) => lines.find((line) => line.name === name) };
+function look(
+  t: TestContext,
+  files: Record<string, string>,
+  options: { environment?: Record<string, string>; adapters?: () => AdapterPower[] } = {},
+) {
+  const lines = radioLines(
+    testConfig({ BLE_SOURCE: 'noble', ...options.environment }),
+    makeSystem(t, files),
+    options.adapters ?? (() => on),
+  );
+  for (const { name, status, advice } of lines)
+    assert.equal(advice === '', status === 'ok', `${name}: what to do stands where it is not well, and nowhere else`);
+  return {
+    statuses: Object.fromEntries(lines.map(({ name, status }) => [name, status])),
+    line: (name: string) => lines.find((line) => line.name === name),
+  };
 }
 
 describe('the doctor looks at the radio', () => {
   test('an adapter that is there, on, not blocked, with both capabilities and nobody beside it: all ok', (t) => {
-    assert.deepEqual(look(t, HEALTHY).statuses, { adapter: 'ok', power: 'ok', rfkill: 'ok', capabilities: 'ok', bluetoothd: 'ok', 'host network': 'ok' });
+    assert.deepEqual(look(t, HEALTHY).statuses, {
+      adapter: 'ok',
+      power: 'ok',
+      rfkill: 'ok',
+      capabilities: 'ok',
+      bluetoothd: 'ok',
+      'host network': 'ok',
+    });
   });
 
   test('no Bluetooth in the kernel fails where noble is asked for, and warns where straps may be simulated', (t) => {
@@ -52,14 +71,26 @@ describe('the doctor looks at the radio', () => {
     const off = look(t, HEALTHY, { adapters: () => [{ devId: 0, devUp: false }] }).line('power');
     assert.equal(off?.status, 'fail');
     assert.match(off.advice, /power on/);
-    const unasked = look(t, HEALTHY, { adapters: () => { throw new Error('no socket'); } }).line('power');
+    const unasked = look(t, HEALTHY, {
+      adapters: () => {
+        throw new Error('no socket');
+      },
+    }).line('power');
     assert.equal(unasked?.status, 'warn');
     assert.match(unasked.found, /no socket/);
   });
 
-  for (const [kind, words] of [['soft', /rfkill unblock/], ['hard', /switch of the machine/]] as const)
+  for (const [kind, words] of [
+    ['soft', /rfkill unblock/],
+    ['hard', /switch of the machine/],
+  ] as const)
     test(`blocked by ${kind} rfkill fails, and another device's block does not`, (t) => {
-      const blocked = { 'sys/class/rfkill/rfkill1/type': 'bluetooth\n', 'sys/class/rfkill/rfkill1/soft': '0\n', 'sys/class/rfkill/rfkill1/hard': '0\n', [`sys/class/rfkill/rfkill1/${kind}`]: '1\n' };
+      const blocked = {
+        'sys/class/rfkill/rfkill1/type': 'bluetooth\n',
+        'sys/class/rfkill/rfkill1/soft': '0\n',
+        'sys/class/rfkill/rfkill1/hard': '0\n',
+        [`sys/class/rfkill/rfkill1/${kind}`]: '1\n',
+      };
       const line = look(t, { ...HEALTHY, ...blocked }).line('rfkill');
       assert.equal(line?.status, 'fail');
       assert.match(line.advice, words);
@@ -77,8 +108,15 @@ describe('the doctor looks at the radio', () => {
     assert.match(line.advice, /systemctl disable --now bluetooth/);
   });
 
-  test('a container with a network of its own is told from one in the host\'s', (t) => {
-    const container = { ...HEALTHY, '.dockerenv': '', 'sys/class/net/lo/ifindex': '1', 'sys/class/net/lo/iflink': '1', 'sys/class/net/eth0/ifindex': '12', 'sys/class/net/eth0/iflink': '13' };
+  test("a container with a network of its own is told from one in the host's", (t) => {
+    const container = {
+      ...HEALTHY,
+      '.dockerenv': '',
+      'sys/class/net/lo/ifindex': '1',
+      'sys/class/net/lo/iflink': '1',
+      'sys/class/net/eth0/ifindex': '12',
+      'sys/class/net/eth0/iflink': '13',
+    };
     const own = look(t, container);
     assert.equal(own.line('host network')?.status, 'warn');
     assert.match(own.line('host network')?.advice ?? '', /network_mode: host/);

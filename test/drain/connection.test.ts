@@ -8,10 +8,22 @@ import { sharedStream, startDrain, type DrainBench } from './support/drain-bench
 import { startRecordingProxy, withEnvironment, type RecordingProxy } from './support/recording-proxy.ts';
 
 const unlimited = sharedStream();
-const NO_CREDENTIALS = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined, AWS_SESSION_TOKEN: undefined, AWS_PROFILE: undefined, AWS_EC2_METADATA_DISABLED: 'true', AWS_REGION: 'eu-west-1', NO_PROXY: undefined, no_proxy: undefined };
+const NO_CREDENTIALS = {
+  AWS_ACCESS_KEY_ID: undefined,
+  AWS_SECRET_ACCESS_KEY: undefined,
+  AWS_SESSION_TOKEN: undefined,
+  AWS_PROFILE: undefined,
+  AWS_EC2_METADATA_DISABLED: 'true',
+  AWS_REGION: 'eu-west-1',
+  NO_PROXY: undefined,
+  no_proxy: undefined,
+};
 
 /** A bench whose requests go through a proxy to the local stream, as to any endpoint. */
-async function throughProxy(t: TestContext, environment: Record<string, string>): Promise<{ bench: DrainBench; proxy: RecordingProxy }> {
+async function throughProxy(
+  t: TestContext,
+  environment: Record<string, string>,
+): Promise<{ bench: DrainBench; proxy: RecordingProxy }> {
   const proxy = await startRecordingProxy(t);
   withEnvironment(t, { ...NO_CREDENTIALS, HTTP_PROXY: proxy.url, HTTPS_PROXY: proxy.url, ...environment });
   const stream = await unlimited();
@@ -24,7 +36,11 @@ function sharedFiles(t: TestContext, config = ''): { credentials: string; enviro
   const credentials = path.join(folder, 'credentials');
   writeFileSync(path.join(folder, 'config'), config.replaceAll('FOLDER', folder));
   writeFileSync(credentials, '');
-  return { folder, credentials, environment: { AWS_SHARED_CREDENTIALS_FILE: credentials, AWS_CONFIG_FILE: path.join(folder, 'config') } };
+  return {
+    folder,
+    credentials,
+    environment: { AWS_SHARED_CREDENTIALS_FILE: credentials, AWS_CONFIG_FILE: path.join(folder, 'config') },
+  };
 }
 
 const profile = (key: string): string => `[default]\naws_access_key_id = ${key}\naws_secret_access_key = secret\n`;
@@ -48,7 +64,13 @@ for (const [name, environment, host] of [
 ] as const)
   test(`aws ${name} is ${host}, through HTTPS_PROXY; a proxy that refuses is said`, async (t) => {
     const proxy = await startRecordingProxy(t);
-    withEnvironment(t, { ...NO_CREDENTIALS, HTTPS_PROXY: proxy.url, AWS_ACCESS_KEY_ID: 'FIRST', AWS_SECRET_ACCESS_KEY: 'secret', ...environment });
+    withEnvironment(t, {
+      ...NO_CREDENTIALS,
+      HTTPS_PROXY: proxy.url,
+      AWS_ACCESS_KEY_ID: 'FIRST',
+      AWS_SECRET_ACCESS_KEY: 'secret',
+      ...environment,
+    });
     const bench = await startDrain(t, await unlimited(), { elsewhere: { KINESIS_TARGET: 'aws' } });
     bench.add(1);
     await eventually(() => proxy.tunnels.includes(host), { what: `${host}, not ${proxy.tunnels.join()}` });
@@ -85,7 +107,10 @@ test('a credential_process, as X.509 identities use it, is run again when its cr
   const { folder, environment } = sharedFiles(t, '[default]\ncredential_process = FOLDER/process\n');
   const program = path.join(folder, 'process');
   writeFileSync(path.join(folder, 'runs'), '');
-  writeFileSync(program, `#!/bin/sh\necho run >> ${folder}/runs\nn=$(wc -l < ${folder}/runs)\necho '{"Version":1,"AccessKeyId":"RUN'$n'","SecretAccessKey":"secret","SessionToken":"token","Expiration":"'$(date -u -d '+1 second' +%Y-%m-%dT%H:%M:%SZ)'"}'\n`);
+  writeFileSync(
+    program,
+    `#!/bin/sh\necho run >> ${folder}/runs\nn=$(wc -l < ${folder}/runs)\necho '{"Version":1,"AccessKeyId":"RUN'$n'","SecretAccessKey":"secret","SessionToken":"token","Expiration":"'$(date -u -d '+1 second' +%Y-%m-%dT%H:%M:%SZ)'"}'\n`,
+  );
   chmodSync(program, 0o755);
   const { bench, proxy } = await throughProxy(t, environment);
   for (let count = 1; count <= 3; count += 1) {

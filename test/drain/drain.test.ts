@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MergeShardsCommand, SplitShardCommand, UpdateMaxRecordSizeCommand, UpdateShardCountCommand, DescribeStreamSummaryCommand } from '@aws-sdk/client-kinesis';
+import {
+  MergeShardsCommand,
+  SplitShardCommand,
+  UpdateMaxRecordSizeCommand,
+  UpdateShardCountCommand,
+  DescribeStreamSummaryCommand,
+} from '@aws-sdk/client-kinesis';
 import { eventually } from '../support/eventually.ts';
 import { assertOrderOfDevices, failedRecords, sharedStream, startDrain } from './support/drain-bench.ts';
 
@@ -14,7 +20,10 @@ test('a reading leaves at once, each row is there once, and the account balances
   bench.add(1500, 5);
   await bench.settled(1501);
   const seqs = (await bench.read()).map(({ seq }) => seq);
-  assert.deepEqual([...seqs].sort((a, b) => a - b), Array.from({ length: 1501 }, (_, index) => index + 1));
+  assert.deepEqual(
+    [...seqs].sort((a, b) => a - b),
+    Array.from({ length: 1501 }, (_, index) => index + 1),
+  );
   assert.equal(bench.drain.uplink.current.state, 'ok');
   assert.equal(bench.drain.metrics.recordsSent, 1501);
 });
@@ -30,7 +39,9 @@ test('what arrives while a request is under way goes together in the next', asyn
 });
 
 test('with a linger readings wait for one another, and fewer requests leave', async (t) => {
-  const bench = await startDrain(t, await unlimited(), { environment: { KINESIS_LINGER_MS: '1000', QUEUE_COMMIT_INTERVAL_MS: '0' } });
+  const bench = await startDrain(t, await unlimited(), {
+    environment: { KINESIS_LINGER_MS: '1000', QUEUE_COMMIT_INTERVAL_MS: '0' },
+  });
   for (let i = 0; i < 5; i += 1) {
     bench.add(1);
     await eventually(() => bench.queue.state.ledger.accepted === i + 1);
@@ -53,9 +64,13 @@ test('a backlog is paced to the open shards, which are read again after split, m
     await eventually(() => bench.drain.openShards === open, { what: `${open} shards, not ${bench.drain.openShards}` });
   };
   await more(1200);
-  await client.send(new SplitShardCommand({ StreamName, ShardToSplit: 'shardId-000000000000', NewStartingHashKey: (2n ** 127n).toString() }));
+  await client.send(
+    new SplitShardCommand({ StreamName, ShardToSplit: 'shardId-000000000000', NewStartingHashKey: (2n ** 127n).toString() }),
+  );
   await shardsAre(2);
-  await client.send(new MergeShardsCommand({ StreamName, ShardToMerge: 'shardId-000000000001', AdjacentShardToMerge: 'shardId-000000000002' }));
+  await client.send(
+    new MergeShardsCommand({ StreamName, ShardToMerge: 'shardId-000000000001', AdjacentShardToMerge: 'shardId-000000000002' }),
+  );
   await shardsAre(1);
   await client.send(new UpdateShardCountCommand({ StreamName, TargetShardCount: 2, ScalingType: 'UNIFORM_SCALING' }));
   await shardsAre(2);
@@ -78,10 +93,12 @@ test('large readings are paced by their bytes', async (t) => {
   assert.ok(bench.drain.metrics.recordsSent / 1000 <= 1.05, String(bench.drain.metrics.recordsSent));
 });
 
-test('a reading larger than the stream takes is a dead letter; the limit is the stream\'s own, key included', async (t) => {
+test("a reading larger than the stream takes is a dead letter; the limit is the stream's own, key included", async (t) => {
   const bench = await startDrain(t, await unlimited());
   const summary = await bench.stream.client.send(new DescribeStreamSummaryCommand({ StreamName: bench.streamName }));
-  await bench.stream.client.send(new UpdateMaxRecordSizeCommand({ StreamARN: summary.StreamDescriptionSummary?.StreamARN, MaxRecordSizeInKiB: 10_240 }));
+  await bench.stream.client.send(
+    new UpdateMaxRecordSizeCommand({ StreamARN: summary.StreamDescriptionSummary?.StreamARN, MaxRecordSizeInKiB: 10_240 }),
+  );
   const restarted = await startDrain(t, bench.stream, { elsewhere: { KINESIS_STREAM: bench.streamName } });
   await eventually(() => restarted.drain.openShards === 1);
   restarted.add(1, 1, 'x'.repeat(6_000_000));
@@ -89,7 +106,10 @@ test('a reading larger than the stream takes is a dead letter; the limit is the 
   restarted.add(1);
   await restarted.settled(3);
   assert.equal(restarted.queue.state.causes.dead['record_too_large'], 1);
-  assert.deepEqual((await bench.read()).map(({ seq }) => seq).sort((a, b) => a - b), [1, 3]);
+  assert.deepEqual(
+    (await bench.read()).map(({ seq }) => seq).sort((a, b) => a - b),
+    [1, 3],
+  );
 });
 
 test('of a partial failure only the failed records go again', async (t) => {
@@ -110,7 +130,10 @@ test('simulated and replayed readings do not leave for a target that is not loca
 });
 
 test('aggregated: strict order per device under faults, each once, and fewer records', async (t) => {
-  const bench = await startDrain(t, await unlimited(), { shards: 3, environment: { KINESIS_MODE: 'aggregated', KINESIS_AGGREGATE_BYTES: '4096' } });
+  const bench = await startDrain(t, await unlimited(), {
+    shards: 3,
+    environment: { KINESIS_MODE: 'aggregated', KINESIS_AGGREGATE_BYTES: '4096' },
+  });
   await bench.faults({ recordFailureRate: 0.2, request: 'status503', requestRate: 0.1, seed: 3 });
   bench.add(3000, 7);
   await bench.settled(3000);

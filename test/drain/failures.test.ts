@@ -24,7 +24,9 @@ for (const [request, state] of [
     const bench = await startDrain(t, await unlimited());
     await bench.faults({ request });
     bench.add(20);
-    await eventually(() => bench.drain.uplink.current.state === state, { what: `${state}, not ${bench.drain.uplink.current.reason}` });
+    await eventually(() => bench.drain.uplink.current.state === state, {
+      what: `${state}, not ${bench.drain.uplink.current.reason}`,
+    });
     assert.match(bench.drain.uplink.current.reason, new RegExp(`^${state}: .`));
     assert.notEqual(bench.drain.uplink.current.hint, '');
     assert.equal(bench.queue.state.ledger.shipped, 0);
@@ -33,8 +35,10 @@ for (const [request, state] of [
     await eventually(() => bench.drain.uplink.current.state === 'ok');
   });
 
-test('a body that stalls ends by the socket\'s limit, and the readings go again', async (t) => {
-  const bench = await startDrain(t, await unlimited(), { timeouts: { connectMs: 300, requestMs: 300, socketMs: 300, wholeMs: 2000 } });
+test("a body that stalls ends by the socket's limit, and the readings go again", async (t) => {
+  const bench = await startDrain(t, await unlimited(), {
+    timeouts: { connectMs: 300, requestMs: 300, socketMs: 300, wholeMs: 2000 },
+  });
   await bench.faults({ request: 'stalledBody' });
   bench.add(5);
   await eventually(() => bench.drain.uplink.current.state === 'unreachable');
@@ -43,8 +47,10 @@ test('a body that stalls ends by the socket\'s limit, and the readings go again'
   assert.equal(new Set((await bench.read()).map(({ seq }) => seq)).size, 5);
 });
 
-test('an answer that never begins ends by the request\'s limit', async (t) => {
-  const bench = await startDrain(t, await unlimited(), { timeouts: { connectMs: 300, requestMs: 300, socketMs: 60_000, wholeMs: 2000 } });
+test("an answer that never begins ends by the request's limit", async (t) => {
+  const bench = await startDrain(t, await unlimited(), {
+    timeouts: { connectMs: 300, requestMs: 300, socketMs: 60_000, wholeMs: 2000 },
+  });
   await bench.faults({ latencyMs: 5000 });
   bench.add(5);
   await eventually(() => bench.drain.uplink.current.state === 'unreachable');
@@ -98,7 +104,9 @@ test('a stream that is gone for long is not hammered: each failure doubles the p
 test('a poison record is found by halving and buried; all others are shipped', async (t) => {
   const bench = await startDrain(t, await unlimited());
   await bench.faults({ request: 'rejectPoison' });
-  const rows = Array.from({ length: 300 }, (_, index) => JSON.stringify({ seq: index + 1, device: 'd', text: index === 137 ? 'poison' : '' }));
+  const rows = Array.from({ length: 300 }, (_, index) =>
+    JSON.stringify({ seq: index + 1, device: 'd', text: index === 137 ? 'poison' : '' }),
+  );
   bench.queue.append({ rows: { data: rows, devices: rows.map(() => 'd'), sources: rows.map(() => 0) }, dead: [], marks: [] });
   await bench.settled(300);
   assert.equal(bench.queue.state.causes.dead['refused_by_stream'], 1);
@@ -107,7 +115,9 @@ test('a poison record is found by halving and buried; all others are shipped', a
 });
 
 test('aggregated: poison is found inside its aggregate, and the order of its device holds', async (t) => {
-  const bench = await startDrain(t, await unlimited(), { environment: { KINESIS_MODE: 'aggregated', KINESIS_AGGREGATE_BYTES: '4096' } });
+  const bench = await startDrain(t, await unlimited(), {
+    environment: { KINESIS_MODE: 'aggregated', KINESIS_AGGREGATE_BYTES: '4096' },
+  });
   await bench.faults({ request: 'rejectPoison', recordFailureRate: 0.3, seed: 5 });
   bench.add(100, 3);
   bench.add(1, 1, 'poison');

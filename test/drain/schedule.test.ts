@@ -7,5 +7,8 @@ const unlimited = sharedStream();
 
 test('under any schedule of faults every row ends shipped or dead, at least once, none again that was taken, in the order that is promised', async () => {
   const stream = await unlimited();
-  await fc.assert(fc.asyncProperty(schedules, async (schedule) => await holdsUnder(schedule, stream)), { numRuns: 5, endOnFailure: true });
+  await fc.assert(
+    fc.asyncProperty(schedules, async (schedule) => await holdsUnder(schedule, stream)),
+    { numRuns: 5, endOnFailure: true },
+  );
 });

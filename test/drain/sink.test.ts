@@ -29,7 +29,11 @@ for (const name of ['local stream', 'moto', 'kinesis-local'] as const)
       if (emulator === undefined) return;
       const { client } = emulator;
       await client.send(new CreateStreamCommand({ StreamName: 'sink', ShardCount: 2 }));
-      await eventually(async () => (await client.send(new DescribeStreamSummaryCommand({ StreamName: 'sink' }))).StreamDescriptionSummary?.StreamStatus === 'ACTIVE');
+      await eventually(
+        async () =>
+          (await client.send(new DescribeStreamSummaryCommand({ StreamName: 'sink' }))).StreamDescriptionSummary?.StreamStatus ===
+          'ACTIVE',
+      );
       sink = sinkOf('sink');
       scope.after(() => sink.close());
     });
@@ -44,8 +48,14 @@ for (const name of ['local stream', 'moto', 'kinesis-local'] as const)
     };
 
     law('answers an outcome a record, in the order given, with the shard that took it', async () => {
-      const { outcomes, clockAheadMs } = await sink.send([record('1'), record('2'), { partitionKey: 'b', data: Buffer.from('3') }], never);
-      assert.deepEqual(outcomes.map(({ ok }) => ok), [true, true, true]);
+      const { outcomes, clockAheadMs } = await sink.send(
+        [record('1'), record('2'), { partitionKey: 'b', data: Buffer.from('3') }],
+        never,
+      );
+      assert.deepEqual(
+        outcomes.map(({ ok }) => ok),
+        [true, true, true],
+      );
       assert.ok(outcomes.every((outcome) => outcome.ok && /^shardId-\d{12}$/.test(outcome.shard ?? '')));
       assert.ok(clockAheadMs === undefined || Math.abs(clockAheadMs) < 60_000);
     });
@@ -57,7 +67,14 @@ for (const name of ['local stream', 'moto', 'kinesis-local'] as const)
     law('throws a SinkError with state, coded reason and hint where the request fails', async () => {
       const missing = sinkOf('none-such');
       for (const request of [async () => await missing.send([record('x')], never), async () => await missing.limits(never)])
-        await assert.rejects(request, (error) => error instanceof SinkError && error.failure.state === 'stream_missing' && error.failure.reason.startsWith('stream_missing: ') && error.failure.hint !== '');
+        await assert.rejects(
+          request,
+          (error) =>
+            error instanceof SinkError &&
+            error.failure.state === 'stream_missing' &&
+            error.failure.reason.startsWith('stream_missing: ') &&
+            error.failure.hint !== '',
+        );
       missing.close();
     });
 
@@ -69,6 +86,9 @@ for (const name of ['local stream', 'moto', 'kinesis-local'] as const)
     law('ends a request when it is aborted, as unreachable', async () => {
       const abort = new AbortController();
       abort.abort();
-      await assert.rejects(sink.send([record('x')], abort.signal), (error) => error instanceof SinkError && error.failure.state === 'unreachable');
+      await assert.rejects(
+        sink.send([record('x')], abort.signal),
+        (error) => error instanceof SinkError && error.failure.state === 'unreachable',
+      );
     });
   });

@@ -49,7 +49,7 @@ test('where half of it is throttled, the rate stays about there: little is sent 
   let at = 0;
   let records = 0;
   let throttled = 0;
-  for (let end = 60_000; clock.ms < end; ) {
+  for (let end = 60_000; clock.ms < end;) {
     clock.ms += Math.max(1, bucket.waitMs(500, 100_000));
     bucket.take(500, 100_000);
     tokens = Math.min(1000, tokens + (clock.ms - at));

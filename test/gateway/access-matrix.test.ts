@@ -52,9 +52,19 @@ const READS: readonly Topic[] = ['bpm', 'phone', 'status', 'gap', 'serviceStatus
 const both = { loopback: true, beyond: true };
 const nothing = { publishes: [], subscribes: [], filters: [] };
 const EXPECTED: Record<string, Expected> = {
-  anonymous: { connects: { loopback: true, beyond: false }, publishes: [], subscribes: READS, filters: ['hr/#', 'edge/+/status', 'homeassistant/#', 'hr/+/bpm'] },
+  anonymous: {
+    connects: { loopback: true, beyond: false },
+    publishes: [],
+    subscribes: READS,
+    filters: ['hr/#', 'edge/+/status', 'homeassistant/#', 'hr/+/bpm'],
+  },
   anna: { connects: both, publishes: [], subscribes: ['bpm', 'phone'], filters: ['hr/+/bpm'] },
-  app: { connects: both, publishes: ['phone'], subscribes: ['bpm', 'phone', 'status', 'gap', 'serviceStatus', 'bridgeStatus', 'streamStatus'], filters: ['hr/#', 'edge/+/status', 'hr/+/bpm'] },
+  app: {
+    connects: both,
+    publishes: ['phone'],
+    subscribes: ['bpm', 'phone', 'status', 'gap', 'serviceStatus', 'bridgeStatus', 'streamStatus'],
+    filters: ['hr/#', 'edge/+/status', 'hr/+/bpm'],
+  },
   gateway: { connects: both, publishes: ['gatewayMetrics'], subscribes: [], filters: [] },
   'ble-bridge': {
     connects: both,
@@ -94,7 +104,8 @@ function credentials(who: string, gateway: TestGateway): ConnectFields {
 
 for (const where of ['loopback', 'beyond'] as const)
   describe(`access on a listener ${where === 'loopback' ? 'on loopback' : 'beyond loopback'}`, { concurrency: true }, () => {
-    const ready = async (t: TestContext): Promise<TestGateway> => await startGateway(t, where === 'beyond' ? { MQTT_LISTEN_HOST: '0.0.0.0' } : {}, USERS);
+    const ready = async (t: TestContext): Promise<TestGateway> =>
+      await startGateway(t, where === 'beyond' ? { MQTT_LISTEN_HOST: '0.0.0.0' } : {}, USERS);
 
     for (const [who, expected] of Object.entries(EXPECTED))
       test(`${who}: connect, publish, retain, subscribe and will are as granted, cell by cell`, async (t) => {
@@ -108,13 +119,19 @@ for (const where of ['loopback', 'beyond'] as const)
           await first.ended();
           // Who is not let in can leave no will either, on any topic.
           const withWill = await rawClient(t, port);
-          assert.equal(await withWill.connect({ ...as, will: { topic: TOPICS.bpm, payload: Buffer.from('w'), qos: 0, retain: true } }), 5, 'will');
+          assert.equal(
+            await withWill.connect({ ...as, will: { topic: TOPICS.bpm, payload: Buffer.from('w'), qos: 0, retain: true } }),
+            5,
+            'will',
+          );
           assert.equal(gateway.service.breaches['login'], 2);
           return;
         }
 
-        for (const topic of ALL) assert.equal(await first.subscribe(TOPICS[topic]), expected.subscribes.includes(topic) ? 0 : 128, `subscribe ${topic}`);
-        for (const filter of FILTERS) assert.equal(await first.subscribe(filter), expected.filters.includes(filter) ? 0 : 128, `subscribe ${filter}`);
+        for (const topic of ALL)
+          assert.equal(await first.subscribe(TOPICS[topic]), expected.subscribes.includes(topic) ? 0 : 128, `subscribe ${topic}`);
+        for (const filter of FILTERS)
+          assert.equal(await first.subscribe(filter), expected.filters.includes(filter) ? 0 : 128, `subscribe ${filter}`);
 
         // A retained message that got through would be seen here: by the services that may read everything between them.
         const watcher = await connected(t, port, credentials('admin-api', gateway));
@@ -123,13 +140,24 @@ for (const where of ['loopback', 'beyond'] as const)
         for (const retain of [false, true])
           for (const topic of ALL) {
             const client = await connected(t, port, as);
-            assert.equal(await client.publishAcknowledged(TOPICS[topic], `m-${topic}`, retain), expected.publishes.includes(topic), `${retain ? 'retain' : 'publish'} ${topic}`);
+            assert.equal(
+              await client.publishAcknowledged(TOPICS[topic], `m-${topic}`, retain),
+              expected.publishes.includes(topic),
+              `${retain ? 'retain' : 'publish'} ${topic}`,
+            );
             client.destroy();
           }
         for (const topic of ALL) {
           const client: RawClient = await rawClient(t, port);
           const allowed = expected.publishes.includes(topic);
-          assert.equal(await client.connect({ ...as, will: { topic: TOPICS[topic], payload: Buffer.from(`w-${topic}`), qos: 1, retain: true } }), allowed ? 0 : 5, `will ${topic}`);
+          assert.equal(
+            await client.connect({
+              ...as,
+              will: { topic: TOPICS[topic], payload: Buffer.from(`w-${topic}`), qos: 1, retain: true },
+            }),
+            allowed ? 0 : 5,
+            `will ${topic}`,
+          );
           client.destroy();
         }
         // What is retained now is what the wills of those that were let in left.
@@ -140,7 +168,9 @@ for (const where of ['loopback', 'beyond'] as const)
         ] as const)
           for (const filter of filters) assert.equal(await client.subscribe(filter), 0);
         await Promise.all([watcher, bridge, forwarder].map(async (client) => await client.settled()));
-        const seen = [watcher, bridge, forwarder].flatMap((client) => client.messages()).filter(({ payload }) => /^[mw]-/.test(payload));
+        const seen = [watcher, bridge, forwarder]
+          .flatMap((client) => client.messages())
+          .filter(({ payload }) => /^[mw]-/.test(payload));
         const wanted = new Set<string>(expected.publishes.map((topic) => TOPICS[topic]));
         for (const { topic } of seen) assert.ok(wanted.has(topic), `${topic} was left by ${who}`);
         assert.equal(new Set(seen.map(({ topic }) => topic)).size, wanted.size);

@@ -19,15 +19,28 @@ test('retained, QoS 1 and plain messages reach a subscriber of them all, in the 
   const heard: string[] = [];
   subscriber.on('message', (_topic, payload) => heard.push(payload.toString()));
   await subscriber.subscribeAsync(['hr/+/status', 'hr/+/bpm', 'hr/+/gap'], { qos: 1 });
-  const publisher = await connectAsync(url, { protocolVersion: 4, username: 'ble-bridge', password: readOrCreateSecret(config, 'ble-bridge') });
+  const publisher = await connectAsync(url, {
+    protocolVersion: 4,
+    username: 'ble-bridge',
+    password: readOrCreateSecret(config, 'ble-bridge'),
+  });
   t.after(() => publisher.endAsync(true));
   const sent: string[] = [];
   for (let round = 0; round < 50; round += 1)
-    for (const [topic, options] of [['status', { retain: true }], ['bpm', {}], ['gap', { qos: 1 }], ['bpm', {}]] as const) {
+    for (const [topic, options] of [
+      ['status', { retain: true }],
+      ['bpm', {}],
+      ['gap', { qos: 1 }],
+      ['bpm', {}],
+    ] as const) {
       sent.push(`${round} ${topic} ${sent.length}`);
       publisher.publish(`hr/anna/${topic}`, sent.at(-1) ?? '', options);
     }
   await eventually(() => heard.length === sent.length, { withinMs: 5000, what: 'every message' });
   // The order between QoS levels of one connection is not promised by MQTT; within a topic it is.
-  for (const topic of ['status', 'bpm', 'gap']) assert.deepEqual(heard.filter((text) => text.includes(topic)), sent.filter((text) => text.includes(topic)));
+  for (const topic of ['status', 'bpm', 'gap'])
+    assert.deepEqual(
+      heard.filter((text) => text.includes(topic)),
+      sent.filter((text) => text.includes(topic)),
+    );
 });

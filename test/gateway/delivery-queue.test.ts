@@ -25,7 +25,12 @@ test('tens of thousands of messages that wait in the broker are delivered, each 
   t.after(() => gateway.stop());
   const own = { ...config, MQTT_URL: `mqtt://127.0.0.1:${gateway.mqttPort}` };
   const heard: number[] = [];
-  const reader = new MqttLink({ service: 'forwarder', config: own, log: testLog(config), subscriptions: { 'hr/+/bpm': (_, payload) => void heard.push(Number(payload)) } });
+  const reader = new MqttLink({
+    service: 'forwarder',
+    config: own,
+    log: testLog(config),
+    subscriptions: { 'hr/+/bpm': (_, payload) => void heard.push(Number(payload)) },
+  });
   const writer = new MqttLink({ service: 'ble-bridge', config: own, log: testLog(config), subscriptions: {} });
   for (const link of [reader, writer]) {
     link.start();
@@ -34,5 +39,8 @@ test('tens of thousands of messages that wait in the broker are delivered, each 
   }
   for (let sent = 0; sent < MESSAGES; sent += 1) writer.publish('hr/strap/bpm', String(sent));
   await eventually(() => heard.length >= MESSAGES, { withinMs: 60_000 });
-  assert.deepEqual(heard, Array.from({ length: MESSAGES }, (_, index) => index));
+  assert.deepEqual(
+    heard,
+    Array.from({ length: MESSAGES }, (_, index) => index),
+  );
 });

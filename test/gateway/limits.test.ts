@@ -12,7 +12,8 @@ import { residentBytes } from './support/process-memory.ts';
 const USERS = { app: { password: 'pass-word', subscribe: ['hr/#'], publish: ['hr/#'] } };
 const APP = { username: 'app', password: Buffer.from('pass-word') };
 const app = async (t: TestContext, gateway: TestGateway): Promise<RawClient> => await connected(t, gateway.ports.mqtt, APP);
-const named = async (gateway: TestGateway, limit: string): Promise<void> => void (await eventually(() => gateway.breached(limit), { what: `${limit} in the log` }));
+const named = async (gateway: TestGateway, limit: string): Promise<void> =>
+  void (await eventually(() => gateway.breached(limit), { what: `${limit} in the log` }));
 
 /** A PUBLISH header that announces this many bytes. */
 function header(bytes: number): Buffer {
@@ -102,7 +103,11 @@ test('connections are bounded in all and per address, and one that leaves makes 
 });
 
 test('topics and filters are bounded in length and levels, subscriptions in number', async (t) => {
-  const gateway = await startGateway(t, { MQTT_MAX_TOPIC_BYTES: '32', MQTT_MAX_TOPIC_LEVELS: '4', MQTT_MAX_SUBSCRIPTIONS: '3' }, USERS);
+  const gateway = await startGateway(
+    t,
+    { MQTT_MAX_TOPIC_BYTES: '32', MQTT_MAX_TOPIC_LEVELS: '4', MQTT_MAX_SUBSCRIPTIONS: '3' },
+    USERS,
+  );
   const client = await app(t, gateway);
   assert.equal(await client.subscribe(`hr/${'x'.repeat(30)}`), 128);
   await named(gateway, 'topic_bytes');
@@ -133,7 +138,10 @@ test('retained messages are bounded in number and bytes; an empty one makes room
   assert.equal(await second.publishAcknowledged('hr/10', Buffer.alloc(65_536), true), false);
   await named(gateway, 'retained_bytes');
   // A will is retained under the same limits.
-  const dying = await connected(t, gateway.ports.mqtt, { ...APP, will: { topic: 'hr/11', payload: Buffer.from('gone'), qos: 0, retain: true } });
+  const dying = await connected(t, gateway.ports.mqtt, {
+    ...APP,
+    will: { topic: 'hr/11', payload: Buffer.from('gone'), qos: 0, retain: true },
+  });
   dying.destroy();
   await eventually(() => (gateway.service.breaches['retained'] ?? 0) === 2);
   const reader = await app(t, gateway);
@@ -144,8 +152,11 @@ test('retained messages are bounded in number and bytes; an empty one makes room
 
 test('a will that is too large, or whose topic is too long, and a client id that is too long, are refused by a CONNACK', async (t) => {
   const gateway = await startGateway(t, { MQTT_MAX_WILL_BYTES: '100' }, USERS);
-  const refused = async (fields: object): Promise<number | undefined> => await (await rawClient(t, gateway.ports.mqtt)).connect({ ...APP, ...fields });
-  const will = (bytes: number, topic = 'hr/a'): object => ({ will: { topic, payload: Buffer.alloc(bytes, 'x'), qos: 0, retain: false } });
+  const refused = async (fields: object): Promise<number | undefined> =>
+    await (await rawClient(t, gateway.ports.mqtt)).connect({ ...APP, ...fields });
+  const will = (bytes: number, topic = 'hr/a'): object => ({
+    will: { topic, payload: Buffer.alloc(bytes, 'x'), qos: 0, retain: false },
+  });
   assert.equal(await refused(will(100)), 0);
   assert.equal(await refused(will(101)), 5);
   await named(gateway, 'will_bytes');
@@ -162,12 +173,22 @@ test('a user that publishes more than its rate is read more slowly, and nothing 
   const startedAt = performance.now();
   for (let i = 0; i < 600; i += 1) flood.publish('hr/flood/bpm', `${i} ${'x'.repeat(2000)}`);
   await named(gateway, 'publish_rate');
-  const heard = (): string[] => reader.messages().filter(({ topic }) => topic === 'hr/flood/bpm').map(({ payload }) => payload.split(' ')[0] ?? '');
+  const heard = (): string[] =>
+    reader
+      .messages()
+      .filter(({ topic }) => topic === 'hr/flood/bpm')
+      .map(({ payload }) => payload.split(' ')[0] ?? '');
   await eventually(() => heard().length === 600);
   // 200 at once, 400 at 200/s. What was read before the first wait may pass at once.
   assert.ok(performance.now() - startedAt > 1000, `${performance.now() - startedAt} ms`);
-  assert.deepEqual(heard(), Array.from({ length: 600 }, (_, i) => String(i)));
-  const bridge = await connected(t, gateway.ports.mqtt, { username: 'ble-bridge', password: Buffer.from(gateway.keyOf('ble-bridge')) });
+  assert.deepEqual(
+    heard(),
+    Array.from({ length: 600 }, (_, i) => String(i)),
+  );
+  const bridge = await connected(t, gateway.ports.mqtt, {
+    username: 'ble-bridge',
+    password: Buffer.from(gateway.keyOf('ble-bridge')),
+  });
   const breaches = gateway.service.breaches['publish_rate'];
   for (let i = 0; i < 1000; i += 1) bridge.publish('hr/strap/bpm', String(i));
   await eventually(() => reader.messages().filter(({ topic }) => topic === 'hr/strap/bpm').length === 1000);
@@ -185,7 +206,10 @@ for (const [limit, environment] of [
     frozen.socket.pause();
     const reader = await app(t, gateway);
     await reader.subscribe('hr/#');
-    const bridge = await connected(t, gateway.ports.mqtt, { username: 'ble-bridge', password: Buffer.from(gateway.keyOf('ble-bridge')) });
+    const bridge = await connected(t, gateway.ports.mqtt, {
+      username: 'ble-bridge',
+      password: Buffer.from(gateway.keyOf('ble-bridge')),
+    });
     // Far more than the system's own buffers between two sockets hold.
     const count = 400;
     for (let i = 0; i < count; i += 1) {
@@ -195,7 +219,10 @@ for (const [limit, environment] of [
     }
     await named(gateway, limit);
     await eventually(() => reader.packets.length === count);
-    assert.deepEqual(reader.messages().map(({ payload }) => Number(payload.split(' ')[0])), Array.from({ length: count }, (_, i) => i));
+    assert.deepEqual(
+      reader.messages().map(({ payload }) => Number(payload.split(' ')[0])),
+      Array.from({ length: count }, (_, i) => i),
+    );
     frozen.socket.resume();
     await frozen.ended();
     assert.equal(gateway.breached(limit), true);
@@ -204,14 +231,32 @@ for (const [limit, environment] of [
 test('what is breached stands in the metrics and the retained status of the gateway, by name', async (t) => {
   const gateway = await startGateway(t);
   await (await connected(t, gateway.ports.mqtt)).publishAcknowledged('hr/x/bpm', 'x');
-  const reader = await connected(t, gateway.ports.mqtt, { username: 'admin-api', password: Buffer.from(gateway.keyOf('admin-api')) });
+  const reader = await connected(t, gateway.ports.mqtt, {
+    username: 'admin-api',
+    password: Buffer.from(gateway.keyOf('admin-api')),
+  });
   await reader.subscribe('edge/+/metrics');
   await reader.subscribe('edge/gateway/status');
-  await eventually(() => reader.messages().some(({ topic, payload }) => topic.endsWith('/metrics') && /hr_gateway_broker_limit_breaches_total/.test(payload) && /publish_right/.test(payload)));
-  await eventually(() => reader.messages().some(({ topic, payload }) => topic.endsWith('/status') && (JSON.parse(payload) as { gateway: { breaches: Record<string, number> } }).gateway.breaches['publish_right'] === 1));
+  await eventually(() =>
+    reader
+      .messages()
+      .some(
+        ({ topic, payload }) =>
+          topic.endsWith('/metrics') && /hr_gateway_broker_limit_breaches_total/.test(payload) && /publish_right/.test(payload),
+      ),
+  );
+  await eventually(() =>
+    reader
+      .messages()
+      .some(
+        ({ topic, payload }) =>
+          topic.endsWith('/status') &&
+          (JSON.parse(payload) as { gateway: { breaches: Record<string, number> } }).gateway.breaches['publish_right'] === 1,
+      ),
+  );
 });
 
-test('one user does not end another\'s session by taking its client id; its own it may', async (t) => {
+test("one user does not end another's session by taking its client id; its own it may", async (t) => {
   const gateway = await startGateway(t, {}, USERS);
   const client = await connected(t, gateway.ports.mqtt, { ...APP, clientId: 'phone' });
   assert.equal(await (await rawClient(t, gateway.ports.mqtt)).connect({ clientId: 'phone' }), 2);

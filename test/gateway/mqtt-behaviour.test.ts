@@ -15,7 +15,8 @@ const FILTERS = ['TopicA/#', 'TopicB/#', 'TopicC/#', '/TopicA/#'];
 /** A leading slash makes an empty first level, which is a name like any other. */
 const started = async (t: TestContext, environment: Record<string, string> = {}): Promise<TestGateway> =>
   await startGateway(t, environment, { paho: { password: 'pass-word', subscribe: FILTERS, publish: FILTERS } });
-const client = async (t: TestContext, gateway: TestGateway, fields: ConnectFields = {}): Promise<RawClient> => await connected(t, gateway.ports.mqtt, { ...USER, ...fields });
+const client = async (t: TestContext, gateway: TestGateway, fields: ConnectFields = {}): Promise<RawClient> =>
+  await connected(t, gateway.ports.mqtt, { ...USER, ...fields });
 
 describe('MQTT 3.1.1', { concurrency: true }, () => {
   test('basic: a message of each QoS arrives once at each subscription QoS, at the lower of the two, with its handshake', async (t) => {
@@ -63,7 +64,10 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
 
   test('protocol versions: 3.1 and 3.1.1 are spoken, 5 is refused with code 1', async (t) => {
     const gateway = await started(t);
-    assert.equal(await (await rawClient(t, gateway.ports.mqtt)).connect({ ...USER, protocolId: 'MQIsdp', protocolVersion: 3 }), 0);
+    assert.equal(
+      await (await rawClient(t, gateway.ports.mqtt)).connect({ ...USER, protocolId: 'MQIsdp', protocolVersion: 3 }),
+      0,
+    );
     const five = await rawClient(t, gateway.ports.mqtt);
     assert.equal(await five.connect({ ...USER, protocolVersion: 5 }), 1);
     await five.ended();
@@ -72,7 +76,11 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
   test('retained: the last one of each topic comes with a subscription, marked retained; an empty one removes it; live ones are not marked', async (t) => {
     const gateway = await started(t);
     const publisher = await client(t, gateway);
-    for (const [topic, qos] of [['TopicA/B', 0], ['TopicA/C', 1], ['TopicB/D', 2]] as const) {
+    for (const [topic, qos] of [
+      ['TopicA/B', 0],
+      ['TopicA/C', 1],
+      ['TopicB/D', 2],
+    ] as const) {
       publisher.publish(topic, 'old', { qos, retain: true, messageId: 5 });
       if (qos === 2) {
         await publisher.next('pubrec');
@@ -85,7 +93,13 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     await subscriber.subscribe('TopicA/+', 2);
     await subscriber.subscribe('TopicB/#', 0);
     await eventually(() => subscriber.messages().length === 3);
-    assert.deepEqual(subscriber.messages().map(({ topic, payload, retain }) => `${topic} ${payload} ${retain}`).sort(), ['TopicA/B new true', 'TopicA/C old true', 'TopicB/D old true']);
+    assert.deepEqual(
+      subscriber
+        .messages()
+        .map(({ topic, payload, retain }) => `${topic} ${payload} ${retain}`)
+        .sort(),
+      ['TopicA/B new true', 'TopicA/C old true', 'TopicB/D old true'],
+    );
     await publisher.publishAcknowledged('TopicA/B', 'live', true);
     await eventually(() => subscriber.messages().some(({ payload, retain }) => payload === 'live' && !retain));
     for (const topic of ['TopicA/B', 'TopicA/C', 'TopicB/D']) await publisher.publishAcknowledged(topic, '', true);
@@ -99,7 +113,9 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     const gateway = await started(t);
     const watcher = await client(t, gateway);
     await watcher.subscribe('TopicC/#', 2);
-    const will = (payload: string, retain = false): ConnectFields => ({ will: { topic: 'TopicC/will', payload: Buffer.from(payload), qos: 1, retain } });
+    const will = (payload: string, retain = false): ConnectFields => ({
+      will: { topic: 'TopicC/will', payload: Buffer.from(payload), qos: 1, retain },
+    });
     (await client(t, gateway, will('broken', true))).destroy();
     const message = await watcher.next('publish');
     assert.deepEqual([message.payload.toString(), message.qos], ['broken', 1]);
@@ -150,7 +166,10 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     const publisher = await client(t, gateway);
     for (let i = 0; i < 20; i += 1) await publisher.publishAcknowledged('TopicA/C', String(i));
     await subscriber.settled();
-    assert.deepEqual(subscriber.messages().map(({ payload }) => payload), Array.from({ length: 20 }, (_, i) => String(i)));
+    assert.deepEqual(
+      subscriber.messages().map(({ payload }) => payload),
+      Array.from({ length: 20 }, (_, i) => String(i)),
+    );
   });
 
   test('a message that is overtaken inside the broker still arrives: retained ones and ones of a higher QoS among QoS 0', async (t) => {
@@ -165,8 +184,22 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
       publisher.publish('TopicB/live', `after ${i}`);
     }
     await eventually(() => subscriber.messages().length === 600);
-    assert.deepEqual(subscriber.messages().filter(({ topic }) => topic === 'TopicB/live').map(({ payload }) => payload), Array.from({ length: 300 }, (_, i) => `after ${i}`));
-    assert.equal(new Set(subscriber.messages().filter(({ topic }) => topic === 'TopicA/status').map(({ payload }) => payload)).size, 300);
+    assert.deepEqual(
+      subscriber
+        .messages()
+        .filter(({ topic }) => topic === 'TopicB/live')
+        .map(({ payload }) => payload),
+      Array.from({ length: 300 }, (_, i) => `after ${i}`),
+    );
+    assert.equal(
+      new Set(
+        subscriber
+          .messages()
+          .filter(({ topic }) => topic === 'TopicA/status')
+          .map(({ payload }) => payload),
+      ).size,
+      300,
+    );
   });
 
   test('keepalive: a client that says nothing for one and a half times its keepalive is disconnected; one that pings stays', async (t) => {
@@ -204,14 +237,25 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
   test('a subscription without the right fails with 0x80 beside ones that are granted, and the connection stays', async (t) => {
     const gateway = await started(t);
     const subscriber = await client(t, gateway);
-    subscriber.send({ cmd: 'subscribe', messageId: 3, subscriptions: [{ topic: 'TopicA/a', qos: 2 }, { topic: 'elsewhere', qos: 1 }, { topic: 'TopicB/#', qos: 0 }] });
+    subscriber.send({
+      cmd: 'subscribe',
+      messageId: 3,
+      subscriptions: [
+        { topic: 'TopicA/a', qos: 2 },
+        { topic: 'elsewhere', qos: 1 },
+        { topic: 'TopicB/#', qos: 0 },
+      ],
+    });
     assert.deepEqual((await subscriber.next('suback')).granted, [2, 128, 0]);
     await subscriber.settled();
   });
 
   test('$ topics do not come with a wildcard, are not to be subscribed and not to be published', async (t) => {
     const gateway = await started(t);
-    const subscriber = await connected(t, gateway.ports.mqtt, { username: 'admin-api', password: Buffer.from(gateway.keyOf('admin-api')) });
+    const subscriber = await connected(t, gateway.ports.mqtt, {
+      username: 'admin-api',
+      password: Buffer.from(gateway.keyOf('admin-api')),
+    });
     for (const filter of ['$SYS/#', '#', '+/#']) assert.equal(await subscriber.subscribe(filter), 128);
     await subscriber.subscribe('hr/#');
     const other = await client(t, gateway);
@@ -229,7 +273,10 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     const publisher = await client(t, gateway);
     for (const topic of ['TopicA/a', 'TopicA/b', 'TopicB/c']) await publisher.publishAcknowledged(topic, 'x');
     await eventually(() => subscriber.messages().length === 2);
-    assert.deepEqual(subscriber.messages().map(({ topic }) => topic), ['TopicA/b', 'TopicB/c']);
+    assert.deepEqual(
+      subscriber.messages().map(({ topic }) => topic),
+      ['TopicA/b', 'TopicB/c'],
+    );
   });
 
   test('wildcards match as section 4.7 says: parent level, empty levels, single levels', async (t) => {
@@ -245,7 +292,11 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
       assert.ok((await subscriber.subscribe(filter)) < 128, filter);
       for (const topic of [...matching, other]) assert.equal(await publisher.publishAcknowledged(topic, 'x'), true, topic);
       await subscriber.settled();
-      assert.deepEqual(subscriber.messages().map(({ topic }) => topic), matching, filter);
+      assert.deepEqual(
+        subscriber.messages().map(({ topic }) => topic),
+        matching,
+        filter,
+      );
       subscriber.destroy();
     }
   });
@@ -254,7 +305,10 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     const gateway = await started(t);
     const watcher = await client(t, gateway);
     await watcher.subscribe('TopicC/#');
-    const older = await client(t, gateway, { clientId: 'same', will: { topic: 'TopicC/w', payload: Buffer.from('taken over'), qos: 0, retain: false } });
+    const older = await client(t, gateway, {
+      clientId: 'same',
+      will: { topic: 'TopicC/w', payload: Buffer.from('taken over'), qos: 0, retain: false },
+    });
     const newer = await client(t, gateway, { clientId: 'same' });
     await older.ended();
     await newer.settled();

@@ -22,17 +22,37 @@ interface Secured {
 
 async function secured(t: TestContext, environment: Record<string, string> = {}): Promise<Secured> {
   const authority = makeAuthority(tempDir(t));
-  return { authority, gateway: await startGateway(t, { MQTT_TLS_CERT_FILE: authority.certFile, MQTT_TLS_KEY_FILE: authority.keyFile, ...environment }) };
+  return {
+    authority,
+    gateway: await startGateway(t, {
+      MQTT_TLS_CERT_FILE: authority.certFile,
+      MQTT_TLS_KEY_FILE: authority.keyFile,
+      ...environment,
+    }),
+  };
 }
 
 /** Serial number of the certificate that a port shows; throws where no connection comes about. */
-async function shownSerial(port: number, options: { caFile: string; maxVersion?: 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3' }): Promise<{ serial: string; protocol: string | null }> {
+async function shownSerial(
+  port: number,
+  options: { caFile: string; maxVersion?: 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3' },
+): Promise<{ serial: string; protocol: string | null }> {
   return await new Promise((resolve, reject) => {
     const ciphers = options.maxVersion === 'TLSv1.1' ? { minVersion: 'TLSv1' as const, ciphers: 'DEFAULT@SECLEVEL=0' } : {};
-    const socket = tlsConnect({ port, host: '127.0.0.1', servername: 'localhost', ca: readFileSync(options.caFile), ...(options.maxVersion === undefined ? {} : { maxVersion: options.maxVersion }), ...ciphers }, () => {
-      resolve({ serial: socket.getPeerCertificate().serialNumber, protocol: socket.getProtocol() });
-      socket.destroy();
-    });
+    const socket = tlsConnect(
+      {
+        port,
+        host: '127.0.0.1',
+        servername: 'localhost',
+        ca: readFileSync(options.caFile),
+        ...(options.maxVersion === undefined ? {} : { maxVersion: options.maxVersion }),
+        ...ciphers,
+      },
+      () => {
+        resolve({ serial: socket.getPeerCertificate().serialNumber, protocol: socket.getProtocol() });
+        socket.destroy();
+      },
+    );
     socket.on('error', reject);
   });
 }
@@ -45,9 +65,13 @@ test('with a certificate MQTT and WebSocket speak TLS on ports of their own, by 
   for (const url of [`mqtts://localhost:${gateway.ports.mqtts}`, `wss://localhost:${gateway.ports.wss}`]) {
     const client = await connectAsync(url, { protocolVersion: 4, reconnectPeriod: 0, ca });
     t.after(() => client.end(true));
-    assert.deepEqual((await client.subscribeAsync('hr/+/bpm')).map(({ qos }) => qos), [0]);
+    assert.deepEqual(
+      (await client.subscribeAsync('hr/+/bpm')).map(({ qos }) => qos),
+      [0],
+    );
   }
-  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) assert.equal((await shownSerial(gateway.ports.mqtts, { caFile: authority.caFile, maxVersion })).protocol, maxVersion);
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const)
+    assert.equal((await shownSerial(gateway.ports.mqtts, { caFile: authority.caFile, maxVersion })).protocol, maxVersion);
   await assert.rejects(shownSerial(gateway.ports.mqtts, { caFile: authority.caFile, maxVersion: 'TLSv1.1' }));
   await eventually(() => gateway.breached('tls_handshake'));
   // A client that does not know the authority does not connect.
@@ -56,8 +80,15 @@ test('with a certificate MQTT and WebSocket speak TLS on ports of their own, by 
 
 test('a service connects by mqtts with the authority that MQTT_TLS_CA_FILE names, and not without', async (t) => {
   const { gateway, authority } = await secured(t);
-  for (const [file, comesUp] of [[authority.caFile, true], [undefined, false]] as const) {
-    const config = testConfig({ DATA_DIR: gateway.config.DATA_DIR, MQTT_URL: `mqtts://localhost:${gateway.ports.mqtts}`, ...(file === undefined ? {} : { MQTT_TLS_CA_FILE: file }) });
+  for (const [file, comesUp] of [
+    [authority.caFile, true],
+    [undefined, false],
+  ] as const) {
+    const config = testConfig({
+      DATA_DIR: gateway.config.DATA_DIR,
+      MQTT_URL: `mqtts://localhost:${gateway.ports.mqtts}`,
+      ...(file === undefined ? {} : { MQTT_TLS_CA_FILE: file }),
+    });
     const link = new MqttLink({ service: 'forwarder', config, log: testLog(config), subscriptions: { 'hr/+/bpm': () => {} } });
     t.after(() => link.stop());
     link.start();
@@ -72,14 +103,19 @@ test('a service connects by mqtts with the authority that MQTT_TLS_CA_FILE names
 
 test('a renewed certificate is shown to new connections without a restart, and older connections go on; a wrong pair changes nothing', async (t) => {
   const { gateway, authority } = await secured(t);
-  const client = await connectAsync(`mqtts://localhost:${gateway.ports.mqtts}`, { protocolVersion: 4, reconnectPeriod: 0, ca: readFileSync(authority.caFile) });
+  const client = await connectAsync(`mqtts://localhost:${gateway.ports.mqtts}`, {
+    protocolVersion: 4,
+    reconnectPeriod: 0,
+    ca: readFileSync(authority.caFile),
+  });
   t.after(() => client.end(true));
   const first = serialOf(authority.certFile);
   assert.equal((await shownSerial(gateway.ports.mqtts, authority)).serial, first);
   authority.issue();
   const second = serialOf(authority.certFile);
   assert.notEqual(second, first);
-  for (const port of [gateway.ports.mqtts, gateway.ports.wss]) await eventually(async () => (await shownSerial(port, authority)).serial === second);
+  for (const port of [gateway.ports.mqtts, gateway.ports.wss])
+    await eventually(async () => (await shownSerial(port, authority)).serial === second);
   await client.subscribeAsync('hr/+/bpm');
 
   writeFileSync(authority.keyFile, 'half a renewal');
@@ -100,10 +136,16 @@ test('a certificate that ends soon is a warning of the gateway; one that cannot 
   const status = new Promise<string>((resolve) => client.once('message', (_topic, payload) => resolve(payload.toString())));
   await client.subscribeAsync('edge/gateway/status');
   const { checks } = JSON.parse(await status) as { checks: { name: string; status: string; reason: string }[] };
-  assert.deepEqual(checks.map(({ name, status: state }) => [name, state]), [['certificate', 'warn']]);
+  assert.deepEqual(
+    checks.map(({ name, status: state }) => [name, state]),
+    [['certificate', 'warn']],
+  );
   assert.match(checks[0]?.reason ?? '', /ends on/);
   writeFileSync(authority.certFile, 'no certificate');
-  await assert.rejects(startGateway(t, environment), (error) => error instanceof HrError && error.code === 'certificate_unusable');
+  await assert.rejects(
+    startGateway(t, environment),
+    (error) => error instanceof HrError && error.code === 'certificate_unusable',
+  );
 });
 
 test('a connection that never ends its handshake is ended in time, and counts among the connections meanwhile', async (t) => {
@@ -112,7 +154,9 @@ test('a connection that never ends its handshake is ended in time, and counts am
   for (const socket of silent) socket.on('error', () => {}).resume();
   t.after(() => silent.forEach((socket) => void socket.destroy()));
   await eventually(() => silent.every((socket) => !socket.connecting));
-  const oneMore = tcpConnect({ port: gateway.ports.mqtt, host: '127.0.0.1' }).on('error', () => {}).resume();
+  const oneMore = tcpConnect({ port: gateway.ports.mqtt, host: '127.0.0.1' })
+    .on('error', () => {})
+    .resume();
   await eventually(() => oneMore.closed);
   assert.equal(gateway.breached('connections'), true);
   await eventually(() => silent.every((socket) => socket.closed));
@@ -121,16 +165,36 @@ test('a connection that never ends its handshake is ended in time, and counts am
 test('the admin API speaks HTTPS with a certificate, reloads it, and its cookie is Secure then', async (t) => {
   const folder = tempDir(t);
   const authority = makeAuthority(folder);
-  const config = testConfig({ DATA_DIR: folder, ADMIN_TLS_CERT_FILE: authority.certFile, ADMIN_TLS_KEY_FILE: authority.keyFile, MQTT_URL: 'mqtt://127.0.0.1:1' });
+  const config = testConfig({
+    DATA_DIR: folder,
+    ADMIN_TLS_CERT_FILE: authority.certFile,
+    ADMIN_TLS_KEY_FILE: authority.keyFile,
+    MQTT_URL: 'mqtt://127.0.0.1:1',
+  });
   const service = new AdminApiService({ config, log: testLog(config) });
   t.after(() => service.stop());
   await service.start();
   const ask = async (method: string, path: string, body?: string): Promise<{ status: number; cookie: string; text: string }> =>
     await new Promise((resolve, reject) => {
-      const asked = request({ port: service.port, host: 'localhost', method, path, ca: readFileSync(authority.caFile), agent: false, headers: body === undefined ? {} : { 'content-type': 'application/json' } }, (answer) => {
-        let text = '';
-        answer.on('data', (chunk) => (text += String(chunk))).on('end', () => resolve({ status: answer.statusCode ?? 0, cookie: String(answer.headers['set-cookie'] ?? ''), text }));
-      });
+      const asked = request(
+        {
+          port: service.port,
+          host: 'localhost',
+          method,
+          path,
+          ca: readFileSync(authority.caFile),
+          agent: false,
+          headers: body === undefined ? {} : { 'content-type': 'application/json' },
+        },
+        (answer) => {
+          let text = '';
+          answer
+            .on('data', (chunk) => (text += String(chunk)))
+            .on('end', () =>
+              resolve({ status: answer.statusCode ?? 0, cookie: String(answer.headers['set-cookie'] ?? ''), text }),
+            );
+        },
+      );
       asked.on('error', reject);
       asked.end(body);
     });

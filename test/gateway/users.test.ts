@@ -13,11 +13,16 @@ import { startGateway } from './support/gateway.ts';
 import { connected, rawClient } from './support/raw-client.ts';
 
 const PASSWORD = 'correct horse battery';
-const as = (username: string, password = PASSWORD): { username: string; password: Buffer } => ({ username, password: Buffer.from(password) });
+const as = (username: string, password = PASSWORD): { username: string; password: Buffer } => ({
+  username,
+  password: Buffer.from(password),
+});
 
 /** `npm run users` as a person runs it, the password on standard input. */
 async function users(dataDir: string, args: string[], password = ''): Promise<{ code: number; out: string; err: string }> {
-  const child = spawn(process.execPath, [...productArgs('ops/users'), ...args], { env: { PATH: process.env['PATH'], DATA_DIR: dataDir } });
+  const child = spawn(process.execPath, [...productArgs('ops/users'), ...args], {
+    env: { PATH: process.env['PATH'], DATA_DIR: dataDir },
+  });
   let out = '';
   let err = '';
   child.stdout.on('data', (chunk) => (out += String(chunk)));
@@ -62,28 +67,71 @@ test('a user that is added, changed and removed by the command is let in, held t
 
 test('what would reach edge/ or $SYS is no right of a user: refused by the command, and in the file', async (t) => {
   const folder = tempDir(t);
-  for (const [kind, filter] of [['subscribe', '#'], ['subscribe', '+/+/bpm'], ['subscribe', 'edge/#'], ['subscribe', '$SYS/#'], ['publish', 'edge/sync'], ['publish', 'edge/x/status'], ['publish', '#'], ['subscribe', 'hr/#/x'], ['subscribe', 'hr/a+']] as const) {
+  for (const [kind, filter] of [
+    ['subscribe', '#'],
+    ['subscribe', '+/+/bpm'],
+    ['subscribe', 'edge/#'],
+    ['subscribe', '$SYS/#'],
+    ['publish', 'edge/sync'],
+    ['publish', 'edge/x/status'],
+    ['publish', '#'],
+    ['subscribe', 'hr/#/x'],
+    ['subscribe', 'hr/a+'],
+  ] as const) {
     const { code, err } = await users(folder, ['add', 'anna', `--${kind}`, filter], PASSWORD);
     assert.equal(code, 1, filter);
     assert.ok(err.includes(filter));
   }
-  for (const [args, password] of [[['add', 'forwarder', '--subscribe', 'hr/#'], PASSWORD], [['add', 'an na', '--subscribe', 'hr/#'], PASSWORD], [['add', 'anna', '--subscribe', 'hr/#'], 'short'], [['remove', 'nobody'], '']] as const)
+  for (const [args, password] of [
+    [['add', 'forwarder', '--subscribe', 'hr/#'], PASSWORD],
+    [['add', 'an na', '--subscribe', 'hr/#'], PASSWORD],
+    [['add', 'anna', '--subscribe', 'hr/#'], 'short'],
+    [['remove', 'nobody'], ''],
+  ] as const)
     assert.equal((await users(folder, [...args], password)).code, 1, args.join(' '));
   assert.equal((await users(folder, ['add'])).code, 2);
   assert.throws(() => statSync(path.join(folder, 'users.json')));
-  writeFileSync(path.join(folder, 'users.json'), JSON.stringify({ anna: { salt: 'x', hash: 'x', publish: [], subscribe: ['#'] } }));
-  await assert.rejects(startGateway(t, { DATA_DIR: folder }), (error) => error instanceof HrError && error.code === 'users_unreadable' && /first level/.test(error.detail));
+  writeFileSync(
+    path.join(folder, 'users.json'),
+    JSON.stringify({ anna: { salt: 'x', hash: 'x', publish: [], subscribe: ['#'] } }),
+  );
+  await assert.rejects(
+    startGateway(t, { DATA_DIR: folder }),
+    (error) => error instanceof HrError && error.code === 'users_unreadable' && /first level/.test(error.detail),
+  );
 });
 
 test('a filter covers what it matches and nothing else', () => {
-  for (const [granted, asked] of [['hr/#', 'hr'], ['hr/#', 'hr/#'], ['hr/#', 'hr/+/bpm'], ['hr/+/bpm', 'hr/+/bpm'], ['hr/+/bpm', 'hr/a/bpm'], ['edge/+/status', 'edge/gateway/status']] as const) assert.ok(covers(granted, asked), `${granted} ${asked}`);
-  for (const [granted, asked] of [['hr/#', '#'], ['hr/#', '+/a'], ['hr/+/bpm', 'hr/#'], ['hr/+', 'hr/a/b'], ['hr/a', 'hr/+'], ['#', '$SYS/x'], ['+/x', '$SYS/x'], ['hr/+/bpm', 'hr/bpm']] as const) assert.ok(!covers(granted, asked), `${granted} ${asked}`);
+  for (const [granted, asked] of [
+    ['hr/#', 'hr'],
+    ['hr/#', 'hr/#'],
+    ['hr/#', 'hr/+/bpm'],
+    ['hr/+/bpm', 'hr/+/bpm'],
+    ['hr/+/bpm', 'hr/a/bpm'],
+    ['edge/+/status', 'edge/gateway/status'],
+  ] as const)
+    assert.ok(covers(granted, asked), `${granted} ${asked}`);
+  for (const [granted, asked] of [
+    ['hr/#', '#'],
+    ['hr/#', '+/a'],
+    ['hr/+/bpm', 'hr/#'],
+    ['hr/+', 'hr/a/b'],
+    ['hr/a', 'hr/+'],
+    ['#', '$SYS/x'],
+    ['+/x', '$SYS/x'],
+    ['hr/+/bpm', 'hr/bpm'],
+  ] as const)
+    assert.ok(!covers(granted, asked), `${granted} ${asked}`);
   assert.equal(filterFault('subscribe', 'edge/+/status'), undefined);
   assert.equal(filterFault('publish', 'hr/anna/bpm'), undefined);
 });
 
 test('failed logins of an address are answered ever later; keys, and who was let in before, come in meanwhile', async (t) => {
-  const gateway = await startGateway(t, {}, { anna: { password: PASSWORD, subscribe: ['hr/#'] }, ben: { password: PASSWORD, subscribe: ['hr/#'] } });
+  const gateway = await startGateway(
+    t,
+    {},
+    { anna: { password: PASSWORD, subscribe: ['hr/#'] }, ben: { password: PASSWORD, subscribe: ['hr/#'] } },
+  );
   await connected(t, gateway.ports.mqtt, as('anna'));
   const guesses = Array.from({ length: 8 }, async (_, i) => {
     const client = await rawClient(t, gateway.ports.mqtt);
@@ -125,13 +173,15 @@ test('delays double per address up to a bound; one address does not slow another
   let running = 0;
   let most = 0;
   await Promise.all(
-    Array.from({ length: 20 }, async () =>
-      await throttle.inTurn('c', async () => {
-        running += 1;
-        most = Math.max(most, running);
-        await new Promise((resolve) => setImmediate(resolve));
-        running -= 1;
-      }),
+    Array.from(
+      { length: 20 },
+      async () =>
+        await throttle.inTurn('c', async () => {
+          running += 1;
+          most = Math.max(most, running);
+          await new Promise((resolve) => setImmediate(resolve));
+          running -= 1;
+        }),
     ),
   );
   assert.equal(most, 1);
@@ -139,7 +189,10 @@ test('delays double per address up to a bound; one address does not slow another
 });
 
 test('a listener beyond loopback is refused at start with the reason, unless there are users or anonymous reading was decided', async (t) => {
-  const refused = (error: unknown): boolean => error instanceof HrError && error.code === 'listener_unprotected' && /MQTT_LISTEN_HOST is 0\.0\.0\.0, there are no users, and MQTT_ANONYMOUS is not set/.test(error.detail);
+  const refused = (error: unknown): boolean =>
+    error instanceof HrError &&
+    error.code === 'listener_unprotected' &&
+    /MQTT_LISTEN_HOST is 0\.0\.0\.0, there are no users, and MQTT_ANONYMOUS is not set/.test(error.detail);
   await assert.rejects(startGateway(t, { MQTT_LISTEN_HOST: '0.0.0.0' }), refused);
   const read = await startGateway(t, { MQTT_LISTEN_HOST: '0.0.0.0', MQTT_ANONYMOUS: 'read' });
   assert.equal(await (await rawClient(t, read.ports.mqtt)).connect(), 0);

@@ -14,7 +14,7 @@ async function opens(port: number, headers: Record<string, string>, protocol = '
   });
 }
 
-test('a page of another site does not reach the broker through its visitor\'s browser, also where its name was rebound to this address', async (t) => {
+test("a page of another site does not reach the broker through its visitor's browser, also where its name was rebound to this address", async (t) => {
   const gateway = await startGateway(t, { MQTT_ALLOWED_HOSTS: 'box.local' });
   const port = gateway.ports.ws;
   const here = `127.0.0.1:${port}`;

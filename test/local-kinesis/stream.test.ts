@@ -1,8 +1,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  CreateStreamCommand, DeleteStreamCommand, DescribeStreamCommand, DescribeStreamSummaryCommand, GetRecordsCommand, GetShardIteratorCommand, IncreaseStreamRetentionPeriodCommand,
-  ListShardsCommand, ListStreamsCommand, MergeShardsCommand, PutRecordCommand, PutRecordsCommand, SplitShardCommand, UpdateShardCountCommand, type KinesisClient, type ShardIteratorType,
+  CreateStreamCommand,
+  DeleteStreamCommand,
+  DescribeStreamCommand,
+  DescribeStreamSummaryCommand,
+  GetRecordsCommand,
+  GetShardIteratorCommand,
+  IncreaseStreamRetentionPeriodCommand,
+  ListShardsCommand,
+  ListStreamsCommand,
+  MergeShardsCommand,
+  PutRecordCommand,
+  PutRecordsCommand,
+  SplitShardCommand,
+  UpdateShardCountCommand,
+  type KinesisClient,
+  type ShardIteratorType,
 } from '@aws-sdk/client-kinesis';
 import { LocalKinesisService } from '../../local-kinesis/service.ts';
 import { readStream } from '../../cloud/reader/read-stream.ts';
@@ -12,7 +26,10 @@ import { tempDir } from '../support/temp-dir.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
 
 const stream = 'hr-data-stream';
-const record = (seq: number, key = 'a'): { Data: Buffer; PartitionKey: string } => ({ Data: Buffer.from(JSON.stringify({ seq })), PartitionKey: key });
+const record = (seq: number, key = 'a'): { Data: Buffer; PartitionKey: string } => ({
+  Data: Buffer.from(JSON.stringify({ seq })),
+  PartitionKey: key,
+});
 
 async function nameOf(promise: Promise<unknown>): Promise<string> {
   try {
@@ -24,14 +41,18 @@ async function nameOf(promise: Promise<unknown>): Promise<string> {
 }
 
 async function read(client: KinesisClient, type: ShardIteratorType, extra: object = {}): Promise<number[]> {
-  const { ShardIterator } = await client.send(new GetShardIteratorCommand({ StreamName: stream, ShardId: 'shardId-000000000000', ShardIteratorType: type, ...extra }));
+  const { ShardIterator } = await client.send(
+    new GetShardIteratorCommand({ StreamName: stream, ShardId: 'shardId-000000000000', ShardIteratorType: type, ...extra }),
+  );
   const { Records = [] } = await client.send(new GetRecordsCommand({ ShardIterator }));
   return Records.map(({ Data }) => (JSON.parse(Buffer.from(Data ?? []).toString()) as { seq: number }).seq);
 }
 
 test('what is put is read back in order by every type of iterator', async (t) => {
   const { client } = await startLocalStream(t, { LOCAL_KINESIS_LIMITS: 'false' });
-  const { Records = [] } = await client.send(new PutRecordsCommand({ StreamName: stream, Records: [1, 2, 3].map((seq) => record(seq)) }));
+  const { Records = [] } = await client.send(
+    new PutRecordsCommand({ StreamName: stream, Records: [1, 2, 3].map((seq) => record(seq)) }),
+  );
   const second = Records[1]?.SequenceNumber ?? '';
   const after = new Date();
   await client.send(new PutRecordCommand({ StreamName: stream, ...record(4) }));
@@ -40,33 +61,72 @@ test('what is put is read back in order by every type of iterator', async (t) =>
   assert.deepEqual(await read(client, 'AT_SEQUENCE_NUMBER', { StartingSequenceNumber: second }), [2, 3, 4]);
   assert.deepEqual(await read(client, 'AFTER_SEQUENCE_NUMBER', { StartingSequenceNumber: second }), [3, 4]);
   assert.deepEqual((await read(client, 'AT_TIMESTAMP', { Timestamp: new Date(after.getTime() - 60_000) })).length, 4);
-  assert.ok(Records.every(({ SequenceNumber }, index) => index === 0 || BigInt(SequenceNumber ?? 0) > BigInt(Records[index - 1]?.SequenceNumber ?? 0)));
+  assert.ok(
+    Records.every(
+      ({ SequenceNumber }, index) => index === 0 || BigInt(SequenceNumber ?? 0) > BigInt(Records[index - 1]?.SequenceNumber ?? 0),
+    ),
+  );
 });
 
-test('over a shard\'s limits records fail one by one inside a 200, and whole requests over theirs are refused', async (t) => {
+test("over a shard's limits records fail one by one inside a 200, and whole requests over theirs are refused", async (t) => {
   const { client } = await startLocalStream(t);
   const full = Array.from({ length: 500 }, (_, index) => record(index));
-  const answers = await Promise.all([1, 2, 3].map(async () => await client.send(new PutRecordsCommand({ StreamName: stream, Records: full }))));
+  const answers = await Promise.all(
+    [1, 2, 3].map(async () => await client.send(new PutRecordsCommand({ StreamName: stream, Records: full }))),
+  );
   const failed = answers.reduce((sum, { FailedRecordCount = 0 }) => sum + FailedRecordCount, 0);
   assert.ok(failed > 300 && failed <= 500, String(failed));
-  assert.ok(answers.flatMap(({ Records = [] }) => Records).some(({ ErrorCode }) => ErrorCode === 'ProvisionedThroughputExceededException'));
-  assert.equal(await nameOf(client.send(new PutRecordsCommand({ StreamName: stream, Records: [...full, record(501)] }))), 'ValidationException');
-  assert.equal(await nameOf(client.send(new PutRecordCommand({ StreamName: stream, Data: Buffer.alloc(1024 * 1024), PartitionKey: 'a' }))), 'ValidationException');
-  assert.equal(await nameOf(client.send(new PutRecordsCommand({ StreamName: stream, Records: Array.from({ length: 6 }, () => ({ Data: Buffer.alloc(900_000), PartitionKey: 'a' })) }))), 'InvalidArgumentException');
+  assert.ok(
+    answers
+      .flatMap(({ Records = [] }) => Records)
+      .some(({ ErrorCode }) => ErrorCode === 'ProvisionedThroughputExceededException'),
+  );
+  assert.equal(
+    await nameOf(client.send(new PutRecordsCommand({ StreamName: stream, Records: [...full, record(501)] }))),
+    'ValidationException',
+  );
+  assert.equal(
+    await nameOf(client.send(new PutRecordCommand({ StreamName: stream, Data: Buffer.alloc(1024 * 1024), PartitionKey: 'a' }))),
+    'ValidationException',
+  );
+  assert.equal(
+    await nameOf(
+      client.send(
+        new PutRecordsCommand({
+          StreamName: stream,
+          Records: Array.from({ length: 6 }, () => ({ Data: Buffer.alloc(900_000), PartitionKey: 'a' })),
+        }),
+      ),
+    ),
+    'InvalidArgumentException',
+  );
 });
 
 test('streams are made, listed, described and deleted; what is not there is said as Kinesis says it', async (t) => {
   const { client } = await startLocalStream(t);
   await client.send(new CreateStreamCommand({ StreamName: 'second', ShardCount: 3 }));
-  assert.equal(await nameOf(client.send(new CreateStreamCommand({ StreamName: 'second', ShardCount: 1 }))), 'ResourceInUseException');
+  assert.equal(
+    await nameOf(client.send(new CreateStreamCommand({ StreamName: 'second', ShardCount: 1 }))),
+    'ResourceInUseException',
+  );
   assert.deepEqual((await client.send(new ListStreamsCommand({}))).StreamNames, [stream, 'second']);
-  assert.equal((await client.send(new DescribeStreamSummaryCommand({ StreamName: 'second' }))).StreamDescriptionSummary?.OpenShardCount, 3);
+  assert.equal(
+    (await client.send(new DescribeStreamSummaryCommand({ StreamName: 'second' }))).StreamDescriptionSummary?.OpenShardCount,
+    3,
+  );
   assert.equal((await client.send(new DescribeStreamCommand({ StreamName: 'second' }))).StreamDescription?.Shards?.length, 3);
   assert.equal((await client.send(new ListShardsCommand({ StreamName: 'second', MaxResults: 2 }))).Shards?.length, 2);
   await client.send(new IncreaseStreamRetentionPeriodCommand({ StreamName: 'second', RetentionPeriodHours: 48 }));
-  assert.equal((await client.send(new DescribeStreamSummaryCommand({ StreamName: 'second' }))).StreamDescriptionSummary?.RetentionPeriodHours, 48);
+  assert.equal(
+    (await client.send(new DescribeStreamSummaryCommand({ StreamName: 'second' }))).StreamDescriptionSummary
+      ?.RetentionPeriodHours,
+    48,
+  );
   await client.send(new DeleteStreamCommand({ StreamName: 'second' }));
-  assert.equal(await nameOf(client.send(new PutRecordCommand({ StreamName: 'second', ...record(1) }))), 'ResourceNotFoundException');
+  assert.equal(
+    await nameOf(client.send(new PutRecordCommand({ StreamName: 'second', ...record(1) }))),
+    'ResourceNotFoundException',
+  );
   assert.equal(await nameOf(client.send(new GetRecordsCommand({ ShardIterator: 'rubbish' }))), 'InvalidArgumentException');
 });
 
@@ -81,17 +141,36 @@ test('a reader follows split, merge and scaling: nothing is missing, and each ke
     }
   };
   await put();
-  await client.send(new SplitShardCommand({ StreamName: stream, ShardToSplit: 'shardId-000000000000', NewStartingHashKey: (2n ** 127n).toString() }));
+  await client.send(
+    new SplitShardCommand({
+      StreamName: stream,
+      ShardToSplit: 'shardId-000000000000',
+      NewStartingHashKey: (2n ** 127n).toString(),
+    }),
+  );
   await put();
-  await client.send(new MergeShardsCommand({ StreamName: stream, ShardToMerge: 'shardId-000000000001', AdjacentShardToMerge: 'shardId-000000000002' }));
+  await client.send(
+    new MergeShardsCommand({
+      StreamName: stream,
+      ShardToMerge: 'shardId-000000000001',
+      AdjacentShardToMerge: 'shardId-000000000002',
+    }),
+  );
   await put();
   await client.send(new UpdateShardCountCommand({ StreamName: stream, TargetShardCount: 2, ScalingType: 'UNIFORM_SCALING' }));
   await put();
   const seen = new Map<string, number[]>();
   for await (const { partitionKey, data } of readStream(client, { stream, from: 'oldest', untilCaughtUp: true, pollMs: 10 }))
     seen.set(partitionKey, [...(seen.get(partitionKey) ?? []), (JSON.parse(data.toString()) as { seq: number }).seq]);
-  assert.equal([...seen.values()].reduce((sum, list) => sum + list.length, 0), 400);
-  for (const list of seen.values()) assert.deepEqual(list, [...list].sort((a, b) => a - b));
+  assert.equal(
+    [...seen.values()].reduce((sum, list) => sum + list.length, 0),
+    400,
+  );
+  for (const list of seen.values())
+    assert.deepEqual(
+      list,
+      [...list].sort((a, b) => a - b),
+    );
 });
 
 test('what was answered is there after a restart, and a second one on the same folder is refused', async (t) => {
@@ -107,5 +186,8 @@ test('what was answered is there after a restart, and a second one on the same f
   const second = new LocalKinesisService(context);
   await second.start();
   t.after(() => second.stop());
-  assert.deepEqual((await readAll(`http://127.0.0.1:${second.port}`)).map(({ seq }) => seq), [1, 2]);
+  assert.deepEqual(
+    (await readAll(`http://127.0.0.1:${second.port}`)).map(({ seq }) => seq),
+    [1, 2],
+  );
 });

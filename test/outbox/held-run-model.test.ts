@@ -17,7 +17,15 @@ const MEMORY = 20;
 const RUN = '0123456789abcdef';
 const PAYLOAD = '"'.padEnd(40, 'x');
 
-type Act = { do: 'add'; count: number } | { do: 'work' } | { do: 'disk'; full: boolean; half: boolean } | { do: 'take'; count: number } | { do: 'spill' } | { do: 'crash' } | { do: 'end' } | { do: 'damage'; at: number };
+type Act =
+  | { do: 'add'; count: number }
+  | { do: 'work' }
+  | { do: 'disk'; full: boolean; half: boolean }
+  | { do: 'take'; count: number }
+  | { do: 'spill' }
+  | { do: 'crash' }
+  | { do: 'end' }
+  | { do: 'damage'; at: number };
 
 class FaultyFiles extends RunFiles {
   full = false;
@@ -64,7 +72,10 @@ class World {
 
   #hold(protocol: OutboxRun, files: RunFiles): HeldRun {
     return new HeldRun({
-      protocol, files, memoryMax: MEMORY, diskRetryMs: 0,
+      protocol,
+      files,
+      memoryMax: MEMORY,
+      diskRetryMs: 0,
       onDropped: (cause, count, entries) => {
         this.dropped[cause] = (this.dropped[cause] ?? 0) + count;
         for (const { seq } of entries) {
@@ -109,7 +120,17 @@ class World {
     this.crashed = true;
     const [found] = findEarlierRuns(this.folder, 4800);
     this.files = found?.files ?? new RunFiles(this.folder, RUN, 600);
-    this.run = this.#hold(new OutboxRun({ run: RUN, window: 1000, recovered: true, last: found?.lastSeq ?? 0, dropped: found?.dropped ?? {}, random: () => 0.5 }), this.files);
+    this.run = this.#hold(
+      new OutboxRun({
+        run: RUN,
+        window: 1000,
+        recovered: true,
+        last: found?.lastSeq ?? 0,
+        dropped: found?.dropped ?? {},
+        random: () => 0.5,
+      }),
+      this.files,
+    );
   }
 
   damage(at: number): void {
@@ -141,7 +162,10 @@ class World {
       this.restart();
     }
     if (act.do === 'end') {
-      const couldWrite = await this.run.close().then(() => true, () => false);
+      const couldWrite = await this.run.close().then(
+        () => true,
+        () => false,
+      );
       if (!couldWrite) for (let seq = 1; seq <= this.taken; seq += 1) if (!this.durable.has(seq)) this.gone.add(seq);
       this.restart();
     }
@@ -160,7 +184,9 @@ class World {
   }
 
   lost(): number[] {
-    return Array.from({ length: this.taken }, (_, index) => index + 1).filter((seq) => !this.delivered.has(seq) && !this.gone.has(seq) && !this.droppedSeqs.has(seq));
+    return Array.from({ length: this.taken }, (_, index) => index + 1).filter(
+      (seq) => !this.delivered.has(seq) && !this.gone.has(seq) && !this.droppedSeqs.has(seq),
+    );
   }
 
   async close(): Promise<void> {
@@ -180,7 +206,10 @@ const ends = [
   { weight: 1, arbitrary: fc.constant({ do: 'crash' as const }) },
   { weight: 1, arbitrary: fc.constant({ do: 'end' as const }) },
 ];
-const damage = { weight: 2, arbitrary: fc.record({ do: fc.constant('damage' as const), at: fc.double({ min: 0, max: 0.999, noNaN: true }) }) };
+const damage = {
+  weight: 2,
+  arbitrary: fc.record({ do: fc.constant('damage' as const), at: fc.double({ min: 0, max: 0.999, noNaN: true }) }),
+};
 
 async function play(acts: readonly Act[], check: (world: World) => void, maxBytes?: number): Promise<void> {
   const world = new World();
@@ -196,7 +225,8 @@ async function play(acts: readonly Act[], check: (world: World) => void, maxByte
 }
 
 const RUNS = { numRuns: 150 };
-const acts = (...more: fc.WeightedArbitrary<Act>[]): fc.Arbitrary<Act[]> => fc.array(fc.oneof(...(common as fc.WeightedArbitrary<Act>[]), ...more), { minLength: 5, maxLength: 50 });
+const acts = (...more: fc.WeightedArbitrary<Act>[]): fc.Arbitrary<Act[]> =>
+  fc.array(fc.oneof(...(common as fc.WeightedArbitrary<Act>[]), ...more), { minLength: 5, maxLength: 50 });
 
 test('memory and disk together: while the disk takes what it is given, every reading is delivered, none dropped', async () => {
   await fc.assert(
@@ -253,7 +283,15 @@ test('a bridge killed or ended at any moment: all that was in a file is delivere
 });
 
 /** Found by seed 803858435: what memory held was given up with what could not be read beyond it. */
-const DAMAGE_BEYOND_MEMORY: Act[] = [{ do: 'add', count: 13 }, { do: 'work' }, { do: 'take', count: 6 }, { do: 'damage', at: 0.5083975249400177 }, { do: 'work' }, { do: 'take', count: 1 }, { do: 'add', count: 2 }];
+const DAMAGE_BEYOND_MEMORY: Act[] = [
+  { do: 'add', count: 13 },
+  { do: 'work' },
+  { do: 'take', count: 6 },
+  { do: 'damage', at: 0.5083975249400177 },
+  { do: 'work' },
+  { do: 'take', count: 1 },
+  { do: 'add', count: 2 },
+];
 
 test('damage on disk costs the readings that it hit, is counted, and stops nothing', async () => {
   await fc.assert(

@@ -11,7 +11,15 @@ const of = <K extends Act['do']>(kind: K): fc.Arbitrary<{ do: K }> => fc.constan
 
 const traffic: fc.WeightedArbitrary<Act>[] = [
   { weight: 6, arbitrary: fc.record({ do: fc.constant('read' as const), count: fc.integer({ min: 1, max: 60 }) }) },
-  { weight: 12, arbitrary: fc.record({ do: fc.constant('deliver' as const), line, up: fc.boolean(), count: fc.integer({ min: 1, max: 100 }) }) },
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constant('deliver' as const),
+      line,
+      up: fc.boolean(),
+      count: fc.integer({ min: 1, max: 100 }),
+    }),
+  },
   { weight: 5, arbitrary: of('commit') },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('flow' as const), rounds: fc.integer({ min: 1, max: 4 }) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 100, max: 40_000 }) }) },
@@ -26,9 +34,15 @@ const faults: fc.WeightedArbitrary<Act>[] = [
   { weight: 1, arbitrary: of('refuse') },
   { weight: 1, arbitrary: of('accept') },
 ];
-const bridgeRestarts: fc.WeightedArbitrary<Act>[] = [{ weight: 1, arbitrary: fc.record({ do: fc.constant('restartBridge' as const), spilled: fc.integer({ min: 0, max: 80 }) }) }];
-const overflow: fc.WeightedArbitrary<Act>[] = [{ weight: 1, arbitrary: fc.record({ do: fc.constant('giveUp' as const), count: fc.integer({ min: 1, max: 50 }) }) }];
-const replacement: fc.WeightedArbitrary<Act>[] = [{ weight: 1, arbitrary: fc.record({ do: fc.constant('replaceQueue' as const), older: fc.boolean() }) }];
+const bridgeRestarts: fc.WeightedArbitrary<Act>[] = [
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('restartBridge' as const), spilled: fc.integer({ min: 0, max: 80 }) }) },
+];
+const overflow: fc.WeightedArbitrary<Act>[] = [
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('giveUp' as const), count: fc.integer({ min: 1, max: 50 }) }) },
+];
+const replacement: fc.WeightedArbitrary<Act>[] = [
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('replaceQueue' as const), older: fc.boolean() }) },
+];
 
 const total = (counts: Record<string, number>): number => Object.values(counts).reduce((sum, count) => sum + count, 0);
 
@@ -38,35 +52,55 @@ function play(acts: readonly Act[]): World {
   for (const act of acts) world.act(act);
   assert.notEqual(world.settle(), -1, 'it comes to an end');
   assert.deepEqual(world.lost, []);
-  for (const [run, mark] of world.queue.committed) assert.equal((world.queue.stored.get(run)?.length ?? 0) + total(mark.missed), mark.stored, `run ${run}: all up to the mark is stored or booked as missed`);
+  for (const [run, mark] of world.queue.committed)
+    assert.equal(
+      (world.queue.stored.get(run)?.length ?? 0) + total(mark.missed),
+      mark.stored,
+      `run ${run}: all up to the mark is stored or booked as missed`,
+    );
   for (const [id, times] of world.liveSent) assert.equal(times, 1, `${id} was sent live ${times} times`);
   return world;
 }
 
 /** Each fault where nothing else heals what it did: lines stay up, but for the fault's own sake. */
 const ALONE: Record<string, fc.Arbitrary<Act>[]> = {
-  'packets lost and repeated': [fc.record({ do: fc.constantFrom('loseOne' as const, 'repeatOne' as const), line, up: fc.boolean() })],
+  'packets lost and repeated': [
+    fc.record({ do: fc.constantFrom('loseOne' as const, 'repeatOne' as const), line, up: fc.boolean() }),
+  ],
   'lines cut and made again': [fc.record({ do: fc.constantFrom('cut' as const, 'connect' as const), line })],
   'a broker restarted': [of('restartBroker'), fc.record({ do: fc.constant('connect' as const), line })],
   'a forwarder killed': [of('killForwarder'), fc.constant({ do: 'connect' as const, line: 'forwarder' as const })],
   'commits that fail': [of('failCommit')],
   'a queue that refuses for a while': [of('refuse'), of('accept')],
-  'a queue file replaced': [fc.record({ do: fc.constant('replaceQueue' as const), older: fc.boolean() }), fc.constant({ do: 'connect' as const, line: 'forwarder' as const })],
+  'a queue file replaced': [
+    fc.record({ do: fc.constant('replaceQueue' as const), older: fc.boolean() }),
+    fc.constant({ do: 'connect' as const, line: 'forwarder' as const }),
+  ],
 };
 
 for (const [name, faultsAlone] of Object.entries(ALONE))
   test(`${name}, and nothing else: it goes on by itself, nothing is lost`, () => {
     const calm = traffic.filter((_, index) => index < 4);
     fc.assert(
-      fc.property(fc.array(fc.oneof(...calm, ...faultsAlone.map((arbitrary) => ({ weight: 3, arbitrary }))), { minLength: 3, maxLength: 40 }), (list) => {
-        const { missed } = play(list);
-        assert.deepEqual(Object.keys(missed).filter((cause) => cause !== 'earlier_queue' || name !== 'a queue file replaced'), []);
-      }),
+      fc.property(
+        fc.array(fc.oneof(...calm, ...faultsAlone.map((arbitrary) => ({ weight: 3, arbitrary }))), {
+          minLength: 3,
+          maxLength: 40,
+        }),
+        (list) => {
+          const { missed } = play(list);
+          assert.deepEqual(
+            Object.keys(missed).filter((cause) => cause !== 'earlier_queue' || name !== 'a queue file replaced'),
+            [],
+          );
+        },
+      ),
       { numRuns: 250 },
     );
   });
 
-const acts = (...more: fc.WeightedArbitrary<Act>[][]): fc.Arbitrary<Act[]> => fc.array(fc.oneof(...traffic, ...faults, ...more.flat()), { maxLength: 80 });
+const acts = (...more: fc.WeightedArbitrary<Act>[][]): fc.Arbitrary<Act[]> =>
+  fc.array(fc.oneof(...traffic, ...faults, ...more.flat()), { maxLength: 80 });
 
 test('a link that drops, delays, loses, repeats and restarts, a queue that fails and refuses: nothing is lost or booked as missed, nothing stalls, the window is kept', () => {
   fc.assert(
@@ -95,7 +129,10 @@ test('what an outbox gives up is booked once, as outbox_full, and nothing else i
       // What was stored, and given up before its mark arrived, is not missed.
       const reallyMissed = [...world.gone].filter((id) => !world.everStored.has(id)).length;
       assert.equal(total(world.missed), reallyMissed);
-      assert.deepEqual(Object.keys(world.missed).filter((cause) => cause !== 'outbox_full'), []);
+      assert.deepEqual(
+        Object.keys(world.missed).filter((cause) => cause !== 'outbox_full'),
+        [],
+      );
     }),
     { numRuns: 500 },
   );
@@ -105,7 +142,10 @@ test('a queue file that was replaced by none or by an older copy: it goes on, an
   fc.assert(
     fc.property(acts(replacement), (list) => {
       const world = play(list);
-      assert.deepEqual(Object.keys(world.missed).filter((cause) => cause !== 'earlier_queue'), []);
+      assert.deepEqual(
+        Object.keys(world.missed).filter((cause) => cause !== 'earlier_queue'),
+        [],
+      );
     }),
     { numRuns: 500 },
   );
@@ -193,7 +233,10 @@ test('a mark above what was given out is ignored, and only the answer to the cur
   bridge.heard({ stored: 0, next: 1, sync: (source?.sync ?? 0) - 1 }, 1001);
   assert.equal(bridge.nextResend(), undefined);
   bridge.heard({ stored: 0, next: 1, sync: source?.sync }, 1002);
-  assert.deepEqual(bridge.nextResend()?.map(({ seq }) => seq), [1, 2, 3]);
+  assert.deepEqual(
+    bridge.nextResend()?.map(({ seq }) => seq),
+    [1, 2, 3],
+  );
   bridge.heard({ stored: 0, next: 1, sync: source?.sync }, 1003);
   assert.equal(bridge.nextResend(), undefined);
 });
@@ -205,13 +248,19 @@ test('what the bridge dropped is booked by its cause, what an earlier queue held
   assert.equal(intake.source({ run: RUN, from: 11, last: 20, dropped: { outbox_full: 4 }, sync: 2 }), undefined);
   assert.equal(intake.next, 11);
   // What was booked by a cause is not booked by it again.
-  assert.deepEqual(intake.source({ run: RUN, from: 17, last: 20, dropped: { outbox_full: 5 }, sync: 3 })?.mark.missed, { outbox_full: 5, earlier_queue: 11 });
+  assert.deepEqual(intake.source({ run: RUN, from: 17, last: 20, dropped: { outbox_full: 5 }, sync: 3 })?.mark.missed, {
+    outbox_full: 5,
+    earlier_queue: 11,
+  });
 });
 
 test('what waits in the reorder buffer is bounded by the window, taken in order once its turn comes, and then gone from it', () => {
   const intake = new RunIntake(RUN, WINDOW);
   for (let seq = 3 * WINDOW; seq > 1; seq -= 1) assert.equal(intake.offer(seq, String(seq)), undefined);
   assert.equal(intake.buffered, WINDOW);
-  assert.deepEqual(intake.offer(1, '1')?.payloads.map(({ seq }) => seq), Array.from({ length: WINDOW + 1 }, (_, index) => index + 1));
+  assert.deepEqual(
+    intake.offer(1, '1')?.payloads.map(({ seq }) => seq),
+    Array.from({ length: WINDOW + 1 }, (_, index) => index + 1),
+  );
   assert.equal(intake.buffered, 0);
 });

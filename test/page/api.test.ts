@@ -15,14 +15,28 @@ describe('the admin API on a running pipeline', () => {
   let description: Description;
   let contract: ApiContract;
 
-  async function ask(method: string, path: string, options: { body?: unknown; operator?: boolean; headers?: Record<string, string> } = {}): Promise<Answer & { json: <T>() => T; headers: Headers }> {
+  async function ask(
+    method: string,
+    path: string,
+    options: { body?: unknown; operator?: boolean; headers?: Record<string, string> } = {},
+  ): Promise<Answer & { json: <T>() => T; headers: Headers }> {
     const { body, operator = false, headers = {} } = options;
     const answer = await fetch(`${box.url}${path}`, {
       method,
-      headers: { ...headers, ...(operator ? { authorization: `Bearer ${box.token}` } : {}), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: {
+        ...headers,
+        ...(operator ? { authorization: `Bearer ${box.token}` } : {}),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    const read: Answer = { method, path, status: answer.status, type: answer.headers.get('content-type') ?? '', body: await answer.text() };
+    const read: Answer = {
+      method,
+      path,
+      status: answer.status,
+      type: answer.headers.get('content-type') ?? '',
+      body: await answer.text(),
+    };
     assert.equal(contract.fault(read), undefined, `${method} ${path}: ${read.status} ${read.body.slice(0, 300)}`);
     return { ...read, headers: answer.headers, json: <T>() => JSON.parse(read.body) as T };
   }
@@ -32,7 +46,11 @@ describe('the admin API on a running pipeline', () => {
     await box.startSimulated();
     description = (await (await fetch(`${box.url}/openapi.json`)).json()) as Description;
     contract = new ApiContract(description);
-    await eventually(async () => (await (await fetch(`${box.url}/devices`)).json() as { state: string }[]).filter(({ state }) => state === 'streaming').length === 3);
+    await eventually(
+      async () =>
+        ((await (await fetch(`${box.url}/devices`)).json()) as { state: string }[]).filter(({ state }) => state === 'streaming')
+          .length === 3,
+    );
   });
   after(async () => {
     for (const cleanup of cleanups.reverse()) await cleanup();
@@ -46,15 +64,32 @@ describe('the admin API on a running pipeline', () => {
 
   test('docs/api.md names every route, and no other', () => {
     const document = readFileSync(fileURLToPath(new URL('../../docs/api.md', import.meta.url)), 'utf8');
-    const documented = [...document.matchAll(/`(GET|POST|DELETE) (\/[^`\s?]*)`/g)].map(([, method, path]) => `${method} ${path}`).sort();
+    const documented = [...document.matchAll(/`(GET|POST|DELETE) (\/[^`\s?]*)`/g)]
+      .map(([, method, path]) => `${method} ${path}`)
+      .sort();
     const described = contract.operations.map(({ method, path }) => `${method} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`).sort();
-    assert.deepEqual(documented.filter((route) => !['GET /openapi.json', 'GET /docs'].includes(route)), described);
+    assert.deepEqual(
+      documented.filter((route) => !['GET /openapi.json', 'GET /docs'].includes(route)),
+      described,
+    );
   });
 
   test('every answer of a good request is as described', async () => {
     const [device] = (await ask('GET', '/devices')).json<{ device: string }[]>();
     assert.ok(device);
-    for (const path of ['/health', '/health?format=text', '/health/live', '/queue', '/queue/history', '/devices', `/devices/${device.device}`, `/devices/${device.device}/readings`, `/devices/${device.device}/readings?format=csv`, '/metrics', '/session'])
+    for (const path of [
+      '/health',
+      '/health?format=text',
+      '/health/live',
+      '/queue',
+      '/queue/history',
+      '/devices',
+      `/devices/${device.device}`,
+      `/devices/${device.device}/readings`,
+      `/devices/${device.device}/readings?format=csv`,
+      '/metrics',
+      '/session',
+    ])
       assert.equal((await ask('GET', path)).status, 200, path);
     for (const [method, path, body, expected] of [
       ['GET', '/dead-letters?limit=5', undefined, { total: 0, dead_letters: [] }],
@@ -75,7 +110,7 @@ describe('the admin API on a running pipeline', () => {
     assert.equal((await ask('POST', '/logout')).status, 200);
   });
 
-  test('what changes something, and what was refused, needs the operator\'s token; a wrong one is no token', async () => {
+  test("what changes something, and what was refused, needs the operator's token; a wrong one is no token", async () => {
     const guarded = contract.operations.filter(({ operation }) => operation.security !== undefined);
     assert.equal(guarded.length, 9);
     for (const { method, path } of guarded)
@@ -109,44 +144,78 @@ describe('the admin API on a running pipeline', () => {
 
   test('readings of the last ten minutes as JSON and CSV agree, from memory that is bounded', async () => {
     const publish = async (count: number): Promise<void> => {
-      for (let index = 0; index < count; index += 1) await box.app.publishAsync('hr/flood/bpm', appReading(60 + (index % 100), index % 2 === 0 ? { sensor_contact: true } : {}));
+      for (let index = 0; index < count; index += 1)
+        await box.app.publishAsync(
+          'hr/flood/bpm',
+          appReading(60 + (index % 100), index % 2 === 0 ? { sensor_contact: true } : {}),
+        );
     };
     box.app.publish('hr/flood/bpm', JSON.stringify({ timestamp: new Date(Date.now() - 601_000).toISOString(), heart_rate: 200 }));
     await publish(3000);
     await box.app.publishAsync('hr/flood/bpm', appReading(199));
-    const readings = await eventually(async () => {
-      const all = (await ask('GET', '/devices/flood/readings')).json<{ timestamp: string; heart_rate: number; sensor_contact: boolean | null }[]>();
-      return all.at(-1)?.heart_rate === 199 ? all : undefined;
-    }, { everyMs: 200, what: 'the last reading' });
+    const readings = await eventually(
+      async () => {
+        const all = (await ask('GET', '/devices/flood/readings')).json<
+          { timestamp: string; heart_rate: number; sensor_contact: boolean | null }[]
+        >();
+        return all.at(-1)?.heart_rate === 199 ? all : undefined;
+      },
+      { everyMs: 200, what: 'the last reading' },
+    );
     assert.equal(readings.length, 2400);
-    assert.ok(readings.every(({ heart_rate }) => heart_rate < 200), 'the one of eleven minutes ago is gone');
+    assert.ok(
+      readings.every(({ heart_rate }) => heart_rate < 200),
+      'the one of eleven minutes ago is gone',
+    );
     const csv = await ask('GET', '/devices/flood/readings?format=csv');
     assert.equal(csv.type, 'text/csv; charset=utf-8');
-    assert.equal(csv.body, `timestamp,heart_rate,sensor_contact\n${readings.map(({ timestamp, heart_rate, sensor_contact }) => `${timestamp},${heart_rate},${sensor_contact ?? ''}\n`).join('')}`);
+    assert.equal(
+      csv.body,
+      `timestamp,heart_rate,sensor_contact\n${readings.map(({ timestamp, heart_rate, sensor_contact }) => `${timestamp},${heart_rate},${sensor_contact ?? ''}\n`).join('')}`,
+    );
   });
 
-  test('an app\'s strap, whose status nobody says, streams while its readings come', async () => {
+  test("an app's strap, whose status nobody says, streams while its readings come", async () => {
     await box.app.publishAsync('hr/treadmill/bpm', appReading(101, { source: 'replay' }));
-    const device = await eventually(async () => (await ask('GET', '/devices')).json<{ device: string; state: string; source: string; last_reading_at: string | null }[]>().find((candidate) => candidate.device === 'treadmill'));
+    const device = await eventually(async () =>
+      (await ask('GET', '/devices'))
+        .json<{ device: string; state: string; source: string; last_reading_at: string | null }[]>()
+        .find((candidate) => candidate.device === 'treadmill'),
+    );
     assert.deepEqual([device.state, device.source], ['streaming', 'replay']);
     assert.ok(device.last_reading_at);
   });
 
   test('health tells the cause: which check, since when, why, and what to do; and that it is well again', async () => {
-    interface Health { status: string; checks: { name: string; status: string; since: string; reason: string; hint: string }[] }
+    interface Health {
+      status: string;
+      checks: { name: string; status: string; since: string; reason: string; hint: string }[];
+    }
     await eventually(async () => (await ask('GET', '/health')).json<Health>().status === 'ok', { what: 'all well' });
     const from = Date.now();
     await box.stream.faults({ request: 'accessDenied' });
-    const check = await eventually(async () => {
-      const health = (await ask('GET', '/health')).json<Health>();
-      return health.status === 'degraded' ? health.checks.find(({ name, status }) => name === 'uplink' && status === 'fail') : undefined;
-    }, { what: 'a degraded uplink' });
+    const check = await eventually(
+      async () => {
+        const health = (await ask('GET', '/health')).json<Health>();
+        return health.status === 'degraded'
+          ? health.checks.find(({ name, status }) => name === 'uplink' && status === 'fail')
+          : undefined;
+      },
+      { what: 'a degraded uplink' },
+    );
     assert.match(check.reason, /^unauthorized: AccessDeniedException/);
     assert.match(check.hint, /Allow kinesis:PutRecords/);
     assert.ok(Date.parse(check.since) >= from - 1000 && Date.parse(check.since) <= Date.now());
-    assert.match((await ask('GET', '/health?format=text')).body, /^degraded\n[^]*fail {2}uplink {2}since [^]*→ Allow kinesis:PutRecords/);
+    assert.match(
+      (await ask('GET', '/health?format=text')).body,
+      /^degraded\n[^]*fail {2}uplink {2}since [^]*→ Allow kinesis:PutRecords/,
+    );
     await box.stream.faults({});
-    await eventually(async () => (await ask('GET', '/health')).json<Health>().status === 'ok', { withinMs: 60_000, everyMs: 200, what: 'all well again' });
+    await eventually(async () => (await ask('GET', '/health')).json<Health>().status === 'ok', {
+      withinMs: 60_000,
+      everyMs: 200,
+      what: 'all well again',
+    });
   });
 
   test('events: the overview at once, then readings, devices and the overview each second', async () => {
@@ -156,11 +225,16 @@ describe('the admin API on a running pipeline', () => {
     const seen = new Map<string, unknown>();
     const reader = (answer.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader();
     let text = '';
-    await eventually(async () => {
-      text += (await reader.read()).value ?? '';
-      for (const [, name = '', data = ''] of text.matchAll(/event: (\w+)\ndata: (.*)\n\n/g)) seen.set(name, JSON.parse(data));
-      return seen.has('overview') && seen.has('reading') && seen.has('device') && [...text.matchAll(/event: overview/g)].length >= 3;
-    }, { what: 'all kinds of events' });
+    await eventually(
+      async () => {
+        text += (await reader.read()).value ?? '';
+        for (const [, name = '', data = ''] of text.matchAll(/event: (\w+)\ndata: (.*)\n\n/g)) seen.set(name, JSON.parse(data));
+        return (
+          seen.has('overview') && seen.has('reading') && seen.has('device') && [...text.matchAll(/event: overview/g)].length >= 3
+        );
+      },
+      { what: 'all kinds of events' },
+    );
     stop.abort();
     assert.match(text, /^retry: \d+\n\nevent: overview\n/);
     const overview = seen.get('overview') as { gateway_name: string; rates: Record<string, number>; queue: { ledger: object } };
@@ -178,9 +252,26 @@ describe('the admin API on a running pipeline', () => {
     deaf.write(`GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
     await once(deaf, 'readable');
     deaf.pause();
-    const pages = async (): Promise<number> => Number(/^hr_gateway_pages (\d+)$/m.exec(await (await fetch(`${box.url}/metrics`)).text())?.[1]);
+    const pages = async (): Promise<number> =>
+      Number(/^hr_gateway_pages (\d+)$/m.exec(await (await fetch(`${box.url}/metrics`)).text())?.[1]);
     await eventually(async () => (await pages()) === 1, { everyMs: 300, what: 'the deaf page to be counted' });
-    const status = { device: 'loud', state: 'streaming', since: new Date().toISOString(), name: 'x'.repeat(800_000), address: null, battery_percent: null, rssi: null, manufacturer: null, model: null, firmware: null, body_sensor_location: null, last_reading_at: null, readings: 1, reconnects: 0, source: 'noble' };
+    const status = {
+      device: 'loud',
+      state: 'streaming',
+      since: new Date().toISOString(),
+      name: 'x'.repeat(800_000),
+      address: null,
+      battery_percent: null,
+      rssi: null,
+      manufacturer: null,
+      model: null,
+      firmware: null,
+      body_sensor_location: null,
+      last_reading_at: null,
+      readings: 1,
+      reconnects: 0,
+      source: 'noble',
+    };
     // More than the system's buffers on both sides take: 32 MiB to receive and 4 to send at the most.
     for (let sent = 0; sent < 80; sent += 1) await box.app.publishAsync('hr/loud/status', JSON.stringify(status));
     await eventually(async () => (await pages()) === 0, { everyMs: 300, what: 'the deaf page to be let go' });
@@ -191,12 +282,14 @@ describe('the admin API on a running pipeline', () => {
   });
 
   test('as many pages as are allowed follow the events; one more is told so, and may come when another has gone', async () => {
-    const pages = await Promise.all(Array.from({ length: 200 }, async () => {
-      const stop = new AbortController();
-      const { status } = await fetch(`${box.url}/events`, { signal: stop.signal });
-      assert.equal(status, 200);
-      return stop;
-    }));
+    const pages = await Promise.all(
+      Array.from({ length: 200 }, async () => {
+        const stop = new AbortController();
+        const { status } = await fetch(`${box.url}/events`, { signal: stop.signal });
+        assert.equal(status, 200);
+        return stop;
+      }),
+    );
     const refused = await ask('GET', '/events');
     assert.deepEqual([refused.status, refused.json<{ code: string }>().code], [503, 'too_many_pages']);
     for (const page of pages) page.abort();
@@ -220,11 +313,18 @@ test('before the forwarder has said anything, the queue is not known, and health
 
 test('where reading is not open to everybody, nothing is told without the token, the page and its login are', async (t) => {
   const box = await startBox(t, { ADMIN_ANONYMOUS: 'none' });
-  const status = async (path: string, headers: Record<string, string> = {}): Promise<number> => (await fetch(`${box.url}${path}`, { headers })).status;
-  for (const path of ['/health', '/queue', '/queue/history', '/devices', '/metrics', '/events', '/openapi.json', '/docs']) assert.equal(await status(path), 401, path);
-  for (const path of ['/', '/page.js', '/style.css', '/uplot.js', '/health/live', '/session']) assert.equal(await status(path), 200, path);
+  const status = async (path: string, headers: Record<string, string> = {}): Promise<number> =>
+    (await fetch(`${box.url}${path}`, { headers })).status;
+  for (const path of ['/health', '/queue', '/queue/history', '/devices', '/metrics', '/events', '/openapi.json', '/docs'])
+    assert.equal(await status(path), 401, path);
+  for (const path of ['/', '/page.js', '/style.css', '/uplot.js', '/health/live', '/session'])
+    assert.equal(await status(path), 200, path);
   assert.equal(await status('/devices', { authorization: `Bearer ${box.token}` }), 200);
-  const login = await fetch(`${box.url}/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ token: box.token }) });
+  const login = await fetch(`${box.url}/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ token: box.token }),
+  });
   const cookie = login.headers.getSetCookie()[0] ?? '';
   assert.match(cookie, /HttpOnly/);
   assert.match(cookie, /SameSite=Strict/);

@@ -9,7 +9,18 @@ function forwarder(fleet: Fleet): (atMs: number, accepted: number, depth: number
   return (atMs, accepted, depth, state = 'online', bytes = 4096) =>
     fleet.subscriptions[SERVICE_STATUS_FILTER]?.(
       serviceStatusTopic('forwarder'),
-      Buffer.from(JSON.stringify({ service: 'forwarder', state, since: new Date(atMs).toISOString(), version: '1', as_of: new Date(atMs).toISOString(), ...(state === 'online' ? { forwarder: { depth, bytes, oldest_age_seconds: depth / 10, ledger: { accepted, shipped: accepted - depth } } } : {}) })),
+      Buffer.from(
+        JSON.stringify({
+          service: 'forwarder',
+          state,
+          since: new Date(atMs).toISOString(),
+          version: '1',
+          as_of: new Date(atMs).toISOString(),
+          ...(state === 'online'
+            ? { forwarder: { depth, bytes, oldest_age_seconds: depth / 10, ledger: { accepted, shipped: accepted - depth } } }
+            : {}),
+        }),
+      ),
       false,
     );
 }

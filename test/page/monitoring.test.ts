@@ -25,7 +25,10 @@ async function metricsOf(box: Box): Promise<string> {
   return await eventually(
     async () => {
       const text = await (await fetch(`${box.url}/metrics`)).text();
-      return ['hr_gateway_broker_clients', 'hr_gateway_outbox_held', 'hr_gateway_pages'].every((name) => text.includes(name)) && /hr_gateway_strap_to_stream_seconds_count [1-9]/.test(text) ? text : undefined;
+      return ['hr_gateway_broker_clients', 'hr_gateway_outbox_held', 'hr_gateway_pages'].every((name) => text.includes(name)) &&
+        /hr_gateway_strap_to_stream_seconds_count [1-9]/.test(text)
+        ? text
+        : undefined;
     },
     { everyMs: 300, what: 'the metrics of all services' },
   );
@@ -38,13 +41,18 @@ test('the alert rules are rules, and each fires when it should and not before', 
   assert.equal(promtool(['test', 'rules', file('test/page/alerts.test.yaml')]), '');
 });
 
-test('metrics of a running pipeline: by Prometheus\' conventions; docs/monitoring.md names each, and the alerts use no other', async (t) => {
+test("metrics of a running pipeline: by Prometheus' conventions; docs/monitoring.md names each, and the alerts use no other", async (t) => {
   const box = await startBox(t);
   await box.startSimulated();
   const text = await metricsOf(box);
   if (skip === false) assert.equal(promtool(['check', 'metrics'], text), '');
-  const there = [...text.matchAll(/^# TYPE (hr_gateway_\w+) /gm)].map(([, name = '']) => name).filter((name) => !name.startsWith('hr_gateway_admin_'));
-  const table = readFileSync(file('docs/monitoring.md'), 'utf8').split('\n').filter((line) => line.startsWith('| `')).join('\n');
+  const there = [...text.matchAll(/^# TYPE (hr_gateway_\w+) /gm)]
+    .map(([, name = '']) => name)
+    .filter((name) => !name.startsWith('hr_gateway_admin_'));
+  const table = readFileSync(file('docs/monitoring.md'), 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+    .join('\n');
   const documented = [...table.matchAll(/`(hr_gateway_\w+)/g)].map(([, name]) => name);
   assert.deepEqual(new Set(there), new Set(documented));
   for (const kind of ['strap_to_stream', 'commit', 'put_records', 'accepted_to_stream']) {
@@ -53,7 +61,11 @@ test('metrics of a running pipeline: by Prometheus\' conventions; docs/monitorin
     assert.equal(Number(new RegExp(`^hr_gateway_${kind}_seconds_bucket\\{le="\\+Inf"\\} (\\d+)$`, 'm').exec(text)?.[1]), count);
   }
   const used = readFileSync(file('docs/alerts.yaml'), 'utf8').matchAll(/hr_gateway_[a-z_]*[a-z]/g);
-  for (const [name] of used) assert.ok(there.some((metric) => metric.startsWith(name)), `${name} is used in an alert and is no metric`);
+  for (const [name] of used)
+    assert.ok(
+      there.some((metric) => metric.startsWith(name)),
+      `${name} is used in an alert and is no metric`,
+    );
 });
 
 test('figures of a service that is gone are left out, and service_up says so', async (t) => {
@@ -61,6 +73,12 @@ test('figures of a service that is gone are left out, and service_up says so', a
   await box.startSimulated();
   await metricsOf(box);
   await box.stopForwarder();
-  await eventually(async () => /hr_gateway_service_up\{service="forwarder"\} 0/.test(await (await fetch(`${box.url}/metrics`)).text()), { everyMs: 300 });
-  await eventually(async () => !(await (await fetch(`${box.url}/metrics`)).text()).includes('hr_gateway_queue_depth'), { everyMs: 300, what: 'the queue\'s figures to go' });
+  await eventually(
+    async () => /hr_gateway_service_up\{service="forwarder"\} 0/.test(await (await fetch(`${box.url}/metrics`)).text()),
+    { everyMs: 300 },
+  );
+  await eventually(async () => !(await (await fetch(`${box.url}/metrics`)).text()).includes('hr_gateway_queue_depth'), {
+    everyMs: 300,
+    what: "the queue's figures to go",
+  });
 });

@@ -20,8 +20,12 @@ interface AxeFinding {
 async function seriousFindings(page: Page): Promise<string[]> {
   // Read as source: the page's own policy lets no other script in.
   await page.evaluate(await import('node:fs').then(({ readFileSync }) => readFileSync(AXE, 'utf8')));
-  const violations = await page.evaluate<AxeFinding[]>('axe.run(document, { resultTypes: ["violations"] }).then((result) => result.violations)');
-  return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} at ${target.join(' ')}: ${failureSummary}`));
+  const violations = await page.evaluate<AxeFinding[]>(
+    'axe.run(document, { resultTypes: ["violations"] }).then((result) => result.violations)',
+  );
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} at ${target.join(' ')}: ${failureSummary}`));
 }
 
 const text = async (page: Page, selector: string): Promise<string> => (await page.locator(selector).first().textContent()) ?? '';
@@ -39,7 +43,12 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
   before(async () => {
     box = await startBox(scope);
     ({ radio } = await box.startBridge());
-    for (const [id, name] of [[1, 'Anna'], [2, 'Bert'], [3, 'Carla']] as const) await radio.add(id, { name, bpm: 60 + 10 * id, contact: true, battery: 90 - id, period: 0.5 });
+    for (const [id, name] of [
+      [1, 'Anna'],
+      [2, 'Bert'],
+      [3, 'Carla'],
+    ] as const)
+      await radio.add(id, { name, bpm: 60 + 10 * id, contact: true, battery: 90 - id, period: 0.5 });
     browser = await startBrowser(scope);
     open = await openPage(browser, box.url);
     ({ page } = open);
@@ -49,13 +58,23 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
   });
 
   test('each strap gets a card with heart rate, state, contact and battery; health says that all is well', async () => {
-    await eventually(async () => (await page.locator('.strap.good').count()) === 3, { withinMs: 60_000, what: 'three cards that stream' });
-    for (const [id, name] of [[1, 'Anna'], [2, 'Bert'], [3, 'Carla']] as const) {
+    await eventually(async () => (await page.locator('.strap.good').count()) === 3, {
+      withinMs: 60_000,
+      what: 'three cards that stream',
+    });
+    for (const [id, name] of [
+      [1, 'Anna'],
+      [2, 'Bert'],
+      [3, 'Carla'],
+    ] as const) {
       const card = `[data-device="${name.toLowerCase()}-00000${id}"]`;
       assert.equal(await text(page, `${card} h3`), name);
       assert.equal(await text(page, `${card} .bpm`), String(60 + 10 * id));
       assert.equal(await text(page, `${card} .state`), 'streaming');
-      await eventually(async () => (await text(page, `${card} .battery`)) === `${90 - id} %` && (await text(page, `${card} .contact`)) === 'on skin');
+      await eventually(
+        async () =>
+          (await text(page, `${card} .battery`)) === `${90 - id} %` && (await text(page, `${card} .contact`)) === 'on skin',
+      );
       assert.equal(await visible(page, `${card} .mark`), false, 'a real strap has no mark of a simulated one');
     }
     assert.equal(await visible(page, '#test-banner'), false);
@@ -65,12 +84,22 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
 
   test('numbers change as straps send them, and readings flow to the stream', async () => {
     await radio.op('hr', { id: 1, bpm: 142, contact: true });
-    await eventually(async () => (await text(page, '[data-device="anna-000001"] .bpm')) === '142', { what: 'the new heart rate' });
+    await eventually(async () => (await text(page, '[data-device="anna-000001"] .bpm')) === '142', {
+      what: 'the new heart rate',
+    });
     const shipped = Number((await text(page, '[data-ledger=shipped]')).replaceAll(',', ''));
-    await eventually(async () => Number((await text(page, '[data-ledger=shipped]')).replaceAll(',', '')) > shipped, { what: 'a ledger that grows' });
-    for (const link of ['heard', 'accepted', 'shipped']) await eventually(async () => (await page.locator(`[data-link=${link}].flows`).count()) === 1, { what: `a rate at ${link}` });
+    await eventually(async () => Number((await text(page, '[data-ledger=shipped]')).replaceAll(',', '')) > shipped, {
+      what: 'a ledger that grows',
+    });
+    for (const link of ['heard', 'accepted', 'shipped'])
+      await eventually(async () => (await page.locator(`[data-link=${link}].flows`).count()) === 1, {
+        what: `a rate at ${link}`,
+      });
     assert.equal(await page.locator('.node.good').count(), 4);
-    assert.ok((await page.locator('[data-device="anna-000001"] .line').getAttribute('d'))?.includes('L'), 'the heart rate is drawn');
+    assert.ok(
+      (await page.locator('[data-device="anna-000001"] .line').getAttribute('d'))?.includes('L'),
+      'the heart rate is drawn',
+    );
     await keepPicture(page, 'streaming');
   });
 
@@ -96,17 +125,22 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     assert.match(await text(page, '#uplink-what'), /Nothing leaves this box since .*credentials_expired/);
     assert.match(await text(page, '#uplink-hint'), /Renew the credentials/);
     assert.match(await text(page, '[data-node=stream] .what'), /credentials expired/);
-    await eventually(async () => /Degraded: uplink, credentials expired/.test(await text(page, '#verdict')), { what: 'the verdict' });
+    await eventually(async () => /Degraded: uplink, credentials expired/.test(await text(page, '#verdict')), {
+      what: 'the verdict',
+    });
     assert.match(await text(page, '#troubles'), /credentials_expired/);
     await eventually(async () => Number((await text(page, '#depth')).replaceAll(',', '')) > 3, { what: 'readings that wait' });
     assert.equal(await page.locator('[data-link=shipped].cut').count(), 1);
     assert.deepEqual(await seriousFindings(page), []);
     await keepPicture(page, 'uplink-cut');
     await box.stream.faults({});
-    await eventually(async () => !(await visible(page, '#uplink')) && (await text(page, '#depth')) === '0', { withinMs: 90_000, what: 'the backlog to be shipped' });
+    await eventually(async () => !(await visible(page, '#uplink')) && (await text(page, '#depth')) === '0', {
+      withinMs: 90_000,
+      what: 'the backlog to be shipped',
+    });
   });
 
-  test('a dead letter is seen, and retried from the page with the operator\'s token, by keyboard alone', async () => {
+  test("a dead letter is seen, and retried from the page with the operator's token, by keyboard alone", async () => {
     await box.stream.faults({ request: 'rejectPoison' });
     box.app.publish('hr/lab/bpm', appReading(77, { note: 'poison' }));
     await eventually(async () => (await text(page, '#dead-count')) === '1', { withinMs: 60_000, what: 'a dead letter' });
@@ -126,15 +160,29 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     await page.keyboard.press('Enter');
     await eventually(async () => /1 put back into the queue/.test(await text(page, '#dead-answer')), { what: 'the answer' });
     await eventually(async () => (await text(page, '#dead-count')) === '0', { what: 'no dead letter' });
-    await eventually(async () => (await box.stream.readAll()).some(({ heart_rate, device }) => heart_rate === 77 && device === 'lab'), { everyMs: 200, what: 'the reading in the stream' });
+    await eventually(
+      async () => (await box.stream.readAll()).some(({ heart_rate, device }) => heart_rate === 77 && device === 'lab'),
+      { everyMs: 200, what: 'the reading in the stream' },
+    );
     const cookies = await page.context().cookies();
-    assert.deepEqual(cookies.map(({ httpOnly, sameSite }) => [httpOnly, sameSite]), [[true, 'Strict']]);
+    assert.deepEqual(
+      cookies.map(({ httpOnly, sameSite }) => [httpOnly, sameSite]),
+      [[true, 'Strict']],
+    );
   });
 
   test('a replayed source is marked on its card and at the top, beside real straps', async () => {
     const say = setInterval(() => box.app.publish('hr/ride/bpm', appReading(123, { source: 'replay' })), 500);
-    await eventually(async () => (await text(page, '[data-device=ride] .mark')) === 'replay' && (await visible(page, '[data-device=ride] .mark')), { what: 'a mark' });
-    await eventually(async () => (await text(page, '#test-banner')) === 'Some of these straps are a replay of a recording: no person wears them now.', { what: 'the banner' });
+    await eventually(
+      async () =>
+        (await text(page, '[data-device=ride] .mark')) === 'replay' && (await visible(page, '[data-device=ride] .mark')),
+      { what: 'a mark' },
+    );
+    await eventually(
+      async () =>
+        (await text(page, '#test-banner')) === 'Some of these straps are a replay of a recording: no person wears them now.',
+      { what: 'the banner' },
+    );
     // Nobody says that it is gone: the age of its last reading does.
     await page.evaluate(`void (window.turned = new Promise((done) => {
       const card = document.querySelector('[data-device=ride]');
@@ -157,8 +205,13 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
       ['phone-dark', { reducedMotion: 'reduce', viewport: { width: 375, height: 800 }, isMobile: true, colorScheme: 'dark' }],
     ] as const) {
       const other = await openPage(browser, box.url, options);
-      await eventually(async () => (await other.page.locator('.strap.good').count()) >= 2 && (await text(other.page, '#depth')) !== '–', { what: `cards (${name})` });
-      const { width, screen } = await other.page.evaluate<{ width: number; screen: number }>('({ width: document.documentElement.scrollWidth, screen: window.innerWidth })');
+      await eventually(
+        async () => (await other.page.locator('.strap.good').count()) >= 2 && (await text(other.page, '#depth')) !== '–',
+        { what: `cards (${name})` },
+      );
+      const { width, screen } = await other.page.evaluate<{ width: number; screen: number }>(
+        '({ width: document.documentElement.scrollWidth, screen: window.innerWidth })',
+      );
       assert.ok(width <= screen, `${name}: ${width} px on ${screen}`);
       assert.deepEqual(await seriousFindings(other.page), [], name);
       await keepPicture(other.page, name);
@@ -172,7 +225,9 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     const names: string[] = [];
     for (;;) {
       await other.page.keyboard.press('Tab');
-      const name = await other.page.evaluate<string>('document.activeElement === document.body ? "" : (document.activeElement.getAttribute("aria-label") || document.activeElement.textContent || "").trim()');
+      const name = await other.page.evaluate<string>(
+        'document.activeElement === document.body ? "" : (document.activeElement.getAttribute("aria-label") || document.activeElement.textContent || "").trim()',
+      );
       if (name === '' || names.includes(name)) break;
       names.push(name);
     }
@@ -218,7 +273,9 @@ describe('a page that shows nothing without the token', { skip: chromiumMissing(
     await keepPicture(page, 'locked');
     await page.locator('#token').fill(box.token);
     await page.keyboard.press('Enter');
-    await eventually(async () => (await text(page, '[data-device=lab] .bpm')) === '88' && !(await visible(page, '#locked')), { what: 'a card' });
+    await eventually(async () => (await text(page, '[data-device=lab] .bpm')) === '88' && !(await visible(page, '#locked')), {
+      what: 'a card',
+    });
     assert.equal(await visible(page, '#lost'), false);
   });
 });
@@ -241,6 +298,8 @@ describe('simulated straps on the page', { skip: chromiumMissing() }, () => {
     await keepPicture(page, 'lost');
     const again = startOneProcess(t, folder, { ADMIN_PORT: new URL(admin).port, SIMULATED_STRAPS: '2' });
     await again.addresses();
-    await eventually(async () => !(await visible(page, '#lost')) && (await page.locator('.strap.good').count()) === 2, { what: 'the page to come back' });
+    await eventually(async () => !(await visible(page, '#lost')) && (await page.locator('.strap.good').count()) === 2, {
+      what: 'the page to come back',
+    });
   });
 });

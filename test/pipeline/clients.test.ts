@@ -14,7 +14,10 @@ import { getJson, startOneProcess, type QueueAnswer } from './support/one-proces
 const run = promisify(execFile);
 
 function mosquittoSub(): string | undefined {
-  return (process.env['PATH'] ?? '').split(':').map((folder) => path.join(folder, 'mosquitto_sub')).find((file) => existsSync(file));
+  return (process.env['PATH'] ?? '')
+    .split(':')
+    .map((folder) => path.join(folder, 'mosquitto_sub'))
+    .find((file) => existsSync(file));
 }
 
 const missing = (t: TestContext, what: string): void => cannotRun(t, `${what} is not installed`);
@@ -35,8 +38,22 @@ describe('clients that share no code with us', () => {
     const at = await product.addresses();
     const program = mosquittoSub();
     if (program === undefined) return missing(t, 'mosquitto_sub (Debian: mosquitto-clients)');
-    const { stdout } = await run(program, ['-h', '127.0.0.1', '-p', String(at.mqttPort), '-t', 'hr/+/bpm', '-C', '2', '-W', '30']);
-    const lines = stdout.trim().split('\n').map((line) => JSON.parse(line) as { heart_rate: number });
+    const { stdout } = await run(program, [
+      '-h',
+      '127.0.0.1',
+      '-p',
+      String(at.mqttPort),
+      '-t',
+      'hr/+/bpm',
+      '-C',
+      '2',
+      '-W',
+      '30',
+    ]);
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { heart_rate: number });
     assert.equal(lines.length, 2);
     assert.ok(lines.every(({ heart_rate }) => heart_rate > 30 && heart_rate < 230));
 

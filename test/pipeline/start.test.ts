@@ -11,7 +11,11 @@ function assertComplete(readings: readonly StreamReading[]): void {
   const runs = groupByRun(readings);
   for (const [run, group] of runs) {
     const seqs = group.map(({ seq }) => seq).sort((a, b) => a - b);
-    assert.deepEqual(seqs, Array.from({ length: seqs.length }, (_, i) => i + 1), `run ${run}`);
+    assert.deepEqual(
+      seqs,
+      Array.from({ length: seqs.length }, (_, i) => i + 1),
+      `run ${run}`,
+    );
   }
 }
 
@@ -33,7 +37,16 @@ test('with nothing configured, simulated straps reach the stream; a second start
   });
   assert.ok(devices.every(({ source }) => source === 'simulated'));
   // Radio health of each strap.
-  assert.ok(devices.every(({ adapter_state, advertisements_per_minute = -1, connects = 0, disconnects, reconnect_ms_p50 }) => adapter_state === 'powered_on' && advertisements_per_minute >= 0 && connects >= 0 && disconnects !== undefined && reconnect_ms_p50 !== undefined));
+  assert.ok(
+    devices.every(
+      ({ adapter_state, advertisements_per_minute = -1, connects = 0, disconnects, reconnect_ms_p50 }) =>
+        adapter_state === 'powered_on' &&
+        advertisements_per_minute >= 0 &&
+        connects >= 0 &&
+        disconnects !== undefined &&
+        reconnect_ms_p50 !== undefined,
+    ),
+  );
 
   const second = startOneProcess(t, folder);
   assert.equal(await second.ended, 1);
@@ -43,10 +56,13 @@ test('with nothing configured, simulated straps reach the stream; a second start
   assert.equal(await first.end('SIGINT'), 0, first.output());
   const again = startOneProcess(t, folder);
   const there = await again.addresses();
-  const readings = await eventually(async () => {
-    const all = await readAll(there.stream);
-    return new Set(all.map(({ run }) => run)).size === 2 ? all : undefined;
-  }, { what: 'both starts in one stream' });
+  const readings = await eventually(
+    async () => {
+      const all = await readAll(there.stream);
+      return new Set(all.map(({ run }) => run)).size === 2 ? all : undefined;
+    },
+    { what: 'both starts in one stream' },
+  );
   const { ledger } = await getJson<QueueAnswer>(`${there.admin}/queue`);
   assert.equal(ledger.accepted, ledger.shipped + ledger.queued + ledger.dead + ledger.evicted);
   assert.ok(readings.every(({ source }) => source === 'simulated'));

@@ -42,8 +42,18 @@ async function startPipeline(t: TestContext): Promise<Pipeline> {
   const gateway = await start(new GatewayService({ config: base, log }));
   const stream = await start(new LocalKinesisService({ config: base, log }));
   const mqttUrl = `mqtt://127.0.0.1:${gateway.mqttPort}`;
-  await start(new ForwarderService({ config: testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, LOCAL_KINESIS_PORT: String(stream.port) }), log }));
-  const ears = await connectAsync(mqttUrl, { username: 'admin-api', password: readOrCreateSecret(base, 'admin-api'), protocolVersion: 4, reconnectPeriod: 0 });
+  await start(
+    new ForwarderService({
+      config: testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, LOCAL_KINESIS_PORT: String(stream.port) }),
+      log,
+    }),
+  );
+  const ears = await connectAsync(mqttUrl, {
+    username: 'admin-api',
+    password: readOrCreateSecret(base, 'admin-api'),
+    protocolVersion: 4,
+    reconnectPeriod: 0,
+  });
   t.after(() => ears.end(true));
   const devices = new Map<string, DeviceStatus>();
   ears.on('message', (_, payload) => {
@@ -52,14 +62,24 @@ async function startPipeline(t: TestContext): Promise<Pipeline> {
   });
   await ears.subscribeAsync('hr/+/status');
   const { environment, nodeArgs } = radio.environment();
-  const bridge = startProduct(t, 'ble-bridge/main', { ...environment, DATA_DIR: folder, MQTT_URL: mqttUrl, GATEWAY_NAME: 'test-box' }, { nodeArgs });
+  const bridge = startProduct(
+    t,
+    'ble-bridge/main',
+    { ...environment, DATA_DIR: folder, MQTT_URL: mqttUrl, GATEWAY_NAME: 'test-box' },
+    { nodeArgs },
+  );
   return {
-    radio, bridge, devices, mqttUrl,
+    radio,
+    bridge,
+    devices,
+    mqttUrl,
     publisher: { username: 'ble-bridge', password: readOrCreateSecret(base, 'ble-bridge') },
     async listening(count) {
       await bridge.event('mqtt_connected');
       // The battery is read after the subscription was acknowledged: from then on no notification is lost.
-      await eventually(() => [...devices.values()].filter(({ battery_percent }) => battery_percent !== null).length === count, { what: `${count} straps in ${JSON.stringify([...devices.values()])}` });
+      await eventually(() => [...devices.values()].filter(({ battery_percent }) => battery_percent !== null).length === count, {
+        what: `${count} straps in ${JSON.stringify([...devices.values()])}`,
+      });
     },
     read: async () => await readAll(`http://127.0.0.1:${stream.port}`),
   };
@@ -76,21 +96,34 @@ async function readComplete(pipeline: Pipeline, count: number): Promise<StreamRe
   );
   assert.equal(new Set(readings.map(({ run }) => run)).size, 1);
   const sorted = [...readings].sort((a, b) => a.seq - b.seq);
-  assert.deepEqual(sorted.map(({ seq }) => seq), Array.from({ length: count }, (_, index) => index + 1));
+  assert.deepEqual(
+    sorted.map(({ seq }) => seq),
+    Array.from({ length: count }, (_, index) => index + 1),
+  );
   return sorted;
 }
 
 describe('virtual straps through the whole pipeline', { skip: virtualRadioMissing() }, () => {
   test('a recorded workout over the radio is read back from the stream: same values, no seq missing, none twice', async (t) => {
     const pipeline = await startPipeline(t);
-    const workout = await readRecording(fileURLToPath(new URL('../data/recordings/intervals-garmin-vivoactive-hr.csv', import.meta.url)));
+    const workout = await readRecording(
+      fileURLToPath(new URL('../data/recordings/intervals-garmin-vivoactive-hr.csv', import.meta.url)),
+    );
     const rates = workout.rows.flatMap(({ bpm }) => (bpm === null ? [] : [bpm]));
     await pipeline.radio.add(1, { name: 'vivoactive', period: 0 });
     await pipeline.listening(1);
-    for (const bpm of rates) await pipeline.radio.raw(1, encodeHeartRateMeasurement({ bpm, contact: null, energyKj: null, rr1024: [] }));
+    for (const bpm of rates)
+      await pipeline.radio.raw(1, encodeHeartRateMeasurement({ bpm, contact: null, energyKj: null, rr1024: [] }));
     const readings = await readComplete(pipeline, rates.length);
-    assert.deepEqual(readings.map(({ heart_rate }) => heart_rate), rates);
-    assert.ok(readings.every(({ device, gateway, source }) => device === 'vivoactive-000001' && gateway === 'test-box' && source === undefined));
+    assert.deepEqual(
+      readings.map(({ heart_rate }) => heart_rate),
+      rates,
+    );
+    assert.ok(
+      readings.every(
+        ({ device, gateway, source }) => device === 'vivoactive-000001' && gateway === 'test-box' && source === undefined,
+      ),
+    );
     assert.equal(await pipeline.bridge.end(), 0);
   });
 
@@ -118,7 +151,14 @@ describe('virtual straps through the whole pipeline', { skip: virtualRadioMissin
     const readings = await readComplete(pipeline, 5 * beats(1).length);
     for (const id of ids)
       assert.deepEqual(
-        readings.filter(({ device }) => device === `hr${id}-00000${id}`).map(({ heart_rate, sensor_contact, energy_expended_kj, rr_intervals_ms }) => [heart_rate, sensor_contact, energy_expended_kj, rr_intervals_ms]),
+        readings
+          .filter(({ device }) => device === `hr${id}-00000${id}`)
+          .map(({ heart_rate, sensor_contact, energy_expended_kj, rr_intervals_ms }) => [
+            heart_rate,
+            sensor_contact,
+            energy_expended_kj,
+            rr_intervals_ms,
+          ]),
         beats(id).map(({ bpm, contact, energyKj, rr1024: intervals }) => [bpm, contact, energyKj, intervals.map(rrToMs)]),
       );
     await eventually(() => ids.every((id) => pipeline.devices.get(`hr${id}-00000${id}`)?.battery_percent === 10 + id));
@@ -130,18 +170,27 @@ describe('virtual straps through the whole pipeline', { skip: virtualRadioMissin
     await pipeline.radio.add(1, { name: 'HR1', period: 0 });
     await pipeline.listening(1);
     const rr1024 = Array.from({ length: 120 }, (_, index) => 701 + 3 * index);
-    for (const bpm of [71, 72, 73]) await pipeline.radio.raw(1, encodeHeartRateMeasurement({ bpm, contact: true, energyKj: 5, rr1024 }));
+    for (const bpm of [71, 72, 73])
+      await pipeline.radio.raw(1, encodeHeartRateMeasurement({ bpm, contact: true, energyKj: 5, rr1024 }));
     const readings = await readComplete(pipeline, 3);
     for (const reading of readings) assert.deepEqual(reading.rr_intervals_ms, rr1024.map(rrToMs));
 
     const app = await connectAsync(pipeline.mqttUrl, { ...pipeline.publisher, protocolVersion: 4, reconnectPeriod: 0 });
     t.after(() => app.end(true));
-    const published = [250, 2500].map((count) => ({ timestamp: new Date().toISOString(), heart_rate: 80, rr_intervals_ms: Array.from({ length: count }, (_, index) => 700.5 + index), note: 'x'.repeat(600) }));
+    const published = [250, 2500].map((count) => ({
+      timestamp: new Date().toISOString(),
+      heart_rate: 80,
+      rr_intervals_ms: Array.from({ length: count }, (_, index) => 700.5 + index),
+      note: 'x'.repeat(600),
+    }));
     for (const reading of published) await app.publishAsync('hr/lab-chair/bpm', JSON.stringify(reading), { qos: 1 });
-    const all = await eventually(async () => {
-      const read = await pipeline.read();
-      return read.length === 5 ? read : undefined;
-    }, { withinMs: 30_000, what: 'five readings in the stream' });
+    const all = await eventually(
+      async () => {
+        const read = await pipeline.read();
+        return read.length === 5 ? read : undefined;
+      },
+      { withinMs: 30_000, what: 'five readings in the stream' },
+    );
     for (const [index, reading] of all.filter(({ device }) => device === 'lab-chair').entries()) {
       assert.deepEqual({ ...reading, ...published[index] }, reading);
       assert.ok(JSON.stringify(reading).length > 2048);

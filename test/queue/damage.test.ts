@@ -1,5 +1,18 @@
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, cpSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  cpSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
@@ -7,7 +20,17 @@ import { imbalance } from '../../forwarder/queue/ledger.ts';
 import { NewerSchemaError } from '../../forwarder/queue/schema.ts';
 import { openDatabase } from '../../service/sqlite.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { appendOf, contentsOf, copyOf, fileOf, letterOf, openFile, readingOf, RUN, type Contents } from './support/queue-files.ts';
+import {
+  appendOf,
+  contentsOf,
+  copyOf,
+  fileOf,
+  letterOf,
+  openFile,
+  readingOf,
+  RUN,
+  type Contents,
+} from './support/queue-files.ts';
 
 const ROWS = 1500;
 const LETTERS = 3;
@@ -18,7 +41,10 @@ type Cleaner = Parameters<typeof tempDir>[0];
 function killedQueue(t: Cleaner): string {
   const folder = tempDir(t);
   const queue = openFile(folder);
-  for (let seq = 1; seq <= ROWS - 200; seq += 100) queue.commit([appendOf(seq, 100, seq === 1 ? Array.from({ length: LETTERS }, (_, index) => letterOf(`rubbish ${index}`)) : [])]);
+  for (let seq = 1; seq <= ROWS - 200; seq += 100)
+    queue.commit([
+      appendOf(seq, 100, seq === 1 ? Array.from({ length: LETTERS }, (_, index) => letterOf(`rubbish ${index}`)) : []),
+    ]);
   queue.checkpoint();
   for (let seq = ROWS - 199; seq <= ROWS; seq += 20) queue.commit([appendOf(seq, 20)]);
   const killed = copyOf(folder, path.join(tempDir(t), 'killed'));
@@ -70,12 +96,32 @@ test('a killed queue whose file is whole gives everything back and reports nothi
 for (const [words, harm, salvagedAtLeast] of [
   ['of zero length', (file) => truncateSync(file, 0), 0],
   ['that is missing while its log is there', (file) => rmSync(file), 0],
-  ['that is no database', (file) => writeFileSync(file, 'this is not a database, it only says so at some length '.repeat(200)), 0],
+  [
+    'that is no database',
+    (file) => writeFileSync(file, 'this is not a database, it only says so at some length '.repeat(200)),
+    0,
+  ],
   ['cut in half', (file) => truncateSync(file, Math.floor(statSync(file).size / 2)), 300],
   ['whose log is missing', (file) => rmSync(`${file}-wal`), ROWS - 200],
-  ['whose log is cut to nothing but a header that is wrong', (file) => writeFileSync(`${file}-wal`, Buffer.alloc(5000, 7)), ROWS - 200],
-  ['whose log has flipped bytes in its middle', (file) => flip(`${file}-wal`, [Math.floor(statSync(`${file}-wal`).size / 2)]), ROWS - 200],
-  ['with flipped bytes in a page of rows', (file) => flip(file, Array.from({ length: 40 }, (_, index) => 60_000 + 7 * index)), 1000],
+  [
+    'whose log is cut to nothing but a header that is wrong',
+    (file) => writeFileSync(`${file}-wal`, Buffer.alloc(5000, 7)),
+    ROWS - 200,
+  ],
+  [
+    'whose log has flipped bytes in its middle',
+    (file) => flip(`${file}-wal`, [Math.floor(statSync(`${file}-wal`).size / 2)]),
+    ROWS - 200,
+  ],
+  [
+    'with flipped bytes in a page of rows',
+    (file) =>
+      flip(
+        file,
+        Array.from({ length: 40 }, (_, index) => 60_000 + 7 * index),
+      ),
+    1000,
+  ],
   ['with one flipped bit in the text of a row', (file) => flip(file, [readFileSync(file).indexOf('"seq":700}') + 7]), ROWS - 1],
   ['with one flipped byte in its state', (file) => flip(file, [readFileSync(file).indexOf('"nextRowId"') + 2]), ROWS - 200],
 ] as const satisfies readonly (readonly [string, (file: string) => void, number])[])
@@ -103,12 +149,21 @@ test('the damaged file is put aside byte for byte, with its log', (t) => {
   const before = ['', '-wal'].map((ending) => readFileSync(fileOf(folder) + ending));
   contentsOf(folder);
   const aside = asideOf(folder).find((name) => name.endsWith('.db')) ?? '';
-  assert.deepEqual(['', '-wal'].map((ending) => readFileSync(path.join(folder, aside + ending)).equals(before[ending === '' ? 0 : 1] ?? Buffer.alloc(0))), [true, true]);
+  assert.deepEqual(
+    ['', '-wal'].map((ending) =>
+      readFileSync(path.join(folder, aside + ending)).equals(before[ending === '' ? 0 : 1] ?? Buffer.alloc(0)),
+    ),
+    [true, true],
+  );
 });
 
 test('whatever bytes are flipped or cut off, in the file or its log: no false reading, a whole account, and a report unless all is there', (t) => {
   const at = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true });
-  const harm = fc.record({ ending: fc.constantFrom('', '-wal'), offsets: fc.array(at, { maxLength: 12 }), cutAt: fc.option(at, { nil: undefined, freq: 4 }) });
+  const harm = fc.record({
+    ending: fc.constantFrom('', '-wal'),
+    offsets: fc.array(at, { maxLength: 12 }),
+    cutAt: fc.option(at, { nil: undefined, freq: 4 }),
+  });
   fc.assert(
     fc.property(fc.array(harm, { minLength: 1, maxLength: 2 }), (harms) => {
       const folder = tempDir(t);
@@ -117,7 +172,10 @@ test('whatever bytes are flipped or cut off, in the file or its log: no false re
       for (const { ending, offsets, cutAt } of harms) {
         const file = fileOf(folder) + ending;
         const { size } = statSync(file);
-        flip(file, offsets.map((offset) => Math.floor(offset * size)).filter((offset) => ending !== '' || offset < 60 || offset >= 64));
+        flip(
+          file,
+          offsets.map((offset) => Math.floor(offset * size)).filter((offset) => ending !== '' || offset < 60 || offset >= 64),
+        );
         if (cutAt !== undefined) truncateSync(file, Math.floor(cutAt * size));
         // A log that ends early is what a power cut leaves of commits that were not synced: it cannot be told from a cut-off one.
         if (ending === '-wal') tornEnd ||= cutAt !== undefined || offsets.some((offset) => offset * size > size - 40_000);
@@ -166,7 +224,12 @@ test('a queue of a newer version is refused and left untouched, its log too', (t
   const before = readdirSync(newer).map((name) => [name, readFileSync(path.join(newer, name)).toString('hex')]);
   assert.ok(before.some(([name]) => name === 'queue.db-wal'));
   assert.throws(() => contentsOf(newer), NewerSchemaError);
-  assert.deepEqual(readdirSync(newer).filter((name) => !name.endsWith('-shm')).map((name) => [name, readFileSync(path.join(newer, name)).toString('hex')]), before);
+  assert.deepEqual(
+    readdirSync(newer)
+      .filter((name) => !name.endsWith('-shm'))
+      .map((name) => [name, readFileSync(path.join(newer, name)).toString('hex')]),
+    before,
+  );
   const fd = openSync(fileOf(folder), 'r+');
   writeSync(fd, Buffer.from([0]), 0, 1, 0);
   closeSync(fd);
@@ -183,7 +246,10 @@ test('the torn header of a log whose very first commit was under way is no damag
   const cut = copyOf(folder, path.join(tempDir(t), 'cut'));
   writer.close();
   const wal = `${fileOf(cut)}-wal`;
-  flip(wal, Array.from({ length: 32 }, (_, index) => index));
+  flip(
+    wal,
+    Array.from({ length: 32 }, (_, index) => index),
+  );
   const { state, rows } = contentsOf(cut);
   assert.equal(state.damage, '');
   assert.equal(rows.length, 3);

@@ -38,7 +38,8 @@ async function open(t: TestContext, disk: SmallDisk): Promise<Bench> {
   return { queue, committed: () => committed, refusals: () => refusals };
 }
 
-const balanced = ({ ledger }: QueueState): boolean => ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
+const balanced = ({ ledger }: QueueState): boolean =>
+  ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
 
 /** Gives readings until the queue takes no more. */
 async function fillUp({ queue, committed }: Bench): Promise<void> {
@@ -107,7 +108,14 @@ test('a disk that the queue alone has filled: once what it held is shipped, it g
   await eventually(() => queue.state.accepting, { what: `accepting again: ${queue.state.trouble}, ${disk.freeBytes()} free` });
   queue.append(appendOf(accepted + 1, 100));
   await eventually(() => bench.committed() === accepted + 100);
-  assert.deepEqual(queue.state.ledger, { accepted: accepted + 100, shipped: accepted, queued: 100, dead: 0, evicted: 0, missed: 0 });
+  assert.deepEqual(queue.state.ledger, {
+    accepted: accepted + 100,
+    shipped: accepted,
+    queued: 100,
+    dead: 0,
+    evicted: 0,
+    missed: 0,
+  });
 });
 
 test('a queue whose disk is full at the start is waited for: it says so, and opens when there is space', async (t) => {
@@ -135,7 +143,9 @@ test('a queue whose disk is full at the start is waited for: it says so, and ope
 test('with less free than QUEUE_MIN_FREE_DISK_BYTES nothing more is accepted, until there is again', async (t) => {
   const disk = smallDisk(t, 12 * MiB);
   if (disk === undefined) return t.skip(NO_MOUNT);
-  const queue = new Queue(testConfig({ DATA_DIR: disk.folder, QUEUE_MIN_FREE_DISK_BYTES: '4MiB', QUEUE_COMMIT_INTERVAL_MS: '0' }));
+  const queue = new Queue(
+    testConfig({ DATA_DIR: disk.folder, QUEUE_MIN_FREE_DISK_BYTES: '4MiB', QUEUE_COMMIT_INTERVAL_MS: '0' }),
+  );
   await queue.start();
   t.after(() => queue.stop());
   disk.fillTo(3 * MiB);
@@ -158,15 +168,30 @@ test('a forwarder on a full disk runs on, says so in health, its bridge holds; w
   const MQTT_URL = `mqtt://127.0.0.1:${gateway.mqttPort}`;
   const linkConfig = { ...config, MQTT_URL };
   let link: MqttLink | undefined;
-  const outbox = new Outbox({ config: linkConfig, log: testLog(config), publish: (topic, payload) => link?.publish(topic, payload) ?? false, writableLength: () => 0 });
-  link = new MqttLink({ service: 'ble-bridge', config: linkConfig, log: testLog(config), subscriptions: () => outbox.subscriptions });
+  const outbox = new Outbox({
+    config: linkConfig,
+    log: testLog(config),
+    publish: (topic, payload) => link?.publish(topic, payload) ?? false,
+    writableLength: () => 0,
+  });
+  link = new MqttLink({
+    service: 'ble-bridge',
+    config: linkConfig,
+    log: testLog(config),
+    subscriptions: () => outbox.subscriptions,
+  });
   let status: ServiceStatus | undefined;
-  const watcher = new MqttLink({ service: 'admin-api', config: linkConfig, log: testLog(config), subscriptions: {
-    'edge/forwarder/status': (_, payload) => {
-      const parsed = parseServiceStatus(payload);
-      if (parsed.ok) status = parsed.value;
+  const watcher = new MqttLink({
+    service: 'admin-api',
+    config: linkConfig,
+    log: testLog(config),
+    subscriptions: {
+      'edge/forwarder/status': (_, payload) => {
+        const parsed = parseServiceStatus(payload);
+        if (parsed.ok) status = parsed.value;
+      },
     },
-  } });
+  });
   link.on('up', () => outbox.up());
   await outbox.start();
   link.start();
@@ -179,19 +204,37 @@ test('a forwarder on a full disk runs on, says so in health, its bridge holds; w
   await eventually(() => link.connected && watcher.connected);
   cpSync(path.join(home, 'keys'), path.join(disk.folder, 'keys'), { recursive: true });
   const forwarder = startProduct(t, 'forwarder/main', {
-    DATA_DIR: disk.folder, GATEWAY_NAME: 'test-box', MQTT_URL, QUEUE_MIN_FREE_DISK_BYTES: '0', KINESIS_TARGET: 'http://127.0.0.1:9', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', AWS_REGION: 'us-east-1',
+    DATA_DIR: disk.folder,
+    GATEWAY_NAME: 'test-box',
+    MQTT_URL,
+    QUEUE_MIN_FREE_DISK_BYTES: '0',
+    KINESIS_TARGET: 'http://127.0.0.1:9',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+    AWS_REGION: 'us-east-1',
   });
   await forwarder.event('started');
   disk.fillTo(MiB);
   let taken = 0;
   const queueCheck = (): string => status?.checks?.find(({ name }) => name === 'queue')?.reason ?? '';
-  await eventually(() => {
-    for (let n = 0; n < 200; n += 1) {
-      outbox.accept({ timestamp: new Date().toISOString(), heart_rate: 60 + (taken % 90), device: 'strap-1', rr_intervals_ms: [], sensor_contact: true, energy_expended_kj: null, clock: 'synced' });
-      taken += 1;
-    }
-    return queueCheck().startsWith('disk_full');
-  }, { everyMs: 100, withinMs: 60_000 });
+  await eventually(
+    () => {
+      for (let n = 0; n < 200; n += 1) {
+        outbox.accept({
+          timestamp: new Date().toISOString(),
+          heart_rate: 60 + (taken % 90),
+          device: 'strap-1',
+          rr_intervals_ms: [],
+          sensor_contact: true,
+          energy_expended_kj: null,
+          clock: 'synced',
+        });
+        taken += 1;
+      }
+      return queueCheck().startsWith('disk_full');
+    },
+    { everyMs: 100, withinMs: 60_000 },
+  );
   await eventually(() => outbox.held > 0);
   assert.equal(forwarder.child.exitCode, null);
   disk.clear();
@@ -209,7 +252,16 @@ test('an outbox whose disk is full keeps its readings in memory, says so, and wr
   await outbox.start();
   t.after(() => outbox.stop());
   disk.fillTo(0);
-  for (let n = 0; n < 600; n += 1) outbox.accept({ timestamp: new Date().toISOString(), heart_rate: 70, device: 'strap-1', rr_intervals_ms: [], sensor_contact: true, energy_expended_kj: null, clock: 'synced' });
+  for (let n = 0; n < 600; n += 1)
+    outbox.accept({
+      timestamp: new Date().toISOString(),
+      heart_rate: 70,
+      device: 'strap-1',
+      rr_intervals_ms: [],
+      sensor_contact: true,
+      energy_expended_kj: null,
+      clock: 'synced',
+    });
   await eventually(() => outbox.checks().some(({ reason }) => reason.startsWith('spill_failed') || reason.startsWith('outbox')));
   assert.equal(outbox.held, 600);
   assert.equal(outbox.status().dropped, 0);

@@ -37,24 +37,41 @@ async function start(t: TestContext): Promise<Bench> {
   const gateway = new GatewayService({ config: base, log: testLog(base) });
   await gateway.start();
   const config = { ...base, MQTT_URL: `mqtt://127.0.0.1:${gateway.mqttPort}` };
-  const forwarder = new ForwarderService({ config, log: testLog(config), onFatal: (error) => { throw error; } });
+  const forwarder = new ForwarderService({
+    config,
+    log: testLog(config),
+    onFatal: (error) => {
+      throw error;
+    },
+  });
   await forwarder.start();
   const marks = new Map<string, number>();
   const answers = new Map<string, ResponseMessage>();
   let status: ForwarderStatus | undefined;
-  const bridge = new MqttLink({ service: 'ble-bridge', config, log: testLog(config), subscriptions: {
-    'edge/stored/+': (topic, payload) => {
-      const run = topic.slice('edge/stored/'.length);
-      marks.set(run, Math.max(marks.get(run) ?? 0, (JSON.parse(payload.toString()) as { stored: number }).stored));
+  const bridge = new MqttLink({
+    service: 'ble-bridge',
+    config,
+    log: testLog(config),
+    subscriptions: {
+      'edge/stored/+': (topic, payload) => {
+        const run = topic.slice('edge/stored/'.length);
+        marks.set(run, Math.max(marks.get(run) ?? 0, (JSON.parse(payload.toString()) as { stored: number }).stored));
+      },
     },
-  } });
-  const admin = new MqttLink({ service: 'admin-api', config, log: testLog(config), subscriptions: {
-    [responseTopic('forwarder', '+')]: (topic, payload) => void answers.set(topic.slice(topic.lastIndexOf('/') + 1), JSON.parse(payload.toString()) as ResponseMessage),
-    'edge/forwarder/status': (_, payload) => {
-      const parsed = parseServiceStatus(payload);
-      if (parsed.ok) status = parsed.value.forwarder;
+  });
+  const admin = new MqttLink({
+    service: 'admin-api',
+    config,
+    log: testLog(config),
+    subscriptions: {
+      [responseTopic('forwarder', '+')]: (topic, payload) =>
+        void answers.set(topic.slice(topic.lastIndexOf('/') + 1), JSON.parse(payload.toString()) as ResponseMessage),
+      'edge/forwarder/status': (_, payload) => {
+        const parsed = parseServiceStatus(payload);
+        if (parsed.ok) status = parsed.value.forwarder;
+      },
     },
-  } });
+  });
   bridge.start();
   admin.start();
   t.after(async () => {
@@ -78,7 +95,16 @@ async function start(t: TestContext): Promise<Bench> {
 }
 
 const RUN = '00112233445566aa';
-const numbered = (seq: number, more: object = {}): string => JSON.stringify({ timestamp: '2026-01-01T00:00:00.000Z', heart_rate: 70, device: 'strap-1', gateway: 'box', run: RUN, seq, ...more });
+const numbered = (seq: number, more: object = {}): string =>
+  JSON.stringify({
+    timestamp: '2026-01-01T00:00:00.000Z',
+    heart_rate: 70,
+    device: 'strap-1',
+    gateway: 'box',
+    run: RUN,
+    seq,
+    ...more,
+  });
 
 /** Payloads that are no readings. */
 const RUBBISH: readonly (readonly [string, string])[] = [
@@ -124,13 +150,19 @@ test('what is no reading goes to the dead letters with its reason and first 4 Ki
     if (letter.whole) assert.equal(letter.payload, payload, words);
   }
   const page = (await request('list-dead-letters', { limit: 3, before: letters[2]?.id })).result as { dead_letters: Letter[] };
-  assert.deepEqual(page.dead_letters.map(({ id }) => id), letters.slice(3, 6).map(({ id }) => id));
+  assert.deepEqual(
+    page.dead_letters.map(({ id }) => id),
+    letters.slice(3, 6).map(({ id }) => id),
+  );
   // None of it is a reading: a retry leaves it where it is.
   assert.deepEqual((await request('retry-dead-letters', { all: true })).result, { retried: 0, left: RUBBISH.length });
   assert.deepEqual((await request('discard-dead-letters', { ids: [letters[0]?.id, letters[1]?.id] })).result, { discarded: 2 });
   assert.deepEqual((await request('discard-dead-letters', { all: true })).result, { discarded: RUBBISH.length - 2 });
   await eventually(() => status()?.ledger.dead === 0);
-  assert.deepEqual({ ...status()?.ledger }, { accepted: RUBBISH.length + 1, shipped: 1, queued: 0, dead: 0, evicted: RUBBISH.length, missed: 0 });
+  assert.deepEqual(
+    { ...status()?.ledger },
+    { accepted: RUBBISH.length + 1, shipped: 1, queued: 0, dead: 0, evicted: RUBBISH.length, missed: 0 },
+  );
   assert.deepEqual(status()?.causes.evicted, { discarded: RUBBISH.length });
   const refused = await request('discard-dead-letters', {});
   assert.equal(refused.ok, false);
@@ -144,26 +176,58 @@ test('a numbered reading that is refused still moves its mark, live and sent aga
   publish(readingTopic('strap-1'), numbered(3, { heart_rate: 70_000 }));
   publish(readingTopic('strap-1'), numbered(4, { note: 'x'.repeat(300_000) }));
   await eventually(() => marks.get(RUN) === 4);
-  publish(resendTopic(RUN), encodeResend([{ seq: 5, payload: numbered(5) }, { seq: 6, payload: 'rubbish' }, { seq: 7, payload: numbered(8) }, { seq: 8, payload: numbered(8) }]));
+  publish(
+    resendTopic(RUN),
+    encodeResend([
+      { seq: 5, payload: numbered(5) },
+      { seq: 6, payload: 'rubbish' },
+      { seq: 7, payload: numbered(8) },
+      { seq: 8, payload: numbered(8) },
+    ]),
+  );
   publish(resendTopic(RUN), 'no resend at all');
   publish(resendTopic(RUN), '');
   publish(readingTopic('strap-1'), numbered(9));
   await eventually(() => marks.get(RUN) === 9);
   await eventually(() => status()?.ledger.shipped === 4 && status()?.ledger.dead === 5);
   assert.deepEqual({ ...status()?.ledger }, { accepted: 9, shipped: 4, queued: 0, dead: 5, evicted: 0, missed: 0 });
-  assert.deepEqual((await stream.readAll()).map(({ seq }) => seq).sort((a, b) => a - b), [1, 5, 8, 9]);
+  assert.deepEqual(
+    (await stream.readAll()).map(({ seq }) => seq).sort((a, b) => a - b),
+    [1, 5, 8, 9],
+  );
 });
 
 test('whatever bytes arrive, the check gives a row only for a reading, else a letter with a reason, and never throws', () => {
-  const json = fc.oneof(fc.json(), fc.record({ timestamp: fc.oneof(fc.constant('2026-01-01T00:00:00Z'), fc.string()), heart_rate: fc.oneof(fc.integer(), fc.double(), fc.string()), device: fc.oneof(fc.constant('strap'), fc.anything()), source: fc.anything() }, { requiredKeys: [] }).map((value) => JSON.stringify(value) ?? ''));
-  const payloads = fc.oneof(fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes).toString()), fc.string({ unit: 'binary' }), json);
+  const json = fc.oneof(
+    fc.json(),
+    fc
+      .record(
+        {
+          timestamp: fc.oneof(fc.constant('2026-01-01T00:00:00Z'), fc.string()),
+          heart_rate: fc.oneof(fc.integer(), fc.double(), fc.string()),
+          device: fc.oneof(fc.constant('strap'), fc.anything()),
+          source: fc.anything(),
+        },
+        { requiredKeys: [] },
+      )
+      .map((value) => JSON.stringify(value) ?? ''),
+  );
+  const payloads = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes).toString()),
+    fc.string({ unit: 'binary' }),
+    json,
+  );
   const foreign = new ForeignReadings('box');
   fc.assert(
     fc.property(payloads, (payload) => {
       identityOf(payload);
       for (const checked of [foreign.check(payload, 'strap'), checkNumbered(payload, { run: RUN, seq: 1 }, undefined)])
-        if (checked.kind === 'row') assert.ok(parseReading(payload).ok && parseReading(checked.data).ok && typeof checked.device === 'string');
-        else assert.ok(checked.letter.reason !== '' && checked.letter.detail !== '' && checked.letter.bytes === Buffer.byteLength(payload));
+        if (checked.kind === 'row')
+          assert.ok(parseReading(payload).ok && parseReading(checked.data).ok && typeof checked.device === 'string');
+        else
+          assert.ok(
+            checked.letter.reason !== '' && checked.letter.detail !== '' && checked.letter.bytes === Buffer.byteLength(payload),
+          );
     }),
     { numRuns: 2000 },
   );

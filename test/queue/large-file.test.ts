@@ -22,13 +22,26 @@ function largeFile(folder: string, megabytes: number): number {
   const rows = Math.ceil((megabytes * 1e6) / 20_000 / BATCH) * BATCH;
   for (let from = 1; from <= rows; from += BATCH) {
     const seqs = Array.from({ length: BATCH }, (_, index) => from + index);
-    file.commit([{ rows: { data: seqs.map((seq) => readingOf(seq, { padding })), devices: seqs.map(() => 'strap-1'), sources: seqs.map(() => 0) }, dead: [], marks: [{ run: RUN, stored: from + BATCH - 1, missed: {} }] }]);
+    file.commit([
+      {
+        rows: {
+          data: seqs.map((seq) => readingOf(seq, { padding })),
+          devices: seqs.map(() => 'strap-1'),
+          sources: seqs.map(() => 0),
+        },
+        dead: [],
+        marks: [{ run: RUN, stored: from + BATCH - 1, missed: {} }],
+      },
+    ]);
   }
   file.close();
   return rows;
 }
 
-async function watchStatus(t: TestContext, home: string): Promise<{ MQTT_URL: string; statuses: ServiceStatus[]; metrics: string[][] }> {
+async function watchStatus(
+  t: TestContext,
+  home: string,
+): Promise<{ MQTT_URL: string; statuses: ServiceStatus[]; metrics: string[][] }> {
   const config = testConfig({ DATA_DIR: home });
   const gateway = new GatewayService({ config, log: testLog(config) });
   await gateway.start();
@@ -45,7 +58,8 @@ async function watchStatus(t: TestContext, home: string): Promise<{ MQTT_URL: st
         const parsed = parseServiceStatus(payload);
         if (parsed.ok && parsed.value.state === 'online') statuses.push(parsed.value);
       },
-      'edge/forwarder/metrics': (_, payload) => void metrics.push((JSON.parse(payload.toString()) as { metrics: { name: string }[] }).metrics.map(({ name }) => name)),
+      'edge/forwarder/metrics': (_, payload) =>
+        void metrics.push((JSON.parse(payload.toString()) as { metrics: { name: string }[] }).metrics.map(({ name }) => name)),
     },
   });
   watcher.start();
@@ -75,7 +89,15 @@ test('a forwarder with a large queue starts at once, health says that it is bein
   const rows = largeFile(folder, 300);
   const { MQTT_URL, statuses, metrics } = await watchStatus(t, home);
   cpSync(path.join(home, 'keys'), path.join(folder, 'keys'), { recursive: true });
-  const forwarder = startProduct(t, 'forwarder/main', { DATA_DIR: folder, GATEWAY_NAME: 'test-box', MQTT_URL, KINESIS_TARGET: 'http://127.0.0.1:9', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', AWS_REGION: 'us-east-1' });
+  const forwarder = startProduct(t, 'forwarder/main', {
+    DATA_DIR: folder,
+    GATEWAY_NAME: 'test-box',
+    MQTT_URL,
+    KINESIS_TARGET: 'http://127.0.0.1:9',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+    AWS_REGION: 'us-east-1',
+  });
   await forwarder.event('queue_checking');
   await eventually(() => statuses.at(-1)?.forwarder?.depth === rows, { withinMs: 60_000 });
   const first = statuses[0]?.checks?.find(({ name }) => name === 'queue');

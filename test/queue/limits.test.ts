@@ -34,7 +34,14 @@ interface Bench {
 /** Real broker, forwarder, admin API, local stream and outbox in this process, with a queue of 1 MiB and a stream that refuses. */
 async function start(t: TestContext, environment: Record<string, string>): Promise<Bench> {
   const stream = await startLocalStream(t, { LOCAL_KINESIS_LIMITS: 'false' });
-  const base = testConfig({ DATA_DIR: tempDir(t), LOCAL_KINESIS_PORT: String(stream.port), QUEUE_MAX_BYTES: '1MiB', QUEUE_MIN_FREE_DISK_BYTES: '0', OUTBOX_MEMORY: '400', ...environment });
+  const base = testConfig({
+    DATA_DIR: tempDir(t),
+    LOCAL_KINESIS_PORT: String(stream.port),
+    QUEUE_MAX_BYTES: '1MiB',
+    QUEUE_MIN_FREE_DISK_BYTES: '0',
+    OUTBOX_MEMORY: '400',
+    ...environment,
+  });
   await stream.faults({ request: 'status500' });
   const running: { stop(): Promise<void> }[] = [];
   const add = async <S extends Service>(service: S): Promise<S> => {
@@ -47,20 +54,36 @@ async function start(t: TestContext, environment: Record<string, string>): Promi
   });
   const gateway = await add(new GatewayService({ config: base, log: testLog(base) }));
   const config = { ...base, MQTT_URL: `mqtt://127.0.0.1:${gateway.mqttPort}` };
-  const context = { config, log: testLog(config), onFatal: (error: unknown) => { throw error; } };
+  const context = {
+    config,
+    log: testLog(config),
+    onFatal: (error: unknown) => {
+      throw error;
+    },
+  };
   let forwarder = await add(new ForwarderService(context));
   const admin = await add(new AdminApiService(context));
   const api = `http://127.0.0.1:${admin.port}`;
   let link: MqttLink | undefined;
-  const outbox = new Outbox({ config, log: testLog(config), publish: (topic, payload) => link?.publish(topic, payload) ?? false, writableLength: () => 0 });
+  const outbox = new Outbox({
+    config,
+    log: testLog(config),
+    publish: (topic, payload) => link?.publish(topic, payload) ?? false,
+    writableLength: () => 0,
+  });
   link = new MqttLink({ service: 'ble-bridge', config, log: testLog(config), subscriptions: () => outbox.subscriptions });
   const gaps: Bench['gaps'] = [];
-  const watcher = new MqttLink({ service: 'admin-api', config, log: testLog(config), subscriptions: {
-    'hr/+/gap': (_, payload) => {
-      const gap = parseGap(payload);
-      if (gap.ok) gaps.push(gap.value);
+  const watcher = new MqttLink({
+    service: 'admin-api',
+    config,
+    log: testLog(config),
+    subscriptions: {
+      'hr/+/gap': (_, payload) => {
+        const gap = parseGap(payload);
+        if (gap.ok) gaps.push(gap.value);
+      },
     },
-  } });
+  });
   link.on('up', () => outbox.up());
   await outbox.start();
   link.start();
@@ -76,7 +99,15 @@ async function start(t: TestContext, environment: Record<string, string>): Promi
     health: async () => await getJson(`${api}/health`),
     async accept(count) {
       for (let taken = 0; taken < count; taken += 1) {
-        outbox.accept({ timestamp: new Date().toISOString(), heart_rate: 60 + (taken % 90), device: 'strap-1', rr_intervals_ms: [812.5], sensor_contact: true, energy_expended_kj: null, clock: 'synced' });
+        outbox.accept({
+          timestamp: new Date().toISOString(),
+          heart_rate: 60 + (taken % 90),
+          device: 'strap-1',
+          rr_intervals_ms: [812.5],
+          sensor_contact: true,
+          energy_expended_kj: null,
+          clock: 'synced',
+        });
         if (taken % 100 === 99) await sleep(5);
       }
     },
@@ -88,7 +119,8 @@ async function start(t: TestContext, environment: Record<string, string>): Promi
   };
 }
 
-const balanced = ({ ledger }: Queue): boolean => ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
+const balanced = ({ ledger }: Queue): boolean =>
+  ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
 
 test('a full queue gives the oldest up that are not in flight: counted by cause, said as a gap, the same in /queue and /metrics and after a restart', async (t) => {
   const { accept, outbox, queue, metrics, gaps, restartForwarder, stream } = await start(t, {});
@@ -101,7 +133,11 @@ test('a full queue gives the oldest up that are not in flight: counted by cause,
   assert.ok(balanced(full));
   assert.ok(full.bytes <= 1024 * 1024, `${full.bytes} bytes`);
   assert.deepEqual(full.causes.evicted, { queue_full: full.ledger.evicted });
-  await eventually(() => gaps.filter(({ cause }) => cause === 'evicted').reduce((sum, { readings = 0 }) => sum + readings, 0) === full.ledger.evicted);
+  await eventually(
+    () =>
+      gaps.filter(({ cause }) => cause === 'evicted').reduce((sum, { readings = 0 }) => sum + readings, 0) ===
+      full.ledger.evicted,
+  );
   for (const { from, to } of gaps) assert.ok(from <= to);
   const evicted = new RegExp(`^hr_gateway_readings_evicted_total\\{[^}]*cause="queue_full"[^}]*\\} ${full.ledger.evicted}$`, 'm');
   await eventually(async () => evicted.test(await metrics()), { what: String(evicted) });
@@ -123,7 +159,9 @@ test('a full queue gives the oldest up that are not in flight: counted by cause,
 test('with QUEUE_WHEN_FULL=refuse the mark stops, the bridge holds and spills, nothing is given up, and all of it is shipped in the end', async (t) => {
   const { accept, outbox, queue, health, stream } = await start(t, { QUEUE_WHEN_FULL: 'refuse' });
   await accept(6500);
-  await eventually(async () => (await health()).checks.some(({ reason }) => reason.startsWith('queue_full')), { withinMs: 60_000 });
+  await eventually(async () => (await health()).checks.some(({ reason }) => reason.startsWith('queue_full')), {
+    withinMs: 60_000,
+  });
   await eventually(() => outbox.held > 400 && outbox.status().spilled > 0);
   const full = await queue();
   assert.equal(full.ledger.evicted, 0);

@@ -32,7 +32,8 @@ function older(t: TestContext): { folder: string; file: string; open: () => Data
   };
 }
 const versionOf = (database: Database): unknown => database.pragma('user_version', { simple: true });
-const columnsOf = (database: Database): string[] => (database.pragma('table_info(rows)') as { name: string }[]).map(({ name }) => name);
+const columnsOf = (database: Database): string[] =>
+  (database.pragma('table_info(rows)') as { name: string }[]).map(({ name }) => name);
 
 test('a queue file of schema 1 is opened by this version: its rows, marks, ledger and dead letter go on', async (t) => {
   const { folder } = older(t);
@@ -42,7 +43,10 @@ test('a queue file of schema 1 is opened by this version: its rows, marks, ledge
   assert.equal(queue.state.damage, '');
   assert.deepEqual(queue.state.ledger, { accepted: 41, shipped: 10, queued: 30, dead: 1, evicted: 0, missed: 0 });
   const rows = await queue.take({ maxRows: 100, maxBytes: 1_000_000 });
-  assert.deepEqual(rows.map(({ data }) => (JSON.parse(data) as { seq: number }).seq), Array.from({ length: 30 }, (_, i) => 11 + i));
+  assert.deepEqual(
+    rows.map(({ data }) => (JSON.parse(data) as { seq: number }).seq),
+    Array.from({ length: 30 }, (_, i) => 11 + i),
+  );
   queue.acknowledge(rows.map(({ id }) => id));
   await eventually(() => queue.state.ledger.shipped === 40 && queue.state.ledger.queued === 0);
 });
@@ -52,7 +56,11 @@ test('migrations run in their order from the version of the file, keep its rows,
   const database = open();
   const before = database.prepare('SELECT id, data FROM rows ORDER BY id').all();
   assert.equal(before.length, 30);
-  const steps = ['not run again', 'ALTER TABLE rows ADD COLUMN later INTEGER NOT NULL DEFAULT 7', 'UPDATE rows SET later = later * 2'];
+  const steps = [
+    'not run again',
+    'ALTER TABLE rows ADD COLUMN later INTEGER NOT NULL DEFAULT 7',
+    'UPDATE rows SET later = later * 2',
+  ];
   migrate(database, steps);
   assert.equal(versionOf(database), 3);
   assert.deepEqual(database.prepare('SELECT id, data FROM rows ORDER BY id').all(), before);
@@ -65,7 +73,9 @@ test('a step that fails leaves the file as it was before it, and is taken again 
   const { open } = older(t);
   const database = open();
   const first = 'ALTER TABLE rows ADD COLUMN later INTEGER';
-  assert.throws(() => migrate(database, ['', first, 'ALTER TABLE rows ADD COLUMN half INTEGER; INSERT INTO no_such_table VALUES (1)']));
+  assert.throws(() =>
+    migrate(database, ['', first, 'ALTER TABLE rows ADD COLUMN half INTEGER; INSERT INTO no_such_table VALUES (1)']),
+  );
   assert.equal(versionOf(database), 2);
   assert.ok(columnsOf(database).includes('later') && !columnsOf(database).includes('half'));
   migrate(database, ['', first, 'ALTER TABLE rows ADD COLUMN half INTEGER']);
@@ -77,7 +87,10 @@ test('there is no way back: a file of a newer version is refused, by the queue a
   const { open } = older(t);
   const database = open();
   database.pragma('user_version = 5');
-  assert.throws(() => migrate(database, ['', '']), (error) => error instanceof NewerSchemaError && /version 5, this program knows up to 2/.test(error.message));
+  assert.throws(
+    () => migrate(database, ['', '']),
+    (error) => error instanceof NewerSchemaError && /version 5, this program knows up to 2/.test(error.message),
+  );
 
   const config = testConfig({ DATA_DIR: tempDir(t) });
   const made = (): LocalKinesisService => new LocalKinesisService({ config, log: testLog(config) });
@@ -89,7 +102,10 @@ test('there is no way back: a file of a newer version is refused, by the queue a
   stream.pragma('user_version = 9');
   stream.close();
   const refused = made();
-  await assert.rejects(refused.start(), (error) => error instanceof HrError && error.code === 'local_stream_unusable' && /version 9/.test(error.detail));
+  await assert.rejects(
+    refused.start(),
+    (error) => error instanceof HrError && error.code === 'local_stream_unusable' && /version 9/.test(error.detail),
+  );
   // Its thread has ended by then: a stop must not wait for an end that has been.
   await sleep(500);
   await refused.stop();

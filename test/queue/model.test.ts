@@ -27,4 +27,5 @@ test('accept, take, acknowledge, fail, evict, discard, retry, restart and kill i
   fc.assert(law(t), { numRuns: Number(process.env['HR_MODEL_RUNS'] ?? 60), includeErrorInReport: true });
 });
 
-for (const { seed, path: at, what } of FOUND) test(`once found: ${what}`, (t) => fc.assert(law(t), { seed, path: at, numRuns: 1, includeErrorInReport: true }));
+for (const { seed, path: at, what } of FOUND)
+  test(`once found: ${what}`, (t) => fc.assert(law(t), { seed, path: at, numRuns: 1, includeErrorInReport: true }));

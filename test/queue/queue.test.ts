@@ -17,7 +17,11 @@ const RUN = '0123456789abcdef';
 function append(from: number, count: number, mark = true): Append {
   const seqs = Array.from({ length: count }, (_, index) => from + index);
   return {
-    rows: { data: seqs.map((seq) => JSON.stringify({ timestamp: '2026-01-01T00:00:00Z', heart_rate: 60, seq })), devices: seqs.map(() => 'polar'), sources: seqs.map(() => 0) },
+    rows: {
+      data: seqs.map((seq) => JSON.stringify({ timestamp: '2026-01-01T00:00:00Z', heart_rate: 60, seq })),
+      devices: seqs.map(() => 'polar'),
+      sources: seqs.map(() => 0),
+    },
     dead: [],
     marks: mark ? [{ run: RUN, stored: from + count - 1, missed: {} }] : [],
   };
@@ -38,7 +42,8 @@ async function open(t: TestContext, folder: string, environment: Record<string, 
 }
 
 const seqsOf = (rows: readonly QueuedReading[]): number[] => rows.map(({ data }) => (JSON.parse(data) as { seq: number }).seq);
-const balanced = ({ state: { ledger } }: Queue): boolean => ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
+const balanced = ({ state: { ledger } }: Queue): boolean =>
+  ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
 const all = { maxRows: 1000, maxBytes: 10_000_000 };
 
 async function fill(queue: Queue, count: number): Promise<void> {
@@ -80,11 +85,18 @@ test('dead letters are counted, listed, retried where they are whole readings, a
   await fill(queue, 2);
   const [good] = await queue.take(all);
   queue.bury(good?.id ?? 0, 'refused_by_stream', 'why');
-  queue.append({ rows: { data: [], devices: [], sources: [] }, dead: [{ reason: 'invalid', detail: 'not JSON', device: 'x', run: null, seq: null, bytes: 3, payload: 'abc', whole: true }], marks: [] });
+  queue.append({
+    rows: { data: [], devices: [], sources: [] },
+    dead: [{ reason: 'invalid', detail: 'not JSON', device: 'x', run: null, seq: null, bytes: 3, payload: 'abc', whole: true }],
+    marks: [],
+  });
   await eventually(() => queue.state.deadLetters === 2);
   assert.ok(balanced(queue));
   const { dead_letters: letters } = (await queue.deadLetters(10, null)) as { dead_letters: { id: number; reason: string }[] };
-  assert.deepEqual(letters.map(({ reason }) => reason), ['invalid', 'refused_by_stream']);
+  assert.deepEqual(
+    letters.map(({ reason }) => reason),
+    ['invalid', 'refused_by_stream'],
+  );
   assert.deepEqual(await queue.retryDead(null), { retried: 1, left: 1 });
   assert.deepEqual(seqsOf(await queue.take(all)), [1]);
   assert.deepEqual(await queue.discardDead(null), { discarded: 1 });
@@ -103,14 +115,21 @@ test('at its limit the oldest rows that are not in flight are given up, counted,
   for (let from = 101; from < 30_000; from += 500) queue.append(append(from, 500));
   await eventually(() => queue.state.ledger.evicted > 0 && queue.state.ledger.accepted >= 30_000);
   assert.ok(queue.state.bytes <= 1024 * 1024);
-  assert.equal(spans.reduce((sum, count) => sum + count, 0), queue.state.causes.evicted['queue_full']);
+  assert.equal(
+    spans.reduce((sum, count) => sum + count, 0),
+    queue.state.causes.evicted['queue_full'],
+  );
   queue.acknowledge(inFlight.map(({ id }) => id));
   await eventually(() => queue.state.ledger.shipped === 10);
   assert.ok(balanced(queue));
 });
 
 test('with QUEUE_WHEN_FULL=refuse a full queue takes no more, gives nothing up, and goes on when it is emptier', async (t) => {
-  const { queue } = await open(t, tempDir(t), { QUEUE_MAX_BYTES: '1MiB', QUEUE_WHEN_FULL: 'refuse', QUEUE_COMMIT_INTERVAL_MS: '0' });
+  const { queue } = await open(t, tempDir(t), {
+    QUEUE_MAX_BYTES: '1MiB',
+    QUEUE_WHEN_FULL: 'refuse',
+    QUEUE_COMMIT_INTERVAL_MS: '0',
+  });
   let refusals = 0;
   queue.on('refused', () => void (refusals += 1));
   for (let from = 1; from < 30_000; from += 500) queue.append(append(from, 500));
@@ -173,7 +192,10 @@ test('a queue of a newer version is refused by its code', async (t) => {
   const database = openDatabase(path.join(folder, 'queue.db'));
   database.pragma('user_version = 99');
   database.close();
-  await assert.rejects(new Queue(testConfig({ DATA_DIR: folder })).start(), (error) => error instanceof HrError && error.code === 'queue_too_new');
+  await assert.rejects(
+    new Queue(testConfig({ DATA_DIR: folder })).start(),
+    (error) => error instanceof HrError && error.code === 'queue_too_new',
+  );
 });
 
 test('acknowledged twice, a row is counted once', async (t) => {
@@ -192,7 +214,22 @@ test('dead letters have a bound of their own: rubbish does not push readings out
   const { queue } = await open(t, tempDir(t), { QUEUE_MAX_BYTES: '1MiB' });
   await fill(queue, 500);
   for (let index = 1; index <= 200; index += 1)
-    queue.append({ rows: { data: [], devices: [], sources: [] }, dead: [{ reason: 'invalid', detail: 'not JSON', device: 'x', run: null, seq: null, bytes: 4096, payload: String(index).padEnd(4096, 'x'), whole: true }], marks: [] });
+    queue.append({
+      rows: { data: [], devices: [], sources: [] },
+      dead: [
+        {
+          reason: 'invalid',
+          detail: 'not JSON',
+          device: 'x',
+          run: null,
+          seq: null,
+          bytes: 4096,
+          payload: String(index).padEnd(4096, 'x'),
+          whole: true,
+        },
+      ],
+      marks: [],
+    });
   await eventually(() => queue.state.ledger.accepted === 700);
   const { dead, evicted, queued } = queue.state.ledger;
   assert.equal(queued, 500);
@@ -205,7 +242,24 @@ test('dead letters have a bound of their own: rubbish does not push readings out
 
 test('a simulated reading that is retried stays a simulated one', async (t) => {
   const { queue } = await open(t, tempDir(t));
-  queue.append({ rows: { data: [JSON.stringify({ timestamp: '2026-01-01T00:00:00Z', heart_rate: 60, device: 'sim-1', run: RUN, seq: 7, source: 'simulated' })], devices: ['sim-1'], sources: [1] }, dead: [], marks: [] });
+  queue.append({
+    rows: {
+      data: [
+        JSON.stringify({
+          timestamp: '2026-01-01T00:00:00Z',
+          heart_rate: 60,
+          device: 'sim-1',
+          run: RUN,
+          seq: 7,
+          source: 'simulated',
+        }),
+      ],
+      devices: ['sim-1'],
+      sources: [1],
+    },
+    dead: [],
+    marks: [],
+  });
   const [row] = await eventually(async () => {
     const rows = await queue.take(all);
     return rows.length > 0 ? rows : undefined;
@@ -213,9 +267,15 @@ test('a simulated reading that is retried stays a simulated one', async (t) => {
   queue.bury(row?.id ?? 0, 'refused_by_stream', 'why');
   await eventually(() => queue.state.deadLetters === 1);
   const { dead_letters: letters } = (await queue.deadLetters(10, null)) as { dead_letters: { run: string; seq: number }[] };
-  assert.deepEqual(letters.map(({ run, seq }) => ({ run, seq })), [{ run: RUN, seq: 7 }]);
+  assert.deepEqual(
+    letters.map(({ run, seq }) => ({ run, seq })),
+    [{ run: RUN, seq: 7 }],
+  );
   await queue.retryDead(null);
-  assert.deepEqual((await queue.take(all)).map(({ source, device }) => ({ source, device })), [{ source: 'simulated', device: 'sim-1' }]);
+  assert.deepEqual(
+    (await queue.take(all)).map(({ source, device }) => ({ source, device })),
+    [{ source: 'simulated', device: 'sim-1' }],
+  );
 });
 
 test('a backup taken while the queue works is a whole queue', async (t) => {

@@ -7,7 +7,10 @@ test('what waits for its turn is bounded in characters too: large payloads do no
   const large = 'x'.repeat(1024 * 1024);
   for (let seq = 2; seq <= 1000; seq += 1) intake.offer(seq, large);
   assert.equal(intake.buffered, 4);
-  assert.deepEqual(intake.offer(1, 'first')?.payloads.map(({ seq }) => seq), [1, 2, 3, 4, 5]);
+  assert.deepEqual(
+    intake.offer(1, 'first')?.payloads.map(({ seq }) => seq),
+    [1, 2, 3, 4, 5],
+  );
   for (let seq = 7; seq <= 1000; seq += 1) intake.offer(seq, large);
   assert.equal(intake.buffered, 4, 'what was taken does not count any more');
   assert.equal(intake.offer(6, large)?.payloads.length, 5);

@@ -4,7 +4,10 @@ import { Backoff } from '../../service/backoff.ts';
 
 test('the longest delay doubles with each try up to the limit, and thousands of tries never leave the bounds', () => {
   const longest = new Backoff({ minMs: 500, maxMs: 60_000, random: () => 1 });
-  assert.deepEqual([1, 2, 3, 4].map(() => longest.nextDelayMs()), [500, 1000, 2000, 4000]);
+  assert.deepEqual(
+    [1, 2, 3, 4].map(() => longest.nextDelayMs()),
+    [500, 1000, 2000, 4000],
+  );
   for (let i = 0; i < 5000; i += 1) assert.ok(longest.nextDelayMs() <= 60_000);
   longest.reset();
   assert.equal(longest.attempts, 0);

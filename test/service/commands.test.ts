@@ -16,7 +16,8 @@ function joined(handlers: ConstructorParameters<typeof CommandServer>[0]['handle
   const publish = (topic: string, payload: string): boolean => {
     if (line.cut) return false;
     setImmediate(() => {
-      for (const [filter, handler] of Object.entries(subscriptions)) if (topicMatches(filter, topic)) handler(topic, Buffer.from(payload), false);
+      for (const [filter, handler] of Object.entries(subscriptions))
+        if (topicMatches(filter, topic)) handler(topic, Buffer.from(payload), false);
     });
     return true;
   };
@@ -45,9 +46,15 @@ test('requests are answered each with its own result, a refusal comes back with 
       throw new Error('a bug');
     },
   });
-  const results = await Promise.all([1, 2, 3].map((n) => client.request('forwarder', 'retry-dead-letters', { ids: Array.from({ length: n }, (_, i) => i + 1) })));
+  const results = await Promise.all(
+    [1, 2, 3].map((n) => client.request('forwarder', 'retry-dead-letters', { ids: Array.from({ length: n }, (_, i) => i + 1) })),
+  );
   assert.deepEqual(results, [{ retried: 1 }, { retried: 2 }, { retried: 3 }]);
-  await assert.rejects(client.request('forwarder', 'backup', {}), (error) => error instanceof HrError && error.code === 'data_dir_unusable' && error.hint === 'make room' && error.detail === 'no room');
+  await assert.rejects(
+    client.request('forwarder', 'backup', {}),
+    (error) =>
+      error instanceof HrError && error.code === 'data_dir_unusable' && error.hint === 'make room' && error.detail === 'no room',
+  );
   assert.equal(await codeOf(client.request('forwarder', 'discard-dead-letters', { all: true })), 'command_failed');
 });
 

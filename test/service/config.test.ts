@@ -33,24 +33,45 @@ test('an empty environment is a whole config, with the defaults that others rely
 });
 
 test('every fault is named at once, with the key, what it must be, and what was given', () => {
-  const faults = faultsOf({ MQTT_LISTEN_PORT: '99999', QUEUE_MAX_BYTES: 'much', REPLAY_LOOP: 'yes', BLE_SOURCE: 'radio', GATEWAY_NAME: 'Front Desk' });
+  const faults = faultsOf({
+    MQTT_LISTEN_PORT: '99999',
+    QUEUE_MAX_BYTES: 'much',
+    REPLAY_LOOP: 'yes',
+    BLE_SOURCE: 'radio',
+    GATEWAY_NAME: 'Front Desk',
+  });
   assert.equal(faults.length, 5);
-  for (const [key, given] of [['MQTT_LISTEN_PORT', '99999'], ['QUEUE_MAX_BYTES', 'much'], ['REPLAY_LOOP', 'yes'], ['BLE_SOURCE', 'radio'], ['GATEWAY_NAME', 'Front Desk']] as const)
-    assert.ok(faults.some((fault) => fault.startsWith(`${key}: must `) && fault.endsWith(`(got ${given})`)), key);
+  for (const [key, given] of [
+    ['MQTT_LISTEN_PORT', '99999'],
+    ['QUEUE_MAX_BYTES', 'much'],
+    ['REPLAY_LOOP', 'yes'],
+    ['BLE_SOURCE', 'radio'],
+    ['GATEWAY_NAME', 'Front Desk'],
+  ] as const)
+    assert.ok(
+      faults.some((fault) => fault.startsWith(`${key}: must `) && fault.endsWith(`(got ${given})`)),
+      key,
+    );
 });
 
 test('an unknown name with one of our prefixes is refused, with the right spelling where one is near; others are not ours', () => {
-  assert.deepEqual(faultsOf({ QUEUE_COMIT_INTERVAL_MS: '5' }), ['QUEUE_COMIT_INTERVAL_MS: is no setting (did you mean QUEUE_COMMIT_INTERVAL_MS?)']);
+  assert.deepEqual(faultsOf({ QUEUE_COMIT_INTERVAL_MS: '5' }), [
+    'QUEUE_COMIT_INTERVAL_MS: is no setting (did you mean QUEUE_COMMIT_INTERVAL_MS?)',
+  ]);
   assert.deepEqual(faultsOf({ QUEUE_COLOUR_OF_THE_BOX: 'red' }), ['QUEUE_COLOUR_OF_THE_BOX: is no setting']);
   assert.deepEqual(faultsOf({ PATH: '/bin', AWS_REGION: 'eu-west-1', EDITOR: 'vi', WATCHDOG_USEC: '3000000' }), []);
 });
 
 test('every setting has one of our prefixes, a doc line, and a default within its own bounds', () => {
   for (const [name, setting] of Object.entries(SETTINGS) as [string, Setting][]) {
-    assert.ok(PREFIXES.some((prefix) => name.startsWith(prefix)), name);
+    assert.ok(
+      PREFIXES.some((prefix) => name.startsWith(prefix)),
+      name,
+    );
     assert.ok(setting.doc.length > 10 && setting.doc.endsWith('.'), `${name}: ${setting.doc}`);
     assert.ok(setting.usedBy.length > 0, name);
-    if (setting.default !== undefined && !Array.isArray(setting.default)) assert.doesNotThrow(() => readConfig({ [name]: String(setting.default), REPLAY_FILE: 'x' }), name);
+    if (setting.default !== undefined && !Array.isArray(setting.default))
+      assert.doesNotThrow(() => readConfig({ [name]: String(setting.default), REPLAY_FILE: 'x' }), name);
   }
 });
 

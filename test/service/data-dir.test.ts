@@ -13,7 +13,9 @@ import { testConfig } from '../support/test-config.ts';
 const inUse = (error: unknown): boolean => error instanceof HrError && error.code === 'data_dir_in_use';
 
 function script(code: string): ReturnType<typeof spawn> {
-  return spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
+  return spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
 }
 const dataDirModule = new URL('../../service/data-dir.ts', import.meta.url).href;
 
@@ -48,7 +50,10 @@ test('a folder that cannot be made is a coded error', (t) => {
   const folder = tempDir(t);
   writeFileSync(path.join(folder, 'file'), '');
   const config = testConfig({ DATA_DIR: path.join(folder, 'file', 'below') });
-  assert.throws(() => lockDataDir(config, 'gateway'), (error) => error instanceof HrError && error.code === 'data_dir_unusable');
+  assert.throws(
+    () => lockDataDir(config, 'gateway'),
+    (error) => error instanceof HrError && error.code === 'data_dir_unusable',
+  );
 });
 
 test('keys and the token are for the owner alone, differ, and stay the same', (t) => {
@@ -66,7 +71,9 @@ test('many processes that ask for one key at first start get the same', async (t
   const folder = tempDir(t);
   const answers = await Promise.all(
     Array.from({ length: 4 }, async () => {
-      const child = script(`const { readOrCreateSecret } = await import(${JSON.stringify(dataDirModule)}); console.log(readOrCreateSecret({ DATA_DIR: ${JSON.stringify(folder)} }, 'k'));`);
+      const child = script(
+        `const { readOrCreateSecret } = await import(${JSON.stringify(dataDirModule)}); console.log(readOrCreateSecret({ DATA_DIR: ${JSON.stringify(folder)} }, 'k'));`,
+      );
       let out = '';
       child.stdout?.on('data', (chunk) => (out += String(chunk)));
       await new Promise((resolve) => child.once('close', resolve));

@@ -57,11 +57,26 @@ test('where stdout is the journal each line carries its priority; where the vari
     for (const level of ['fatal', 'error', 'warn', 'info', 'debug']) log.child({ service: 'x' })[level]({ event: level }, 'words');`;
   const run = (journal: string): string => {
     const before = readFileSync(file, 'utf8').length;
-    const result = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], { stdio: ['ignore', fd, 'inherit'], env: { ...process.env, JOURNAL_STREAM: journal } });
+    const result = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+      stdio: ['ignore', fd, 'inherit'],
+      env: { ...process.env, JOURNAL_STREAM: journal },
+    });
     assert.equal(result.status, 0);
     return readFileSync(file, 'utf8').slice(before);
   };
   t.after(() => closeSync(fd));
-  assert.deepEqual(run(`${dev}:${ino}`).trim().split('\n').map((line) => [/^<(\d)>\{/.exec(line)?.[1], (JSON.parse(line.slice(3)) as { event: string }).event]), [['2', 'fatal'], ['3', 'error'], ['4', 'warn'], ['6', 'info'], ['7', 'debug']]);
+  assert.deepEqual(
+    run(`${dev}:${ino}`)
+      .trim()
+      .split('\n')
+      .map((line) => [/^<(\d)>\{/.exec(line)?.[1], (JSON.parse(line.slice(3)) as { event: string }).event]),
+    [
+      ['2', 'fatal'],
+      ['3', 'error'],
+      ['4', 'warn'],
+      ['6', 'info'],
+      ['7', 'debug'],
+    ],
+  );
   assert.match(run('1:1'), /^\{/);
 });

@@ -41,7 +41,13 @@ async function startBroker(t: TestContext, port = 0): Promise<Broker> {
 
 function linkTo(t: TestContext, port: number, subscriptions: MqttLinkOptions['subscriptions']): MqttLink {
   const config = testConfig({ DATA_DIR: tempDir(t), MQTT_URL: `mqtt://127.0.0.1:${port}` });
-  const link = new MqttLink({ service: 'forwarder', config, log: testLog(config), subscriptions, will: { topic: 'edge/forwarder/status', payload: 'offline', retain: true } });
+  const link = new MqttLink({
+    service: 'forwarder',
+    config,
+    log: testLog(config),
+    subscriptions,
+    will: { topic: 'edge/forwarder/status', payload: 'offline', retain: true },
+  });
   t.after(() => link.stop());
   return link;
 }
@@ -74,14 +80,20 @@ test('comes back after a broker restart on the same address, and subscribes agai
   await eventually(() => !link.connected);
   const second = await startBroker(t, first.port);
   await eventually(() => link.connected);
-  second.aedes.publish({ cmd: 'publish', qos: 0, dup: false, retain: false, topic: 'hr/x/bpm', payload: Buffer.from('again') }, () => {});
+  second.aedes.publish(
+    { cmd: 'publish', qos: 0, dup: false, retain: false, topic: 'hr/x/bpm', payload: Buffer.from('again') },
+    () => {},
+  );
   await eventually(() => heard.length === 1);
 });
 
 test('stop sends all that was published and leaves no will; an unclean end makes the broker publish it', async (t) => {
   const broker = await startBroker(t);
   const seen: string[] = [];
-  broker.aedes.on('publish', (packet) => void (packet.topic.startsWith('$') || seen.push(`${packet.topic} ${packet.payload.toString()}`)));
+  broker.aedes.on(
+    'publish',
+    (packet) => void (packet.topic.startsWith('$') || seen.push(`${packet.topic} ${packet.payload.toString()}`)),
+  );
   const link = linkTo(t, broker.port, {});
   link.start();
   await eventually(() => link.connected);
@@ -132,8 +144,22 @@ test('a broker that refuses a subscription keeps the link down; stop while nobod
 });
 
 test('topics match filters as MQTT 3.1.1 section 4.7 says', () => {
-  for (const [filter, topic] of [['hr/+/bpm', 'hr/a/bpm'], ['hr/#', 'hr'], ['hr/#', 'hr/a/b'], ['+/+', '/finance'], ['#', 'a/b']] as const) assert.ok(topicMatches(filter, topic), `${filter} ${topic}`);
-  for (const [filter, topic] of [['hr/+/bpm', 'hr/a/b/bpm'], ['hr/+', 'hr'], ['+', '/finance'], ['#', '$SYS/x'], ['hr/a', 'hr/a/b']] as const) assert.ok(!topicMatches(filter, topic), `${filter} ${topic}`);
+  for (const [filter, topic] of [
+    ['hr/+/bpm', 'hr/a/bpm'],
+    ['hr/#', 'hr'],
+    ['hr/#', 'hr/a/b'],
+    ['+/+', '/finance'],
+    ['#', 'a/b'],
+  ] as const)
+    assert.ok(topicMatches(filter, topic), `${filter} ${topic}`);
+  for (const [filter, topic] of [
+    ['hr/+/bpm', 'hr/a/b/bpm'],
+    ['hr/+', 'hr'],
+    ['+', '/finance'],
+    ['#', '$SYS/x'],
+    ['hr/a', 'hr/a/b'],
+  ] as const)
+    assert.ok(!topicMatches(filter, topic), `${filter} ${topic}`);
 });
 
 test('no Buffer for each of 65,536 numbers is kept by a process that has a line, or a broker', async (t) => {

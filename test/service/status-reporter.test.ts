@@ -11,7 +11,13 @@ test('what is no news waits for the next regular status; news goes out at once, 
     on: () => undefined,
   };
   let depth = 0;
-  const reporter = new StatusReporter({ service: 'forwarder', link, checks: () => [], news: () => String(depth), intervalMs: 60_000 });
+  const reporter = new StatusReporter({
+    service: 'forwarder',
+    link,
+    checks: () => [],
+    news: () => String(depth),
+    intervalMs: 60_000,
+  });
   reporter.start();
   t.after(() => reporter.stop());
   assert.equal(said.length, 1);

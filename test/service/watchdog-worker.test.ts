@@ -22,7 +22,12 @@ for (const [service, file, environment] of [
     const preload = path.join(folder, 'hang.cjs');
     writeFileSync(preload, HANG);
     const start = (hangs: string): ReturnType<typeof startProduct> =>
-      startProduct(t, `${service}/main`, { DATA_DIR: path.join(folder, hangs), WATCHDOG_TIMEOUT_MS: '1500', TEST_HANGS: hangs, ...environment }, { nodeArgs: ['--require', preload] });
+      startProduct(
+        t,
+        `${service}/main`,
+        { DATA_DIR: path.join(folder, hangs), WATCHDOG_TIMEOUT_MS: '1500', TEST_HANGS: hangs, ...environment },
+        { nodeArgs: ['--require', preload] },
+      );
     const hanging = start(file);
     const well = start('nothing');
     assert.equal(await hanging.ended, 'SIGKILL', hanging.output());
@@ -39,10 +44,20 @@ test('the first process of a container, which no signal from inside kills, is en
     assert.notEqual(process.env['CI'], 'true', 'a process namespace cannot be made in CI');
     return t.skip('a process namespace cannot be made here (needs root and unshare)');
   }
-  const child = spawn('unshare', ['--pid', '--fork', '--kill-child', process.execPath, ...productArgs('test/service/support/fixture-service')], {
-    env: { PATH: process.env['PATH'], DATA_DIR: tempDir(t), GATEWAY_NAME: 'hangs-later', WATCHDOG_TIMEOUT_MS: '1500', LOG_PRETTY: 'false' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawn(
+    'unshare',
+    ['--pid', '--fork', '--kill-child', process.execPath, ...productArgs('test/service/support/fixture-service')],
+    {
+      env: {
+        PATH: process.env['PATH'],
+        DATA_DIR: tempDir(t),
+        GATEWAY_NAME: 'hangs-later',
+        WATCHDOG_TIMEOUT_MS: '1500',
+        LOG_PRETTY: 'false',
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   t.after(() => child.kill('SIGKILL'));
   let output = '';
   child.stdout.on('data', (chunk) => (output += String(chunk)));

@@ -5,10 +5,16 @@ import { beatMemory } from '../../service/beats.ts';
 import { startWorker } from '../../service/worker-thread.ts';
 import { eventually } from '../support/eventually.ts';
 
-const watched = (): number => new Int32Array(beatMemory.counters).subarray(beatMemory.slots, 2 * beatMemory.slots).filter((flag) => flag === 1).length;
+const watched = (): number =>
+  new Int32Array(beatMemory.counters).subarray(beatMemory.slots, 2 * beatMemory.slots).filter((flag) => flag === 1).length;
 
 test('a thread is watched from the message on that says it is ready, and no more after its end', async (t) => {
-  const worker = startWorker(import.meta.url, './support/fixture-worker', {}, (message) => (message as { kind: string }).kind === 'ready');
+  const worker = startWorker(
+    import.meta.url,
+    './support/fixture-worker',
+    {},
+    (message) => (message as { kind: string }).kind === 'ready',
+  );
   t.after(() => worker.terminate());
   assert.deepEqual(await once(worker, 'message'), [{ kind: 'waiting' }]);
   assert.equal(watched(), 0);

@@ -17,19 +17,36 @@ export type DiskEvent =
   | { kind: 'folderSynced'; path: string; since: number }
   | { kind: 'said'; text: string };
 
-const CALLS = 'openat,write,pwrite64,writev,pwritev,sendto,sendmsg,lseek,read,ftruncate,fsync,fdatasync,rename,renameat2,unlink,link,copy_file_range,fallocate';
+const CALLS =
+  'openat,write,pwrite64,writev,pwritev,sendto,sendmsg,lseek,read,ftruncate,fsync,fdatasync,rename,renameat2,unlink,link,copy_file_range,fallocate';
 
 /** Whether processes can be traced here. */
 export const canTrace = (): boolean => spawnSync('strace', ['-f', '-o', '/dev/null', 'true']).status === 0;
 
 /** Arguments for strace to record a command into a file. */
-export const straceArgs = (log: string): string[] => ['-f', '--seccomp-bpf', '-xx', '-s', '2000000', '-e', `trace=${CALLS}`, '-o', log];
+export const straceArgs = (log: string): string[] => [
+  '-f',
+  '--seccomp-bpf',
+  '-xx',
+  '-s',
+  '2000000',
+  '-e',
+  `trace=${CALLS}`,
+  '-o',
+  log,
+];
 
 const decode = (text: string): Buffer => Buffer.from(text.replaceAll('\\x', ''), 'hex');
 
 /** The strings of a call, decoded and joined: of a writev, all its parts. */
-const stringsOf = (call: string): Buffer => Buffer.concat([...call.matchAll(/"((?:\\x[0-9a-f]{2})*)"/g)].map((match) => decode(match[1] ?? '')));
-const numbersAfterStrings = (call: string): number[] => call.slice(call.lastIndexOf('"') + 1).split(',').map((part) => Number.parseInt(part.trim(), 10)).filter((part) => !Number.isNaN(part));
+const stringsOf = (call: string): Buffer =>
+  Buffer.concat([...call.matchAll(/"((?:\\x[0-9a-f]{2})*)"/g)].map((match) => decode(match[1] ?? '')));
+const numbersAfterStrings = (call: string): number[] =>
+  call
+    .slice(call.lastIndexOf('"') + 1)
+    .split(',')
+    .map((part) => Number.parseInt(part.trim(), 10))
+    .filter((part) => !Number.isNaN(part));
 
 interface OpenFile {
   inode: number;

@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Polls until `probe` returns something other than undefined or false without throwing; fails with the last error or words. */
-export async function eventually<T>(probe: () => T | Promise<T>, options: { withinMs?: number; everyMs?: number; what?: string } = {}): Promise<Exclude<T, undefined | false>> {
+export async function eventually<T>(
+  probe: () => T | Promise<T>,
+  options: { withinMs?: number; everyMs?: number; what?: string } = {},
+): Promise<Exclude<T, undefined | false>> {
   const withinMs = options.withinMs ?? 30_000;
   const end = performance.now() + withinMs;
   let last: unknown;
@@ -13,7 +16,8 @@ export async function eventually<T>(probe: () => T | Promise<T>, options: { with
     } catch (error) {
       last = error;
     }
-    if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${options.what ?? probe.toString().slice(0, 200)}`, { cause: last });
+    if (performance.now() > end)
+      throw new Error(`not within ${withinMs} ms: ${options.what ?? probe.toString().slice(0, 200)}`, { cause: last });
     await sleep(options.everyMs ?? 20);
   }
 }

@@ -17,9 +17,18 @@ export interface LocalStream {
   stop(): Promise<void>;
 }
 
-export async function startLocalStream(t: Pick<TestContext, 'after'>, environment: Record<string, string> = {}): Promise<LocalStream> {
+export async function startLocalStream(
+  t: Pick<TestContext, 'after'>,
+  environment: Record<string, string> = {},
+): Promise<LocalStream> {
   const config = testConfig({ DATA_DIR: tempDir(t), LOCAL_KINESIS_FAULTS: 'true', ...environment });
-  const service = new LocalKinesisService({ config, log: testLog(config), onFatal: (error) => { throw error; } });
+  const service = new LocalKinesisService({
+    config,
+    log: testLog(config),
+    onFatal: (error) => {
+      throw error;
+    },
+  });
   await service.start();
   const endpoint = `http://127.0.0.1:${service.port}`;
   const client = clientOf(endpoint);

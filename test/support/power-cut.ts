@@ -69,7 +69,9 @@ export function writeImage(events: readonly DiskEvent[], cut: number, to: string
   for (const event of happened)
     if (event.kind === 'synced') syncedBefore.set(event.inode, Math.max(event.since, syncedBefore.get(event.inode) ?? 0));
     else if (event.kind === 'folderSynced') folderSyncedBefore = Math.max(folderSyncedBefore, event.since);
-  const folder: FolderChange[] = happened.flatMap((event, index) => (event.kind === 'create' || event.kind === 'rename' || event.kind === 'unlink' ? [{ event, index }] : []));
+  const folder: FolderChange[] = happened.flatMap((event, index) =>
+    event.kind === 'create' || event.kind === 'rename' || event.kind === 'unlink' ? [{ event, index }] : [],
+  );
   const surely = folder.filter(({ index }) => index < folderSyncedBefore).length;
   const kept = surely + Math.floor(chance() * (folder.length - surely + 1));
   mkdirSync(to, { recursive: true });

@@ -34,10 +34,21 @@ export interface ProductProcess {
 }
 
 /** Starts a module as a process; it is killed after the test. Only what is given (and PATH, HOME) is its environment. */
-export function startProduct(t: Pick<TestContext, 'after'>, module: string, environment: Record<string, string>, options: { args?: string[]; nodeArgs?: string[]; cwd?: string } = {}): ProductProcess {
+export function startProduct(
+  t: Pick<TestContext, 'after'>,
+  module: string,
+  environment: Record<string, string>,
+  options: { args?: string[]; nodeArgs?: string[]; cwd?: string } = {},
+): ProductProcess {
   const child = spawn(process.execPath, [...(options.nodeArgs ?? []), ...productArgs(module), ...(options.args ?? [])], {
     cwd: options.cwd ?? root,
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], LOG_PRETTY: 'false', AWS_EC2_METADATA_DISABLED: 'true', ...environment },
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      LOG_PRETTY: 'false',
+      AWS_EC2_METADATA_DISABLED: 'true',
+      ...environment,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -52,7 +63,9 @@ export function startProduct(t: Pick<TestContext, 'after'>, module: string, envi
         // Not a log line.
       }
     });
-  const ended = new Promise<number | string>((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown')));
+  const ended = new Promise<number | string>((resolve) =>
+    child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown')),
+  );
   const running = (): boolean => child.exitCode === null && child.signalCode === null;
   t.after(async () => {
     if (running()) child.kill('SIGKILL');

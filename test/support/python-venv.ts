@@ -24,13 +24,16 @@ export async function pythonWith(name: string, packages: readonly string[]): Pro
   try {
     mkdirSync(claim);
   } catch {
-    for (let waited = 0; waited < 300 && existsSync(claim); waited += 1) await new Promise((resolve) => setTimeout(resolve, 1000));
+    for (let waited = 0; waited < 300 && existsSync(claim); waited += 1)
+      await new Promise((resolve) => setTimeout(resolve, 1000));
     return existsSync(path.join(folder, 'complete')) ? python : undefined;
   }
   try {
     rmSync(folder, { recursive: true, force: true });
     await run('python3', ['-m', 'venv', folder]);
-    await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...packages], { maxBuffer: 16 * 1024 * 1024 });
+    await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...packages], {
+      maxBuffer: 16 * 1024 * 1024,
+    });
     const stamp = path.join(folder, 'complete.tmp');
     writeFileSync(stamp, packages.join('\n'));
     renameSync(stamp, path.join(folder, 'complete'));

@@ -24,7 +24,8 @@ export function smallDisk(t: TestContext, bytes: number): SmallDisk | undefined 
     rmdirSync(folder);
   });
   if (mounted.status !== 0) {
-    if (process.env['CI'] === 'true') throw new Error(`a small file system cannot be mounted: ${String(mounted.stderr ?? mounted.error)}`);
+    if (process.env['CI'] === 'true')
+      throw new Error(`a small file system cannot be mounted: ${String(mounted.stderr ?? mounted.error)}`);
     return undefined;
   }
   const ballast = path.join(folder, 'ballast');

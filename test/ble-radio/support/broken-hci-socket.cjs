@@ -9,7 +9,12 @@ const kind = process.env.HR_BROKEN_HCI;
 class BrokenHciSocket extends EventEmitter {
   constructor() {
     super();
-    if (kind === 'no_af_bluetooth') throw Object.assign(new Error('Address family not supported by protocol'), { code: 'EAFNOSUPPORT', errno: 97, syscall: 'socket' });
+    if (kind === 'no_af_bluetooth')
+      throw Object.assign(new Error('Address family not supported by protocol'), {
+        code: 'EAFNOSUPPORT',
+        errno: 97,
+        syscall: 'socket',
+      });
   }
   bindRaw(id) {
     return id ?? 0;
@@ -23,7 +28,8 @@ class BrokenHciSocket extends EventEmitter {
     return kind === 'no_privileges' || kind === 'deaf_adapter';
   }
   write() {
-    if (kind === 'no_privileges') setImmediate(() => this.emit('error', Object.assign(new Error('Operation not permitted'), { code: 'EPERM' })));
+    if (kind === 'no_privileges')
+      setImmediate(() => this.emit('error', Object.assign(new Error('Operation not permitted'), { code: 'EPERM' })));
   }
 }
 

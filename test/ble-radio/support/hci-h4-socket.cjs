@@ -7,24 +7,36 @@ const Module = require('module');
 const { EventEmitter } = require('events');
 
 class HciH4Socket extends EventEmitter {
-  #socket = null; #up = false; #rx = Buffer.alloc(0); #tx = []; #stopped = false;
+  #socket = null;
+  #up = false;
+  #rx = Buffer.alloc(0);
+  #tx = [];
+  #stopped = false;
 
   #connect() {
     if (this.#socket || this.#stopped) return;
     const target = process.env.NOBLE_HCI_H4;
     const socket = target.startsWith('/') ? net.connect(target) : net.connect(+target.split(':')[1], target.split(':')[0]);
     this.#socket = socket.setNoDelay(true);
-    socket.on('connect', () => { this.#up = true; for (const packet of this.#tx.splice(0)) socket.write(packet); this.emit('state', true); });
+    socket.on('connect', () => {
+      this.#up = true;
+      for (const packet of this.#tx.splice(0)) socket.write(packet);
+      this.emit('state', true);
+    });
     socket.on('data', (chunk) => this.#feed(chunk));
     socket.on('error', (error) => this.emit('error', error));
     socket.on('close', () => {
-      this.#up = false; this.#socket = null; this.#rx = Buffer.alloc(0); this.#tx = [];
+      this.#up = false;
+      this.#socket = null;
+      this.#rx = Buffer.alloc(0);
+      this.#tx = [];
       this.emit('state', false);
       setTimeout(() => this.#connect(), Number(process.env.NOBLE_HCI_H4_RECONNECT_MS ?? 1500)).unref();
     });
   }
 
-  #feed(chunk) { // one 'data' event must carry exactly one H4 packet
+  #feed(chunk) {
+    // one 'data' event must carry exactly one H4 packet
     this.#rx = Buffer.concat([this.#rx, chunk]);
     for (;;) {
       const buffer = this.#rx;
@@ -39,20 +51,36 @@ class HciH4Socket extends EventEmitter {
     }
   }
 
-  bindRaw(id) { this.#connect(); return id ?? 0; }
-  bindUser(id) { return this.bindRaw(id); }
+  bindRaw(id) {
+    this.#connect();
+    return id ?? 0;
+  }
+  bindUser(id) {
+    return this.bindRaw(id);
+  }
   bindControl() {}
   start() {}
-  stop() { this.#stopped = true; this.#socket?.end(); } // a discarded noble gives its controller back
+  stop() {
+    this.#stopped = true;
+    this.#socket?.end();
+  } // a discarded noble gives its controller back
   reset() {}
   setFilter() {}
-  getDeviceList() { return []; }
-  isDevUp() { return this.#up; }
-  write(packet) { if (this.#up) this.#socket.write(packet); else this.#tx.push(packet); }
+  getDeviceList() {
+    return [];
+  }
+  isDevUp() {
+    return this.#up;
+  }
+  write(packet) {
+    if (this.#up) this.#socket.write(packet);
+    else this.#tx.push(packet);
+  }
 }
 HciH4Socket.loadDriver = () => HciH4Socket; // @stoprocent/bluetooth-hci-socket's way in
 
-if (process.env.NOBLE_HCI_SYSFS) { // the kernel's entry of the adapter is there where this file is: an adapter to plug in
+if (process.env.NOBLE_HCI_SYSFS) {
+  // the kernel's entry of the adapter is there where this file is: an adapter to plug in
   const fs = require('fs');
   const exists = fs.existsSync;
   fs.existsSync = (path) => exists(/^\/sys\/class\/bluetooth\/hci\d+$/.test(path) ? process.env.NOBLE_HCI_SYSFS : path);
@@ -63,9 +91,15 @@ if (process.env.NOBLE_HCI_H4) {
   const load = Module._load;
   let Tracked;
   Module._load = function (request, ...rest) {
-    if (request === './lib/noble') { // tests count listeners on what noble made; weakly held, so that a leak stays one
+    if (request === './lib/noble') {
+      // tests count listeners on what noble made; weakly held, so that a leak stays one
       const Noble = load.call(this, request, ...rest);
-      Tracked ??= class extends Noble { constructor(bindings) { super(bindings); (globalThis.hciNobles ??= []).push(new WeakRef(this)); } };
+      Tracked ??= class extends Noble {
+        constructor(bindings) {
+          super(bindings);
+          (globalThis.hciNobles ??= []).push(new WeakRef(this));
+        }
+      };
       return Tracked;
     }
     return /^@(abandonware|stoprocent)\/bluetooth-hci-socket$/.test(request) ? HciH4Socket : load.call(this, request, ...rest);

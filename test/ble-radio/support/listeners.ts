@@ -18,10 +18,13 @@ function nobles(): TrackedNoble[] {
   return hciNobles.flatMap((noble) => noble.deref() ?? []);
 }
 
-const counts = (emitter: EventEmitter): Record<string, number> => Object.fromEntries(emitter.eventNames().map((event) => [String(event), emitter.listenerCount(event)]));
+const counts = (emitter: EventEmitter): Record<string, number> =>
+  Object.fromEntries(emitter.eventNames().map((event) => [String(event), emitter.listenerCount(event)]));
 
 function over(what: string, emitter: EventEmitter, allowed: Record<string, number>): string[] {
-  return Object.entries(counts(emitter)).flatMap(([event, count]) => (count > (allowed[event] ?? 0) ? [`${what}: ${count} listeners of ${event}`] : []));
+  return Object.entries(counts(emitter)).flatMap(([event, count]) =>
+    count > (allowed[event] ?? 0) ? [`${what}: ${count} listeners of ${event}`] : [],
+  );
 }
 
 /**
@@ -34,13 +37,27 @@ export function strayListeners(): string[] {
   const stray = all.flatMap((noble) => {
     const connected = (id: string): boolean => noble === inUse && noble._peripherals[id]?.state === 'connected';
     return [
-      ...Object.values(noble._peripherals).flatMap((peripheral) => over(`peripheral ${peripheral.id} (${peripheral.state})`, peripheral, connected(peripheral.id) ? { disconnect: 1 } : { connect: 1 })),
-      ...Object.entries(noble._services).flatMap(([id, services]) => Object.entries(services).flatMap(([uuid, service]) => over(`service ${uuid} of ${id}`, service, {}))),
+      ...Object.values(noble._peripherals).flatMap((peripheral) =>
+        over(
+          `peripheral ${peripheral.id} (${peripheral.state})`,
+          peripheral,
+          connected(peripheral.id) ? { disconnect: 1 } : { connect: 1 },
+        ),
+      ),
+      ...Object.entries(noble._services).flatMap(([id, services]) =>
+        Object.entries(services).flatMap(([uuid, service]) => over(`service ${uuid} of ${id}`, service, {})),
+      ),
       ...Object.entries(noble._characteristics).flatMap(([id, services]) =>
-        Object.values(services).flatMap((characteristics) => Object.entries(characteristics).flatMap(([uuid, characteristic]) => over(`characteristic ${uuid} of ${id}`, characteristic, connected(id) ? { data: 1 } : {}))),
+        Object.values(services).flatMap((characteristics) =>
+          Object.entries(characteristics).flatMap(([uuid, characteristic]) =>
+            over(`characteristic ${uuid} of ${id}`, characteristic, connected(id) ? { data: 1 } : {}),
+          ),
+        ),
       ),
     ];
   });
-  const ofProcess = (['SIGINT', 'exit'] as const).flatMap((event) => (process.listenerCount(event) > 10 ? [`process: ${process.listenerCount(event)} listeners of ${event}`] : []));
+  const ofProcess = (['SIGINT', 'exit'] as const).flatMap((event) =>
+    process.listenerCount(event) > 10 ? [`process: ${process.listenerCount(event)} listeners of ${event}`] : [],
+  );
   return [...stray, ...ofProcess];
 }

@@ -35,6 +35,16 @@ export async function fuzzThroughNoble(t: Pick<TestContext, 'after'>, numRuns: n
   if (strap === undefined) throw new Error('no strap');
   bench.readings.splice(0);
   const malformed = (): number => bench.statistics.malformed.read().values?.reduce((sum, { value }) => sum + value, 0) ?? 0;
-  fc.assert(fc.property(notificationBytes, (bytes) => checkNotification(bytes, { strap, readings: bench.readings, malformed, deliver: (value) => give(withValue(notification, value)) })), { numRuns });
+  fc.assert(
+    fc.property(notificationBytes, (bytes) =>
+      checkNotification(bytes, {
+        strap,
+        readings: bench.readings,
+        malformed,
+        deliver: (value) => give(withValue(notification, value)),
+      }),
+    ),
+    { numRuns },
+  );
   await bench.settled();
 }

@@ -51,11 +51,20 @@ export interface BenchOptions {
   reconnectMs?: number;
 }
 
-export async function startBench(t: Pick<TestContext, 'after'>, radio: VirtualRadio, options: BenchOptions = {}): Promise<RadioBench> {
+export async function startBench(
+  t: Pick<TestContext, 'after'>,
+  radio: VirtualRadio,
+  options: BenchOptions = {},
+): Promise<RadioBench> {
   process.env['NOBLE_HCI_H4'] = `127.0.0.1:${radio.hciPort}`;
   process.env['NOBLE_HCI_H4_RECONNECT_MS'] = String(options.reconnectMs ?? 300);
   createRequire(import.meta.url)('./hci-h4-socket.cjs');
-  const config = testConfig({ DATA_DIR: tempDir(t), BLE_SILENCE_MS: '2000', LOG_LEVEL: process.env['BENCH_LOG'] ?? 'silent', ...options.environment });
+  const config = testConfig({
+    DATA_DIR: tempDir(t),
+    BLE_SILENCE_MS: '2000',
+    LOG_LEVEL: process.env['BENCH_LOG'] ?? 'silent',
+    ...options.environment,
+  });
   const log = testLog(config);
   const statistics = new RadioStatistics();
   const names = new DeviceNames(config, parseAliases(config.BLE_ALIASES), log);
@@ -67,10 +76,21 @@ export async function startBench(t: Pick<TestContext, 'after'>, radio: VirtualRa
   process.on('unhandledRejection', onUnhandled);
   t.after(() => process.removeListener('unhandledRejection', onUnhandled));
   const session = new RadioSession({
-    config, log, statistics, names,
+    config,
+    log,
+    statistics,
+    names,
     radio: new NobleRadio(config, log),
     filter: new StrapFilter(config, parseAliases(config.BLE_ALIASES)),
-    limits: { discover: 1500, subscribe: 1500, request: 1500, disconnect: 1000, backoffMin: 200, backoffMax: 1000, ...options.limits },
+    limits: {
+      discover: 1500,
+      subscribe: 1500,
+      request: 1500,
+      disconnect: 1000,
+      backoffMin: 200,
+      backoffMax: 1000,
+      ...options.limits,
+    },
     ...(options.ladder === undefined ? {} : { ladder: options.ladder }),
     clock: () => 'unknown',
     accept: (fields) => readings.push({ ...fields, at: performance.now() }),
@@ -89,17 +109,32 @@ export async function startBench(t: Pick<TestContext, 'after'>, radio: VirtualRa
     return readings.filter((reading) => reading.device === device);
   };
   return {
-    session, statistics, readings, gaps, fatal, unhandled, strap, readingsOf,
+    session,
+    statistics,
+    readings,
+    gaps,
+    fatal,
+    unhandled,
+    strap,
+    readingsOf,
     async reaches(id, state, withinMs = 30_000) {
-      await eventually(() => strap(id)?.link.state === state, { withinMs, what: `strap ${id} ${state} (is ${strap(id)?.link.state ?? 'unknown'})` });
+      await eventually(() => strap(id)?.link.state === state, {
+        withinMs,
+        what: `strap ${id} ${state} (is ${strap(id)?.link.state ?? 'unknown'})`,
+      });
     },
     async listening(id) {
-      await eventually(() => strap(id)?.link.connected === true && strap(id)?.status().battery_percent !== null, { what: `strap ${id} subscribed` });
+      await eventually(() => strap(id)?.link.connected === true && strap(id)?.status().battery_percent !== null, {
+        what: `strap ${id} subscribed`,
+      });
     },
     async flows(id, count = 2, withinMs = 45_000) {
       const from = performance.now();
       const before = readingsOf(id).length;
-      await eventually(() => readingsOf(id).length >= before + count, { withinMs, what: `${count} readings of strap ${id} (is ${strap(id)?.link.state ?? 'unknown'})` });
+      await eventually(() => readingsOf(id).length >= before + count, {
+        withinMs,
+        what: `${count} readings of strap ${id} (is ${strap(id)?.link.state ?? 'unknown'})`,
+      });
       return performance.now() - from;
     },
     async settled() {
@@ -108,7 +143,13 @@ export async function startBench(t: Pick<TestContext, 'after'>, radio: VirtualRa
       assert.deepEqual(fatal, []);
     },
     longestPauseMs(id, since) {
-      const times = [since, ...readingsOf(id).map(({ at }) => at).filter((at) => at >= since), performance.now()];
+      const times = [
+        since,
+        ...readingsOf(id)
+          .map(({ at }) => at)
+          .filter((at) => at >= since),
+        performance.now(),
+      ];
       return Math.max(...times.slice(1).map((at, index) => at - (times[index] ?? at)));
     },
   };

@@ -25,7 +25,11 @@ export interface RadioProduct {
 }
 
 /** Starts it; `heard` is called with each reading as it is published. */
-export async function startRadioProduct(t: Pick<TestContext, 'after'>, radio: VirtualRadio, options: { environment?: Record<string, string>; heard: (reading: Reading) => void }): Promise<RadioProduct> {
+export async function startRadioProduct(
+  t: Pick<TestContext, 'after'>,
+  radio: VirtualRadio,
+  options: { environment?: Record<string, string>; heard: (reading: Reading) => void },
+): Promise<RadioProduct> {
   process.env['NOBLE_HCI_H4'] = `127.0.0.1:${radio.hciPort}`;
   process.env['NOBLE_HCI_H4_RECONNECT_MS'] = '300';
   createRequire(import.meta.url)('./hci-h4-socket.cjs');
@@ -41,8 +45,18 @@ export async function startRadioProduct(t: Pick<TestContext, 'after'>, radio: Vi
   const gateway = await start(new GatewayService({ config, log }));
   const stream = await start(new LocalKinesisService({ config, log }));
   const mqttUrl = `mqtt://127.0.0.1:${gateway.mqttPort}`;
-  await start(new ForwarderService({ config: testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, LOCAL_KINESIS_PORT: String(stream.port) }), log }));
-  const ears = await connectAsync(mqttUrl, { username: 'admin-api', password: readOrCreateSecret(config, 'admin-api'), protocolVersion: 4, reconnectPeriod: 0 });
+  await start(
+    new ForwarderService({
+      config: testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, LOCAL_KINESIS_PORT: String(stream.port) }),
+      log,
+    }),
+  );
+  const ears = await connectAsync(mqttUrl, {
+    username: 'admin-api',
+    password: readOrCreateSecret(config, 'admin-api'),
+    protocolVersion: 4,
+    reconnectPeriod: 0,
+  });
   t.after(() => ears.end(true));
   let status: BridgeStatus | undefined;
   ears.on('message', (topic, payload) => {

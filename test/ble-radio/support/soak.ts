@@ -80,13 +80,20 @@ const WEIGHTS: Record<string, number> = { unplug: 0.15 };
 const NAMES = Object.keys(FAULTS).flatMap((name) => Array.from({ length: Math.round(20 * (WEIGHTS[name] ?? 1)) }, () => name));
 
 /** The number of a notification stands in its heart rate (1-250) and its first RR interval; the second is always 1 s. */
-const numbered = (number: number): Buffer => encodeHeartRateMeasurement({ bpm: 1 + (Math.floor(number / 65_536) % 250), contact: true, energyKj: null, rr1024: [number % 65_536, 1024] });
+const numbered = (number: number): Buffer =>
+  encodeHeartRateMeasurement({
+    bpm: 1 + (Math.floor(number / 65_536) % 250),
+    contact: true,
+    energyKj: null,
+    rr1024: [number % 65_536, 1024],
+  });
 const numberOf = (bpm: number, rr: number): number => 65_536 * bpm + rr;
 
 /** Of an ACL packet that is a numbered notification: 02 handle(2) length(2) l2cap length(2) cid(2) 1b value handle(2) 16 bpm rr rr. */
 function numberIn(packet: Buffer): number | undefined {
   const value = packet.subarray(12);
-  if (packet[0] !== 2 || packet.readUInt16LE(7) !== 4 || packet[9] !== 0x1b || value.length !== 6 || value[0] !== 0x16) return undefined;
+  if (packet[0] !== 2 || packet.readUInt16LE(7) !== 4 || packet[9] !== 0x1b || value.length !== 6 || value[0] !== 0x16)
+    return undefined;
   return numberOf(value[1] ?? 0, value.readUInt16LE(2));
 }
 
@@ -139,7 +146,10 @@ export async function soak(t: TestContext, options: { seconds: number; seed: num
   })();
   const everybody = async (what: string): Promise<void> => {
     heardFrom.clear();
-    await eventually(() => heardFrom.size === ids.length, { withinMs: 120_000, what: `all straps ${what}, not only ${[...heardFrom].join(' ')}` });
+    await eventually(() => heardFrom.size === ids.length, {
+      withinMs: 120_000,
+      what: `all straps ${what}, not only ${[...heardFrom].join(' ')}`,
+    });
   };
   try {
     await everybody('at first');
@@ -167,11 +177,17 @@ export async function soak(t: TestContext, options: { seconds: number; seed: num
     assert.deepEqual(unhandled, []);
     await eventually(() => strayListeners().length === 0, { what: `no listener left: ${strayListeners().join('; ')}` });
     const missing = async (): Promise<{ missing: number[]; all: number[] }> => {
-      const all = (await product.readStream()).filter(({ rr_intervals_ms }) => rr_intervals_ms.length === 2).map(({ heart_rate, rr_intervals_ms }) => numberOf(heart_rate, Math.round(((rr_intervals_ms[0] ?? 0) * 1024) / 1000)));
+      const all = (await product.readStream())
+        .filter(({ rr_intervals_ms }) => rr_intervals_ms.length === 2)
+        .map(({ heart_rate, rr_intervals_ms }) => numberOf(heart_rate, Math.round(((rr_intervals_ms[0] ?? 0) * 1024) / 1000)));
       const taken = new Set(all);
       return { missing: [...seen].filter((one) => !taken.has(one)), all };
     };
-    await eventually(async () => (await missing()).missing.length === 0, { withinMs: 60_000, everyMs: 1000, what: `every one of ${seen.size} notifications that reached noble in the stream` });
+    await eventually(async () => (await missing()).missing.length === 0, {
+      withinMs: 60_000,
+      everyMs: 1000,
+      what: `every one of ${seen.size} notifications that reached noble in the stream`,
+    });
     const { all } = await missing();
     assert.equal(new Set(all).size, all.length, 'a notification stands in the stream twice');
     const { reconnect_ms_p50: p50 = null, reconnect_ms_p95: p95 = null } = product.status()?.radio ?? {};

@@ -30,7 +30,11 @@ function prepareEnvironment(): string | undefined {
   mkdirSync(path.dirname(cache), { recursive: true });
   for (const interpreter of ['python3.11', 'python3.12', 'python3.13', 'python3'])
     if (spawnSync(interpreter, ['-m', 'venv', '--copies', building], { timeout: 120_000 }).status === 0) {
-      const pip = spawnSync(path.join(building, 'bin', 'python'), ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', BUMBLE], { timeout: 300_000, encoding: 'utf8' });
+      const pip = spawnSync(
+        path.join(building, 'bin', 'python'),
+        ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', BUMBLE],
+        { timeout: 300_000, encoding: 'utf8' },
+      );
       if (pip.status !== 0) {
         rmSync(building, { recursive: true, force: true });
         return `${BUMBLE} cannot be installed: ${(pip.stderr ?? '').trim().split('\n').at(-1) ?? 'no word why'}`;
@@ -136,7 +140,11 @@ export class VirtualRadio {
   /** What a bridge process needs to have this radio as its adapter. `reconnectMs`: how long an unplugged adapter stays away. */
   environment(options: { reconnectMs?: number } = {}): { environment: Record<string, string>; nodeArgs: string[] } {
     return {
-      environment: { BLE_SOURCE: 'noble', NOBLE_HCI_H4: `127.0.0.1:${this.hciPort}`, NOBLE_HCI_H4_RECONNECT_MS: String(options.reconnectMs ?? 300) },
+      environment: {
+        BLE_SOURCE: 'noble',
+        NOBLE_HCI_H4: `127.0.0.1:${this.hciPort}`,
+        NOBLE_HCI_H4_RECONNECT_MS: String(options.reconnectMs ?? 300),
+      },
       nodeArgs: ['--require', path.join(here, 'hci-h4-socket.cjs')],
     };
   }

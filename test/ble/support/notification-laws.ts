@@ -23,7 +23,12 @@ function measurementIn(bytes: Buffer): { bpm: number; contact: boolean | null; e
   const rr: number[] = [];
   if (Math.floor(flags / 16) % 2 === 1) for (let at = rrAt; at + 2 <= bytes.length; at += 2) rr.push(bytes.readUInt16LE(at));
   const contactBits = Math.floor(flags / 2) % 4;
-  return { bpm: wide ? bytes.readUInt16LE(1) : bytes.readUInt8(1), contact: contactBits < 2 ? null : contactBits === 3, energy: hasEnergy ? bytes.readUInt16LE(energyAt) : null, rr };
+  return {
+    bpm: wide ? bytes.readUInt16LE(1) : bytes.readUInt8(1),
+    contact: contactBits < 2 ? null : contactBits === 3,
+    energy: hasEnergy ? bytes.readUInt16LE(energyAt) : null,
+    rr,
+  };
 }
 
 /** Notifies these bytes and checks what became of them. */
@@ -45,6 +50,9 @@ export function checkNotification(bytes: Buffer, { strap, readings, malformed, d
   assert.equal(reading?.heart_rate, measurement.bpm);
   assert.equal(reading.sensor_contact, measurement.contact);
   assert.equal(reading.energy_expended_kj, measurement.energy);
-  assert.deepEqual(reading.rr_intervals_ms.map((ms) => (ms * 1024) / 1000), measurement.rr);
+  assert.deepEqual(
+    reading.rr_intervals_ms.map((ms) => (ms * 1024) / 1000),
+    measurement.rr,
+  );
   assert.equal(strap.link.state, measurement.contact === false ? 'no_contact' : 'streaming');
 }

@@ -5,7 +5,12 @@ import { encodeHeartRateMeasurement, parseHeartRateMeasurement } from '../../../
 
 const uint16 = fc.integer({ min: 0, max: 65_535 });
 const valid = fc
-  .record({ bpm: uint16, contact: fc.option(fc.boolean()), energyKj: fc.option(uint16), rr1024: fc.array(uint16, { maxLength: 12 }) })
+  .record({
+    bpm: uint16,
+    contact: fc.option(fc.boolean()),
+    energyKj: fc.option(uint16),
+    rr1024: fc.array(uint16, { maxLength: 12 }),
+  })
   .map((measurement) => encodeHeartRateMeasurement(measurement));
 
 /** Valid ones, cut or with a byte changed, and noise. */

@@ -26,12 +26,25 @@ export interface SoftSession {
 export function quietSource(...names: string[]): SoftSource {
   const straps = names.map(
     (name, index) =>
-      new SoftStrap({ address: `c0:00:00:00:00:${(index + 1).toString(16).padStart(2, '0')}`, name, rssi: -60, batteryPercent: 80, manufacturer: 'M', model: 'X', firmware: '1', bodySensorLocation: 1 }),
+      new SoftStrap({
+        address: `c0:00:00:00:00:${(index + 1).toString(16).padStart(2, '0')}`,
+        name,
+        rssi: -60,
+        batteryPercent: 80,
+        manufacturer: 'M',
+        model: 'X',
+        firmware: '1',
+        bodySensorLocation: 1,
+      }),
   );
   return { kind: 'simulated', straps, start: () => {}, stop: () => {} };
 }
 
-export async function startSoftSession(t: Pick<TestContext, 'after'>, source: SoftSource, options: { environment?: Record<string, string>; limits?: Partial<LinkLimits>; strapsMax?: number } = {}): Promise<SoftSession> {
+export async function startSoftSession(
+  t: Pick<TestContext, 'after'>,
+  source: SoftSource,
+  options: { environment?: Record<string, string>; limits?: Partial<LinkLimits>; strapsMax?: number } = {},
+): Promise<SoftSession> {
   const config = testConfig({ DATA_DIR: tempDir(t), ...options.environment });
   const log = testLog(config);
   const readings: ReadingFields[] = [];
@@ -40,7 +53,8 @@ export async function startSoftSession(t: Pick<TestContext, 'after'>, source: So
   const letGo: string[] = [];
   const statistics = new RadioStatistics();
   const session = new RadioSession({
-    config, log,
+    config,
+    log,
     radio: new SoftRadio(source),
     statistics,
     names: new DeviceNames(config, parseAliases(config.BLE_ALIASES), log),

@@ -4,7 +4,13 @@ import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { CreateStreamCommand, DescribeStreamConsumerCommand, DescribeStreamSummaryCommand, RegisterStreamConsumerCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
+import {
+  CreateStreamCommand,
+  DescribeStreamConsumerCommand,
+  DescribeStreamSummaryCommand,
+  RegisterStreamConsumerCommand,
+  type KinesisClient,
+} from '@aws-sdk/client-kinesis';
 import { clientOf } from '../../pipeline/support/stream.ts';
 import { eventually } from '../../support/eventually.ts';
 
@@ -33,7 +39,12 @@ export async function startFanOutStream(t: Pick<TestContext, 'after'>, shards: n
   const child = spawn(process.execPath, ['main.js'], {
     // It reads its certificate from the working folder.
     cwd: folder,
-    env: { PATH: process.env['PATH'], KINESIS_MOCK_TLS_PORT: '0', KINESIS_MOCK_PLAIN_PORT: String(plainPort), LOG_LEVEL: 'ERROR' },
+    env: {
+      PATH: process.env['PATH'],
+      KINESIS_MOCK_TLS_PORT: '0',
+      KINESIS_MOCK_PLAIN_PORT: String(plainPort),
+      LOG_LEVEL: 'ERROR',
+    },
     stdio: 'ignore',
   });
   const ended = new Promise((resolve) => child.once('exit', resolve));
@@ -47,7 +58,10 @@ export async function startFanOutStream(t: Pick<TestContext, 'after'>, shards: n
     await stop();
   });
   const StreamName = 'hr-data-stream';
-  await eventually(async () => await client.send(new CreateStreamCommand({ StreamName, ShardCount: shards })), { withinMs: 60_000, everyMs: 200 });
+  await eventually(async () => await client.send(new CreateStreamCommand({ StreamName, ShardCount: shards })), {
+    withinMs: 60_000,
+    everyMs: 200,
+  });
   const active = async (openShards: number): Promise<void> => {
     await eventually(
       async () => {
@@ -59,8 +73,15 @@ export async function startFanOutStream(t: Pick<TestContext, 'after'>, shards: n
   };
   await active(shards);
   const { StreamDescriptionSummary } = await client.send(new DescribeStreamSummaryCommand({ StreamName }));
-  const { Consumer } = await client.send(new RegisterStreamConsumerCommand({ StreamARN: StreamDescriptionSummary?.StreamARN, ConsumerName: 'reader' }));
+  const { Consumer } = await client.send(
+    new RegisterStreamConsumerCommand({ StreamARN: StreamDescriptionSummary?.StreamARN, ConsumerName: 'reader' }),
+  );
   const consumerArn = Consumer?.ConsumerARN ?? '';
-  await eventually(async () => (await client.send(new DescribeStreamConsumerCommand({ ConsumerARN: consumerArn }))).ConsumerDescription?.ConsumerStatus === 'ACTIVE', { everyMs: 100 });
+  await eventually(
+    async () =>
+      (await client.send(new DescribeStreamConsumerCommand({ ConsumerARN: consumerArn }))).ConsumerDescription?.ConsumerStatus ===
+      'ACTIVE',
+    { everyMs: 100 },
+  );
   return { client, consumerArn, active, stop };
 }

@@ -11,7 +11,13 @@ export const sequenceNumberAt = (index: number): string => (FIRST + BigInt(index
 /** A record at a place in the shard. */
 export function lambdaRecord(index: number, partitionKey: string, data: Buffer): KinesisStreamRecord {
   return {
-    kinesis: { kinesisSchemaVersion: '1.0', partitionKey, sequenceNumber: sequenceNumberAt(index), data: data.toString('base64'), approximateArrivalTimestamp: 1545084650.987 },
+    kinesis: {
+      kinesisSchemaVersion: '1.0',
+      partitionKey,
+      sequenceNumber: sequenceNumberAt(index),
+      data: data.toString('base64'),
+      approximateArrivalTimestamp: 1545084650.987,
+    },
     eventSource: 'aws:kinesis',
     eventVersion: '1.0',
     eventID: `shardId-000000000006:${sequenceNumberAt(index)}`,
@@ -33,7 +39,9 @@ export async function runMapping(handler: Handler, records: KinesisStreamRecord[
   for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
     const { batchItemFailures } = await handler({ Records: batch.records });
     if (batchItemFailures.length === 0) continue;
-    const failed = batchItemFailures.map(({ itemIdentifier }) => batch?.records.findIndex(({ kinesis }) => kinesis.sequenceNumber === itemIdentifier) ?? -1);
+    const failed = batchItemFailures.map(
+      ({ itemIdentifier }) => batch?.records.findIndex(({ kinesis }) => kinesis.sequenceNumber === itemIdentifier) ?? -1,
+    );
     const done = Math.min(...failed);
     if (done < 0) throw new Error(`no record of the batch: ${JSON.stringify(batchItemFailures)}`);
     const left = batch.records.slice(done);

@@ -14,7 +14,10 @@ export async function cloudPython(): Promise<string | undefined> {
 
 /** Starts the server; its URL. */
 export async function startMoto(t: Pick<TestContext, 'after'>, python: string): Promise<string> {
-  const child = spawn(python, ['-m', 'moto.server', '-H', '127.0.0.1', '-p', '0'], { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env['PATH'], HOME: process.env['HOME'] } });
+  const child = spawn(python, ['-m', 'moto.server', '-H', '127.0.0.1', '-p', '0'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+  });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   t.after(async () => {
     child.kill('SIGKILL');
@@ -34,6 +37,10 @@ export async function startMoto(t: Pick<TestContext, 'after'>, python: string): 
 
 /** From now on moto checks (or no longer checks) every caller's rights. */
 export async function checkRights(url: string, on: boolean): Promise<void> {
-  const answer = await fetch(`${url}/moto-api/reset-auth`, { method: 'POST', headers: { 'content-type': 'application/octet-stream' }, body: on ? '0' : 'inf' });
+  const answer = await fetch(`${url}/moto-api/reset-auth`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/octet-stream' },
+    body: on ? '0' : 'inf',
+  });
   if (!answer.ok) throw new Error(await answer.text());
 }

@@ -125,7 +125,8 @@ class Matrix {
     });
     this.#running.set(victim, product);
     void product.ended.then((code) => {
-      if (!this.#killed.has(product)) this.diedByThemselves.push(`${victim} ended with ${code}:\n${product.output().slice(-2000)}`);
+      if (!this.#killed.has(product))
+        this.diedByThemselves.push(`${victim} ended with ${code}:\n${product.output().slice(-2000)}`);
     });
     return product;
   }
@@ -137,7 +138,9 @@ class Matrix {
     this.#ports.admin = await port('admin-api');
     await this.start('forwarder').event('started');
     await this.start('ble-bridge').event('mqtt_connected');
-    return new Witness(this.#t, `mqtt://127.0.0.1:${this.#ports.mqtt}`, (service) => readFileSync(path.join(this.#folder, 'keys', service), 'utf8').trim());
+    return new Witness(this.#t, `mqtt://127.0.0.1:${this.#ports.mqtt}`, (service) =>
+      readFileSync(path.join(this.#folder, 'keys', service), 'utf8').trim(),
+    );
   }
 
   /** Kills one that runs, and starts it again after a while; false where it is dead already. */
@@ -170,13 +173,15 @@ class Matrix {
       if (run === undefined) continue;
       const seqs = this.spilled.get(run) ?? new Set<number>();
       this.spilled.set(run, seqs);
-      for (const line of readFileSync(path.join(this.outboxFolder, name), 'utf8').split('\n').slice(0, -1)) seqs.add(Number(line.split(' ', 2)[1]));
+      for (const line of readFileSync(path.join(this.outboxFolder, name), 'utf8').split('\n').slice(0, -1))
+        seqs.add(Number(line.split(' ', 2)[1]));
     }
   }
 
   async allUp(): Promise<void> {
     await Promise.all(this.#restarts);
-    for (const [victim, product] of this.#running) await product.event(victim === 'ble-bridge' || victim === 'forwarder' ? 'mqtt_connected' : 'listening');
+    for (const [victim, product] of this.#running)
+      await product.event(victim === 'ble-bridge' || victim === 'forwarder' ? 'mqtt_connected' : 'listening');
   }
 
   async endBridge(): Promise<void> {
@@ -198,7 +203,7 @@ async function untilFlowing(witness: Witness): Promise<void> {
 }
 
 async function killAtRandom(matrix: Matrix, witness: Witness, { kills, victims, pauseMs = 1500 }: MatrixOptions): Promise<void> {
-  for (let done = 0; done < kills; ) {
+  for (let done = 0; done < kills;) {
     // Most kills hit what flows, the others what has just been started.
     if (matrix.between(0, 1) < 0.7) await untilFlowing(witness);
     await sleep(matrix.between(20, pauseMs));
@@ -220,7 +225,11 @@ async function settle(matrix: Matrix, witness: Witness): Promise<StreamReading[]
   // What it could not hand over in its last seconds stands on disk: a bridge on a recording of one row brings it.
   matrix.record(1);
   await matrix.start('ble-bridge').event('mqtt_connected');
-  await eventually(() => spillFiles(matrix.outboxFolder).length === 0, { withinMs: 120_000, everyMs: 200, what: 'the outbox is empty' });
+  await eventually(() => spillFiles(matrix.outboxFolder).length === 0, {
+    withinMs: 120_000,
+    everyMs: 200,
+    what: 'the outbox is empty',
+  });
   await matrix.endBridge();
   const since = Date.now();
   await eventually(
@@ -278,22 +287,33 @@ export async function crashMatrix(t: TestContext, options: MatrixOptions): Promi
     const seqs = there.get(run) ?? new Set<number>();
     const seen = witness.live.filter((reading) => reading.run === run).map(({ seq }) => seq);
     const mark = witness.marks.get(run) ?? 0;
-    for (let seq = 1; seq <= mark; seq += 1) assert.ok(seqs.has(seq), `run ${run}: ${seq} is missing, though the mark ${mark} was published`);
-    for (const seq of matrix.spilled.get(run) ?? []) assert.ok(seqs.has(seq), `run ${run}: ${seq} is missing, though it stood in the outbox on disk`);
+    for (let seq = 1; seq <= mark; seq += 1)
+      assert.ok(seqs.has(seq), `run ${run}: ${seq} is missing, though the mark ${mark} was published`);
+    for (const seq of matrix.spilled.get(run) ?? [])
+      assert.ok(seqs.has(seq), `run ${run}: ${seq} is missing, though it stood in the outbox on disk`);
     const wasKilled = options.victims.includes('ble-bridge');
     const last = lastOf.get(run);
-    if (!wasKilled && last !== undefined) for (let seq = 1; seq <= last; seq += 1) assert.ok(seqs.has(seq), `run ${run}: ${seq} of ${last} is missing`);
+    if (!wasKilled && last !== undefined)
+      for (let seq = 1; seq <= last; seq += 1) assert.ok(seqs.has(seq), `run ${run}: ${seq} of ${last} is missing`);
     const lost = witness.live.filter((reading) => reading.run === run && !seqs.has(reading.seq));
     lostWithTheBridge += lost.length;
     // It was neither stored nor spilled: a bridge spills what is not stored for 5 s, and everything after.
     const first = Math.min(...lost.map(({ timestamp }) => Date.parse(timestamp)));
     const killedAt = matrix.killedAt.find((at) => at >= first);
-    if (lost.length > 0) assert.ok(killedAt !== undefined && killedAt - first < SPILL_LIMIT_MS, `run ${run}: a reading of ${first} is lost, its bridge was killed at ${killedAt}`);
+    if (lost.length > 0)
+      assert.ok(
+        killedAt !== undefined && killedAt - first < SPILL_LIMIT_MS,
+        `run ${run}: a reading of ${first} is lost, its bridge was killed at ${killedAt}`,
+      );
     taken += new Set([...seqs, ...seen]).size;
   }
   if (!options.victims.includes('ble-bridge')) {
     assert.equal(lostWithTheBridge, 0);
-    assert.equal(unique, [...lastOf.values()].reduce((sum, last) => sum + last, 0), 'the stream holds what the bridges say that they took');
+    assert.equal(
+      unique,
+      [...lastOf.values()].reduce((sum, last) => sum + last, 0),
+      'the stream holds what the bridges say that they took',
+    );
   }
   assertNoneLate(witness, matrix.brokerDead);
   // No storm: beside what did not come through live, each kill costs at most what was under way, a window for each line.

@@ -8,7 +8,9 @@ import type { Witness } from './witness.ts';
 export async function lastOfBridge(witness: Witness): Promise<{ run: string; last: number }> {
   return await eventually(() => {
     const status = witness.statuses.get('ble-bridge');
-    return status?.state === 'offline' && status.bridge !== undefined ? { run: status.bridge.run, last: status.bridge.outbox.last_seq } : undefined;
+    return status?.state === 'offline' && status.bridge !== undefined
+      ? { run: status.bridge.run, last: status.bridge.outbox.last_seq }
+      : undefined;
   });
 }
 

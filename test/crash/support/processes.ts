@@ -90,14 +90,19 @@ export class Processes {
     await Promise.all([this.start('local-kinesis'), this.start('admin-api')]);
     await this.start('forwarder');
     await this.start('ble-bridge');
-    this.#witness = new Witness(this.#t, this.mqttUrl, (service) => readFileSync(path.join(this.folder, 'keys', service), 'utf8').trim());
+    this.#witness = new Witness(this.#t, this.mqttUrl, (service) =>
+      readFileSync(path.join(this.folder, 'keys', service), 'utf8').trim(),
+    );
     await this.shipped(20);
     return this.#witness;
   }
 
   /** Waits until at least so many readings are shipped. */
   async shipped(count: number): Promise<void> {
-    await eventually(() => (this.witness.statuses.get('forwarder')?.forwarder?.ledger.shipped ?? 0) >= count, { withinMs: 60_000, what: `${count} shipped` });
+    await eventually(() => (this.witness.statuses.get('forwarder')?.forwarder?.ledger.shipped ?? 0) >= count, {
+      withinMs: 60_000,
+      what: `${count} shipped`,
+    });
   }
 
   /** Ends a part in order: exit code 0 within 10 s; returns how long it took. */
@@ -129,9 +134,16 @@ export class Processes {
   /** Waits until nothing is queued and nothing is in the outbox on disk, then reads the stream. */
   async drained(): Promise<StreamReading[]> {
     // A bridge that ended with readings on disk: one without straps brings them.
-    if (this.spillFiles().length > 0 && !this.#running.has('ble-bridge')) await this.start('ble-bridge', { BLE_SOURCE: 'noble', BLE_ADAPTER: 'hci9' });
+    if (this.spillFiles().length > 0 && !this.#running.has('ble-bridge'))
+      await this.start('ble-bridge', { BLE_SOURCE: 'noble', BLE_ADAPTER: 'hci9' });
     const since = Date.now();
-    await eventually(() => this.spillFiles().length === 0 && Date.now() - since > 700 && this.witness.statuses.get('forwarder')?.forwarder?.depth === 0, { withinMs: 60_000, everyMs: 100, what: 'drained' });
+    await eventually(
+      () =>
+        this.spillFiles().length === 0 &&
+        Date.now() - since > 700 &&
+        this.witness.statuses.get('forwarder')?.forwarder?.depth === 0,
+      { withinMs: 60_000, everyMs: 100, what: 'drained' },
+    );
     return await readAll(this.streamUrl);
   }
 }

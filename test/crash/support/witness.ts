@@ -13,7 +13,12 @@ interface LastStatus {
   state: string;
   checks?: { name: string; status: string; reason: string }[];
   bridge?: { run: string; outbox: { last_seq: number; held: number; dropped: number } };
-  forwarder?: { depth: number; duplicates: number; causes: { missed: Record<string, number>; evicted: Record<string, number> }; ledger: Record<'accepted' | 'shipped' | 'queued' | 'dead' | 'evicted' | 'missed', number> };
+  forwarder?: {
+    depth: number;
+    duplicates: number;
+    causes: { missed: Record<string, number>; evicted: Record<string, number> };
+    ledger: Record<'accepted' | 'shipped' | 'queued' | 'dead' | 'evicted' | 'missed', number>;
+  };
 }
 
 export class Witness {
@@ -30,13 +35,23 @@ export class Witness {
   constructor(t: Pick<TestContext, 'after'>, url: string, passwordOf: (service: string) => string) {
     const as = (username: string): { username: string; password: string } => ({ username, password: passwordOf(username) });
     const connect = (options: { username?: string; password?: string }, topics: string[]): MqttClient => {
-      const client = mqtt.connect(url, { protocolVersion: 4, reconnectPeriod: 50, connectTimeout: 3000, keepalive: 5, ...options });
+      const client = mqtt.connect(url, {
+        protocolVersion: 4,
+        reconnectPeriod: 50,
+        connectTimeout: 3000,
+        keepalive: 5,
+        ...options,
+      });
       client.on('connect', () => client.subscribe(topics, { qos: 0 }));
       client.on('error', () => {});
       client.on('message', (topic, payload) => this.#heard(topic, payload.toString()));
       return client;
     };
-    this.#clients = [connect({}, ['hr/+/bpm', 'hr/+/gap', 'edge/+/status']), connect(as('ble-bridge'), ['edge/stored/+']), connect(as('forwarder'), ['edge/resend/+'])];
+    this.#clients = [
+      connect({}, ['hr/+/bpm', 'hr/+/gap', 'edge/+/status']),
+      connect(as('ble-bridge'), ['edge/stored/+']),
+      connect(as('forwarder'), ['edge/resend/+']),
+    ];
     t.after(() => this.close());
   }
 
@@ -51,9 +66,11 @@ export class Witness {
     if (first === 'hr' && third === 'bpm') {
       const { run, seq, timestamp, clock } = JSON.parse(payload) as LiveReading;
       this.live.push({ run, seq, timestamp, clock });
-    } else if (first === 'hr') this.gaps.push({ device: second ?? '', ...(JSON.parse(payload) as { from: string; to: string; cause: string }) });
+    } else if (first === 'hr')
+      this.gaps.push({ device: second ?? '', ...(JSON.parse(payload) as { from: string; to: string; cause: string }) });
     else if (second === 'resend') this.resent += payload.split('\n').length;
-    else if (second === 'stored') this.marks.set(third ?? '', Math.max(this.marks.get(third ?? '') ?? 0, (JSON.parse(payload) as { stored: number }).stored));
+    else if (second === 'stored')
+      this.marks.set(third ?? '', Math.max(this.marks.get(third ?? '') ?? 0, (JSON.parse(payload) as { stored: number }).stored));
     else this.statuses.set(second ?? '', JSON.parse(payload) as LastStatus);
   }
 

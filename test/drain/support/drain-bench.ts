@@ -42,10 +42,20 @@ export interface BenchOptions {
 let streams = 0;
 
 /** A bench on a stream of its own. What it started ends with the test, or by `stop`. */
-export async function startDrain(t: Pick<TestContext, 'after'>, stream: LocalStream, { environment = {}, shards = 1, timeouts, elsewhere = {} }: BenchOptions = {}): Promise<DrainBench & { stop(): Promise<void> }> {
+export async function startDrain(
+  t: Pick<TestContext, 'after'>,
+  stream: LocalStream,
+  { environment = {}, shards = 1, timeouts, elsewhere = {} }: BenchOptions = {},
+): Promise<DrainBench & { stop(): Promise<void> }> {
   const streamName = `stream-${(streams += 1)}`;
   await stream.client.send(new CreateStreamCommand({ StreamName: streamName, ShardCount: shards }));
-  const config = testConfig({ DATA_DIR: tempDir(t), LOCAL_KINESIS_PORT: String(stream.port), KINESIS_STREAM: streamName, ...environment, ...elsewhere });
+  const config = testConfig({
+    DATA_DIR: tempDir(t),
+    LOCAL_KINESIS_PORT: String(stream.port),
+    KINESIS_STREAM: streamName,
+    ...environment,
+    ...elsewhere,
+  });
   const log = testLog(config);
   const queue = new Queue(config);
   await queue.start();
@@ -68,16 +78,33 @@ export async function startDrain(t: Pick<TestContext, 'after'>, stream: LocalStr
     add(count, devices = 1, text = '') {
       const seqs = Array.from({ length: count }, () => (seq += 1));
       const deviceOf = (n: number): string => `d${n % devices}`;
-      queue.append({ rows: { data: seqs.map((n) => JSON.stringify({ seq: n, device: deviceOf(n), text })), devices: seqs.map(deviceOf), sources: seqs.map(() => 0) }, dead: [], marks: [] });
+      queue.append({
+        rows: {
+          data: seqs.map((n) => JSON.stringify({ seq: n, device: deviceOf(n), text })),
+          devices: seqs.map(deviceOf),
+          sources: seqs.map(() => 0),
+        },
+        dead: [],
+        marks: [],
+      });
     },
     async settled(count) {
-      await eventually(() => queue.state.ledger.shipped + queue.state.ledger.dead === count && queue.depth === 0, { withinMs: 60_000, what: `${count} shipped or dead; ${JSON.stringify(queue.state.ledger)}, ${drain.uplink.current.reason}` });
+      await eventually(() => queue.state.ledger.shipped + queue.state.ledger.dead === count && queue.depth === 0, {
+        withinMs: 60_000,
+        what: `${count} shipped or dead; ${JSON.stringify(queue.state.ledger)}, ${drain.uplink.current.reason}`,
+      });
       const { accepted, shipped, queued, dead, evicted } = queue.state.ledger;
       assert.equal(accepted, shipped + queued + dead + evicted);
     },
     async read() {
       const readings: StoredReading[] = [];
-      for await (const { data } of readStream(stream.client, { stream: streamName, from: 'oldest', untilCaughtUp: true, pollMs: 5 })) readings.push(JSON.parse(data.toString()) as StoredReading);
+      for await (const { data } of readStream(stream.client, {
+        stream: streamName,
+        from: 'oldest',
+        untilCaughtUp: true,
+        pollMs: 5,
+      }))
+        readings.push(JSON.parse(data.toString()) as StoredReading);
       return readings;
     },
   };
@@ -90,7 +117,11 @@ export function sharedStream(environment: Record<string, string> = {}): () => Pr
   after(async () => {
     for (const cleanup of cleanups.toReversed()) await cleanup();
   });
-  return async () => await (stream ??= startLocalStream({ after: (cleanup) => void cleanups.push(cleanup as () => unknown) }, { LOCAL_KINESIS_LIMITS: 'false', ...environment }));
+  return async () =>
+    await (stream ??= startLocalStream(
+      { after: (cleanup) => void cleanups.push(cleanup as () => unknown) },
+      { LOCAL_KINESIS_LIMITS: 'false', ...environment },
+    ));
 }
 
 /** That every device's readings stand in the order of their seq. */

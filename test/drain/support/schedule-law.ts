@@ -18,24 +18,47 @@ export interface Schedule {
   steps: Step[];
 }
 
-const REQUEST_FAULTS = ['status500', 'status503', 'connectionReset', 'halfBody', 'stalledBody', 'expiredToken', 'accessDenied', 'throttled', 'kmsDisabled', 'streamMissing', 'notActive', 'rejectPoison'] as const;
+const REQUEST_FAULTS = [
+  'status500',
+  'status503',
+  'connectionReset',
+  'halfBody',
+  'stalledBody',
+  'expiredToken',
+  'accessDenied',
+  'throttled',
+  'kmsDisabled',
+  'streamMissing',
+  'notActive',
+  'rejectPoison',
+] as const;
 /** Their records are stored, but their sender does not learn it: these alone may be there twice. */
 const CUTS_ANSWERS = new Set<string>(['halfBody', 'stalledBody']);
 const TIMEOUTS = { connectMs: 500, requestMs: 2000, socketMs: 2000, wholeMs: 5000 };
 
 const rate = fc.integer({ min: 0, max: 9 }).map((tenths) => tenths / 10);
-const faults: fc.Arbitrary<FaultSettings> = fc.record({
-  request: fc.option(fc.constantFrom(...REQUEST_FAULTS), { nil: undefined }),
-  requestRate: rate,
-  recordFailureRate: rate,
-  throttleRate: rate,
-  latencyMs: fc.integer({ min: 0, max: 50 }),
-  seed: fc.nat(),
-}).map(({ request, ...rest }) => (request === undefined ? rest : { request, ...rest }));
+const faults: fc.Arbitrary<FaultSettings> = fc
+  .record({
+    request: fc.option(fc.constantFrom(...REQUEST_FAULTS), { nil: undefined }),
+    requestRate: rate,
+    recordFailureRate: rate,
+    throttleRate: rate,
+    latencyMs: fc.integer({ min: 0, max: 50 }),
+    seed: fc.nat(),
+  })
+  .map(({ request, ...rest }) => (request === undefined ? rest : { request, ...rest }));
 
 export const schedules: fc.Arbitrary<Schedule> = fc.record({
   mode: fc.constantFrom('records', 'aggregated'),
-  steps: fc.array(fc.record({ faults, rows: fc.integer({ min: 1, max: 400 }), poison: fc.boolean(), lastsMs: fc.integer({ min: 0, max: 400 }) }), { minLength: 1, maxLength: 5 }),
+  steps: fc.array(
+    fc.record({
+      faults,
+      rows: fc.integer({ min: 1, max: 400 }),
+      poison: fc.boolean(),
+      lastsMs: fc.integer({ min: 0, max: 400 }),
+    }),
+    { minLength: 1, maxLength: 5 },
+  ),
 });
 
 function firstOfEach(readings: readonly StoredReading[]): StoredReading[] {
@@ -45,7 +68,11 @@ function firstOfEach(readings: readonly StoredReading[]): StoredReading[] {
 
 export async function holdsUnder({ mode, steps }: Schedule, stream: LocalStream): Promise<void> {
   const cleanups: (() => unknown)[] = [];
-  const bench = await startDrain({ after: (cleanup) => void cleanups.push(cleanup as () => unknown) }, stream, { shards: 3, timeouts: TIMEOUTS, environment: { KINESIS_MODE: mode, KINESIS_AGGREGATE_BYTES: '2048' } });
+  const bench = await startDrain({ after: (cleanup) => void cleanups.push(cleanup as () => unknown) }, stream, {
+    shards: 3,
+    timeouts: TIMEOUTS,
+    environment: { KINESIS_MODE: mode, KINESIS_AGGREGATE_BYTES: '2048' },
+  });
   try {
     let rows = 0;
     for (const step of steps) {
@@ -63,9 +90,11 @@ export async function holdsUnder({ mode, steps }: Schedule, stream: LocalStream)
     const stored = await bench.read();
     const first = firstOfEach(stored);
     assert.ok(first.length >= shipped && first.length <= rows, `${first.length} of ${rows} are there, ${shipped} shipped`);
-    if (mode === 'records') assert.equal(bench.drain.metrics.recordsSent, shipped + failedRecords(bench.drain), 'what was taken went again');
+    if (mode === 'records')
+      assert.equal(bench.drain.metrics.recordsSent, shipped + failedRecords(bench.drain), 'what was taken went again');
     else assertOrderOfDevices(first);
-    if (!steps.some((step) => CUTS_ANSWERS.has(step.faults.request ?? ''))) assert.equal(stored.length, shipped, 'one is there twice');
+    if (!steps.some((step) => CUTS_ANSWERS.has(step.faults.request ?? '')))
+      assert.equal(stored.length, shipped, 'one is there twice');
   } finally {
     for (const cleanup of cleanups.toReversed()) await cleanup();
     await stream.client.send(new DeleteStreamCommand({ StreamName: bench.streamName }));

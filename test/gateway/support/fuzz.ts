@@ -51,7 +51,23 @@ class Chance {
   }
 }
 
-const TOPICS = ['hr/a/bpm', 'hr/a/status', '$SYS/x', 'edge/sync', '', '/', '#', '+', 'hr/#/x', 'a/'.repeat(40), 'x'.repeat(300), '__proto__', 'constructor/__proto__', 'hr/\u0000/bpm', 'hr/\u{1f499}/bpm'];
+const TOPICS = [
+  'hr/a/bpm',
+  'hr/a/status',
+  '$SYS/x',
+  'edge/sync',
+  '',
+  '/',
+  '#',
+  '+',
+  'hr/#/x',
+  'a/'.repeat(40),
+  'x'.repeat(300),
+  '__proto__',
+  'constructor/__proto__',
+  'hr/\u0000/bpm',
+  'hr/\u{1f499}/bpm',
+];
 const IDS = ['__proto__', 'constructor', '', 'x'.repeat(200), 'fuzz'];
 
 function wholePacket(chance: Chance): Buffer {
@@ -59,8 +75,20 @@ function wholePacket(chance: Chance): Buffer {
   const qos = chance.pick([0, 1, 2] as const);
   const topic = chance.pick(TOPICS);
   const packet = chance.pick<() => Packet>([
-    () => ({ cmd: 'publish', topic: topic === '' ? 'x' : topic, payload: chance.bytes(chance.below(200)), qos, dup: qos > 0 && chance.below(2) === 0, retain: chance.below(4) === 0, messageId }),
-    () => ({ cmd: 'subscribe', messageId, subscriptions: Array.from({ length: 1 + chance.below(5) }, () => ({ topic: chance.pick(TOPICS), qos })) }),
+    () => ({
+      cmd: 'publish',
+      topic: topic === '' ? 'x' : topic,
+      payload: chance.bytes(chance.below(200)),
+      qos,
+      dup: qos > 0 && chance.below(2) === 0,
+      retain: chance.below(4) === 0,
+      messageId,
+    }),
+    () => ({
+      cmd: 'subscribe',
+      messageId,
+      subscriptions: Array.from({ length: 1 + chance.below(5) }, () => ({ topic: chance.pick(TOPICS), qos })),
+    }),
     () => ({ cmd: 'unsubscribe', messageId, unsubscriptions: [topic, chance.pick(TOPICS)] }),
     () => ({ cmd: 'puback', messageId }),
     () => ({ cmd: 'pubrec', messageId }),
@@ -69,7 +97,15 @@ function wholePacket(chance: Chance): Buffer {
     () => ({ cmd: 'pingreq' }),
     () => ({ cmd: 'connack', returnCode: 0, sessionPresent: false }),
     () => ({ cmd: 'suback', messageId, granted: [0, 1, 128] }),
-    () => ({ cmd: 'connect', protocolId: chance.pick(['MQTT', 'MQIsdp'] as const), protocolVersion: 4, clean: true, keepalive: chance.below(65_536), clientId: chance.pick(IDS), will: { topic: 'hr/a/bpm', payload: chance.bytes(chance.below(100)), qos, retain: true } }),
+    () => ({
+      cmd: 'connect',
+      protocolId: chance.pick(['MQTT', 'MQIsdp'] as const),
+      protocolVersion: 4,
+      clean: true,
+      keepalive: chance.below(65_536),
+      clientId: chance.pick(IDS),
+      will: { topic: 'hr/a/bpm', payload: chance.bytes(chance.below(100)), qos, retain: true },
+    }),
     () => ({ cmd: 'disconnect' }),
   ])();
   try {
@@ -103,7 +139,16 @@ function malformed(chance: Chance): Buffer {
     case 5:
       return chance.bytes(1 + chance.below(80));
     default:
-      return Buffer.concat([bytes.subarray(0, 1), chance.pick([Buffer.from([0xff, 0xff, 0xff, 0x7f]), Buffer.from([0xff, 0xff, 0xff, 0xff]), Buffer.from([0x80, 0x00]), Buffer.from([0x00])]), bytes.subarray(2)]);
+      return Buffer.concat([
+        bytes.subarray(0, 1),
+        chance.pick([
+          Buffer.from([0xff, 0xff, 0xff, 0x7f]),
+          Buffer.from([0xff, 0xff, 0xff, 0xff]),
+          Buffer.from([0x80, 0x00]),
+          Buffer.from([0x00]),
+        ]),
+        bytes.subarray(2),
+      ]);
   }
 }
 
@@ -140,7 +185,17 @@ async function atOnce(count: number, wide: number, run: (index: number) => Promi
   );
 }
 
-const greeting = (clientId: string): Buffer => generate({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, keepalive: 0, clientId, username: 'fuzz', password: Buffer.from(PASSWORD) });
+const greeting = (clientId: string): Buffer =>
+  generate({
+    cmd: 'connect',
+    protocolId: 'MQTT',
+    protocolVersion: 4,
+    clean: true,
+    keepalive: 0,
+    clientId,
+    username: 'fuzz',
+    password: Buffer.from(PASSWORD),
+  });
 
 /** A masked frame (RFC 6455), with what a mutation makes of its header. */
 function webSocketFrame(chance: Chance, payload: Buffer): Buffer {
@@ -153,20 +208,58 @@ function webSocketFrame(chance: Chance, payload: Buffer): Buffer {
 }
 
 const upgrade = (chance: Chance): Buffer =>
-  Buffer.from(`GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${chance.bytes(16).toString('base64')}\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n`);
+  Buffer.from(
+    `GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${chance.bytes(16).toString('base64')}\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n`,
+  );
 
-const PATHS = ['/', '/health', '/queue', '/devices', '/devices/%00', '/devices/../../etc/passwd', '/..%2f..%2fetc%2fpasswd', '/openapi.json', '/metrics', '/login', '/dead-letters', '/log-level', `/${'a'.repeat(9000)}`, '/devices/x/readings?format=[]', '/%', '//', '/docs/../../..'];
+const PATHS = [
+  '/',
+  '/health',
+  '/queue',
+  '/devices',
+  '/devices/%00',
+  '/devices/../../etc/passwd',
+  '/..%2f..%2fetc%2fpasswd',
+  '/openapi.json',
+  '/metrics',
+  '/login',
+  '/dead-letters',
+  '/log-level',
+  `/${'a'.repeat(9000)}`,
+  '/devices/x/readings?format=[]',
+  '/%',
+  '//',
+  '/docs/../../..',
+];
 
 function httpRequest(chance: Chance): Buffer {
   const method = chance.pick(['GET', 'POST', 'DELETE', 'PUT', 'HEAD', 'OPTIONS', 'TRACE', 'BREW']);
-  const body = chance.pick([Buffer.alloc(0), Buffer.from('{"token":'), Buffer.from(`{"token":"${'x'.repeat(300)}"}`), Buffer.from('{"__proto__":{"x":1}}'), chance.bytes(chance.below(300)), Buffer.from('[['.repeat(500))]);
+  const body = chance.pick([
+    Buffer.alloc(0),
+    Buffer.from('{"token":'),
+    Buffer.from(`{"token":"${'x'.repeat(300)}"}`),
+    Buffer.from('{"__proto__":{"x":1}}'),
+    chance.bytes(chance.below(300)),
+    Buffer.from('[['.repeat(500)),
+  ]);
   const headers = [
     `Host: ${chance.pick(['127.0.0.1', 'evil.example', 'localhost', '127.evil.example', '', '[::1]'])}`,
-    chance.pick(['Origin: http://evil.example', 'Origin: null', 'X: y', 'Transfer-Encoding: chunked', `Cookie: hr_gateway_token=${'%'.repeat(chance.below(50))}`, 'Authorization: Bearer x', 'Content-Length: -1']),
+    chance.pick([
+      'Origin: http://evil.example',
+      'Origin: null',
+      'X: y',
+      'Transfer-Encoding: chunked',
+      `Cookie: hr_gateway_token=${'%'.repeat(chance.below(50))}`,
+      'Authorization: Bearer x',
+      'Content-Length: -1',
+    ]),
     `Content-Type: ${chance.pick(['application/json', 'text/plain', 'multipart/form-data', 'application/json; charset=\u0000'])}`,
     `Content-Length: ${chance.pick([String(body.length), String(body.length), '999999999', '0'])}`,
   ];
-  const bytes = Buffer.concat([Buffer.from(`${method} ${chance.pick(PATHS)} HTTP/1.1\r\n${headers.join('\r\n')}\r\nConnection: close\r\n\r\n`, 'latin1'), body]);
+  const bytes = Buffer.concat([
+    Buffer.from(`${method} ${chance.pick(PATHS)} HTTP/1.1\r\n${headers.join('\r\n')}\r\nConnection: close\r\n\r\n`, 'latin1'),
+    body,
+  ]);
   if (chance.below(3) === 0) for (let i = chance.below(6); i >= 0; i -= 1) bytes[chance.below(bytes.length)] = chance.below(256);
   return bytes;
 }
@@ -185,7 +278,13 @@ class Pair {
   static async make(t: TestContext, port: number, dataDir: string): Promise<Pair> {
     const reader = await connected(t, port);
     assert.equal(await reader.subscribe('hr/well/bpm'), 0);
-    return new Pair(await connected(t, port, { username: 'ble-bridge', password: readFileSync(path.join(dataDir, 'keys/ble-bridge')).subarray(0, 43) }), reader);
+    return new Pair(
+      await connected(t, port, {
+        username: 'ble-bridge',
+        password: readFileSync(path.join(dataDir, 'keys/ble-bridge')).subarray(0, 43),
+      }),
+      reader,
+    );
   }
 
   publish(): void {
@@ -195,7 +294,10 @@ class Pair {
 
   async complete(): Promise<void> {
     await eventually(() => this.#reader.messages().length === this.sent, { what: 'all messages of who behaves' });
-    assert.deepEqual(this.#reader.messages().map(({ payload }) => payload), Array.from({ length: this.sent }, (_, i) => String(i + 1)));
+    assert.deepEqual(
+      this.#reader.messages().map(({ payload }) => payload),
+      Array.from({ length: this.sent }, (_, i) => String(i + 1)),
+    );
   }
 }
 
@@ -210,8 +312,22 @@ async function flat(process: ProductProcess, what: string, run: () => Promise<vo
 export async function runFuzz(t: TestContext, seed: number, budget: FuzzBudget): Promise<void> {
   const chance = new Chance(seed);
   const dataDir = tempDir(t);
-  writeUsers({ DATA_DIR: dataDir }, { fuzz: await newUser(PASSWORD, { publish: ['hr/a/#', '__proto__', 'constructor/#'], subscribe: ['hr/#', '__proto__', 'constructor/#'] }) });
-  const gateway = startProduct(t, 'gateway/main', { DATA_DIR: dataDir, MQTT_LISTEN_PORT: '0', MQTT_LISTEN_WS_PORT: '0', MQTT_MAX_PUBLISHES_PER_SECOND: '1000000', MQTT_MAX_RETAINED: '1000' });
+  writeUsers(
+    { DATA_DIR: dataDir },
+    {
+      fuzz: await newUser(PASSWORD, {
+        publish: ['hr/a/#', '__proto__', 'constructor/#'],
+        subscribe: ['hr/#', '__proto__', 'constructor/#'],
+      }),
+    },
+  );
+  const gateway = startProduct(t, 'gateway/main', {
+    DATA_DIR: dataDir,
+    MQTT_LISTEN_PORT: '0',
+    MQTT_LISTEN_WS_PORT: '0',
+    MQTT_MAX_PUBLISHES_PER_SECOND: '1000000',
+    MQTT_MAX_RETAINED: '1000',
+  });
   const { port, ws_port: wsPort } = (await gateway.event('listening')) as { port: number; ws_port: number };
   const admin = startProduct(t, 'admin-api/main', { DATA_DIR: dataDir, ADMIN_PORT: '0', MQTT_URL: `mqtt://127.0.0.1:${port}` });
   const { port: adminPort } = (await admin.event('listening')) as { port: number };
@@ -227,17 +343,39 @@ export async function runFuzz(t: TestContext, seed: number, budget: FuzzBudget):
   };
   await atOnce(200, 16, mqtt);
   await flat(gateway, 'MQTT', async () => await atOnce(Math.ceil(budget.mqttPackets / PER_CONNECTION), 16, mqtt));
-  await flat(gateway, 'WebSocket', async () =>
-    await atOnce(Math.ceil(budget.webSocketFrames / PER_CONNECTION), 16, async (index) => await throwAt(wsPort, [upgrade(chance), ...(index % 2 === 0 ? [webSocketFrame(chance, greeting(`ws-${index}`))] : []), ...Array.from({ length: PER_CONNECTION }, () => webSocketFrame(chance, malformed(chance)))])),
+  await flat(
+    gateway,
+    'WebSocket',
+    async () =>
+      await atOnce(
+        Math.ceil(budget.webSocketFrames / PER_CONNECTION),
+        16,
+        async (index) =>
+          await throwAt(wsPort, [
+            upgrade(chance),
+            ...(index % 2 === 0 ? [webSocketFrame(chance, greeting(`ws-${index}`))] : []),
+            ...Array.from({ length: PER_CONNECTION }, () => webSocketFrame(chance, malformed(chance))),
+          ]),
+      ),
   );
-  await flat(admin, 'HTTP', async () => await atOnce(budget.httpRequests, 16, async () => await throwAt(adminPort, [httpRequest(chance)])));
+  await flat(
+    admin,
+    'HTTP',
+    async () => await atOnce(budget.httpRequests, 16, async () => await throwAt(adminPort, [httpRequest(chance)])),
+  );
 
   clearInterval(beat);
   await pair.complete();
   assert.equal((await fetch(`http://127.0.0.1:${adminPort}/health/live`)).status, 200);
   for (const process of [gateway, admin]) {
-    assert.deepEqual(process.lines().filter(({ level }) => level === 'error' || level === 'fatal'), [], 'no error, nothing uncaught');
+    assert.deepEqual(
+      process.lines().filter(({ level }) => level === 'error' || level === 'fatal'),
+      [],
+      'no error, nothing uncaught',
+    );
     assert.equal(await process.end(), 0);
   }
-  t.diagnostic(`seed ${seed}: ${budget.mqttPackets} MQTT packets, ${budget.webSocketFrames} WebSocket frames, ${budget.httpRequests} HTTP requests; ${pair.sent} messages passed meanwhile`);
+  t.diagnostic(
+    `seed ${seed}: ${budget.mqttPackets} MQTT packets, ${budget.webSocketFrames} WebSocket frames, ${budget.httpRequests} HTTP requests; ${pair.sent} messages passed meanwhile`,
+  );
 }

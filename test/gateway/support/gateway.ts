@@ -22,10 +22,15 @@ export interface TestGateway {
   breached(limit: string): boolean;
 }
 
-export async function startGateway(t: Pick<TestContext, 'after'>, environment: Record<string, string> = {}, users: Record<string, { password: string; subscribe?: string[]; publish?: string[] }> = {}): Promise<TestGateway> {
+export async function startGateway(
+  t: Pick<TestContext, 'after'>,
+  environment: Record<string, string> = {},
+  users: Record<string, { password: string; subscribe?: string[]; publish?: string[] }> = {},
+): Promise<TestGateway> {
   const config = testConfig({ DATA_DIR: tempDir(t), MQTT_TLS_LISTEN_PORT: '0', MQTT_TLS_LISTEN_WS_PORT: '0', ...environment });
   const made: Record<string, User> = {};
-  for (const [name, { password, subscribe = [], publish = [] }] of Object.entries(users)) made[name] = await newUser(password, { subscribe, publish });
+  for (const [name, { password, subscribe = [], publish = [] }] of Object.entries(users))
+    made[name] = await newUser(password, { subscribe, publish });
   if (Object.keys(made).length > 0) writeUsers(config, made);
   const lines: Record<string, unknown>[] = [];
   const log = pino(
@@ -46,6 +51,7 @@ export async function startGateway(t: Pick<TestContext, 'after'>, environment: R
     ports: service.ports,
     lines,
     keyOf: (name) => readFileSync(path.join(config.DATA_DIR, 'keys', name), 'utf8').trim(),
-    breached: (limit) => (service.breaches[limit] ?? 0) > 0 && lines.some((line) => line['event'] === 'limit_breached' && line['limit'] === limit),
+    breached: (limit) =>
+      (service.breaches[limit] ?? 0) > 0 && lines.some((line) => line['event'] === 'limit_breached' && line['limit'] === limit),
   };
 }

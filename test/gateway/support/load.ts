@@ -34,14 +34,23 @@ function openSocket(port: number): Socket {
 }
 
 function hello(clientId: string, username?: string, password?: string): Buffer {
-  return generate({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, keepalive: 0, clientId, ...(username === undefined ? {} : { username, password: Buffer.from(password ?? '') }) });
+  return generate({
+    cmd: 'connect',
+    protocolId: 'MQTT',
+    protocolVersion: 4,
+    clean: true,
+    keepalive: 0,
+    clientId,
+    ...(username === undefined ? {} : { username, password: Buffer.from(password ?? '') }),
+  });
 }
 
 function subscription(filters: readonly string[]): Buffer {
   return generate({ cmd: 'subscribe', messageId: 1, subscriptions: filters.map((topic) => ({ topic, qos: 0 as const })) });
 }
 
-const message = (topic: string, payload: string): Buffer => generate({ cmd: 'publish', topic, payload, qos: 0, dup: false, retain: false });
+const message = (topic: string, payload: string): Buffer =>
+  generate({ cmd: 'publish', topic, payload, qos: 0, dup: false, retain: false });
 
 /** Counts the messages of each strap, and sees whether one is missing, twice or out of order. */
 class Follower {
@@ -135,15 +144,21 @@ async function flood(port: number, ended: () => boolean): Promise<number> {
     for (let i = 0; i < 50; i += 1) socket.write(packet);
     sent += 50;
     // The end of the load must be seen though nothing is taken any more.
-    if (socket.writableLength > 256 * 1024) await once(socket, 'drain', { signal: AbortSignal.timeout(500) }).catch(() => undefined);
+    if (socket.writableLength > 256 * 1024)
+      await once(socket, 'drain', { signal: AbortSignal.timeout(500) }).catch(() => undefined);
     else await sleep(1);
   }
   socket.destroy();
   return sent;
 }
 
-const percentile = (sorted: readonly number[], part: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
-const middle = (values: readonly number[]): number => percentile([...values].sort((a, b) => a - b), 0.5);
+const percentile = (sorted: readonly number[], part: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
+const middle = (values: readonly number[]): number =>
+  percentile(
+    [...values].sort((a, b) => a - b),
+    0.5,
+  );
 
 /** Runs the load; asserts that nothing was lost to who behaves and that memory stays flat, and reports the latencies. */
 export async function runLoad(t: TestContext, shape: LoadShape): Promise<void> {
@@ -155,7 +170,9 @@ export async function runLoad(t: TestContext, shape: LoadShape): Promise<void> {
   const all = shape.strapsEach >= shape.straps;
   const followers: Follower[] = [];
   for (let i = 0; i < shape.subscribers; i += 1) {
-    const filters = all ? ['hr/+/bpm'] : Array.from({ length: shape.strapsEach }, (_, k) => `hr/strap-${(i + k) % shape.straps}/bpm`);
+    const filters = all
+      ? ['hr/+/bpm']
+      : Array.from({ length: shape.strapsEach }, (_, k) => `hr/strap-${(i + k) % shape.straps}/bpm`);
     followers.push(new Follower(port, `follower-${i}`, filters, latencies));
     if (i % 50 === 49) await eventually(() => followers.every(({ subscribed }) => subscribed));
   }
@@ -180,7 +197,9 @@ export async function runLoad(t: TestContext, shape: LoadShape): Promise<void> {
     const waitMs = startedAt + dueMs - performance.now();
     if (waitMs > 1) await sleep(waitMs);
     const strap = tick % shape.straps;
-    bridge.write(message(`hr/strap-${strap}/bpm`, `${strap} ${1 + Math.floor(tick / shape.straps)} ${performance.now()} ${padding}`));
+    bridge.write(
+      message(`hr/strap-${strap}/bpm`, `${strap} ${1 + Math.floor(tick / shape.straps)} ${performance.now()} ${padding}`),
+    );
     if (tick % shape.straps === 0) memory.push(residentBytes(gateway.pid));
     // Not in the last half minute: the flood must have time to fill what lies between the two.
     if (tick % (20 * shape.straps) === 2 * shape.straps && tick < (shape.seconds - 30) * shape.straps) frozen.push(freeze(port));
@@ -189,7 +208,10 @@ export async function runLoad(t: TestContext, shape: LoadShape): Promise<void> {
   const [connections, flooded] = await Promise.all(hostile);
   // A box that is too slow for the load is late; it must not lose.
   const expected = shape.seconds * Math.min(shape.strapsEach, shape.straps);
-  await eventually(() => followers.every(({ received }) => received >= expected), { withinMs: Math.max(60, shape.seconds) * 1000, what: 'every message at every subscriber' }).catch(() => {});
+  await eventually(() => followers.every(({ received }) => received >= expected), {
+    withinMs: Math.max(60, shape.seconds) * 1000,
+    what: 'every message at every subscriber',
+  }).catch(() => {});
 
   const fifth = Math.floor(memory.length / 5);
   const [early, late] = [middle(memory.slice(fifth, 2 * fifth)), middle(memory.slice(-fifth))];
@@ -200,9 +222,22 @@ export async function runLoad(t: TestContext, shape: LoadShape): Promise<void> {
       `meanwhile ${connections} connections came and went, ${flooded} messages were flooded, ${frozen.length} subscribers froze`,
   );
   assert.deepEqual(followers.filter(({ closed }) => closed).length, 0, 'no one that behaves was disconnected');
-  assert.equal(followers.reduce((sum, { received }) => sum + received, 0), shape.subscribers * expected, 'messages');
-  assert.equal(followers.reduce((sum, { wrong }) => sum + wrong, 0), 0, 'out of order, missing or twice');
-  const limits = new Set(gateway.lines().filter((line) => line['event'] === 'limit_breached').map((line) => line['limit']));
+  assert.equal(
+    followers.reduce((sum, { received }) => sum + received, 0),
+    shape.subscribers * expected,
+    'messages',
+  );
+  assert.equal(
+    followers.reduce((sum, { wrong }) => sum + wrong, 0),
+    0,
+    'out of order, missing or twice',
+  );
+  const limits = new Set(
+    gateway
+      .lines()
+      .filter((line) => line['event'] === 'limit_breached')
+      .map((line) => line['limit']),
+  );
   for (const limit of ['slow_subscriber', 'publish_rate', 'login']) assert.ok(limits.has(limit), `${limit} is named in the log`);
   assert.ok(late - early < 48 * MIB, `memory grew from ${Math.round(early / MIB)} to ${Math.round(late / MIB)} MiB`);
   assert.equal(await gateway.end(), 0);

@@ -49,7 +49,15 @@ export class RawClient {
   /** Sends CONNECT; the return code of its CONNACK, or undefined where the connection ended instead. */
   async connect(fields: ConnectFields = {}): Promise<number | undefined> {
     clients += 1;
-    this.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, keepalive: 0, clientId: `raw-${process.pid}-${clients}`, ...fields });
+    this.send({
+      cmd: 'connect',
+      protocolId: 'MQTT',
+      protocolVersion: 4,
+      clean: true,
+      keepalive: 0,
+      clientId: `raw-${process.pid}-${clients}`,
+      ...fields,
+    });
     await eventually(() => this.closed || this.packets.some(({ cmd }) => cmd === 'connack'), { everyMs: 5 });
     const index = this.packets.findIndex(({ cmd }) => cmd === 'connack');
     if (index < 0) return undefined;
@@ -63,16 +71,36 @@ export class RawClient {
     return (await this.next('suback')).granted[0] as number;
   }
 
-  publish(topic: string, payload: string | Buffer, options: { qos?: 0 | 1 | 2; retain?: boolean; messageId?: number } = {}): void {
+  publish(
+    topic: string,
+    payload: string | Buffer,
+    options: { qos?: 0 | 1 | 2; retain?: boolean; messageId?: number } = {},
+  ): void {
     const qos = options.qos ?? 0;
-    this.send({ cmd: 'publish', topic, payload, qos, dup: false, retain: options.retain ?? false, ...(qos > 0 ? { messageId: options.messageId ?? 1 } : {}) });
+    this.send({
+      cmd: 'publish',
+      topic,
+      payload,
+      qos,
+      dup: false,
+      retain: options.retain ?? false,
+      ...(qos > 0 ? { messageId: options.messageId ?? 1 } : {}),
+    });
   }
 
   /** Publishes with QoS 1 and waits; false where the connection ended instead of a PUBACK. */
   async publishAcknowledged(topic: string, payload: string | Buffer, retain = false): Promise<boolean> {
     const messageId = 1 + Math.floor(Math.random() * 65_000);
     this.publish(topic, payload, { qos: 1, retain, messageId });
-    return await eventually(() => (this.packets.some((packet) => packet.cmd === 'puback' && packet.messageId === messageId) ? 'yes' : this.closed ? 'no' : undefined), { everyMs: 5 }).then((answer) => answer === 'yes');
+    return await eventually(
+      () =>
+        this.packets.some((packet) => packet.cmd === 'puback' && packet.messageId === messageId)
+          ? 'yes'
+          : this.closed
+            ? 'no'
+            : undefined,
+      { everyMs: 5 },
+    ).then((answer) => answer === 'yes');
   }
 
   /** Everything sent before this was handled by the broker. */
@@ -82,7 +110,11 @@ export class RawClient {
   }
 
   messages(): { topic: string; payload: string; retain: boolean; qos: number }[] {
-    return this.packets.flatMap((packet) => (packet.cmd === 'publish' ? [{ topic: packet.topic, payload: packet.payload.toString(), retain: packet.retain, qos: packet.qos }] : []));
+    return this.packets.flatMap((packet) =>
+      packet.cmd === 'publish'
+        ? [{ topic: packet.topic, payload: packet.payload.toString(), retain: packet.retain, qos: packet.qos }]
+        : [],
+    );
   }
 
   async ended(): Promise<void> {

@@ -12,8 +12,9 @@ const differences: Readonly<Record<keyof typeof emulators, Readonly<Record<strin
     'a record above 1 MiB with its key is refused, one of 1 MiB with its key is taken': 'the key does not count',
     'over 1,000 records a second a shard fail one by one inside a 200': 'no limits a second',
     'what is not there or not so is said by its name': 'a wrong iterator is an HTML page with status 500',
-    'shards are listed in pages': 'the token is refused without the first request\'s parameters, which the API forbids beside it',
-    'a split closes its shard and opens two halves; a closed shard is read to its end, which names its children': 'a closed shard never ends',
+    'shards are listed in pages': "the token is refused without the first request's parameters, which the API forbids beside it",
+    'a split closes its shard and opens two halves; a closed shard is read to its end, which names its children':
+      'a closed shard never ends',
     'UpdateShardCount doubles and halves at most, and covers all hash keys evenly': 'any count is taken',
     'UpdateMaxRecordSize lets larger records in': 'not there',
   },
@@ -33,7 +34,9 @@ export function contractSuite({ known }: { known: boolean }): void {
       const cleanups: (() => unknown)[] = [];
       let emulator: Emulator | undefined;
       before(async () => {
-        emulator = await emulators[name as keyof typeof emulators]({ after: (cleanup) => void cleanups.push(cleanup as () => unknown) });
+        emulator = await emulators[name as keyof typeof emulators]({
+          after: (cleanup) => void cleanups.push(cleanup as () => unknown),
+        });
       });
       after(async () => {
         for (const cleanup of cleanups.toReversed()) await cleanup();

@@ -35,7 +35,11 @@ async function startKinesisLocal(t: Scope): Promise<Emulator> {
   const port = await freePort();
   // It reads its certificate from the working folder.
   const cwd = path.dirname(fileURLToPath(import.meta.resolve('kinesis-local/package.json')));
-  const child = spawn(process.execPath, ['main.js'], { cwd, env: { PATH: process.env['PATH'], KINESIS_MOCK_TLS_PORT: '0', KINESIS_MOCK_PLAIN_PORT: String(port), LOG_LEVEL: 'ERROR' }, stdio: 'ignore' });
+  const child = spawn(process.execPath, ['main.js'], {
+    cwd,
+    env: { PATH: process.env['PATH'], KINESIS_MOCK_TLS_PORT: '0', KINESIS_MOCK_PLAIN_PORT: String(port), LOG_LEVEL: 'ERROR' },
+    stdio: 'ignore',
+  });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   t.after(async () => {
     child.kill('SIGKILL');
@@ -47,11 +51,12 @@ async function startKinesisLocal(t: Scope): Promise<Emulator> {
 }
 
 /** Starts one; undefined where it cannot run here (it says so). */
-export const emulators: Readonly<Record<'local stream' | 'moto' | 'kinesis-local', (t: Scope) => Promise<Emulator | undefined>>> = {
-  'local stream': async (t) => emulatorAt(t, (await startLocalStream(t)).endpoint),
-  moto: async (t) => {
-    const python = await cloudPython();
-    return python === undefined ? undefined : emulatorAt(t, await startMoto(t, python));
-  },
-  'kinesis-local': startKinesisLocal,
-};
+export const emulators: Readonly<Record<'local stream' | 'moto' | 'kinesis-local', (t: Scope) => Promise<Emulator | undefined>>> =
+  {
+    'local stream': async (t) => emulatorAt(t, (await startLocalStream(t)).endpoint),
+    moto: async (t) => {
+      const python = await cloudPython();
+      return python === undefined ? undefined : emulatorAt(t, await startMoto(t, python));
+    },
+    'kinesis-local': startKinesisLocal,
+  };

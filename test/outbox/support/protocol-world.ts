@@ -34,7 +34,8 @@ export type Act =
   | { do: 'wait'; ms: number };
 
 const log = testLog(testConfig({}));
-const payloadOf = (run: string, seq: number): string => `{"timestamp":"2026-11-22T19:00:00.123Z","heart_rate":72,"device":"strap","gateway":"g","run":"${run}","seq":${seq}}`;
+const payloadOf = (run: string, seq: number): string =>
+  `{"timestamp":"2026-11-22T19:00:00.123Z","heart_rate":72,"device":"strap","gateway":"g","run":"${run}","seq":${seq}}`;
 const identity = (run: string, seq: number): string => `${run} ${seq}`;
 
 /** The queue as the forwarder's main thread sees it, with its epochs. */
@@ -81,7 +82,9 @@ export class World {
 
   #newRun(): void {
     this.#next += 1;
-    this.runs.push(new OutboxRun({ run: this.#next.toString(16).padStart(16, '0'), window: WINDOW, recovered: false, random: () => 0.5 }));
+    this.runs.push(
+      new OutboxRun({ run: this.#next.toString(16).padStart(16, '0'), window: WINDOW, recovered: false, random: () => 0.5 }),
+    );
   }
 
   get #own(): OutboxRun {
@@ -91,7 +94,13 @@ export class World {
   }
 
   #newIntake(): Intake {
-    const intake = new Intake({ queue: { append: (append) => this.queue.append(append) }, log, window: WINDOW, gateway: 'g', publish: (topic, payload) => this.#publish('forwarder', { topic, payload }) });
+    const intake = new Intake({
+      queue: { append: (append) => this.queue.append(append) },
+      log,
+      window: WINDOW,
+      gateway: 'g',
+      publish: (topic, payload) => this.#publish('forwarder', { topic, payload }),
+    });
     intake.start([...this.queue.committed.values()]);
     return intake;
   }
@@ -122,7 +131,8 @@ export class World {
   }
 
   #atForwarder({ topic, payload }: Packet): void {
-    for (const [filter, handler] of Object.entries(this.#intake.subscriptions)) if (topic.startsWith(filter.split('+')[0] ?? '')) handler(topic, Buffer.from(payload), false);
+    for (const [filter, handler] of Object.entries(this.#intake.subscriptions))
+      if (topic.startsWith(filter.split('+')[0] ?? '')) handler(topic, Buffer.from(payload), false);
     this.#queueTakes();
   }
 
@@ -221,7 +231,14 @@ export class World {
       const kept = old.recovered ? old.held : old.held.slice(0, spilled);
       for (const { seq } of old.held.slice(kept.length)) this.gone.add(identity(old.run, seq));
       if (kept.length === 0) continue;
-      const again = new OutboxRun({ run: old.run, window: WINDOW, recovered: true, last: kept.at(-1)?.seq ?? 0, dropped: old.dropped, random: () => 0.5 });
+      const again = new OutboxRun({
+        run: old.run,
+        window: WINDOW,
+        recovered: true,
+        last: kept.at(-1)?.seq ?? 0,
+        dropped: old.dropped,
+        random: () => 0.5,
+      });
       for (const entry of kept) again.hold(entry, this.nowMs);
       this.runs.push(again);
     }
@@ -262,7 +279,11 @@ export class World {
         break;
       case 'commit':
         this.commit();
-        if (this.#snapshot === undefined) this.#snapshot = { committed: new Map(this.queue.committed), stored: new Map([...this.queue.stored].map(([run, seqs]) => [run, [...seqs]])) };
+        if (this.#snapshot === undefined)
+          this.#snapshot = {
+            committed: new Map(this.queue.committed),
+            stored: new Map([...this.queue.stored].map(([run, seqs]) => [run, [...seqs]])),
+          };
         break;
       case 'failCommit':
         this.queue.pending = [];
@@ -321,7 +342,8 @@ export class World {
 
   #moveAll(): void {
     this.pump();
-    for (const upward of [true, false]) for (const line of ['bridge', 'forwarder'] as const) this.deliver(line, upward, Number.POSITIVE_INFINITY);
+    for (const upward of [true, false])
+      for (const line of ['bridge', 'forwarder'] as const) this.deliver(line, upward, Number.POSITIVE_INFINITY);
     this.commit();
   }
 
@@ -339,12 +361,16 @@ export class World {
   }
 
   get #quiet(): boolean {
-    return [this.#out, this.#in].every(({ bridge, forwarder }) => bridge.length + forwarder.length === 0) && this.queue.pending.length === 0;
+    return (
+      [this.#out, this.#in].every(({ bridge, forwarder }) => bridge.length + forwarder.length === 0) &&
+      this.queue.pending.length === 0
+    );
   }
 
   get missed(): Record<string, number> {
     const sums: Record<string, number> = {};
-    for (const { missed } of this.queue.committed.values()) for (const [cause, count] of Object.entries(missed)) sums[cause] = (sums[cause] ?? 0) + count;
+    for (const { missed } of this.queue.committed.values())
+      for (const [cause, count] of Object.entries(missed)) sums[cause] = (sums[cause] ?? 0) + count;
     return sums;
   }
 

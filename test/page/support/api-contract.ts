@@ -32,7 +32,12 @@ export class ApiContract {
 
   constructor(description: Description) {
     this.operations = Object.entries(description.paths).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, operation]) => ({ method: method.toUpperCase(), path, operation, matches: new RegExp(`^${path.replaceAll(/\{[^}]+\}/g, '[^/]+')}$`) })),
+      Object.entries(methods).map(([method, operation]) => ({
+        method: method.toUpperCase(),
+        path,
+        operation,
+        matches: new RegExp(`^${path.replaceAll(/\{[^}]+\}/g, '[^/]+')}$`),
+      })),
     );
   }
 
@@ -45,7 +50,9 @@ export class ApiContract {
   /** What is wrong with an answer; undefined where it is as described. Of an address that no route has, only a problem is right. */
   fault({ method, path, status, type, body }: Answer): string | undefined {
     const [address = ''] = path.split('?');
-    const operation = this.operations.find((candidate) => candidate.method === method && candidate.matches.test(address))?.operation;
+    const operation = this.operations.find(
+      (candidate) => candidate.method === method && candidate.matches.test(address),
+    )?.operation;
     const described = operation?.responses[String(status)] ?? operation?.responses[`${String(status)[0]}XX`];
     const media = type.split(';')[0] ?? '';
     if (status >= 400 && media === 'application/problem+json') {
@@ -53,7 +60,8 @@ export class ApiContract {
       if (!(problem.code in ERRORS)) return `${problem.code} is not in the catalogue`;
       if (problem.status !== status) return `a problem of ${problem.status} in a ${status}`;
     }
-    if (operation === undefined) return status >= 400 && media !== 'application/problem+json' ? `${status} of ${media}` : undefined;
+    if (operation === undefined)
+      return status >= 400 && media !== 'application/problem+json' ? `${status} of ${media}` : undefined;
     if (described === undefined) return `${status} is not described`;
     const schema = described.content?.[media]?.schema;
     if (schema === undefined) return `${status} of ${media === '' ? 'no type' : media} is not described`;

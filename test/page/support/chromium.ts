@@ -18,7 +18,10 @@ export function chromiumMissing(): string | false {
 
 export async function startBrowser(t: Pick<TestContext, 'after'>): Promise<Browser> {
   // Tests run as root in containers, where Chromium has no sandbox.
-  const browser = await chromium.launch({ executablePath: program ?? '', args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'] });
+  const browser = await chromium.launch({
+    executablePath: program ?? '',
+    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
+  });
   t.after(async () => await browser.close());
   return browser;
 }
@@ -38,7 +41,8 @@ export async function openPage(browser: Browser, url: string, options: BrowserCo
     if (message.type() === 'error') faults.push(message.text());
   });
   page.on('request', (request) => {
-    if (!request.url().startsWith(url) && !request.url().startsWith('data:')) faults.push(`a request left the box: ${request.url()}`);
+    if (!request.url().startsWith(url) && !request.url().startsWith('data:'))
+      faults.push(`a request left the box: ${request.url()}`);
   });
   await page.goto(`${url}/`);
   return { page, faults };

@@ -59,10 +59,19 @@ export async function startBox(t: Pick<TestContext, 'after'>, environment: Recor
     async startBridge() {
       const radio = await startVirtualRadio(t);
       const { environment: noble, nodeArgs } = radio.environment();
-      return { radio, bridge: startProduct(t, 'ble-bridge/main', { ...noble, DATA_DIR: folder, MQTT_URL: mqttUrl, GATEWAY_NAME: 'test-box' }, { nodeArgs }) };
+      return {
+        radio,
+        bridge: startProduct(
+          t,
+          'ble-bridge/main',
+          { ...noble, DATA_DIR: folder, MQTT_URL: mqttUrl, GATEWAY_NAME: 'test-box' },
+          { nodeArgs },
+        ),
+      };
     },
   };
 }
 
 /** A reading as an app publishes it. */
-export const appReading = (heartRate: number, more: Record<string, unknown> = {}): string => JSON.stringify({ timestamp: new Date().toISOString(), heart_rate: heartRate, ...more });
+export const appReading = (heartRate: number, more: Record<string, unknown> = {}): string =>
+  JSON.stringify({ timestamp: new Date().toISOString(), heart_rate: heartRate, ...more });

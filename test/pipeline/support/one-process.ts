@@ -9,15 +9,25 @@ export interface OneProcess extends ProductProcess {
 }
 
 /** Starts all services in one process; simulated straps unless told otherwise. */
-export function startOneProcess(t: Pick<TestContext, 'after'>, dataDir: string, environment: Record<string, string> = {}, options: { nodeArgs?: string[] } = {}): OneProcess {
-  const product = startProduct(t, 'start', {
-    DATA_DIR: dataDir,
-    MQTT_LISTEN_PORT: '0',
-    MQTT_LISTEN_WS_PORT: '0',
-    ADMIN_PORT: '0',
-    LOCAL_KINESIS_PORT: '0',
-    ...environment,
-  }, options);
+export function startOneProcess(
+  t: Pick<TestContext, 'after'>,
+  dataDir: string,
+  environment: Record<string, string> = {},
+  options: { nodeArgs?: string[] } = {},
+): OneProcess {
+  const product = startProduct(
+    t,
+    'start',
+    {
+      DATA_DIR: dataDir,
+      MQTT_LISTEN_PORT: '0',
+      MQTT_LISTEN_WS_PORT: '0',
+      ADMIN_PORT: '0',
+      LOCAL_KINESIS_PORT: '0',
+      ...environment,
+    },
+    options,
+  );
   return {
     ...product,
     async addresses() {

@@ -9,7 +9,12 @@ export type StreamReading = Reading;
 
 /** A client of a local stream. */
 export function clientOf(endpoint: string): KinesisClient {
-  return new KinesisClient({ endpoint, region: 'us-east-1', credentials: { accessKeyId: 'test', secretAccessKey: 'test' }, requestHandler: new NodeHttpHandler({ httpAgent: new Agent({ keepAlive: false }) }) });
+  return new KinesisClient({
+    endpoint,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    requestHandler: new NodeHttpHandler({ httpAgent: new Agent({ keepAlive: false }) }),
+  });
 }
 
 /** All readings of a stream from its oldest record on. */
@@ -19,10 +24,13 @@ export async function readAll(endpoint: string, stream = 'hr-data-stream'): Prom
     const readings: StreamReading[] = [];
     const { Shards = [] } = await client.send(new ListShardsCommand({ StreamName: stream }));
     for (const { ShardId } of Shards) {
-      let iterator = (await client.send(new GetShardIteratorCommand({ StreamName: stream, ShardId, ShardIteratorType: 'TRIM_HORIZON' }))).ShardIterator;
+      let iterator = (
+        await client.send(new GetShardIteratorCommand({ StreamName: stream, ShardId, ShardIteratorType: 'TRIM_HORIZON' }))
+      ).ShardIterator;
       while (iterator !== undefined) {
         const answer = await client.send(new GetRecordsCommand({ ShardIterator: iterator, Limit: 10_000 }));
-        for (const record of answer.Records ?? []) readings.push(JSON.parse(Buffer.from(record.Data ?? []).toString()) as StreamReading);
+        for (const record of answer.Records ?? [])
+          readings.push(JSON.parse(Buffer.from(record.Data ?? []).toString()) as StreamReading);
         if ((answer.Records ?? []).length === 0 && (answer.MillisBehindLatest ?? 0) === 0) break;
         iterator = answer.NextShardIterator;
       }

@@ -18,7 +18,8 @@ import type { Recording } from './recorded-forwarder.ts';
 function publishedBefore(events: readonly DiskEvent[], cut: number, run: string): number {
   const said = new RegExp(`edge/stored/${run}[^{]{0,8}\\{"stored":(\\d+)`, 'g');
   let mark = 0;
-  for (const event of events.slice(0, cut)) if (event.kind === 'said') for (const match of event.text.matchAll(said)) mark = Math.max(mark, Number(match[1]));
+  for (const event of events.slice(0, cut))
+    if (event.kind === 'said') for (const match of event.text.matchAll(said)) mark = Math.max(mark, Number(match[1]));
   return mark;
 }
 
@@ -38,7 +39,8 @@ function holds({ events, run, payloads, shipped }: Recording, cut: number, image
     inQueue.add(seq);
   }
   assert.equal(inQueue.size, rows.length);
-  for (let seq = 1; seq <= stored; seq += 1) assert.ok(inQueue.has(seq) || shipped.has(seq), `${seq} is neither queued nor shipped`);
+  for (let seq = 1; seq <= stored; seq += 1)
+    assert.ok(inQueue.has(seq) || shipped.has(seq), `${seq} is neither queued nor shipped`);
   return published;
 }
 
@@ -52,7 +54,11 @@ export interface PowerCutAccount {
 }
 
 /** Cuts the power at random points of a recording; on each image the queue is opened as at a start, on some a real forwarder starts. */
-export async function cutAtRandom(t: TestContext, recording: Recording, { images, starts, seed = randomInt(1_000_000) }: { images: number; starts: number; seed?: number }): Promise<PowerCutAccount> {
+export async function cutAtRandom(
+  t: TestContext,
+  recording: Recording,
+  { images, starts, seed = randomInt(1_000_000) }: { images: number; starts: number; seed?: number },
+): Promise<PowerCutAccount> {
   const { events } = recording;
   const chance = seeded(seed);
   const firstWrite = events.findIndex(({ kind }) => kind === 'said');
@@ -61,7 +67,8 @@ export async function cutAtRandom(t: TestContext, recording: Recording, { images
   for (; account.images < images; account.images += 1) {
     const image = path.join(tempDir(t), 'image');
     // Some at the beginning, where files are made.
-    const cut = chance() < 0.15 ? Math.floor(chance() * firstWrite) : firstWrite + Math.floor(chance() * (events.length - firstWrite));
+    const cut =
+      chance() < 0.15 ? Math.floor(chance() * firstWrite) : firstWrite + Math.floor(chance() * (events.length - firstWrite));
     writeImage(events, cut, image, chance);
     try {
       if (account.images < starts) await startsOn(t, recording, image);
@@ -69,7 +76,9 @@ export async function cutAtRandom(t: TestContext, recording: Recording, { images
       const { kind } = events[cut] ?? { kind: 'said' };
       if (kind === 'synced' || kind === 'write') account.withTornFiles += 1;
     } catch (error) {
-      throw new Error(`seed ${seed}, image ${account.images}, cut at event ${cut} of ${events.length}: ${messageOf(error)}`, { cause: error });
+      throw new Error(`seed ${seed}, image ${account.images}, cut at event ${cut} of ${events.length}: ${messageOf(error)}`, {
+        cause: error,
+      });
     }
     rmSync(image, { recursive: true, force: true });
   }
@@ -77,7 +86,12 @@ export async function cutAtRandom(t: TestContext, recording: Recording, { images
 }
 
 async function startsOn(t: TestContext, { environment }: Recording, image: string): Promise<void> {
-  const forwarder = startProduct(t, 'forwarder/main', { ...environment, DATA_DIR: image, MQTT_URL: 'mqtt://u:p@127.0.0.1:9', KINESIS_TARGET: 'http://127.0.0.1:9' });
+  const forwarder = startProduct(t, 'forwarder/main', {
+    ...environment,
+    DATA_DIR: image,
+    MQTT_URL: 'mqtt://u:p@127.0.0.1:9',
+    KINESIS_TARGET: 'http://127.0.0.1:9',
+  });
   await forwarder.event('started', { withinMs: 120_000 });
   assert.equal(await forwarder.end('SIGTERM'), 0);
   assert.ok(!forwarder.lines().some(({ event }) => event === 'queue_damaged'));

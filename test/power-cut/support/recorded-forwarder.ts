@@ -41,7 +41,10 @@ async function startTraced(t: TestContext, environment: Record<string, string>, 
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => void (output += chunk.toString()));
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  const pid = await eventually(() => Number(/"event":"started".*?"pid":(\d+)/.exec(output)?.[1] ?? 0) || undefined, { withinMs: 120_000, what: `the traced forwarder: ${output}` });
+  const pid = await eventually(() => Number(/"event":"started".*?"pid":(\d+)/.exec(output)?.[1] ?? 0) || undefined, {
+    withinMs: 120_000,
+    what: `the traced forwarder: ${output}`,
+  });
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) process.kill(pid, signal);
     await ended;
@@ -62,8 +65,18 @@ export async function recordForwarder(t: TestContext, readings: number): Promise
   const linkConfig = { ...config, MQTT_URL };
   const payloads = new Map<number, string>();
   let link: MqttLink | undefined;
-  const outbox = new Outbox({ config: linkConfig, log: testLog(config), publish: (topic, payload) => link?.publish(topic, payload) ?? false, writableLength: () => 0 });
-  link = new MqttLink({ service: 'ble-bridge', config: linkConfig, log: testLog(config), subscriptions: () => outbox.subscriptions });
+  const outbox = new Outbox({
+    config: linkConfig,
+    log: testLog(config),
+    publish: (topic, payload) => link?.publish(topic, payload) ?? false,
+    writableLength: () => 0,
+  });
+  link = new MqttLink({
+    service: 'ble-bridge',
+    config: linkConfig,
+    log: testLog(config),
+    subscriptions: () => outbox.subscriptions,
+  });
   link.on('up', () => outbox.up());
   link.on('down', () => outbox.down());
   await outbox.start();
@@ -74,13 +87,32 @@ export async function recordForwarder(t: TestContext, readings: number): Promise
   });
   const accept = async (count: number): Promise<void> => {
     for (let taken = 0; taken < count; taken += 1) {
-      const reading = outbox.accept({ timestamp: new Date().toISOString(), heart_rate: 60 + (taken % 90), device: `strap-${taken % 3}`, rr_intervals_ms: [812.5], sensor_contact: true, energy_expended_kj: null, clock: 'synced' });
+      const reading = outbox.accept({
+        timestamp: new Date().toISOString(),
+        heart_rate: 60 + (taken % 90),
+        device: `strap-${taken % 3}`,
+        rr_intervals_ms: [812.5],
+        sensor_contact: true,
+        energy_expended_kj: null,
+        clock: 'synced',
+      });
       payloads.set(reading.seq, JSON.stringify(reading));
       if (taken % 8 === 7) await sleep(6);
     }
   };
-  const allStored = async (): Promise<true> => await eventually(() => outbox.held === 0, { withinMs: 120_000, what: 'everything stored' });
-  const environment = { DATA_DIR: folder, GATEWAY_NAME: 'test-box', MQTT_URL, QUEUE_COMMIT_INTERVAL_MS: '5', KINESIS_TARGET: 'http://127.0.0.1:9', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', AWS_REGION: 'us-east-1', AWS_EC2_METADATA_DISABLED: 'true' };
+  const allStored = async (): Promise<true> =>
+    await eventually(() => outbox.held === 0, { withinMs: 120_000, what: 'everything stored' });
+  const environment = {
+    DATA_DIR: folder,
+    GATEWAY_NAME: 'test-box',
+    MQTT_URL,
+    QUEUE_COMMIT_INTERVAL_MS: '5',
+    KINESIS_TARGET: 'http://127.0.0.1:9',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+    AWS_REGION: 'us-east-1',
+    AWS_EC2_METADATA_DISABLED: 'true',
+  };
   const traces = [1, 2, 3].map((part) => path.join(logs, `${part}.strace`));
 
   const first = await startTraced(t, environment, traces[0] ?? '');
@@ -96,10 +128,13 @@ export async function recordForwarder(t: TestContext, readings: number): Promise
   const third = await startTraced(t, { ...environment, KINESIS_TARGET: stream.endpoint }, traces[2] ?? '');
   await accept(readings);
   await allStored();
-  const shipped = await eventually(async () => {
-    const seqs = new Set((await stream.readAll()).map(({ seq }) => seq));
-    return seqs.size > 0.6 * payloads.size ? seqs : undefined;
-  }, { withinMs: 120_000, everyMs: 200, what: 'most of it shipped' });
+  const shipped = await eventually(
+    async () => {
+      const seqs = new Set((await stream.readAll()).map(({ seq }) => seq));
+      return seqs.size > 0.6 * payloads.size ? seqs : undefined;
+    },
+    { withinMs: 120_000, everyMs: 200, what: 'most of it shipped' },
+  );
   await third.end('SIGTERM');
   for (const { seq } of await stream.readAll()) shipped.add(seq);
 

@@ -46,9 +46,18 @@ function linesOf(events: readonly DiskEvent[]): Line[] {
   for (const [index, event] of events.entries()) {
     if (event.kind === 'create') paths.set(event.inode, event.path);
     if (event.kind === 'write' && paths.get(event.inode)?.endsWith('.spill') === true)
-      for (const { seq, payload } of decodeLines(event.bytes.toString())) lines.push({ seq, payload, inode: event.inode, writtenAt: index, syncedAt: Number.POSITIVE_INFINITY, removedAt: Number.POSITIVE_INFINITY });
+      for (const { seq, payload } of decodeLines(event.bytes.toString()))
+        lines.push({
+          seq,
+          payload,
+          inode: event.inode,
+          writtenAt: index,
+          syncedAt: Number.POSITIVE_INFINITY,
+          removedAt: Number.POSITIVE_INFINITY,
+        });
     for (const line of lines) {
-      if (event.kind === 'synced' && line.inode === event.inode && line.writtenAt < event.since) line.syncedAt = Math.min(line.syncedAt, index);
+      if (event.kind === 'synced' && line.inode === event.inode && line.writtenAt < event.since)
+        line.syncedAt = Math.min(line.syncedAt, index);
       if (event.kind === 'unlink' && paths.get(line.inode) === event.path) line.removedAt = index;
     }
   }
@@ -75,10 +84,20 @@ export interface SpillAccount {
   seed: number;
 }
 
-export async function cutSpill(t: TestContext, events: DiskEvent[], { images, seed = randomInt(1_000_000) }: { images: number; seed?: number }): Promise<SpillAccount> {
+export async function cutSpill(
+  t: TestContext,
+  events: DiskEvent[],
+  { images, seed = randomInt(1_000_000) }: { images: number; seed?: number },
+): Promise<SpillAccount> {
   const chance = seeded(seed);
   const lines = linesOf(events);
-  const account = { images: 0, events: events.length, synced: lines.filter(({ syncedAt }) => syncedAt < events.length).length, removed: lines.filter(({ removedAt }) => removedAt < events.length).length, seed };
+  const account = {
+    images: 0,
+    events: events.length,
+    synced: lines.filter(({ syncedAt }) => syncedAt < events.length).length,
+    removed: lines.filter(({ removedAt }) => removedAt < events.length).length,
+    seed,
+  };
   assert.ok(account.synced > 100 && account.removed > 0, `the recording has too little in it: ${JSON.stringify(account)}`);
   for (; account.images < images; account.images += 1) {
     const image = path.join(tempDir(t), 'outbox');
@@ -86,7 +105,9 @@ export async function cutSpill(t: TestContext, events: DiskEvent[], { images, se
     writeImage(events, cut, image, chance);
     const found = await foundIn(image);
     const where = `seed ${seed}, image ${account.images}, cut at event ${cut} of ${events.length}`;
-    for (const { seq, payload, syncedAt, removedAt } of lines) if (syncedAt < cut && removedAt >= cut) assert.equal(found.get(seq), payload, `${seq} was synced and is not found: ${where}`);
+    for (const { seq, payload, syncedAt, removedAt } of lines)
+      if (syncedAt < cut && removedAt >= cut)
+        assert.equal(found.get(seq), payload, `${seq} was synced and is not found: ${where}`);
     const written = new Map(lines.filter(({ writtenAt }) => writtenAt < cut).map(({ seq, payload }) => [seq, payload]));
     for (const [seq, payload] of found) assert.equal(payload, written.get(seq), `${seq} was never written: ${where}`);
     rmSync(image, { recursive: true, force: true });

@@ -24,7 +24,8 @@ const outbox = new Outbox({
 /** As a forwarder that stores everything at once. */
 function answer(topic: string, payload: string): void {
   const run = topic.slice(topic.lastIndexOf('/') + 1);
-  const heard = (message: object): void => outbox.subscriptions[`edge/stored/${run}`]?.(`edge/stored/${run}`, Buffer.from(JSON.stringify(message)), false);
+  const heard = (message: object): void =>
+    outbox.subscriptions[`edge/stored/${run}`]?.(`edge/stored/${run}`, Buffer.from(JSON.stringify(message)), false);
   if (topic.startsWith('edge/source/')) {
     const source = parseSource(payload);
     if (source.ok) heard({ stored: source.value.from - 1, next: source.value.from, sync: source.value.sync });
@@ -33,7 +34,15 @@ function answer(topic: string, payload: string): void {
 
 async function accept(count: number): Promise<void> {
   for (let taken = 0; taken < count; taken += 1) {
-    outbox.accept({ timestamp: new Date().toISOString(), heart_rate: 60 + (taken % 90), device: 'strap-1', rr_intervals_ms: [], sensor_contact: true, energy_expended_kj: null, clock: 'synced' });
+    outbox.accept({
+      timestamp: new Date().toISOString(),
+      heart_rate: 60 + (taken % 90),
+      device: 'strap-1',
+      rr_intervals_ms: [],
+      sensor_contact: true,
+      energy_expended_kj: null,
+      clock: 'synced',
+    });
     if (taken % 10 === 9) await sleep(8);
   }
 }

@@ -27,11 +27,13 @@ async function openQueue(folder: string): Promise<Queue> {
 /** Appends as many, a few commits ahead at most. `each` is called about every tenth of it. */
 async function fill(queue: Queue, rows: number, each: () => void): Promise<void> {
   let committed = queue.state.ledger.accepted;
-  const listener = ({ marks }: { marks: { stored: number }[] }): void => void (committed = Math.max(committed, ...marks.map(({ stored }) => stored)));
+  const listener = ({ marks }: { marks: { stored: number }[] }): void =>
+    void (committed = Math.max(committed, ...marks.map(({ stored }) => stored)));
   queue.on('committed', listener);
   for (let from = committed + 1; from <= rows; from += PER_APPEND) {
     queue.append(appendOf(from, Math.min(PER_APPEND, rows - from + 1)));
-    if (from - committed > 10 * PER_APPEND) await eventually(() => from - committed <= 5 * PER_APPEND, { everyMs: 1, withinMs: 60_000 });
+    if (from - committed > 10 * PER_APPEND)
+      await eventually(() => from - committed <= 5 * PER_APPEND, { everyMs: 1, withinMs: 60_000 });
     if (Math.floor(from / (rows / 10)) !== Math.floor((from - PER_APPEND) / (rows / 10))) each();
   }
   await eventually(() => committed === rows, { withinMs: 60_000 });
@@ -83,7 +85,11 @@ export async function throughQueue(t: TestContext, rows: number): Promise<ManyRo
   }
   await eventually(() => queue.state.ledger.shipped === rows);
   assert.deepEqual(queue.state.ledger, { accepted: rows, shipped: rows, queued: 0, dead: 0, evicted: 0, missed: 0 });
-  const seconds = { fill: (filledAt - startedAt) / 1000, open: (openedAt - filledAt) / 1000, drain: (Date.now() - openedAt) / 1000 };
+  const seconds = {
+    fill: (filledAt - startedAt) / 1000,
+    open: (openedAt - filledAt) / 1000,
+    drain: (Date.now() - openedAt) / 1000,
+  };
   return { rows, rssMiB: { early: samples[0] ?? 0, most: Math.max(...samples) }, bytesARow, seconds };
 }
 
@@ -110,18 +116,29 @@ export async function throughForwarder(t: TestContext, rows: number): Promise<Ba
   t.after(() => gateway.stop());
   const MQTT_URL = `mqtt://127.0.0.1:${gateway.mqttPort}`;
   const statuses: ForwarderStatus[] = [];
-  const watcher = new MqttLink({ service: 'admin-api', config: { ...config, MQTT_URL }, log: testLog(config), subscriptions: {
-    'edge/forwarder/status': (_, payload) => {
-      const parsed = parseServiceStatus(payload);
-      if (parsed.ok && parsed.value.forwarder !== undefined) statuses.push(parsed.value.forwarder);
+  const watcher = new MqttLink({
+    service: 'admin-api',
+    config: { ...config, MQTT_URL },
+    log: testLog(config),
+    subscriptions: {
+      'edge/forwarder/status': (_, payload) => {
+        const parsed = parseServiceStatus(payload);
+        if (parsed.ok && parsed.value.forwarder !== undefined) statuses.push(parsed.value.forwarder);
+      },
     },
-  } });
+  });
   watcher.start();
   t.after(() => watcher.stop());
   await eventually(() => watcher.connected);
   const stream = await startLocalStream(t, { LOCAL_KINESIS_LIMITS: 'false' });
   const startedAt = performance.now();
-  const forwarder = startProduct(t, 'forwarder/main', { DATA_DIR: folder, GATEWAY_NAME: 'test-box', MQTT_URL, LOCAL_KINESIS_PORT: String(stream.port), QUEUE_MIN_FREE_DISK_BYTES: '0' });
+  const forwarder = startProduct(t, 'forwarder/main', {
+    DATA_DIR: folder,
+    GATEWAY_NAME: 'test-box',
+    MQTT_URL,
+    LOCAL_KINESIS_PORT: String(stream.port),
+    QUEUE_MIN_FREE_DISK_BYTES: '0',
+  });
   await forwarder.event('started');
   const samples: number[] = [];
   await eventually(

@@ -9,7 +9,15 @@ import type { LedgerState } from '../../../forwarder/queue/ledger.ts';
 export const RUN = '0123456789abcdef';
 
 export const readingOf = (seq: number, more: object = {}): string =>
-  JSON.stringify({ timestamp: '2026-01-01T00:00:00.000Z', heart_rate: 60 + (seq % 100), device: `strap-${seq % 5}`, gateway: 'box', run: RUN, seq, ...more });
+  JSON.stringify({
+    timestamp: '2026-01-01T00:00:00.000Z',
+    heart_rate: 60 + (seq % 100),
+    device: `strap-${seq % 5}`,
+    gateway: 'box',
+    run: RUN,
+    seq,
+    ...more,
+  });
 
 /** Consecutive numbered readings as intake gives them, with the mark that they move. */
 export function appendOf(from: number, count: number, dead: DeadLetterInput[] = []): Append {
@@ -21,18 +29,35 @@ export function appendOf(from: number, count: number, dead: DeadLetterInput[] = 
   };
 }
 
-export const letterOf = (payload: string, reason = 'invalid'): DeadLetterInput => ({ reason, detail: 'not JSON', device: 'strap-1', run: null, seq: null, bytes: payload.length, payload, whole: true });
+export const letterOf = (payload: string, reason = 'invalid'): DeadLetterInput => ({
+  reason,
+  detail: 'not JSON',
+  device: 'strap-1',
+  run: null,
+  seq: null,
+  bytes: payload.length,
+  payload,
+  whole: true,
+});
 
 export const fileOf = (folder: string): string => path.join(folder, 'queue.db');
 
 export function openFile(folder: string, options: Partial<QueueWorkerData> = {}): QueueFile {
-  return new QueueFile({ file: fileOf(folder), commitIntervalMs: 0, maxBytes: 1024 * 1024 * 1024, minFreeDiskBytes: 0, whenFull: 'evict-oldest', ...options });
+  return new QueueFile({
+    file: fileOf(folder),
+    commitIntervalMs: 0,
+    maxBytes: 1024 * 1024 * 1024,
+    minFreeDiskBytes: 0,
+    whenFull: 'evict-oldest',
+    ...options,
+  });
 }
 
 /** Copies the files as they stand, as a kill at this instant would leave them. */
 export function copyOf(folder: string, to: string): string {
   mkdirSync(to, { recursive: true });
-  for (const ending of ['', '-wal']) if (existsSync(fileOf(folder) + ending)) copyFileSync(fileOf(folder) + ending, fileOf(to) + ending);
+  for (const ending of ['', '-wal'])
+    if (existsSync(fileOf(folder) + ending)) copyFileSync(fileOf(folder) + ending, fileOf(to) + ending);
   return to;
 }
 

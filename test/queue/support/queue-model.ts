@@ -11,7 +11,16 @@ const part = fc.double({ min: 0, max: 1, noNaN: true });
 /** `part`: which share of what there is to choose from. */
 export const steps = fc.array(
   fc.oneof(
-    { weight: 6, arbitrary: fc.record({ act: fc.constant('accept' as const), rows: fc.integer({ min: 0, max: 12 }), dead: fc.integer({ min: 0, max: 2 }), missed: fc.integer({ min: 0, max: 3 }), bytes: fc.constantFrom(0, 0, 3000, 40_000) }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        act: fc.constant('accept' as const),
+        rows: fc.integer({ min: 0, max: 12 }),
+        dead: fc.integer({ min: 0, max: 2 }),
+        missed: fc.integer({ min: 0, max: 3 }),
+        bytes: fc.constantFrom(0, 0, 3000, 40_000),
+      }),
+    },
     { weight: 1, arbitrary: fc.record({ act: fc.constant('acceptFails' as const), rows: fc.integer({ min: 1, max: 5 }) }) },
     { weight: 5, arbitrary: fc.record({ act: fc.constant('take' as const), rows: fc.integer({ min: 1, max: 20 }) }) },
     { weight: 4, arbitrary: fc.record({ act: fc.constantFrom('acknowledge' as const, 'giveUp' as const), part }) },
@@ -64,7 +73,8 @@ class Model {
 }
 
 const MAX_BYTES = 256 * 1024;
-const isReading = (payload: string): { device: string | undefined; source: number } | undefined => (payload.startsWith('{') ? { device: undefined, source: 0 } : undefined);
+const isReading = (payload: string): { device: string | undefined; source: number } | undefined =>
+  payload.startsWith('{') ? { device: undefined, source: 0 } : undefined;
 
 export class QueueUnderTest {
   readonly #folderFor: () => string;
@@ -101,7 +111,16 @@ export class QueueUnderTest {
     return {
       rows: { data, devices: data.map(() => 'strap-1'), sources: data.map(() => 0) },
       dead: letters,
-      marks: [{ run: RUN, stored: this.#seq, missed: missed > 0 ? { outbox_full: (this.#model.missed.get('outbox_full') ?? 0) + missed } : Object.fromEntries(this.#model.missed) }],
+      marks: [
+        {
+          run: RUN,
+          stored: this.#seq,
+          missed:
+            missed > 0
+              ? { outbox_full: (this.#model.missed.get('outbox_full') ?? 0) + missed }
+              : Object.fromEntries(this.#model.missed),
+        },
+      ],
     };
   }
 
@@ -132,7 +151,10 @@ export class QueueUnderTest {
       case 'take': {
         const taken = this.#queue.take(step.rows, Number.MAX_SAFE_INTEGER);
         const expected = model.rows.filter(({ inFlight }) => !inFlight).slice(0, step.rows);
-        assert.deepEqual(taken.data, expected.map(({ data }) => data));
+        assert.deepEqual(
+          taken.data,
+          expected.map(({ data }) => data),
+        );
         for (const [index, row] of expected.entries()) {
           row.inFlight = true;
           this.#ids.set(row.data, taken.ids[index] ?? 0);
@@ -180,14 +202,18 @@ export class QueueUnderTest {
       case 'retry':
       case 'discard': {
         const { dead_letters: letters } = this.#queue.deadLetters(100_000, null);
-        const chosen = step.part === null ? null : letters.filter((_, index) => index < (step.part ?? 0) * letters.length).map(({ id }) => id);
-        const payloads = new Set((chosen === null ? letters : letters.filter(({ id }) => chosen.includes(id))).map(({ payload }) => payload));
+        const chosen =
+          step.part === null ? null : letters.filter((_, index) => index < (step.part ?? 0) * letters.length).map(({ id }) => id);
+        const payloads = new Set(
+          (chosen === null ? letters : letters.filter(({ id }) => chosen.includes(id))).map(({ payload }) => payload),
+        );
         const isChosen = ({ payload }: ModelLetter): boolean => payloads.has(payload.slice(0, 4096));
         if (step.act === 'retry') {
           this.#queue.retryDead(chosen, isReading);
           const good = model.dead.filter((letter) => isChosen(letter) && isReading(letter.payload) !== undefined);
           model.dead = model.dead.filter((letter) => !good.includes(letter));
-          for (const { payload } of chosen === null ? good : good.toReversed()) model.rows.push({ data: payload, inFlight: false });
+          for (const { payload } of chosen === null ? good : good.toReversed())
+            model.rows.push({ data: payload, inFlight: false });
         } else {
           this.#queue.discardDead(chosen);
           model.evict('discarded', model.dead.filter(isChosen).length);
@@ -233,16 +259,29 @@ export class QueueUnderTest {
     const shipped = model.shipped + settled.filter((row) => row.settled === '').length;
     const queued = model.rows.length - settled.length;
     const missed = model.missed.get('outbox_full') ?? 0;
-    assert.deepEqual(ledger, { accepted: model.accepted, shipped, queued, dead: model.dead.length, evicted: evictedTotal, missed });
+    assert.deepEqual(ledger, {
+      accepted: model.accepted,
+      shipped,
+      queued,
+      dead: model.dead.length,
+      evicted: evictedTotal,
+      missed,
+    });
     assert.equal(ledger.accepted, ledger.shipped + ledger.queued + ledger.dead + ledger.evicted);
     assert.deepEqual(causes.evicted, Object.fromEntries(evicted));
-    assert.equal(Object.values(causes.dead).reduce((sum, count) => sum + count, 0), model.dead.length);
+    assert.equal(
+      Object.values(causes.dead).reduce((sum, count) => sum + count, 0),
+      model.dead.length,
+    );
     assert.equal(deadLetters, model.dead.length);
     assert.equal(oldestAcceptedAtMs === null, queued === 0);
     assert.equal(damage, '');
     assert.equal(this.#queue.marks.find(({ run }) => run === RUN)?.stored ?? 0, model.stored);
     const listed = this.#queue.deadLetters(100_000, null).dead_letters.toReversed();
-    assert.deepEqual(listed.map(({ payload, reason }) => ({ payload, reason })), model.dead.map(({ payload, reason }) => ({ payload: payload.slice(0, 4096), reason })));
+    assert.deepEqual(
+      listed.map(({ payload, reason }) => ({ payload, reason })),
+      model.dead.map(({ payload, reason }) => ({ payload: payload.slice(0, 4096), reason })),
+    );
   }
 
   /** At the end: a restart gives back every row that is not settled, in order. */

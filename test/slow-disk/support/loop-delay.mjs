@@ -11,7 +11,10 @@ if (isMainThread && file !== undefined) {
   process.on('SIGUSR2', () => delay.reset());
   const ms = (ns) => Math.max(0, ns / 1e6 - RESOLUTION_MS);
   setInterval(() => {
-    writeFileSync(`${file}.tmp`, JSON.stringify({ p50: ms(delay.percentile(50)), p99: ms(delay.percentile(99)), max: ms(delay.max), samples: delay.count }));
+    writeFileSync(
+      `${file}.tmp`,
+      JSON.stringify({ p50: ms(delay.percentile(50)), p99: ms(delay.percentile(99)), max: ms(delay.max), samples: delay.count }),
+    );
     renameSync(`${file}.tmp`, file);
   }, 500).unref();
 }

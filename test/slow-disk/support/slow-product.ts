@@ -17,7 +17,8 @@ function slowFsync(folder: string): string | undefined {
   const library = path.join(folder, 'slow-fsync.so');
   const compiled = spawnSync('gcc', ['-shared', '-fPIC', '-O1', '-o', library, here('./slow-fsync.c'), '-ldl']);
   if (compiled.status === 0) return library;
-  if (process.env['CI'] === 'true') throw new Error(`slow-fsync.c cannot be compiled: ${String(compiled.stderr ?? compiled.error)}`);
+  if (process.env['CI'] === 'true')
+    throw new Error(`slow-fsync.c cannot be compiled: ${String(compiled.stderr ?? compiled.error)}`);
   return undefined;
 }
 
@@ -44,16 +45,31 @@ export interface SlowRun {
  * Runs `npm start` with `straps` simulated straps; once it runs, every sync takes `ms` longer, for `seconds` and until at least so many
  * commits are through. Undefined where it cannot be done here.
  */
-export async function runSlow(t: TestContext, { ms, straps, seconds }: { ms: number; straps: number; seconds: number }): Promise<SlowRun | undefined> {
+export async function runSlow(
+  t: TestContext,
+  { ms, straps, seconds }: { ms: number; straps: number; seconds: number },
+): Promise<SlowRun | undefined> {
   const folder = tempDir(t);
   const library = slowFsync(folder);
   if (library === undefined) return undefined;
-  const [delayFile, log, loopFile] = ['delay', 'syncs', 'loop'].map((name) => path.join(folder, name)) as [string, string, string];
+  const [delayFile, log, loopFile] = ['delay', 'syncs', 'loop'].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
   const product = startOneProcess(
     t,
     tempDir(t),
     // A small outbox memory: readings go on on disk too.
-    { LD_PRELOAD: library, SLOW_FSYNC_FILE: delayFile, SLOW_FSYNC_LOG: log, LOOP_DELAY_FILE: loopFile, BLE_SOURCE: 'simulated', SIMULATED_STRAPS: String(straps), OUTBOX_MEMORY: '100' },
+    {
+      LD_PRELOAD: library,
+      SLOW_FSYNC_FILE: delayFile,
+      SLOW_FSYNC_LOG: log,
+      LOOP_DELAY_FILE: loopFile,
+      BLE_SOURCE: 'simulated',
+      SIMULATED_STRAPS: String(straps),
+      OUTBOX_MEMORY: '100',
+    },
     { nodeArgs: ['--import', here('./loop-delay.mjs')] },
   );
   const { admin } = await product.addresses();
@@ -79,7 +95,14 @@ export async function runSlow(t: TestContext, { ms, straps, seconds }: { ms: num
   );
   const loop = loopDelay();
   const lines = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [];
-  const run = { before: quiet, loop, syncs: lines.length, onMainThread: lines.filter((line) => line.startsWith('main ')), accepted: (await accepted()) - before, healthMs };
+  const run = {
+    before: quiet,
+    loop,
+    syncs: lines.length,
+    onMainThread: lines.filter((line) => line.startsWith('main ')),
+    accepted: (await accepted()) - before,
+    healthMs,
+  };
   writeFileSync(delayFile, '0');
   assert.equal(await product.end(), 0);
   return run;
