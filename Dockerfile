@@ -4,10 +4,10 @@ FROM node:24-bookworm-slim AS build
 WORKDIR /build
 RUN apt-get update && apt-get install -y --no-install-recommends python3 make g++ && rm -rf /var/lib/apt/lists/*
 COPY package.json package-lock.json ./
-COPY ops/install-sqlite.mjs ops/
+COPY tools/install-sqlite.mjs tools/
 RUN npm ci --no-audit --no-fund
 COPY . .
-RUN npm run build && npm prune --omit=dev --no-audit --no-fund && node ops/slim-modules.mjs
+RUN npm run build && npm prune --omit=dev --no-audit --no-fund && node tools/slim-modules.mjs
 
 FROM node:24-bookworm-slim
 LABEL org.opencontainers.image.title="hr-gateway" org.opencontainers.image.licenses="MIT"

@@ -5,14 +5,14 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { BleBridgeService } from './ble-bridge/service.ts';
-import { childEnvironment, isSet, processConfig, type Config } from './service/config.ts';
-import { ProcessEnd, reportStartFailure, type Service, type ServiceContext } from './service/lifecycle.ts';
-import { createProcessLogger, type Logger } from './service/log.ts';
-import { notifySystemd } from './service/sd-notify.ts';
-import { SupervisedProcess } from './service/supervised-process.ts';
-import { siblingModule } from './service/worker-thread.ts';
-import { VERSION } from './service/version.ts';
-import { bannerOf, type Running } from './ops/banner.ts';
+import { childEnvironment, isSet, processConfig, type Config } from './service/config/config.ts';
+import { ProcessEnd, reportStartFailure, type Service, type ServiceContext } from './service/process/lifecycle.ts';
+import { createProcessLogger, type Logger } from './service/log/log.ts';
+import { notifySystemd } from './service/process/sd-notify.ts';
+import { SupervisedProcess } from './service/process/supervised-process.ts';
+import { siblingModule } from './service/process/worker-thread.ts';
+import { VERSION } from './service/process/version.ts';
+import { bannerOf, type Running } from './cli/banner.ts';
 
 interface Stoppable {
   stop(): Promise<void>;

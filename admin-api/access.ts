@@ -1,9 +1,9 @@
 /** Who may read and who may change: the operator's token by Bearer or cookie, Host and Origin checks (design section 5). */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
-import { isLoopback, isOwnHost } from '../service/addresses.ts';
-import type { Config } from '../service/config.ts';
-import { HrError } from '../service/errors.ts';
+import { isLoopback, isOwnHost } from '../service/network/addresses.ts';
+import type { Config } from '../service/config/config.ts';
+import { HrError } from '../service/errors/errors.ts';
 
 export const COOKIE = 'hr_gateway_token';
 

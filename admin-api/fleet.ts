@@ -15,7 +15,7 @@ import {
   serviceOfTopic,
   type ServiceName,
 } from '../contract/topics.ts';
-import type { MessageHandler } from '../service/mqtt-link.ts';
+import type { MessageHandler } from '../service/mqtt/mqtt-link.ts';
 
 /** A reading as it is kept for ten minutes. */
 export interface RecentReading {

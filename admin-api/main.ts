@@ -1,4 +1,4 @@
-import { runService } from '../service/lifecycle.ts';
+import { runService } from '../service/process/lifecycle.ts';
 import { AdminApiService } from './service.ts';
 
 await runService('admin-api', (context) => new AdminApiService(context));

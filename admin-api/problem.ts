@@ -2,9 +2,9 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { ERRORS, type ErrorCode } from '../service/error-catalogue.ts';
-import { HrError } from '../service/errors.ts';
-import type { Logger } from '../service/log.ts';
+import { ERRORS, type ErrorCode } from '../service/errors/error-catalogue.ts';
+import { HrError } from '../service/errors/errors.ts';
+import type { Logger } from '../service/log/log.ts';
 
 const STATUS: Partial<Record<ErrorCode, number>> = {
   token_needed: 401,

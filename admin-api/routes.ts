@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { CommandArgs, CommandVerb } from '../contract/commands.ts';
 import type { ForwarderStatus } from '../contract/service-status.ts';
 import type { ServiceName } from '../contract/topics.ts';
-import { HrError } from '../service/errors.ts';
+import { HrError } from '../service/errors/errors.ts';
 import { COOKIE, type Access } from './access.ts';
 import type { EventStream } from './events.ts';
 import type { Fleet } from './fleet.ts';

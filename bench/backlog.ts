@@ -7,7 +7,7 @@ import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Queue } from '../forwarder/queue/queue.ts';
-import { readConfig } from '../service/config.ts';
+import { readConfig } from '../service/config/config.ts';
 import { compile, startProduct } from './support/child.ts';
 import { benchOptions, progress } from './support/options.ts';
 import { intoStream, startNullStream } from './support/pipeline.ts';

@@ -5,7 +5,7 @@
  * of 200 B instead, for memory. `--only TEXT`: cases with this in their name.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readConfig } from '../service/config.ts';
+import { readConfig } from '../service/config/config.ts';
 import { Queue } from '../forwarder/queue/queue.ts';
 import { kinesisPython } from '../test/support/kinesis-python.ts';
 import { compile, startHelper, startProduct, startProgram, type Child } from './support/child.ts';

@@ -1,4 +1,4 @@
-import { runService } from '../service/lifecycle.ts';
+import { runService } from '../service/process/lifecycle.ts';
 import { BleBridgeService } from './service.ts';
 
 await runService('ble-bridge', (context) => new BleBridgeService(context));

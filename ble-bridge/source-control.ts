@@ -1,12 +1,12 @@
 /** Decides which radio is used, and decides again when what it depends on has changed (`auto`). */
 import type { BridgeStatus, ForwarderStatus } from '../contract/service-status.ts';
-import type { Config } from '../service/config.ts';
-import { ERRORS } from '../service/error-catalogue.ts';
-import type { Logger } from '../service/log.ts';
-import type { CheckReport } from '../service/status-reporter.ts';
-import { NobleRadio } from './noble-radio.ts';
-import type { Radio } from './radio.ts';
-import { makeRadio } from './make-radio.ts';
+import type { Config } from '../service/config/config.ts';
+import { ERRORS } from '../service/errors/error-catalogue.ts';
+import type { Logger } from '../service/log/log.ts';
+import type { CheckReport } from '../service/mqtt/status-reporter.ts';
+import { NobleRadio } from './radio/noble/noble-radio.ts';
+import type { Radio } from './radio/radio.ts';
+import { makeRadio } from './radio/make-radio.ts';
 
 export interface SourceControlOptions {
   config: Config;

@@ -1,4 +1,4 @@
-import { runService } from '../service/lifecycle.ts';
+import { runService } from '../service/process/lifecycle.ts';
 import { ForwarderService } from './service.ts';
 
 await runService('forwarder', (context) => new ForwarderService(context));

@@ -1,10 +1,10 @@
 /** Who is who: services by their keys, users by their passwords, everybody else anonymous. */
 import { timingSafeEqual } from 'node:crypto';
 import { SERVICE_NAMES, type ServiceName } from '../contract/topics.ts';
-import { isLoopback } from '../service/addresses.ts';
-import type { Config } from '../service/config.ts';
-import { readOrCreateSecret } from '../service/data-dir.ts';
-import { HrError } from '../service/errors.ts';
+import { isLoopback } from '../service/network/addresses.ts';
+import type { Config } from '../service/config/config.ts';
+import { readOrCreateSecret } from '../service/storage/data-dir.ts';
+import { HrError } from '../service/errors/errors.ts';
 import type { LoginThrottle } from './login-throttle.ts';
 import { ANONYMOUS_READ, RightsCheck, SERVICE_RIGHTS } from './rights.ts';
 import type { Users } from './users.ts';

@@ -1,5 +1,5 @@
 /** Counts the limits that clients ran into, and names each in the log, rate-limited. */
-import { RepeatLimiter, type Logger } from '../service/log.ts';
+import { RepeatLimiter, type Logger } from '../service/log/log.ts';
 
 export class Breaches {
   readonly #counts: Record<string, number> = {};

@@ -2,8 +2,8 @@
 import type { Duplex } from 'node:stream';
 import { Aedes, type AuthErrorCode, type AuthenticateError, type Client, type ConnectPacket, type PublishPacket } from 'aedes';
 import { writeToStream } from 'mqtt-packet';
-import type { Config } from '../service/config.ts';
-import type { Logger } from '../service/log.ts';
+import type { Config } from '../service/config/config.ts';
+import type { Logger } from '../service/log/log.ts';
 import type { Access, Identity, Peer } from './access.ts';
 import type { Breaches } from './breaches.ts';
 import { useDeliveryQueue } from './delivery-queue.ts';

@@ -11,10 +11,10 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { createWebSocketStream, WebSocketServer } from 'ws';
-import { hostOf, isLoopback, isOwnHost } from '../service/addresses.ts';
-import type { Config } from '../service/config.ts';
-import { listenError } from '../service/errors.ts';
-import type { TlsFiles } from '../service/tls-files.ts';
+import { hostOf, isLoopback, isOwnHost } from '../service/network/addresses.ts';
+import type { Config } from '../service/config/config.ts';
+import { listenError } from '../service/errors/errors.ts';
+import type { TlsFiles } from '../service/network/tls-files.ts';
 import type { Peer } from './access.ts';
 import type { Breaches } from './breaches.ts';
 import type { Broker } from './broker.ts';

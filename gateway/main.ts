@@ -1,4 +1,4 @@
-import { runService } from '../service/lifecycle.ts';
+import { runService } from '../service/process/lifecycle.ts';
 import { GatewayService } from './service.ts';
 
 await runService('gateway', (context) => new GatewayService(context));

@@ -1,10 +1,10 @@
 /** The gateway: the broker that everything local goes through. Composition root of this service. */
-import { CommandServer } from '../service/command-server.ts';
-import { lockDataDir, type DataDirLock } from '../service/data-dir.ts';
-import type { Service, ServiceContext } from '../service/lifecycle.ts';
-import { Counter, Gauge } from '../service/metrics.ts';
-import { StatusReporter, type StatusLine } from '../service/status-reporter.ts';
-import { TlsFiles } from '../service/tls-files.ts';
+import { CommandServer } from '../service/mqtt/command-server.ts';
+import { lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
+import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
+import { Counter, Gauge } from '../service/metrics/metrics.ts';
+import { StatusReporter, type StatusLine } from '../service/mqtt/status-reporter.ts';
+import { TlsFiles } from '../service/network/tls-files.ts';
 import { Access } from './access.ts';
 import { Breaches } from './breaches.ts';
 import { Broker } from './broker.ts';

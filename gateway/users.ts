@@ -6,10 +6,10 @@ import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { parseJson, validatorOf } from '../contract/validate.ts';
-import type { Config } from '../service/config.ts';
-import { writeFileAtomic, dataFolder } from '../service/data-dir.ts';
-import { HrError, systemCodeOf } from '../service/errors.ts';
-import type { Logger } from '../service/log.ts';
+import type { Config } from '../service/config/config.ts';
+import { writeFileAtomic, dataFolder } from '../service/storage/data-dir.ts';
+import { HrError, systemCodeOf } from '../service/errors/errors.ts';
+import type { Logger } from '../service/log/log.ts';
 import type { Identity } from './access.ts';
 import { filterFault, RightsCheck } from './rights.ts';
 

@@ -1,4 +1,4 @@
-import { runService } from '../service/lifecycle.ts';
+import { runService } from '../service/process/lifecycle.ts';
 import { LocalKinesisService } from './service.ts';
 
 await runService('local-kinesis', (context) => new LocalKinesisService(context));

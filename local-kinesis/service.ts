@@ -1,10 +1,10 @@
 /** The embedded stream: Kinesis' protocol on loopback, for running without an AWS account. Composition root of this service. */
 import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
-import { dataFolder, lockDataDir, type DataDirLock } from '../service/data-dir.ts';
-import { HrError, listenError } from '../service/errors.ts';
-import type { Service, ServiceContext } from '../service/lifecycle.ts';
-import { startWorker } from '../service/worker-thread.ts';
+import { dataFolder, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
+import { HrError, listenError } from '../service/errors/errors.ts';
+import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
+import { startWorker } from '../service/process/worker-thread.ts';
 import type { StreamWorkerData, StreamWorkerMessage } from './stream-worker.ts';
 
 const STOP_LIMIT_MS = 5000;

@@ -3,7 +3,7 @@
  * answered; several requests that wait at once share a commit (group-commit.ts).
  */
 import { createHash } from 'node:crypto';
-import { openDatabase, type Database } from '../service/sqlite.ts';
+import { openDatabase, type Database } from '../service/storage/sqlite.ts';
 import { inUse, invalidArgument, notFound } from './kinesis-error.ts';
 
 export const MAX_HASH_KEY = 2n ** 128n - 1n;

@@ -1,7 +1,7 @@
 /** The thread that owns the stream's file and its HTTP server: a slow disk here never holds MQTT, BLE or the admin API up. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { messageOf, systemCodeOf } from '../service/errors.ts';
-import { trimMemoryAfterStart } from '../service/memory-trim.ts';
+import { messageOf, systemCodeOf } from '../service/errors/errors.ts';
+import { trimMemoryAfterStart } from '../service/process/memory-trim.ts';
 import { Faults } from './faults.ts';
 import { GroupCommit } from './group-commit.ts';
 import { Operations } from './operations.ts';

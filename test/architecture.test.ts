@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const SERVICES = ['gateway', 'ble-bridge', 'forwarder', 'admin-api', 'local-kinesis'];
-const FOLDERS = ['contract', 'service', ...SERVICES, 'cloud', 'ops'];
+const FOLDERS = ['contract', 'service', ...SERVICES, 'outbox', 'cloud', 'cli', 'tools'];
 
 function sources(folder: string): string[] {
   if (!existsSync(path.join(root, folder))) return [];
@@ -28,8 +28,10 @@ test('contract imports npm only, service imports contract, services never each o
     contract: [],
     service: ['contract'],
     cloud: ['contract'],
-    ops: FOLDERS,
-    ...Object.fromEntries(SERVICES.map((name) => [name, ['contract', 'service']])),
+    outbox: ['contract', 'service'],
+    cli: FOLDERS,
+    tools: FOLDERS,
+    ...Object.fromEntries(SERVICES.map((name) => [name, ['contract', 'service', 'outbox']])),
   };
   const wrong = FOLDERS.flatMap((folder) =>
     sources(folder).flatMap((file) =>
@@ -44,18 +46,18 @@ test('contract imports npm only, service imports contract, services never each o
   assert.deepEqual(wrong, []);
 });
 
-test('only service/config.ts reads the environment', () => {
+test('only service/config/config.ts reads the environment', () => {
   const readers = ['start.ts', ...FOLDERS.flatMap(sources)].filter((file) => /process\.env\b/.test(read(file)));
-  assert.deepEqual(readers, ['service/config.ts']);
+  assert.deepEqual(readers, ['service/config/config.ts']);
 });
 
-test('nothing but service/sqlite.ts loads SQLite: a version that does not suit this Node ends the process', () => {
+test('nothing but service/storage/sqlite.ts loads SQLite: a version that does not suit this Node ends the process', () => {
   const loaders = FOLDERS.flatMap(sources).filter((file) =>
     read(file)
       .split('\n')
       .some((line) => /'better-sqlite3(-node20)?'/.test(line) && !line.startsWith('import type')),
   );
-  assert.deepEqual(loaders, ['service/sqlite.ts']);
+  assert.deepEqual(loaders, ['service/storage/sqlite.ts']);
 });
 
 test('no file of the product or its tests has outgrown its name: at most 400 lines', () => {

@@ -31,7 +31,7 @@ export interface Child {
 
 /** Compiles the product: benches measure what users run. */
 export function compile(): void {
-  for (const args of [['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], ['ops/copy-assets.mjs']]) {
+  for (const args of [['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], ['tools/copy-assets.mjs']]) {
     const result = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
     if (result.status !== 0) process.exit(result.status ?? 1);
   }

@@ -2,9 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseServiceStatus, type ForwarderStatus } from '../../contract/service-status.ts';
 import { serviceStatusTopic } from '../../contract/topics.ts';
-import { readConfig } from '../../service/config.ts';
-import { createLogger } from '../../service/log.ts';
-import { MqttLink } from '../../service/mqtt-link.ts';
+import { readConfig } from '../../service/config/config.ts';
+import { createLogger } from '../../service/log/log.ts';
+import { MqttLink } from '../../service/mqtt/mqtt-link.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Scratch } from './scratch.ts';
 

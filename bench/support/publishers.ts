@@ -5,10 +5,10 @@
  */
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { Outbox } from '../../ble-bridge/outbox/outbox.ts';
-import { readConfig } from '../../service/config.ts';
-import { createLogger } from '../../service/log.ts';
-import { MqttLink, type MessageHandler } from '../../service/mqtt-link.ts';
+import { Outbox } from '../../outbox/outbox.ts';
+import { readConfig } from '../../service/config/config.ts';
+import { createLogger } from '../../service/log/log.ts';
+import { MqttLink, type MessageHandler } from '../../service/mqtt/mqtt-link.ts';
 import { quantile } from './statistics.ts';
 
 const publishers = Number(process.env['PUBLISHERS'] ?? 1);

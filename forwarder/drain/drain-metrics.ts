@@ -1,6 +1,6 @@
 /** What is counted while shipping. */
 import type { Metric } from '../../contract/service-status.ts';
-import { Counter, Histogram } from '../../service/metrics.ts';
+import { Counter, Histogram } from '../../service/metrics/metrics.ts';
 import type { QueuedReading } from '../queue/drain-queue.ts';
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600];

@@ -3,9 +3,9 @@
  * goes in full batches, several at once. A row is acknowledged on its own SequenceNumber and not before; failed records alone go
  * again; a request that is refused for what is in it is bisected until the poison record is alone (poison-hunt.ts).
  */
-import type { Config } from '../../service/config.ts';
-import { Backoff } from '../../service/backoff.ts';
-import { RepeatLimiter, type Logger } from '../../service/log.ts';
+import type { Config } from '../../service/config/config.ts';
+import { Backoff } from '../../service/pacing/backoff.ts';
+import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { DrainQueue, QueuedReading } from '../queue/drain-queue.ts';
 import { SinkError, type FailureClass, type Sink } from '../sink/sink.ts';
 import { AggregateShipments } from './aggregates.ts';

@@ -1,5 +1,5 @@
 /** Turns queued readings into records to send, in the order of acceptance: one record a reading, or aggregates (aggregates.ts). */
-import type { Config } from '../../service/config.ts';
+import type { Config } from '../../service/config/config.ts';
 import type { QueuedReading } from '../queue/drain-queue.ts';
 import type { SinkRecord } from '../sink/sink.ts';
 import { partitionKeyOf } from './partition-key.ts';

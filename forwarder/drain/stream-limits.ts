@@ -2,7 +2,7 @@
  * What the stream takes: its open shards and its largest record. Read at the start and every minute; at once where an answer names a shard
  * that was not known (split, merge, UpdateShardCount) or records are throttled though they were paced.
  */
-import { RepeatLimiter, type Logger } from '../../service/log.ts';
+import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { Sink } from '../sink/sink.ts';
 import type { TokenBucket } from './token-bucket.ts';
 

@@ -1,7 +1,7 @@
 /** The uplink's state in words, changed in one place, and said in the log when it changes. */
 import type { Uplink, UplinkState } from '../../contract/service-status.ts';
-import type { Logger } from '../../service/log.ts';
-import type { CheckReport } from '../../service/status-reporter.ts';
+import type { Logger } from '../../service/log/log.ts';
+import type { CheckReport } from '../../service/mqtt/status-reporter.ts';
 import type { FailureClass } from '../sink/sink.ts';
 
 /** States in which a person is needed; the others heal by themselves. */

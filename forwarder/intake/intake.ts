@@ -12,8 +12,8 @@ import {
   storedTopic,
   SYNC_TOPIC,
 } from '../../contract/topics.ts';
-import { RepeatLimiter, type Logger } from '../../service/log.ts';
-import type { MessageHandler } from '../../service/mqtt-link.ts';
+import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
+import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
 import type { Append, RunMark } from '../queue/queue-messages.ts';
 import { checkNumbered, ForeignReadings, identityOf, type Checked } from './reading-check.ts';
 import { RunIntake, type Taken } from './run-intake.ts';

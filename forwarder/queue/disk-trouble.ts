@@ -1,7 +1,7 @@
 /** What a failed read or write of the queue's file means. */
 import { statfsSync } from 'node:fs';
 import path from 'node:path';
-import { messageOf, systemCodeOf } from '../../service/errors.ts';
+import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
 import type { QueueState, QueueWorkerData } from './queue-messages.ts';
 
 /** With less free, a failed write failed for lack of space, whatever SQLite calls it. */

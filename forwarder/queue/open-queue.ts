@@ -4,9 +4,9 @@
  */
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { syncFolder } from '../../service/data-dir.ts';
-import { messageOf, systemCodeOf } from '../../service/errors.ts';
-import { openDatabase, type Database } from '../../service/sqlite.ts';
+import { syncFolder } from '../../service/storage/data-dir.ts';
+import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
+import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
 import { emptyLedger, imbalance, type LedgerState } from './ledger.ts';
 import { finishReplacement, replaceDamaged } from './replace-damaged.ts';
 import { migrate, NewerSchemaError, PAGE_BYTES, SCHEMA_VERSION } from './schema.ts';

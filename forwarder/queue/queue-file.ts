@@ -4,7 +4,7 @@
  */
 import { existsSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Database, Statement } from '../../service/sqlite.ts';
+import type { Database, Statement } from '../../service/storage/sqlite.ts';
 import { addTo, causesOf, imbalance, ledgerOf, moveMark, total, type LedgerState } from './ledger.ts';
 import { closeKeepingLog, markClosed, openQueue } from './open-queue.ts';
 import type {

@@ -5,8 +5,8 @@
 import { statSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { parseReading } from '../../contract/reading.ts';
-import { messageOf, systemCodeOf } from '../../service/errors.ts';
-import { trimMemoryAfterStart } from '../../service/memory-trim.ts';
+import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
+import { trimMemoryAfterStart } from '../../service/process/memory-trim.ts';
 import { diskTroubleOf, isDamage, QUEUE_CHECKING, stateWhileClosed } from './disk-trouble.ts';
 import { QueueFile, type RetriedReading } from './queue-file.ts';
 import {

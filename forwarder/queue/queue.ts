@@ -2,10 +2,10 @@
 import { EventEmitter, once } from 'node:events';
 import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
-import type { Config } from '../../service/config.ts';
-import { dataFolder } from '../../service/data-dir.ts';
-import { HrError } from '../../service/errors.ts';
-import { startWorker } from '../../service/worker-thread.ts';
+import type { Config } from '../../service/config/config.ts';
+import { dataFolder } from '../../service/storage/data-dir.ts';
+import { HrError } from '../../service/errors/errors.ts';
+import { startWorker } from '../../service/process/worker-thread.ts';
 import type { DrainQueue, QueuedReading } from './drain-queue.ts';
 import {
   joinAppends,

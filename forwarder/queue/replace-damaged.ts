@@ -4,8 +4,8 @@
  */
 import { existsSync, readdirSync, renameSync } from 'node:fs';
 import path from 'node:path';
-import { syncFolder } from '../../service/data-dir.ts';
-import { openDatabase, type Database } from '../../service/sqlite.ts';
+import { syncFolder } from '../../service/storage/data-dir.ts';
+import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
 import { addTo, emptyLedger, total, type LedgerState } from './ledger.ts';
 import {
   deadChecksum,

@@ -2,7 +2,7 @@
  * The queue's file: rows (readings to be shipped), dead (dead letters), state (ledger and marks, one row with a checksum). Migrations
  * are numbered and run forward only; a file of a newer version is refused and left untouched.
  */
-import type { Database } from '../../service/sqlite.ts';
+import type { Database } from '../../service/storage/sqlite.ts';
 
 /** 6.2 kB to disk for a reading instead of 12.3 with the default of 4096 (facts, better-sqlite3). */
 export const PAGE_BYTES = 1024;

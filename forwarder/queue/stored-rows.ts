@@ -1,6 +1,6 @@
 /** Rows, dead letters and state as they stand in the file, each with its checksum: what a damaged page gives back is not taken for one. */
 import { crc32 } from 'node:zlib';
-import type { Database } from '../../service/sqlite.ts';
+import type { Database } from '../../service/storage/sqlite.ts';
 import type { LedgerState } from './ledger.ts';
 import type { DeadLetterInput, RunMark } from './queue-messages.ts';
 

@@ -2,9 +2,9 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { KinesisClient, KinesisClientConfig } from '@aws-sdk/client-kinesis';
-import type { Config } from '../../service/config.ts';
-import { maskUrl, proxyIsSet } from '../../service/config.ts';
-import type { Logger } from '../../service/log.ts';
+import type { Config } from '../../service/config/config.ts';
+import { maskUrl, proxyIsSet } from '../../service/config/config.ts';
+import type { Logger } from '../../service/log/log.ts';
 import { classify } from './failure-classes.ts';
 import { SinkError, type RecordOutcome, type SendResult, type Sink, type SinkLimits, type SinkRecord } from './sink.ts';
 

@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { AdminApiService } from '../../admin-api/service.ts';
-import { isLoopback, isOwnHost } from '../../service/addresses.ts';
+import { isLoopback, isOwnHost } from '../../service/network/addresses.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
 

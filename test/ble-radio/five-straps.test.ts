@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { eventually } from '../support/eventually.ts';
-import { encodeHeartRateMeasurement, rrToMs } from '../../ble-bridge/hrm-parser.ts';
+import { encodeHeartRateMeasurement, rrToMs } from '../../ble-bridge/gatt/hrm-parser.ts';
 import { sharedRadio } from './support/shared-radio.ts';
 import { strapAddress, virtualRadioMissing } from './support/virtual-radio.ts';
 

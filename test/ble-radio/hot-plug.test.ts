@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { DeviceStatus } from '../../contract/device-status.ts';
-import { getJson, startOneProcess } from '../pipeline/support/one-process.ts';
+import { getJson, startOneProcess } from '../system/pipeline/support/one-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { startVirtualRadio, virtualRadioMissing } from './support/virtual-radio.ts';

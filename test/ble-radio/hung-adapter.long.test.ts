@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { eventually } from '../support/eventually.ts';
-import { HrError } from '../../service/errors.ts';
+import { HrError } from '../../service/errors/errors.ts';
 import { startBench } from './support/radio-bench.ts';
 import { startVirtualRadio, virtualRadioMissing } from './support/virtual-radio.ts';
 

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { PutRecordsCommand, SplitShardCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
 import { readStream, type Checkpoint, type ReadStreamOptions } from '../../cloud/reader/read-stream.ts';
 import { aggregate } from '../../forwarder/drain/aggregation.ts';
-import { clientOf } from '../pipeline/support/stream.ts';
+import { clientOf } from '../system/pipeline/support/stream.ts';
 import { eventually } from '../support/eventually.ts';
 import { startLocalStream } from '../support/local-stream.ts';
 import { startProduct } from '../support/product-process.ts';
@@ -165,7 +165,7 @@ describe('the reader', () => {
       }),
     );
     const environment = { LOCAL_KINESIS_PORT: String(port) };
-    const lines = startProduct(t, 'ops/tail', environment, { args: ['--from', 'oldest', '--count', '3'] });
+    const lines = startProduct(t, 'cli/tail', environment, { args: ['--from', 'oldest', '--count', '3'] });
     assert.equal(await lines.ended, 0);
     assert.deepEqual(
       lines
@@ -178,7 +178,7 @@ describe('the reader', () => {
         '?  no reading',
       ],
     );
-    const json = startProduct(t, 'ops/tail', environment, { args: ['--from', 'oldest', '--json'] });
+    const json = startProduct(t, 'cli/tail', environment, { args: ['--from', 'oldest', '--json'] });
     await eventually(() => json.lines().length === 2);
     assert.deepEqual(
       json.lines(),

@@ -7,7 +7,7 @@ import type { IncomingReading } from '../../contract/reading.ts';
 import { parseServiceStatus, type Ledger } from '../../contract/service-status.ts';
 import { ForwarderService } from '../../forwarder/service.ts';
 import { GatewayService } from '../../gateway/service.ts';
-import { readOrCreateSecret } from '../../service/data-dir.ts';
+import { readOrCreateSecret } from '../../service/storage/data-dir.ts';
 import { eventually } from '../support/eventually.ts';
 import { startLocalStream, type LocalStream } from '../support/local-stream.ts';
 import { startProduct, type ProductProcess } from '../support/product-process.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { costsOf } from '../../ops/docs/costs.ts';
+import { costsOf } from '../../tools/docs/costs.ts';
 
 const load = { rate: 1, readingBytes: 250, readingsPerRecord: 1 };
 

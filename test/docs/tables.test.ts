@@ -3,9 +3,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { ERRORS } from '../../service/error-catalogue.ts';
-import { SETTINGS } from '../../service/settings.ts';
-import { TABLES, withTable } from '../../ops/docs/tables.ts';
+import { ERRORS } from '../../service/errors/error-catalogue.ts';
+import { SETTINGS } from '../../service/config/settings.ts';
+import { TABLES, withTable } from '../../tools/docs/tables.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
@@ -28,7 +28,9 @@ for (const { file, table } of TABLES)
 test('every code of the catalogue is used somewhere', () => {
   const code = [
     'start.ts',
-    ...['service', 'gateway', 'ble-bridge', 'forwarder', 'admin-api', 'local-kinesis', 'cloud', 'ops'].flatMap(sources),
+    ...['service', 'gateway', 'ble-bridge', 'forwarder', 'admin-api', 'local-kinesis', 'outbox', 'cloud', 'cli', 'tools'].flatMap(
+      sources,
+    ),
   ]
     .filter((file) => !file.endsWith('error-catalogue.ts'))
     .map(read)

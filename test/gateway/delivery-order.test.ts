@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connectAsync } from 'mqtt';
 import { GatewayService } from '../../gateway/service.ts';
-import { readOrCreateSecret } from '../../service/data-dir.ts';
+import { readOrCreateSecret } from '../../service/storage/data-dir.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { testConfig, testLog } from '../support/test-config.ts';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Aedes } from 'aedes';
 import { GatewayService } from '../../gateway/service.ts';
 import { useDeliveryQueue } from '../../gateway/delivery-queue.ts';
-import { MqttLink } from '../../service/mqtt-link.ts';
+import { MqttLink } from '../../service/mqtt/mqtt-link.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { testConfig, testLog } from '../support/test-config.ts';

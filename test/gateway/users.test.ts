@@ -5,7 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { LoginThrottle } from '../../gateway/login-throttle.ts';
 import { covers, filterFault } from '../../gateway/rights.ts';
-import { HrError } from '../../service/errors.ts';
+import { HrError } from '../../service/errors/errors.ts';
 import { eventually } from '../support/eventually.ts';
 import { productArgs } from '../support/product-process.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -20,7 +20,7 @@ const as = (username: string, password = PASSWORD): { username: string; password
 
 /** `npm run users` as a person runs it, the password on standard input. */
 async function users(dataDir: string, args: string[], password = ''): Promise<{ code: number; out: string; err: string }> {
-  const child = spawn(process.execPath, [...productArgs('ops/users'), ...args], {
+  const child = spawn(process.execPath, [...productArgs('cli/users'), ...args], {
     env: { PATH: process.env['PATH'], DATA_DIR: dataDir },
   });
   let out = '';

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { HeldRun } from '../../ble-bridge/outbox/held-run.ts';
-import { OutboxRun } from '../../ble-bridge/outbox/outbox-run.ts';
-import { findEarlierRuns, RunFiles } from '../../ble-bridge/outbox/spill-files.ts';
+import { HeldRun } from '../../outbox/held-run.ts';
+import { OutboxRun } from '../../outbox/outbox-run.ts';
+import { findEarlierRuns, RunFiles } from '../../outbox/spill-files.ts';
 import type { NumberedPayload } from '../../contract/outbox-protocol.ts';
 
 /**

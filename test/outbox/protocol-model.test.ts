@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { OutboxRun } from '../../ble-bridge/outbox/outbox-run.ts';
+import { OutboxRun } from '../../outbox/outbox-run.ts';
 import { RunIntake } from '../../forwarder/intake/run-intake.ts';
 import { World, WINDOW, type Act } from './support/protocol-world.ts';
 

@@ -1,5 +1,5 @@
-import { readConfig, type Config } from '../../service/config.ts';
-import { createLogger, type Logger } from '../../service/log.ts';
+import { readConfig, type Config } from '../../service/config/config.ts';
+import { createLogger, type Logger } from '../../service/log/log.ts';
 
 /** A config for a test: defaults, any free port, no watchdog, silent, and what is given. */
 export function testConfig(environment: Record<string, string>): Config {

@@ -1,8 +1,8 @@
 /** The path of a notification from the controller's bytes through unmodified noble to the reading. */
 import type { TestContext } from 'node:test';
 import fc from 'fast-check';
-import { checkNotification } from '../../ble/support/notification-laws.ts';
-import { notificationBytes } from '../../ble/support/parser-laws.ts';
+import { checkNotification } from '../../ble-bridge/support/notification-laws.ts';
+import { notificationBytes } from '../../ble-bridge/support/parser-laws.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startBench } from './radio-bench.ts';
 import { startVirtualRadio } from './virtual-radio.ts';

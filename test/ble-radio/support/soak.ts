@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { encodeHeartRateMeasurement } from '../../../ble-bridge/hrm-parser.ts';
+import { encodeHeartRateMeasurement } from '../../../ble-bridge/gatt/hrm-parser.ts';
 import { eventually } from '../../support/eventually.ts';
 import { strayListeners } from './listeners.ts';
 import { startRadioProduct } from './radio-product.ts';

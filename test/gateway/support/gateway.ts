@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { GatewayService } from '../../../gateway/service.ts';
 import { newUser, writeUsers, type User } from '../../../gateway/users.ts';
 import type { ServiceName } from '../../../contract/topics.ts';
-import type { Config } from '../../../service/config.ts';
+import type { Config } from '../../../service/config/config.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig } from '../../support/test-config.ts';
 

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { encodeResend, parseSource, parseStored } from '../../../contract/outbox-protocol.ts';
-import { OutboxRun } from '../../../ble-bridge/outbox/outbox-run.ts';
+import { OutboxRun } from '../../../outbox/outbox-run.ts';
 import { Intake } from '../../../forwarder/intake/intake.ts';
 import type { Append, RunMark } from '../../../forwarder/queue/queue-messages.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';

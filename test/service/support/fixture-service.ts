@@ -1,5 +1,5 @@
 /** A service that does what its GATEWAY_NAME says: `throws-later`, `hangs-later`, or nothing. */
-import { runService } from '../../../service/lifecycle.ts';
+import { runService } from '../../../service/process/lifecycle.ts';
 
 await runService('gateway', ({ config, log }) => {
   let timer: NodeJS.Timeout | undefined;

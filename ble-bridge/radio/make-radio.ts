@@ -1,0 +1,27 @@
+/** Makes the radio of a source. */
+import type { Config } from '../../service/config/config.ts';
+import type { Logger } from '../../service/log/log.ts';
+import { NobleRadio } from './noble/noble-radio.ts';
+import type { Radio } from './radio.ts';
+import { readRecording } from './virtual/recording.ts';
+import { ReplaySource } from './virtual/replay-source.ts';
+import { SimulatedSource } from './virtual/simulated-source.ts';
+import { SoftRadio } from './virtual/soft-radio.ts';
+
+/** Throws HrError `recording_unreadable`. */
+export async function makeRadio(
+  source: Radio['kind'],
+  { config, log, canTake }: { config: Config; log: Logger; canTake: () => boolean },
+): Promise<Radio> {
+  switch (source) {
+    case 'noble':
+      return new NobleRadio(config, log);
+    case 'simulated':
+      return new SoftRadio(new SimulatedSource({ straps: config.SIMULATED_STRAPS }));
+    case 'replay': {
+      const recording = await readRecording(config.REPLAY_FILE ?? '');
+      const onEnd = (): void => log.info({ event: 'replay_ended', recording: recording.name }, 'the recording has ended');
+      return new SoftRadio(new ReplaySource({ recording, speed: config.REPLAY_SPEED, loop: config.REPLAY_LOOP, canTake, onEnd }));
+    }
+  }
+}

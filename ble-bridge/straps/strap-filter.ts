@@ -1,0 +1,68 @@
+/** Who may connect: BLE_ALLOW and BLE_DENY by address or name (with `*`), and aliases. Names are compared without case. */
+import type { Config } from '../../service/config/config.ts';
+import { DEVICE_PATTERN } from '../../contract/topics.ts';
+import { HrError } from '../../service/errors/errors.ts';
+import { deviceNameOf } from './device-names.ts';
+import { SERVICES, type Advertisement } from '../radio/radio.ts';
+
+interface Pattern {
+  regex: RegExp;
+  /** Names somebody in particular: an address, or a name of three letters and more. Such a strap is connected without 0x180D. */
+  particular: boolean;
+}
+
+function patternOf(text: string): Pattern {
+  const source = text
+    .toLowerCase()
+    .split('*')
+    .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+    .join('.*');
+  return { regex: new RegExp(`^${source}$`), particular: text.replaceAll('*', '').length >= 3 };
+}
+
+export type Verdict = 'wanted' | 'denied' | 'not_allowed' | 'no_strap';
+
+export class StrapFilter {
+  readonly #allow: readonly Pattern[];
+  readonly #deny: readonly Pattern[];
+  readonly #aliases: ReadonlyMap<string, string>;
+
+  constructor(config: Pick<Config, 'BLE_ALLOW' | 'BLE_DENY'>, aliases: ReadonlyMap<string, string> = new Map()) {
+    this.#allow = config.BLE_ALLOW.map(patternOf);
+    this.#deny = config.BLE_DENY.map(patternOf);
+    this.#aliases = aliases;
+  }
+
+  /**
+   * Deny wins over allow; where an allow list stands, nobody else is connected. One that has an alias is somebody in particular.
+   * `device` is the name it has been given, if any; at first sight the one that it would be given counts.
+   */
+  judge({ address, name, serviceUuids }: Advertisement, device?: string): Verdict {
+    const given = deviceNameOf(address, name);
+    const alias = this.#aliases.get(address) ?? this.#aliases.get(given);
+    const names = [address, name?.toLowerCase(), given, alias, device].filter((candidate) => candidate !== undefined);
+    const matches = ({ regex }: Pattern): boolean => names.some((candidate) => regex.test(candidate));
+    const heartRate = serviceUuids.includes(SERVICES.heartRate);
+    if (this.#deny.some(matches)) return 'denied';
+    if (this.#allow.length === 0) return heartRate || alias !== undefined ? 'wanted' : 'no_strap';
+    if (this.#allow.some((pattern) => (heartRate || pattern.particular) && matches(pattern))) return 'wanted';
+    return heartRate ? 'not_allowed' : 'no_strap';
+  }
+}
+
+/**
+ * Reads BLE_ALIASES: `polar-h10-a1b2c3=anna` or `c0:ff:ee:a1:b2:c3=anna`. Throws HrError `config_invalid`.
+ */
+export function parseAliases(list: readonly string[]): Map<string, string> {
+  const aliases = new Map<string, string>();
+  const faults: string[] = [];
+  for (const entry of list) {
+    const [from, to, ...rest] = entry.split('=').map((part) => part.trim().toLowerCase());
+    if (from === undefined || from === '' || to === undefined || rest.length > 0 || !DEVICE_PATTERN.test(to))
+      faults.push(`BLE_ALIASES: must be device=alias, alias of a-z, 0-9 and - (got ${entry})`);
+    else if ([...aliases.values()].includes(to)) faults.push(`BLE_ALIASES: the alias ${to} stands twice`);
+    else aliases.set(from, to);
+  }
+  if (faults.length > 0) throw new HrError('config_invalid', { operation: 'read the aliases', detail: faults.join('; ') });
+  return aliases;
+}

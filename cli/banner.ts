@@ -1,0 +1,51 @@
+/** What `npm start` prints once everything runs. */
+import path from 'node:path';
+import type { BridgeStatus } from '../contract/service-status.ts';
+import type { Config } from '../service/config/config.ts';
+import { maskUrl } from '../service/config/config.ts';
+import { VERSION } from '../service/process/version.ts';
+
+export interface Running {
+  config: Config;
+  ownBroker: boolean;
+  source: BridgeStatus['source'] | undefined;
+}
+
+function strapsLine({ config, source }: Running): string {
+  switch (source) {
+    case 'simulated':
+      return `SIMULATED: ${config.SIMULATED_STRAPS} straps that do not exist${config.BLE_SOURCE === 'auto' ? ' (no Bluetooth adapter here)' : ''}`;
+    case 'replay':
+      return `REPLAY of ${config.REPLAY_FILE}`;
+    case 'noble':
+      return `real, by Bluetooth adapter ${config.BLE_ADAPTER}`;
+    default:
+      return 'none: no Bluetooth adapter answers; npm run doctor says why';
+  }
+}
+
+function streamLine(config: Config): string {
+  if (config.KINESIS_TARGET === 'local')
+    return `${config.KINESIS_STREAM}, local stream on http://${config.LOCAL_KINESIS_HOST}:${config.LOCAL_KINESIS_PORT}   (npm run tail)`;
+  return `${config.KINESIS_STREAM}, ${config.KINESIS_TARGET === 'aws' ? 'AWS Kinesis' : maskUrl(config.KINESIS_TARGET)}`;
+}
+
+/** The banner: what runs, which source, where the stream is, the URLs. */
+export function bannerOf(running: Running): string {
+  const { config } = running;
+  const host = config.MQTT_LISTEN_HOST;
+  const broker = running.ownBroker
+    ? `mqtt://${host}:${config.MQTT_LISTEN_PORT}   ws://${host}:${config.MQTT_LISTEN_WS_PORT}   (topic hr/+/bpm)`
+    : maskUrl(config.MQTT_URL);
+  return [
+    '',
+    `  hr-gateway ${VERSION} runs. Ctrl-C stops it.`,
+    '',
+    `  straps   ${strapsLine(running)}`,
+    `  broker   ${broker}`,
+    `  stream   ${streamLine(config)}`,
+    `  page     ${config.ADMIN_TLS_CERT_FILE === undefined ? 'http' : 'https'}://${config.ADMIN_HOST}:${config.ADMIN_PORT}/`,
+    `  data     ${path.resolve(config.DATA_DIR)}`,
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,209 @@
+/**
+ * The one reader of the environment: typed, validated, frozen. All faults at once, each with key, reason and value;
+ * unknown names with one of our prefixes are refused.
+ */
+import { HrError } from '../errors/errors.ts';
+import { PREFIXES, SETTINGS, type Setting, type SettingName } from './settings.ts';
+
+type ValueOf<S> = S extends { type: 'integer' | 'number' | 'bytes' }
+  ? number
+  : S extends { type: 'boolean' }
+    ? boolean
+    : S extends { type: 'list' }
+      ? readonly string[]
+      : S extends { type: 'choice'; choices: readonly (infer C)[]; default: infer D }
+        ? C | (D extends undefined ? undefined : never)
+        : S extends { type: 'text'; default: string }
+          ? string
+          : string | undefined;
+
+/** The effective settings, by their own names: `config.QUEUE_COMMIT_INTERVAL_MS`. */
+export type Config = { readonly [K in SettingName]: ValueOf<(typeof SETTINGS)[K]> };
+
+const UNITS: Record<string, number> = { '': 1, b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3, tib: 1024 ** 4 };
+
+type Parsed = { value: unknown } | { must: string };
+
+function parseNumber(text: string, setting: { min: number; max: number }, whole: boolean): Parsed {
+  const value = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!Number.isFinite(value) || (whole && !Number.isSafeInteger(value)) || value < setting.min || value > setting.max)
+    return { must: `be ${whole ? 'a whole number' : 'a number'}, ${setting.min}-${setting.max}` };
+  return { value };
+}
+
+function parseBytes(text: string, setting: { min: number; max: number }): Parsed {
+  const match = /^(\d+(?:\.\d+)?)\s*(b|kib|mib|gib|tib)?$/i.exec(text);
+  const value =
+    match === null ? Number.NaN : Math.round(Number(match[1]) * (UNITS[(match[2] ?? '').toLowerCase()] ?? Number.NaN));
+  if (!Number.isSafeInteger(value) || value < setting.min || value > setting.max)
+    return { must: `be bytes, or a number with KiB, MiB or GiB, ${setting.min}-${setting.max}` };
+  return { value };
+}
+
+function parseSetting(text: string, setting: Setting): Parsed {
+  switch (setting.type) {
+    case 'secret':
+      return { value: text };
+    case 'text':
+      if (setting.pattern !== undefined && !setting.pattern.test(text))
+        return { must: setting.must ?? `match ${String(setting.pattern)}` };
+      return { value: text };
+    case 'integer':
+      return parseNumber(text, setting, true);
+    case 'number':
+      return parseNumber(text, setting, false);
+    case 'bytes':
+      return parseBytes(text, setting);
+    case 'boolean':
+      return text === 'true' || text === 'false' ? { value: text === 'true' } : { must: 'be true or false' };
+    case 'choice':
+      return setting.choices.includes(text) ? { value: text } : { must: `be one of ${setting.choices.join(', ')}` };
+    case 'list':
+      return {
+        value: Object.freeze(
+          text
+            .split(',')
+            .map((part) => part.trim())
+            .filter((part) => part !== ''),
+        ),
+      };
+  }
+}
+
+/** Names with one of our prefixes that systemd gives to its services. */
+const FOREIGN = new Set(['WATCHDOG_USEC', 'WATCHDOG_PID']);
+
+function distance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i += 1) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j += 1)
+      row.push(Math.min((row[j - 1] ?? 0) + 1, (previous[j] ?? 0) + 1, (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    previous = row;
+  }
+  return previous[b.length] ?? 0;
+}
+
+function unknownNameFault(name: string): string {
+  const nearest = Object.keys(SETTINGS)
+    .map((known) => ({ known, far: distance(name, known) }))
+    .sort((a, b) => a.far - b.far)[0];
+  const guess = nearest !== undefined && nearest.far <= 3 ? ` (did you mean ${nearest.known}?)` : '';
+  return `${name}: is no setting${guess}`;
+}
+
+/** A credential inside a URL is not for a screen or a log. */
+export function maskUrl(text: string): string {
+  return text.replace(/^([a-z]+:\/\/)([^@/]*)@/i, '$1***@');
+}
+
+/** A value as it may be shown: secrets and credentials in URLs are masked. */
+export function shownValue(name: SettingName, value: Config[SettingName]): string {
+  const setting = SETTINGS[name] as Setting;
+  if (value === undefined) return '';
+  if (setting.type === 'secret') return '***';
+  return maskUrl(typeof value === 'object' ? value.join(',') : `${value}`);
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+function checkTogether(config: Config): string[] {
+  const faults: string[] = [];
+  if (config.BLE_SOURCE === 'replay' && config.REPLAY_FILE === undefined)
+    faults.push('REPLAY_FILE: must be set when BLE_SOURCE is replay');
+  for (const kind of ['MQTT', 'ADMIN'] as const)
+    if ((config[`${kind}_TLS_CERT_FILE`] === undefined) !== (config[`${kind}_TLS_KEY_FILE`] === undefined))
+      faults.push(`${kind}_TLS_CERT_FILE: must be set together with ${kind}_TLS_KEY_FILE`);
+  return faults;
+}
+
+/**
+ * Reads the settings from an environment. An empty value counts as not set.
+ * Throws HrError `config_invalid` whose detail has a line for each fault.
+ */
+export function readConfig(environment: Environment): Config {
+  const faults: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting][]) {
+    const text = environment[name];
+    if (text === undefined || text.trim() === '') {
+      values[name] = setting.default;
+      continue;
+    }
+    const parsed = parseSetting(text.trim(), setting);
+    if ('value' in parsed) values[name] = parsed.value;
+    else faults.push(`${name}: must ${parsed.must} (got ${shownValue(name, text)})`);
+  }
+  for (const name of Object.keys(environment))
+    if (!(name in SETTINGS) && !FOREIGN.has(name) && PREFIXES.some((prefix) => name.startsWith(prefix)))
+      faults.push(unknownNameFault(name));
+  const config = Object.freeze(values) as unknown as Config;
+  if (faults.length === 0) faults.push(...checkTogether(config));
+  if (faults.length > 0) throw new HrError('config_invalid', { operation: 'read the configuration', detail: faults.join('; ') });
+  return config;
+}
+
+/** Reads the process's own environment: the only place in the product that does. */
+export function processConfig(): Config {
+  return readConfig(process.env);
+}
+
+export interface EffectiveSetting {
+  name: SettingName;
+  /** As it may be shown. */
+  value: string;
+  source: 'environment' | 'default';
+}
+
+/** The effective values with their source, secrets masked (`npm run config`). */
+export function effectiveSettings(environment: Environment): EffectiveSetting[] {
+  const config = readConfig(environment);
+  return (Object.keys(SETTINGS) as SettingName[]).map((name) => ({
+    name,
+    value: shownValue(name, config[name]),
+    source: (environment[name] ?? '').trim() === '' ? 'default' : 'environment',
+  }));
+}
+
+/** The effective settings of this process. */
+export function effectiveProcessSettings(): EffectiveSetting[] {
+  return effectiveSettings(process.env);
+}
+
+/** The environment of a child service: this process's own, with settings replaced. */
+export function childEnvironment(overrides: Readonly<Record<string, string>>): Record<string, string | undefined> {
+  return { ...process.env, ...overrides };
+}
+
+/** True where the environment itself sets a value. */
+export function isSet(name: SettingName): boolean {
+  return (process.env[name] ?? '').trim() !== '';
+}
+
+/** Device and inode of the stream that systemd's journal reads (systemd.exec(5)), or undefined. */
+export function journalStream(): string | undefined {
+  return process.env['JOURNAL_STREAM'];
+}
+
+/** Where systemd listens for notifications (sd_notify(3)), or undefined. */
+export function systemdSocket(): string | undefined {
+  return process.env['NOTIFY_SOCKET'];
+}
+
+/** The watchdog limit of the unit in microseconds, or undefined. */
+export function systemdWatchdogUs(): number | undefined {
+  const limit = Number(process.env['WATCHDOG_USEC']);
+  return Number.isFinite(limit) && limit > 0 ? limit : undefined;
+}
+
+/** Whether a proxy is set for outgoing requests; the agent reads the variables itself. */
+export function proxyIsSet(): boolean {
+  return ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'].some(
+    (name) => (process.env[name] ?? '') !== '',
+  );
+}
+
+/** The SDK's notice about coming versions of Node is left out: it would stand in the middle of what a person reads. */
+export function withoutSdkNotice(): void {
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
+}

@@ -1,0 +1,49 @@
+import { ERRORS, type ErrorCode } from './error-catalogue.ts';
+
+export type { ErrorCode } from './error-catalogue.ts';
+
+export interface HrErrorOptions {
+  /** What was being done: "open the queue". */
+  operation: string;
+  /** What was found, for a person. */
+  detail: string;
+  cause?: unknown;
+  /** Replaces the catalogue's hint where the place knows better. */
+  hint?: string;
+}
+
+/** An error of the product: coded, with operation, cause, hint, and whether a retry can help (service/errors/error-catalogue.ts). */
+export class HrError extends Error {
+  override readonly name = 'HrError';
+  readonly code: ErrorCode;
+  readonly operation: string;
+  readonly detail: string;
+  readonly hint: string;
+  readonly retryable: boolean;
+
+  constructor(code: ErrorCode, options: HrErrorOptions) {
+    super(`${code}: ${options.operation}: ${options.detail}`, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.operation = options.operation;
+    this.detail = options.detail;
+    this.hint = options.hint ?? ERRORS[code].hint;
+    this.retryable = ERRORS[code].retryable;
+  }
+}
+
+/** The words of anything thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The system's error code (`ENOSPC`, `EADDRINUSE`) of anything thrown, or undefined. */
+export function systemCodeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** A listen error as a coded one; `setting` names the variable that chooses the port. */
+export function listenError(error: unknown, setting: string, address: string): unknown {
+  if (systemCodeOf(error) !== 'EADDRINUSE') return error;
+  return new HrError('port_in_use', { operation: 'listen', detail: `${address} is taken (${setting})`, cause: error });
+}

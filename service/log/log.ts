@@ -1,0 +1,147 @@
+/**
+ * One line an event, structured, on stdout. ERROR: a reading was lost or a person is needed. WARN: degraded, nothing lost.
+ * Nothing per reading above debug; repeats are rate-limited; credentials never.
+ */
+import { fstatSync } from 'node:fs';
+import { destination, pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
+import { journalStream, type Config } from '../config/config.ts';
+import { HrError } from '../errors/errors.ts';
+
+export type { Logger } from 'pino';
+
+/** Names whose values are credentials, at the depths that we log. */
+const SECRET_NAMES = ['password', 'token', 'key', 'secret', 'secretAccessKey', 'sessionToken', 'authorization', 'cookie'];
+const REDACTED = SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
+
+function serializeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const base = stdSerializers.err(error);
+  return error instanceof HrError
+    ? { code: error.code, operation: error.operation, message: base.message, hint: error.hint, stack: base.stack }
+    : base;
+}
+
+/** The logger of one service that is a process of its own. */
+export function createLogger(service: string, config: Pick<Config, 'LOG_LEVEL' | 'LOG_PRETTY'>): Logger {
+  return createProcessLogger(config).child({ service });
+}
+
+/** The logger of a process, for a child logger a service; readable lines only on a terminal or where LOG_PRETTY asks for them. */
+export function createProcessLogger(config: Pick<Config, 'LOG_LEVEL' | 'LOG_PRETTY'>): Logger {
+  const pretty = config.LOG_PRETTY === undefined ? process.stdout.isTTY : config.LOG_PRETTY === 'true';
+  const options = {
+    level: config.LOG_LEVEL,
+    base: null,
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: { level: (label: string) => ({ level: label }) },
+    serializers: { err: serializeError },
+    redact: { paths: REDACTED, censor: '***' },
+  };
+  if (pretty)
+    return pino({
+      ...options,
+      transport: {
+        target: 'pino-pretty',
+        options: {
+          colorize: process.stdout.isTTY,
+          ignore: 'pid,hostname',
+          messageFormat: '[{service}] {msg}',
+          hideObject: false,
+        },
+      },
+    });
+  return stdoutIsJournal() ? pino(options, journalDestination()) : pino(options);
+}
+
+/** Priorities of the journal (sd-daemon(3)) by pino's levels: fatal is critical. */
+const PRIORITIES = [
+  [60, 2],
+  [50, 3],
+  [40, 4],
+  [30, 6],
+] as const;
+
+/** True where stdout is the journal itself: a variable that was only inherited does not count. */
+function stdoutIsJournal(): boolean {
+  const named = journalStream();
+  if (named === undefined) return false;
+  try {
+    const { dev, ino } = fstatSync(1, { bigint: true });
+    return named === `${dev}:${ino}`;
+  } catch {
+    return false;
+  }
+}
+
+/** Standard output, each line with its priority in front, which the journal takes off again. */
+function journalDestination(): DestinationStream {
+  const out = destination({ dest: 1, sync: true });
+  const stream = {
+    // pino sets the level of each line here where a stream asks for it so.
+    [Symbol.for('pino.metadata')]: true,
+    lastLevel: 30,
+    write(line: string): void {
+      const priority = PRIORITIES.find(([level]) => stream.lastLevel >= level)?.[1] ?? 7;
+      out.write(`<${priority}>${line}`);
+    },
+    flush(done?: (error?: Error) => void): void {
+      out.flush(done);
+    },
+    flushSync(): void {
+      out.flushSync();
+    },
+  };
+  return stream;
+}
+
+interface Repeat {
+  since: number;
+  swallowed: number;
+}
+
+/** Lets the first of each repeated event through an interval, and says with the next how many were swallowed. */
+export class RepeatLimiter {
+  readonly #log: Logger;
+  readonly #intervalMs: number;
+  readonly #now: () => number;
+  readonly #repeats = new Map<string, Repeat>();
+  static readonly #KEYS_MAX = 1000;
+
+  constructor(log: Logger, options: { intervalMs?: number; now?: () => number } = {}) {
+    this.#log = log;
+    this.#intervalMs = options.intervalMs ?? 60_000;
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  #swallowed(key: string): number | undefined {
+    const now = this.#now();
+    const repeat = this.#repeats.get(key);
+    if (repeat !== undefined && now - repeat.since < this.#intervalMs) {
+      repeat.swallowed += 1;
+      return undefined;
+    }
+    this.#repeats.delete(key);
+    if (this.#repeats.size >= RepeatLimiter.#KEYS_MAX) {
+      const oldest = this.#repeats.keys().next().value;
+      if (oldest !== undefined) this.#repeats.delete(oldest);
+    }
+    this.#repeats.set(key, { since: now, swallowed: 0 });
+    return repeat?.swallowed ?? 0;
+  }
+
+  #write(level: 'info' | 'warn' | 'error', key: string, fields: object, message: string): void {
+    const swallowed = this.#swallowed(key);
+    if (swallowed === undefined) return;
+    this.#log[level](swallowed === 0 ? fields : { ...fields, repeats: swallowed }, message);
+  }
+
+  info(key: string, fields: object, message: string): void {
+    this.#write('info', key, fields, message);
+  }
+  warn(key: string, fields: object, message: string): void {
+    this.#write('warn', key, fields, message);
+  }
+  error(key: string, fields: object, message: string): void {
+    this.#write('error', key, fields, message);
+  }
+}

@@ -1,0 +1,311 @@
+/**
+ * A service's line to the broker. QoS 0 throughout; nothing is ever replayed: what is published while the line is down is
+ * refused, and nothing of an ended session is sent again (facts.md, MQTT.js). Up = every subscription acknowledged.
+ */
+import { EventEmitter } from 'node:events';
+import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { connect, type IClientOptions, type MqttClient } from 'mqtt';
+import type { ServiceName } from '../../contract/topics.ts';
+import { Backoff } from '../pacing/backoff.ts';
+import { maskUrl, type Config } from '../config/config.ts';
+import { readOrCreateSecret } from '../storage/data-dir.ts';
+import { messageOf } from '../errors/errors.ts';
+import { RepeatLimiter, type Logger } from '../log/log.ts';
+
+export type MessageHandler = (topic: string, payload: Buffer, retained: boolean) => void;
+
+export type Subscriptions = Readonly<Record<string, MessageHandler>>;
+
+export interface MqttLinkOptions {
+  service: ServiceName;
+  config: Config;
+  log: Logger;
+  /** A handler a filter; a message goes to every filter it matches. A function is asked at each connection. */
+  subscriptions: Subscriptions | (() => Subscriptions);
+  will?: { topic: string; payload: string; retain: boolean };
+}
+
+/** True where a topic matches a filter (MQTT 3.1.1 section 4.7). */
+export function topicMatches(filter: string, topic: string): boolean {
+  const want = filter.split('/');
+  const have = topic.split('/');
+  if (topic.startsWith('$') && (want[0] === '#' || want[0] === '+')) return false;
+  for (const [index, level] of want.entries()) {
+    if (level === '#') return true;
+    if (index >= have.length || (level !== '+' && level !== have[index])) return false;
+  }
+  return want.length === have.length;
+}
+
+const KEEPALIVE_S = 10;
+const SUBACK_TIMEOUT_MS = 10_000;
+const CONNACK_TIMEOUT_MS = 10_000;
+/** How long nothing may be heard from the broker; it answers a ping within the keepalive. */
+const SILENCE_MS = 2.5 * KEEPALIVE_S * 1000;
+const SILENCE_LOOK_MS = (KEEPALIVE_S * 1000) / 4;
+
+/** Topics whose handlers are remembered. */
+const ROUTES_MAX = 2000;
+
+interface Route {
+  filter: string;
+  handler: MessageHandler;
+}
+
+interface LinkEvents {
+  up: [];
+  down: [];
+}
+
+export class MqttLink extends EventEmitter<LinkEvents> {
+  readonly #options: MqttLinkOptions;
+  readonly #log: Logger;
+  readonly #repeats: RepeatLimiter;
+  readonly #backoff = new Backoff({ minMs: 100, maxMs: 5000 });
+  /** Those of the current connection. */
+  #subscriptions: Subscriptions = {};
+  readonly #routes = new Map<string, readonly Route[]>();
+  #client: MqttClient | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #silence: NodeJS.Timeout | undefined;
+  #heardAt = 0;
+  #up = false;
+  #stopped = true;
+
+  constructor(options: MqttLinkOptions) {
+    super();
+    this.#options = options;
+    this.#log = options.log;
+    this.#repeats = new RepeatLimiter(options.log);
+  }
+
+  /** True from the acknowledgement of every subscription to the loss of the connection. */
+  get connected(): boolean {
+    return this.#up;
+  }
+
+  /** Bytes that are written and not yet taken by the system: publish less when it grows. */
+  get writableLength(): number {
+    return this.#client?.stream?.writableLength ?? 0;
+  }
+
+  /** Begins to connect, and goes on for ever. Returns at once; throws HrError `data_dir_unusable` where the key cannot be read. */
+  start(): void {
+    this.#stopped = false;
+    this.#connect();
+  }
+
+  #credentials(): { username?: string; password?: string } {
+    const url = new URL(this.#options.config.MQTT_URL);
+    if (url.username !== '') return { username: decodeURIComponent(url.username), password: decodeURIComponent(url.password) };
+    return { username: this.#options.service, password: readOrCreateSecret(this.#options.config, this.#options.service) };
+  }
+
+  /** Read at every connection: a renewed authority needs no restart. */
+  #authority(): { ca?: Buffer } {
+    const file = this.#options.config.MQTT_TLS_CA_FILE;
+    if (file === undefined) return {};
+    try {
+      return { ca: readFileSync(file) };
+    } catch (error) {
+      this.#repeats.warn(
+        'mqtt_ca',
+        { event: 'certificate_unusable', file, reason: messageOf(error) },
+        'MQTT_TLS_CA_FILE cannot be read',
+      );
+      return {};
+    }
+  }
+
+  #clientOptions(): IClientOptions {
+    const { service, will } = this.#options;
+    return {
+      ...this.#credentials(),
+      ...this.#authority(),
+      clientId: `${service}-${process.pid}-${Math.random().toString(16).slice(2, 10)}`,
+      protocolVersion: 4,
+      clean: true,
+      keepalive: KEEPALIVE_S,
+      // The connection is made anew by us, as a new client: an old one would send what it had in flight again.
+      reconnectPeriod: 0,
+      connectTimeout: CONNACK_TIMEOUT_MS,
+      queueQoSZero: false,
+      // A Buffer for each of 65,536 numbers is 7 MB.
+      writeCache: false,
+      resubscribe: false,
+      ...(will === undefined
+        ? {}
+        : { will: { topic: will.topic, payload: Buffer.from(will.payload), qos: 0 as const, retain: will.retain } }),
+    };
+  }
+
+  #connect(): void {
+    const url = this.#options.config.MQTT_URL;
+    const client = connect(url, this.#clientOptions());
+    this.#client = client;
+    client.on('connect', () => this.#subscribe(client));
+    client.on('message', (topic, payload, packet) => this.#deliver(topic, payload, packet.retain));
+    client.on('packetreceive', () => {
+      this.#heardAt = performance.now();
+    });
+    client.on('error', (error) => {
+      this.#repeats.warn(
+        'mqtt_error',
+        { event: 'mqtt_error', broker: maskUrl(url), reason: messageOf(error) },
+        'the broker cannot be reached or refused us',
+      );
+    });
+    client.on('close', () => this.#closed(client));
+  }
+
+  #subscribe(client: MqttClient): void {
+    (client.stream as Partial<Socket>).setNoDelay?.(true);
+    const timeout = setTimeout(() => {
+      this.#repeats.warn('mqtt_no_suback', { event: 'mqtt_no_suback' }, 'the broker did not acknowledge the subscriptions');
+      client.end(true);
+    }, SUBACK_TIMEOUT_MS);
+    client.once('close', () => clearTimeout(timeout));
+    const { subscriptions } = this.#options;
+    this.#subscriptions = typeof subscriptions === 'function' ? subscriptions() : subscriptions;
+    this.#routes.clear();
+    const filters = Object.keys(this.#subscriptions);
+    const ready = (): void => {
+      clearTimeout(timeout);
+      if (client !== this.#client || this.#stopped || !client.connected) return;
+      this.#backoff.reset();
+      this.#up = true;
+      this.#watchSilence(client);
+      this.#log.info({ event: 'mqtt_connected', broker: maskUrl(this.#options.config.MQTT_URL) }, 'connected to the broker');
+      this.#emit('up');
+    };
+    if (filters.length === 0) return ready();
+    client.subscribe(filters, { qos: 0 }, (error, granted) => {
+      const refused = granted?.filter(({ qos }) => qos > 2).map(({ topic }) => topic) ?? [];
+      if (error === null && refused.length === 0) return ready();
+      clearTimeout(timeout);
+      this.#repeats.warn(
+        'mqtt_subscription_refused',
+        { event: 'mqtt_subscription_refused', filters: refused, reason: messageOf(error ?? 'refused') },
+        'the broker refused a subscription',
+      );
+      client.end(true);
+    });
+  }
+
+  /** MQTT.js takes its own publishes for a sign of life: a broker that says nothing any more is left here. */
+  #watchSilence(client: MqttClient): void {
+    clearInterval(this.#silence);
+    this.#heardAt = performance.now();
+    let pinged = false;
+    this.#silence = setInterval(() => {
+      const quietMs = performance.now() - this.#heardAt;
+      if (quietMs > SILENCE_MS) {
+        this.#repeats.warn(
+          'mqtt_silent',
+          { event: 'mqtt_silent', quiet_ms: Math.round(quietMs) },
+          'the broker says nothing any more',
+        );
+        client.end(true);
+      } else if (quietMs > (KEEPALIVE_S * 1000) / 2) {
+        if (!pinged) client.sendPing();
+        pinged = true;
+      } else pinged = false;
+    }, SILENCE_LOOK_MS);
+    this.#silence.unref();
+  }
+
+  #deliver(topic: string, payload: Buffer, retained: boolean): void {
+    for (const { filter, handler } of this.#routesOf(topic)) {
+      try {
+        handler(topic, payload, retained);
+      } catch (error) {
+        this.#repeats.error(`handler ${filter}`, { event: 'handler_failed', filter, err: error }, 'a message handler threw');
+      }
+    }
+  }
+
+  /** The handlers of a topic, remembered: the same few topics come all the time. */
+  #routesOf(topic: string): readonly Route[] {
+    let routes = this.#routes.get(topic);
+    if (routes === undefined) {
+      routes = Object.entries(this.#subscriptions).flatMap(([filter, handler]) =>
+        topicMatches(filter, topic) ? [{ filter, handler }] : [],
+      );
+      if (this.#routes.size >= ROUTES_MAX) this.#routes.clear();
+      this.#routes.set(topic, routes);
+    }
+    return routes;
+  }
+
+  #emit(event: 'up' | 'down'): void {
+    for (const listener of this.listeners(event)) {
+      try {
+        (listener as () => void)();
+      } catch (error) {
+        this.#log.error({ event: 'listener_failed', err: error }, 'a listener of the broker line threw');
+      }
+    }
+  }
+
+  #closed(client: MqttClient): void {
+    if (client !== this.#client) return;
+    clearInterval(this.#silence);
+    client.removeAllListeners();
+    client.on('error', () => {});
+    client.end(true);
+    this.#client = undefined;
+    const wasUp = this.#up;
+    this.#up = false;
+    if (!this.#stopped) {
+      this.#retry = setTimeout(() => this.#connect(), this.#backoff.nextDelayMs());
+      if (wasUp) this.#log.warn({ event: 'mqtt_disconnected' }, 'the line to the broker is down');
+    }
+    if (wasUp) this.#emit('down');
+  }
+
+  /** Publishes with QoS 0. False, and nothing sent, while the line is down. */
+  publish(topic: string, payload: string | Buffer, options: { retain?: boolean } = {}): boolean {
+    const client = this.#client;
+    if (!this.#up || client === undefined || !client.connected) return false;
+    client.publish(topic, payload, { qos: 0, retain: options.retain === true });
+    return true;
+  }
+
+  /** Ends the session in order: what was published leaves first, no will. Ends within 2 s though the broker takes nothing. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#retry);
+    clearInterval(this.#silence);
+    const client = this.#client;
+    this.#client = undefined;
+    const wasUp = this.#up;
+    this.#up = false;
+    if (client !== undefined) {
+      await new Promise<void>((resolve) => {
+        const limit = setTimeout(() => {
+          client.end(true);
+          client.stream?.destroy();
+          resolve();
+        }, 2000);
+        client.end(!wasUp, () => {
+          clearTimeout(limit);
+          resolve();
+        });
+      });
+      // Not all listeners: at 'close' MQTT.js clears timers of its own.
+      for (const event of ['message', 'error', 'packetreceive'] as const) client.removeAllListeners(event);
+      client.on('error', () => {});
+    }
+    if (wasUp) this.#emit('down');
+  }
+
+  /** Drops the connection without a goodbye, as a crash would: the broker publishes the will. For tests and last rungs. */
+  abandon(): void {
+    this.#stopped = true;
+    clearTimeout(this.#retry);
+    clearInterval(this.#silence);
+    this.#up = false;
+    this.#client?.stream?.destroy();
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Certificate and key of a listener, read from files and read anew when they change: a renewed certificate needs no restart. A pair
+ * that does not fit is refused; the one before stays.
+ */
+import { X509Certificate } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { createSecureContext, type SecureContextOptions, type Server } from 'node:tls';
+import { HrError, messageOf } from '../errors/errors.ts';
+import type { Logger } from '../log/log.ts';
+import { okCheck, type CheckReport } from '../mqtt/status-reporter.ts';
+
+const LOOK_EVERY_MS = 2000;
+const EXPIRES_SOON_MS = 14 * 86_400_000;
+
+export interface TlsFilesOptions {
+  certFile: string;
+  keyFile: string;
+  log: Logger;
+}
+
+export class TlsFiles {
+  readonly #options: TlsFilesOptions;
+  readonly #servers = new Set<Pick<Server, 'setSecureContext'>>();
+  #timer: NodeJS.Timeout | undefined;
+  #seen = '';
+  #validTo = 0;
+  #trouble = '';
+
+  constructor(options: TlsFilesOptions) {
+    this.#options = options;
+  }
+
+  /** Reads the pair for the first time and begins to watch it. Throws HrError `certificate_unusable`. */
+  start(): SecureContextOptions {
+    this.#seen = this.#stamp();
+    const context = this.#read();
+    this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS);
+    return context;
+  }
+
+  /** A server whose new connections get the certificate that is then in force. */
+  serve(server: Pick<Server, 'setSecureContext'>): void {
+    this.#servers.add(server);
+  }
+
+  /** How the certificate is: soon over, over, or not to be read. */
+  check(): CheckReport {
+    const hint = 'Renew the certificate; it is read anew by itself.';
+    if (this.#trouble !== '')
+      return {
+        name: 'certificate',
+        status: 'warn',
+        reason: `certificate_unusable: ${this.#trouble}; the one before stays in force`,
+        hint,
+      };
+    const leftMs = this.#validTo - Date.now();
+    if (leftMs > EXPIRES_SOON_MS) return okCheck('certificate');
+    return {
+      name: 'certificate',
+      status: leftMs > 0 ? 'warn' : 'fail',
+      reason: `the certificate ${leftMs > 0 ? 'ends' : 'ended'} on ${new Date(this.#validTo).toISOString()}`,
+      hint,
+    };
+  }
+
+  #stamp(): string {
+    return [this.#options.certFile, this.#options.keyFile]
+      .map((file) => {
+        try {
+          const { mtimeMs, size, ino } = statSync(file);
+          return `${mtimeMs} ${size} ${ino}`;
+        } catch {
+          return '';
+        }
+      })
+      .join(' ');
+  }
+
+  #read(): SecureContextOptions {
+    const { certFile, keyFile } = this.#options;
+    try {
+      const context: SecureContextOptions = { cert: readFileSync(certFile), key: readFileSync(keyFile), minVersion: 'TLSv1.2' };
+      // Throws where key and certificate do not belong together.
+      createSecureContext(context);
+      this.#validTo = Date.parse(new X509Certificate(context.cert as Buffer).validTo);
+      return context;
+    } catch (error) {
+      throw new HrError('certificate_unusable', {
+        operation: `read ${certFile} and ${keyFile}`,
+        detail: messageOf(error),
+        cause: error,
+      });
+    }
+  }
+
+  #look(): void {
+    const stamp = this.#stamp();
+    if (stamp === this.#seen) return;
+    this.#seen = stamp;
+    try {
+      const context = this.#read();
+      for (const server of this.#servers) server.setSecureContext(context);
+      this.#trouble = '';
+      this.#options.log.info(
+        { event: 'certificate_reloaded', file: this.#options.certFile, valid_to: new Date(this.#validTo).toISOString() },
+        'the certificate was read anew',
+      );
+    } catch (error) {
+      // Half of a renewal, or a wrong pair: looked at again when the files change.
+      this.#trouble = error instanceof HrError ? error.detail : messageOf(error);
+      this.#options.log.warn(
+        { event: 'certificate_unusable', err: error },
+        'the new certificate cannot be used: the one before stays',
+      );
+    }
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#servers.clear();
+  }
+}

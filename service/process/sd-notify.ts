@@ -1,0 +1,18 @@
+/** Tells systemd how the service is (sd_notify(3)) by its own program; does nothing where no systemd listens. */
+import { spawn } from 'node:child_process';
+import { systemdSocket, systemdWatchdogUs } from '../config/config.ts';
+
+/** Sends one state, `READY=1`, `STOPPING=1` or `WATCHDOG=1`. Node has no datagram Unix sockets: systemd-notify sends it. */
+export function notifySystemd(state: string): void {
+  if (systemdSocket() === undefined) return;
+  const child = spawn('systemd-notify', [`--pid=${process.pid}`, state], { stdio: 'ignore' });
+  child.on('error', () => {});
+  child.unref();
+  if (state === 'READY=1') startWatchdogPings();
+}
+
+function startWatchdogPings(): void {
+  const limitUs = systemdWatchdogUs();
+  if (limitUs === undefined) return;
+  setInterval(() => notifySystemd('WATCHDOG=1'), limitUs / 3000).unref();
+}

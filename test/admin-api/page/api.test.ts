@@ -1,0 +1,332 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { eventually } from '../../support/eventually.ts';
+import { ApiContract, type Answer, type Description } from './support/api-contract.ts';
+import { appReading, startBox, type Box } from './support/page-pipeline.ts';
+
+describe('the admin API on a running pipeline', () => {
+  const cleanups: (() => unknown)[] = [];
+  let box: Box;
+  let description: Description;
+  let contract: ApiContract;
+
+  async function ask(
+    method: string,
+    path: string,
+    options: { body?: unknown; operator?: boolean; headers?: Record<string, string> } = {},
+  ): Promise<Answer & { json: <T>() => T; headers: Headers }> {
+    const { body, operator = false, headers = {} } = options;
+    const answer = await fetch(`${box.url}${path}`, {
+      method,
+      headers: {
+        ...headers,
+        ...(operator ? { authorization: `Bearer ${box.token}` } : {}),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const read: Answer = {
+      method,
+      path,
+      status: answer.status,
+      type: answer.headers.get('content-type') ?? '',
+      body: await answer.text(),
+    };
+    assert.equal(contract.fault(read), undefined, `${method} ${path}: ${read.status} ${read.body.slice(0, 300)}`);
+    return { ...read, headers: answer.headers, json: <T>() => JSON.parse(read.body) as T };
+  }
+
+  before(async () => {
+    box = await startBox({ after: (cleanup: () => unknown) => void cleanups.push(cleanup) });
+    await box.startSimulated();
+    description = (await (await fetch(`${box.url}/openapi.json`)).json()) as Description;
+    contract = new ApiContract(description);
+    await eventually(
+      async () =>
+        ((await (await fetch(`${box.url}/devices`)).json()) as { state: string }[]).filter(({ state }) => state === 'streaming')
+          .length === 3,
+    );
+  });
+  after(async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup();
+  });
+
+  test('its description is valid OpenAPI 3.1', async () => {
+    assert.match(description.openapi, /^3\.1\./);
+    const result = await new Validator().validate(structuredClone(description) as unknown as Record<string, unknown>);
+    assert.ok(result.valid, JSON.stringify(result.errors));
+  });
+
+  test('docs/api.md names every route, and no other', () => {
+    const document = readFileSync(fileURLToPath(new URL('../../../docs/api.md', import.meta.url)), 'utf8');
+    const documented = [...document.matchAll(/`(GET|POST|DELETE) (\/[^`\s?]*)`/g)]
+      .map(([, method, path]) => `${method} ${path}`)
+      .sort();
+    const described = contract.operations.map(({ method, path }) => `${method} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`).sort();
+    assert.deepEqual(
+      documented.filter((route) => !['GET /openapi.json', 'GET /docs'].includes(route)),
+      described,
+    );
+  });
+
+  test('every answer of a good request is as described', async () => {
+    const [device] = (await ask('GET', '/devices')).json<{ device: string }[]>();
+    assert.ok(device);
+    for (const path of [
+      '/health',
+      '/health?format=text',
+      '/health/live',
+      '/queue',
+      '/queue/history',
+      '/devices',
+      `/devices/${device.device}`,
+      `/devices/${device.device}/readings`,
+      `/devices/${device.device}/readings?format=csv`,
+      '/metrics',
+      '/session',
+    ])
+      assert.equal((await ask('GET', path)).status, 200, path);
+    for (const [method, path, body, expected] of [
+      ['GET', '/dead-letters?limit=5', undefined, { total: 0, dead_letters: [] }],
+      ['POST', '/dead-letters/retry', { all: true }, { retried: 0, left: 0 }],
+      ['POST', '/dead-letters/discard', { ids: [1] }, { discarded: 0 }],
+      ['POST', '/damage/acknowledge', undefined, { acknowledged: false }],
+      ['POST', '/scan', undefined, { scanning: true }],
+      ['POST', '/log-level', { service: 'forwarder', level: 'fatal' }, { level: 'fatal' }],
+      ['POST', `/devices/${device.device}/reset-energy`, undefined, { reset: device.device }],
+      ['DELETE', `/devices/${device.device}`, undefined, { forgotten: device.device }],
+    ] as const) {
+      const answer = await ask(method, path, { operator: true, ...(body === undefined ? {} : { body }) });
+      assert.deepEqual([answer.status, answer.json()], [200, expected], `${method} ${path}`);
+    }
+    const backup = await ask('POST', '/backup', { operator: true });
+    assert.ok(backup.json<{ bytes: number }>().bytes > 0);
+    assert.equal((await ask('POST', '/login', { body: { token: box.token } })).status, 200);
+    assert.equal((await ask('POST', '/logout')).status, 200);
+  });
+
+  test("what changes something, and what was refused, needs the operator's token; a wrong one is no token", async () => {
+    const guarded = contract.operations.filter(({ operation }) => operation.security !== undefined);
+    assert.equal(guarded.length, 9);
+    for (const { method, path } of guarded)
+      for (const headers of [{}, { authorization: 'Bearer wrong' }, { cookie: 'hr_gateway_token=wrong' }]) {
+        const answer = await ask(method, path.replace('{id}', 'nobody'), { headers });
+        assert.equal(answer.status, 401, `${method} ${path}`);
+        assert.equal(answer.json<{ code: string }>().code, 'token_needed');
+      }
+  });
+
+  test('a refused request is a problem with a code of the catalogue: unknown strap, bad body, too large a body, foreign host, foreign origin, no such address', async () => {
+    const expectations: [string, string, Parameters<typeof ask>[2], number, string][] = [
+      ['GET', '/devices/nobody', {}, 404, 'strap_unknown'],
+      ['GET', '/devices/nobody/readings', {}, 404, 'strap_unknown'],
+      ['DELETE', '/devices/nobody', { operator: true }, 404, 'strap_unknown'],
+      ['GET', '/health?format=xml', {}, 400, 'request_invalid'],
+      ['GET', '/dead-letters?limit=0', { operator: true }, 400, 'request_invalid'],
+      ['POST', '/dead-letters/retry', { operator: true, body: { ids: ['a'] } }, 400, 'request_invalid'],
+      ['POST', '/dead-letters/retry', { operator: true, body: {} }, 400, 'command_invalid'],
+      ['POST', '/log-level', { operator: true, body: { service: 'nobody', level: 'info' } }, 400, 'request_invalid'],
+      ['POST', '/login', { body: { token: 'wrong' } }, 401, 'token_needed'],
+      ['POST', '/login', { body: { token: 'x'.repeat(70_000) } }, 413, 'request_invalid'],
+      ['POST', '/scan', { operator: true, headers: { origin: 'http://evil.example' } }, 403, 'origin_not_allowed'],
+      ['GET', '/nothing', {}, 404, 'not_found'],
+    ];
+    for (const [method, path, options, status, code] of expectations) {
+      const answer = await ask(method, path, options);
+      assert.deepEqual([answer.status, answer.json<{ code: string }>().code], [status, code], `${method} ${path}`);
+    }
+  });
+
+  test('readings of the last ten minutes as JSON and CSV agree, from memory that is bounded', async () => {
+    const publish = async (count: number): Promise<void> => {
+      for (let index = 0; index < count; index += 1)
+        await box.app.publishAsync(
+          'hr/flood/bpm',
+          appReading(60 + (index % 100), index % 2 === 0 ? { sensor_contact: true } : {}),
+        );
+    };
+    box.app.publish('hr/flood/bpm', JSON.stringify({ timestamp: new Date(Date.now() - 601_000).toISOString(), heart_rate: 200 }));
+    await publish(3000);
+    await box.app.publishAsync('hr/flood/bpm', appReading(199));
+    const readings = await eventually(
+      async () => {
+        const all = (await ask('GET', '/devices/flood/readings')).json<
+          { timestamp: string; heart_rate: number; sensor_contact: boolean | null }[]
+        >();
+        return all.at(-1)?.heart_rate === 199 ? all : undefined;
+      },
+      { everyMs: 200, what: 'the last reading' },
+    );
+    assert.equal(readings.length, 2400);
+    assert.ok(
+      readings.every(({ heart_rate }) => heart_rate < 200),
+      'the one of eleven minutes ago is gone',
+    );
+    const csv = await ask('GET', '/devices/flood/readings?format=csv');
+    assert.equal(csv.type, 'text/csv; charset=utf-8');
+    assert.equal(
+      csv.body,
+      `timestamp,heart_rate,sensor_contact\n${readings.map(({ timestamp, heart_rate, sensor_contact }) => `${timestamp},${heart_rate},${sensor_contact ?? ''}\n`).join('')}`,
+    );
+  });
+
+  test("an app's strap, whose status nobody says, streams while its readings come", async () => {
+    await box.app.publishAsync('hr/treadmill/bpm', appReading(101, { source: 'replay' }));
+    const device = await eventually(async () =>
+      (await ask('GET', '/devices'))
+        .json<{ device: string; state: string; source: string; last_reading_at: string | null }[]>()
+        .find((candidate) => candidate.device === 'treadmill'),
+    );
+    assert.deepEqual([device.state, device.source], ['streaming', 'replay']);
+    assert.ok(device.last_reading_at);
+  });
+
+  test('health tells the cause: which check, since when, why, and what to do; and that it is well again', async () => {
+    interface Health {
+      status: string;
+      checks: { name: string; status: string; since: string; reason: string; hint: string }[];
+    }
+    await eventually(async () => (await ask('GET', '/health')).json<Health>().status === 'ok', { what: 'all well' });
+    const from = Date.now();
+    await box.stream.faults({ request: 'accessDenied' });
+    const check = await eventually(
+      async () => {
+        const health = (await ask('GET', '/health')).json<Health>();
+        return health.status === 'degraded'
+          ? health.checks.find(({ name, status }) => name === 'uplink' && status === 'fail')
+          : undefined;
+      },
+      { what: 'a degraded uplink' },
+    );
+    assert.match(check.reason, /^unauthorized: AccessDeniedException/);
+    assert.match(check.hint, /Allow kinesis:PutRecords/);
+    assert.ok(Date.parse(check.since) >= from - 1000 && Date.parse(check.since) <= Date.now());
+    assert.match(
+      (await ask('GET', '/health?format=text')).body,
+      /^degraded\n[^]*fail {2}uplink {2}since [^]*→ Allow kinesis:PutRecords/,
+    );
+    await box.stream.faults({});
+    await eventually(async () => (await ask('GET', '/health')).json<Health>().status === 'ok', {
+      withinMs: 60_000,
+      everyMs: 200,
+      what: 'all well again',
+    });
+  });
+
+  test('events: the overview at once, then readings, devices and the overview each second', async () => {
+    const stop = new AbortController();
+    const answer = await fetch(`${box.url}/events`, { signal: stop.signal });
+    assert.match(answer.headers.get('content-type') ?? '', /^text\/event-stream/);
+    const seen = new Map<string, unknown>();
+    const reader = (answer.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader();
+    let text = '';
+    await eventually(
+      async () => {
+        text += (await reader.read()).value ?? '';
+        for (const [, name = '', data = ''] of text.matchAll(/event: (\w+)\ndata: (.*)\n\n/g)) seen.set(name, JSON.parse(data));
+        return (
+          seen.has('overview') && seen.has('reading') && seen.has('device') && [...text.matchAll(/event: overview/g)].length >= 3
+        );
+      },
+      { what: 'all kinds of events' },
+    );
+    stop.abort();
+    assert.match(text, /^retry: \d+\n\nevent: overview\n/);
+    const overview = seen.get('overview') as { gateway_name: string; rates: Record<string, number>; queue: { ledger: object } };
+    assert.equal(overview.gateway_name, 'test-box');
+    assert.ok((overview.rates['heard'] ?? 0) > 0);
+  });
+
+  test('a page that takes nothing is let go, and does not hold up the others', async () => {
+    const deaf = connect(Number(new URL(box.url).port), '127.0.0.1');
+    let ended = false;
+    deaf.on('error', () => {});
+    deaf.on('close', () => {
+      ended = true;
+    });
+    deaf.write(`GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
+    await once(deaf, 'readable');
+    deaf.pause();
+    const pages = async (): Promise<number> =>
+      Number(/^hr_gateway_pages (\d+)$/m.exec(await (await fetch(`${box.url}/metrics`)).text())?.[1]);
+    await eventually(async () => (await pages()) === 1, { everyMs: 300, what: 'the deaf page to be counted' });
+    const status = {
+      device: 'loud',
+      state: 'streaming',
+      since: new Date().toISOString(),
+      name: 'x'.repeat(800_000),
+      address: null,
+      battery_percent: null,
+      rssi: null,
+      manufacturer: null,
+      model: null,
+      firmware: null,
+      body_sensor_location: null,
+      last_reading_at: null,
+      readings: 1,
+      reconnects: 0,
+      source: 'noble',
+    };
+    // More than the system's buffers on both sides take: 32 MiB to receive and 4 to send at the most.
+    for (let sent = 0; sent < 80; sent += 1) await box.app.publishAsync('hr/loud/status', JSON.stringify(status));
+    await eventually(async () => (await pages()) === 0, { everyMs: 300, what: 'the deaf page to be let go' });
+    deaf.resume();
+    await eventually(() => ended);
+    await box.app.publishAsync('hr/loud/status', '', { retain: true });
+    assert.equal((await ask('GET', '/health')).status, 200);
+  });
+
+  test('as many pages as are allowed follow the events; one more is told so, and may come when another has gone', async () => {
+    const pages = await Promise.all(
+      Array.from({ length: 200 }, async () => {
+        const stop = new AbortController();
+        const { status } = await fetch(`${box.url}/events`, { signal: stop.signal });
+        assert.equal(status, 200);
+        return stop;
+      }),
+    );
+    const refused = await ask('GET', '/events');
+    assert.deepEqual([refused.status, refused.json<{ code: string }>().code], [503, 'too_many_pages']);
+    for (const page of pages) page.abort();
+    await eventually(async () => {
+      const stop = new AbortController();
+      const { status } = await fetch(`${box.url}/events`, { signal: stop.signal });
+      stop.abort();
+      return status === 200;
+    });
+  });
+});
+
+test('before the forwarder has said anything, the queue is not known, and health says who is missing', async (t) => {
+  const box = await startBox(t, { MQTT_URL: 'mqtt://127.0.0.1:9' });
+  const answer = await fetch(`${box.url}/queue`);
+  assert.deepEqual([answer.status, ((await answer.json()) as { code: string }).code], [503, 'nothing_known']);
+  const health = await fetch(`${box.url}/health`);
+  assert.equal(health.status, 503);
+  assert.match(await health.text(), /"status":"down".*broker_away/);
+});
+
+test('where reading is not open to everybody, nothing is told without the token, the page and its login are', async (t) => {
+  const box = await startBox(t, { ADMIN_ANONYMOUS: 'none' });
+  const status = async (path: string, headers: Record<string, string> = {}): Promise<number> =>
+    (await fetch(`${box.url}${path}`, { headers })).status;
+  for (const path of ['/health', '/queue', '/queue/history', '/devices', '/metrics', '/events', '/openapi.json', '/docs'])
+    assert.equal(await status(path), 401, path);
+  for (const path of ['/', '/page.js', '/style.css', '/uplot.js', '/health/live', '/session'])
+    assert.equal(await status(path), 200, path);
+  assert.equal(await status('/devices', { authorization: `Bearer ${box.token}` }), 200);
+  const login = await fetch(`${box.url}/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ token: box.token }),
+  });
+  const cookie = login.headers.getSetCookie()[0] ?? '';
+  assert.match(cookie, /HttpOnly/);
+  assert.match(cookie, /SameSite=Strict/);
+  assert.equal(await status('/devices', { cookie: cookie.split(';')[0] ?? '' }), 200);
+});

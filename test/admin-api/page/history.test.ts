@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Fleet } from '../../../admin-api/fleet.ts';
+import { History } from '../../../admin-api/history.ts';
+import { serviceStatusTopic, SERVICE_STATUS_FILTER } from '../../../contract/topics.ts';
+
+/** A fleet that hears what a forwarder says at a time. */
+function forwarder(fleet: Fleet): (atMs: number, accepted: number, depth: number, state?: string, bytes?: number) => void {
+  return (atMs, accepted, depth, state = 'online', bytes = 4096) =>
+    fleet.subscriptions[SERVICE_STATUS_FILTER]?.(
+      serviceStatusTopic('forwarder'),
+      Buffer.from(
+        JSON.stringify({
+          service: 'forwarder',
+          state,
+          since: new Date(atMs).toISOString(),
+          version: '1',
+          as_of: new Date(atMs).toISOString(),
+          ...(state === 'online'
+            ? { forwarder: { depth, bytes, oldest_age_seconds: depth / 10, ledger: { accepted, shipped: accepted - depth } } }
+            : {}),
+        }),
+      ),
+      false,
+    );
+}
+
+test('rates are those of the last ten seconds, by the times at which they were said', () => {
+  const fleet = new Fleet();
+  const history = new History(fleet);
+  const say = forwarder(fleet);
+  const from = Date.now() - 20_000;
+  assert.deepEqual(history.rates(), { heard: null, accepted: null, shipped: null, broker_in: null });
+  // Nothing for ten seconds, then 30 a second; the last ten seconds count.
+  for (let second = 0; second <= 20; second += 1) {
+    say(from + second * 1000 + 7, second < 10 ? 0 : (second - 10) * 30, 0);
+    fleet.readingsHeard = second < 10 ? 0 : (second - 10) * 20;
+    history.take(from + second * 1000);
+  }
+  const { heard, accepted, broker_in } = history.rates();
+  assert.deepEqual([heard, accepted, broker_in], [20, 30, null]);
+});
+
+test('a count that went back is a new beginning, not a negative rate', () => {
+  const fleet = new Fleet();
+  const history = new History(fleet);
+  const say = forwarder(fleet);
+  const now = Date.now();
+  say(now - 2000, 500, 0);
+  history.take(now - 2000);
+  say(now - 1000, 3, 0);
+  history.take(now - 1000);
+  assert.equal(history.rates().accepted, 0);
+});
+
+test('ten minutes are remembered and no more; while the forwarder is offline there is a gap, not its last word', () => {
+  const fleet = new Fleet();
+  const history = new History(fleet);
+  const say = forwarder(fleet);
+  const now = Date.now();
+  say(now, 10, 4);
+  for (let second = 0; second < 700; second += 1) history.take(now + second * 1000);
+  say(now, 10, 4, 'offline');
+  history.take(now + 700_000);
+  const { at, depth, oldest_age_seconds } = history.queue();
+  assert.deepEqual([at.length, depth.length, oldest_age_seconds.length], [600, 600, 600]);
+  assert.deepEqual([depth.at(-2), oldest_age_seconds.at(-2), depth.at(-1), oldest_age_seconds.at(-1)], [4, 0.4, null, null]);
+  assert.equal(history.rates().accepted, null);
+});
+
+test('a queue that is not open yet, because it is looked at first, is a gap and no flood of readings afterwards', () => {
+  const fleet = new Fleet();
+  const history = new History(fleet);
+  const say = forwarder(fleet);
+  const now = Date.now();
+  say(now - 2000, 0, 0, 'online', 0);
+  history.take(now - 2000);
+  for (const ago of [1000, 0]) {
+    say(now - ago, 5_000_000, 5_000_000);
+    history.take(now - ago);
+  }
+  assert.deepEqual(history.queue().depth, [null, 5_000_000, 5_000_000]);
+  assert.equal(history.rates().accepted, 0);
+});

@@ -1,0 +1,305 @@
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { after, before, describe, test } from 'node:test';
+import type { Browser, Page } from 'playwright-core';
+import { virtualRadioMissing, type VirtualRadio } from '../../ble-radio/support/virtual-radio.ts';
+import { eventually } from '../../support/eventually.ts';
+import { chromiumMissing, keepPicture, openPage, startBrowser, type OpenPage } from './support/chromium.ts';
+import { appReading, startBox, type Box } from './support/page-pipeline.ts';
+
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+const missing = chromiumMissing() || virtualRadioMissing();
+
+interface AxeFinding {
+  id: string;
+  impact: string;
+  nodes: { target: string[]; failureSummary: string }[];
+}
+
+/** Serious and critical findings of axe, by rule and place. */
+async function seriousFindings(page: Page): Promise<string[]> {
+  // Read as source: the page's own policy lets no other script in.
+  await page.evaluate(await import('node:fs').then(({ readFileSync }) => readFileSync(AXE, 'utf8')));
+  const violations = await page.evaluate<AxeFinding[]>(
+    'axe.run(document, { resultTypes: ["violations"] }).then((result) => result.violations)',
+  );
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} at ${target.join(' ')}: ${failureSummary}`));
+}
+
+const text = async (page: Page, selector: string): Promise<string> => (await page.locator(selector).first().textContent()) ?? '';
+const visible = async (page: Page, selector: string): Promise<boolean> => await page.locator(selector).first().isVisible();
+
+describe('the live page on a running pipeline', { skip: missing }, () => {
+  const cleanups: (() => unknown)[] = [];
+  const scope = { after: (cleanup: () => unknown) => void cleanups.push(cleanup) };
+  let box: Box;
+  let radio: VirtualRadio;
+  let browser: Browser;
+  let open: OpenPage;
+  let page: Page;
+
+  before(async () => {
+    box = await startBox(scope);
+    ({ radio } = await box.startBridge());
+    for (const [id, name] of [
+      [1, 'Anna'],
+      [2, 'Bert'],
+      [3, 'Carla'],
+    ] as const)
+      await radio.add(id, { name, bpm: 60 + 10 * id, contact: true, battery: 90 - id, period: 0.5 });
+    browser = await startBrowser(scope);
+    open = await openPage(browser, box.url);
+    ({ page } = open);
+  });
+  after(async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup();
+  });
+
+  test('each strap gets a card with heart rate, state, contact and battery; health says that all is well', async () => {
+    await eventually(async () => (await page.locator('.strap.good').count()) === 3, {
+      withinMs: 60_000,
+      what: 'three cards that stream',
+    });
+    for (const [id, name] of [
+      [1, 'Anna'],
+      [2, 'Bert'],
+      [3, 'Carla'],
+    ] as const) {
+      const card = `[data-device="${name.toLowerCase()}-00000${id}"]`;
+      assert.equal(await text(page, `${card} h3`), name);
+      assert.equal(await text(page, `${card} .bpm`), String(60 + 10 * id));
+      assert.equal(await text(page, `${card} .state`), 'streaming');
+      await eventually(
+        async () =>
+          (await text(page, `${card} .battery`)) === `${90 - id} %` && (await text(page, `${card} .contact`)) === 'on skin',
+      );
+      assert.equal(await visible(page, `${card} .mark`), false, 'a real strap has no mark of a simulated one');
+    }
+    assert.equal(await visible(page, '#test-banner'), false);
+    assert.equal(await text(page, '#gateway'), 'test-box');
+    await eventually(async () => (await text(page, '#verdict')) === 'All is well', { what: 'all is well' });
+  });
+
+  test('numbers change as straps send them, and readings flow to the stream', async () => {
+    await radio.op('hr', { id: 1, bpm: 142, contact: true });
+    await eventually(async () => (await text(page, '[data-device="anna-000001"] .bpm')) === '142', {
+      what: 'the new heart rate',
+    });
+    const shipped = Number((await text(page, '[data-ledger=shipped]')).replaceAll(',', ''));
+    await eventually(async () => Number((await text(page, '[data-ledger=shipped]')).replaceAll(',', '')) > shipped, {
+      what: 'a ledger that grows',
+    });
+    for (const link of ['heard', 'accepted', 'shipped'])
+      await eventually(async () => (await page.locator(`[data-link=${link}].flows`).count()) === 1, {
+        what: `a rate at ${link}`,
+      });
+    assert.equal(await page.locator('.node.good').count(), 4);
+    assert.ok(
+      (await page.locator('[data-device="anna-000001"] .line').getAttribute('d'))?.includes('L'),
+      'the heart rate is drawn',
+    );
+    await keepPicture(page, 'streaming');
+  });
+
+  test('a strap that vanishes turns its card within 5 s, and its silence is drawn as a gap', async () => {
+    // Watched in the page, by its own clock: the age that the card shows as it turns.
+    await page.evaluate(`void (window.turned = new Promise((done) => {
+      const card = document.querySelector('[data-device="bert-000002"]');
+      new MutationObserver(() => { if (card.classList.contains('bad')) done(card.querySelector('.age').textContent); }).observe(card, { attributes: true });
+    }))`);
+    await radio.op('vanish', { id: 2 });
+    const age = await page.evaluate<string>('window.turned');
+    assert.ok(Number.parseInt(age, 10) <= 5, `turned at "${age}"`);
+    assert.match(await text(page, '[data-device="bert-000002"] .state'), /no readings|silent|lost/);
+    assert.equal(await page.locator('.strap.good').count(), 2, 'the others go on');
+    await eventually(async () => (await page.locator('[data-device="bert-000002"] rect.gaps').count()) > 0, { what: 'a gap' });
+    await eventually(async () => (await text(page, '#straps-count')) === '2 of 3 streaming');
+    await keepPicture(page, 'vanished');
+  });
+
+  test('a cut uplink shows its reason and what to do, readings wait, and it heals by itself', async () => {
+    await box.stream.faults({ request: 'expiredToken' });
+    await eventually(async () => await visible(page, '#uplink'), { what: 'the notice' });
+    assert.match(await text(page, '#uplink-what'), /Nothing leaves this box since .*credentials_expired/);
+    assert.match(await text(page, '#uplink-hint'), /Renew the credentials/);
+    assert.match(await text(page, '[data-node=stream] .what'), /credentials expired/);
+    await eventually(async () => /Degraded: uplink, credentials expired/.test(await text(page, '#verdict')), {
+      what: 'the verdict',
+    });
+    assert.match(await text(page, '#troubles'), /credentials_expired/);
+    await eventually(async () => Number((await text(page, '#depth')).replaceAll(',', '')) > 3, { what: 'readings that wait' });
+    assert.equal(await page.locator('[data-link=shipped].cut').count(), 1);
+    assert.deepEqual(await seriousFindings(page), []);
+    await keepPicture(page, 'uplink-cut');
+    await box.stream.faults({});
+    await eventually(async () => !(await visible(page, '#uplink')) && (await text(page, '#depth')) === '0', {
+      withinMs: 90_000,
+      what: 'the backlog to be shipped',
+    });
+  });
+
+  test("a dead letter is seen, and retried from the page with the operator's token, by keyboard alone", async () => {
+    await box.stream.faults({ request: 'rejectPoison' });
+    box.app.publish('hr/lab/bpm', appReading(77, { note: 'poison' }));
+    await eventually(async () => (await text(page, '#dead-count')) === '1', { withinMs: 60_000, what: 'a dead letter' });
+    await box.stream.faults({});
+    await page.locator('#token').focus();
+    await page.keyboard.type('wrong');
+    await page.keyboard.press('Enter');
+    await eventually(async () => /not the operator's token/.test(await text(page, '#login-answer')), { what: 'a refusal' });
+    open.faults.splice(0); // The browser reports the 401.
+    await page.locator('#token').fill(box.token);
+    await page.keyboard.press('Enter');
+    await eventually(async () => await visible(page, '[data-dead]'), { what: 'the list' });
+    assert.match(await text(page, '[data-dead]'), /refused by stream/);
+    assert.deepEqual(await seriousFindings(page), []);
+    await keepPicture(page, 'dead-letter');
+    await page.locator('[data-dead] button').first().focus();
+    await page.keyboard.press('Enter');
+    await eventually(async () => /1 put back into the queue/.test(await text(page, '#dead-answer')), { what: 'the answer' });
+    await eventually(async () => (await text(page, '#dead-count')) === '0', { what: 'no dead letter' });
+    await eventually(
+      async () => (await box.stream.readAll()).some(({ heart_rate, device }) => heart_rate === 77 && device === 'lab'),
+      { everyMs: 200, what: 'the reading in the stream' },
+    );
+    const cookies = await page.context().cookies();
+    assert.deepEqual(
+      cookies.map(({ httpOnly, sameSite }) => [httpOnly, sameSite]),
+      [[true, 'Strict']],
+    );
+  });
+
+  test('a replayed source is marked on its card and at the top, beside real straps', async () => {
+    const say = setInterval(() => box.app.publish('hr/ride/bpm', appReading(123, { source: 'replay' })), 500);
+    await eventually(
+      async () =>
+        (await text(page, '[data-device=ride] .mark')) === 'replay' && (await visible(page, '[data-device=ride] .mark')),
+      { what: 'a mark' },
+    );
+    await eventually(
+      async () =>
+        (await text(page, '#test-banner')) === 'Some of these straps are a replay of a recording: no person wears them now.',
+      { what: 'the banner' },
+    );
+    // Nobody says that it is gone: the age of its last reading does.
+    await page.evaluate(`void (window.turned = new Promise((done) => {
+      const card = document.querySelector('[data-device=ride]');
+      new MutationObserver(() => { if (card.classList.contains('bad')) done([card.querySelector('.state').textContent, card.querySelector('.age').textContent]); }).observe(card, { attributes: true });
+    }))`);
+    clearInterval(say);
+    const [state = '', age = ''] = await page.evaluate<string[]>('window.turned');
+    assert.equal(state, 'no readings');
+    assert.ok(Number.parseInt(age, 10) <= 5, `turned at "${age}"`);
+    // As the bridge does when a strap is forgotten.
+    box.app.publish('hr/ride/status', '', { retain: true });
+    await eventually(async () => (await page.locator('[data-device=ride]').count()) === 0, { what: 'the card to go' });
+    await eventually(async () => !(await visible(page, '#test-banner')), { what: 'the banner to go' });
+  });
+
+  test('phone width: nothing is wider than the screen; dark mode; axe finds nothing serious in either', async () => {
+    for (const [name, options] of [
+      ['phone', { reducedMotion: 'reduce', viewport: { width: 375, height: 800 }, isMobile: true, hasTouch: true }],
+      ['dark', { reducedMotion: 'reduce', colorScheme: 'dark' }],
+      ['phone-dark', { reducedMotion: 'reduce', viewport: { width: 375, height: 800 }, isMobile: true, colorScheme: 'dark' }],
+    ] as const) {
+      const other = await openPage(browser, box.url, options);
+      await eventually(
+        async () => (await other.page.locator('.strap.good').count()) >= 2 && (await text(other.page, '#depth')) !== '–',
+        { what: `cards (${name})` },
+      );
+      const { width, screen } = await other.page.evaluate<{ width: number; screen: number }>(
+        '({ width: document.documentElement.scrollWidth, screen: window.innerWidth })',
+      );
+      assert.ok(width <= screen, `${name}: ${width} px on ${screen}`);
+      assert.deepEqual(await seriousFindings(other.page), [], name);
+      await keepPicture(other.page, name);
+      assert.deepEqual(other.faults, [], name);
+      await other.page.context().close();
+    }
+  });
+
+  test('every control is reached by the Tab key and says what it is', async () => {
+    const other = await openPage(browser, box.url);
+    const names: string[] = [];
+    for (;;) {
+      await other.page.keyboard.press('Tab');
+      const name = await other.page.evaluate<string>(
+        'document.activeElement === document.body ? "" : (document.activeElement.getAttribute("aria-label") || document.activeElement.textContent || "").trim()',
+      );
+      if (name === '' || names.includes(name)) break;
+      names.push(name);
+    }
+    assert.deepEqual(names, ['To the straps', 'API', 'OpenAPI', 'Metrics', 'Health as text']);
+    await other.page.context().close();
+  });
+
+  test('the API is described at /docs, by scripts of the box alone', async () => {
+    const other = await openPage(browser, box.url);
+    await other.page.goto(`${box.url}/docs`);
+    await eventually(async () => (await other.page.locator('.opblock').count()) > 15, { what: 'the routes' });
+    assert.match(await text(other.page, '.info .title'), /hr-gateway admin API/);
+    assert.deepEqual(other.faults, []);
+    await keepPicture(other.page, 'docs');
+    await other.page.context().close();
+  });
+
+  test('a forwarder that is gone is said, and what it last said is marked as last known', async () => {
+    await box.stopForwarder();
+    await eventually(async () => (await text(page, '[data-node=queue] .what')) === 'forwarder is offline', { what: 'the queue' });
+    assert.match(await text(page, '[data-node=stream] .what'), /last known/);
+    assert.match(await text(page, '#verdict'), /Degraded: forwarder, service offline/);
+    await keepPicture(page, 'forwarder-gone');
+  });
+
+  test('no script failed, and no request left the box', () => {
+    assert.deepEqual(open.faults, []);
+  });
+});
+
+describe('a page that shows nothing without the token', { skip: chromiumMissing() }, () => {
+  test('asks for it, takes it once, and then shows the box', async (t) => {
+    const box = await startBox(t, { ADMIN_ANONYMOUS: 'none' });
+    const say = setInterval(() => box.app.publish('hr/lab/bpm', appReading(88)), 500);
+    t.after(() => clearInterval(say));
+    const { page } = await openPage(await startBrowser(t), box.url);
+    await eventually(async () => await visible(page, '#locked #token'), { what: 'the form' });
+    assert.equal(await page.locator('.strap').count(), 0);
+    assert.equal(await visible(page, 'main > section'), false, 'nothing is claimed that is not known');
+    await page.locator('#token').fill('wrong');
+    await page.keyboard.press('Enter');
+    await eventually(async () => /not the operator's token/.test(await text(page, '#login-answer')), { what: 'a refusal' });
+    await keepPicture(page, 'locked');
+    await page.locator('#token').fill(box.token);
+    await page.keyboard.press('Enter');
+    await eventually(async () => (await text(page, '[data-device=lab] .bpm')) === '88' && !(await visible(page, '#locked')), {
+      what: 'a card',
+    });
+    assert.equal(await visible(page, '#lost'), false);
+  });
+});
+
+describe('simulated straps on the page', { skip: chromiumMissing() }, () => {
+  test('are marked on every card and at the top; the page says when it has lost the box, and finds it again', async (t) => {
+    const { startOneProcess } = await import('../../system/pipeline/support/one-process.ts');
+    const { tempDir } = await import('../../support/temp-dir.ts');
+    const folder = tempDir(t);
+    const first = startOneProcess(t, folder, { SIMULATED_STRAPS: '2' });
+    const { admin } = await first.addresses();
+    const browser = await startBrowser(t);
+    const { page } = await openPage(browser, admin);
+    await eventually(async () => (await page.locator('.strap.test .mark').count()) === 2, { what: 'marked cards' });
+    assert.equal(await text(page, '.strap .mark'), 'simulated');
+    assert.match(await text(page, '#test-banner'), /These straps are simulated: no person wears them/);
+    await keepPicture(page, 'simulated');
+    await first.end();
+    await eventually(async () => await visible(page, '#lost'), { what: 'the page to say that it has lost the box' });
+    await keepPicture(page, 'lost');
+    const again = startOneProcess(t, folder, { ADMIN_PORT: new URL(admin).port, SIMULATED_STRAPS: '2' });
+    await again.addresses();
+    await eventually(async () => !(await visible(page, '#lost')) && (await page.locator('.strap.good').count()) === 2, {
+      what: 'the page to come back',
+    });
+  });
+});

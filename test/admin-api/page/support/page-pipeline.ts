@@ -1,0 +1,77 @@
+/** The running pipeline behind page and API: broker, stream with fault hooks, forwarder and admin API, all real, in this process; the bridge as it is asked for. */
+import type { TestContext } from 'node:test';
+import { connectAsync, type MqttClient } from 'mqtt';
+import { AdminApiService } from '../../../../admin-api/service.ts';
+import { BleBridgeService } from '../../../../ble-bridge/service.ts';
+import { ForwarderService } from '../../../../forwarder/service.ts';
+import { GatewayService } from '../../../../gateway/service.ts';
+import { newUser, writeUsers } from '../../../../gateway/users.ts';
+import { operatorToken } from '../../../../service/storage/data-dir.ts';
+import { startVirtualRadio, type VirtualRadio } from '../../../ble-radio/support/virtual-radio.ts';
+import { startLocalStream, type LocalStream } from '../../../support/local-stream.ts';
+import { startProduct, type ProductProcess } from '../../../support/product-process.ts';
+import { tempDir } from '../../../support/temp-dir.ts';
+import { testConfig, testLog } from '../../../support/test-config.ts';
+
+export interface Box {
+  url: string;
+  token: string;
+  stream: LocalStream;
+  /** An app with a name and the right to publish readings. */
+  app: MqttClient;
+  /** The bridge in this process, with simulated straps. */
+  startSimulated(): Promise<void>;
+  /** The bridge as a process, with noble on a virtual radio. */
+  startBridge(): Promise<{ radio: VirtualRadio; bridge: ProductProcess }>;
+  stopForwarder(): Promise<void>;
+}
+
+const APP = { name: 'coach', password: 'running-shoes' };
+
+/** Everything but the bridge. */
+export async function startBox(t: Pick<TestContext, 'after'>, environment: Record<string, string> = {}): Promise<Box> {
+  const folder = tempDir(t);
+  const base = testConfig({ DATA_DIR: folder, ...environment });
+  writeUsers(base, { [APP.name]: await newUser(APP.password, { publish: ['hr/+/bpm', 'hr/+/status'], subscribe: ['hr/#'] }) });
+  const stream = await startLocalStream(t, { DATA_DIR: folder });
+  const start = async <S extends { start(): Promise<void>; stop(): Promise<void> }>(service: S): Promise<S> => {
+    t.after(() => service.stop());
+    await service.start();
+    return service;
+  };
+  const log = testLog(base);
+  const gateway = await start(new GatewayService({ config: base, log }));
+  const mqttUrl = `mqtt://127.0.0.1:${gateway.mqttPort}`;
+  const config = testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, LOCAL_KINESIS_PORT: String(stream.port), ...environment });
+  const forwarder = await start(new ForwarderService({ config, log }));
+  const admin = await start(new AdminApiService({ config, log }));
+  const app = await connectAsync(mqttUrl, { username: APP.name, password: APP.password, protocolVersion: 4, reconnectPeriod: 0 });
+  t.after(() => app.end(true));
+  return {
+    url: `http://127.0.0.1:${admin.port}`,
+    token: operatorToken(config),
+    stream,
+    app,
+    stopForwarder: async () => await forwarder.stop(),
+    async startSimulated() {
+      await start(new BleBridgeService({ config: { ...config, BLE_SOURCE: 'simulated' }, log }));
+    },
+    async startBridge() {
+      const radio = await startVirtualRadio(t);
+      const { environment: noble, nodeArgs } = radio.environment();
+      return {
+        radio,
+        bridge: startProduct(
+          t,
+          'ble-bridge/main',
+          { ...noble, DATA_DIR: folder, MQTT_URL: mqttUrl, GATEWAY_NAME: 'test-box' },
+          { nodeArgs },
+        ),
+      };
+    },
+  };
+}
+
+/** A reading as an app publishes it. */
+export const appReading = (heartRate: number, more: Record<string, unknown> = {}): string =>
+  JSON.stringify({ timestamp: new Date().toISOString(), heart_rate: heartRate, ...more });

@@ -1,0 +1,258 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { connectAsync } from 'mqtt';
+import { discoveryMessages, HomeAssistant } from '../../../ble-bridge/publishing/home-assistant.ts';
+import { BleBridgeService } from '../../../ble-bridge/service.ts';
+import { deviceStatusTopic, readingTopic, serviceStatusTopic } from '../../../contract/topics.ts';
+import { GatewayService } from '../../../gateway/service.ts';
+import { eventually } from '../../support/eventually.ts';
+import { pythonWith } from '../../support/python-venv.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+import { testConfig, testLog } from '../../support/test-config.ts';
+
+/**
+ * What Home Assistant takes, and of which kind: www.home-assistant.io/integrations/sensor.mqtt and /binary_sensor.mqtt, and the schemas of its
+ * source, homeassistant/components/mqtt/schemas.py, sensor.py and binary_sensor.py. `object_id` is not among them any more: since 2026.4 it
+ * is `default_entity_id`. A key that is not here is refused by its schema, and the entity with it.
+ */
+const text = (value: unknown): boolean => typeof value === 'string' && value !== '';
+const topic = (value: unknown): boolean => typeof value === 'string' && /^[^#+\0]+$/.test(value);
+const template = (value: unknown): boolean => typeof value === 'string' && /\{\{.*\}\}/.test(value);
+const oneOf =
+  (...allowed: string[]) =>
+  (value: unknown): boolean =>
+    typeof value === 'string' && allowed.includes(value);
+const fields =
+  (known: Record<string, (value: unknown) => boolean>, needed: string[]) =>
+  (value: unknown): boolean =>
+    typeof value === 'object' &&
+    value !== null &&
+    Object.entries(value).every(([key, field]) => known[key]?.(field) === true) &&
+    needed.every((key) => key in value);
+const SHARED: Record<string, (value: unknown) => boolean> = {
+  name: text,
+  unique_id: text,
+  icon: (value) => typeof value === 'string' && /^mdi:[a-z-]+$/.test(value),
+  state_topic: topic,
+  value_template: template,
+  expire_after: (value) => Number.isInteger(value) && Number(value) > 0,
+  entity_category: oneOf('config', 'diagnostic'),
+  availability_mode: oneOf('all', 'any', 'latest'),
+  availability: (value) =>
+    Array.isArray(value) &&
+    value.every(fields({ topic, value_template: template, payload_available: text, payload_not_available: text }, ['topic'])),
+  device: fields(
+    {
+      identifiers: (value) => Array.isArray(value) && value.length > 0 && value.every(text),
+      name: text,
+      manufacturer: text,
+      model: text,
+      model_id: text,
+      sw_version: text,
+      hw_version: text,
+      serial_number: text,
+      suggested_area: text,
+      via_device: text,
+      configuration_url: text,
+    },
+    ['identifiers'],
+  ),
+  origin: fields({ name: text, sw_version: text, support_url: text }, ['name']),
+};
+const FIELDS: Record<string, Record<string, (value: unknown) => boolean>> = {
+  sensor: {
+    ...SHARED,
+    default_entity_id: (value) => typeof value === 'string' && /^sensor\.[a-z0-9_]+$/.test(value),
+    state_class: oneOf('measurement', 'total', 'total_increasing'),
+    unit_of_measurement: text,
+    device_class: oneOf('battery', 'signal_strength'),
+  },
+  binary_sensor: {
+    ...SHARED,
+    default_entity_id: (value) => typeof value === 'string' && /^binary_sensor\.[a-z0-9_]+$/.test(value),
+    device_class: oneOf('connectivity'),
+    payload_on: text,
+    payload_off: text,
+  },
+};
+/** www.home-assistant.io/integrations/sensor, device classes and their units. */
+const UNITS: Record<string, string> = { battery: '%', signal_strength: 'dBm' };
+
+type Config = Record<string, unknown>;
+const DEVICE = 'polar-h10-a1b2c3';
+const configs = (): { topic: string; config: Config }[] =>
+  discoveryMessages('front-desk', DEVICE, 'Polar H10').map((message) => ({
+    topic: message.topic,
+    config: JSON.parse(message.payload) as Config,
+  }));
+
+describe('Home Assistant discovery', () => {
+  test('every field is one that Home Assistant takes, of the kind that it takes', () => {
+    for (const { topic: at, config } of configs()) {
+      const [prefix, component, node, entity, end] = at.split('/');
+      assert.deepEqual([prefix, end], ['homeassistant', 'config']);
+      assert.match(`${node}${entity}`, /^[a-zA-Z0-9_-]+$/);
+      const known = FIELDS[component ?? ''] ?? {};
+      for (const [key, value] of Object.entries(config))
+        assert.ok(known[key]?.(value) === true, `${at}: ${key}: ${JSON.stringify(value)}`);
+      for (const key of ['name', 'state_topic', 'unique_id', 'device', 'origin', 'availability'])
+        assert.ok(key in config, `${at}: ${key}`);
+      if (typeof config['device_class'] === 'string' && component === 'sensor')
+        assert.equal(config['unit_of_measurement'], UNITS[config['device_class']]);
+    }
+  });
+
+  test('heart rate, contact, battery and signal of one device, each with its own id', () => {
+    const all = configs();
+    assert.deepEqual(
+      all.map(({ config }) => [config['default_entity_id'], config['state_topic']]),
+      [
+        ['sensor.polar_h10_a1b2c3_heart_rate', readingTopic(DEVICE)],
+        ['binary_sensor.polar_h10_a1b2c3_contact', readingTopic(DEVICE)],
+        ['sensor.polar_h10_a1b2c3_battery', deviceStatusTopic(DEVICE)],
+        ['sensor.polar_h10_a1b2c3_rssi', deviceStatusTopic(DEVICE)],
+      ],
+    );
+    assert.equal(new Set(all.map(({ config }) => config['unique_id'])).size, 4);
+    for (const { config } of all)
+      assert.deepEqual(config['device'], { identifiers: ['front-desk_polar-h10-a1b2c3'], name: 'Polar H10' });
+  });
+
+  test('an entity is available only while the strap and the bridge are', () => {
+    for (const { config } of configs()) {
+      assert.equal(config['availability_mode'], 'all');
+      assert.deepEqual(
+        (config['availability'] as { topic: string }[]).map((item) => item.topic),
+        [deviceStatusTopic(DEVICE), serviceStatusTopic('ble-bridge')],
+      );
+    }
+  });
+
+  test('what was removed while the broker was away is removed when it is back', () => {
+    let up = false;
+    const sent: [string, string][] = [];
+    const discovery = new HomeAssistant({ publish: (at, payload) => up && sent.push([at, payload]) > 0 });
+    discovery.start('box');
+    discovery.add('anna', 'Polar');
+    discovery.remove('anna');
+    discovery.add('bert', null);
+    up = true;
+    discovery.up();
+    assert.deepEqual(
+      sent.filter(([, payload]) => payload === '').map(([at]) => at.includes('box_anna')),
+      [true, true, true, true],
+    );
+    assert.equal(sent.filter(([at, payload]) => at.includes('box_bert') && payload !== '').length, 4);
+  });
+});
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const PASSWORD = 'a password of its own';
+
+/** Adds the user of docs/mqtt.md by the very command that stands there. */
+function addDocumentedUser(dataDir: string): void {
+  const command = /npm run users -- (add home-assistant .*)/.exec(readFileSync(`${root}/docs/mqtt.md`, 'utf8'))?.[1] ?? '';
+  const args = command.split(' ').map((word) => word.replaceAll("'", ''));
+  const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'cli/users.ts', ...args], {
+    cwd: root,
+    input: `${PASSWORD}\n`,
+    encoding: 'utf8',
+    env: { ...process.env, DATA_DIR: dataDir },
+  });
+  assert.equal(status, 0, stderr);
+}
+
+/** Renders templates with the engine that Home Assistant uses; `value_json` is what it is there. undefined: no Python here. */
+async function rendered(cases: { template: string; payload: string }[]): Promise<string[] | undefined> {
+  const python = await pythonWith('jinja', ['jinja2==3.1.6']);
+  if (python === undefined) {
+    assert.notEqual(process.env['CI'], 'true', 'no Python with Jinja in CI');
+    console.log('templates are not rendered: no Python');
+    return undefined;
+  }
+  const script =
+    'import json, sys, jinja2\nprint(json.dumps([jinja2.Template(c["template"]).render(value_json=json.loads(c["payload"])) for c in json.load(sys.stdin)]))';
+  const { stdout, stderr, status } = spawnSync(python, ['-c', script], { input: JSON.stringify(cases), encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+  return JSON.parse(stdout) as string[];
+}
+
+test('with the rights that docs/mqtt.md names, Home Assistant finds each strap, and what its templates make of real messages is what it expects', async (t) => {
+  const config = testConfig({ DATA_DIR: tempDir(t), BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '2' });
+  addDocumentedUser(config.DATA_DIR);
+  const log = testLog(config);
+  const gateway = new GatewayService({ config, log });
+  t.after(() => gateway.stop());
+  await gateway.start();
+  const url = `mqtt://127.0.0.1:${gateway.mqttPort}`;
+  const bridge = new BleBridgeService({ config: { ...config, MQTT_URL: url }, log });
+  t.after(() => bridge.stop());
+  await bridge.start();
+  const client = await connectAsync(url, {
+    username: 'home-assistant',
+    password: PASSWORD,
+    protocolVersion: 4,
+    reconnectPeriod: 0,
+    will: { topic: 'homeassistant/status', payload: Buffer.from('offline'), qos: 0, retain: false },
+  });
+  t.after(() => client.end(true));
+  const heard = new Map<string, string>();
+  client.on('message', (at, payload) => heard.set(at, payload.toString()));
+  const granted = await client.subscribeAsync([
+    'homeassistant/+/+/config',
+    'homeassistant/+/+/+/config',
+    'hr/+/bpm',
+    'hr/+/status',
+    serviceStatusTopic('ble-bridge'),
+  ]);
+  assert.deepEqual(
+    granted.map(({ qos }) => qos),
+    [0, 0, 0, 0, 0],
+  );
+  await client.publishAsync('homeassistant/status', 'online');
+
+  const found = await eventually(
+    () => {
+      const all = [...heard]
+        .filter(([at]) => at.startsWith('homeassistant/'))
+        .map(([at, payload]) => [at, JSON.parse(payload) as Config] as const);
+      return all.length === 8 &&
+        all.every(([, entity]) => heard.has(String(entity['state_topic']))) &&
+        heard.has(serviceStatusTopic('ble-bridge')) &&
+        [...heard].filter(([at, payload]) => at.endsWith('/status') && payload.includes('"streaming"')).length === 2
+        ? all
+        : undefined;
+    },
+    { what: 'two straps of four entities, and their messages' },
+  );
+  const cases = found.flatMap(([at, entity]) => [
+    { at, key: 'value', template: String(entity['value_template']), payload: heard.get(String(entity['state_topic'])) ?? '' },
+    ...(entity['availability'] as { topic: string; value_template: string }[]).map((item) => ({
+      at,
+      key: 'availability',
+      template: item.value_template,
+      payload: heard.get(item.topic) ?? '',
+    })),
+  ]);
+  // A strap that says nothing of contact, and one that lost it.
+  const contact = found.find(([at]) => at.startsWith('homeassistant/binary_sensor/'))?.[1]['value_template'];
+  const more = [null, true, false].map((value) => ({
+    at: 'contact',
+    key: String(value),
+    template: String(contact),
+    payload: JSON.stringify({ sensor_contact: value }),
+  }));
+  const texts = await rendered([...cases, ...more]);
+  for (const [index, { at, key }] of [...cases, ...more].entries()) {
+    const text = texts?.[index];
+    if (text === undefined) break;
+    if (key === 'availability') assert.equal(text, 'online', at);
+    else if (at === 'contact') assert.equal(text, { null: 'None', true: 'ON', false: 'OFF' }[key]);
+    else if (at.startsWith('homeassistant/binary_sensor/')) assert.match(text, /^(ON|OFF|None)$/, at);
+    else assert.match(text, /^-?\d+$/, `${at}: ${text}`);
+  }
+  assert.ok(client.connected, 'the broker kept the connection');
+});

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { ConnectQueue, ConnectTimeout, NoPlace } from '../../../ble-bridge/radio/connect-queue.ts';
+import { eventually } from '../../support/eventually.ts';
+
+const never = new AbortController().signal;
+const hangs = async (signal: AbortSignal): Promise<never> =>
+  await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+
+test('one connect at a time, in the order of asking', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 5000 });
+  const log: string[] = [];
+  let open = 0;
+  const connect = async (name: string): Promise<void> => {
+    log.push(name);
+    open += 1;
+    assert.equal(open, 1);
+    await sleep(5);
+    open -= 1;
+  };
+  await Promise.all(['a', 'b', 'c'].map(async (name) => await queue.run(async () => await connect(name), never)));
+  assert.deepEqual(log, ['a', 'b', 'c']);
+  assert.equal(queue.busy, false);
+});
+
+test('a connect that hangs is cancelled at its limit, and the next one has its turn', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 30 });
+  const hanging = queue.run(hangs, never);
+  const next = queue.run(async () => await Promise.resolve('connected'), never);
+  await assert.rejects(hanging, ConnectTimeout);
+  assert.equal(await next, 'connected');
+});
+
+test('a connect that does not even end when it is cancelled holds nobody up', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 20, cancelMs: 20 });
+  const stuck = queue.run(async () => await new Promise<never>(() => {}), never);
+  const next = queue.run(async () => await Promise.resolve(2), never);
+  await assert.rejects(stuck, ConnectTimeout);
+  assert.equal(await next, 2);
+});
+
+test('one that fails and asks again at once stands behind all who wait', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 5000 });
+  const turns: string[] = [];
+  const bad = async (): Promise<void> => {
+    for (let attempt = 0; attempt < 3; attempt += 1)
+      await queue.run(async () => await Promise.reject(new Error(`${turns.push('bad')}`)), never).catch(() => {});
+  };
+  const good = async (name: string): Promise<void> =>
+    await queue.run(async () => {
+      await sleep(1);
+      turns.push(name);
+    }, never);
+  const first = bad();
+  await Promise.all([first, ...['a', 'b', 'c'].map(good)]);
+  assert.deepEqual(turns, ['bad', 'a', 'b', 'c', 'bad', 'bad']);
+});
+
+test('one for whom there is no place when its turn comes tries nothing, and holds nobody up', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 5000 });
+  let tried = false;
+  const none = queue.run(
+    async () => await Promise.resolve((tried = true)),
+    never,
+    () => {},
+    () => false,
+  );
+  const next = queue.run(async () => await Promise.resolve('connected'), never);
+  await assert.rejects(none, NoPlace);
+  assert.equal(tried, false);
+  assert.equal(await next, 'connected');
+});
+
+test('a connect is kept by nobody once its link has ended', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const queue = new ConnectQueue({ timeoutMs: 60_000 });
+  const signals: WeakRef<AbortSignal>[] = [];
+  for (let i = 0; i < 20; i += 1) {
+    const link = new AbortController();
+    await queue.run(async (signal) => {
+      signals.push(new WeakRef(signal));
+      // As the radio does: it listens for the time of the connect.
+      const cancel = (): void => {};
+      signal.addEventListener('abort', cancel);
+      await sleep(1);
+      signal.removeEventListener('abort', cancel);
+    }, link.signal);
+    link.abort(new Error('the link has ended'));
+  }
+  await eventually(
+    () => {
+      collect();
+      return signals.every((signal) => signal.deref() === undefined);
+    },
+    { withinMs: 10_000, what: 'signals of ended links collected' },
+  );
+});
+
+test('one that was given up while it waited is never begun', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 1000 });
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  const first = queue.run(async () => await gate, never);
+  const given = new AbortController();
+  let begun = false;
+  const second = queue.run(async () => await Promise.resolve((begun = true)), given.signal);
+  given.abort(new Error('given up'));
+  open();
+  await first;
+  await assert.rejects(second, /given up/);
+  assert.equal(begun, false);
+});

@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import { describe, test } from 'node:test';
+import { ScanSupervisor, type ScanLimits } from '../../../ble-bridge/radio/scan-supervisor.ts';
+import type { Radio, RadioEvents, RadioState } from '../../../ble-bridge/radio/radio.ts';
+import { eventually } from '../../support/eventually.ts';
+import { testConfig, testLog } from '../../support/test-config.ts';
+
+/** The scan of a radio, as far as the supervisor sees it: counts its starts, and answers them as it is told. */
+function makeScan(limits: Partial<ScanLimits> = {}) {
+  const world = {
+    state: 'powered_on' as RadioState,
+    answers: true,
+    starts: 0,
+    connecting: false,
+    missing: false,
+    lostAt: -Infinity,
+  };
+  const events = new EventEmitter<RadioEvents>();
+  const radio: Pick<Radio, 'state' | 'events' | 'scan'> = {
+    get state() {
+      return world.state;
+    },
+    events,
+    scan: async () => {
+      world.starts += 1;
+      if (!world.answers) await new Promise<never>(() => {});
+    },
+  };
+  const scan = new ScanSupervisor({
+    radio: radio as Radio,
+    log: testLog(testConfig({})),
+    connecting: () => world.connecting,
+    missing: () => world.missing,
+    lostAt: () => world.lostAt,
+    limits: { answer: 30, afterLoss: 60_000, whileMissing: 60_000, else: 60_000, ...limits },
+  });
+  return { world, events, scan };
+}
+
+type Made = ReturnType<typeof makeScan>;
+
+/** Ticks until so many starts were made. */
+async function starts({ world, scan }: Made, count: number): Promise<void> {
+  await eventually(() => {
+    scan.tick();
+    return world.starts >= count;
+  });
+}
+
+/** Ticks a hundred times without a further start. */
+async function staysAt({ world, scan }: Made, count: number): Promise<void> {
+  for (let i = 0; i < 100; i += 1) {
+    scan.tick();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal(world.starts, count);
+}
+
+describe('the scan', () => {
+  test('is started once, and left alone while nobody is missing', async () => {
+    const made = makeScan();
+    made.scan.start();
+    await eventually(() => made.scan.running);
+    await staysAt(made, 1);
+  });
+
+  test('that stops unasked is started anew', async () => {
+    const made = makeScan();
+    made.scan.start();
+    await eventually(() => made.scan.running);
+    made.events.emit('scan_stopped');
+    await starts(made, 2);
+    await eventually(() => made.scan.running);
+    await staysAt(made, 2);
+  });
+
+  test('is started anew when a link has ended since: a strap that returns is not reported twice in one scan', async () => {
+    const made = makeScan();
+    made.scan.start();
+    await eventually(() => made.scan.running);
+    made.world.lostAt = performance.now();
+    await starts(made, 2);
+  });
+
+  test('is started again and again while straps are missing, and now and then else', async () => {
+    const missing = makeScan({ whileMissing: 5 });
+    missing.scan.start();
+    missing.world.missing = true;
+    await starts(missing, 4);
+    const quiet = makeScan({ else: 5 });
+    quiet.scan.start();
+    await starts(quiet, 3);
+  });
+
+  test('that is never answered (0x0c) is given up in its time, counted, and tried again; an answer ends the count', async () => {
+    const made = makeScan({ afterLoss: 5 });
+    made.world.answers = false;
+    made.scan.start();
+    await starts(made, 3);
+    assert.ok(made.scan.failures >= 2);
+    assert.equal(made.scan.running, false);
+    made.world.answers = true;
+    await eventually(() => {
+      made.scan.tick();
+      return made.scan.running;
+    });
+    assert.equal(made.scan.failures, 0);
+  });
+
+  test('is not begun while a connect is under way', async () => {
+    const made = makeScan();
+    made.scan.start();
+    await eventually(() => made.scan.running);
+    made.world.connecting = true;
+    made.events.emit('scan_stopped');
+    await staysAt(made, 1);
+    made.world.connecting = false;
+    await starts(made, 2);
+  });
+
+  test('waits for a radio that is off, and begins at once in a new one', async () => {
+    const made = makeScan();
+    made.world.state = 'powered_off';
+    made.scan.start();
+    await staysAt(made, 0);
+    made.world.state = 'powered_on';
+    made.scan.reset();
+    assert.equal(made.world.starts, 1);
+  });
+
+  test('counts what it hears in a minute', () => {
+    const made = makeScan();
+    for (let i = 0; i < 7; i += 1)
+      made.events.emit('advertisement', { address: 'c0:00:00:00:00:01', name: undefined, rssi: -50, serviceUuids: [] });
+    assert.equal(made.scan.advertisementsPerMinute, 7);
+    assert.ok(performance.now() - made.scan.heardAt < 10_000);
+  });
+});

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parseHeartRateMeasurement, type HeartRateMeasurement } from '../../../../ble-bridge/gatt/hrm-parser.ts';
+import { readRecording } from '../../../../ble-bridge/radio/virtual/recording.ts';
+import { ReplaySource } from '../../../../ble-bridge/radio/virtual/replay-source.ts';
+import { SimulatedSource } from '../../../../ble-bridge/radio/virtual/simulated-source.ts';
+import { eventually } from '../../../support/eventually.ts';
+import { startSoftSession } from '../../support/soft-session.ts';
+
+const recording = (name: string): string => fileURLToPath(new URL(`../data/recordings/${name}.csv`, import.meta.url));
+
+/** Pseudo-random numbers that are the same in each run (mulberry32). */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** What each simulated strap sends in some seconds, without a clock. */
+function simulate(seconds: number): HeartRateMeasurement[][] {
+  const source = new SimulatedSource({ straps: 3, random: seeded(7) });
+  const sent: HeartRateMeasurement[][] = source.straps.map(() => []);
+  const listen = (index: number): void => {
+    const strap = source.straps[index];
+    if (strap === undefined || strap.connected || !strap.present) return;
+    strap.link(() => {});
+    const measurement = strap.characteristics().find(({ uuid }) => uuid === '2a37');
+    void measurement?.subscribe((bytes) => {
+      const parsed = parseHeartRateMeasurement(bytes);
+      assert.ok(parsed.ok);
+      sent[index]?.push(parsed.measurement);
+    });
+  };
+  for (let second = 0; second < seconds; second += 1) {
+    source.straps.forEach((_, index) => listen(index));
+    source.second();
+  }
+  return sent;
+}
+
+describe('simulated straps', () => {
+  const seconds = 1200;
+  const [rest = [], intervals = [], dropouts = []] = simulate(seconds);
+
+  test('one rests with a slow drift, one works in intervals, one drops out and returns', () => {
+    const rates = (list: HeartRateMeasurement[]): number[] => list.map(({ bpm }) => bpm);
+    assert.ok(
+      rates(rest).every((bpm) => bpm >= 48 && bpm <= 78),
+      `rest ${Math.min(...rates(rest))}-${Math.max(...rates(rest))}`,
+    );
+    assert.ok(Math.max(...rates(rest)) - Math.min(...rates(rest)) >= 4);
+    assert.ok(Math.min(...rates(intervals)) < 125 && Math.max(...rates(intervals)) > 158);
+    assert.ok(rest.length >= seconds - 3);
+    assert.ok(dropouts.length > 0.7 * seconds && dropouts.length < 0.85 * seconds);
+  });
+
+  test('no heart rate jumps', () => {
+    for (const list of [rest, intervals])
+      for (const [index, { bpm }] of list.entries())
+        assert.ok(Math.abs(bpm - (list[index - 1]?.bpm ?? bpm)) <= 12, `${list[index - 1]?.bpm} → ${bpm}`);
+  });
+
+  test('RR intervals fill the time and agree with the heart rate', () => {
+    for (const list of [rest, intervals]) {
+      const total = list.flatMap(({ rr1024 }) => rr1024).reduce((sum, rr) => sum + rr / 1024, 0);
+      assert.ok(Math.abs(total - list.length) < 3, `${total} s of beats in ${list.length} s`);
+      for (let from = 0; from + 60 <= list.length; from += 60) {
+        const minute = list.slice(from, from + 60);
+        const intervalsOf = minute.flatMap(({ rr1024 }) => rr1024);
+        const byRr = (60 * 1024 * intervalsOf.length) / intervalsOf.reduce((sum, rr) => sum + rr, 0);
+        const byRate = minute.reduce((sum, { bpm }) => sum + bpm, 0) / minute.length;
+        assert.ok(Math.abs(byRr - byRate) < 3, `RR says ${byRr}, the rate ${byRate}`);
+      }
+    }
+  });
+
+  test('they run through the same links as real ones: status, battery, information, marked readings', async (t) => {
+    const { session, readings } = await startSoftSession(t, new SimulatedSource({ straps: 4 }));
+    await eventually(() => new Set(readings.map(({ device }) => device)).size === 4);
+    assert.ok(readings.every(({ source }) => source === 'simulated'));
+    const statuses = session.straps.all.map((strap) => strap.status());
+    assert.ok(
+      statuses.every(
+        ({ state, battery_percent, model }) =>
+          state === 'streaming' && battery_percent !== null && model?.startsWith('simulated'),
+      ),
+    );
+  });
+});
+
+describe('replay', () => {
+  test('as fast as accepted, every row with a heart rate becomes a reading, in order, with its RR intervals', async (t) => {
+    const workout = await readRecording(recording('short-ride-rr-garmin-edge820'));
+    const ended = { yes: false };
+    const source = new ReplaySource({
+      recording: workout,
+      speed: 0,
+      loop: false,
+      canTake: () => true,
+      onEnd: () => (ended.yes = true),
+    });
+    const { readings } = await startSoftSession(t, source);
+    await eventually(() => ended.yes);
+    assert.deepEqual(
+      readings.map(({ heart_rate }) => heart_rate),
+      workout.rows.map(({ bpm }) => bpm),
+    );
+    for (const [index, { rr_intervals_ms }] of readings.entries())
+      for (const [at, ms] of rr_intervals_ms.entries()) assert.ok(Math.abs(ms - (workout.rows[index]?.rrMs[at] ?? -1)) <= 0.5);
+    assert.ok(readings.every(({ source: mark, device }) => mark === 'replay' && device.startsWith('replay-short-ride')));
+  });
+
+  test('it waits while what was accepted is not stored', async (t) => {
+    const workout = await readRecording(recording('intervals-garmin-vivoactive-hr'));
+    const gate = { left: 100 };
+    const source = new ReplaySource({ recording: workout, speed: 0, loop: false, canTake: () => (gate.left -= 1) >= 0 });
+    const { readings } = await startSoftSession(t, source);
+    await eventually(() => gate.left < -20);
+    assert.equal(readings.length, 100);
+    gate.left = 1e9;
+    await eventually(() => readings.length === 1641);
+  });
+
+  test('at a speed it keeps the times of the recording, and in a loop it begins again', async (t) => {
+    const rows = Array.from({ length: 5 }, (_, index) => ({ offsetSeconds: 100 + index * 10, bpm: 60 + index, rrMs: [] }));
+    const source = new ReplaySource({ recording: { name: 'five', rows }, speed: 100, loop: true, canTake: () => true });
+    const { readings } = await startSoftSession(t, source);
+    await eventually(() => readings.length >= 10);
+    assert.deepEqual(
+      readings.slice(0, 10).map(({ heart_rate }) => heart_rate),
+      [60, 61, 62, 63, 64, 60, 61, 62, 63, 64],
+    );
+    const span = Date.parse(readings[4]?.timestamp ?? '') - Date.parse(readings[0]?.timestamp ?? '');
+    assert.ok(span >= 350, `40 s at 100× took ${span} ms`);
+  });
+});

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { clockState } from '../../../ble-bridge/publishing/clock-state.ts';
+import { GapTracker } from '../../../ble-bridge/straps/gap-tracker.ts';
+
+describe('gaps', () => {
+  const t0 = Date.parse('2026-11-23T10:00:00.000Z');
+
+  test('readings a second apart have none; a longer pause is told once readings come again, with its cause', () => {
+    const gaps = new GapTracker();
+    assert.equal(gaps.reading(t0, 0), undefined);
+    assert.equal(gaps.reading(t0 + 1000, 1000), undefined);
+    gaps.explain('sensor_silent');
+    gaps.explain('out_of_range');
+    gaps.explain('adapter');
+    assert.deepEqual(gaps.reading(t0 + 31_000, 31_000), {
+      from: '2026-11-23T10:00:01.000Z',
+      to: '2026-11-23T10:00:31.000Z',
+      cause: 'out_of_range',
+    });
+    assert.equal(gaps.reading(t0 + 32_000, 32_000), undefined);
+  });
+
+  test('what explains nothing is forgotten with the next reading', () => {
+    const gaps = new GapTracker();
+    gaps.reading(t0, 0);
+    gaps.explain('no_pulse');
+    assert.equal(gaps.reading(t0 + 2000, 2000), undefined);
+    assert.equal(gaps.reading(t0 + 60_000, 60_000)?.cause, 'sensor_silent');
+  });
+
+  test('what an earlier process last read begins a gap of a restart', () => {
+    const gaps = new GapTracker();
+    gaps.seed('2026-11-23T09:59:00.000Z');
+    gaps.explain('out_of_range');
+    assert.deepEqual(gaps.reading(t0, 0), {
+      from: '2026-11-23T09:59:00.000Z',
+      to: '2026-11-23T10:00:00.000Z',
+      cause: 'bridge_restart',
+    });
+  });
+
+  test('a clock set back or forward makes no gap, and hides none', () => {
+    const gaps = new GapTracker();
+    gaps.reading(t0, 0);
+    assert.equal(gaps.reading(t0 - 3_600_000, 1000), undefined);
+    assert.equal(gaps.reading(t0 + 3_600_000, 2000), undefined);
+    assert.deepEqual(gaps.reading(t0, 12_000), {
+      from: new Date(t0 - 10_000).toISOString(),
+      to: new Date(t0).toISOString(),
+      cause: 'sensor_silent',
+    });
+  });
+});
+
+test('the clock: unsynced before the build year or 5 s off, synced within, unknown while nobody has said', () => {
+  const now = new Date('2026-11-23T10:00:00Z');
+  assert.equal(clockState(new Date('1970-01-01T00:03:00Z'), { clock_ahead_ms: 0 }), 'unsynced');
+  assert.equal(clockState(now, undefined), 'unknown');
+  assert.equal(clockState(now, { clock_ahead_ms: null }), 'unknown');
+  assert.equal(clockState(now, { clock_ahead_ms: 4999 }), 'synced');
+  assert.equal(clockState(now, { clock_ahead_ms: -5001 }), 'unsynced');
+});

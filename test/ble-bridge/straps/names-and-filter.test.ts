@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { DeviceNames } from '../../../ble-bridge/straps/device-names.ts';
+import { parseAliases, StrapFilter } from '../../../ble-bridge/straps/strap-filter.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+import { testConfig, testLog } from '../../support/test-config.ts';
+
+const log = testLog(testConfig({}));
+const advertisement = (address: string, name: string | undefined, heartRate = true) => ({
+  address,
+  name,
+  rssi: -50,
+  serviceUuids: heartRate ? ['180d'] : ['180a'],
+});
+
+describe('device names', () => {
+  const names = (DATA_DIR: string, aliases: string[] = []): DeviceNames => {
+    const made = new DeviceNames({ DATA_DIR }, parseAliases(aliases), log);
+    made.load();
+    return made;
+  };
+
+  test('a name is slug and last three address bytes, and stays whatever is learnt later and after a restart', async (t) => {
+    const folder = tempDir(t);
+    const first = names(folder);
+    assert.equal(first.of('c0:ff:ee:a1:b2:c3', 'Polar H10 ÄÖ', 'noble').known.device, 'polar-h10-ao-a1b2c3');
+    assert.equal(first.of('c0:ff:ee:00:00:01', undefined, 'noble').known.device, 'strap-000001');
+    await first.saved();
+    const second = names(folder);
+    assert.equal(second.of('c0:ff:ee:a1:b2:c3', 'Renamed', 'noble').known.device, 'polar-h10-ao-a1b2c3');
+    assert.equal(second.of('c0:ff:ee:00:00:01', 'TICKR', 'noble').known.device, 'strap-000001');
+    assert.equal(second.find('c0:ff:ee:00:00:01')?.name, 'TICKR');
+  });
+
+  test('two straps never share a name', (t) => {
+    const made = names(tempDir(t));
+    const devices = ['c0:00:00:a1:b2:c3', 'c0:00:01:a1:b2:c3', 'c0:01:01:a1:b2:c3'].map(
+      (address) => made.of(address, 'HR', 'noble').known.device,
+    );
+    assert.equal(new Set(devices).size, 3);
+  });
+
+  test('an alias stands in the place of the name, by device or address; a new one says what it replaces', async (t) => {
+    const folder = tempDir(t);
+    const plain = names(folder);
+    plain.of('c0:ff:ee:a1:b2:c3', 'Polar H10', 'noble');
+    await plain.saved();
+    const aliased = names(folder, ['polar-h10-a1b2c3=anna', 'c0:ff:ee:00:00:02=Bert']);
+    assert.deepEqual(aliased.of('c0:ff:ee:a1:b2:c3', undefined, 'noble'), {
+      known: aliased.find('c0:ff:ee:a1:b2:c3'),
+      renamedFrom: 'polar-h10-a1b2c3',
+    });
+    assert.equal(aliased.find('c0:ff:ee:a1:b2:c3')?.device, 'anna');
+    assert.equal(aliased.of('c0:ff:ee:00:00:02', 'X', 'noble').known.device, 'bert');
+    assert.throws(
+      () => parseAliases(['a=b', 'c=b', 'nonsense', 'd=Not Good']),
+      /the alias b stands twice.*got nonsense.*got d=Not Good/s,
+    );
+  });
+
+  test('a forgotten device is new when it comes again; a damaged file costs the names only', async (t) => {
+    const folder = tempDir(t);
+    const made = names(folder);
+    made.of('c0:ff:ee:a1:b2:c3', undefined, 'noble');
+    assert.equal(made.forget('strap-a1b2c3')?.address, 'c0:ff:ee:a1:b2:c3');
+    assert.equal(made.forget('strap-a1b2c3'), undefined);
+    assert.equal(made.of('c0:ff:ee:a1:b2:c3', 'Polar', 'noble').known.device, 'polar-a1b2c3');
+    await made.saved();
+    writeFileSync(path.join(folder, 'devices.json'), '{"half":');
+    const later = names(folder);
+    assert.equal(later.of('c0:ff:ee:a1:b2:c3', 'Polar', 'noble').known.device, 'polar-a1b2c3');
+    await later.saved();
+  });
+});
+
+describe('who may connect', () => {
+  const filter = (environment: Record<string, string>): StrapFilter => new StrapFilter(testConfig(environment));
+  const polar = advertisement('c0:ff:ee:a1:b2:c3', 'Polar H10 12345678');
+
+  test('without lists every strap that advertises a heart rate, and nothing else', () => {
+    assert.equal(filter({}).judge(polar), 'wanted');
+    assert.equal(filter({}).judge(advertisement('aa:00:00:00:00:01', 'Fridge', false)), 'no_strap');
+  });
+
+  test('where an allow list stands, a stranger is not picked up', () => {
+    const mine = filter({ BLE_ALLOW: 'polar h10*,c0:ff:ee:00:00:09,anna' });
+    assert.equal(mine.judge(polar), 'wanted');
+    assert.equal(mine.judge(advertisement('c0:00:00:00:00:01', 'TICKR 1')), 'not_allowed');
+    assert.equal(mine.judge(advertisement('c0:ff:ee:00:00:09', undefined)), 'wanted');
+    assert.equal(mine.judge(advertisement('c0:00:00:00:00:02', 'HRM'), 'anna'), 'wanted');
+  });
+
+  test('deny wins over allow', () => {
+    assert.equal(filter({ BLE_ALLOW: 'polar*', BLE_DENY: 'c0:ff:ee:*' }).judge(polar), 'denied');
+  });
+
+  test('a strap that does not advertise its service is found by address or name, but not by a bare *', () => {
+    const hidden = advertisement('c0:00:00:00:00:03', 'WHOOP 5', false);
+    assert.equal(filter({ BLE_ALLOW: 'whoop*' }).judge(hidden), 'wanted');
+    assert.equal(filter({ BLE_ALLOW: 'c0:00:00:00:00:03' }).judge(hidden), 'wanted');
+    assert.equal(filter({ BLE_ALLOW: '*' }).judge(hidden), 'no_strap');
+    assert.equal(filter({}).judge(hidden), 'no_strap');
+    // An alias names somebody in particular, without shutting others out.
+    for (const named of ['c0:00:00:00:00:03=anna', 'whoop-5-000003=anna']) {
+      const aliased = new StrapFilter(testConfig({}), parseAliases([named]));
+      assert.equal(aliased.judge(hidden), 'wanted');
+      assert.equal(aliased.judge(polar), 'wanted');
+      assert.equal(aliased.judge(advertisement('c0:00:00:00:00:04', 'WHOOP 5', false)), 'no_strap');
+    }
+  });
+
+  test('an allow list takes device names and aliases at first sight', () => {
+    assert.equal(filter({ BLE_ALLOW: 'polar-h10-12345678-a1b2c3' }).judge(polar), 'wanted');
+    assert.equal(
+      new StrapFilter(testConfig({ BLE_ALLOW: 'anna' }), parseAliases(['c0:ff:ee:a1:b2:c3=anna'])).judge(polar),
+      'wanted',
+    );
+    assert.equal(
+      new StrapFilter(testConfig({ BLE_ALLOW: 'bert' }), parseAliases(['c0:ff:ee:a1:b2:c3=anna'])).judge(polar),
+      'not_allowed',
+    );
+  });
+});

@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ConnectQueue } from '../../../ble-bridge/radio/connect-queue.ts';
+import { encodeHeartRateMeasurement, type HeartRateMeasurement } from '../../../ble-bridge/gatt/hrm-parser.ts';
+import {
+  CHARACTERISTICS,
+  type ConnectOptions,
+  type Radio,
+  type RadioCharacteristic,
+  type RadioConnection,
+  type RadioEvents,
+} from '../../../ble-bridge/radio/radio.ts';
+import { DEFAULT_LIMITS, SensorLink } from '../../../ble-bridge/straps/sensor-link.ts';
+import { eventually } from '../../support/eventually.ts';
+import { testConfig, testLog } from '../../support/test-config.ts';
+
+/** How each step of a link ends: at once, in an error, or never. */
+interface Script {
+  connect: 'ok' | 'hangs' | 'fails';
+  discover: 'ok' | 'hangs' | 'no_heart_rate';
+  subscribe: 'ok' | 'hangs';
+  disconnect: 'ok' | 'hangs';
+}
+
+const forever = async (): Promise<never> => await new Promise<never>(() => {});
+
+/** A strap whose steps do what its script says; counts what was done to it. */
+class ScriptedRadio implements Radio {
+  readonly kind = 'noble';
+  readonly adapter = 'hci0';
+  readonly state = 'powered_on';
+  readonly stateReason = '';
+  readonly unresponsive = false;
+  readonly events = new EventEmitter<RadioEvents>();
+  readonly script: Script = { connect: 'ok', discover: 'ok', subscribe: 'ok', disconnect: 'ok' };
+  connects = 0;
+  subscribes = 0;
+  disconnects = 0;
+  abandons = 0;
+  open = 0;
+  /** Of the links so far. */
+  readonly links: { onDisconnect: (reason: string) => void; onData: (bytes: Buffer) => void }[] = [];
+
+  async start(): Promise<void> {
+    await Promise.resolve();
+  }
+  async stop(): Promise<void> {
+    await Promise.resolve();
+  }
+  async scan(): Promise<void> {
+    await Promise.resolve();
+  }
+  async rebuild(): Promise<void> {
+    await Promise.resolve();
+  }
+
+  async connect(_address: string, { signal, onDisconnect }: ConnectOptions): Promise<RadioConnection> {
+    this.connects += 1;
+    if (this.script.connect === 'fails') throw new Error('refused');
+    if (this.script.connect === 'hangs')
+      return await new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+    this.open += 1;
+    assert.equal(this.open, 1, 'a second link while one is open');
+    const link = {
+      onDisconnect: (reason: string): void => {
+        this.open -= 1;
+        onDisconnect(reason);
+      },
+      onData: ((): void => {}) as (bytes: Buffer) => void,
+    };
+    this.links.push(link);
+    const measurement: RadioCharacteristic = {
+      uuid: CHARACTERISTICS.heartRateMeasurement,
+      notifies: true,
+      readable: false,
+      read: forever,
+      write: forever,
+      subscribe: async (onData) => {
+        this.subscribes += 1;
+        if (this.script.subscribe === 'hangs') return await forever();
+        link.onData = onData;
+      },
+    };
+    return {
+      discover: async () =>
+        this.script.discover === 'hangs' ? await forever() : this.script.discover === 'ok' ? [measurement] : [],
+      readRssi: async () => await Promise.resolve(-60),
+      disconnect: async () => {
+        this.disconnects += 1;
+        if (this.script.disconnect === 'hangs') return await forever();
+        this.open -= 1;
+      },
+      abandon: () => {
+        this.abandons += 1;
+        this.open -= 1;
+      },
+    };
+  }
+}
+
+/** Short ones, for steps that do not end by themselves; a loaded machine would run into them elsewhere. */
+const SHORT = { connect: 60, discover: 40, subscribe: 40, request: 40, disconnect: 40 };
+
+function makeLink({ connect = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS> & { connect?: number } = {}) {
+  const radio = new ScriptedRadio();
+  const measurements: HeartRateMeasurement[] = [];
+  const ends: string[] = [];
+  const states: string[] = [];
+  const seen = { malformed: 0, unconfirmed: 0 };
+  const link = new SensorLink({
+    address: 'c0:00:00:00:00:01',
+    radio,
+    queue: new ConnectQueue({ timeoutMs: connect, cancelMs: 20 }),
+    log: testLog(testConfig({})),
+    limits: { ...DEFAULT_LIMITS, silence: 60_000, backoffMin: 10, backoffMax: 40, ...limits },
+    mayConnect: () => true,
+    hasPlace: () => true,
+    onMeasurement: (measurement) => measurements.push(measurement),
+    onMalformed: () => (seen.malformed += 1),
+    onState: (state) => states.push(state),
+    onInformation: () => {},
+    onConnected: () => {},
+    onEnded: (reason) => ends.push(reason),
+    onUnconfirmedDisconnect: () => (seen.unconfirmed += 1),
+  });
+  return { radio, link, measurements, ends, states, seen };
+}
+
+const beat = (bpm: number, contact: boolean | null = true): Buffer =>
+  encodeHeartRateMeasurement({ bpm, contact, energyKj: null, rr1024: [] });
+
+/** Lets the strap be heard until the link is where it should be, as a scan would. */
+async function until(made: ReturnType<typeof makeLink>, state: string): Promise<void> {
+  await eventually(() => {
+    made.link.advertised();
+    made.link.tick();
+    return made.link.state === state;
+  });
+}
+
+describe('the link of a strap', () => {
+  test('discovered, connecting, connected, subscribing, and streaming with the first notification', async (t) => {
+    const made = makeLink();
+    t.after(() => made.link.stop());
+    await until(made, 'subscribing');
+    made.radio.links[0]?.onData(beat(60));
+    assert.deepEqual(made.states, ['connecting', 'connected', 'subscribing', 'streaming']);
+    made.radio.links[0]?.onData(beat(0));
+    made.radio.links[0]?.onData(beat(61, false));
+    made.radio.links[0]?.onData(beat(62, null));
+    assert.deepEqual(made.states.slice(4), ['no_pulse', 'no_contact', 'streaming']);
+    assert.deepEqual(
+      made.measurements.map(({ bpm }) => bpm),
+      [60, 0, 61, 62],
+    );
+  });
+
+  for (const step of ['connect', 'discover', 'subscribe'] as const)
+    test(`${step} without an answer ends in its time, and is tried again`, async (t) => {
+      const made = makeLink(SHORT);
+      t.after(() => made.link.stop());
+      made.radio.script[step] = 'hangs';
+      await until(made, 'connecting');
+      await eventually(() => made.ends.length >= 1);
+      assert.deepEqual([...new Set(made.ends)], ['timeout']);
+      made.radio.script[step] = 'ok';
+      await until(made, 'subscribing');
+    });
+
+  test('a disconnect that is never confirmed is given up, and said', async (t) => {
+    const made = makeLink(SHORT);
+    t.after(() => made.link.stop());
+    made.radio.script.discover = 'hangs';
+    made.radio.script.disconnect = 'hangs';
+    await until(made, 'connecting');
+    await eventually(() => made.seen.unconfirmed === 1);
+    assert.equal(made.radio.abandons, 1);
+    made.radio.script.discover = 'ok';
+    made.radio.script.disconnect = 'ok';
+    await until(made, 'subscribing');
+  });
+
+  test('what an old link still says is ignored', async (t) => {
+    const made = makeLink();
+    t.after(() => made.link.stop());
+    await until(made, 'subscribing');
+    const old = made.radio.links[0];
+    old?.onData(beat(60));
+    old?.onDisconnect('out_of_range');
+    assert.equal(made.link.state, 'lost');
+    await until(made, 'subscribing');
+    old?.onData(beat(99));
+    made.radio.open += 1;
+    old?.onDisconnect('out_of_range');
+    assert.equal(made.link.state, 'subscribing');
+    made.radio.links[1]?.onData(beat(61));
+    assert.deepEqual(
+      made.measurements.map(({ bpm }) => bpm),
+      [60, 61],
+    );
+    assert.deepEqual(made.ends, ['out_of_range']);
+  });
+
+  test('a silent strap is subscribed again, then connected again; malformed bytes are no sign of life', async (t) => {
+    const made = makeLink({ silence: 300 });
+    t.after(() => made.link.stop());
+    await until(made, 'subscribing');
+    made.radio.links[0]?.onData(beat(60));
+    await eventually(() => {
+      made.radio.links[0]?.onData(Buffer.from('1748', 'hex'));
+      made.link.tick();
+      return made.link.state === 'silent';
+    });
+    assert.equal(made.radio.subscribes, 2);
+    made.radio.links[0]?.onData(beat(61));
+    assert.equal(made.link.state, 'streaming');
+    await eventually(() => {
+      made.link.tick();
+      return made.link.state === 'lost';
+    });
+    assert.deepEqual(made.ends, ['silent']);
+    assert.equal(made.radio.disconnects, 1);
+    await until(made, 'subscribing');
+  });
+
+  test('a device without a heart rate is shown as such, left, and tried again much later', async (t) => {
+    const made = makeLink({ backoffMax: 60_000 });
+    t.after(() => made.link.stop());
+    made.radio.script.discover = 'no_heart_rate';
+    await until(made, 'no_heart_rate_service');
+    assert.equal(made.radio.disconnects, 1);
+    for (let i = 0; i < 20; i += 1) {
+      made.link.advertised();
+      made.link.tick();
+      await sleep(5);
+    }
+    assert.equal(made.radio.connects, 1);
+    made.link.retryNow();
+    made.radio.script.discover = 'ok';
+    await until(made, 'subscribing');
+  });
+
+  test('a strap that was not heard again is not connected', async (t) => {
+    const made = makeLink();
+    t.after(() => made.link.stop());
+    await until(made, 'subscribing');
+    made.radio.links[0]?.onDisconnect('out_of_range');
+    for (let i = 0; i < 20; i += 1) {
+      made.link.tick();
+      await sleep(5);
+    }
+    assert.equal(made.radio.connects, 1);
+    assert.equal(made.link.state, 'lost');
+  });
+
+  test('stopping disconnects a connected strap, and nothing but a connected one', async () => {
+    const connected = makeLink();
+    await until(connected, 'subscribing');
+    await connected.link.stop();
+    assert.equal(connected.radio.disconnects, 1);
+    assert.equal(connected.radio.open, 0);
+    const idle = makeLink();
+    await idle.link.stop();
+    assert.equal(idle.radio.disconnects, 0);
+  });
+});

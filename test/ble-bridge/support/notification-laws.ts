@@ -1,0 +1,58 @@
+/** What must hold for whatever a strap notifies: exactly what it sent becomes a reading, and nothing else does. */
+import assert from 'node:assert/strict';
+import type { ReadingFields, Strap } from '../../../ble-bridge/straps/strap.ts';
+
+export interface NotifiedStrap {
+  strap: Strap;
+  /** Readings since they were last taken out. */
+  readings: ReadingFields[];
+  /** Notifications so far that were no heart rate. */
+  malformed(): number;
+  /** Gives one to the link; it is handled when this returns. */
+  deliver(bytes: Buffer): void;
+}
+
+/** The measurement by the specification, written without the product's parser; undefined where it is cut short. */
+function measurementIn(bytes: Buffer): { bpm: number; contact: boolean | null; energy: number | null; rr: number[] } | undefined {
+  const [flags = 0] = bytes;
+  const wide = flags % 2 === 1;
+  const hasEnergy = Math.floor(flags / 8) % 2 === 1;
+  const energyAt = wide ? 3 : 2;
+  const rrAt = energyAt + (hasEnergy ? 2 : 0);
+  if (bytes.length < rrAt) return undefined;
+  const rr: number[] = [];
+  if (Math.floor(flags / 16) % 2 === 1) for (let at = rrAt; at + 2 <= bytes.length; at += 2) rr.push(bytes.readUInt16LE(at));
+  const contactBits = Math.floor(flags / 2) % 4;
+  return {
+    bpm: wide ? bytes.readUInt16LE(1) : bytes.readUInt8(1),
+    contact: contactBits < 2 ? null : contactBits === 3,
+    energy: hasEnergy ? bytes.readUInt16LE(energyAt) : null,
+    rr,
+  };
+}
+
+/** Notifies these bytes and checks what became of them. */
+export function checkNotification(bytes: Buffer, { strap, readings, malformed, deliver }: NotifiedStrap): void {
+  const stateBefore = strap.link.state;
+  const malformedBefore = malformed();
+  deliver(bytes);
+  const taken = readings.splice(0);
+  const measurement = measurementIn(bytes);
+  assert.ok(strap.link.connected, 'the link stays');
+  assert.equal(malformed() - malformedBefore, measurement === undefined ? 1 : 0);
+  if (measurement === undefined || measurement.bpm === 0) {
+    assert.deepEqual(taken, []);
+    assert.equal(strap.link.state, measurement === undefined ? stateBefore : 'no_pulse');
+    return;
+  }
+  assert.equal(taken.length, 1);
+  const [reading] = taken;
+  assert.equal(reading?.heart_rate, measurement.bpm);
+  assert.equal(reading.sensor_contact, measurement.contact);
+  assert.equal(reading.energy_expended_kj, measurement.energy);
+  assert.deepEqual(
+    reading.rr_intervals_ms.map((ms) => (ms * 1024) / 1000),
+    measurement.rr,
+  );
+  assert.equal(strap.link.state, measurement.contact === false ? 'no_contact' : 'streaming');
+}

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# The containers as a user runs them: builds, starts, waits for health, subscribes and curls from the host, reads records back
+# from the stream, asserts what each container may do, kills processes, takes all down and up again with the queue intact.
+# Needs a Docker engine and mosquitto_sub; uses the ports of docker-compose.yml on 127.0.0.1.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+export COMPOSE_PROJECT_NAME=hr-gateway-test GATEWAY_NAME=compose-box
+services="gateway local-kinesis forwarder ble-bridge admin-api"
+passed=0 failed=0
+check() { # words, then a command that must succeed
+  local words=$1; shift
+  if "$@" > /tmp/hr-compose-check 2>&1; then passed=$((passed + 1)); echo "ok    $words"; else
+    failed=$((failed + 1)); echo "FAIL  $words"; tail -c 2000 /tmp/hr-compose-check | sed 's/^/      /'; fi
+}
+within() { # seconds, then a command that must succeed by then
+  local end=$((SECONDS + $1)); shift
+  until "$@"; do [ $SECONDS -ge $end ] && return 1; sleep 0.5; done
+}
+api() { curl -fsS --max-time 5 "http://127.0.0.1:8080$1"; }
+json() { node -e 'let t="";process.stdin.on("data",d=>t+=d).on("end",()=>{const v=(new Function("v","return "+process.argv[1]))(JSON.parse(t));if(process.argv[2]){process.exit(String(v)===process.argv[2]?0:(console.log("got",v),1))}else console.log(v)})' "$@"; }
+container() { docker compose ps -q "$1"; }
+host_pid() { docker inspect -f '{{.State.Pid}}' "$(container "$1")"; }
+status_field() { awk -v f="$2:" '$1==f {$1="";print substr($0,2)}' "/proc/$1/status" | xargs; }
+finish() {
+  [ $failed -eq 0 ] || docker compose logs --no-color --tail 40
+  docker compose down -v --timeout 12 > /dev/null 2>&1
+}
+trap finish EXIT
+docker compose down -v --timeout 5 > /dev/null 2>&1
+
+docker compose build || exit 1
+base=$(docker image inspect -f '{{.Size}}' node:24-bookworm-slim) image=$(docker image inspect -f '{{.Size}}' hr-gateway)
+echo "layers above the base: $(((image - base) / 1048576)) MiB"
+check "layers above the base are at most 120 MB" test $((image - base)) -le 120000000
+check "no build tools in the image" docker run --rm --entrypoint sh hr-gateway -c '! command -v gcc && ! command -v make && ! command -v tsc && ! test -e node_modules/typescript'
+
+started=$SECONDS
+check "up, all healthy" docker compose up -d --wait --wait-timeout 180
+echo "healthy after $((SECONDS - started)) s"
+
+check "GET /health is ok or degraded on the host" within 30 api /health
+check "a reading on hr/+/bpm reaches an anonymous mosquitto_sub on the host" timeout 40 mosquitto_sub -h 127.0.0.1 -t 'hr/+/bpm' -C 1
+check "an anonymous client may not publish" bash -c '! timeout 5 mosquitto_pub -h 127.0.0.1 -q 1 -t hr/x/bpm -m "{}"'
+check "three simulated straps stand in /devices" within 60 bash -c "$(declare -f api json); api /devices | json v.length 3"
+shipped() { api /queue | json "v.ledger.shipped" ; }
+check "readings are shipped" within 60 bash -c "$(declare -f api json shipped); [ \$(shipped) -ge 10 ]"
+check "the ledger balances" within 20 bash -c "$(declare -f api json); api /queue | json 'v.ledger.accepted === v.ledger.shipped+v.ledger.queued+v.ledger.dead+v.ledger.evicted' true"
+tail_some() { timeout 60 node --import tsx cli/tail.ts --from oldest --json --count 10 | grep -c '"heart_rate"'; }
+check "records are read back from the stream on the host" bash -c "$(declare -f tail_some); [ \$(tail_some) -ge 10 ]"
+
+for service in $services; do
+  id=$(container "$service") pid=$(host_pid "$service")
+  check "$service runs node as uid 1000" test "$(status_field "$pid" Uid)" = "1000 1000 1000 1000"
+  want=0000000000000000; [ "$service" = ble-bridge ] && want=0000000000003000
+  check "$service has CapEff $want" test "$(status_field "$pid" CapEff)" = $want
+  check "$service cannot gain privileges" test "$(status_field "$pid" NoNewPrivs)" = 1
+  check "$service has a read-only root" test "$(docker inspect -f '{{.HostConfig.ReadonlyRootfs}}' "$id")" = true
+  check "$service cannot write outside /data and /tmp" docker compose exec -T "$service" sh -c '! touch /app/x 2>/dev/null'
+  check "$service has a memory limit, a process limit and log rotation" test "$(docker inspect -f '{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{index .HostConfig.LogConfig.Config "max-size"}}' "$id")" = "536870912 128 10m"
+  network=$(docker inspect -f '{{.HostConfig.NetworkMode}}' "$id")
+  if [ "$service" = ble-bridge ]; then check "ble-bridge has the host's network" test "$network" = host; else check "$service has a network of its own" test "$network" != host; fi
+  echo "      $service: RSS $(awk '/^VmRSS/ {print int($2/1024)}' "/proc/$pid/status") MiB"
+done
+doctor() { timeout 60 docker compose run --rm --no-deps -T ble-bridge node dist/cli/doctor/main.js --json; }
+check "the doctor in the container finds broker, services, queue and stream well" bash -c "$(declare -f doctor); doctor | node -e 'const lines = JSON.parse(require(\"fs\").readFileSync(0)); const well = (name) => lines.find((line) => line.name === name)?.status === \"ok\"; process.exit([\"host network\", \"capabilities\", \"broker\", \"forwarder\", \"ble-bridge\", \"queue\", \"stream\", \"stream limits\"].every(well) ? 0 : 1)'"
+check "ports are published on 127.0.0.1 only" bash -c '! docker compose ps --format "{{.Ports}}" | grep -E "0\.0\.0\.0:|\[::\]:"'
+check "keys are for the owner alone" docker compose exec -T gateway sh -c 'test -z "$(find /data/keys -type f ! -perm 600)"'
+
+for service in $services; do
+  pid=$(host_pid "$service"); restarts=$(docker inspect -f '{{.RestartCount}}' "$(container "$service")")
+  kill -9 "$pid"
+  check "$service returns after SIGKILL" within 60 bash -c "[ \$(docker inspect -f '{{.RestartCount}}' $(container "$service")) -gt $restarts ] && [ \$(docker inspect -f '{{.State.Health.Status}}' $(container "$service")) = healthy ]"
+done
+before=$(within 60 shipped && shipped | tail -1)
+check "readings go on after the kills" within 60 bash -c "$(declare -f api json shipped); [ \$(shipped) -gt $(echo "$before" | tail -1) ]"
+
+accepted=$(api /queue | json v.ledger.accepted)
+check "down within its time" docker compose down --timeout 12
+check "up again" docker compose up -d --wait --wait-timeout 180
+check "ledger and stream go on where they were" within 60 bash -c "$(declare -f api json); [ \$(api /queue | json v.ledger.accepted) -ge $accepted ]"
+check "the account is whole: every reading of each run stands in the stream" within 60 node --import tsx cli/read-back.ts
+# An update: another image, the same volume.
+next=$(node -p 'const [a, b, c] = require("./package.json").version.split("."); [a, b, Number(c) + 1].join(".")')
+upgrade() { printf 'FROM hr-gateway\nUSER root\nRUN sed -i "s/\\"version\\": \\"[^\\"]*\\"/\\"version\\": \\"%s\\"/" package.json\nUSER 1000:1000\n' "$next" | docker build -q -t hr-gateway - && docker compose up -d --no-build --wait --wait-timeout 180; }
+accepted=$(api /queue | json v.ledger.accepted)
+names=$(docker compose exec -T gateway sh -c 'cat /data/token /data/keys/* | sha256sum')
+check "an update recreates the containers" upgrade
+check "the new version runs" within 30 bash -c "$(declare -f api json); api /openapi.json | json v.info.version $next"
+check "queue and stream go on where they were" within 60 bash -c "$(declare -f api json); [ \$(api /queue | json v.ledger.accepted) -ge $accepted ]"
+check "token and keys stay" test "$(docker compose exec -T gateway sh -c 'cat /data/token /data/keys/* | sha256sum')" = "$names"
+check "the account is whole after the update" within 60 node --import tsx cli/read-back.ts
+# A hang, put into the process from outside: the watchdog ends it (137), which `restart` of the compose file answers.
+hangs() { # main or worker, then the service's module
+  local when='isMainThread'; [ "$1" = worker ] && when='!isMainThread%26%26/db$/.test(workerData%3F.file)'
+  timeout 60 docker run --rm --tmpfs /data:uid=1000,gid=1000 --tmpfs /tmp -e WATCHDOG_TIMEOUT_MS=3000 -e MQTT_URL=mqtt://127.0.0.1:1 -e NODE_OPTIONS="--import=data:text/javascript,import%7BisMainThread,workerData%7Dfrom%22node:worker_threads%22;if($when)setTimeout(()=>%7Bfor(;;);%7D,4000)" hr-gateway node "dist/$2/main.js" > /tmp/hr-compose-hang
+  [ $? -eq 137 ] && grep -q '"event":"watchdog"' /tmp/hr-compose-hang
+}
+check "a gateway whose event loop hangs ends itself" hangs main gateway
+check "a forwarder whose SQLite thread hangs ends itself" hangs worker forwarder
+check "no error line in any log but those of the kills" bash -c '! docker compose logs --no-color --no-log-prefix | grep -E "\"level\":\"(error|fatal)\""'
+
+echo
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]

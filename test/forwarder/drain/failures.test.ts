@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { CreateStreamCommand, DeleteStreamCommand } from '@aws-sdk/client-kinesis';
+import { classify } from '../../../forwarder/sink/failure-classes.ts';
+import { eventually } from '../../support/eventually.ts';
+import { assertOrderOfDevices, sharedStream, startDrain } from './support/drain-bench.ts';
+
+const unlimited = sharedStream();
+
+for (const [request, state] of [
+  ['status500', 'error'],
+  ['connectionReset', 'unreachable'],
+  ['expiredToken', 'credentials_expired'],
+  ['accessDenied', 'unauthorized'],
+  ['unrecognizedClient', 'unauthorized'],
+  ['throttled', 'throttled'],
+  ['kmsDisabled', 'kms_error'],
+  ['streamMissing', 'stream_missing'],
+  ['notActive', 'stream_not_active'],
+  ['clockSkew', 'clock_skew'],
+] as const)
+  test(`a request that ends in ${request} is the uplink state ${state}; when it is over everything is shipped`, async (t) => {
+    const bench = await startDrain(t, await unlimited());
+    await bench.faults({ request });
+    bench.add(20);
+    await eventually(() => bench.drain.uplink.current.state === state, {
+      what: `${state}, not ${bench.drain.uplink.current.reason}`,
+    });
+    assert.match(bench.drain.uplink.current.reason, new RegExp(`^${state}: .`));
+    assert.notEqual(bench.drain.uplink.current.hint, '');
+    assert.equal(bench.queue.state.ledger.shipped, 0);
+    await bench.faults({});
+    await bench.settled(20);
+    await eventually(() => bench.drain.uplink.current.state === 'ok');
+  });
+
+test("a body that stalls ends by the socket's limit, and the readings go again", async (t) => {
+  const bench = await startDrain(t, await unlimited(), {
+    timeouts: { connectMs: 300, requestMs: 300, socketMs: 300, wholeMs: 2000 },
+  });
+  await bench.faults({ request: 'stalledBody' });
+  bench.add(5);
+  await eventually(() => bench.drain.uplink.current.state === 'unreachable');
+  await bench.faults({});
+  await bench.settled(5);
+  assert.equal(new Set((await bench.read()).map(({ seq }) => seq)).size, 5);
+});
+
+test("an answer that never begins ends by the request's limit", async (t) => {
+  const bench = await startDrain(t, await unlimited(), {
+    timeouts: { connectMs: 300, requestMs: 300, socketMs: 60_000, wholeMs: 2000 },
+  });
+  await bench.faults({ latencyMs: 5000 });
+  bench.add(5);
+  await eventually(() => bench.drain.uplink.current.state === 'unreachable');
+  await bench.faults({});
+  await bench.settled(5);
+});
+
+test('an answer that is cut in half ships at least once: the rows stay until a whole answer names them', async (t) => {
+  const bench = await startDrain(t, await unlimited());
+  await bench.faults({ request: 'halfBody' });
+  bench.add(5);
+  await eventually(() => bench.drain.uplink.current.state === 'unreachable');
+  assert.equal(bench.queue.state.ledger.shipped, 0);
+  await bench.faults({});
+  await bench.settled(5);
+});
+
+test('a stream that refuses connections, is deleted, or is not there yet is waited for', async (t) => {
+  const bench = await startDrain(t, await unlimited());
+  await bench.faults({ refuseConnectionsMs: 1500 });
+  bench.add(5);
+  await eventually(() => bench.drain.uplink.current.state === 'unreachable');
+  await bench.settled(5);
+  await bench.stream.client.send(new DeleteStreamCommand({ StreamName: bench.streamName }));
+  bench.add(5);
+  await eventually(() => bench.drain.uplink.current.state === 'stream_missing');
+  assert.equal(bench.queue.state.ledger.queued, 5);
+  await bench.stream.client.send(new CreateStreamCommand({ StreamName: bench.streamName, ShardCount: 1 }));
+  await bench.settled(10);
+});
+
+test('Retry-After is honoured: nothing is sent before', async (t) => {
+  const bench = await startDrain(t, await unlimited());
+  await bench.faults({ request: 'retryAfter', count: 2 });
+  const startedAt = performance.now();
+  bench.add(5);
+  await bench.settled(5);
+  assert.ok(performance.now() - startedAt >= 2000);
+});
+
+test('a stream that is gone for long is not hammered: each failure doubles the pause', async (t) => {
+  const bench = await startDrain(t, await unlimited());
+  await bench.faults({ request: 'accessDenied' });
+  bench.add(3000, 3);
+  await eventually(() => bench.drain.uplink.current.state === 'unauthorized');
+  const before = bench.drain.metrics.requestsFailed;
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  assert.ok(bench.drain.metrics.requestsFailed - before <= 5, String(bench.drain.metrics.requestsFailed));
+});
+
+test('a poison record is found by halving and buried; all others are shipped', async (t) => {
+  const bench = await startDrain(t, await unlimited());
+  await bench.faults({ request: 'rejectPoison' });
+  const rows = Array.from({ length: 300 }, (_, index) =>
+    JSON.stringify({ seq: index + 1, device: 'd', text: index === 137 ? 'poison' : '' }),
+  );
+  bench.queue.append({ rows: { data: rows, devices: rows.map(() => 'd'), sources: rows.map(() => 0) }, dead: [], marks: [] });
+  await bench.settled(300);
+  assert.equal(bench.queue.state.causes.dead['refused_by_stream'], 1);
+  assert.equal(new Set((await bench.read()).map(({ seq }) => seq)).size, 299);
+  assert.equal(bench.drain.uplink.current.state, 'ok');
+});
+
+test('aggregated: poison is found inside its aggregate, and the order of its device holds', async (t) => {
+  const bench = await startDrain(t, await unlimited(), {
+    environment: { KINESIS_MODE: 'aggregated', KINESIS_AGGREGATE_BYTES: '4096' },
+  });
+  await bench.faults({ request: 'rejectPoison', recordFailureRate: 0.3, seed: 5 });
+  bench.add(100, 3);
+  bench.add(1, 1, 'poison');
+  bench.add(200, 3);
+  await bench.settled(301);
+  assert.equal(bench.queue.state.causes.dead['refused_by_stream'], 1);
+  const readings = await bench.read();
+  assert.equal(readings.length, 300);
+  assertOrderOfDevices(readings);
+});
+
+test('where everything is refused it is not the readings: after 20 none is buried until one is taken', async (t) => {
+  const bench = await startDrain(t, await unlimited());
+  await bench.faults({ request: 'rejectPoison' });
+  bench.add(30, 1, 'poison');
+  await eventually(() => bench.drain.uplink.current.state === 'rejected' && bench.queue.state.ledger.dead === 20);
+  bench.add(10);
+  await bench.settled(40);
+  assert.equal((await bench.read()).length, 10);
+  assert.equal(bench.queue.state.ledger.dead, 30);
+});
+
+test('whatever is thrown has a state, a coded reason and a hint', () => {
+  fc.assert(
+    fc.property(fc.anything(), (thrown) => {
+      const failure = classify(thrown);
+      assert.ok(failure.reason.startsWith(`${failure.state}: `) && failure.hint !== '');
+    }),
+  );
+  const named = (name: string, message = 'x'): string => classify(Object.assign(new Error(message), { name })).state;
+  assert.equal(classify(Object.assign(new Error('x'), { code: 'ENOTFOUND' })).state, 'unreachable');
+  assert.equal(named('InvalidSignatureException', 'Signature expired: 1 is now earlier than 2'), 'clock_skew');
+  assert.equal(named('InvalidSignatureException', 'The request signature does not match'), 'unauthorized');
+  assert.equal(named('SyntaxError', 'Unexpected token < in JSON'), 'unreachable');
+  assert.equal(classify(Object.assign(new Error('x'), { $metadata: { httpStatusCode: 429 } })).state, 'throttled');
+  assert.equal(classify(new Error('Region is missing')).hint, 'Set AWS_REGION.');
+});

@@ -1,0 +1,141 @@
+/** A real queue, drain and sink on a local stream with fault hooks; the stream's process is shared by a file, each bench has a stream of its own. */
+import assert from 'node:assert/strict';
+import { after, type TestContext } from 'node:test';
+import { CreateStreamCommand } from '@aws-sdk/client-kinesis';
+import { readStream } from '../../../../cloud/reader/read-stream.ts';
+import { Drain } from '../../../../forwarder/drain/drain.ts';
+import { Queue } from '../../../../forwarder/queue/queue.ts';
+import { KinesisSink, type SinkTimeouts } from '../../../../forwarder/sink/kinesis-sink.ts';
+import type { FaultSettings } from '../../../../local-kinesis/faults.ts';
+import { eventually } from '../../../support/eventually.ts';
+import { startLocalStream, type LocalStream } from '../../../support/local-stream.ts';
+import { tempDir } from '../../../support/temp-dir.ts';
+import { testConfig, testLog } from '../../../support/test-config.ts';
+
+export interface StoredReading {
+  seq: number;
+  device: string;
+}
+
+export interface DrainBench {
+  stream: LocalStream;
+  streamName: string;
+  queue: Queue;
+  drain: Drain;
+  /** Queues readings of some devices, in turn: seq 1, 2, 3…, each with this text. */
+  add(count: number, devices?: number, text?: string): void;
+  faults(settings: FaultSettings): Promise<void>;
+  /** Waits until so many rows are shipped or dead, and the account is whole. */
+  settled(count: number): Promise<void>;
+  /** What is in the stream, aggregates taken apart, each shard's in its order. */
+  read(): Promise<StoredReading[]>;
+}
+
+export interface BenchOptions {
+  environment?: Record<string, string>;
+  shards?: number;
+  timeouts?: SinkTimeouts;
+  /** Another stream than the bench's own, or another target. */
+  elsewhere?: Record<string, string>;
+}
+
+let streams = 0;
+
+/** A bench on a stream of its own. What it started ends with the test, or by `stop`. */
+export async function startDrain(
+  t: Pick<TestContext, 'after'>,
+  stream: LocalStream,
+  { environment = {}, shards = 1, timeouts, elsewhere = {} }: BenchOptions = {},
+): Promise<DrainBench & { stop(): Promise<void> }> {
+  const streamName = `stream-${(streams += 1)}`;
+  await stream.client.send(new CreateStreamCommand({ StreamName: streamName, ShardCount: shards }));
+  const config = testConfig({
+    DATA_DIR: tempDir(t),
+    LOCAL_KINESIS_PORT: String(stream.port),
+    KINESIS_STREAM: streamName,
+    ...environment,
+    ...elsewhere,
+  });
+  const log = testLog(config);
+  const queue = new Queue(config);
+  await queue.start();
+  const drain = new Drain({ config, log, queue, sink: new KinesisSink(config, log, timeouts), onChange: () => {} });
+  drain.start();
+  const stop = async (): Promise<void> => {
+    await stream.faults({});
+    await drain.stop();
+    await queue.stop();
+  };
+  t.after(stop);
+  let seq = 0;
+  return {
+    stream,
+    streamName,
+    queue,
+    drain,
+    stop,
+    faults: async (settings) => await stream.faults(settings),
+    add(count, devices = 1, text = '') {
+      const seqs = Array.from({ length: count }, () => (seq += 1));
+      const deviceOf = (n: number): string => `d${n % devices}`;
+      queue.append({
+        rows: {
+          data: seqs.map((n) => JSON.stringify({ seq: n, device: deviceOf(n), text })),
+          devices: seqs.map(deviceOf),
+          sources: seqs.map(() => 0),
+        },
+        dead: [],
+        marks: [],
+      });
+    },
+    async settled(count) {
+      await eventually(() => queue.state.ledger.shipped + queue.state.ledger.dead === count && queue.depth === 0, {
+        withinMs: 60_000,
+        what: `${count} shipped or dead; ${JSON.stringify(queue.state.ledger)}, ${drain.uplink.current.reason}`,
+      });
+      const { accepted, shipped, queued, dead, evicted } = queue.state.ledger;
+      assert.equal(accepted, shipped + queued + dead + evicted);
+    },
+    async read() {
+      const readings: StoredReading[] = [];
+      for await (const { data } of readStream(stream.client, {
+        stream: streamName,
+        from: 'oldest',
+        untilCaughtUp: true,
+        pollMs: 5,
+      }))
+        readings.push(JSON.parse(data.toString()) as StoredReading);
+      return readings;
+    },
+  };
+}
+
+/** The stream of a test file, made at its first use; called outside of tests, since it ends with the file. */
+export function sharedStream(environment: Record<string, string> = {}): () => Promise<LocalStream> {
+  const cleanups: (() => unknown)[] = [];
+  let stream: Promise<LocalStream> | undefined;
+  after(async () => {
+    for (const cleanup of cleanups.toReversed()) await cleanup();
+  });
+  return async () =>
+    await (stream ??= startLocalStream(
+      { after: (cleanup) => void cleanups.push(cleanup as () => unknown) },
+      { LOCAL_KINESIS_LIMITS: 'false', ...environment },
+    ));
+}
+
+/** That every device's readings stand in the order of their seq. */
+export function assertOrderOfDevices(readings: readonly StoredReading[]): void {
+  const last = new Map<string, number>();
+  for (const { device, seq } of readings) {
+    const before = last.get(device) ?? 0;
+    assert.ok(seq > before, `${device}: ${seq} after ${before}`);
+    last.set(device, seq);
+  }
+}
+
+/** Records that failed inside answered requests, by code. */
+export function failedRecords(drain: Drain): number {
+  const metric = drain.metrics.read().find(({ name }) => name === 'hr_gateway_records_failed_total');
+  return metric !== undefined && 'values' in metric ? metric.values.reduce((sum, { value }) => sum + value, 0) : 0;
+}

@@ -1,0 +1,234 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test, type TestContext } from 'node:test';
+import fc from 'fast-check';
+import type { ResponseMessage } from '../../../contract/commands.ts';
+import { encodeResend } from '../../../contract/outbox-protocol.ts';
+import { parseReading } from '../../../contract/reading.ts';
+import { readingTopic, resendTopic, responseTopic } from '../../../contract/topics.ts';
+import { parseServiceStatus, type ForwarderStatus } from '../../../contract/service-status.ts';
+import { ForwarderService } from '../../../forwarder/service.ts';
+import { checkNumbered, ForeignReadings, identityOf } from '../../../forwarder/intake/reading-check.ts';
+import { GatewayService } from '../../../gateway/service.ts';
+import type { Config } from '../../../service/config/config.ts';
+import { MqttLink } from '../../../service/mqtt/mqtt-link.ts';
+import type { DeadLetterInput } from '../../../forwarder/queue/queue-messages.ts';
+import { eventually } from '../../support/eventually.ts';
+import { startLocalStream } from '../../support/local-stream.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+import { testConfig, testLog } from '../../support/test-config.ts';
+
+type Letter = DeadLetterInput & { id: number };
+
+interface Bench {
+  publish(topic: string, payload: string): void;
+  /** The last status that the forwarder published. */
+  status(): ForwarderStatus | undefined;
+  /** The highest mark published of a run. */
+  marks: Map<string, number>;
+  request(verb: string, args: object): Promise<ResponseMessage>;
+  stream: Awaited<ReturnType<typeof startLocalStream>>;
+}
+
+/** Real broker, forwarder and local stream in this process; spoken to as the bridge and the admin API do. */
+async function start(t: TestContext): Promise<Bench> {
+  const stream = await startLocalStream(t);
+  const base: Config = testConfig({ DATA_DIR: tempDir(t), LOCAL_KINESIS_PORT: String(stream.port) });
+  const gateway = new GatewayService({ config: base, log: testLog(base) });
+  await gateway.start();
+  const config = { ...base, MQTT_URL: `mqtt://127.0.0.1:${gateway.mqttPort}` };
+  const forwarder = new ForwarderService({
+    config,
+    log: testLog(config),
+    onFatal: (error) => {
+      throw error;
+    },
+  });
+  await forwarder.start();
+  const marks = new Map<string, number>();
+  const answers = new Map<string, ResponseMessage>();
+  let status: ForwarderStatus | undefined;
+  const bridge = new MqttLink({
+    service: 'ble-bridge',
+    config,
+    log: testLog(config),
+    subscriptions: {
+      'edge/stored/+': (topic, payload) => {
+        const run = topic.slice('edge/stored/'.length);
+        marks.set(run, Math.max(marks.get(run) ?? 0, (JSON.parse(payload.toString()) as { stored: number }).stored));
+      },
+    },
+  });
+  const admin = new MqttLink({
+    service: 'admin-api',
+    config,
+    log: testLog(config),
+    subscriptions: {
+      [responseTopic('forwarder', '+')]: (topic, payload) =>
+        void answers.set(topic.slice(topic.lastIndexOf('/') + 1), JSON.parse(payload.toString()) as ResponseMessage),
+      'edge/forwarder/status': (_, payload) => {
+        const parsed = parseServiceStatus(payload);
+        if (parsed.ok) status = parsed.value.forwarder;
+      },
+    },
+  });
+  bridge.start();
+  admin.start();
+  t.after(async () => {
+    await bridge.stop();
+    await admin.stop();
+    await forwarder.stop();
+    await gateway.stop();
+  });
+  await eventually(() => bridge.connected && admin.connected && status !== undefined);
+  return {
+    publish: (topic, payload) => assert.ok(bridge.publish(topic, payload)),
+    status: () => status,
+    marks,
+    stream,
+    async request(verb, args) {
+      const id = randomBytes(6).toString('hex');
+      admin.publish(`edge/forwarder/request/${verb}`, JSON.stringify({ id, args }));
+      return await eventually(() => answers.get(id), { what: verb });
+    },
+  };
+}
+
+const RUN = '00112233445566aa';
+const numbered = (seq: number, more: object = {}): string =>
+  JSON.stringify({
+    timestamp: '2026-01-01T00:00:00.000Z',
+    heart_rate: 70,
+    device: 'strap-1',
+    gateway: 'box',
+    run: RUN,
+    seq,
+    ...more,
+  });
+
+/** Payloads that are no readings. */
+const RUBBISH: readonly (readonly [string, string])[] = [
+  ['nothing at all', ''],
+  ['no JSON', 'seventy-two'],
+  ['JSON that ends early', '{"timestamp":"2026-01-01T00:00:00Z","heart_'],
+  ['null', 'null'],
+  ['a list', '[1,2,3]'],
+  ['deep nesting', '['.repeat(50_000)],
+  ['no timestamp', '{"heart_rate":70}'],
+  ['a timestamp without its zone', '{"timestamp":"2026-01-01T00:00:00","heart_rate":70}'],
+  ['a heart rate as text', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":"70"}'],
+  ['a heart rate of 0', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":0}'],
+  ['a heart rate of 65536', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":65536}'],
+  ['a heart rate of 1e99', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":1e99}'],
+  ['half a beat', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":70.5}'],
+  ['an RR interval as text', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":70,"rr_intervals_ms":["812"]}'],
+  ['a device name that is a path', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":70,"device":"../../etc"}'],
+  ['control characters', '\u0000\u0001\u001f'],
+  ['more than 256 KiB', `{"timestamp":"2026-01-01T00:00:00Z","heart_rate":70,"note":"${'x'.repeat(300_000)}"}`],
+  ['many bytes a character', `${'💓'.repeat(3000)}`],
+];
+
+test('what is no reading goes to the dead letters with its reason and first 4 KiB; it blocks nothing, and is listed, retried and discarded', async (t) => {
+  const { publish, status, request, stream } = await start(t);
+  for (const [, payload] of RUBBISH) publish(readingTopic('strap-1'), payload);
+  publish(readingTopic('strap-1'), '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":71}');
+  await eventually(() => status()?.ledger.dead === RUBBISH.length && status()?.ledger.shipped === 1);
+  const ledger = status()?.ledger;
+  assert.equal(ledger?.accepted, RUBBISH.length + 1);
+  assert.equal(status()?.dead_letters, RUBBISH.length);
+  const listed = await request('list-dead-letters', { limit: 500 });
+  const { dead_letters: letters, total } = listed.result as { dead_letters: Letter[]; total: number };
+  assert.equal(total, RUBBISH.length);
+  for (const [index, letter] of letters.toReversed().entries()) {
+    const [words, payload] = RUBBISH[index] ?? ['', ''];
+    assert.equal(letter.reason, words.startsWith('more than') ? 'too_large' : 'invalid', words);
+    assert.notEqual(letter.detail, '', words);
+    assert.equal(letter.device, 'strap-1');
+    assert.equal(letter.bytes, Buffer.byteLength(payload), words);
+    assert.equal(letter.whole, letter.bytes <= 4096, words);
+    assert.ok(Buffer.byteLength(letter.payload) <= 4096 + 3, words);
+    if (letter.whole) assert.equal(letter.payload, payload, words);
+  }
+  const page = (await request('list-dead-letters', { limit: 3, before: letters[2]?.id })).result as { dead_letters: Letter[] };
+  assert.deepEqual(
+    page.dead_letters.map(({ id }) => id),
+    letters.slice(3, 6).map(({ id }) => id),
+  );
+  // None of it is a reading: a retry leaves it where it is.
+  assert.deepEqual((await request('retry-dead-letters', { all: true })).result, { retried: 0, left: RUBBISH.length });
+  assert.deepEqual((await request('discard-dead-letters', { ids: [letters[0]?.id, letters[1]?.id] })).result, { discarded: 2 });
+  assert.deepEqual((await request('discard-dead-letters', { all: true })).result, { discarded: RUBBISH.length - 2 });
+  await eventually(() => status()?.ledger.dead === 0);
+  assert.deepEqual(
+    { ...status()?.ledger },
+    { accepted: RUBBISH.length + 1, shipped: 1, queued: 0, dead: 0, evicted: RUBBISH.length, missed: 0 },
+  );
+  assert.deepEqual(status()?.causes.evicted, { discarded: RUBBISH.length });
+  const refused = await request('discard-dead-letters', {});
+  assert.equal(refused.ok, false);
+  assert.equal((await stream.readAll()).length, 1);
+});
+
+test('a numbered reading that is refused still moves its mark, live and sent again: what comes after it is taken', async (t) => {
+  const { publish, status, marks, stream } = await start(t);
+  publish(readingTopic('strap-1'), numbered(1));
+  publish(readingTopic('strap-1'), numbered(2, { heart_rate: 'seventy' }));
+  publish(readingTopic('strap-1'), numbered(3, { heart_rate: 70_000 }));
+  publish(readingTopic('strap-1'), numbered(4, { note: 'x'.repeat(300_000) }));
+  await eventually(() => marks.get(RUN) === 4);
+  publish(
+    resendTopic(RUN),
+    encodeResend([
+      { seq: 5, payload: numbered(5) },
+      { seq: 6, payload: 'rubbish' },
+      { seq: 7, payload: numbered(8) },
+      { seq: 8, payload: numbered(8) },
+    ]),
+  );
+  publish(resendTopic(RUN), 'no resend at all');
+  publish(resendTopic(RUN), '');
+  publish(readingTopic('strap-1'), numbered(9));
+  await eventually(() => marks.get(RUN) === 9);
+  await eventually(() => status()?.ledger.shipped === 4 && status()?.ledger.dead === 5);
+  assert.deepEqual({ ...status()?.ledger }, { accepted: 9, shipped: 4, queued: 0, dead: 5, evicted: 0, missed: 0 });
+  assert.deepEqual(
+    (await stream.readAll()).map(({ seq }) => seq).sort((a, b) => a - b),
+    [1, 5, 8, 9],
+  );
+});
+
+test('whatever bytes arrive, the check gives a row only for a reading, else a letter with a reason, and never throws', () => {
+  const json = fc.oneof(
+    fc.json(),
+    fc
+      .record(
+        {
+          timestamp: fc.oneof(fc.constant('2026-01-01T00:00:00Z'), fc.string()),
+          heart_rate: fc.oneof(fc.integer(), fc.double(), fc.string()),
+          device: fc.oneof(fc.constant('strap'), fc.anything()),
+          source: fc.anything(),
+        },
+        { requiredKeys: [] },
+      )
+      .map((value) => JSON.stringify(value) ?? ''),
+  );
+  const payloads = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes).toString()),
+    fc.string({ unit: 'binary' }),
+    json,
+  );
+  const foreign = new ForeignReadings('box');
+  fc.assert(
+    fc.property(payloads, (payload) => {
+      identityOf(payload);
+      for (const checked of [foreign.check(payload, 'strap'), checkNumbered(payload, { run: RUN, seq: 1 }, undefined)])
+        if (checked.kind === 'row')
+          assert.ok(parseReading(payload).ok && parseReading(checked.data).ok && typeof checked.device === 'string');
+        else
+          assert.ok(
+            checked.letter.reason !== '' && checked.letter.detail !== '' && checked.letter.bytes === Buffer.byteLength(payload),
+          );
+    }),
+    { numRuns: 2000 },
+  );
+});

@@ -1,0 +1,291 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { closeSync, copyFileSync, existsSync, openSync, readdirSync, statSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { Queue } from '../../../forwarder/queue/queue.ts';
+import type { Append, RunMark } from '../../../forwarder/queue/queue-messages.ts';
+import type { QueuedReading } from '../../../forwarder/queue/drain-queue.ts';
+import { HrError } from '../../../service/errors/errors.ts';
+import { openDatabase } from '../../../service/storage/sqlite.ts';
+import { eventually } from '../../support/eventually.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+import { testConfig } from '../../support/test-config.ts';
+
+const RUN = '0123456789abcdef';
+
+function append(from: number, count: number, mark = true): Append {
+  const seqs = Array.from({ length: count }, (_, index) => from + index);
+  return {
+    rows: {
+      data: seqs.map((seq) => JSON.stringify({ timestamp: '2026-01-01T00:00:00Z', heart_rate: 60, seq })),
+      devices: seqs.map(() => 'polar'),
+      sources: seqs.map(() => 0),
+    },
+    dead: [],
+    marks: mark ? [{ run: RUN, stored: from + count - 1, missed: {} }] : [],
+  };
+}
+
+interface Opened {
+  queue: Queue;
+  marks: RunMark[];
+}
+
+async function open(t: TestContext, folder: string, environment: Record<string, string> = {}): Promise<Opened> {
+  const queue = new Queue(testConfig({ DATA_DIR: folder, ...environment }));
+  const opened = once(queue, 'opened');
+  await queue.start();
+  t.after(() => queue.stop());
+  const [marks] = (await opened) as [RunMark[]];
+  return { queue, marks };
+}
+
+const seqsOf = (rows: readonly QueuedReading[]): number[] => rows.map(({ data }) => (JSON.parse(data) as { seq: number }).seq);
+const balanced = ({ state: { ledger } }: Queue): boolean =>
+  ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
+const all = { maxRows: 1000, maxBytes: 10_000_000 };
+
+async function fill(queue: Queue, count: number): Promise<void> {
+  queue.append(append(1, count));
+  await eventually(() => queue.state.ledger.accepted === count);
+}
+
+test('rows come back in the order of acceptance, once; a restart gives back what was not acknowledged, with marks and ledger', async (t) => {
+  const folder = tempDir(t);
+  const { queue } = await open(t, folder);
+  await fill(queue, 10);
+  const first = await queue.take({ maxRows: 4, maxBytes: 1_000_000 });
+  assert.deepEqual(seqsOf(first), [1, 2, 3, 4]);
+  queue.acknowledge([first[0]?.id ?? 0, first[2]?.id ?? 0]);
+  assert.deepEqual(seqsOf(await queue.take(all)), [5, 6, 7, 8, 9, 10]);
+  assert.deepEqual(await queue.take(all), []);
+  await queue.stop();
+  const again = await open(t, folder);
+  assert.deepEqual(again.marks, [{ run: RUN, stored: 10, missed: {} }]);
+  assert.deepEqual(seqsOf(await again.queue.take(all)), [2, 4, 5, 6, 7, 8, 9, 10]);
+  assert.deepEqual(again.queue.state.ledger, { accepted: 10, shipped: 2, queued: 8, dead: 0, evicted: 0, missed: 0 });
+});
+
+test('an emptied queue does not give an id twice: what comes later is taken', async (t) => {
+  const { queue } = await open(t, tempDir(t));
+  for (let round = 0; round < 5; round += 1) {
+    queue.append(append(round * 3 + 1, 3));
+    await eventually(() => queue.state.ledger.accepted === (round + 1) * 3);
+    const rows = await queue.take(all);
+    assert.equal(rows.length, 3);
+    queue.acknowledge(rows.map(({ id }) => id));
+    await eventually(() => queue.depth === 0);
+  }
+  assert.equal(queue.state.ledger.shipped, 15);
+});
+
+test('dead letters are counted, listed, retried where they are whole readings, and discarded as evicted', async (t) => {
+  const { queue } = await open(t, tempDir(t));
+  await fill(queue, 2);
+  const [good] = await queue.take(all);
+  queue.bury(good?.id ?? 0, 'refused_by_stream', 'why');
+  queue.append({
+    rows: { data: [], devices: [], sources: [] },
+    dead: [{ reason: 'invalid', detail: 'not JSON', device: 'x', run: null, seq: null, bytes: 3, payload: 'abc', whole: true }],
+    marks: [],
+  });
+  await eventually(() => queue.state.deadLetters === 2);
+  assert.ok(balanced(queue));
+  const { dead_letters: letters } = (await queue.deadLetters(10, null)) as { dead_letters: { id: number; reason: string }[] };
+  assert.deepEqual(
+    letters.map(({ reason }) => reason),
+    ['invalid', 'refused_by_stream'],
+  );
+  assert.deepEqual(await queue.retryDead(null), { retried: 1, left: 1 });
+  assert.deepEqual(seqsOf(await queue.take(all)), [1]);
+  assert.deepEqual(await queue.discardDead(null), { discarded: 1 });
+  await eventually(() => queue.state.ledger.evicted === 1);
+  assert.equal(queue.state.causes.evicted['discarded'], 1);
+  assert.ok(balanced(queue));
+});
+
+test('at its limit the oldest rows that are not in flight are given up, counted, and said', async (t) => {
+  const { queue } = await open(t, tempDir(t), { QUEUE_MAX_BYTES: '1MiB', QUEUE_COMMIT_INTERVAL_MS: '0' });
+  const spans: number[] = [];
+  queue.on('committed', ({ evicted }) => void spans.push(...evicted.map(({ count }) => count)));
+  queue.append(append(1, 100));
+  await eventually(() => queue.state.ledger.accepted === 100);
+  const inFlight = await queue.take({ maxRows: 10, maxBytes: 1_000_000 });
+  for (let from = 101; from < 30_000; from += 500) queue.append(append(from, 500));
+  await eventually(() => queue.state.ledger.evicted > 0 && queue.state.ledger.accepted >= 30_000);
+  assert.ok(queue.state.bytes <= 1024 * 1024);
+  assert.equal(
+    spans.reduce((sum, count) => sum + count, 0),
+    queue.state.causes.evicted['queue_full'],
+  );
+  queue.acknowledge(inFlight.map(({ id }) => id));
+  await eventually(() => queue.state.ledger.shipped === 10);
+  assert.ok(balanced(queue));
+});
+
+test('with QUEUE_WHEN_FULL=refuse a full queue takes no more, gives nothing up, and goes on when it is emptier', async (t) => {
+  const { queue } = await open(t, tempDir(t), {
+    QUEUE_MAX_BYTES: '1MiB',
+    QUEUE_WHEN_FULL: 'refuse',
+    QUEUE_COMMIT_INTERVAL_MS: '0',
+  });
+  let refusals = 0;
+  queue.on('refused', () => void (refusals += 1));
+  for (let from = 1; from < 30_000; from += 500) queue.append(append(from, 500));
+  await eventually(() => !queue.state.accepting);
+  assert.equal(queue.state.ledger.evicted, 0);
+  const accepted = queue.state.ledger.accepted;
+  queue.append(append(accepted + 1, 1));
+  await eventually(() => refusals > 0);
+  assert.equal(queue.state.ledger.accepted, accepted);
+  for (;;) {
+    const rows = await queue.take(all);
+    if (rows.length === 0) break;
+    queue.acknowledge(rows.map(({ id }) => id));
+  }
+  await eventually(() => queue.state.accepting);
+  queue.append(append(accepted + 1, 5));
+  await eventually(() => queue.state.ledger.accepted === accepted + 5);
+  assert.ok(balanced(queue));
+});
+
+test('a queue that is found damaged while it is open is replaced at once: what can be read goes on, what is in flight stays in flight', async (t) => {
+  const folder = tempDir(t);
+  const { queue } = await open(t, folder, { QUEUE_COMMIT_INTERVAL_MS: '0' });
+  const file = path.join(folder, 'queue.db');
+  // Far more than the page cache holds: what is read next comes from the file.
+  const rows = 120_000;
+  for (let from = 1; from <= rows; from += 500) queue.append(append(from, 500));
+  await eventually(() => queue.state.ledger.accepted === rows, { withinMs: 60_000 });
+  const inFlight = await queue.take({ maxRows: 10, maxBytes: 1_000_000 });
+  // What the log still holds would be read from there.
+  const other = openDatabase(file);
+  other.pragma('wal_checkpoint(TRUNCATE)');
+  other.close();
+  assert.equal(statSync(`${file}-wal`).size, 0);
+  const { size } = statSync(file);
+  const fd = openSync(file, 'r+');
+  for (let at = Math.floor(size / 10); at < size / 10 + 40_000; at += 512) writeSync(fd, Buffer.alloc(64, 0xee), 0, 64, at);
+  closeSync(fd);
+  const taken: number[] = [];
+  await eventually(async () => {
+    for (const seq of seqsOf(await queue.take({ maxRows: rows, maxBytes: 100_000_000 }))) taken.push(seq);
+    return queue.state.damage !== '' && taken.length > rows * 0.9;
+  });
+  assert.match(queue.state.damage, /^queue_damaged: /);
+  assert.ok(readdirSync(folder).some((name) => name.startsWith('queue.damaged-')));
+  assert.equal(new Set([...taken, ...seqsOf(inFlight)]).size, taken.length + inFlight.length);
+  queue.acknowledge(inFlight.map(({ id }) => id));
+  queue.append(append(rows + 1, 5));
+  await eventually(() => queue.state.ledger.shipped === 10 && queue.state.ledger.accepted === rows + 5);
+  assert.ok(balanced(queue), JSON.stringify(queue.state.ledger));
+  assert.ok((queue.state.causes.evicted['damaged'] ?? 0) > 0);
+  assert.deepEqual(await queue.acknowledgeDamage(), { acknowledged: true });
+  await eventually(() => queue.state.damage === '');
+});
+
+test('a queue of a newer version is refused by its code', async (t) => {
+  const folder = tempDir(t);
+  const { queue } = await open(t, folder);
+  await queue.stop();
+  const database = openDatabase(path.join(folder, 'queue.db'));
+  database.pragma('user_version = 99');
+  database.close();
+  await assert.rejects(
+    new Queue(testConfig({ DATA_DIR: folder })).start(),
+    (error) => error instanceof HrError && error.code === 'queue_too_new',
+  );
+});
+
+test('acknowledged twice, a row is counted once', async (t) => {
+  const { queue } = await open(t, tempDir(t));
+  await fill(queue, 5);
+  const ids = (await queue.take(all)).map(({ id }) => id);
+  queue.acknowledge(ids.slice(0, 3));
+  queue.acknowledge(ids.slice(0, 3));
+  await eventually(() => queue.state.ledger.shipped === 3);
+  queue.acknowledge(ids.slice(0, 4));
+  await eventually(() => queue.state.ledger.shipped === 4);
+  assert.deepEqual(queue.state.ledger, { accepted: 5, shipped: 4, queued: 1, dead: 0, evicted: 0, missed: 0 });
+});
+
+test('dead letters have a bound of their own: rubbish does not push readings out', async (t) => {
+  const { queue } = await open(t, tempDir(t), { QUEUE_MAX_BYTES: '1MiB' });
+  await fill(queue, 500);
+  for (let index = 1; index <= 200; index += 1)
+    queue.append({
+      rows: { data: [], devices: [], sources: [] },
+      dead: [
+        {
+          reason: 'invalid',
+          detail: 'not JSON',
+          device: 'x',
+          run: null,
+          seq: null,
+          bytes: 4096,
+          payload: String(index).padEnd(4096, 'x'),
+          whole: true,
+        },
+      ],
+      marks: [],
+    });
+  await eventually(() => queue.state.ledger.accepted === 700);
+  const { dead, evicted, queued } = queue.state.ledger;
+  assert.equal(queued, 500);
+  assert.equal(dead + evicted, 200);
+  assert.equal(queue.state.causes.evicted['dead_letters_full'], evicted);
+  const { dead_letters: letters } = (await queue.deadLetters(500, null)) as { dead_letters: { payload: string }[] };
+  assert.equal(letters.length, dead);
+  assert.ok(letters[0]?.payload.startsWith('200x'));
+});
+
+test('a simulated reading that is retried stays a simulated one', async (t) => {
+  const { queue } = await open(t, tempDir(t));
+  queue.append({
+    rows: {
+      data: [
+        JSON.stringify({
+          timestamp: '2026-01-01T00:00:00Z',
+          heart_rate: 60,
+          device: 'sim-1',
+          run: RUN,
+          seq: 7,
+          source: 'simulated',
+        }),
+      ],
+      devices: ['sim-1'],
+      sources: [1],
+    },
+    dead: [],
+    marks: [],
+  });
+  const [row] = await eventually(async () => {
+    const rows = await queue.take(all);
+    return rows.length > 0 ? rows : undefined;
+  });
+  queue.bury(row?.id ?? 0, 'refused_by_stream', 'why');
+  await eventually(() => queue.state.deadLetters === 1);
+  const { dead_letters: letters } = (await queue.deadLetters(10, null)) as { dead_letters: { run: string; seq: number }[] };
+  assert.deepEqual(
+    letters.map(({ run, seq }) => ({ run, seq })),
+    [{ run: RUN, seq: 7 }],
+  );
+  await queue.retryDead(null);
+  assert.deepEqual(
+    (await queue.take(all)).map(({ source, device }) => ({ source, device })),
+    [{ source: 'simulated', device: 'sim-1' }],
+  );
+});
+
+test('a backup taken while the queue works is a whole queue', async (t) => {
+  const { queue } = await open(t, tempDir(t));
+  await fill(queue, 500);
+  const { file } = (await queue.backup()) as { file: string };
+  assert.ok(existsSync(file));
+  const restored = tempDir(t);
+  copyFileSync(file, path.join(restored, 'queue.db'));
+  const copy = await open(t, restored);
+  assert.equal((await copy.queue.take(all)).length, 500);
+  assert.deepEqual(copy.marks, [{ run: RUN, stored: 500, missed: {} }]);
+});

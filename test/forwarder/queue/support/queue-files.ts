@@ -1,0 +1,85 @@
+/** Queue files made by the product's own code, in this process: no thread, no timers. */
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { closeKeepingLog, openQueue } from '../../../../forwarder/queue/open-queue.ts';
+import { QueueFile } from '../../../../forwarder/queue/queue-file.ts';
+import type { Append, DeadLetterInput, QueueWorkerData } from '../../../../forwarder/queue/queue-messages.ts';
+import type { LedgerState } from '../../../../forwarder/queue/ledger.ts';
+
+export const RUN = '0123456789abcdef';
+
+export const readingOf = (seq: number, more: object = {}): string =>
+  JSON.stringify({
+    timestamp: '2026-01-01T00:00:00.000Z',
+    heart_rate: 60 + (seq % 100),
+    device: `strap-${seq % 5}`,
+    gateway: 'box',
+    run: RUN,
+    seq,
+    ...more,
+  });
+
+/** Consecutive numbered readings as intake gives them, with the mark that they move. */
+export function appendOf(from: number, count: number, dead: DeadLetterInput[] = []): Append {
+  const seqs = Array.from({ length: count }, (_, index) => from + index);
+  return {
+    rows: { data: seqs.map((seq) => readingOf(seq)), devices: seqs.map((seq) => `strap-${seq % 5}`), sources: seqs.map(() => 0) },
+    dead,
+    marks: count === 0 ? [] : [{ run: RUN, stored: from + count - 1, missed: {} }],
+  };
+}
+
+export const letterOf = (payload: string, reason = 'invalid'): DeadLetterInput => ({
+  reason,
+  detail: 'not JSON',
+  device: 'strap-1',
+  run: null,
+  seq: null,
+  bytes: payload.length,
+  payload,
+  whole: true,
+});
+
+export const fileOf = (folder: string): string => path.join(folder, 'queue.db');
+
+export function openFile(folder: string, options: Partial<QueueWorkerData> = {}): QueueFile {
+  return new QueueFile({
+    file: fileOf(folder),
+    commitIntervalMs: 0,
+    maxBytes: 1024 * 1024 * 1024,
+    minFreeDiskBytes: 0,
+    whenFull: 'evict-oldest',
+    ...options,
+  });
+}
+
+/** Copies the files as they stand, as a kill at this instant would leave them. */
+export function copyOf(folder: string, to: string): string {
+  mkdirSync(to, { recursive: true });
+  for (const ending of ['', '-wal'])
+    if (existsSync(fileOf(folder) + ending)) copyFileSync(fileOf(folder) + ending, fileOf(to) + ending);
+  return to;
+}
+
+export interface Contents {
+  state: LedgerState;
+  /** In the order of acceptance. */
+  rows: { id: number; data: string }[];
+  dead: { payload: string; reason: string }[];
+  synchronous: number;
+}
+
+/** Opens a file as the product does at its start, and reads all of it. */
+export function contentsOf(folder: string): Contents {
+  const { database, state } = openQueue(fileOf(folder));
+  try {
+    return {
+      state,
+      rows: database.prepare('SELECT id, data FROM rows ORDER BY id').all() as Contents['rows'],
+      dead: database.prepare('SELECT payload, reason FROM dead ORDER BY id').all() as Contents['dead'],
+      synchronous: database.pragma('synchronous', { simple: true }) as number,
+    };
+  } finally {
+    closeKeepingLog(database);
+  }
+}

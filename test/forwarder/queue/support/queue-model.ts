@@ -1,0 +1,293 @@
+/** The queue against a simple model: arrays in memory. Every answer of the real file is compared after every step. */
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import fc from 'fast-check';
+import type { QueueFile } from '../../../../forwarder/queue/queue-file.ts';
+import type { Append, DeadLetterInput } from '../../../../forwarder/queue/queue-messages.ts';
+import { copyOf, letterOf, openFile, readingOf, RUN } from './queue-files.ts';
+
+const part = fc.double({ min: 0, max: 1, noNaN: true });
+
+/** `part`: which share of what there is to choose from. */
+export const steps = fc.array(
+  fc.oneof(
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        act: fc.constant('accept' as const),
+        rows: fc.integer({ min: 0, max: 12 }),
+        dead: fc.integer({ min: 0, max: 2 }),
+        missed: fc.integer({ min: 0, max: 3 }),
+        bytes: fc.constantFrom(0, 0, 3000, 40_000),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('acceptFails' as const), rows: fc.integer({ min: 1, max: 5 }) }) },
+    { weight: 5, arbitrary: fc.record({ act: fc.constant('take' as const), rows: fc.integer({ min: 1, max: 20 }) }) },
+    { weight: 4, arbitrary: fc.record({ act: fc.constantFrom('acknowledge' as const, 'giveUp' as const), part }) },
+    { weight: 2, arbitrary: fc.record({ act: fc.constant('acknowledgeAgain' as const) }) },
+    { weight: 3, arbitrary: fc.record({ act: fc.constant('fail' as const), part }) },
+    { weight: 2, arbitrary: fc.record({ act: fc.constant('evict' as const) }) },
+    { weight: 2, arbitrary: fc.record({ act: fc.constantFrom('retry' as const, 'discard' as const), part: fc.option(part) }) },
+    { weight: 2, arbitrary: fc.record({ act: fc.constantFrom('restart' as const, 'kill' as const) }) },
+  ),
+  { maxLength: 40 },
+);
+export type Step = typeof steps extends fc.Arbitrary<(infer One)[]> ? One : never;
+
+interface ModelRow {
+  data: string;
+  /** Taken by this process. */
+  inFlight: boolean;
+  /** Shipped (''), or given up by a cause, by this process and not yet committed. */
+  settled?: string;
+}
+
+interface ModelLetter {
+  payload: string;
+  reason: string;
+}
+
+class Model {
+  rows: ModelRow[] = [];
+  dead: ModelLetter[] = [];
+  accepted = 0;
+  shipped = 0;
+  stored = 0;
+  readonly evicted = new Map<string, number>();
+  readonly missed = new Map<string, number>();
+
+  evict(cause: string, count: number): void {
+    if (count > 0) this.evicted.set(cause, (this.evicted.get(cause) ?? 0) + count);
+  }
+
+  commitSettled(): void {
+    for (const { settled } of this.rows)
+      if (settled === '') this.shipped += 1;
+      else if (settled !== undefined) this.evict(settled, 1);
+    this.rows = this.rows.filter(({ settled }) => settled === undefined);
+  }
+
+  restarted(): void {
+    this.rows = this.rows.map(({ data }) => ({ data, inFlight: false }));
+  }
+}
+
+const MAX_BYTES = 256 * 1024;
+const isReading = (payload: string): { device: string | undefined; source: number } | undefined =>
+  payload.startsWith('{') ? { device: undefined, source: 0 } : undefined;
+
+export class QueueUnderTest {
+  readonly #folderFor: () => string;
+  #folder: string;
+  #queue: QueueFile;
+  readonly #model = new Model();
+  #seq = 0;
+  #ids = new Map<string, number>();
+  #lastAcknowledged: number[] = [];
+
+  /** `folderFor` gives a new folder at each call. */
+  constructor(folderFor: () => string) {
+    this.#folderFor = folderFor;
+    this.#folder = folderFor();
+    this.#queue = this.#open();
+  }
+
+  #open(): QueueFile {
+    return openFile(this.#folder, { maxBytes: MAX_BYTES });
+  }
+
+  close(): void {
+    this.#queue.close();
+  }
+
+  #append(rows: number, dead: number, missed: number, bytes: number): Append {
+    const data: string[] = [];
+    for (let index = 0; index < rows; index += 1) {
+      this.#seq += 1;
+      data.push(readingOf(this.#seq, bytes > 0 ? { note: 'x'.repeat(bytes) } : {}));
+    }
+    const letters: DeadLetterInput[] = Array.from({ length: dead }, (_, index) => letterOf(`rubbish ${this.#seq}.${index}`));
+    this.#seq += dead;
+    return {
+      rows: { data, devices: data.map(() => 'strap-1'), sources: data.map(() => 0) },
+      dead: letters,
+      marks: [
+        {
+          run: RUN,
+          stored: this.#seq,
+          missed:
+            missed > 0
+              ? { outbox_full: (this.#model.missed.get('outbox_full') ?? 0) + missed }
+              : Object.fromEntries(this.#model.missed),
+        },
+      ],
+    };
+  }
+
+  step(step: Step): void {
+    const model = this.#model;
+    switch (step.act) {
+      case 'accept': {
+        const append = this.#append(step.rows, step.dead, step.missed, step.bytes);
+        this.#queue.commit([append]);
+        model.commitSettled();
+        for (const data of append.rows.data) model.rows.push({ data, inFlight: false });
+        for (const { payload, reason } of append.dead) model.dead.push({ payload, reason });
+        model.accepted += step.rows + step.dead;
+        model.stored = this.#seq;
+        if (step.missed > 0) model.missed.set('outbox_full', (model.missed.get('outbox_full') ?? 0) + step.missed);
+        this.#limitDead();
+        break;
+      }
+      case 'acceptFails': {
+        const seq = this.#seq;
+        const append = this.#append(step.rows, 1, 1, 0);
+        // The last of it cannot be written: nothing of it may have happened.
+        append.dead = append.dead.map((letter) => ({ ...letter, detail: null as unknown as string }));
+        assert.throws(() => this.#queue.commit([append]));
+        this.#seq = seq;
+        break;
+      }
+      case 'take': {
+        const taken = this.#queue.take(step.rows, Number.MAX_SAFE_INTEGER);
+        const expected = model.rows.filter(({ inFlight }) => !inFlight).slice(0, step.rows);
+        assert.deepEqual(
+          taken.data,
+          expected.map(({ data }) => data),
+        );
+        for (const [index, row] of expected.entries()) {
+          row.inFlight = true;
+          this.#ids.set(row.data, taken.ids[index] ?? 0);
+        }
+        break;
+      }
+      case 'acknowledge':
+      case 'giveUp': {
+        const cause = step.act === 'acknowledge' ? '' : 'test_reading';
+        const chosen = this.#inFlight().filter((_, index) => (index * 7919 + 13) % 100 < step.part * 100);
+        for (const row of chosen) row.settled = cause;
+        this.#lastAcknowledged = chosen.map(({ data }) => this.#ids.get(data) ?? 0);
+        if (cause === '') this.#queue.settleShipped(Float64Array.from(this.#lastAcknowledged));
+        else this.#queue.settleEvicted(Float64Array.from(this.#lastAcknowledged), cause);
+        break;
+      }
+      case 'acknowledgeAgain': {
+        // Only of what is committed away: it must change nothing.
+        this.#queue.commit([]);
+        model.commitSettled();
+        this.#queue.settleShipped(Float64Array.from(this.#lastAcknowledged));
+        this.#queue.commit([]);
+        break;
+      }
+      case 'fail': {
+        const inFlight = this.#inFlight();
+        const row = inFlight[Math.min(inFlight.length - 1, Math.floor(step.part * inFlight.length))];
+        if (row === undefined) break;
+        this.#queue.bury(this.#ids.get(row.data) ?? 0, 'refused_by_stream', 'why');
+        model.rows = model.rows.filter((other) => other !== row);
+        model.dead.push({ payload: row.data, reason: 'refused_by_stream' });
+        this.#limitDead();
+        break;
+      }
+      case 'evict': {
+        const given = this.#queue.evictOverLimit().reduce((sum, { count }) => sum + count, 0);
+        const evictable = model.rows.filter(({ inFlight }) => !inFlight);
+        assert.ok(given <= evictable.length, 'what is in flight was given up');
+        const gone = new Set(evictable.slice(0, given));
+        model.rows = model.rows.filter((row) => !gone.has(row));
+        model.evict('queue_full', given);
+        assert.ok(this.#queue.bytes() <= MAX_BYTES || given === evictable.length);
+        break;
+      }
+      case 'retry':
+      case 'discard': {
+        const { dead_letters: letters } = this.#queue.deadLetters(100_000, null);
+        const chosen =
+          step.part === null ? null : letters.filter((_, index) => index < (step.part ?? 0) * letters.length).map(({ id }) => id);
+        const payloads = new Set(
+          (chosen === null ? letters : letters.filter(({ id }) => chosen.includes(id))).map(({ payload }) => payload),
+        );
+        const isChosen = ({ payload }: ModelLetter): boolean => payloads.has(payload.slice(0, 4096));
+        if (step.act === 'retry') {
+          this.#queue.retryDead(chosen, isReading);
+          const good = model.dead.filter((letter) => isChosen(letter) && isReading(letter.payload) !== undefined);
+          model.dead = model.dead.filter((letter) => !good.includes(letter));
+          for (const { payload } of chosen === null ? good : good.toReversed())
+            model.rows.push({ data: payload, inFlight: false });
+        } else {
+          this.#queue.discardDead(chosen);
+          model.evict('discarded', model.dead.filter(isChosen).length);
+          model.dead = model.dead.filter((letter) => !isChosen(letter));
+        }
+        break;
+      }
+      case 'restart':
+        this.#queue.close();
+        this.#queue = this.#open();
+        model.restarted();
+        break;
+      case 'kill': {
+        const killed = copyOf(this.#folder, path.join(this.#folderFor(), 'killed'));
+        this.#queue.close();
+        this.#folder = killed;
+        this.#queue = this.#open();
+        model.restarted();
+        break;
+      }
+    }
+    this.#compare();
+  }
+
+  #inFlight(): ModelRow[] {
+    return this.#model.rows.filter(({ inFlight, settled }) => inFlight && settled === undefined);
+  }
+
+  #limitDead(): void {
+    const excess = this.#model.dead.length - Math.floor(MAX_BYTES / 10 / 4500);
+    if (excess <= 0) return;
+    this.#model.dead.splice(0, excess);
+    this.#model.evict('dead_letters_full', excess);
+  }
+
+  #compare(): void {
+    const model = this.#model;
+    const { ledger, causes, deadLetters, oldestAcceptedAtMs, damage } = this.#queue.state();
+    const settled = model.rows.filter((row) => row.settled !== undefined);
+    const evicted = new Map(model.evicted);
+    for (const { settled: cause = '' } of settled) if (cause !== '') evicted.set(cause, (evicted.get(cause) ?? 0) + 1);
+    const evictedTotal = [...evicted.values()].reduce((sum, count) => sum + count, 0);
+    const shipped = model.shipped + settled.filter((row) => row.settled === '').length;
+    const queued = model.rows.length - settled.length;
+    const missed = model.missed.get('outbox_full') ?? 0;
+    assert.deepEqual(ledger, {
+      accepted: model.accepted,
+      shipped,
+      queued,
+      dead: model.dead.length,
+      evicted: evictedTotal,
+      missed,
+    });
+    assert.equal(ledger.accepted, ledger.shipped + ledger.queued + ledger.dead + ledger.evicted);
+    assert.deepEqual(causes.evicted, Object.fromEntries(evicted));
+    assert.equal(
+      Object.values(causes.dead).reduce((sum, count) => sum + count, 0),
+      model.dead.length,
+    );
+    assert.equal(deadLetters, model.dead.length);
+    assert.equal(oldestAcceptedAtMs === null, queued === 0);
+    assert.equal(damage, '');
+    assert.equal(this.#queue.marks.find(({ run }) => run === RUN)?.stored ?? 0, model.stored);
+    const listed = this.#queue.deadLetters(100_000, null).dead_letters.toReversed();
+    assert.deepEqual(
+      listed.map(({ payload, reason }) => ({ payload, reason })),
+      model.dead.map(({ payload, reason }) => ({ payload: payload.slice(0, 4096), reason })),
+    );
+  }
+
+  /** At the end: a restart gives back every row that is not settled, in order. */
+  finish(): void {
+    this.step({ act: 'restart' });
+    this.step({ act: 'take', rows: 1_000_000 });
+    this.#queue.close();
+  }
+}

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { CreateStreamCommand, DescribeStreamSummaryCommand } from '@aws-sdk/client-kinesis';
+import { KinesisSink } from '../../../forwarder/sink/kinesis-sink.ts';
+import { SinkError, type Sink, type SinkRecord } from '../../../forwarder/sink/sink.ts';
+import { emulators, type Emulator } from '../../local-kinesis/support/emulators.ts';
+import { cannotRun } from '../../support/cannot-run.ts';
+import { eventually } from '../../support/eventually.ts';
+import { testConfig, testLog } from '../../support/test-config.ts';
+import { withEnvironment } from '../drain/support/recording-proxy.ts';
+
+const record = (text: string): SinkRecord => ({ partitionKey: 'a', data: Buffer.from(text) });
+const never = new AbortController().signal;
+
+/** What every sink does, whatever is behind it. */
+for (const name of ['local stream', 'moto', 'kinesis-local'] as const)
+  describe(`a sink into ${name}`, () => {
+    const cleanups: (() => unknown)[] = [];
+    const scope = { after: (cleanup: unknown) => void cleanups.push(cleanup as () => unknown) };
+    let emulator: Emulator | undefined;
+    let sink: Sink;
+    const sinkOf = (stream: string): Sink => {
+      const config = testConfig({ KINESIS_TARGET: emulator?.endpoint ?? '', KINESIS_STREAM: stream });
+      return new KinesisSink(config, testLog(config));
+    };
+    before(async () => {
+      withEnvironment(scope, { AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' });
+      emulator = await emulators[name](scope);
+      if (emulator === undefined) return;
+      const { client } = emulator;
+      await client.send(new CreateStreamCommand({ StreamName: 'sink', ShardCount: 2 }));
+      await eventually(
+        async () =>
+          (await client.send(new DescribeStreamSummaryCommand({ StreamName: 'sink' }))).StreamDescriptionSummary?.StreamStatus ===
+          'ACTIVE',
+      );
+      sink = sinkOf('sink');
+      scope.after(() => sink.close());
+    });
+    after(async () => {
+      for (const cleanup of cleanups.toReversed()) await cleanup();
+    });
+    const law = (words: string, holds: () => Promise<void>): void => {
+      test(words, async (t) => {
+        if (emulator !== undefined) return await holds();
+        return cannotRun(t, `${name} cannot run here`);
+      });
+    };
+
+    law('answers an outcome a record, in the order given, with the shard that took it', async () => {
+      const { outcomes, clockAheadMs } = await sink.send(
+        [record('1'), record('2'), { partitionKey: 'b', data: Buffer.from('3') }],
+        never,
+      );
+      assert.deepEqual(
+        outcomes.map(({ ok }) => ok),
+        [true, true, true],
+      );
+      assert.ok(outcomes.every((outcome) => outcome.ok && /^shardId-\d{12}$/.test(outcome.shard ?? '')));
+      assert.ok(clockAheadMs === undefined || Math.abs(clockAheadMs) < 60_000);
+    });
+
+    law('says how many shards are open and how large a record may be', async () => {
+      assert.deepEqual(await sink.limits(never), { openShards: 2, maxRecordBytes: 1024 * 1024 });
+    });
+
+    law('throws a SinkError with state, coded reason and hint where the request fails', async () => {
+      const missing = sinkOf('none-such');
+      for (const request of [async () => await missing.send([record('x')], never), async () => await missing.limits(never)])
+        await assert.rejects(
+          request,
+          (error) =>
+            error instanceof SinkError &&
+            error.failure.state === 'stream_missing' &&
+            error.failure.reason.startsWith('stream_missing: ') &&
+            error.failure.hint !== '',
+        );
+      missing.close();
+    });
+
+    law('sends again after it was made anew', async () => {
+      await sink.rebuild();
+      assert.equal((await sink.send([record('4')], never)).outcomes[0]?.ok, true);
+    });
+
+    law('ends a request when it is aborted, as unreachable', async () => {
+      const abort = new AbortController();
+      abort.abort();
+      await assert.rejects(
+        sink.send([record('x')], abort.signal),
+        (error) => error instanceof SinkError && error.failure.state === 'unreachable',
+      );
+    });
+  });

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { requestTopic } from '../../../contract/topics.ts';
+import { CommandClient } from '../../../service/mqtt/command-client.ts';
+import { CommandServer } from '../../../service/mqtt/command-server.ts';
+import { HrError } from '../../../service/errors/errors.ts';
+import { topicMatches, type MessageHandler } from '../../../service/mqtt/mqtt-link.ts';
+import { testConfig, testLog } from '../../support/test-config.ts';
+
+/** Server and client joined by an in-memory line that delivers in the next tick; `cut` makes publishing fail. */
+function joined(handlers: ConstructorParameters<typeof CommandServer>[0]['handlers']) {
+  const config = testConfig({});
+  const log = testLog(config);
+  const line = { cut: false };
+  const subscriptions: Record<string, MessageHandler> = {};
+  const publish = (topic: string, payload: string): boolean => {
+    if (line.cut) return false;
+    setImmediate(() => {
+      for (const [filter, handler] of Object.entries(subscriptions))
+        if (topicMatches(filter, topic)) handler(topic, Buffer.from(payload), false);
+    });
+    return true;
+  };
+  const server = new CommandServer({ service: 'forwarder', log, handlers, publish });
+  const client = new CommandClient({ publish });
+  Object.assign(subscriptions, server.subscriptions, client.subscriptions);
+  return { client, line, log, publish };
+}
+const codeOf = async (promise: Promise<unknown>): Promise<string> => {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof HrError) return error.code;
+    throw error;
+  }
+  return 'none';
+};
+
+test('requests are answered each with its own result, a refusal comes back with its code and hint', async () => {
+  const { client } = joined({
+    'retry-dead-letters': async ({ ids }) => ({ retried: ids?.length ?? 0 }),
+    backup: async () => {
+      throw new HrError('data_dir_unusable', { operation: 'backup', detail: 'no room', hint: 'make room' });
+    },
+    'discard-dead-letters': async () => {
+      throw new Error('a bug');
+    },
+  });
+  const results = await Promise.all(
+    [1, 2, 3].map((n) => client.request('forwarder', 'retry-dead-letters', { ids: Array.from({ length: n }, (_, i) => i + 1) })),
+  );
+  assert.deepEqual(results, [{ retried: 1 }, { retried: 2 }, { retried: 3 }]);
+  await assert.rejects(
+    client.request('forwarder', 'backup', {}),
+    (error) =>
+      error instanceof HrError && error.code === 'data_dir_unusable' && error.hint === 'make room' && error.detail === 'no room',
+  );
+  assert.equal(await codeOf(client.request('forwarder', 'discard-dead-letters', { all: true })), 'command_failed');
+});
+
+test('arguments that the table does not allow are refused before the handler sees them; unknown verbs by name', async () => {
+  let calls = 0;
+  const { client } = joined({ 'retry-dead-letters': async () => (calls += 1) });
+  assert.equal(await codeOf(client.request('forwarder', 'retry-dead-letters', { ids: [] })), 'command_invalid');
+  assert.equal(await codeOf(client.request('forwarder', 'retry-dead-letters', { bad: 1 } as never)), 'command_invalid');
+  assert.equal(calls, 0);
+  assert.equal(await codeOf(client.request('forwarder', 'scan-now', {})), 'command_unknown');
+  assert.equal(await codeOf(client.request('forwarder', 'toString' as 'scan-now', {})), 'command_unknown');
+});
+
+test('no answer is command_timeout, a cut line not_connected; rubbish harms nobody; the log level is changed by request', async () => {
+  const { client, line, log, publish } = joined({ backup: async () => await new Promise(() => {}) });
+  assert.equal(await codeOf(client.request('forwarder', 'backup', {}, { timeoutMs: 50 })), 'command_timeout');
+  publish(requestTopic('forwarder', 'backup'), 'rubbish');
+  assert.deepEqual(await client.request('forwarder', 'set-log-level', { level: 'error' }), { level: 'error' });
+  assert.equal(log.level, 'error');
+  line.cut = true;
+  assert.equal(await codeOf(client.request('forwarder', 'backup', {})), 'not_connected');
+});

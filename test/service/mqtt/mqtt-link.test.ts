@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { Aedes } from 'aedes';
+import { writeToStream } from 'mqtt-packet';
+import { GatewayService } from '../../../gateway/service.ts';
+import { MqttLink, topicMatches, type MqttLinkOptions } from '../../../service/mqtt/mqtt-link.ts';
+import { eventually } from '../../support/eventually.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+import { testConfig, testLog } from '../../support/test-config.ts';
+
+interface Broker {
+  aedes: Aedes;
+  port: number;
+  cut(): void;
+  stop(): Promise<void>;
+}
+
+async function startBroker(t: TestContext, port = 0): Promise<Broker> {
+  const aedes = await Aedes.createBroker();
+  const sockets = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    aedes.handle(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  const cut = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
+  const stop = async (): Promise<void> => {
+    cut();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    await new Promise<void>((resolve) => aedes.close(() => resolve()));
+  };
+  t.after(async () => {
+    if (server.listening) await stop();
+  });
+  return { aedes, port: (server.address() as AddressInfo).port, cut, stop };
+}
+
+function linkTo(t: TestContext, port: number, subscriptions: MqttLinkOptions['subscriptions']): MqttLink {
+  const config = testConfig({ DATA_DIR: tempDir(t), MQTT_URL: `mqtt://127.0.0.1:${port}` });
+  const link = new MqttLink({
+    service: 'forwarder',
+    config,
+    log: testLog(config),
+    subscriptions,
+    will: { topic: 'edge/forwarder/status', payload: 'offline', retain: true },
+  });
+  t.after(() => link.stop());
+  return link;
+}
+
+test('up after every subscription is acknowledged; while down a publish is refused; nothing of an ended session is sent again', async (t) => {
+  const broker = await startBroker(t);
+  const heard: string[] = [];
+  const link = linkTo(t, broker.port, { 'a/+': (topic, payload) => void heard.push(`${topic} ${payload.toString()}`) });
+  assert.equal(link.publish('a/1', 'early'), false);
+  link.start();
+  await eventually(() => link.connected);
+  assert.equal(link.publish('a/1', 'first'), true);
+  await eventually(() => heard.length === 1);
+  broker.cut();
+  await eventually(() => !link.connected);
+  assert.equal(link.publish('a/1', 'late'), false);
+  await eventually(() => link.connected);
+  assert.equal(link.publish('a/1', 'second'), true);
+  await eventually(() => heard.includes('a/1 second'));
+  assert.deepEqual(heard, ['a/1 first', 'a/1 second']);
+});
+
+test('comes back after a broker restart on the same address, and subscribes again', async (t) => {
+  const first = await startBroker(t);
+  const heard: string[] = [];
+  const link = linkTo(t, first.port, { 'hr/+/bpm': (_topic, payload) => void heard.push(payload.toString()) });
+  link.start();
+  await eventually(() => link.connected);
+  await first.stop();
+  await eventually(() => !link.connected);
+  const second = await startBroker(t, first.port);
+  await eventually(() => link.connected);
+  second.aedes.publish(
+    { cmd: 'publish', qos: 0, dup: false, retain: false, topic: 'hr/x/bpm', payload: Buffer.from('again') },
+    () => {},
+  );
+  await eventually(() => heard.length === 1);
+});
+
+test('stop sends all that was published and leaves no will; an unclean end makes the broker publish it', async (t) => {
+  const broker = await startBroker(t);
+  const seen: string[] = [];
+  broker.aedes.on(
+    'publish',
+    (packet) => void (packet.topic.startsWith('$') || seen.push(`${packet.topic} ${packet.payload.toString()}`)),
+  );
+  const link = linkTo(t, broker.port, {});
+  link.start();
+  await eventually(() => link.connected);
+  for (let i = 0; i < 500; i += 1) link.publish('a/b', String(i));
+  await link.stop();
+  await eventually(() => seen.length >= 500);
+  assert.ok(!seen.some((line) => line.includes('offline')));
+  const crashing = linkTo(t, broker.port, {});
+  crashing.start();
+  await eventually(() => crashing.connected);
+  crashing.abandon();
+  await eventually(() => seen.some((line) => line.endsWith('offline')));
+});
+
+test('a handler or listener that throws is logged and stops nothing', async (t) => {
+  const broker = await startBroker(t);
+  let calls = 0;
+  const link = linkTo(t, broker.port, {
+    'a/b': () => {
+      calls += 1;
+      throw new Error('bad handler');
+    },
+  });
+  link.on('up', () => {
+    throw new Error('bad listener');
+  });
+  link.start();
+  await eventually(() => link.connected);
+  link.publish('a/b', '1');
+  link.publish('a/b', '2');
+  await eventually(() => calls === 2);
+});
+
+test('a broker that refuses a subscription keeps the link down; stop while nobody listens ends at once', async (t) => {
+  const broker = await startBroker(t);
+  let refusals = 0;
+  broker.aedes.on('clientDisconnect', () => void (refusals += 1));
+  broker.aedes.authorizeSubscribe = (_client, subscription, callback) => callback(null, null as unknown as typeof subscription);
+  const link = linkTo(t, broker.port, { 'secret/#': () => {} });
+  link.start();
+  await eventually(() => refusals >= 2);
+  assert.equal(link.connected, false);
+  await link.stop();
+  const nowhere = linkTo(t, 1, {});
+  await nowhere.stop();
+  nowhere.start();
+  await nowhere.stop();
+});
+
+test('topics match filters as MQTT 3.1.1 section 4.7 says', () => {
+  for (const [filter, topic] of [
+    ['hr/+/bpm', 'hr/a/bpm'],
+    ['hr/#', 'hr'],
+    ['hr/#', 'hr/a/b'],
+    ['+/+', '/finance'],
+    ['#', 'a/b'],
+  ] as const)
+    assert.ok(topicMatches(filter, topic), `${filter} ${topic}`);
+  for (const [filter, topic] of [
+    ['hr/+/bpm', 'hr/a/b/bpm'],
+    ['hr/+', 'hr'],
+    ['+', '/finance'],
+    ['#', '$SYS/x'],
+    ['hr/a', 'hr/a/b'],
+  ] as const)
+    assert.ok(!topicMatches(filter, topic), `${filter} ${topic}`);
+});
+
+test('no Buffer for each of 65,536 numbers is kept by a process that has a line, or a broker', async (t) => {
+  const broker = await startBroker(t);
+  writeToStream.cacheNumbers = true;
+  const link = linkTo(t, broker.port, {});
+  link.start();
+  await eventually(() => link.connected);
+  assert.equal(writeToStream.cacheNumbers, false);
+  writeToStream.cacheNumbers = true;
+  const config = testConfig({ DATA_DIR: tempDir(t) });
+  const gateway = new GatewayService({ config, log: testLog(config) });
+  t.after(() => gateway.stop());
+  await gateway.start();
+  assert.equal(writeToStream.cacheNumbers, false);
+});
+
+test('what is subscribed is asked for anew at each connection', async (t) => {
+  const broker = await startBroker(t);
+  const heard: string[] = [];
+  let filter = 'a/1';
+  const link = linkTo(t, broker.port, () => ({ [filter]: (topic) => void heard.push(topic) }));
+  link.start();
+  await eventually(() => link.connected);
+  filter = 'a/2';
+  broker.cut();
+  await eventually(() => !link.connected);
+  await eventually(() => link.connected);
+  for (const topic of ['a/1', 'a/2']) link.publish(topic, '');
+  await eventually(() => heard.length > 0);
+  assert.deepEqual(heard, ['a/2']);
+});

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ServiceStatus } from '../../../contract/service-status.ts';
+import { StatusReporter } from '../../../service/mqtt/status-reporter.ts';
+import { eventually } from '../../support/eventually.ts';
+
+test('what is no news waits for the next regular status; news goes out at once, and so does everything where nobody says what is news', async (t) => {
+  const said: ServiceStatus[] = [];
+  const link = {
+    publish: (topic: string, payload: string) => topic.endsWith('/status') && said.push(JSON.parse(payload) as ServiceStatus) > 0,
+    on: () => undefined,
+  };
+  let depth = 0;
+  const reporter = new StatusReporter({
+    service: 'forwarder',
+    link,
+    checks: () => [],
+    news: () => String(depth),
+    intervalMs: 60_000,
+  });
+  reporter.start();
+  t.after(() => reporter.stop());
+  assert.equal(said.length, 1);
+  // Filled and emptied again before it would have been said.
+  depth = 2;
+  reporter.changed();
+  depth = 0;
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  assert.equal(said.length, 1);
+  depth = 3;
+  reporter.changed();
+  await eventually(() => said.length === 2);
+  // The same again is known already.
+  reporter.changed();
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  assert.equal(said.length, 2);
+
+  const plain = new StatusReporter({ service: 'ble-bridge', link, checks: () => [], intervalMs: 60_000 });
+  plain.start();
+  t.after(() => plain.stop());
+  plain.changed();
+  await eventually(() => said.filter(({ service }) => service === 'ble-bridge').length === 2);
+});

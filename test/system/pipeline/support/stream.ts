@@ -1,0 +1,42 @@
+/** Reads a stream back by GetRecords, by the SDK alone: nothing of the product's own reader. */
+import { Agent } from 'node:http';
+import { GetRecordsCommand, GetShardIteratorCommand, KinesisClient, ListShardsCommand } from '@aws-sdk/client-kinesis';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import type { Reading } from '../../../../contract/reading.ts';
+
+/** What the stream holds is the contract's reading, whole. */
+export type StreamReading = Reading;
+
+/** A client of a local stream. */
+export function clientOf(endpoint: string): KinesisClient {
+  return new KinesisClient({
+    endpoint,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    requestHandler: new NodeHttpHandler({ httpAgent: new Agent({ keepAlive: false }) }),
+  });
+}
+
+/** All readings of a stream from its oldest record on. */
+export async function readAll(endpoint: string, stream = 'hr-data-stream'): Promise<StreamReading[]> {
+  const client = clientOf(endpoint);
+  try {
+    const readings: StreamReading[] = [];
+    const { Shards = [] } = await client.send(new ListShardsCommand({ StreamName: stream }));
+    for (const { ShardId } of Shards) {
+      let iterator = (
+        await client.send(new GetShardIteratorCommand({ StreamName: stream, ShardId, ShardIteratorType: 'TRIM_HORIZON' }))
+      ).ShardIterator;
+      while (iterator !== undefined) {
+        const answer = await client.send(new GetRecordsCommand({ ShardIterator: iterator, Limit: 10_000 }));
+        for (const record of answer.Records ?? [])
+          readings.push(JSON.parse(Buffer.from(record.Data ?? []).toString()) as StreamReading);
+        if ((answer.Records ?? []).length === 0 && (answer.MillisBehindLatest ?? 0) === 0) break;
+        iterator = answer.NextShardIterator;
+      }
+    }
+    return readings;
+  } finally {
+    client.destroy();
+  }
+}

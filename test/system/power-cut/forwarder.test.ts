@@ -1,0 +1,13 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { canTrace } from '../../support/disk-trace.ts';
+import { cutAtRandom } from './support/power-cut-laws.ts';
+import { recordForwarder } from './support/recorded-forwarder.ts';
+
+test('whenever the power goes, every reading whose mark was published is there, the account is whole, and the forwarder starts', async (t) => {
+  if (!canTrace() && process.env['CI'] !== 'true') return t.skip('no strace, or it may not trace here');
+  const recording = await recordForwarder(t, 200);
+  const account = await cutAtRandom(t, recording, { images: 60, starts: 2 });
+  t.diagnostic(JSON.stringify(account));
+  assert.ok(account.withMarks > 20);
+});

@@ -1,0 +1,18 @@
+import { test } from 'node:test';
+import { canTrace } from '../../support/disk-trace.ts';
+import { cutAtRandom } from './support/power-cut-laws.ts';
+import { recordForwarder } from './support/recorded-forwarder.ts';
+import { cutSpill, recordSpill } from './support/recorded-spill.ts';
+
+const cannot = (): boolean => !canTrace() && process.env['CI'] !== 'true';
+
+for (const round of [1, 2])
+  test(`500 power cuts of a forwarder that wrote its log back many times, recording ${round}: no published mark is broken`, async (t) => {
+    if (cannot()) return t.skip('no strace, or it may not trace here');
+    t.diagnostic(JSON.stringify(await cutAtRandom(t, await recordForwarder(t, 1500), { images: 500, starts: 5 })));
+  });
+
+test('500 power cuts of an outbox on disk: what was synced is found', async (t) => {
+  if (cannot()) return t.skip('no strace, or it may not trace here');
+  t.diagnostic(JSON.stringify(await cutSpill(t, await recordSpill(t, 2000), { images: 500 })));
+});

@@ -1,0 +1,116 @@
+/** The outbox on disk under a trace, and the law of the power cut for it. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { mkdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { decodeLines, findEarlierRuns } from '../../../../outbox/spill-files.ts';
+import { TraceReader, straceArgs, type DiskEvent } from '../../../support/disk-trace.ts';
+import { writeImage } from '../../../support/power-cut.ts';
+import { seeded } from '../../../support/seeded.ts';
+import { tempDir } from '../../../support/temp-dir.ts';
+
+const writer = fileURLToPath(new URL('./spill-writer.ts', import.meta.url));
+
+/** Records a process that spills `readings`, gives the oldest up, has some stored, and spills again until it is killed. strace ends with it. */
+export async function recordSpill(t: TestContext, readings: number): Promise<DiskEvent[]> {
+  const folder = tempDir(t);
+  const outbox = path.join(folder, 'outbox');
+  mkdirSync(outbox);
+  const log = path.join(tempDir(t), 'strace');
+  const child = spawn('strace', [...straceArgs(log), process.execPath, '--import', 'tsx', writer, folder, String(readings)], {
+    env: { ...process.env, UV_USE_IO_URING: '0' },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  await new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const reader = new TraceReader(outbox);
+  reader.read(log);
+  return reader.events;
+}
+
+interface Line {
+  seq: number;
+  payload: string;
+  writtenAt: number;
+  /** Index of the event by which it is surely on the disk. */
+  syncedAt: number;
+  removedAt: number;
+}
+
+/** Every line of every spill file, and when it was written, synced and removed. */
+function linesOf(events: readonly DiskEvent[]): Line[] {
+  const paths = new Map<number, string>();
+  const lines: (Line & { inode: number })[] = [];
+  for (const [index, event] of events.entries()) {
+    if (event.kind === 'create') paths.set(event.inode, event.path);
+    if (event.kind === 'write' && paths.get(event.inode)?.endsWith('.spill') === true)
+      for (const { seq, payload } of decodeLines(event.bytes.toString()))
+        lines.push({
+          seq,
+          payload,
+          inode: event.inode,
+          writtenAt: index,
+          syncedAt: Number.POSITIVE_INFINITY,
+          removedAt: Number.POSITIVE_INFINITY,
+        });
+    for (const line of lines) {
+      if (event.kind === 'synced' && line.inode === event.inode && line.writtenAt < event.since)
+        line.syncedAt = Math.min(line.syncedAt, index);
+      if (event.kind === 'unlink' && paths.get(line.inode) === event.path) line.removedAt = index;
+    }
+  }
+  return lines;
+}
+
+async function foundIn(folder: string): Promise<Map<number, string>> {
+  const found = new Map<number, string>();
+  for (const { files } of findEarlierRuns(folder, 65_536)) {
+    let after = 0;
+    for (let entries = await files.readAfter(after); entries !== undefined; entries = await files.readAfter(after)) {
+      for (const { seq, payload } of entries) found.set(seq, payload);
+      after = entries.at(-1)?.seq ?? Number.POSITIVE_INFINITY;
+    }
+  }
+  return found;
+}
+
+export interface SpillAccount {
+  images: number;
+  events: number;
+  synced: number;
+  removed: number;
+  seed: number;
+}
+
+export async function cutSpill(
+  t: TestContext,
+  events: DiskEvent[],
+  { images, seed = randomInt(1_000_000) }: { images: number; seed?: number },
+): Promise<SpillAccount> {
+  const chance = seeded(seed);
+  const lines = linesOf(events);
+  const account = {
+    images: 0,
+    events: events.length,
+    synced: lines.filter(({ syncedAt }) => syncedAt < events.length).length,
+    removed: lines.filter(({ removedAt }) => removedAt < events.length).length,
+    seed,
+  };
+  assert.ok(account.synced > 100 && account.removed > 0, `the recording has too little in it: ${JSON.stringify(account)}`);
+  for (; account.images < images; account.images += 1) {
+    const image = path.join(tempDir(t), 'outbox');
+    const cut = Math.floor(chance() * (events.length + 1));
+    writeImage(events, cut, image, chance);
+    const found = await foundIn(image);
+    const where = `seed ${seed}, image ${account.images}, cut at event ${cut} of ${events.length}`;
+    for (const { seq, payload, syncedAt, removedAt } of lines)
+      if (syncedAt < cut && removedAt >= cut)
+        assert.equal(found.get(seq), payload, `${seq} was synced and is not found: ${where}`);
+    const written = new Map(lines.filter(({ writtenAt }) => writtenAt < cut).map(({ seq, payload }) => [seq, payload]));
+    for (const [seq, payload] of found) assert.equal(payload, written.get(seq), `${seq} was never written: ${where}`);
+    rmSync(image, { recursive: true, force: true });
+  }
+  return account;
+}

@@ -1,0 +1,70 @@
+/** Tables of the documentation that are made from the code: `npm run docs` writes them, test/docs compares them. */
+import { ERRORS } from '../../service/errors/error-catalogue.ts';
+import { SETTINGS, type Setting } from '../../service/config/settings.ts';
+import { costsTable } from './costs.ts';
+
+function bytesText(bytes: number): string {
+  for (const [unit, size] of [
+    ['GiB', 1024 ** 3],
+    ['MiB', 1024 ** 2],
+    ['KiB', 1024],
+  ] as const)
+    if (bytes >= size && bytes % size === 0) return `${bytes / size} ${unit}`;
+  return String(bytes);
+}
+
+function defaultText(setting: Setting): string {
+  if (setting.default === undefined) return 'none';
+  if (setting.type === 'bytes') return bytesText(setting.default);
+  if (setting.type === 'list') return setting.default.length === 0 ? 'none' : `\`${setting.default.join(',')}\``;
+  return `\`${setting.default}\``;
+}
+
+function valuesText(setting: Setting): string {
+  switch (setting.type) {
+    case 'integer':
+    case 'number':
+      return `${setting.min}-${setting.max}`;
+    case 'bytes':
+      return `${bytesText(setting.min)}-${bytesText(setting.max)}`;
+    case 'choice':
+      return setting.choices.map((choice) => `\`${choice}\``).join(', ');
+    case 'boolean':
+      return '`true`, `false`';
+    case 'list':
+      return 'list, by commas';
+    default:
+      return 'text';
+  }
+}
+
+const cell = (text: string): string => text.replaceAll('|', '\\|');
+
+/** docs/settings.md. */
+export function settingsTable(): string {
+  const rows = Object.entries(SETTINGS as Record<string, Setting>).map(
+    ([name, setting]) => `| \`${name}\` | ${defaultText(setting)} | ${cell(valuesText(setting))} | ${cell(setting.doc)} |`,
+  );
+  return ['| variable | default | values | meaning |', '|---|---|---|---|', ...rows].join('\n');
+}
+
+/** docs/errors.md. */
+export function errorsTable(): string {
+  const rows = Object.entries(ERRORS).map(
+    ([code, { summary, hint, retryable }]) =>
+      `| \`${code}\` | ${cell(summary)} | ${cell(hint)} | ${retryable ? 'may heal by itself' : 'needs a person'} |`,
+  );
+  return ['| code | meaning | what to do | |', '|---|---|---|---|', ...rows].join('\n');
+}
+
+/** A document with the text between its `<!-- table -->` marks replaced. */
+export function withTable(document: string, table: string): string {
+  return document.replace(/(<!-- table -->\n)[\s\S]*(<!-- end of table -->)/, `$1${table.replaceAll('$', '$$$$')}\n$2`);
+}
+
+/** Which document holds which table. */
+export const TABLES: readonly { file: string; table: () => string }[] = [
+  { file: 'docs/settings.md', table: settingsTable },
+  { file: 'docs/errors.md', table: errorsTable },
+  { file: 'docs/consumers.md', table: costsTable },
+];
