@@ -4,6 +4,8 @@
  */
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import type { FromSchema, JSONSchema } from 'json-schema-to-ts';
+import type { Static, TSchema } from 'typebox';
+import { Compile, type Validator } from 'typebox/compile';
 
 export type Validated<T> = { ok: true; value: T } | { ok: false; reason: string };
 
@@ -38,4 +40,22 @@ export function parseJson<T>(text: string | Buffer, check: (value: unknown) => V
     return { ok: false, reason: 'not JSON' };
   }
   return check(value);
+}
+
+/** Makes a checker of parsed values from a TypeBox schema; `reason` names the field and what is wrong with it. Compiled at first use. */
+export function checkerOf<const S extends TSchema>(schema: S): (value: unknown) => Validated<Static<S>> {
+  let validator: Validator<{}, S> | undefined;
+  return (value) => {
+    validator ??= Compile(schema);
+    if (validator.Check(value)) return { ok: true, value };
+    const [error] = validator.Errors(value);
+    const field = error === undefined || error.instancePath === '' ? '' : `${error.instancePath.slice(1).replaceAll('/', '.')} `;
+    return { ok: false, reason: `${field}${error?.message ?? 'invalid'}` };
+  };
+}
+
+/** Makes a parser of JSON messages from a TypeBox schema; never throws. */
+export function parserOf<const S extends TSchema>(schema: S): (payload: Buffer | string) => Validated<Static<S>> {
+  const check = checkerOf(schema);
+  return (payload) => parseJson(payload, check);
 }
