@@ -8,7 +8,7 @@ import { SimulatedSource } from '../../../../ble-bridge/radio/virtual/simulated-
 import { eventually } from '../../../support/eventually.ts';
 import { startSoftSession } from '../../support/soft-session.ts';
 
-const recording = (name: string): string => fileURLToPath(new URL(`../data/recordings/${name}.csv`, import.meta.url));
+const recording = (name: string): string => fileURLToPath(new URL(`../../../data/recordings/${name}.csv`, import.meta.url));
 
 /** Pseudo-random numbers that are the same in each run (mulberry32). */
 function seeded(seed: number): () => number {
