@@ -1,11 +1,12 @@
 /**
- * All services in one process (`npm start`). The same classes as in the containers, over the same MQTT; only a real radio gets a
- * child process of its own, because the last resort of noble is an exit.
+ * All services in one process (`npm start`): the same classes as in the containers, over the same MQTT. Only a bridge with a real radio
+ * runs in a child process, because exiting is the last resort if noble is stuck.
  */
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { BleBridgeService } from './ble-bridge/service.ts';
-import { childEnvironment, isSet, processConfig, type Config } from './service/config/config.ts';
+import { adapterExists } from './service/bluetooth/adapter.ts';
+import { brokerOfAllInOne } from './service/config/broker.ts';
+import { childEnvironment, isSet, maskUrl, processConfig, type Config } from './service/config/config.ts';
+import { warnOfAssumedBroker, warnOfRemovedSettings } from './service/config/startup-warnings.ts';
 import { ProcessEnd, reportStartFailure, type Service, type ServiceContext } from './service/process/lifecycle.ts';
 import { createProcessLogger, type Logger } from './service/log/log.ts';
 import { notifySystemd } from './service/process/sd-notify.ts';
@@ -18,22 +19,25 @@ interface Stoppable {
   stop(): Promise<void>;
 }
 
-/** How often an adapter is looked for that was not there at the start; the bridge itself looks less often. */
-const ADAPTER_LOOK_MS = 2000;
+/** How often a missing adapter is checked for; the bridge itself checks less often. */
+const ADAPTER_CHECK_MS = 2000;
 
-/** Whether the bridge may come to use a real adapter: then it runs as a child. */
+/** True if the bridge may use a real adapter; it then runs as a child process. */
 function mayUseRadio(config: Config): boolean {
   if (config.BLE_SOURCE === 'noble') return true;
-  return config.BLE_SOURCE === 'auto' && existsSync(path.join('/sys/class/bluetooth', config.BLE_ADAPTER));
+  return config.BLE_SOURCE === 'auto' && adapterExists(config);
 }
 
-const loopbackOf = (host: string): string =>
-  host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host;
+/** The host by which this machine reaches its own listener, as it stands in a URL. */
+function hostToConnect(listenHost: string): string {
+  if (listenHost === '0.0.0.0' || listenHost === '::') return '127.0.0.1';
+  return listenHost.includes(':') ? `[${listenHost}]` : listenHost;
+}
 
 class AllServices {
   readonly #log: Logger;
   readonly #fail: (error: unknown, exitCode?: number) => void;
-  /** In the order of their start; stopped in the reverse order. */
+  /** In the order of their start; stopped in reverse order. */
   readonly #running: Stoppable[] = [];
   #stopped = false;
 
@@ -50,16 +54,24 @@ class AllServices {
   }
 
   async start(given: Config): Promise<Running> {
-    let config = given;
-    const running: Running = { config, ownBroker: !isSet('MQTT_URL'), source: undefined };
-    if (running.ownBroker) {
+    const broker = brokerOfAllInOne(given);
+    warnOfAssumedBroker(this.#log, broker, given);
+    // Decided once: the services of this process and the bridge's child process do not decide it again.
+    let config: Config = { ...given, MQTT_BROKER: broker.kind };
+    const ownBroker = broker.kind === 'own';
+    if (ownBroker) {
+      if (isSet('MQTT_URL'))
+        this.#log.warn(
+          { event: 'setting_ignored', setting: 'MQTT_URL', broker: maskUrl(given.MQTT_URL) },
+          'MQTT_URL has no effect: MQTT_BROKER=own uses the gateway of this process',
+        );
       const { GatewayService } = await import('./gateway/service.ts');
       const gateway = await this.#add(config, 'gateway', (context) => new GatewayService(context));
       config = {
         ...config,
         MQTT_LISTEN_PORT: gateway.mqttPort,
         MQTT_LISTEN_WS_PORT: gateway.wsPort,
-        MQTT_URL: `mqtt://${loopbackOf(config.MQTT_LISTEN_HOST)}:${gateway.mqttPort}`,
+        MQTT_URL: `mqtt://${hostToConnect(config.MQTT_LISTEN_HOST)}:${gateway.mqttPort}`,
       };
     }
     if (config.KINESIS_TARGET === 'local') {
@@ -73,10 +85,10 @@ class AllServices {
     const { AdminApiService } = await import('./admin-api/service.ts');
     const admin = await this.#add(config, 'admin-api', (context) => new AdminApiService(context));
     config = { ...config, ADMIN_PORT: admin.port };
-    return { ...running, config, source: bridge === undefined ? 'noble' : await bridge.chosenSource() };
+    return { config, ownBroker, source: bridge === undefined ? 'noble' : await bridge.chosenSource() };
   }
 
-  /** In this process, or undefined where it runs as a child. */
+  /** The bridge in this process, or undefined if it runs as a child process. */
   async #startBridge(config: Config): Promise<BleBridgeService | undefined> {
     if (!mayUseRadio(config)) {
       const { BleBridgeService } = await import('./ble-bridge/service.ts');
@@ -88,7 +100,7 @@ class AllServices {
     return undefined;
   }
 
-  /** An adapter that comes later (plugged in, or slow at boot): from then on the bridge is a child, as with one that was there at the start. */
+  /** Once an adapter appears (plugged in, or slow at boot), replaces the bridge in this process by a child process. */
   #awaitAdapter(config: Config, bridge: Stoppable): void {
     let moving: Promise<void> = Promise.resolve();
     const timer = setInterval(() => {
@@ -96,7 +108,7 @@ class AllServices {
       clearInterval(timer);
       this.#log.info(
         { event: 'adapter_found', adapter: config.BLE_ADAPTER },
-        'a Bluetooth adapter is there now: the bridge goes on as a process of its own',
+        'found a Bluetooth adapter: restarting the bridge as a child process',
       );
       moving = bridge.stop().then(
         () => {
@@ -104,7 +116,7 @@ class AllServices {
         },
         (error: unknown) => this.#fail(error),
       );
-    }, ADAPTER_LOOK_MS);
+    }, ADAPTER_CHECK_MS);
     this.#running.push({
       async stop() {
         clearInterval(timer);
@@ -117,7 +129,7 @@ class AllServices {
     const child = new SupervisedProcess({
       name: 'ble-bridge',
       module: siblingModule(import.meta.url, './ble-bridge/main'),
-      environment: childEnvironment({ MQTT_URL: config.MQTT_URL }),
+      environment: childEnvironment({ MQTT_URL: config.MQTT_URL, MQTT_BROKER: config.MQTT_BROKER ?? '' }),
       log: this.#log,
     });
     this.#running.push(child);
@@ -147,6 +159,7 @@ async function main(): Promise<void> {
   }
   const root = createProcessLogger(config);
   const log = root.child({ service: 'hr-gateway' });
+  warnOfRemovedSettings(log);
   const all = new AllServices(root, (error, exitCode) => end.fail(error, exitCode));
   const end = new ProcessEnd({
     name: 'hr-gateway',
@@ -161,7 +174,7 @@ async function main(): Promise<void> {
   try {
     const running = await all.start(config);
     end.started();
-    log.info({ event: 'started', version: VERSION, node: process.version, pid: process.pid }, 'all services run');
+    log.info({ event: 'started', version: VERSION, node: process.version, pid: process.pid }, 'all services started');
     console.log(bannerOf(running));
     notifySystemd('READY=1');
   } catch (error) {

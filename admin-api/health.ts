@@ -16,7 +16,21 @@ const HINTS: Record<string, string> = {
   forwarder: 'Look at the log of the forwarder; its supervisor starts it again. The bridge holds readings meanwhile.',
 };
 
-export function healthOf(fleet: Fleet, line: { connected: boolean; since: string; ownBroker: boolean }): Health {
+/** The broker as the admin API sees it; `name` is its URL without credentials. */
+export interface BrokerLine {
+  connected: boolean;
+  since: string;
+  own: boolean;
+  name: string;
+}
+
+const BROKER_HINTS = {
+  own: 'Start the gateway, or read its log. The values shown are the last known ones.',
+  external:
+    'Check that the broker runs, that this box reaches it, and the credentials in MQTT_URL. The values shown are the last known ones.',
+};
+
+export function healthOf(fleet: Fleet, line: BrokerLine): Health {
   if (!line.connected)
     return {
       status: 'down',
@@ -25,14 +39,15 @@ export function healthOf(fleet: Fleet, line: { connected: boolean; since: string
           name: 'broker',
           status: 'fail',
           since: line.since,
-          reason: 'broker_away: the admin API has no connection to the broker',
-          hint: 'Start the gateway, or look at its log. What is shown is the last that was known.',
+          reason: `broker_away: the admin API has no connection to the broker ${line.name}`,
+          hint: BROKER_HINTS[line.own ? 'own' : 'external'],
         },
       ],
     };
   const checks: Check[] = [{ name: 'broker', status: 'ok', since: line.since, reason: '', hint: '' }];
   for (const name of EXPECTED) {
-    if (name === 'gateway' && !line.ownBroker && fleet.service(name) === undefined) continue;
+    // An external broker may be the gateway of another box, which reports a status of its own; any other broker reports none.
+    if (name === 'gateway' && !line.own && fleet.service(name) === undefined) continue;
     const heard = fleet.service(name);
     if (heard === undefined) {
       checks.push({

@@ -5,6 +5,8 @@ import type { FastifyInstance } from 'fastify';
 import { CommandClient } from '../service/mqtt/command-client.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { gatewayName, lockDataDir, operatorToken, type DataDirLock } from '../service/storage/data-dir.ts';
+import { brokerOf } from '../service/config/broker.ts';
+import { maskUrl } from '../service/config/config.ts';
 import { listenError } from '../service/errors/errors.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { Gauge } from '../service/metrics/metrics.ts';
@@ -77,8 +79,13 @@ export class AdminApiService implements Service {
   }
 
   #health(): Health {
-    const ownBroker = /^mqtts?:\/\/(127\.0\.0\.1|localhost|gateway)[:/]/.test(`${this.#context.config.MQTT_URL}/`);
-    return healthOf(this.#fleet, { connected: this.#link.connected, since: this.#lineSince, ownBroker });
+    const { config } = this.#context;
+    return healthOf(this.#fleet, {
+      connected: this.#link.connected,
+      since: this.#lineSince,
+      own: brokerOf(config).kind === 'own',
+      name: maskUrl(config.MQTT_URL),
+    });
   }
 
   /** All that the page shows beside readings. */

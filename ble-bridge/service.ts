@@ -4,19 +4,19 @@ import { parseDeviceStatus } from '../contract/device-status.ts';
 import { parseServiceStatus, type BridgeStatus, type ForwarderStatus, type ServiceDetails } from '../contract/service-status.ts';
 import { DEVICE_STATUS_FILTER, serviceStatusTopic } from '../contract/topics.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
+import { clockState } from '../service/clock/clock-state.ts';
 import { gatewayName, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
 import { offlineWill, StatusReporter, type CheckReport } from '../service/mqtt/status-reporter.ts';
-import { clockState } from './publishing/clock-state.ts';
 import { DeviceNames } from './straps/device-names.ts';
 import { DevicePublisher } from './publishing/device-publisher.ts';
 import { EarlierStatuses } from './publishing/earlier-statuses.ts';
 import { HomeAssistant } from './publishing/home-assistant.ts';
 import { LastReadings } from './publishing/last-readings.ts';
 import { Outbox } from '../outbox/outbox.ts';
-import { RadioSession } from './radio/radio-session.ts';
+import { RadioSession, type RadioSessionOptions } from './radio/radio-session.ts';
 import { RadioStatistics } from './radio/radio-statistics.ts';
 import { SourceControl } from './source-control.ts';
 import { parseAliases, StrapFilter } from './straps/strap-filter.ts';
@@ -41,14 +41,16 @@ export class BleBridgeService implements Service {
   readonly #earlier: EarlierStatuses;
   readonly #lastReadings: LastReadings;
   readonly #source: SourceControl;
+  readonly #ladder: RadioSessionOptions['ladder'];
   #forwarder: ForwarderStatus | undefined;
   #session: RadioSession | undefined;
   #lock: DataDirLock | undefined;
   #started = false;
   #stopped = false;
 
-  constructor(context: ServiceContext) {
+  constructor(context: ServiceContext, options: Pick<RadioSessionOptions, 'ladder'> = {}) {
     this.#context = context;
+    this.#ladder = options.ladder;
     const { config, log } = context;
     const commands = new CommandServer({
       service: this.name,
@@ -147,7 +149,8 @@ export class BleBridgeService implements Service {
       names: this.#names,
       filter: this.#filter,
       statistics: this.#statistics,
-      clock: () => clockState(new Date(), this.#forwarder),
+      ...(this.#ladder === undefined ? {} : { ladder: this.#ladder }),
+      clock: () => clockState(new Date(), this.#forwarder?.clock_ahead_ms ?? null),
       accept: (fields) => {
         this.#outbox.accept(fields);
         this.#lastReadings.read(fields.device ?? '', fields.timestamp);

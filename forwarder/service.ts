@@ -10,7 +10,7 @@ import { RepeatLimiter } from '../service/log/log.ts';
 import { Counter, Gauge, Histogram } from '../service/metrics/metrics.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
 import { offlineWill, okCheck, StatusReporter, type CheckReport } from '../service/mqtt/status-reporter.ts';
-import { BUILD_YEAR } from '../service/process/version.ts';
+import { isBeforeBuild, isOffStream } from '../service/clock/clock-state.ts';
 import { Drain } from './drain/drain.ts';
 import { Intake } from './intake/intake.ts';
 import { QUEUE_CHECKING } from './queue/disk-trouble.ts';
@@ -20,7 +20,6 @@ import { KinesisSink, targetName } from './sink/kinesis-sink.ts';
 import type { Sink } from './sink/sink.ts';
 
 /** A clock this far from the stream's is wrong, and health says so. */
-const CLOCK_OFF_MS = 5000;
 
 export class ForwarderService implements Service {
   readonly name = 'forwarder';
@@ -221,9 +220,9 @@ export class ForwarderService implements Service {
     const ahead = this.#drain.clockAheadMs;
     const hint = 'Set the time of this box (timedatectl set-ntp true); readings are marked unsynced until then.';
     const status: Check['status'] = 'warn';
-    if (new Date().getUTCFullYear() < BUILD_YEAR)
+    if (isBeforeBuild(new Date()))
       return { name: 'clock', status, reason: `clock_wrong: this box says ${new Date().toISOString()}`, hint };
-    if (ahead !== null && Math.abs(ahead) > CLOCK_OFF_MS)
+    if (isOffStream(ahead))
       return {
         name: 'clock',
         status,

@@ -6,6 +6,7 @@ import type { Config } from '../service/config/config.ts';
 import type { Logger } from '../service/log/log.ts';
 import type { Access, Identity, Peer } from './access.ts';
 import type { Breaches } from './breaches.ts';
+import type { ClientLimits } from './client-limits.ts';
 import { useDeliveryQueue } from './delivery-queue.ts';
 import { GuardedConnection } from './guarded-connection.ts';
 import type { LoginThrottle } from './login-throttle.ts';
@@ -27,6 +28,7 @@ export interface BrokerOptions {
   access: Access;
   breaches: Breaches;
   throttle: LoginThrottle;
+  limits: ClientLimits;
 }
 
 function authError(message: string, returnCode: AuthErrorCode): AuthenticateError {
@@ -59,7 +61,7 @@ export class Broker {
   constructor(options: BrokerOptions) {
     this.#options = options;
     this.#retained = new RetainedBudget({
-      maxTopics: options.config.MQTT_MAX_RETAINED,
+      maxTopics: options.limits.retainedTopics,
       maxBytes: options.config.MQTT_MAX_RETAINED_BYTES,
     });
   }
@@ -74,16 +76,16 @@ export class Broker {
   }
 
   async start(): Promise<void> {
-    const { config } = this.#options;
+    const { config, limits } = this.#options;
     // It would keep a Buffer for each number that two bytes can hold, 7 MB, made at the first packet.
     writeToStream.cacheNumbers = false;
     this.#aedes = await Aedes.createBroker({
       persistence: orderedPersistence(),
-      connectTimeout: config.MQTT_CONNECT_TIMEOUT_MS,
+      connectTimeout: limits.connectTimeoutMs,
       // A frozen subscriber holds all deliveries up for this long (facts.md), then it is disconnected.
       drainTimeout: config.MQTT_SLOW_SUBSCRIBER_MS,
       maxClientsIdLength: CLIENT_ID_MAX_BYTES,
-      maxTopicLevels: config.MQTT_MAX_TOPIC_LEVELS,
+      maxTopicLevels: limits.topicLevels,
       maxInflightInbound: INFLIGHT_QOS2_MAX,
       preConnect: (client, packet, callback) => {
         const fault = this.#connectFault(client, packet);
@@ -132,7 +134,7 @@ export class Broker {
 
   /** The CONNACK code that a CONNECT is refused with, or undefined. */
   #connectFault(client: Client, packet: ConnectPacket): number | undefined {
-    const { breaches, config } = this.#options;
+    const { breaches, limits } = this.#options;
     const refused = (limit: string, code: number): number => {
       breaches.add(limit, { address: peerOf(client).address });
       return code;
@@ -143,7 +145,7 @@ export class Broker {
     if (will === undefined) return undefined;
     const topicFault = this.#topicFault(will.topic);
     if (topicFault !== undefined) return refused(topicFault, REFUSED_NOT_AUTHORIZED);
-    if (will.payload.length > config.MQTT_MAX_WILL_BYTES) return refused('will_bytes', REFUSED_NOT_AUTHORIZED);
+    if (will.payload.length > limits.willBytes) return refused('will_bytes', REFUSED_NOT_AUTHORIZED);
     return undefined;
   }
 
@@ -204,9 +206,9 @@ export class Broker {
 
   #topicFault(topic: string): string | undefined {
     if (this.#goodTopics.has(topic)) return undefined;
-    const { config } = this.#options;
-    if (Buffer.byteLength(topic) > config.MQTT_MAX_TOPIC_BYTES) return 'topic_bytes';
-    if (topic.split('/').length > config.MQTT_MAX_TOPIC_LEVELS) return 'topic_levels';
+    const { limits } = this.#options;
+    if (Buffer.byteLength(topic) > limits.topicBytes) return 'topic_bytes';
+    if (topic.split('/').length > limits.topicLevels) return 'topic_levels';
     if (this.#goodTopics.size >= GOOD_TOPICS_MAX) this.#goodTopics.clear();
     this.#goodTopics.add(topic);
     return undefined;
@@ -214,7 +216,7 @@ export class Broker {
 
   #backlogAllows(client: Client): boolean {
     const { conn } = client;
-    if (!(conn instanceof GuardedConnection) || conn.backlogBytes <= this.#options.config.MQTT_MAX_BACKLOG_BYTES) return true;
+    if (!(conn instanceof GuardedConnection) || conn.backlogBytes <= this.#options.limits.backlogBytes) return true;
     if (!conn.destroyed) {
       this.#options.breaches.add('backlog', { ...this.#namesOf(client), bytes: conn.backlogBytes });
       conn.destroy();
@@ -241,13 +243,13 @@ export class Broker {
   }
 
   #maySubscribe(client: Client, filter: string): boolean {
-    const { breaches, config } = this.#options;
+    const { breaches, limits } = this.#options;
     const filters = this.#subscriptions.get(client) ?? new Set();
     this.#subscriptions.set(client, filters);
     const fault =
       this.#topicFault(filter) ??
       (this.#identities.get(client)?.rights.maySubscribe(filter) === true ? undefined : 'subscribe_right') ??
-      (!filters.has(filter) && filters.size >= config.MQTT_MAX_SUBSCRIPTIONS ? 'subscriptions' : undefined);
+      (!filters.has(filter) && filters.size >= limits.subscriptions ? 'subscriptions' : undefined);
     if (fault !== undefined) {
       breaches.add(fault, { ...this.#namesOf(client), filter: filter.slice(0, 100) });
       return false;

@@ -17,6 +17,7 @@ import { listenError } from '../service/errors/errors.ts';
 import type { TlsFiles } from '../service/network/tls-files.ts';
 import type { Peer } from './access.ts';
 import type { Breaches } from './breaches.ts';
+import type { ClientLimits } from './client-limits.ts';
 import type { Broker } from './broker.ts';
 import { GuardedConnection } from './guarded-connection.ts';
 
@@ -24,6 +25,7 @@ export interface ListenersOptions {
   config: Config;
   broker: Broker;
   breaches: Breaches;
+  limits: ClientLimits;
   /** Certificate and key, where the broker speaks TLS. */
   tls: TlsFiles | undefined;
 }
@@ -85,13 +87,13 @@ export class Listeners {
 
   /** Counts a new connection, before anything is read of it; false, and it is ended, where there are too many. */
   #admit(socket: Socket): boolean {
-    const { config, breaches } = this.#options;
+    const { config, breaches, limits } = this.#options;
     const address = socket.remoteAddress ?? 'unknown';
     const count = this.#perAddress.get(address) ?? 0;
     const limit =
       this.#open.size >= config.MQTT_MAX_CONNECTIONS
         ? 'connections'
-        : count >= config.MQTT_MAX_CONNECTIONS_PER_ADDRESS
+        : count >= Math.max(1, Math.floor(config.MQTT_MAX_CONNECTIONS * limits.connectionsShareOfAddress))
           ? 'connections_per_address'
           : undefined;
     if (limit !== undefined) {
@@ -145,11 +147,11 @@ export class Listeners {
 
   /** Throws HrError `port_in_use`, `certificate_unusable`. */
   async start(): Promise<void> {
-    const { config, tls } = this.#options;
+    const { config, limits, tls } = this.#options;
     const http: ServerOptions = {
-      headersTimeout: config.MQTT_CONNECT_TIMEOUT_MS,
-      requestTimeout: config.MQTT_CONNECT_TIMEOUT_MS,
-      connectionsCheckingInterval: Math.max(500, config.MQTT_CONNECT_TIMEOUT_MS / 4),
+      headersTimeout: limits.connectTimeoutMs,
+      requestTimeout: limits.connectTimeoutMs,
+      connectionsCheckingInterval: Math.max(500, limits.connectTimeoutMs / 4),
       maxHeaderSize: 8192,
     };
     const loopback = isLoopback(config.MQTT_LISTEN_HOST);
@@ -165,8 +167,8 @@ export class Listeners {
   }
 
   async #startTls(tls: TlsFiles, http: ServerOptions): Promise<void> {
-    const { config, breaches } = this.#options;
-    const secure = { ...tls.start(), handshakeTimeout: config.MQTT_CONNECT_TIMEOUT_MS };
+    const { config, breaches, limits } = this.#options;
+    const secure = { ...tls.start(), handshakeTimeout: limits.connectTimeoutMs };
     const loopback = isLoopback(config.MQTT_TLS_LISTEN_HOST);
     const mqtts = createTlsServer({ ...secure, noDelay: true }, (socket) =>
       this.#take(socket, { address: socket.remoteAddress ?? 'unknown', loopback }),

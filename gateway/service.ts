@@ -8,6 +8,7 @@ import { TlsFiles } from '../service/network/tls-files.ts';
 import { Access } from './access.ts';
 import { Breaches } from './breaches.ts';
 import { Broker } from './broker.ts';
+import { CLIENT_LIMITS, type ClientLimits } from './client-limits.ts';
 import { Listeners } from './listeners.ts';
 import { LoginThrottle } from './login-throttle.ts';
 import { Users } from './users.ts';
@@ -28,17 +29,24 @@ export class GatewayService implements Service {
   #lock: DataDirLock | undefined;
   #stopped = false;
 
-  constructor(context: ServiceContext) {
+  constructor(context: ServiceContext, limits: Partial<ClientLimits> = {}) {
     this.#context = context;
     const { config, log } = context;
+    const clientLimits: ClientLimits = { ...CLIENT_LIMITS, ...limits };
     this.#breaches = new Breaches(log);
     const throttle = new LoginThrottle();
     const users: Users = new Users(config, log, () => this.#broker.dropOutdated((identity) => users.isCurrent(identity)));
     this.#access = new Access(config, users, throttle);
-    this.#broker = new Broker({ config, log, access: this.#access, breaches: this.#breaches, throttle });
+    this.#broker = new Broker({ config, log, access: this.#access, breaches: this.#breaches, throttle, limits: clientLimits });
     const { MQTT_TLS_CERT_FILE: certFile, MQTT_TLS_KEY_FILE: keyFile } = config;
     this.#tls = certFile === undefined || keyFile === undefined ? undefined : new TlsFiles({ certFile, keyFile, log });
-    this.#listeners = new Listeners({ config, broker: this.#broker, breaches: this.#breaches, tls: this.#tls });
+    this.#listeners = new Listeners({
+      config,
+      broker: this.#broker,
+      breaches: this.#breaches,
+      tls: this.#tls,
+      limits: clientLimits,
+    });
     this.#commands = new CommandServer({
       service: 'gateway',
       log,

@@ -15,7 +15,7 @@ export interface RadioSessionOptions extends StrapsOptions {
   onChanged: () => void;
   onFatal: (error: unknown) => void;
   /** Times of the recovery ladder. */
-  ladder?: { rebuildsMax?: number };
+  ladder?: { rungMs?: number; rebuildsMax?: number };
 }
 
 export class RadioSession {
@@ -46,8 +46,7 @@ export class RadioSession {
       lostAt: () => this.straps.lostAt,
     });
     this.#ladder = new RecoveryLadder({
-      rungMs: options.config.BLE_RECOVERY_STEP_MS,
-      ...(options.ladder?.rebuildsMax === undefined ? {} : { rebuildsMax: options.ladder.rebuildsMax }),
+      ...options.ladder,
       log: this.#log,
       health: () => this.straps.health(this.#scan.heardAt, this.#scan.failures),
       restartScan: () => void this.#scan.restart(),

@@ -2,7 +2,7 @@
 import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../../service/config/config.ts';
-import { BUILD_YEAR } from '../../service/process/version.ts';
+import { isBeforeBuild } from '../../service/clock/clock-state.ts';
 import { fail, ok, warn, type DoctorLine } from './check-line.ts';
 import { SYSTEM, type System } from './system.ts';
 
@@ -10,7 +10,7 @@ const MiB = 1024 * 1024;
 
 /** The year, and what systemd's time service says where it runs; how far the box is off the stream's clock is the forwarder's to say. */
 export function clockLine(now = new Date(), { root }: System = SYSTEM): DoctorLine {
-  if (now.getUTCFullYear() < BUILD_YEAR)
+  if (isBeforeBuild(now))
     return fail(
       'clock',
       `the clock says ${now.toISOString()}`,

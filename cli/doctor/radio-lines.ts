@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../../service/config/config.ts';
+import { adaptersFolder } from '../../service/bluetooth/adapter.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { fail, ok, warn, type DoctorLine } from './check-line.ts';
 import { listAdapters, type AdapterPower } from './hci-adapters.ts';
@@ -19,7 +20,7 @@ function read(file: string): string | undefined {
 }
 
 function adapterLine(config: Config, folders: System): DoctorLine {
-  const folder = path.join(folders.sys, 'class/bluetooth');
+  const folder = adaptersFolder(folders.sys);
   if (!existsSync(folder))
     return config.BLE_SOURCE === 'noble'
       ? fail(

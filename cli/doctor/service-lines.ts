@@ -4,8 +4,10 @@ import path from 'node:path';
 import type { ServiceStatus } from '../../contract/service-status.ts';
 import { parseServiceStatus } from '../../contract/service-status.ts';
 import { SERVICE_STATUS_FILTER } from '../../contract/topics.ts';
+import { brokerOf } from '../../service/config/broker.ts';
 import { maskUrl, type Config } from '../../service/config/config.ts';
 import type { Logger } from '../../service/log/log.ts';
+import { isOffStream } from '../../service/clock/clock-state.ts';
 import { MqttLink } from '../../service/mqtt/mqtt-link.ts';
 import { fail, ok, warn, type DoctorLine } from './check-line.ts';
 
@@ -137,7 +139,7 @@ function forwarderLines(status: ServiceStatus | undefined): DoctorLine[] {
         hint,
       ),
     );
-  if (forwarder.clock_ahead_ms !== null && Math.abs(forwarder.clock_ahead_ms) > 5000)
+  if (isOffStream(forwarder.clock_ahead_ms))
     lines.push(
       warn(
         'clock against the stream',
@@ -151,18 +153,21 @@ function forwarderLines(status: ServiceStatus | undefined): DoctorLine[] {
 /** Broker, services and queue; a broker that is away is one failing line. */
 export function serviceLines(config: Config, heard: ReadonlyMap<string, ServiceStatus> | undefined): DoctorLine[] {
   const broker = maskUrl(config.MQTT_URL);
+  const own = brokerOf(config).kind === 'own';
   if (heard === undefined)
     return [
       fail(
         'broker',
         `${broker} does not answer, or refuses this box's key`,
-        'Start the services (npm start or docker compose up -d); in containers run the doctor there.',
+        own
+          ? 'Start the services (npm start or docker compose up -d); in containers run the doctor there.'
+          : 'Check that the external broker runs, that this box reaches it, and the credentials in MQTT_URL.',
       ),
     ];
-  // The gateway is one of many brokers that may be used: it is looked at where it has ever said anything.
-  const names = heard.has('gateway') ? ['gateway', ...EXPECTED] : EXPECTED;
+  // An external broker may be the gateway of another box, which reports a status of its own; any other broker reports none.
+  const names = own || heard.has('gateway') ? ['gateway', ...EXPECTED] : EXPECTED;
   return [
-    ok('broker', broker),
+    ok('broker', own ? broker : `${broker} (external)`),
     ...names.map((name) => serviceLine(name, heard.get(name))),
     ...bridgeLines(heard.get('ble-bridge')),
     ...forwarderLines(heard.get('forwarder')),

@@ -15,6 +15,9 @@ import {
   type Shipments,
 } from './shipments.ts';
 
+/** Size that an aggregate is filled to: a PUT unit, which is what Kinesis charges by. */
+const AGGREGATE_BYTES = 25 * 1024;
+
 interface DeviceRows {
   rows: RowFifo;
   bytes: number;
@@ -35,12 +38,14 @@ function aggregateOf(key: string, rows: readonly QueuedReading[]): Shipment {
 
 export class AggregateShipments implements Shipments {
   readonly #config: KinesisSettings;
+  readonly #aggregateBytes: number;
   /** The device whose turn is next comes first. */
   readonly #devices = new Map<string, DeviceRows>();
   #size = 0;
 
-  constructor(config: KinesisSettings) {
+  constructor(config: KinesisSettings, aggregateBytes = AGGREGATE_BYTES) {
     this.#config = config;
+    this.#aggregateBytes = aggregateBytes;
   }
 
   get size(): number {
@@ -55,12 +60,11 @@ export class AggregateShipments implements Shipments {
   }
 
   get recordBytes(): number {
-    return this.#config.KINESIS_AGGREGATE_BYTES;
+    return this.#aggregateBytes;
   }
 
   get full(): boolean {
-    for (const { bytes, underWay } of this.#devices.values())
-      if (underWay === 0 && bytes >= this.#config.KINESIS_AGGREGATE_BYTES) return true;
+    for (const { bytes, underWay } of this.#devices.values()) if (underWay === 0 && bytes >= this.#aggregateBytes) return true;
     return false;
   }
 
@@ -105,7 +109,7 @@ export class AggregateShipments implements Shipments {
 
   /** Takes the rows of one aggregate; none where not even the first fits what is left of the request. */
   #fill(device: DeviceRows, overhead: number, left: number): QueuedReading[] {
-    const max = Math.min(this.#config.KINESIS_AGGREGATE_BYTES, left);
+    const max = Math.min(this.#aggregateBytes, left);
     let bytes = overhead;
     let count = 0;
     for (let row = device.rows.at(0); row !== undefined; row = device.rows.at(count)) {

@@ -35,6 +35,8 @@ export interface DrainOptions {
   sink: Sink;
   /** The uplink's state has changed. */
   onChange: () => void;
+  /** Size that aggregates are filled to, smaller in tests. */
+  aggregateBytes?: number;
 }
 
 interface Batch {
@@ -69,7 +71,8 @@ export class Drain {
   constructor(options: DrainOptions) {
     const { config, log, sink } = options;
     this.#options = options;
-    this.#shipments = config.KINESIS_MODE === 'aggregated' ? new AggregateShipments(config) : new SingleShipments(config);
+    this.#shipments =
+      config.KINESIS_MODE === 'aggregated' ? new AggregateShipments(config, options.aggregateBytes) : new SingleShipments(config);
     this.#testReadings = config.KINESIS_TARGET === 'local' || config.ALLOW_TEST_READINGS;
     this.#repeats = new RepeatLimiter(log);
     this.#limits = new StreamLimits({ sink, bucket: this.#bucket, log, signal: this.#abort.signal, onRead: () => this.#pump() });

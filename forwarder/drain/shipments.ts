@@ -38,7 +38,7 @@ export interface Shipments {
   settled(shipment: Shipment): void;
 }
 
-export type KinesisSettings = Pick<Config, 'KINESIS_MODE' | 'KINESIS_PARTITION_KEY' | 'KINESIS_AGGREGATE_BYTES'>;
+export type KinesisSettings = Pick<Config, 'KINESIS_MODE' | 'KINESIS_PARTITION_KEY'>;
 
 /** Records in a PutRecords request, at most. */
 export const BATCH_RECORDS = 500;

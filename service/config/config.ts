@@ -1,8 +1,10 @@
 /**
- * The one reader of the environment: typed, validated, frozen. All faults at once, each with key, reason and value;
- * unknown names with one of our prefixes are refused.
+ * The only reader of the environment: typed, validated, frozen. Reports all faults at once, each with name, reason and value.
+ * Unknown names with one of our prefixes are refused; settings of earlier 1.x releases are accepted without effect.
  */
 import { HrError } from '../errors/errors.ts';
+import { isSetIn, type Environment } from './environment.ts';
+import { REMOVED_SETTINGS, removedSettingsIn } from './removed-settings.ts';
 import { PREFIXES, SETTINGS, type Setting, type SettingName } from './settings.ts';
 
 type ValueOf<S> = S extends { type: 'integer' | 'number' | 'bytes' }
@@ -70,7 +72,7 @@ function parseSetting(text: string, setting: Setting): Parsed {
   }
 }
 
-/** Names with one of our prefixes that systemd gives to its services. */
+/** Variables with one of our prefixes that systemd sets for its services. */
 const FOREIGN = new Set(['WATCHDOG_USEC', 'WATCHDOG_PID']);
 
 function distance(a: string, b: string): number {
@@ -84,28 +86,31 @@ function distance(a: string, b: string): number {
   return previous[b.length] ?? 0;
 }
 
+function isUnknown(name: string): boolean {
+  if (Object.hasOwn(SETTINGS, name) || Object.hasOwn(REMOVED_SETTINGS, name) || FOREIGN.has(name)) return false;
+  return PREFIXES.some((prefix) => name.startsWith(prefix));
+}
+
 function unknownNameFault(name: string): string {
   const nearest = Object.keys(SETTINGS)
     .map((known) => ({ known, far: distance(name, known) }))
     .sort((a, b) => a.far - b.far)[0];
   const guess = nearest !== undefined && nearest.far <= 3 ? ` (did you mean ${nearest.known}?)` : '';
-  return `${name}: is no setting${guess}`;
+  return `unknown setting ${name}${guess}`;
 }
 
-/** A credential inside a URL is not for a screen or a log. */
+/** Hides the credentials in a URL, which must reach neither a screen nor a log. */
 export function maskUrl(text: string): string {
   return text.replace(/^([a-z]+:\/\/)([^@/]*)@/i, '$1***@');
 }
 
-/** A value as it may be shown: secrets and credentials in URLs are masked. */
+/** A value in printable form: secrets and credentials in URLs are masked. */
 export function shownValue(name: SettingName, value: Config[SettingName]): string {
   const setting = SETTINGS[name] as Setting;
   if (value === undefined) return '';
   if (setting.type === 'secret') return '***';
   return maskUrl(typeof value === 'object' ? value.join(',') : `${value}`);
 }
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 function checkTogether(config: Config): string[] {
   const faults: string[] = [];
@@ -119,14 +124,14 @@ function checkTogether(config: Config): string[] {
 
 /**
  * Reads the settings from an environment. An empty value counts as not set.
- * Throws HrError `config_invalid` whose detail has a line for each fault.
+ * Throws HrError `config_invalid`; its detail lists all faults, separated by `; `.
  */
 export function readConfig(environment: Environment): Config {
   const faults: string[] = [];
   const values: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting][]) {
-    const text = environment[name];
-    if (text === undefined || text.trim() === '') {
+    const text = environment[name] ?? '';
+    if (!isSetIn(environment, name)) {
       values[name] = setting.default;
       continue;
     }
@@ -134,34 +139,37 @@ export function readConfig(environment: Environment): Config {
     if ('value' in parsed) values[name] = parsed.value;
     else faults.push(`${name}: must ${parsed.must} (got ${shownValue(name, text)})`);
   }
-  for (const name of Object.keys(environment))
-    if (!(name in SETTINGS) && !FOREIGN.has(name) && PREFIXES.some((prefix) => name.startsWith(prefix)))
-      faults.push(unknownNameFault(name));
+  for (const name of Object.keys(environment)) if (isUnknown(name)) faults.push(unknownNameFault(name));
   const config = Object.freeze(values) as unknown as Config;
   if (faults.length === 0) faults.push(...checkTogether(config));
   if (faults.length > 0) throw new HrError('config_invalid', { operation: 'read the configuration', detail: faults.join('; ') });
   return config;
 }
 
-/** Reads the process's own environment: the only place in the product that does. */
+/** Reads the settings from the environment of this process. Throws as `readConfig` does. */
 export function processConfig(): Config {
   return readConfig(process.env);
 }
 
+/** Names of settings of earlier 1.x releases that the environment of this process still sets. */
+export function processRemovedSettings(): string[] {
+  return removedSettingsIn(process.env);
+}
+
 export interface EffectiveSetting {
   name: SettingName;
-  /** As it may be shown. */
+  /** In printable form, secrets masked. */
   value: string;
   source: 'environment' | 'default';
 }
 
-/** The effective values with their source, secrets masked (`npm run config`). */
+/** The effective values and where each comes from, secrets masked (`npm run config`). */
 export function effectiveSettings(environment: Environment): EffectiveSetting[] {
   const config = readConfig(environment);
   return (Object.keys(SETTINGS) as SettingName[]).map((name) => ({
     name,
     value: shownValue(name, config[name]),
-    source: (environment[name] ?? '').trim() === '' ? 'default' : 'environment',
+    source: isSetIn(environment, name) ? 'environment' : 'default',
   }));
 }
 
@@ -170,40 +178,44 @@ export function effectiveProcessSettings(): EffectiveSetting[] {
   return effectiveSettings(process.env);
 }
 
-/** The environment of a child service: this process's own, with settings replaced. */
+/**
+ * The environment of a child service: that of this process with some settings replaced, and without removed settings, which this
+ * process has already reported.
+ */
 export function childEnvironment(overrides: Readonly<Record<string, string>>): Record<string, string | undefined> {
-  return { ...process.env, ...overrides };
+  const kept = Object.entries(process.env).filter(([name]) => !Object.hasOwn(REMOVED_SETTINGS, name));
+  return { ...Object.fromEntries(kept), ...overrides };
 }
 
-/** True where the environment itself sets a value. */
+/** True if the environment of this process sets a value. */
 export function isSet(name: SettingName): boolean {
-  return (process.env[name] ?? '').trim() !== '';
+  return isSetIn(process.env, name);
 }
 
-/** Device and inode of the stream that systemd's journal reads (systemd.exec(5)), or undefined. */
+/** Device and inode of the stream that the systemd journal reads (systemd.exec(5)), or undefined. */
 export function journalStream(): string | undefined {
   return process.env['JOURNAL_STREAM'];
 }
 
-/** Where systemd listens for notifications (sd_notify(3)), or undefined. */
+/** Socket on which systemd expects notifications (sd_notify(3)), or undefined. */
 export function systemdSocket(): string | undefined {
   return process.env['NOTIFY_SOCKET'];
 }
 
-/** The watchdog limit of the unit in microseconds, or undefined. */
+/** The watchdog timeout of the systemd unit in microseconds, or undefined. */
 export function systemdWatchdogUs(): number | undefined {
   const limit = Number(process.env['WATCHDOG_USEC']);
   return Number.isFinite(limit) && limit > 0 ? limit : undefined;
 }
 
-/** Whether a proxy is set for outgoing requests; the agent reads the variables itself. */
+/** True if a proxy is configured for outgoing requests; the agent itself reads these variables. */
 export function proxyIsSet(): boolean {
   return ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'].some(
     (name) => (process.env[name] ?? '') !== '',
   );
 }
 
-/** The SDK's notice about coming versions of Node is left out: it would stand in the middle of what a person reads. */
+/** Suppresses the AWS SDK's notice about future Node versions, which would appear in the middle of our own output. */
 export function withoutSdkNotice(): void {
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
 }

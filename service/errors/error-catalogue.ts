@@ -16,6 +16,16 @@ export const ERRORS = {
     hint: 'Correct the named variables; npm run config shows the effective values.',
     retryable: false,
   },
+  setting_removed: {
+    summary: 'A setting of an earlier release is still set; it no longer exists and has no effect.',
+    hint: 'Remove the named variables from .env or the environment; the log line states the value that applies instead.',
+    retryable: false,
+  },
+  broker_assumed: {
+    summary: 'MQTT_BROKER is not set, and MQTT_URL names a broker that is taken to be external.',
+    hint: 'Set MQTT_BROKER=external, or MQTT_BROKER=own if that broker is the gateway of this box.',
+    retryable: false,
+  },
   data_dir_in_use: {
     summary: 'Another process of the same service already uses this data folder.',
     hint: 'Stop the other one, or set another DATA_DIR.',

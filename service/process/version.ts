@@ -16,5 +16,3 @@ function readVersion(): string {
 
 /** The product's version, from package.json. */
 export const VERSION = readVersion();
-/** A clock that shows a year before this one is known to be wrong. */
-export const BUILD_YEAR = 2026;

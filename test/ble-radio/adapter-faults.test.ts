@@ -7,7 +7,7 @@ import { virtualRadioMissing } from './support/virtual-radio.ts';
 describe('an adapter with a fault recovers by itself', { skip: virtualRadioMissing() }, () => {
   const shared = sharedRadio(
     { 1: { name: 'HR1', bpm: 71, period: 0.2 }, 2: { name: 'HR2', bpm: 72, period: 0.2 } },
-    { environment: { BLE_RECOVERY_STEP_MS: '1000' } },
+    { ladder: { rungMs: 1000 } },
   );
 
   const unplugged = async (awayMs: number): Promise<number> => {

@@ -9,7 +9,7 @@ describe('an adapter that hangs', { skip: virtualRadioMissing() }, () => {
   test('for a while: straps stream again', async (t) => {
     const radio = await startVirtualRadio(t);
     await radio.add(1, { name: 'HR1', bpm: 71, period: 0.2 });
-    const bench = await startBench(t, radio, { environment: { BLE_RECOVERY_STEP_MS: '2000' } });
+    const bench = await startBench(t, radio, { ladder: { rungMs: 2000 } });
     await bench.flows(1);
     radio.hang(true);
     await eventually(() => bench.session.radio.state !== 'powered_on', { withinMs: 60_000 });
@@ -21,7 +21,7 @@ describe('an adapter that hangs', { skip: virtualRadioMissing() }, () => {
   test('for good: the bridge ends with a code, and its status says why', async (t) => {
     const radio = await startVirtualRadio(t);
     await radio.add(1, { name: 'HR1', bpm: 71, period: 0.2 });
-    const bench = await startBench(t, radio, { environment: { BLE_RECOVERY_STEP_MS: '1000' }, ladder: { rebuildsMax: 2 } });
+    const bench = await startBench(t, radio, { ladder: { rungMs: 1000, rebuildsMax: 2 } });
     await bench.flows(1);
     radio.hang(true);
     t.after(() => radio.hang(false));

@@ -67,7 +67,7 @@ test('two hundred connections that announce 256 MB and go on sending cost the br
 });
 
 test('a connection that sends no CONNECT within its time is ended: over TCP, over WebSocket, before an HTTP upgrade', async (t) => {
-  const gateway = await startGateway(t, { MQTT_CONNECT_TIMEOUT_MS: '300' });
+  const gateway = await startGateway(t, {}, {}, { connectTimeoutMs: 300 });
   const silent = await rawClient(t, gateway.ports.mqtt);
   const half = await rawClient(t, gateway.ports.mqtt);
   half.sendBytes(Buffer.from([0x10, 20, 0, 4]));
@@ -86,7 +86,7 @@ test('a connection that sends no CONNECT within its time is ended: over TCP, ove
 });
 
 test('connections are bounded in all and per address, and one that leaves makes room', async (t) => {
-  const few = await startGateway(t, { MQTT_MAX_CONNECTIONS: '10' });
+  const few = await startGateway(t, { MQTT_MAX_CONNECTIONS: '10' }, {}, { connectionsShareOfAddress: 1 });
   const clients: RawClient[] = [];
   for (let i = 0; i < 10; i += 1) clients.push(await connected(t, few.ports.mqtt));
   await (await rawClient(t, few.ports.mqtt)).ended();
@@ -96,18 +96,14 @@ test('connections are bounded in all and per address, and one that leaves makes 
   clients[0]?.destroy();
   await eventually(async () => (await (await rawClient(t, few.ports.mqtt)).connect()) === 0);
 
-  const perAddress = await startGateway(t, { MQTT_MAX_CONNECTIONS_PER_ADDRESS: '3' });
+  const perAddress = await startGateway(t, { MQTT_MAX_CONNECTIONS: '10' }, {}, { connectionsShareOfAddress: 0.3 });
   for (let i = 0; i < 3; i += 1) await connected(t, perAddress.ports.mqtt);
   await (await rawClient(t, perAddress.ports.mqtt)).ended();
   await named(perAddress, 'connections_per_address');
 });
 
 test('topics and filters are bounded in length and levels, subscriptions in number', async (t) => {
-  const gateway = await startGateway(
-    t,
-    { MQTT_MAX_TOPIC_BYTES: '32', MQTT_MAX_TOPIC_LEVELS: '4', MQTT_MAX_SUBSCRIPTIONS: '3' },
-    USERS,
-  );
+  const gateway = await startGateway(t, {}, USERS, { topicBytes: 32, topicLevels: 4, subscriptions: 3 });
   const client = await app(t, gateway);
   assert.equal(await client.subscribe(`hr/${'x'.repeat(30)}`), 128);
   await named(gateway, 'topic_bytes');
@@ -126,7 +122,7 @@ test('topics and filters are bounded in length and levels, subscriptions in numb
 });
 
 test('retained messages are bounded in number and bytes; an empty one makes room', async (t) => {
-  const gateway = await startGateway(t, { MQTT_MAX_RETAINED: '10', MQTT_MAX_RETAINED_BYTES: '64KiB' }, USERS);
+  const gateway = await startGateway(t, { MQTT_MAX_RETAINED_BYTES: '64KiB' }, USERS, { retainedTopics: 10 });
   const client = await app(t, gateway);
   for (let i = 0; i < 10; i += 1) assert.equal(await client.publishAcknowledged(`hr/${i}`, 'x', true), true);
   assert.equal(await client.publishAcknowledged('hr/10', 'x', true), false);
@@ -151,7 +147,7 @@ test('retained messages are bounded in number and bytes; an empty one makes room
 });
 
 test('a will that is too large, or whose topic is too long, and a client id that is too long, are refused by a CONNACK', async (t) => {
-  const gateway = await startGateway(t, { MQTT_MAX_WILL_BYTES: '100' }, USERS);
+  const gateway = await startGateway(t, {}, USERS, { willBytes: 100 });
   const refused = async (fields: object): Promise<number | undefined> =>
     await (await rawClient(t, gateway.ports.mqtt)).connect({ ...APP, ...fields });
   const will = (bytes: number, topic = 'hr/a'): object => ({
@@ -195,12 +191,12 @@ test('a user that publishes more than its rate is read more slowly, and nothing 
   assert.equal(gateway.service.breaches['publish_rate'], breaches);
 });
 
-for (const [limit, environment] of [
-  ['slow_subscriber', { MQTT_SLOW_SUBSCRIBER_MS: '500' }],
-  ['backlog', { MQTT_MAX_BACKLOG_BYTES: '200KiB', MQTT_SLOW_SUBSCRIBER_MS: '60000' }],
+for (const [limit, environment, limits] of [
+  ['slow_subscriber', { MQTT_SLOW_SUBSCRIBER_MS: '500' }, {}],
+  ['backlog', { MQTT_SLOW_SUBSCRIBER_MS: '60000' }, { backlogBytes: 200 * 1024 }],
 ] as const)
   test(`a subscriber that reads nothing is disconnected (${limit}), and the others get all, in order`, async (t) => {
-    const gateway = await startGateway(t, environment, USERS);
+    const gateway = await startGateway(t, environment, USERS, limits);
     const frozen = await app(t, gateway);
     await frozen.subscribe('hr/#');
     frozen.socket.pause();

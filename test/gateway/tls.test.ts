@@ -7,6 +7,7 @@ import { connect as tlsConnect } from 'node:tls';
 import { test, type TestContext } from 'node:test';
 import { connectAsync } from 'mqtt';
 import { AdminApiService } from '../../admin-api/service.ts';
+import type { ClientLimits } from '../../gateway/client-limits.ts';
 import { HrError } from '../../service/errors/errors.ts';
 import { MqttLink } from '../../service/mqtt/mqtt-link.ts';
 import { makeAuthority, type Authority } from '../support/certificates.ts';
@@ -20,15 +21,20 @@ interface Secured {
   authority: Authority;
 }
 
-async function secured(t: TestContext, environment: Record<string, string> = {}): Promise<Secured> {
+async function secured(
+  t: TestContext,
+  environment: Record<string, string> = {},
+  limits: Partial<ClientLimits> = {},
+): Promise<Secured> {
   const authority = makeAuthority(tempDir(t));
   return {
     authority,
-    gateway: await startGateway(t, {
-      MQTT_TLS_CERT_FILE: authority.certFile,
-      MQTT_TLS_KEY_FILE: authority.keyFile,
-      ...environment,
-    }),
+    gateway: await startGateway(
+      t,
+      { MQTT_TLS_CERT_FILE: authority.certFile, MQTT_TLS_KEY_FILE: authority.keyFile, ...environment },
+      {},
+      limits,
+    ),
   };
 }
 
@@ -149,7 +155,7 @@ test('a certificate that ends soon is a warning of the gateway; one that cannot 
 });
 
 test('a connection that never ends its handshake is ended in time, and counts among the connections meanwhile', async (t) => {
-  const { gateway } = await secured(t, { MQTT_CONNECT_TIMEOUT_MS: '400', MQTT_MAX_CONNECTIONS: '10' });
+  const { gateway } = await secured(t, { MQTT_MAX_CONNECTIONS: '10' }, { connectTimeoutMs: 400, connectionsShareOfAddress: 1 });
   const silent = Array.from({ length: 10 }, () => tcpConnect({ port: gateway.ports.mqtts, host: '127.0.0.1' }));
   for (const socket of silent) socket.on('error', () => {}).resume();
   t.after(() => silent.forEach((socket) => void socket.destroy()));

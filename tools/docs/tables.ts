@@ -32,7 +32,7 @@ function valuesText(setting: Setting): string {
     case 'boolean':
       return '`true`, `false`';
     case 'list':
-      return 'list, by commas';
+      return 'list, separated by commas';
     default:
       return 'text';
   }

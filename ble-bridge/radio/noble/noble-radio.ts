@@ -4,7 +4,7 @@
  * listeners of an ended link are removed from the peripheral that noble reuses, and a noble that lost its adapter is replaced.
  */
 import { EventEmitter } from 'node:events';
-import { existsSync } from 'node:fs';
+import { adapterExists } from '../../../service/bluetooth/adapter.ts';
 import type { Config } from '../../../service/config/config.ts';
 import { messageOf, systemCodeOf } from '../../../service/errors/errors.ts';
 import type { Logger } from '../../../service/log/log.ts';
@@ -72,7 +72,7 @@ export class NobleRadio implements Radio {
 
   /** Whether the kernel knows the adapter at all. */
   static adapterExists(config: Pick<Config, 'BLE_ADAPTER'>): boolean {
-    return existsSync(`/sys/class/bluetooth/${config.BLE_ADAPTER}`);
+    return adapterExists(config);
   }
 
   /** Never throws: a machine without adapter, rights or noble itself goes on, and says so. */

@@ -47,7 +47,7 @@ export interface RadioBench {
 export interface BenchOptions {
   environment?: Record<string, string>;
   limits?: Partial<LinkLimits>;
-  ladder?: { rebuildsMax?: number };
+  ladder?: { rungMs?: number; rebuildsMax?: number };
   reconnectMs?: number;
 }
 

@@ -132,7 +132,8 @@ test('simulated and replayed readings do not leave for a target that is not loca
 test('aggregated: strict order per device under faults, each once, and fewer records', async (t) => {
   const bench = await startDrain(t, await unlimited(), {
     shards: 3,
-    environment: { KINESIS_MODE: 'aggregated', KINESIS_AGGREGATE_BYTES: '4096' },
+    environment: { KINESIS_MODE: 'aggregated' },
+    aggregateBytes: 4096,
   });
   await bench.faults({ recordFailureRate: 0.2, request: 'status503', requestRate: 0.1, seed: 3 });
   bench.add(3000, 7);

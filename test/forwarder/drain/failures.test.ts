@@ -116,7 +116,8 @@ test('a poison record is found by halving and buried; all others are shipped', a
 
 test('aggregated: poison is found inside its aggregate, and the order of its device holds', async (t) => {
   const bench = await startDrain(t, await unlimited(), {
-    environment: { KINESIS_MODE: 'aggregated', KINESIS_AGGREGATE_BYTES: '4096' },
+    environment: { KINESIS_MODE: 'aggregated' },
+    aggregateBytes: 4096,
   });
   await bench.faults({ request: 'rejectPoison', recordFailureRate: 0.3, seed: 5 });
   bench.add(100, 3);

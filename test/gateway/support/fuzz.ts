@@ -326,7 +326,6 @@ export async function runFuzz(t: TestContext, seed: number, budget: FuzzBudget):
     MQTT_LISTEN_PORT: '0',
     MQTT_LISTEN_WS_PORT: '0',
     MQTT_MAX_PUBLISHES_PER_SECOND: '1000000',
-    MQTT_MAX_RETAINED: '1000',
   });
   const { port, ws_port: wsPort } = (await gateway.event('listening')) as { port: number; ws_port: number };
   const admin = startProduct(t, 'admin-api/main', { DATA_DIR: dataDir, ADMIN_PORT: '0', MQTT_URL: `mqtt://127.0.0.1:${port}` });

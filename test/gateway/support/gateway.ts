@@ -4,6 +4,7 @@ import path from 'node:path';
 import { Writable } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
+import type { ClientLimits } from '../../../gateway/client-limits.ts';
 import { GatewayService } from '../../../gateway/service.ts';
 import { newUser, writeUsers, type User } from '../../../gateway/users.ts';
 import type { ServiceName } from '../../../contract/topics.ts';
@@ -26,6 +27,7 @@ export async function startGateway(
   t: Pick<TestContext, 'after'>,
   environment: Record<string, string> = {},
   users: Record<string, { password: string; subscribe?: string[]; publish?: string[] }> = {},
+  limits: Partial<ClientLimits> = {},
 ): Promise<TestGateway> {
   const config = testConfig({ DATA_DIR: tempDir(t), MQTT_TLS_LISTEN_PORT: '0', MQTT_TLS_LISTEN_WS_PORT: '0', ...environment });
   const made: Record<string, User> = {};
@@ -42,7 +44,7 @@ export async function startGateway(
       },
     }),
   );
-  const service = new GatewayService({ config, log });
+  const service = new GatewayService({ config, log }, limits);
   t.after(() => service.stop());
   await service.start();
   return {

@@ -56,9 +56,9 @@ test('every fault is named at once, with the key, what it must be, and what was 
 
 test('an unknown name with one of our prefixes is refused, with the right spelling where one is near; others are not ours', () => {
   assert.deepEqual(faultsOf({ QUEUE_COMIT_INTERVAL_MS: '5' }), [
-    'QUEUE_COMIT_INTERVAL_MS: is no setting (did you mean QUEUE_COMMIT_INTERVAL_MS?)',
+    'unknown setting QUEUE_COMIT_INTERVAL_MS (did you mean QUEUE_COMMIT_INTERVAL_MS?)',
   ]);
-  assert.deepEqual(faultsOf({ QUEUE_COLOUR_OF_THE_BOX: 'red' }), ['QUEUE_COLOUR_OF_THE_BOX: is no setting']);
+  assert.deepEqual(faultsOf({ QUEUE_COLOUR_OF_THE_BOX: 'red' }), ['unknown setting QUEUE_COLOUR_OF_THE_BOX']);
   assert.deepEqual(faultsOf({ PATH: '/bin', AWS_REGION: 'eu-west-1', EDITOR: 'vi', WATCHDOG_USEC: '3000000' }), []);
 });
 

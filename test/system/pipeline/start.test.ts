@@ -74,5 +74,5 @@ test('a wrong configuration ends with every fault named', async (t) => {
   const product = startOneProcess(t, tempDir(t), { QUEUE_WHEN_FULL: 'panic', MQTT_LISTEN_PRT: '1' });
   assert.equal(await product.ended, 78);
   assert.match(product.output(), /QUEUE_WHEN_FULL: must be one of evict-oldest, refuse \(got panic\)/);
-  assert.match(product.output(), /MQTT_LISTEN_PRT: is no setting \(did you mean MQTT_LISTEN_PORT\?\)/);
+  assert.match(product.output(), /unknown setting MQTT_LISTEN_PRT \(did you mean MQTT_LISTEN_PORT\?\)/);
 });

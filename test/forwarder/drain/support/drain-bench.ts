@@ -35,6 +35,7 @@ export interface BenchOptions {
   environment?: Record<string, string>;
   shards?: number;
   timeouts?: SinkTimeouts;
+  aggregateBytes?: number;
   /** Another stream than the bench's own, or another target. */
   elsewhere?: Record<string, string>;
 }
@@ -45,7 +46,7 @@ let streams = 0;
 export async function startDrain(
   t: Pick<TestContext, 'after'>,
   stream: LocalStream,
-  { environment = {}, shards = 1, timeouts, elsewhere = {} }: BenchOptions = {},
+  { environment = {}, shards = 1, timeouts, aggregateBytes, elsewhere = {} }: BenchOptions = {},
 ): Promise<DrainBench & { stop(): Promise<void> }> {
   const streamName = `stream-${(streams += 1)}`;
   await stream.client.send(new CreateStreamCommand({ StreamName: streamName, ShardCount: shards }));
@@ -59,7 +60,14 @@ export async function startDrain(
   const log = testLog(config);
   const queue = new Queue(config);
   await queue.start();
-  const drain = new Drain({ config, log, queue, sink: new KinesisSink(config, log, timeouts), onChange: () => {} });
+  const drain = new Drain({
+    config,
+    log,
+    queue,
+    sink: new KinesisSink(config, log, timeouts),
+    onChange: () => {},
+    ...(aggregateBytes === undefined ? {} : { aggregateBytes }),
+  });
   drain.start();
   const stop = async (): Promise<void> => {
     await stream.faults({});

@@ -71,7 +71,8 @@ export async function holdsUnder({ mode, steps }: Schedule, stream: LocalStream)
   const bench = await startDrain({ after: (cleanup) => void cleanups.push(cleanup as () => unknown) }, stream, {
     shards: 3,
     timeouts: TIMEOUTS,
-    environment: { KINESIS_MODE: mode, KINESIS_AGGREGATE_BYTES: '2048' },
+    environment: { KINESIS_MODE: mode },
+    aggregateBytes: 2048,
   });
   try {
     let rows = 0;

@@ -1,0 +1,24 @@
+/** Whether the clock of this box can be trusted: the limits that bridge, forwarder and doctor share. */
+import type { Reading } from '../../contract/reading.ts';
+
+/** A clock that shows an earlier year is wrong: this release did not exist yet. */
+const BUILD_YEAR = 2026;
+/** Tolerated difference between this box and the stream: the Date header has a resolution of 1 s, and the request takes time. */
+const TOLERANCE_MS = 5000;
+
+/** True if the clock shows a time before this release was built. */
+export function isBeforeBuild(now: Date): boolean {
+  return now.getUTCFullYear() < BUILD_YEAR;
+}
+
+/** True if the clock differs too much from the stream's; `aheadMs` is how far this box is ahead, null if not known. */
+export function isOffStream(aheadMs: number | null): aheadMs is number {
+  return aheadMs !== null && Math.abs(aheadMs) > TOLERANCE_MS;
+}
+
+/** The `clock` field of a reading, from the year and from how far the forwarder found this box to be ahead of the stream. */
+export function clockState(now: Date, aheadMs: number | null): Reading['clock'] {
+  if (isBeforeBuild(now)) return 'unsynced';
+  if (aheadMs === null) return 'unknown';
+  return isOffStream(aheadMs) ? 'unsynced' : 'synced';
+}

@@ -1,0 +1,35 @@
+/**
+ * Whether the broker is this box's own gateway or another broker: the only place that decides it. `npm start`, the doctor and the health
+ * of the box all ask here.
+ */
+import { isLoopback } from '../network/addresses.ts';
+import { isSet, type Config } from './config.ts';
+
+export interface BrokerChoice {
+  kind: 'own' | 'external';
+  /** True if MQTT_BROKER is not set and the broker is taken for external because of MQTT_URL alone. */
+  assumed: boolean;
+}
+
+/** The service name of the gateway in docker-compose.yml. */
+const COMPOSE_GATEWAY = 'gateway';
+
+/**
+ * MQTT_BROKER decides. 1.0.0 did not have it: while it is unset, a broker is external if MQTT_URL has credentials (our own gateway needs
+ * none: services log in by their keys) or names a host that cannot be our gateway.
+ */
+export function brokerOf(config: Pick<Config, 'MQTT_BROKER' | 'MQTT_URL'>): BrokerChoice {
+  if (config.MQTT_BROKER !== undefined) return { kind: config.MQTT_BROKER, assumed: false };
+  const { username, hostname } = new URL(config.MQTT_URL);
+  const external = username !== '' || !(isLoopback(hostname) || hostname === COMPOSE_GATEWAY);
+  return { kind: external ? 'external' : 'own', assumed: external };
+}
+
+/**
+ * As `brokerOf`, for `npm start`, which starts the gateway itself: there 1.0.0 used whatever broker MQTT_URL named, on loopback too, and
+ * started no gateway.
+ */
+export function brokerOfAllInOne(config: Pick<Config, 'MQTT_BROKER' | 'MQTT_URL'>): BrokerChoice {
+  if (config.MQTT_BROKER === undefined && isSet('MQTT_URL')) return { kind: 'external', assumed: true };
+  return brokerOf(config);
+}

@@ -1,0 +1,82 @@
+/** Settings of the Kinesis stream: the local one, and the one that readings are sent to. */
+import type { Setting } from './setting.ts';
+
+export const STREAM_SETTINGS = {
+  LOCAL_KINESIS_HOST: {
+    type: 'text',
+    default: '127.0.0.1',
+    doc: 'Address of the local stream: the local stream listens on it, the forwarder connects to it.',
+    usedBy: ['local-kinesis', 'forwarder'],
+  },
+  LOCAL_KINESIS_PORT: {
+    type: 'integer',
+    default: 4567,
+    min: 0,
+    max: 65535,
+    doc: 'Port of the local stream.',
+    usedBy: ['local-kinesis', 'forwarder'],
+  },
+  LOCAL_KINESIS_LIMITS: {
+    type: 'boolean',
+    default: true,
+    doc:
+      'Whether the local stream enforces the throughput limits of a real shard. Disable it to measure throughput ' +
+      'without them.',
+    usedBy: ['local-kinesis'],
+  },
+  LOCAL_KINESIS_FAULTS: {
+    type: 'boolean',
+    default: false,
+    doc: 'Enables fault injection in the local stream (`POST /control/faults`), for tests and drills.',
+    usedBy: ['local-kinesis'],
+  },
+  KINESIS_TARGET: {
+    type: 'text',
+    default: 'local',
+    pattern: /^(local|aws|https?:\/\/.+)$/,
+    must: 'be local, aws or an http(s) URL',
+    doc: 'Where readings are sent: `local` (the embedded stream), `aws`, or an endpoint URL.',
+    usedBy: ['forwarder'],
+  },
+  KINESIS_STREAM: {
+    type: 'text',
+    default: 'hr-data-stream',
+    pattern: /^[a-zA-Z0-9_.-]{1,128}$/,
+    must: 'be 1-128 of letters, digits, _ . -',
+    doc: 'Name of the stream.',
+    usedBy: ['forwarder', 'local-kinesis'],
+  },
+  KINESIS_MODE: {
+    type: 'choice',
+    default: 'records',
+    choices: ['records', 'aggregated'],
+    doc:
+      '`records`: one record per reading. `aggregated`: KPL aggregates of up to 25 KiB with the readings of one device; ' +
+      'fewer PUT units and shards.',
+    usedBy: ['forwarder'],
+  },
+  KINESIS_LINGER_MS: {
+    type: 'integer',
+    default: 0,
+    min: 0,
+    max: 60_000,
+    doc:
+      'How long a reading waits for others before it is sent; raise it for fewer, larger requests. 0: sent at once if ' +
+      'the uplink is idle.',
+    usedBy: ['forwarder'],
+  },
+  KINESIS_PARTITION_KEY: {
+    type: 'text',
+    default: 'device',
+    pattern: /^.{1,256}$/u,
+    must: 'be 1-256 characters',
+    doc: '`device`, `random`, or any other text as a fixed key.',
+    usedBy: ['forwarder'],
+  },
+  ALLOW_TEST_READINGS: {
+    type: 'boolean',
+    default: false,
+    doc: 'Allows simulated and replayed readings to be sent to a target that is not local.',
+    usedBy: ['forwarder'],
+  },
+} as const satisfies Record<string, Setting>;
