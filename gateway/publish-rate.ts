@@ -1,23 +1,18 @@
-/** How fast one client publishes: a bucket of one second's messages, refilled all the time. */
-export class PublishRate {
-  readonly #perSecond: number;
-  readonly #now: () => number;
-  #tokens: number;
-  #atMs: number;
+/** The publish rate of one client: how long the broker stops reading from a client that exceeds it. */
+import { TokenBucket } from '../service/pacing/token-bucket.ts';
 
-  constructor(perSecond: number, now: () => number = () => performance.now()) {
-    this.#perSecond = perSecond;
-    this.#now = now;
-    this.#tokens = perSecond;
-    this.#atMs = now();
+const HOLD_MAX_MS = 5000;
+
+export class PublishRate {
+  readonly #bucket: TokenBucket;
+
+  constructor(perSecond: number, now?: () => number) {
+    this.#bucket = new TokenBucket(perSecond, now);
   }
 
-  /** Counts a message; how long the client is to be held back, in milliseconds: 0 within its rate. */
+  /** Counts a message. Returns for how many milliseconds the client must not be read: 0 within its rate. */
   take(): number {
-    const nowMs = this.#now();
-    this.#tokens = Math.min(this.#perSecond, this.#tokens + ((nowMs - this.#atMs) / 1000) * this.#perSecond);
-    this.#atMs = nowMs;
-    this.#tokens -= 1;
-    return this.#tokens >= 0 ? 0 : Math.min(5000, (-this.#tokens / this.#perSecond) * 1000);
+    this.#bucket.take(1);
+    return Math.min(HOLD_MAX_MS, this.#bucket.overdrawnMs);
   }
 }

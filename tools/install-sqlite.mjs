@@ -1,30 +1,67 @@
 /**
- * Builds better-sqlite3 12 where this Node needs it. better-sqlite3 13 ships binaries for Node-API 10 (Node >= 22);
- * Node 20 has Node-API 9 and takes version 12, which has to be compiled, and which aborts on Node >= 24.19.
- * Both are dependencies; service/storage/sqlite.ts picks. Run by npm after each install.
+ * Compiles better-sqlite3 12 if this Node needs it. better-sqlite3 13 ships binaries for Node-API 10 (Node 22 and later). Node 20 has
+ * Node-API 9 and needs version 12, which must be compiled, and which aborts the process on Node 24.19 and later. Both are dependencies;
+ * service/storage/sqlite.ts loads the matching one. npm runs this after each install.
+ *
+ * npm hides the output of install scripts unless they fail, so the notice goes to the terminal directly. The compiler's output is kept
+ * back: only its end is printed, and only if the build fails.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
-const nodeApi = Number(process.versions.napi);
-if (nodeApi < 10) {
+const OUTPUT_MAX_BYTES = 64 * 1024 * 1024;
+const TAIL_LINES = 15;
+
+/** Prints a line on the terminal even if npm captures stdout and stderr; on stdout if there is no terminal. */
+function notice(line) {
+  let terminal;
+  try {
+    terminal = openSync('/dev/tty', 'w');
+    writeSync(terminal, `${line}\n`);
+  } catch {
+    console.log(line);
+  } finally {
+    if (terminal !== undefined) closeSync(terminal);
+  }
+}
+
+/** The command that compiles the package in its own folder. */
+function buildCommand() {
+  const args = ['run', 'build-release', '--ignore-scripts=false'];
+  // npm_execpath is the script of npm itself: run by this very node, it compiles for the headers of this node.
+  const npm = process.env.npm_execpath;
+  return npm !== undefined && npm.endsWith('.js') ? [process.execPath, [npm, ...args]] : ['npm', args];
+}
+
+function compile(folder, binary) {
+  const [command, args] = buildCommand();
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd: folder,
+    encoding: 'utf8',
+    maxBuffer: OUTPUT_MAX_BYTES,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  if (status === 0 && existsSync(binary)) return;
+  const tail = `${stdout ?? ''}${stderr ?? ''}${error === undefined ? '' : error.message}`
+    .trimEnd()
+    .split('\n')
+    .slice(-TAIL_LINES);
+  console.error(
+    `SQLite could not be compiled: install python3, make and g++ (Debian: apt install python3 make g++), or use Node 24.\n` +
+      `The last lines of the build:\n  ${tail.join('\n  ')}`,
+  );
+  process.exit(1);
+}
+
+if (Number(process.versions.napi) < 10) {
   const require = createRequire(import.meta.url);
   const folder = path.dirname(require.resolve('better-sqlite3-node20/package.json'));
   const binary = path.join(folder, 'build/Release/better_sqlite3.node');
   if (!existsSync(binary)) {
-    // npm_execpath is npm's own script: run it by this very node, so that the headers match.
-    const npm = process.env.npm_execpath;
-    const [command, args] =
-      npm !== undefined && npm.endsWith('.js')
-        ? [process.execPath, [npm, 'run', 'build-release', '--ignore-scripts=false']]
-        : ['npm', ['run', 'build-release', '--ignore-scripts=false']];
-    console.log(`building SQLite for Node ${process.versions.node} (about a minute)`);
-    const result = spawnSync(command, args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
-    if (result.status !== 0 || !existsSync(binary)) {
-      console.error('SQLite could not be built: install python3, make and g++, or use Node >= 22, which needs no compiler');
-      process.exit(1);
-    }
+    const major = process.versions.node.split('.')[0];
+    notice(`compiling SQLite for Node ${major} (about a minute); Node 24 needs no compiler`);
+    compile(folder, binary);
   }
 }

@@ -87,7 +87,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
 
   /** Bytes that are written and not yet taken by the system: publish less when it grows. */
   get writableLength(): number {
-    return this.#client?.stream?.writableLength ?? 0;
+    return this.#client?.stream.writableLength ?? 0;
   }
 
   /** Begins to connect, and goes on for ever. Returns at once; throws HrError `data_dir_unusable` where the key cannot be read. */
@@ -285,7 +285,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
       await new Promise<void>((resolve) => {
         const limit = setTimeout(() => {
           client.end(true);
-          client.stream?.destroy();
+          client.stream.destroy();
           resolve();
         }, 2000);
         client.end(!wasUp, () => {
@@ -306,6 +306,6 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     clearTimeout(this.#retry);
     clearInterval(this.#silence);
     this.#up = false;
-    this.#client?.stream?.destroy();
+    this.#client?.stream.destroy();
   }
 }

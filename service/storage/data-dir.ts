@@ -1,4 +1,4 @@
-/** What services keep in DATA_DIR in common: the lock of each service, its key, the box's name, whole-file writes. */
+/** What the services share in DATA_DIR: the lock of each service, its key, the box's name, and atomic file writes. */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { open, rename, rm, writeFile } from 'node:fs/promises';
@@ -15,13 +15,13 @@ function unusable(operation: string, error: unknown): HrError {
   return new HrError('data_dir_unusable', { operation, detail: messageOf(error), cause: error });
 }
 
-/** Makes a folder below DATA_DIR (0700) and returns its path. Throws HrError `data_dir_unusable`. */
+/** Creates a folder below DATA_DIR (mode 0700) if it is missing, and returns its path. Throws HrError `data_dir_unusable`. */
 export function dataFolder(config: Located, ...parts: string[]): string {
   const folder = path.join(config.DATA_DIR, ...parts);
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw unusable(`make the folder ${folder}`, error);
+    throw unusable(`create the folder ${folder}`, error);
   }
   return folder;
 }
@@ -30,12 +30,12 @@ export interface DataDirLock {
   release(): void;
 }
 
-/** Held for as long as the process lives: a lock that the garbage collector closes is none. */
+/** Keeps the locks reachable: the garbage collector would close the database of an unreachable one, and so release it. */
 const heldLocks = new Set<Database>();
 
 /**
- * Locks DATA_DIR for one service by an exclusive transaction on a small database: the kernel gives the lock back when the
- * process ends, however it ends. Throws HrError `data_dir_in_use` where another process holds it, else `data_dir_unusable`.
+ * Locks DATA_DIR for one service by an exclusive transaction on a small database. The kernel releases the lock when the process ends,
+ * however it ends. Throws HrError `data_dir_in_use` if another process holds the lock, else `data_dir_unusable`. Call it in `start()`.
  */
 export function lockDataDir(config: Located, service: ServiceName): DataDirLock {
   const file = path.join(dataFolder(config, 'locks'), `${service}.lock`);
@@ -63,7 +63,7 @@ export function lockDataDir(config: Located, service: ServiceName): DataDirLock 
   };
 }
 
-/** Replaces a file whole or not at all, whenever the writer is killed or the power goes. */
+/** Replaces a file completely or not at all, even if the process is killed or power fails meanwhile. Throws what `node:fs` throws. */
 export function writeFileAtomic(file: string, text: string | Buffer, mode = 0o644): void {
   const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   try {
@@ -82,25 +82,30 @@ export function writeFileAtomic(file: string, text: string | Buffer, mode = 0o64
   }
 }
 
-/** As writeFileAtomic, off the event loop: for what is written while a service runs, since a disk may take half a second for it. */
+/** As `writeFileAtomic`, without blocking the event loop: a slow disk may take half a second. For files written while a service runs. */
 export async function replaceFile(file: string, text: string, mode = 0o644): Promise<void> {
   const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   try {
     await writeFile(temporary, text, { flag: 'wx', mode, flush: true });
     await rename(temporary, file);
-    const folder = await open(path.dirname(file), 'r');
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
+    await syncFolderAsync(path.dirname(file));
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
 }
 
-/** Makes creations, renames and removals in a folder survive a power cut. */
+/** As `syncFolder`, without blocking the event loop. */
+export async function syncFolderAsync(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Makes creations, renames and removals in a folder survive a power failure. */
 export function syncFolder(folder: string): void {
   const fd = openSync(folder, 'r');
   try {
@@ -110,7 +115,7 @@ export function syncFolder(folder: string): void {
   }
 }
 
-/** Reads a file, or makes it with `make()` where it is missing; of many processes at once the first wins for all. */
+/** Reads a file, or creates it with the result of `make()`. If several processes do so at once, all of them return the first one's text. */
 function readOrCreate(file: string, make: () => string, mode: number): string {
   for (;;) {
     try {
@@ -123,7 +128,7 @@ function readOrCreate(file: string, make: () => string, mode: number): string {
     const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
     try {
       writeFileAtomic(temporary, `${make()}\n`, mode);
-      // A link fails where the file exists: the loser reads the winner's.
+      // A link fails if the file exists: another process was first, and its file is read.
       linkSync(temporary, file);
     } catch (error) {
       if (systemCodeOf(error) !== 'EEXIST') throw unusable(`write ${file}`, error);
@@ -133,18 +138,18 @@ function readOrCreate(file: string, make: () => string, mode: number): string {
   }
 }
 
-/** A secret of 32 random bytes in DATA_DIR/keys, made at first use, for the owner alone (0600). */
+/** A secret of 32 random bytes in DATA_DIR/keys, created at first use and readable only by its owner (0600). */
 export function readOrCreateSecret(config: Located, name: string): string {
   const folder = dataFolder(config, 'keys');
   return readOrCreate(path.join(folder, name), () => randomBytes(32).toString('base64url'), 0o600);
 }
 
-/** The operator's token, in DATA_DIR/token (0600), made at first use. */
+/** The operator's token in DATA_DIR/token (0600), created at first use. */
 export function operatorToken(config: Located): string {
   return readOrCreate(path.join(dataFolder(config), 'token'), () => randomBytes(24).toString('base64url'), 0o600);
 }
 
-/** A name as it may stand in topics and readings. */
+/** Turns any text into a name for topics and readings: lower case, digits and hyphens, at most 64 characters. */
 export function slug(text: string): string {
   return text
     .normalize('NFKD')
@@ -155,7 +160,7 @@ export function slug(text: string): string {
     .slice(0, 64);
 }
 
-/** The box's name: the configured one, else the one kept at first start (slug of the host name then). */
+/** The name of this box: the configured one, else the one stored at first start, which is the slug of the host name at that time. */
 export function gatewayName(config: Located & Pick<Config, 'GATEWAY_NAME'>): string {
   if (config.GATEWAY_NAME !== undefined) return config.GATEWAY_NAME;
   return readOrCreate(path.join(dataFolder(config), 'gateway-name'), () => slug(hostname()) || 'gateway', 0o644);

@@ -113,58 +113,71 @@ export class TraceReader {
     const positioned = match[1]?.startsWith('p') === true;
     const size = this.#sizes.get(file.inode) ?? 0;
     const numbers = numbersAfterStrings(call.replace(/\)\s+=.*$/, ''));
-    const offset = positioned ? (numbers.at(-1) ?? 0) : file.append ? size : file.position;
+    const end = file.append ? size : file.position;
+    const offset = positioned ? (numbers.at(-1) ?? 0) : end;
     if (!positioned) file.position = offset + bytes.length;
     this.#sizes.set(file.inode, Math.max(size, offset + bytes.length));
     this.events.push({ kind: 'write', inode: file.inode, offset, bytes });
     return true;
   }
 
+  /** A call that has returned; calls that failed changed nothing. */
   #finish(call: string, index: number): void {
     const result = Number(/\)\s+=\s+(-?\d+)/.exec(call)?.[1] ?? Number.NaN);
     if (call === '' || Number.isNaN(result) || result < 0) return;
     const name = call.slice(0, call.indexOf('('));
-    const fd = Number(/^\w+\((\d+)/.exec(call)?.[1] ?? Number.NaN);
     const names = [...call.matchAll(/"((?:\\x[0-9a-f]{2})*)"/g)].map((match) => path.resolve(decode(match[1] ?? '').toString()));
-    const file = this.#open.get(fd);
     switch (name) {
       case 'openat':
         return this.#opened(names[0] ?? '', result, call);
+      case 'rename':
+      case 'renameat2':
+        return this.#renamed(names[0] ?? '', names[1] ?? '');
+      case 'unlink':
+        return this.#unlinked(names[0] ?? '');
+      default: {
+        const file = this.#open.get(Number(/^\w+\((\d+)/.exec(call)?.[1] ?? Number.NaN));
+        if (file !== undefined) this.#finishOn(file, { name, call, result, index });
+      }
+    }
+  }
+
+  /** A call on an open file of ours. */
+  #finishOn(file: OpenFile, { name, call, result, index }: { name: string; call: string; result: number; index: number }): void {
+    switch (name) {
       case 'lseek':
-        if (file !== undefined) file.position = result;
+        file.position = result;
         return undefined;
       case 'read':
-        if (file !== undefined) file.position += result;
+        file.position += result;
         return undefined;
       case 'ftruncate': {
-        if (file === undefined) return undefined;
         const size = numbersAfterStrings(call.replace(/\)\s+=.*$/, '').replace(/^\w+\(\d+,/, '"'))[0] ?? 0;
         this.#sizes.set(file.inode, size);
         return void this.events.push({ kind: 'size', inode: file.inode, size });
       }
       case 'fsync':
       case 'fdatasync':
-        if (file?.folder !== undefined) this.events.push({ kind: 'folderSynced', path: file.folder, since: index });
-        else if (file !== undefined) this.events.push({ kind: 'synced', inode: file.inode, since: index });
-        return undefined;
-      case 'rename':
-      case 'renameat2': {
-        const [from = '', to = ''] = names;
-        const inode = this.#inodes.get(from);
-        if (inode === undefined) return undefined;
-        this.#inodes.delete(from);
-        this.#inodes.set(to, inode);
-        return void this.events.push({ kind: 'rename', from, to });
-      }
-      case 'unlink': {
-        const removed = names[0] ?? '';
-        if (this.#inodes.delete(removed)) this.events.push({ kind: 'unlink', path: removed });
-        return undefined;
-      }
+        return void this.events.push(
+          file.folder === undefined
+            ? { kind: 'synced', inode: file.inode, since: index }
+            : { kind: 'folderSynced', path: file.folder, since: index },
+        );
       default:
-        if (file !== undefined) throw new Error(`the trace has a call that is not understood: ${call.slice(0, 200)}`);
-        return undefined;
+        throw new Error(`the trace has a call that is not understood: ${call.slice(0, 200)}`);
     }
+  }
+
+  #renamed(from: string, to: string): void {
+    const inode = this.#inodes.get(from);
+    if (inode === undefined) return;
+    this.#inodes.delete(from);
+    this.#inodes.set(to, inode);
+    this.events.push({ kind: 'rename', from, to });
+  }
+
+  #unlinked(removed: string): void {
+    if (this.#inodes.delete(removed)) this.events.push({ kind: 'unlink', path: removed });
   }
 
   #opened(file: string, fd: number, call: string): void {

@@ -25,7 +25,7 @@ export function smallDisk(t: TestContext, bytes: number): SmallDisk | undefined 
   });
   if (mounted.status !== 0) {
     if (process.env['CI'] === 'true')
-      throw new Error(`a small file system cannot be mounted: ${String(mounted.stderr ?? mounted.error)}`);
+      throw new Error(`a small file system cannot be mounted: ${mounted.error?.message ?? String(mounted.stderr)}`);
     return undefined;
   }
   const ballast = path.join(folder, 'ballast');

@@ -25,9 +25,9 @@ test('without a terminal a line is JSON with level by name, ISO time, service, e
   assert.equal(lines.length, 3);
   const [info, error, warn] = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
   assert.equal(info?.['level'], 'info');
-  assert.equal(info?.['service'], 'forwarder');
-  assert.equal(info?.['event'], 'strap_connected');
-  assert.ok(!Number.isNaN(Date.parse(String(info?.['time']))));
+  assert.equal(info['service'], 'forwarder');
+  assert.equal(info['event'], 'strap_connected');
+  assert.ok(!Number.isNaN(Date.parse(String(info['time']))));
   assert.equal((error?.['err'] as Record<string, unknown> | undefined)?.['code'], 'data_dir_in_use');
   assert.match(JSON.stringify(error), /the cause/);
   assert.ok(!JSON.stringify(warn).includes('pl4nted'));

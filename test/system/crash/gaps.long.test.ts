@@ -16,5 +16,5 @@ test('a queue at its limit gives the oldest up, says the gap, and the rest arriv
   const { causes, ledger } = witness.statuses.get('forwarder')?.forwarder ?? {};
   assert.ok((causes?.evicted['queue_full'] ?? 0) > 0);
   assert.equal(ledger?.accepted, last);
-  assert.equal(new Set(readings.map(({ seq }) => seq)).size + (ledger?.evicted ?? 0), last);
+  assert.equal(new Set(readings.map(({ seq }) => seq)).size + ledger.evicted, last);
 });

@@ -18,7 +18,7 @@ function slowFsync(folder: string): string | undefined {
   const compiled = spawnSync('gcc', ['-shared', '-fPIC', '-O1', '-o', library, here('./slow-fsync.c'), '-ldl']);
   if (compiled.status === 0) return library;
   if (process.env['CI'] === 'true')
-    throw new Error(`slow-fsync.c cannot be compiled: ${String(compiled.stderr ?? compiled.error)}`);
+    throw new Error(`slow-fsync.c cannot be compiled: ${compiled.error?.message ?? String(compiled.stderr)}`);
   return undefined;
 }
 
