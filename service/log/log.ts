@@ -1,6 +1,6 @@
 /**
- * One line an event, structured, on stdout. ERROR: a reading was lost or a person is needed. WARN: degraded, nothing lost.
- * Nothing per reading above debug; repeats are rate-limited; credentials never.
+ * Structured logging to stdout, one line per event. ERROR: a reading was lost or an operator must act. WARN: degraded, nothing lost.
+ * Nothing per reading above debug; repeated events are rate-limited; credentials are never logged.
  */
 import { fstatSync } from 'node:fs';
 import { destination, pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
@@ -9,7 +9,7 @@ import { HrError } from '../errors/errors.ts';
 
 export type { Logger } from 'pino';
 
-/** Names whose values are credentials, at the depths that we log. */
+/** Field names whose values are credentials, redacted at every depth that we log. */
 const SECRET_NAMES = ['password', 'token', 'key', 'secret', 'secretAccessKey', 'sessionToken', 'authorization', 'cookie'];
 const REDACTED = SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
 
@@ -21,12 +21,12 @@ function serializeError(error: unknown): unknown {
     : base;
 }
 
-/** The logger of one service that is a process of its own. */
+/** The logger of a service that runs as a separate process. */
 export function createLogger(service: string, config: Pick<Config, 'LOG_LEVEL' | 'LOG_PRETTY'>): Logger {
   return createProcessLogger(config).child({ service });
 }
 
-/** The logger of a process, for a child logger a service; readable lines only on a terminal or where LOG_PRETTY asks for them. */
+/** The logger of a process, from which each service derives its own. Readable lines only on a terminal or with LOG_PRETTY. */
 export function createProcessLogger(config: Pick<Config, 'LOG_LEVEL' | 'LOG_PRETTY'>): Logger {
   const pretty = config.LOG_PRETTY === undefined ? process.stdout.isTTY : config.LOG_PRETTY === 'true';
   const options = {
@@ -53,7 +53,7 @@ export function createProcessLogger(config: Pick<Config, 'LOG_LEVEL' | 'LOG_PRET
   return stdoutIsJournal() ? pino(options, journalDestination()) : pino(options);
 }
 
-/** Priorities of the journal (sd-daemon(3)) by pino's levels: fatal is critical. */
+/** Journal priorities (sd-daemon(3)) for pino's levels; fatal is critical. */
 const PRIORITIES = [
   [60, 2],
   [50, 3],
@@ -61,7 +61,7 @@ const PRIORITIES = [
   [30, 6],
 ] as const;
 
-/** True where stdout is the journal itself: a variable that was only inherited does not count. */
+/** True if stdout is the journal itself. JOURNAL_STREAM alone proves nothing: it may be inherited. */
 function stdoutIsJournal(): boolean {
   const named = journalStream();
   if (named === undefined) return false;
@@ -73,11 +73,11 @@ function stdoutIsJournal(): boolean {
   }
 }
 
-/** Standard output, each line with its priority in front, which the journal takes off again. */
+/** Standard output with a priority prefix on each line, which the journal strips. */
 function journalDestination(): DestinationStream {
   const out = destination({ dest: 1, sync: true });
   const stream = {
-    // pino sets the level of each line here where a stream asks for it so.
+    // With this symbol pino sets `lastLevel` before each line.
     [Symbol.for('pino.metadata')]: true,
     lastLevel: 30,
     write(line: string): void {
@@ -96,10 +96,10 @@ function journalDestination(): DestinationStream {
 
 interface Repeat {
   since: number;
-  swallowed: number;
+  suppressed: number;
 }
 
-/** Lets the first of each repeated event through an interval, and says with the next how many were swallowed. */
+/** Logs a repeated event once per interval; the next line states in `repeats` how many were suppressed. */
 export class RepeatLimiter {
   readonly #log: Logger;
   readonly #intervalMs: number;
@@ -113,11 +113,11 @@ export class RepeatLimiter {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  #swallowed(key: string): number | undefined {
+  #suppressed(key: string): number | undefined {
     const now = this.#now();
     const repeat = this.#repeats.get(key);
     if (repeat !== undefined && now - repeat.since < this.#intervalMs) {
-      repeat.swallowed += 1;
+      repeat.suppressed += 1;
       return undefined;
     }
     this.#repeats.delete(key);
@@ -125,14 +125,14 @@ export class RepeatLimiter {
       const oldest = this.#repeats.keys().next().value;
       if (oldest !== undefined) this.#repeats.delete(oldest);
     }
-    this.#repeats.set(key, { since: now, swallowed: 0 });
-    return repeat?.swallowed ?? 0;
+    this.#repeats.set(key, { since: now, suppressed: 0 });
+    return repeat?.suppressed ?? 0;
   }
 
   #write(level: 'info' | 'warn' | 'error', key: string, fields: object, message: string): void {
-    const swallowed = this.#swallowed(key);
-    if (swallowed === undefined) return;
-    this.#log[level](swallowed === 0 ? fields : { ...fields, repeats: swallowed }, message);
+    const suppressed = this.#suppressed(key);
+    if (suppressed === undefined) return;
+    this.#log[level](suppressed === 0 ? fields : { ...fields, repeats: suppressed }, message);
   }
 
   info(key: string, fields: object, message: string): void {

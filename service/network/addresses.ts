@@ -1,7 +1,7 @@
-/** Which addresses are this machine's own, and which host names a server answers to: shared by broker and admin API. */
+/** Which addresses are loopback, and which host names a server answers to. Shared by the gateway and the admin API. */
 import { isIP, isIPv4 } from 'node:net';
 
-/** True for addresses that only this machine reaches. A name that merely begins with 127. is none. */
+/** True for addresses that only this machine can reach. A host name that merely begins with `127.` is not one of them. */
 export function isLoopback(host: string): boolean {
   const bare = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
   if (bare === 'localhost' || bare === '::1') return true;
@@ -9,14 +9,14 @@ export function isLoopback(host: string): boolean {
   return isIPv4(v4) && v4.startsWith('127.');
 }
 
-/** The host of a Host header, without its port, in lower case. */
+/** The host of a Host header without its port, in lower case. */
 export function hostOf(header: string | undefined): string {
   return (header ?? '').replace(/:\d+$/, '').toLowerCase();
 }
 
 /**
- * True where a Host header names this machine: localhost, an address (no name that could be rebound to us), or one of `names`. A foreign
- * name that points at this address (DNS rebinding) is false.
+ * True if a Host header names this machine: localhost, an IP address, or one of `names`. Any other name is refused: its owner could point
+ * it at this machine (DNS rebinding).
  */
 export function isOwnHost(header: string | undefined, names: readonly string[]): boolean {
   const host = hostOf(header);

@@ -1,6 +1,6 @@
 /**
- * Certificate and key of a listener, read from files and read anew when they change: a renewed certificate needs no restart. A pair
- * that does not fit is refused; the one before stays.
+ * Certificate and key of a listener, read from files and reloaded when they change: a renewed certificate needs no restart. A pair that
+ * does not match is rejected, and the previous one stays in use.
  */
 import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { HrError, messageOf } from '../errors/errors.ts';
 import type { Logger } from '../log/log.ts';
 import { okCheck, type CheckReport } from '../mqtt/status-reporter.ts';
 
-const LOOK_EVERY_MS = 2000;
+const CHECK_EVERY_MS = 2000;
 const EXPIRES_SOON_MS = 14 * 86_400_000;
 
 export interface TlsFilesOptions {
@@ -30,27 +30,27 @@ export class TlsFiles {
     this.#options = options;
   }
 
-  /** Reads the pair for the first time and begins to watch it. Throws HrError `certificate_unusable`. */
+  /** Reads the pair and starts to watch the files. Throws HrError `certificate_unusable`. */
   start(): SecureContextOptions {
     this.#seen = this.#stamp();
     const context = this.#read();
-    this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS);
+    this.#timer = setInterval(() => this.#reloadIfChanged(), CHECK_EVERY_MS);
     return context;
   }
 
-  /** A server whose new connections get the certificate that is then in force. */
+  /** Registers a server: its new connections get the current certificate. */
   serve(server: Pick<Server, 'setSecureContext'>): void {
     this.#servers.add(server);
   }
 
-  /** How the certificate is: soon over, over, or not to be read. */
+  /** Warns of a certificate that expires within 14 days or cannot be read; fails once it has expired. */
   check(): CheckReport {
-    const hint = 'Renew the certificate; it is read anew by itself.';
+    const hint = 'Renew the certificate; it is reloaded without a restart.';
     if (this.#trouble !== '')
       return {
         name: 'certificate',
         status: 'warn',
-        reason: `certificate_unusable: ${this.#trouble}; the one before stays in force`,
+        reason: `certificate_unusable: ${this.#trouble}; the previous one stays in use`,
         hint,
       };
     const leftMs = this.#validTo - Date.now();
@@ -58,7 +58,7 @@ export class TlsFiles {
     return {
       name: 'certificate',
       status: leftMs > 0 ? 'warn' : 'fail',
-      reason: `the certificate ${leftMs > 0 ? 'ends' : 'ended'} on ${new Date(this.#validTo).toISOString()}`,
+      reason: `the certificate ${leftMs > 0 ? 'expires' : 'expired'} on ${new Date(this.#validTo).toISOString()}`,
       hint,
     };
   }
@@ -80,7 +80,7 @@ export class TlsFiles {
     const { certFile, keyFile } = this.#options;
     try {
       const context: SecureContextOptions = { cert: readFileSync(certFile), key: readFileSync(keyFile), minVersion: 'TLSv1.2' };
-      // Throws where key and certificate do not belong together.
+      // Throws if key and certificate do not match.
       createSecureContext(context);
       this.#validTo = Date.parse(new X509Certificate(context.cert as Buffer).validTo);
       return context;
@@ -93,7 +93,7 @@ export class TlsFiles {
     }
   }
 
-  #look(): void {
+  #reloadIfChanged(): void {
     const stamp = this.#stamp();
     if (stamp === this.#seen) return;
     this.#seen = stamp;
@@ -103,14 +103,14 @@ export class TlsFiles {
       this.#trouble = '';
       this.#options.log.info(
         { event: 'certificate_reloaded', file: this.#options.certFile, valid_to: new Date(this.#validTo).toISOString() },
-        'the certificate was read anew',
+        'reloaded the certificate',
       );
     } catch (error) {
-      // Half of a renewal, or a wrong pair: looked at again when the files change.
+      // Only one file is renewed yet, or the pair does not match: checked again when the files change.
       this.#trouble = error instanceof HrError ? error.detail : messageOf(error);
       this.#options.log.warn(
         { event: 'certificate_unusable', err: error },
-        'the new certificate cannot be used: the one before stays',
+        'cannot use the new certificate: keeping the previous one',
       );
     }
   }

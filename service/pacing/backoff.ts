@@ -1,4 +1,4 @@
-/** Backoff with full jitter between a lower and an upper bound; the ceiling doubles with each attempt. */
+/** Backoff with jitter between a lower and an upper bound; the ceiling doubles with each attempt. */
 export class Backoff {
   readonly #minMs: number;
   readonly #maxMs: number;
@@ -15,7 +15,7 @@ export class Backoff {
     return this.#attempts;
   }
 
-  /** The next delay: between half of the first and the doubled ceiling, never over the upper bound. */
+  /** The next delay in ms: between half of the lower bound and the current ceiling, never over the upper bound. */
   nextDelayMs(): number {
     const ceiling = Math.min(this.#maxMs, this.#minMs * 2 ** Math.min(this.#attempts, 30));
     this.#attempts += 1;

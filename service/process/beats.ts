@@ -1,13 +1,13 @@
 /**
- * Signs of life of the threads of this process, in memory that they share: each moves its own counter, the watchdog looks at all. A worker
- * thread is watched from the message on that says that it works: what it does before, checking a large file above all, may take its time.
+ * Heartbeats of the threads of this process, in shared memory: each thread increments its own counter, and the watchdog checks all of them.
+ * A worker thread is watched only after it has reported that it is ready: checking a large file before that may take long.
  */
 
 const SLOTS = 8;
 const NAME_BYTES = 32;
 
 export interface BeatMemory {
-  /** A counter for each slot, then for each whether it is watched, then how often all beat, in ms. */
+  /** One counter per slot, then one flag per slot (1: watched), then the interval between beats in ms. */
   counters: SharedArrayBuffer;
   names: SharedArrayBuffer;
   slots: number;
@@ -25,12 +25,15 @@ const counters = new Int32Array(beatMemory.counters);
 const names = new Uint8Array(beatMemory.names);
 const taken = new Set<number>();
 
-/** Where in `counters` the time between two beats stands. */
+/** Index in `counters` of the interval between beats. */
 export const BEAT_EVERY_INDEX = 2 * SLOTS;
 const BEAT_EVERY_MAX_MS = 2500;
 Atomics.store(counters, BEAT_EVERY_INDEX, BEAT_EVERY_MAX_MS);
 
-/** How often the threads of this process show that they live: a tenth of the time after which they are taken to hang. Each beat wakes a sleeping core. */
+/**
+ * Sets how often the threads of this process beat, and returns that interval in ms: a tenth of the time after which a thread counts as hung.
+ * Not more often, because each beat wakes a sleeping core.
+ */
 export function setBeatEvery(timeoutMs: number): number {
   const everyMs = Math.min(BEAT_EVERY_MAX_MS, Math.max(100, Math.floor(timeoutMs / 10)));
   Atomics.store(counters, BEAT_EVERY_INDEX, everyMs);
@@ -38,14 +41,14 @@ export function setBeatEvery(timeoutMs: number): number {
 }
 
 export interface BeatSlot {
-  /** Undefined where all are taken: that thread is not watched. */
+  /** Undefined if all slots are taken: that thread is not watched. */
   index: number | undefined;
   beat(): void;
   watch(): void;
   release(): void;
 }
 
-/** A slot for a thread, not yet watched. */
+/** Reserves a slot for a thread; it is not watched yet. */
 export function takeSlot(name: string): BeatSlot {
   const index = Array.from({ length: SLOTS }, (_, slot) => slot).find((slot) => !taken.has(slot));
   if (index === undefined) return { index, beat() {}, watch() {}, release() {} };

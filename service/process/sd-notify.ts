@@ -1,8 +1,8 @@
-/** Tells systemd how the service is (sd_notify(3)) by its own program; does nothing where no systemd listens. */
+/** Notifies systemd of the state of the service (sd_notify(3)) through systemd-notify. Does nothing without systemd. */
 import { spawn } from 'node:child_process';
 import { systemdSocket, systemdWatchdogUs } from '../config/config.ts';
 
-/** Sends one state, `READY=1`, `STOPPING=1` or `WATCHDOG=1`. Node has no datagram Unix sockets: systemd-notify sends it. */
+/** Sends one state: `READY=1`, `STOPPING=1` or `WATCHDOG=1`. Node lacks Unix datagram sockets, so a child process sends it. */
 export function notifySystemd(state: string): void {
   if (systemdSocket() === undefined) return;
   const child = spawn('systemd-notify', [`--pid=${process.pid}`, state], { stdio: 'ignore' });

@@ -11,7 +11,7 @@ export interface SupervisedProcessOptions {
   log: Logger;
 }
 
-/** A child that lived this long was well: its next end begins a new backoff. */
+/** A child that ran this long was healthy: the backoff starts anew after it. */
 const WELL_AFTER_MS = 60_000;
 const STOP_LIMIT_MS = 8000;
 
@@ -51,14 +51,14 @@ export class SupervisedProcess {
       if (this.#stopped) return;
       if (performance.now() - startedAt > WELL_AFTER_MS) this.#backoff.reset();
       const delayMs = Math.round(this.#backoff.nextDelayMs());
-      log.warn({ event: 'child_ended', child: name, reason, again_in_ms: delayMs }, `${name} ended and is started again`);
+      log.warn({ event: 'child_ended', child: name, reason, again_in_ms: delayMs }, `${name} ended: restarting it`);
       this.#again = setTimeout(() => this.#run(), delayMs);
     };
     child.once('error', (error) => ended(error.message));
     child.once('exit', (code, signal) => ended(signal ?? `exit code ${code}`));
   }
 
-  /** Ends the child by SIGTERM, by SIGKILL after 8 s. */
+  /** Stops the child with SIGTERM, after 8 s with SIGKILL. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#again);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 function readVersion(): string {
-  // Two folders up in the sources; three in dist/.
+  // Two folders up from the sources, three from dist/.
   for (const path of ['../../package.json', '../../../package.json']) {
     try {
       const parsed: unknown = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
@@ -14,5 +14,5 @@ function readVersion(): string {
   return '0.0.0';
 }
 
-/** The product's version, from package.json. */
+/** The version of the product, from package.json. */
 export const VERSION = readVersion();

@@ -1,6 +1,6 @@
 /**
- * Ends a process whose event loop or worker thread hangs, so that its supervisor starts it again: Docker restarts what exits, not what is
- * unhealthy (facts.md). A small thread of its own watches the counters that they move (beats.ts).
+ * Kills a process whose event loop or worker thread hangs, so that its supervisor restarts it: Docker restarts a container that exits, not
+ * one that is unhealthy. A small separate thread watches the counters that all threads increment (beats.ts).
  */
 import { closeSync, openSync, utimesSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
@@ -20,12 +20,12 @@ const { memory, timeoutMs, beatEveryMs, service } = workerData;
 const counters = new Int32Array(memory.counters);
 const names = Buffer.from(memory.names);
 const seen = Array.from({ length: memory.slots }, () => ({ beat: 0, since: process.hrtime.bigint() }));
-let lookedAt = process.hrtime.bigint();
+let checkedAt = process.hrtime.bigint();
 setInterval(() => {
   const now = process.hrtime.bigint();
-  // A stopped and continued process, or a suspended box: the watcher itself did not run either.
-  const slept = Number(now - lookedAt) / 1e6 > 2 * beatEveryMs + 4000;
-  lookedAt = now;
+  // The process was stopped and continued, or the box was suspended: the watcher did not run either.
+  const slept = Number(now - checkedAt) / 1e6 > 2 * beatEveryMs + 4000;
+  checkedAt = now;
   for (const [slot, last] of seen.entries()) {
     const beat = Atomics.load(counters, slot);
     if (slept || beat !== last.beat || Atomics.load(counters, memory.slots + slot) === 0) {
@@ -34,9 +34,12 @@ setInterval(() => {
     }
     if (Number(now - last.since) / 1e6 < timeoutMs) continue;
     const thread = names.subarray(slot * memory.nameBytes, (slot + 1) * memory.nameBytes).toString().replaceAll('\\0', '');
-    writeSync(1, JSON.stringify({ level: 'fatal', time: new Date().toISOString(), service, event: 'watchdog', thread, timeout_ms: timeoutMs, msg: 'the ' + thread + ' hangs: ending the process for its supervisor to start it again' }) + '\\n');
+    const msg = 'the ' + thread + ' hangs: killing the process, so that its supervisor restarts it';
+    const line = { level: 'fatal', time: new Date().toISOString(), service, event: 'watchdog', thread, timeout_ms: timeoutMs, msg };
+    writeSync(1, JSON.stringify(line) + '\\n');
     process.kill(process.pid, 'SIGKILL');
-    // Still here: the first process of a container cannot be killed from inside (pid_namespaces(7)), but the kernel itself ends it at its limit of CPU time.
+    // Still running: the first process of a container cannot be killed from inside (pid_namespaces(7)), but the kernel kills it at a CPU
+    // time limit.
     spawnSync('prlimit', ['--pid', String(process.pid), '--cpu=1:1']);
     for (;;);
   }
@@ -45,7 +48,7 @@ setInterval(() => {
 
 const HEARTBEAT_EVERY_MS = 5000;
 
-/** Touches WATCHDOG_HEARTBEAT_FILE for as long as the event loop runs; nothing where none is set. */
+/** Touches WATCHDOG_HEARTBEAT_FILE every 5 s while the event loop runs. Does nothing if it is not set. */
 export function startHeartbeat(config: Pick<Config, 'WATCHDOG_HEARTBEAT_FILE'>, log: Logger): Watchdog {
   const file = config.WATCHDOG_HEARTBEAT_FILE;
   if (file === undefined) return { stop() {} };
@@ -57,7 +60,7 @@ export function startHeartbeat(config: Pick<Config, 'WATCHDOG_HEARTBEAT_FILE'>, 
       utimesSync(file, now, now);
       failed = false;
     } catch (error) {
-      if (!failed) log.warn({ event: 'heartbeat_failed', file, err: error }, 'the heartbeat file cannot be written');
+      if (!failed) log.warn({ event: 'heartbeat_failed', file, err: error }, 'cannot write the heartbeat file');
       failed = true;
     }
   };
@@ -66,7 +69,7 @@ export function startHeartbeat(config: Pick<Config, 'WATCHDOG_HEARTBEAT_FILE'>, 
   return { stop: () => clearInterval(timer) };
 }
 
-/** Starts watching; WATCHDOG_TIMEOUT_MS 0 watches nothing. */
+/** Starts watching the threads of this process. Does nothing if WATCHDOG_TIMEOUT_MS is 0. */
 export function startWatchdog(config: Pick<Config, 'WATCHDOG_TIMEOUT_MS'>, log: Logger): Watchdog {
   const timeoutMs = config.WATCHDOG_TIMEOUT_MS;
   if (timeoutMs === 0) return { stop() {} };
@@ -77,13 +80,15 @@ export function startWatchdog(config: Pick<Config, 'WATCHDOG_TIMEOUT_MS'>, log: 
   slot.watch();
   const worker = new Worker(WATCHER, {
     eval: true,
-    // The watcher needs next to nothing: a default heap would cost several MB.
+    // The watcher needs hardly any memory; the default heap would cost several MB.
     resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
     workerData: { memory: beatMemory, timeoutMs, beatEveryMs, service: String(log.bindings()['service'] ?? '') },
     stdout: false,
   });
   worker.unref();
-  worker.on('error', (error) => log.warn({ event: 'watchdog_failed', err: error }, 'the watchdog ended'));
+  worker.on('error', (error) =>
+    log.warn({ event: 'watchdog_failed', err: error }, 'the watchdog thread failed: hangs are no longer detected'),
+  );
   return {
     stop() {
       clearInterval(timer);

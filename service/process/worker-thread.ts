@@ -1,30 +1,29 @@
-/**
- * Starts sibling modules in worker threads and child processes, whether the product runs from TypeScript (tsx) or compiled.
- */
+/** Starts sibling modules in worker threads and child processes, whether the product runs from TypeScript (tsx) or compiled. */
 import { fileURLToPath } from 'node:url';
 import { setEnvironmentData, Worker, type WorkerOptions } from 'node:worker_threads';
 import { BEAT_EVERY_INDEX, beatMemory, takeSlot } from './beats.ts';
 
 const BEATS = 'hr-gateway-beats';
 
-/** The module beside `metaUrl`: `siblingModule(import.meta.url, './queue-worker')`. */
+/** The module next to `metaUrl`: `siblingModule(import.meta.url, './queue-worker')`. */
 export function siblingModule(metaUrl: string, name: string): URL {
   return new URL(metaUrl.endsWith('.ts') ? `${name}.ts` : `${name}.js`, metaUrl);
 }
 
-/** Arguments for `node` to run a module in a process of its own. */
+/** The arguments with which `node` runs a module as a separate process. */
 export function nodeArgsFor(module: URL): string[] {
   const path = fileURLToPath(module);
   return path.endsWith('.ts') ? ['--import', 'tsx', path] : [path];
 }
 
-/** What runs in the worker before its module: its sign of life for the watchdog (beats.ts). */
+/** Code that runs in the worker before its module: the heartbeat for the watchdog (beats.ts). */
 function beatCode(slot: number): string {
   const beat = `const beats = new Int32Array(threads.getEnvironmentData(${JSON.stringify(BEATS)}));`;
-  return `import threads from 'node:worker_threads'; ${beat} setInterval(() => Atomics.add(beats, ${slot}, 1), beats[${BEAT_EVERY_INDEX}]).unref();`;
+  const timer = `setInterval(() => Atomics.add(beats, ${slot}, 1), beats[${BEAT_EVERY_INDEX}]).unref();`;
+  return `import threads from 'node:worker_threads'; ${beat} ${timer}`;
 }
 
-/** Runs a sibling module in a worker thread; the watchdog watches it from its first message (the first one that `isReady`) to its end. */
+/** Runs a sibling module in a worker thread. The watchdog watches it from the first message that `isReady` accepts until it exits. */
 export function startWorker(
   metaUrl: string,
   name: string,
@@ -34,18 +33,18 @@ export function startWorker(
   const module = siblingModule(metaUrl, name);
   const slot = takeSlot(name.replace(/^.*\//, '').replaceAll('-', ' '));
   setEnvironmentData(BEATS, beatMemory.counters);
-  // A worker does not take `--import tsx` over in Node 20: it registers the loader itself before it imports the module.
+  // In Node 20 a worker does not inherit `--import tsx`: it registers the loader itself before it imports the module.
   const loader = module.pathname.endsWith('.ts')
     ? `import { register } from ${JSON.stringify(import.meta.resolve('tsx/esm/api'))}; register();`
     : '';
   const code = `${slot.index === undefined ? '' : beatCode(slot.index)} ${loader} await import(${JSON.stringify(module.href)});`;
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), options);
-  const heard = (message: unknown): void => {
+  const onMessage = (message: unknown): void => {
     if (!isReady(message)) return;
     slot.watch();
-    worker.off('message', heard);
+    worker.off('message', onMessage);
   };
-  worker.on('message', heard);
+  worker.on('message', onMessage);
   worker.once('exit', () => slot.release());
   return worker;
 }
