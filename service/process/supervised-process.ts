@@ -1,4 +1,4 @@
-/** A service as a child process that is started again, with backoff, whenever it ends: noble's last resort is an exit. */
+/** A service as a child process that is restarted, with backoff, whenever it ends: the bridge exits if noble is stuck. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { Backoff } from '../pacing/backoff.ts';
 import type { Logger } from '../log/log.ts';
@@ -11,7 +11,7 @@ export interface SupervisedProcessOptions {
   log: Logger;
 }
 
-/** A child that ran this long was healthy: the backoff starts anew after it. */
+/** A child that ran this long was healthy: it is restarted with the shortest delay. */
 const WELL_AFTER_MS = 60_000;
 const STOP_LIMIT_MS = 8000;
 

@@ -1,4 +1,4 @@
-/** Certificates for tests, made by openssl: an authority of the test's own and what it signs. */
+/** Certificates for tests, made by openssl: a certificate authority and the certificates that it signs. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

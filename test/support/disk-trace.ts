@@ -1,6 +1,6 @@
 /**
- * What a process did to its files, recorded by strace: writes with their bytes, syncs, creations, renames, removals, and what it said on its
- * sockets, in order. From it, what a disk may hold after a power cut (test/support/power-cut.ts).
+ * What a process did to its files, recorded by strace: writes with their bytes, syncs, creations, renames, removals, and what it sent on its
+ * sockets, in order. From it, what a disk may hold after a power failure (test/support/power-cut.ts).
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -18,9 +18,10 @@ export type DiskEvent =
   | { kind: 'said'; text: string };
 
 const CALLS =
-  'openat,write,pwrite64,writev,pwritev,sendto,sendmsg,lseek,read,ftruncate,fsync,fdatasync,rename,renameat2,unlink,link,copy_file_range,fallocate';
+  'openat,write,pwrite64,writev,pwritev,sendto,sendmsg,lseek,read,ftruncate,fsync,fdatasync,' +
+  'rename,renameat2,unlink,link,copy_file_range,fallocate';
 
-/** Whether processes can be traced here. */
+/** True if processes can be traced on this machine. */
 export const canTrace = (): boolean => spawnSync('strace', ['-f', '-o', '/dev/null', 'true']).status === 0;
 
 /** Arguments for strace to record a command into a file. */
@@ -38,7 +39,7 @@ export const straceArgs = (log: string): string[] => [
 
 const decode = (text: string): Buffer => Buffer.from(text.replaceAll('\\x', ''), 'hex');
 
-/** The strings of a call, decoded and joined: of a writev, all its parts. */
+/** The strings of a call, decoded and joined; for a writev, all of its parts. */
 const stringsOf = (call: string): Buffer =>
   Buffer.concat([...call.matchAll(/"((?:\\x[0-9a-f]{2})*)"/g)].map((match) => decode(match[1] ?? '')));
 const numbersAfterStrings = (call: string): number[] =>
@@ -60,7 +61,9 @@ interface Started {
   index: number;
 }
 
-/** Reads the logs of processes that followed one another; only what is in `folder` (not below) counts, and `-shm` files, which do not outlive a power cut, do not. */
+/**
+ * Reads the logs of consecutive processes. Only files directly in `folder` count, without `-shm` files, which do not survive a power failure.
+ */
 export class TraceReader {
   readonly events: DiskEvent[] = [];
   readonly #folder: string;
@@ -89,7 +92,7 @@ export class TraceReader {
         if (started !== undefined) this.#finish(started.call + (resumed[1] ?? ''), started.index);
       } else if (text.endsWith('<unfinished ...>')) {
         const call = text.slice(0, -'<unfinished ...>'.length).trimEnd();
-        // What is being written may be on the disk before the call returns.
+        // The bytes may reach the disk before the call returns.
         const index = this.events.length;
         this.#started.set(thread, { call: this.#write(call) ? '' : call, index });
       } else if (/^\w+\(/.test(text) && !this.#write(text)) this.#finish(text, this.events.length);
@@ -100,7 +103,7 @@ export class TraceReader {
     return path.dirname(file) === this.#folder && !file.endsWith('-shm');
   }
 
-  /** Writes and what is said; true where the call is done with. */
+  /** Records a write to a file or socket. Returns true if the call was one. */
   #write(call: string): boolean {
     const match = /^(write|pwrite64|writev|pwritev|sendto|sendmsg)\((\d+)/.exec(call);
     if (match === null) return false;
@@ -121,7 +124,7 @@ export class TraceReader {
     return true;
   }
 
-  /** A call that has returned; calls that failed changed nothing. */
+  /** Records a call that has returned. Failed calls changed nothing. */
   #finish(call: string, index: number): void {
     const result = Number(/\)\s+=\s+(-?\d+)/.exec(call)?.[1] ?? Number.NaN);
     if (call === '' || Number.isNaN(result) || result < 0) return;
@@ -142,7 +145,7 @@ export class TraceReader {
     }
   }
 
-  /** A call on an open file of ours. */
+  /** Records a call on an open file in the folder. */
   #finishOn(file: OpenFile, { name, call, result, index }: { name: string; call: string; result: number; index: number }): void {
     switch (name) {
       case 'lseek':
@@ -164,7 +167,7 @@ export class TraceReader {
             : { kind: 'folderSynced', path: file.folder, since: index },
         );
       default:
-        throw new Error(`the trace has a call that is not understood: ${call.slice(0, 200)}`);
+        throw new Error(`unknown call in the trace: ${call.slice(0, 200)}`);
     }
   }
 

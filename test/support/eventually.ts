@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Polls until `probe` returns something other than undefined or false without throwing; fails with the last error or words. */
+/** Polls until `probe` returns something other than undefined or false without throwing; fails with the last error or with `what`. */
 export async function eventually<T>(
   probe: () => T | Promise<T>,
   options: { withinMs?: number; everyMs?: number; what?: string } = {},

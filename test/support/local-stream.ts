@@ -1,4 +1,4 @@
-/** A real local stream for tests, with its fault hooks. */
+/** A real local stream for tests, with fault injection. */
 import type { TestContext } from 'node:test';
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import { LocalKinesisService } from '../../local-kinesis/service.ts';
@@ -12,7 +12,7 @@ export interface LocalStream {
   endpoint: string;
   client: KinesisClient;
   readAll(): Promise<StreamReading[]>;
-  /** Replaces the faults; `{}` ends them. */
+  /** Replaces the injected faults; `{}` removes them. */
   faults(settings: FaultSettings): Promise<void>;
   stop(): Promise<void>;
 }

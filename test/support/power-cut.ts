@@ -1,7 +1,7 @@
 /**
- * What a disk may hold when the power goes at some point of a trace: what was synced is there; of what was not, any subset of 512-byte
- * sectors, each in any state that it was given since, and any size; of creations, renames and removals in a folder that was not
- * synced since, any first few. Stricter than a journaling file system, which loses less.
+ * What a disk may hold if power fails at some point of a trace: everything that was synced; of the rest any subset of 512-byte sectors,
+ * each in any state it was given since, and any file size; of the creations, renames and removals in a folder since its last sync, any
+ * number of the first ones. Stricter than a journaling file system, which loses less.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -26,7 +26,7 @@ function applied(content: Buffer, change: Change): Buffer {
   return next;
 }
 
-/** One of the states that a file may be in: its sectors and its size each as before or after any change that was not synced. */
+/** One possible state of a file: each sector and the size as before or after any change that was not synced. */
 function tornState(durable: Buffer, changes: readonly Change[], chance: Chance): Buffer {
   if (changes.length === 0) return durable;
   const states = [durable];
@@ -61,7 +61,7 @@ function entriesAfter(changes: readonly FolderChange[]): Map<string, number> {
   return entries;
 }
 
-/** Writes into `to` what a disk may hold when the power goes before event number `cut`. */
+/** Writes into `to` what a disk may hold if power fails before event number `cut`. */
 export function writeImage(events: readonly DiskEvent[], cut: number, to: string, chance: Chance): void {
   const happened = events.slice(0, cut);
   const syncedBefore = new Map<number, number>();
@@ -87,7 +87,7 @@ export function writeImage(events: readonly DiskEvent[], cut: number, to: string
   }
 }
 
-/** What of a file is surely on the disk: grows without a copy for every write. */
+/** The part of a file that is certainly on the disk. It grows without a copy per write. */
 class DurableContent {
   #buffer = Buffer.alloc(64 * 1024);
   #size = 0;

@@ -1,4 +1,4 @@
-/** Product processes of tests: real ones, with their log lines read as JSON. */
+/** Real product processes for tests, with their log lines parsed as JSON. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -9,7 +9,7 @@ import { eventually } from './eventually.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Arguments for `node` to run a module of the product, given without its ending ('forwarder/main'): compiled in `npm test`, by tsx else. */
+/** Arguments with which `node` runs a product module, named without extension ('forwarder/main'): compiled in `npm test`, else through tsx. */
 export function productArgs(module: string): string[] {
   const compiled = path.join(root, 'dist', `${module}.js`);
   if (process.env['HR_TEST_COMPILED'] === 'true' && existsSync(compiled)) return [compiled];
@@ -21,19 +21,19 @@ export type LogLine = Record<string, unknown>;
 export interface ProductProcess {
   child: ChildProcess;
   pid: number;
-  /** All that was printed so far, stdout and stderr. */
+  /** Everything printed so far on stdout and stderr. */
   output(): string;
   /** JSON log lines so far. */
   lines(): LogLine[];
   /** Waits for a log line with this event. */
   event(name: string, options?: { withinMs?: number }): Promise<LogLine>;
-  /** Sends a signal and waits for the end; the exit code, or the signal's name. */
+  /** Sends a signal and waits for the process to end. Returns the exit code or the name of the signal. */
   end(signal?: NodeJS.Signals): Promise<number | string>;
   /** Resolves at the end of the process, however it ends. */
   ended: Promise<number | string>;
 }
 
-/** Starts a module as a process; it is killed after the test. Only what is given (and PATH, HOME) is its environment. */
+/** Starts a module as a process, killed after the test. Its environment is only what is given, plus PATH and HOME. */
 export function startProduct(
   t: Pick<TestContext, 'after'>,
   module: string,

@@ -1,4 +1,4 @@
-/** Python packages for tests, each set in a virtual environment of its own below .cache/, made at first use. */
+/** Python packages for tests: a virtual environment per set of packages below .cache/, created at first use. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,8 +10,8 @@ const run = promisify(execFile);
 const cache = fileURLToPath(new URL('../../.cache/python', import.meta.url));
 
 /**
- * The Python of an environment with these (pinned) packages, or undefined where Python or its registry is missing: the caller
- * says so in one line and skips, or fails where CI is true.
+ * The Python of an environment with these (pinned) packages, or undefined if Python or its registry is missing: the caller then
+ * skips with one line, or fails if CI is true.
  */
 export async function pythonWith(name: string, packages: readonly string[]): Promise<string | undefined> {
   const digest = createHash('sha256').update(packages.join('\n')).digest('hex').slice(0, 12);
@@ -19,7 +19,7 @@ export async function pythonWith(name: string, packages: readonly string[]): Pro
   const python = path.join(folder, 'bin/python');
   if (existsSync(path.join(folder, 'complete'))) return python;
   mkdirSync(cache, { recursive: true });
-  // Two test files may ask at once: made in place, since an environment does not move; the loser waits for the winner's stamp.
+  // Two test files may create it at once. It is created in place, since an environment cannot be moved; the second waits for the stamp.
   const claim = `${folder}.making`;
   try {
     mkdirSync(claim);

@@ -1,4 +1,4 @@
-/** Uniform in [0, 1), the same for the same seed (mulberry32). */
+/** Uniform random numbers in [0, 1), reproducible from the seed (mulberry32). */
 export function seeded(seed: number): () => number {
   let state = seed | 0;
   return () => {

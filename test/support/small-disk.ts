@@ -1,4 +1,4 @@
-/** A real small file system for tests of a full disk. */
+/** A small real file system for tests of a full disk. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,17 +8,17 @@ import type { TestContext } from 'node:test';
 export interface SmallDisk {
   folder: string;
   freeBytes(): number;
-  /** Puts a file there that leaves this much free. */
+  /** Creates a file that leaves only this much space free. */
   fillTo(freeBytes: number): void;
-  /** Removes what filled it. */
+  /** Removes that file. */
   clear(): void;
 }
 
-/** Mounts a tmpfs of this size; undefined where that is not allowed (then the test skips, or fails where CI is true). */
+/** Mounts a tmpfs of this size. Undefined if that is not permitted: the test then skips, or fails if CI is true. */
 export function smallDisk(t: TestContext, bytes: number): SmallDisk | undefined {
   const folder = mkdtempSync(path.join(tmpdir(), 'hr-gateway-disk-'));
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);
-  // Unmounted lazily: hooks run in the order of their registration, what uses the disk may end later.
+  // Unmounted lazily: hooks run in order of registration, and what uses the disk may end later.
   t.after(() => {
     if (mounted.status === 0) spawnSync('umount', ['-l', folder]);
     rmdirSync(folder);

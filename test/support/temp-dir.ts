@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 
-/** A folder of the test's own, removed after it; what still writes there ends meanwhile, which a removal that blocks would not let it. */
+/** A folder for one test, removed after it, asynchronously: what still writes there can end meanwhile. */
 export function tempDir(t: Pick<TestContext, 'after'>): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'hr-gateway-test-'));
   t.after(async () => await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }));

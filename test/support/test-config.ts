@@ -1,7 +1,7 @@
 import { readConfig, type Config } from '../../service/config/config.ts';
 import { createLogger, type Logger } from '../../service/log/log.ts';
 
-/** A config for a test: defaults, any free port, no watchdog, silent, and what is given. */
+/** A config for a test: the defaults, free ports, no watchdog, no log, and what is given. */
 export function testConfig(environment: Record<string, string>): Config {
   return readConfig({
     GATEWAY_NAME: 'test-box',
@@ -16,7 +16,7 @@ export function testConfig(environment: Record<string, string>): Config {
   });
 }
 
-/** The logger that goes with a test config. */
+/** The logger for a test config. */
 export function testLog(config: Config, service = 'test'): Logger {
   return createLogger(service, config);
 }

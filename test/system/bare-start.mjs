@@ -1,4 +1,4 @@
-/** Run by .ci/run in an install without build tools: the compiled product starts, and readings reach the stream. */
+/** Run by .ci/run in an installation without build tools: the compiled product starts, and readings reach the stream. */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

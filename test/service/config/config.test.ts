@@ -15,7 +15,7 @@ function faultsOf(environment: Record<string, string>): string[] {
   return [];
 }
 
-test('an empty environment is a whole config, with the defaults that others rely on', () => {
+test('an empty environment gives a complete config, with the defaults that other software relies on', () => {
   const config = readConfig({});
   assert.equal(config.MQTT_LISTEN_PORT, 1883);
   assert.equal(config.MQTT_LISTEN_WS_PORT, 9001);
@@ -32,7 +32,7 @@ test('an empty environment is a whole config, with the defaults that others rely
   assert.ok(Object.isFrozen(config));
 });
 
-test('every fault is named at once, with the key, what it must be, and what was given', () => {
+test('all faults are reported at once, each with the name, what the value must be, and what was given', () => {
   const faults = faultsOf({
     MQTT_LISTEN_PORT: '99999',
     QUEUE_MAX_BYTES: 'much',
@@ -54,7 +54,7 @@ test('every fault is named at once, with the key, what it must be, and what was 
     );
 });
 
-test('an unknown name with one of our prefixes is refused, with the right spelling where one is near; others are not ours', () => {
+test('an unknown name with one of our prefixes is refused, with the nearest known name as a hint; other names are ignored', () => {
   assert.deepEqual(faultsOf({ QUEUE_COMIT_INTERVAL_MS: '5' }), [
     'unknown setting QUEUE_COMIT_INTERVAL_MS (did you mean QUEUE_COMMIT_INTERVAL_MS?)',
   ]);
@@ -75,7 +75,7 @@ test('every setting has one of our prefixes, a doc line, and a default within it
   }
 });
 
-test('a value at a bound passes, one beyond does not', () => {
+test('a value at a bound is accepted, a value beyond it is not', () => {
   assert.equal(readConfig({ OUTBOX_WINDOW: '20' }).OUTBOX_WINDOW, 20);
   assert.equal(faultsOf({ OUTBOX_WINDOW: '19' }).length, 1);
   assert.equal(faultsOf({ OUTBOX_WINDOW: '20.5' }).length, 1);
@@ -87,7 +87,7 @@ test('an empty value counts as not set; sizes take binary units', () => {
   assert.equal(readConfig({ QUEUE_MAX_BYTES: '2 GiB' }).QUEUE_MAX_BYTES, 2 * 1024 ** 3);
 });
 
-test('credentials in a URL are masked among the effective settings and the faults, and each value says where it comes from', () => {
+test('credentials in a URL are masked in the effective settings and in faults; each value states its source', () => {
   const rows = effectiveSettings({ MQTT_URL: 'mqtt://anna:hunter2@broker:1883' });
   const row = rows.find(({ name }) => name === 'MQTT_URL');
   assert.deepEqual(row, { name: 'MQTT_URL', value: 'mqtt://***@broker:1883', source: 'environment' });

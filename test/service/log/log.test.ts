@@ -17,7 +17,7 @@ function linesOf(code: string, config = "{ LOG_LEVEL: 'info', LOG_PRETTY: undefi
   return result.stdout.trim().split('\n');
 }
 
-test('without a terminal a line is JSON with level by name, ISO time, service, event; errors with code and cause; secrets masked', () => {
+test('without a terminal a line is JSON with level name, ISO time, service and event; errors have code and cause; secrets are masked', () => {
   const lines = linesOf(`
     log.info({ event: 'strap_connected', device: 'polar-1' }, 'connected');
     log.error({ event: 'x', err: new HrError('data_dir_in_use', { operation: 'lock', detail: 'd', cause: new Error('the cause') }) }, 'words');
@@ -33,7 +33,7 @@ test('without a terminal a line is JSON with level by name, ISO time, service, e
   assert.ok(!JSON.stringify(warn).includes('pl4nted'));
 });
 
-test('of a repeated event the first of each interval passes and says how many were swallowed; keys without end cost a bounded memory', () => {
+test('a repeated event is logged once per interval with the number of suppressed ones; unlimited keys need bounded memory', () => {
   const config = testConfig({});
   const log = createLogger('test', config);
   const written: object[] = [];
@@ -49,7 +49,7 @@ test('of a repeated event the first of each interval passes and says how many we
   assert.equal(written.length, 20_003);
 });
 
-test('where stdout is the journal each line carries its priority; where the variable was only inherited, none', (t) => {
+test('lines carry a priority if stdout is the journal, and none if JOURNAL_STREAM was only inherited', (t) => {
   const file = path.join(tempDir(t), 'journal');
   const fd = openSync(file, 'w');
   const { dev, ino } = fstatSync(fd, { bigint: true });

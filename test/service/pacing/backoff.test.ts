@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Backoff } from '../../../service/pacing/backoff.ts';
 
-test('the longest delay doubles with each try up to the limit, and thousands of tries never leave the bounds', () => {
+test('the longest delay doubles with each attempt up to the limit, and thousands of attempts stay within the bounds', () => {
   const longest = new Backoff({ minMs: 500, maxMs: 60_000, random: () => 1 });
   assert.deepEqual(
     [1, 2, 3, 4].map(() => longest.nextDelayMs()),

@@ -6,10 +6,10 @@ import { eventually } from '../../support/eventually.ts';
 import { startProduct } from '../../support/product-process.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
-// A service of the test's own, run by the real runService in a real process.
+// A minimal service, run by the real runService in a real process.
 const fixture = 'test/service/support/fixture-service';
 
-test('SIGTERM stops a service in order with exit code 0, and its heartbeat was touched while it ran', async (t) => {
+test('SIGTERM shuts a service down with exit code 0; while it runs its heartbeat file is touched', async (t) => {
   const folder = tempDir(t);
   const heartbeat = path.join(folder, 'heartbeat');
   const service = startProduct(t, fixture, { DATA_DIR: folder, WATCHDOG_HEARTBEAT_FILE: heartbeat });
@@ -19,14 +19,14 @@ test('SIGTERM stops a service in order with exit code 0, and its heartbeat was t
   assert.ok(service.lines().some((line) => line['event'] === 'fixture_stopped'));
 });
 
-test('an uncaught error is logged with its code, the service is stopped in order, the exit code is 1', async (t) => {
+test('an uncaught error is logged with its code, the service is shut down, and the exit code is 1', async (t) => {
   const service = startProduct(t, fixture, { DATA_DIR: tempDir(t), GATEWAY_NAME: 'throws-later' });
   assert.equal(await service.ended, 1);
   assert.ok(service.lines().some((line) => line['event'] === 'uncaught_error' && line['level'] === 'fatal'));
   assert.ok(service.lines().some((line) => line['event'] === 'fixture_stopped'));
 });
 
-test('a wrong configuration ends with exit code 78 and every fault named on stderr', async (t) => {
+test('an invalid configuration ends with exit code 78 and all faults on stderr', async (t) => {
   const service = startProduct(t, fixture, { DATA_DIR: tempDir(t), LOG_LEVEL: 'loud', MQTT_LISTEN_PORT: 'x' });
   assert.equal(await service.ended, 78);
   assert.match(service.output(), /LOG_LEVEL: must be one of/);

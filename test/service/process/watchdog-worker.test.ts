@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { productArgs, startProduct } from '../../support/product-process.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
-/** Loaded into every thread of the process: the one that owns this file hangs some time after its start. */
+/** Loaded into every thread of the process: the thread that has this file open hangs some time after start. */
 const HANG = `
 const { isMainThread, workerData } = require('node:worker_threads');
 if (!isMainThread && String(workerData?.file).endsWith(process.env.TEST_HANGS)) setTimeout(() => { for (;;); }, 2500);
@@ -17,7 +17,7 @@ for (const [service, file, environment] of [
   ['forwarder', 'queue.db', { MQTT_URL: 'mqtt://127.0.0.1:1' }],
   ['local-kinesis', 'local-kinesis.db', { LOCAL_KINESIS_PORT: '0' }],
 ] as const)
-  test(`a ${service} whose SQLite thread hangs is killed, and the log names the thread; one that works is left alone`, async (t) => {
+  test(`a ${service} whose SQLite thread hangs is killed, and the log names the thread; a healthy one keeps running`, async (t) => {
     const folder = tempDir(t);
     const preload = path.join(folder, 'hang.cjs');
     writeFileSync(preload, HANG);
@@ -33,13 +33,13 @@ for (const [service, file, environment] of [
     assert.equal(await hanging.ended, 'SIGKILL', hanging.output());
     const line = hanging.lines().find((candidate) => candidate['event'] === 'watchdog');
     assert.match(String(line?.['thread']), service === 'forwarder' ? /queue worker/ : /stream worker/);
-    // Longer than the other took from its start to its end.
+    // Longer than the hanging process lived.
     await well.event('started');
     await sleep(4000);
     assert.equal(await well.end(), 0, well.output());
   });
 
-test('the first process of a container, which no signal from inside kills, is ended too', async (t) => {
+test('the first process of a container, which signals from inside cannot kill, is ended too', async (t) => {
   if (spawnSync('unshare', ['--pid', '--fork', 'true']).status !== 0) {
     assert.notEqual(process.env['CI'], 'true', 'a process namespace cannot be made in CI');
     return t.skip('a process namespace cannot be made here (needs root and unshare)');

@@ -8,7 +8,7 @@ import { eventually } from '../../support/eventually.ts';
 const watched = (): number =>
   new Int32Array(beatMemory.counters).subarray(beatMemory.slots, 2 * beatMemory.slots).filter((flag) => flag === 1).length;
 
-test('a thread is watched from the message on that says it is ready, and no more after its end', async (t) => {
+test('a thread is watched from the message that reports it ready until it exits', async (t) => {
   const worker = startWorker(
     import.meta.url,
     '../support/fixture-worker',

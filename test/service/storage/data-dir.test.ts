@@ -26,10 +26,10 @@ function script(code: string): ReturnType<typeof spawn> {
 }
 const dataDirModule = new URL('../../../service/storage/data-dir.ts', import.meta.url).href;
 
-test('a second process is refused with a coded error while the first lives, and let in after its SIGKILL', async (t) => {
+test('a second process is refused with a coded error while the first one lives, and admitted after its SIGKILL', async (t) => {
   const folder = tempDir(t);
   const config = testConfig({ DATA_DIR: folder });
-  // The garbage collector runs in the holder: a lock that it closes would be none.
+  // The garbage collector runs in the process that holds the lock: it must not release it.
   const holder = script(`
     const { lockDataDir } = await import(${JSON.stringify(dataDirModule)});
     lockDataDir({ DATA_DIR: ${JSON.stringify(folder)} }, 'gateway');
@@ -44,7 +44,7 @@ test('a second process is refused with a coded error while the first lives, and 
   lock.release();
 });
 
-test('within one process a second lock is refused, and a release lets the next one in', (t) => {
+test('within one process a second lock is refused until the first one is released', (t) => {
   const config = testConfig({ DATA_DIR: tempDir(t) });
   const lock = lockDataDir(config, 'gateway');
   assert.throws(() => lockDataDir(config, 'gateway'), inUse);
@@ -53,7 +53,7 @@ test('within one process a second lock is refused, and a release lets the next o
   lockDataDir(config, 'gateway').release();
 });
 
-test('a folder that cannot be made is a coded error', (t) => {
+test('a folder that cannot be created is a coded error', (t) => {
   const folder = tempDir(t);
   writeFileSync(path.join(folder, 'file'), '');
   const config = testConfig({ DATA_DIR: path.join(folder, 'file', 'below') });
@@ -63,7 +63,7 @@ test('a folder that cannot be made is a coded error', (t) => {
   );
 });
 
-test('keys and the token are for the owner alone, differ, and stay the same', (t) => {
+test('keys and the token are readable only by their owner, differ from each other, and stay the same', (t) => {
   const config = testConfig({ DATA_DIR: tempDir(t) });
   const key = readOrCreateSecret(config, 'gateway');
   assert.equal(readOrCreateSecret(config, 'gateway'), key);
@@ -74,7 +74,7 @@ test('keys and the token are for the owner alone, differ, and stay the same', (t
   assert.equal(statSync(path.join(config.DATA_DIR, 'token')).mode & 0o777, 0o600);
 });
 
-test('many processes that ask for one key at first start get the same', async (t) => {
+test('processes that create the same key at first start all get one value', async (t) => {
   const folder = tempDir(t);
   const answers = await Promise.all(
     Array.from({ length: 4 }, async () => {
@@ -91,7 +91,7 @@ test('many processes that ask for one key at first start get the same', async (t
   assert.ok((answers[0]?.length ?? 0) >= 40);
 });
 
-test('the name of the box is the configured one, else the one kept at first start', (t) => {
+test('the name of the box is the configured one, else the one stored at first start', (t) => {
   const folder = tempDir(t);
   assert.equal(gatewayName(testConfig({ DATA_DIR: folder, GATEWAY_NAME: 'front-desk' })), 'front-desk');
   const kept = gatewayName({ DATA_DIR: folder, GATEWAY_NAME: undefined });
@@ -101,7 +101,7 @@ test('the name of the box is the configured one, else the one kept at first star
   assert.equal(slug('Polar H10 Ä/b'), 'polar-h10-a-b');
 });
 
-test('a file is replaced whole or not at all, whenever the writer is killed', async (t) => {
+test('a file is replaced completely or not at all, whenever the writer is killed', async (t) => {
   const file = path.join(tempDir(t), 'state.json');
   const texts = ['a', 'b'].map((letter) => letter.repeat(200_000));
   writeFileAtomic(file, texts[0] ?? '', 0o600);

@@ -1,4 +1,4 @@
-/** A service that does what its GATEWAY_NAME says: `throws-later`, `hangs-later`, or nothing. */
+/** A service whose GATEWAY_NAME selects what it does: `throws-later`, `hangs-later`, or nothing. */
 import { runService } from '../../../service/process/lifecycle.ts';
 
 await runService('gateway', ({ config, log }) => {

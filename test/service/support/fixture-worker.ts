@@ -1,4 +1,4 @@
-/** A thread that says that it is not ready yet, and is when it is told. */
+/** A thread that first reports that it is not ready, and becomes ready when told to. */
 import { parentPort } from 'node:worker_threads';
 
 parentPort?.postMessage({ kind: 'waiting' });

@@ -8,11 +8,11 @@ import { assertWhole, Processes } from './support/processes.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 const HOUR_MS = 3_600_000;
-/** The Date header has whole seconds: half a second either way. */
+/** The Date header has a resolution of one second: tolerate half a second either way. */
 const hourOff = (way: string): RegExp => new RegExp(`^clock_wrong: this box is (3599|3600)\\d{3} ms ${way} the stream$`);
 const preload = pathToFileURL(fileURLToPath(new URL('support/shifted-clock.mjs', import.meta.url))).href;
 
-test('a clock that jumps an hour forward, two back and to 2001 loses, doubles and reorders nothing, makes no gap; readings and health say that it is wrong, and by how much', async (t) => {
+test('a clock that jumps an hour ahead, two back and to 2001 loses, duplicates and reorders nothing; readings and health report it', async (t) => {
   const clock = path.join(tempDir(t), 'clock');
   const set = (ms: number): void => {
     writeFileSync(`${clock}.tmp`, String(ms));
@@ -35,7 +35,7 @@ test('a clock that jumps an hour forward, two back and to 2001 loses, doubles an
   await eventually(() => clockReason().startsWith('clock_wrong: this box says 2001-'), { what: 'the year 2001' });
   assert.equal(witness.live.at(-1)?.clock, 'unsynced');
   set(0);
-  await eventually(() => clockReason() === '' && witness.live.at(-1)?.clock === 'synced', { what: 'right again' });
+  await eventually(() => clockReason() === '' && witness.live.at(-1)?.clock === 'synced', { what: 'the clock is right again' });
 
   await processes.stop('ble-bridge');
   const { outbox } = await eventually(() => {

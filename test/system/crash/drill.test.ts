@@ -5,7 +5,7 @@ import { eventually } from '../../support/eventually.ts';
 import { startProduct } from '../../support/product-process.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
-test('the drill cuts, kills, restores, accounts for every reading, passes, and leaves nothing behind', async (t) => {
+test('the drill cuts, kills and restores, accounts for every reading, passes, and leaves nothing behind', async (t) => {
   const scratch = tempDir(t);
   const drill = startProduct(t, 'cli/drill/main', { TMPDIR: scratch });
   assert.equal(await drill.ended, 0, drill.output());
@@ -29,7 +29,7 @@ test('the drill cuts, kills, restores, accounts for every reading, passes, and l
   assert.deepEqual(readdirSync(scratch), []);
 });
 
-test('a drill that is interrupted ends its services and removes its folder', async (t) => {
+test('an interrupted drill ends its services and removes its folder', async (t) => {
   const scratch = tempDir(t);
   const drill = startProduct(t, 'cli/drill/main', { TMPDIR: scratch });
   await eventually(() => drill.output().includes('] '), { withinMs: 30_000 });

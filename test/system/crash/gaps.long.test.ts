@@ -4,7 +4,7 @@ import { eventually } from '../../support/eventually.ts';
 import { gapsOf, lastOfBridge } from './support/gaps-seen.ts';
 import { Processes } from './support/processes.ts';
 
-test('a queue at its limit gives the oldest up, says the gap, and the rest arrives once the stream is back', async (t) => {
+test('a full queue evicts the oldest readings, publishes the gap, and ships the rest once the stream is back', async (t) => {
   const processes = new Processes(t, { everyMs: 2, environment: { QUEUE_MAX_BYTES: '1048576' } });
   const witness = await processes.startAll();
   processes.signal('local-kinesis', 'SIGSTOP');

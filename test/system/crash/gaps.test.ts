@@ -4,7 +4,7 @@ import { eventually } from '../../support/eventually.ts';
 import { Processes } from './support/processes.ts';
 import { gapsOf, lastOfBridge } from './support/gaps-seen.ts';
 
-test('a bridge and a broker that were both away: the gap is said once readings come again, from the last reading on', async (t) => {
+test('after an outage of bridge and broker the gap is published with the first reading, starting at the last reading before', async (t) => {
   const processes = new Processes(t);
   const witness = await processes.startAll();
   await processes.stop('ble-bridge');
@@ -21,7 +21,7 @@ test('a bridge and a broker that were both away: the gap is said once readings c
   assert.equal(gapsOf(witness, 'bridge_restart').length, 1);
 });
 
-test('an outbox that overflows says the gap and counts it; the forwarder books as much, by that cause, and has all the rest', async (t) => {
+test('an outbox that overflows publishes the gap and counts it; the forwarder records it as missed and has all the rest', async (t) => {
   const processes = new Processes(t, {
     everyMs: 2,
     environment: { OUTBOX_MEMORY: '100', OUTBOX_MAX_BYTES: '65536', OUTBOX_WINDOW: '50' },

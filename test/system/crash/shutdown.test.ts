@@ -6,14 +6,14 @@ import { eventually } from '../../support/eventually.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { assertWhole, Processes } from './support/processes.ts';
 
-test('restarts in order lose nothing and ship nothing twice: what is under way is finished, what is taken is committed', async (t) => {
+test('orderly restarts lose nothing and ship nothing twice: requests in flight are completed, accepted readings committed', async (t) => {
   const processes = new Processes(t);
   const witness = await processes.startAll();
   for (const part of ['forwarder', 'gateway'] as const) {
     await processes.stop(part);
     await processes.start(part);
   }
-  // Bridge and forwarder are both back: marks move.
+  // Bridge and forwarder are both back: watermarks advance.
   const before = witness.storedTotal;
   await eventually(() => witness.storedTotal > before + 10);
   await processes.stop('admin-api');
@@ -30,7 +30,7 @@ test('restarts in order lose nothing and ship nothing twice: what is under way i
   await processes.stop('gateway');
 });
 
-test('each service ends within 10 s though broker and stream are frozen; what the bridge held is on disk, what the forwarder took is queued', async (t) => {
+test('each service ends within 10 s while broker and stream are frozen; held readings are on disk, accepted ones queued', async (t) => {
   const processes = new Processes(t);
   const witness = await processes.startAll();
   const run = witness.live[0]?.run ?? '';
@@ -60,7 +60,7 @@ test('each service ends within 10 s though broker and stream are frozen; what th
   assertWhole(readings, run, newest);
 });
 
-test('all in one process: a request that the stream never answers is aborted, the end comes within 10 s with exit code 0, and the readings stay queued', async (t) => {
+test('npm start aborts a request that the stream never answers, ends within 10 s with exit code 0, and keeps the readings queued', async (t) => {
   const asked = { requests: 0 };
   const silent = createServer((socket) => {
     socket.on('error', () => {});

@@ -8,7 +8,7 @@ import { assertWhole, Processes } from './support/processes.ts';
 const AWAY_MS = 25_000;
 const WINDOW = 2000;
 
-/** Breaks a forwarder for a while under 200 readings a second, mends it, and bounds what was sent again. */
+/** Breaks a forwarder for a while under 200 readings per second, repairs it, and limits what may be sent again. */
 async function storm(
   t: TestContext,
   breakIt: (processes: Processes) => Promise<void>,
@@ -31,7 +31,7 @@ async function storm(
   assert.ok(witness.resent <= held + WINDOW, `${witness.resent} were sent again, ${held} were held`);
 }
 
-test('a forwarder that freezes and goes on: its backlog is sent once, and a window at most beside it', async (t) => {
+test('after a forwarder froze and continued its backlog is sent once, plus at most a window', async (t) => {
   await storm(
     t,
     async (processes) => processes.signal('forwarder', 'SIGSTOP'),
@@ -39,7 +39,7 @@ test('a forwarder that freezes and goes on: its backlog is sent once, and a wind
   );
 });
 
-test('a forwarder that dies again and again at its start, then stays: the same', async (t) => {
+test('after a forwarder crashed at start several times its backlog is sent once, plus at most a window', async (t) => {
   await storm(
     t,
     async (processes) => {
@@ -53,7 +53,7 @@ test('a forwarder that dies again and again at its start, then stays: the same',
   );
 });
 
-test('a forwarder whose queue takes nothing, then does: the same', async (t) => {
+test('after a queue rejected writes for a while its backlog is sent once, plus at most a window', async (t) => {
   await storm(
     t,
     async (processes) => {

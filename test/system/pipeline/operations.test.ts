@@ -1,4 +1,4 @@
-/** What an operator does with a running box: backup and restore, the log level, and what a programming error leaves behind. */
+/** Operating a running box: backup and restore, the log level, and what a programming error leaves behind. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -25,7 +25,7 @@ const NOWHERE = {
   BLE_SOURCE: 'simulated',
 };
 
-test('npm run backup copies the queue while it takes readings; another box restored from the copy ships exactly what it held', async (t) => {
+test('npm run backup copies a queue in use; a box restored from the copy ships exactly what the copy held', async (t) => {
   const folder = tempDir(t);
   const box = startOneProcess(t, folder, { ...NOWHERE, SIMULATED_STRAPS: '20' });
   const at = await box.addresses();
@@ -39,7 +39,7 @@ test('npm run backup copies the queue while it takes readings; another box resto
     copies.push(JSON.parse(stdout) as { file: string; bytes: number });
   }
   const after = await accepted();
-  await eventually(async () => (await accepted()) > after, { what: 'readings go on being accepted' });
+  await eventually(async () => (await accepted()) > after, { what: 'readings are still accepted' });
   assert.equal(await box.end(), 0);
 
   const held: number[] = [];
@@ -55,7 +55,7 @@ test('npm run backup copies the queue while it takes readings; another box resto
     assert.deepEqual(
       seqs,
       Array.from({ length: seqs.length }, (_, i) => i + 1),
-      'a moment in time: no reading is missing between others',
+      'a consistent snapshot: no reading is missing between others',
     );
     held.push(seqs.length);
   }
@@ -88,7 +88,7 @@ function openedRows(file: string): string[] {
   }
 }
 
-test('the log level of each service is changed by request, with the token alone, and of that service alone', async (t) => {
+test('a request with the token changes the log level of one service and of no other', async (t) => {
   const folder = tempDir(t);
   const box = startOneProcess(t, folder, { SIMULATED_STRAPS: '1', BLE_SOURCE: 'simulated' });
   const at = await box.addresses();
@@ -130,7 +130,7 @@ test('the log level of each service is changed by request, with the token alone,
         .map(({ service }) => service),
     ),
     new Set(['gateway']),
-    'a level of warn is not said at info',
+    'at level warn nothing is logged at info',
   );
   assert.deepEqual(await change('gateway', 'info'), { status: 200, body: { level: 'info' } });
   const before = debugLines();
@@ -140,7 +140,7 @@ test('the log level of each service is changed by request, with the token alone,
   assert.equal(await box.end(), 0);
 });
 
-test('an uncaught error is logged, the queue closed with all that was accepted in it, and the exit code is 1', async (t) => {
+test('after an uncaught error the queue is closed with everything accepted in it, and the exit code is 1', async (t) => {
   const folder = tempDir(t);
   const preload = path.join(folder, 'throw.cjs');
   const trigger = path.join(folder, 'now');
@@ -170,7 +170,7 @@ test('an uncaught error is logged, the queue closed with all that was accepted i
   );
   assert.match(JSON.stringify(fatal[0]), /thrown on purpose/);
   assert.equal(box.lines().at(-1)?.['event'], 'stopped');
-  // A database that was closed has no log beside it.
+  // A closed database has no WAL file.
   assert.equal(existsSync(path.join(data, 'queue.db-wal')), false);
   const queue = new Queue(testConfig({ DATA_DIR: data }));
   t.after(() => queue.stop());

@@ -6,7 +6,7 @@ import { tempDir } from '../../support/temp-dir.ts';
 import { getJson, startOneProcess, type QueueAnswer } from './support/one-process.ts';
 import { readAll, type StreamReading } from './support/stream.ts';
 
-/** Every run's seqs are there from 1 on without a hole, each once. */
+/** Asserts that the seqs of every run are complete from 1 on, each present once. */
 function assertComplete(readings: readonly StreamReading[]): void {
   const runs = groupByRun(readings);
   for (const [run, group] of runs) {
@@ -25,7 +25,7 @@ function groupByRun(readings: readonly StreamReading[]): Map<string, StreamReadi
   return runs;
 }
 
-test('with nothing configured, simulated straps reach the stream; a second start goes on with the same queue and stream', async (t) => {
+test('without configuration, simulated straps reach the stream; a second start continues with the same queue and stream', async (t) => {
   const folder = tempDir(t);
   const first = startOneProcess(t, folder);
   const at = await first.addresses();
@@ -70,7 +70,7 @@ test('with nothing configured, simulated straps reach the stream; a second start
   assert.equal(await again.end('SIGTERM'), 0, again.output());
 });
 
-test('a wrong configuration ends with every fault named', async (t) => {
+test('an invalid configuration ends the start with all faults reported', async (t) => {
   const product = startOneProcess(t, tempDir(t), { QUEUE_WHEN_FULL: 'panic', MQTT_LISTEN_PRT: '1' });
   assert.equal(await product.ended, 78);
   assert.match(product.output(), /QUEUE_WHEN_FULL: must be one of evict-oldest, refuse \(got panic\)/);

@@ -23,12 +23,12 @@ interface Pipeline {
   radio: VirtualRadio;
   bridge: ProductProcess;
   devices: Map<string, DeviceStatus>;
-  /** Waits until so many straps are subscribed. */
+  /** Waits until this many straps are subscribed. */
   listening(count: number): Promise<void>;
   read(): Promise<StreamReading[]>;
 }
 
-/** Broker, stream and forwarder in this process; the bridge as a process of its own, with unmodified noble on the virtual radio. */
+/** Gateway, stream and forwarder in this process; the bridge as a separate process, with unmodified noble on the virtual radio. */
 async function startPipeline(t: TestContext): Promise<Pipeline> {
   const folder = tempDir(t);
   const radio = await startVirtualRadio(t);
@@ -76,7 +76,7 @@ async function startPipeline(t: TestContext): Promise<Pipeline> {
     publisher: { username: 'ble-bridge', password: readOrCreateSecret(base, 'ble-bridge') },
     async listening(count) {
       await bridge.event('mqtt_connected');
-      // The battery is read after the subscription was acknowledged: from then on no notification is lost.
+      // The battery is read after the subscription is acknowledged: no notification is lost from then on.
       await eventually(() => [...devices.values()].filter(({ battery_percent }) => battery_percent !== null).length === count, {
         what: `${count} straps in ${JSON.stringify([...devices.values()])}`,
       });
@@ -85,7 +85,7 @@ async function startPipeline(t: TestContext): Promise<Pipeline> {
   };
 }
 
-/** Waits for as many readings as were sent; every seq from 1 on is there, none twice; in the order of seq. */
+/** Waits for as many readings as were sent, asserts that every seq from 1 on is there once, and returns them in order of seq. */
 async function readComplete(pipeline: Pipeline, count: number): Promise<StreamReading[]> {
   const readings = await eventually(
     async () => {
@@ -104,7 +104,7 @@ async function readComplete(pipeline: Pipeline, count: number): Promise<StreamRe
 }
 
 describe('virtual straps through the whole pipeline', { skip: virtualRadioMissing() }, () => {
-  test('a recorded workout over the radio is read back from the stream: same values, no seq missing, none twice', async (t) => {
+  test('a recorded workout over the radio arrives in the stream with the same values, no seq missing, none twice', async (t) => {
     const pipeline = await startPipeline(t);
     const workout = await readRecording(
       fileURLToPath(new URL('../../data/recordings/intervals-garmin-vivoactive-hr.csv', import.meta.url)),
@@ -165,7 +165,7 @@ describe('virtual straps through the whole pipeline', { skip: virtualRadioMissin
     assert.ok([...pipeline.devices.values()].every(({ battery_low }) => battery_low === true));
   });
 
-  test('2 KB readings: a notification of 120 RR intervals, and what other apps publish with 250 and more', async (t) => {
+  test('readings of 2 KB arrive: a notification with 120 RR intervals, and readings of other apps with 250 and more', async (t) => {
     const pipeline = await startPipeline(t);
     await pipeline.radio.add(1, { name: 'HR1', period: 0 });
     await pipeline.listening(1);

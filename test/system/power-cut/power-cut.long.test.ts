@@ -7,12 +7,12 @@ import { cutSpill, recordSpill } from './support/recorded-spill.ts';
 const cannot = (): boolean => !canTrace() && process.env['CI'] !== 'true';
 
 for (const round of [1, 2])
-  test(`500 power cuts of a forwarder that wrote its log back many times, recording ${round}: no published mark is broken`, async (t) => {
+  test(`500 power failures of a forwarder after many checkpoints, recording ${round}: no published watermark is broken`, async (t) => {
     if (cannot()) return t.skip('no strace, or it may not trace here');
     t.diagnostic(JSON.stringify(await cutAtRandom(t, await recordForwarder(t, 1500), { images: 500, starts: 5 })));
   });
 
-test('500 power cuts of an outbox on disk: what was synced is found', async (t) => {
+test('500 power failures of an outbox on disk: everything synced is found', async (t) => {
   if (cannot()) return t.skip('no strace, or it may not trace here');
   t.diagnostic(JSON.stringify(await cutSpill(t, await recordSpill(t, 2000), { images: 500 })));
 });

@@ -1,4 +1,4 @@
-/** Secrets are planted wherever the product meets some; then every log line, answer, retained message and screen is searched for them. */
+/** Plants secrets wherever the product handles any, then searches every log line, answer, MQTT message and screen for them. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
@@ -21,7 +21,7 @@ const PLANTED = {
   endpointPassword: 'PLANTED-endpoint-password-7Q',
 };
 
-test('no planted secret, key or token stands in any log line, answer, MQTT message or screen, at the level trace', async (t) => {
+test('no planted secret, key or token appears in any log line, answer, MQTT message or screen at level trace', async (t) => {
   const folder = tempDir(t);
   writeUsers({ DATA_DIR: folder }, { anna: await newUser(PLANTED.userPassword, { publish: [], subscribe: ['hr/#'] }) });
   const environment = {
@@ -41,7 +41,7 @@ test('no planted secret, key or token stands in any log line, answer, MQTT messa
   const keys = readdirSync(path.join(folder, 'keys')).map((name) => readFileSync(path.join(folder, 'keys', name), 'utf8').trim());
   assert.ok(keys.length >= 4);
 
-  // MQTT: what everybody's statuses, metrics and responses say, while names and passwords come in, right and wrong.
+  // MQTT: all statuses, metrics and responses, while clients log in with right and wrong passwords.
   const messages: string[] = [];
   const url = `mqtt://127.0.0.1:${at.mqttPort}`;
   const reader = await connectAsync(url, {
@@ -65,7 +65,7 @@ test('no planted secret, key or token stands in any log line, answer, MQTT messa
       connectAsync(url, { protocolVersion: 4, reconnectPeriod: 0, username, password: PLANTED.wrongPassword }),
     );
 
-  // HTTP: every route that the description names, without the token, with a wrong one and with the right one.
+  // HTTP: every documented route, without the token, with a wrong one and with the right one.
   const answers: string[] = [];
   const ask = async (method: string, target: string, headers: Record<string, string> = {}, body?: string): Promise<void> => {
     const abort = new AbortController();
@@ -77,7 +77,7 @@ test('no planted secret, key or token stands in any log line, answer, MQTT messa
     });
     const text =
       target === '/events' ? Buffer.from((await answer.body?.getReader().read())?.value ?? []).toString() : await answer.text();
-    // The cookie is the token by design: it goes to who has just sent it.
+    // The cookie is the token by design: it goes back to the client that has just sent it.
     answers.push(
       `${method} ${target} ${answer.status} ${target === '/login' ? '' : JSON.stringify([...answer.headers])} ${text}`,
     );

@@ -1,6 +1,6 @@
 /**
- * The services as separate processes, killed with SIGKILL at instants chosen by seed while a numbered recording runs through them; then
- * the account of every reading, from the stream, by the AWS SDK alone.
+ * The services as separate processes, killed with SIGKILL at seeded random instants while a numbered recording runs through them. Then
+ * every reading is accounted for from the stream, read with the AWS SDK alone.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -17,40 +17,40 @@ import { Witness } from './witness.ts';
 export type Victim = 'gateway' | 'forwarder' | 'admin-api' | 'local-kinesis' | 'ble-bridge';
 
 const ROWS = 20_000;
-/** OUTBOX_WINDOW as it is by default. */
+/** The default of OUTBOX_WINDOW. */
 const WINDOW = 2000;
 const ROW_MS = 5;
-/** Nothing stored for 5 s, a tick and a write, on a loaded machine. */
+/** Spilling starts after 5 s without storing, plus a tick and a write, on a loaded machine. */
 const SPILL_LIMIT_MS = 9000;
 const FLOW_WAIT_MS = 10_000;
-/** What row n of the recording says: its number can be told from it. */
+/** The heart rate in row n of the recording, from which n can be recovered. */
 const rateOf = (seq: number): number => 40 + (((seq - 1) % ROWS) % 1009);
 
 export interface MatrixOptions {
   seed: number;
   kills: number;
   victims: readonly Victim[];
-  /** Longest pause before the next kill, and before what was killed is started again. */
+  /** Longest pause before the next kill, and before a killed service is restarted. */
   pauseMs?: number;
   awayMs?: number;
 }
 
 export interface MatrixAccount {
   kills: Record<string, number>;
-  /** Readings that are known to have been taken, over all runs. */
+  /** Readings known to have been accepted, over all runs. */
   taken: number;
-  /** Of them stored while services were being killed. */
+  /** Of these, the ones stored while services were being killed. */
   storedBetweenKills: number;
   records: number;
   duplicates: number;
   live: number;
-  /** Readings that were sent again: beside what was seen live, what could not be, and what went under with a kill. */
+  /** Readings that were sent again. */
   resent: number;
-  /** Live and again, for each reading taken. */
+  /** Transmissions per accepted reading, live and repeated. */
   sentPerTaken: number;
-  /** Readings of killed bridges that were seen live and are not in the stream. */
+  /** Readings of killed bridges that were published live but are not in the stream. */
   lostWithTheBridge: number;
-  /** Readings that stood in the outbox on disk when a bridge was killed. */
+  /** Readings that were in the outbox on disk when a bridge was killed. */
   spilled: number;
   seconds: number;
 }
@@ -69,10 +69,10 @@ class Matrix {
   readonly #restarts = new Set<Promise<void>>();
   readonly #killed = new WeakSet<ProductProcess>();
   readonly kills: Record<string, number> = {};
-  /** When each run's bridge was killed. */
+  /** When the bridge of each run was killed. */
   readonly killedAt: number[] = [];
   readonly brokerDead: DeadTime[] = [];
-  /** What stood in the outbox on disk when a bridge was killed: run → seqs. */
+  /** Seqs by run that were in the outbox on disk when a bridge was killed. */
   readonly spilled = new Map<string, Set<number>>();
   readonly diedByThemselves: string[] = [];
   #recording = '';
@@ -102,7 +102,7 @@ class Matrix {
     return low + this.#random() * (high - low);
   }
 
-  /** Writes the recording that bridges replay from now on; one of a single row ends at once. */
+  /** Writes the recording that bridges replay from now on; a recording of one row ends at once. */
   record(rows: number): void {
     this.#recording = path.join(this.#folder, rows === 1 ? 'one.csv' : 'numbered.csv');
     const lines = Array.from({ length: rows }, (_, index) => `${((index * ROW_MS) / 1000).toFixed(3)},${rateOf(index + 1)}`);
@@ -143,7 +143,7 @@ class Matrix {
     );
   }
 
-  /** Kills one that runs, and starts it again after a while; false where it is dead already. */
+  /** Kills a running service and restarts it after a while. Returns false if it is already dead. */
   async kill(victim: Victim): Promise<boolean> {
     const product = this.#running.get(victim);
     if (product === undefined) return false;
@@ -166,7 +166,7 @@ class Matrix {
     return true;
   }
 
-  /** Lines of the outbox's files, by a reader of this test's own; a torn last line is left out. */
+  /** Lines of the outbox's files, read by separate code; a torn last line is skipped. */
   #readSpill(): void {
     for (const name of readdirSync(this.outboxFolder)) {
       const run = /^([0-9a-f]{16})-\d+\.spill$/.exec(name)?.[1];
@@ -195,7 +195,7 @@ class Matrix {
 
 const spillFiles = (folder: string): string[] => readdirSync(folder).filter((name) => name.endsWith('.spill'));
 
-/** Waits until marks move again, for some time at most: where all are always starting, kills hit nothing that is under way. */
+/** Waits for a limited time until watermarks advance: kills are to hit services at work, not only services that are starting. */
 async function untilFlowing(witness: Witness): Promise<void> {
   const before = witness.storedTotal;
   const end = performance.now() + FLOW_WAIT_MS;
@@ -204,10 +204,10 @@ async function untilFlowing(witness: Witness): Promise<void> {
 
 async function killAtRandom(matrix: Matrix, witness: Witness, { kills, victims, pauseMs = 1500 }: MatrixOptions): Promise<void> {
   for (let done = 0; done < kills;) {
-    // Most kills hit what flows, the others what has just been started.
+    // Most kills hit running services, the others services that have just started.
     if (matrix.between(0, 1) < 0.7) await untilFlowing(witness);
     await sleep(matrix.between(20, pauseMs));
-    // Now and then two at once.
+    // Sometimes two at once.
     const many = matrix.between(0, 1) < 0.2 ? 2 : 1;
     for (let i = 0; i < many; i += 1) {
       const victim = victims[Math.floor(matrix.between(0, victims.length))];
@@ -217,12 +217,12 @@ async function killAtRandom(matrix: Matrix, witness: Witness, { kills, victims, 
   }
 }
 
-/** Everything up again, the recording ended, everything stored and shipped. Returns what the stream holds. */
+/** Restarts everything, ends the recording, waits until everything is stored and shipped. Returns the contents of the stream. */
 async function settle(matrix: Matrix, witness: Witness): Promise<StreamReading[]> {
   await matrix.allUp();
   await sleep(2000);
   await matrix.endBridge();
-  // What it could not hand over in its last seconds stands on disk: a bridge on a recording of one row brings it.
+  // What the bridge could not deliver in its last seconds is on disk: a bridge with a recording of one row delivers it.
   matrix.record(1);
   await matrix.start('ble-bridge').event('mqtt_connected');
   await eventually(() => spillFiles(matrix.outboxFolder).length === 0, {
@@ -253,7 +253,7 @@ function assertNoneLate(witness: Witness, brokerDead: readonly DeadTime[]): void
   }
 }
 
-/** Kills by seed, then checks every law. Throws where one is broken. */
+/** Kills by seed, then checks every law. Throws if one is broken. */
 export async function crashMatrix(t: TestContext, options: MatrixOptions): Promise<MatrixAccount> {
   t.diagnostic(`seed ${options.seed}`);
   const startedAt = performance.now();
@@ -297,7 +297,7 @@ export async function crashMatrix(t: TestContext, options: MatrixOptions): Promi
       for (let seq = 1; seq <= last; seq += 1) assert.ok(seqs.has(seq), `run ${run}: ${seq} of ${last} is missing`);
     const lost = witness.live.filter((reading) => reading.run === run && !seqs.has(reading.seq));
     lostWithTheBridge += lost.length;
-    // It was neither stored nor spilled: a bridge spills what is not stored for 5 s, and everything after.
+    // Neither stored nor spilled: a bridge spills once nothing was stored for 5 s, and everything after that.
     const first = Math.min(...lost.map(({ timestamp }) => Date.parse(timestamp)));
     const killedAt = matrix.killedAt.find((at) => at >= first);
     if (lost.length > 0)
@@ -316,7 +316,7 @@ export async function crashMatrix(t: TestContext, options: MatrixOptions): Promi
     );
   }
   assertNoneLate(witness, matrix.brokerDead);
-  // No storm: beside what did not come through live, each kill costs at most what was under way, a window for each line.
+  // No resend storm: besides what was not received live, each kill costs at most one window per connection.
   const killed = Object.values(matrix.kills).reduce((sum, count) => sum + count, 0);
   assert.ok(witness.resent <= taken - witness.live.length + killed * 2 * WINDOW, `${witness.resent} were sent again`);
 

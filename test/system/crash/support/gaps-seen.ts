@@ -1,10 +1,10 @@
-/** What a witness saw of gaps, and of a bridge that ended in order. */
+/** The gaps that a witness received, and the status of a bridge that was shut down. */
 import assert from 'node:assert/strict';
 import { parseGap } from '../../../../contract/device-status.ts';
 import { eventually } from '../../../support/eventually.ts';
 import type { Witness } from './witness.ts';
 
-/** The run of a bridge that has ended in order, and its last seq. */
+/** The run of a bridge that was shut down in order, and its last seq. */
 export async function lastOfBridge(witness: Witness): Promise<{ run: string; last: number }> {
   return await eventually(() => {
     const status = witness.statuses.get('ble-bridge');
@@ -14,7 +14,7 @@ export async function lastOfBridge(witness: Witness): Promise<{ run: string; las
   });
 }
 
-/** Gaps of a cause; each a gap by its schema, and forward in time. */
+/** The gaps with one cause; each matches the schema and ends after it begins. */
 export function gapsOf(witness: Witness, cause: string): Witness['gaps'] {
   const gaps = witness.gaps.filter((gap) => gap.cause === cause);
   for (const gap of gaps) {

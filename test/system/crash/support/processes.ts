@@ -1,4 +1,4 @@
-/** The services as separate processes on one DATA_DIR, with a numbered recording running through them; ports stay over restarts. */
+/** The services as separate processes on one DATA_DIR, with a numbered recording running through them; ports survive restarts. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -15,7 +15,7 @@ export interface ProcessesOptions {
   /** Time between two readings. */
   everyMs?: number;
   environment?: Record<string, string>;
-  /** For bridge and forwarder. */
+  /** Environment of bridge and forwarder. */
   nodeArgs?: string[];
 }
 
@@ -56,7 +56,7 @@ export class Processes {
     return product;
   }
 
-  /** Starts a part, and waits until it serves or its line to the broker is up. */
+  /** Starts a service and waits until it listens or is connected to the broker. */
   async start(part: Part, environment: Record<string, string> = {}, { wait = true } = {}): Promise<ProductProcess> {
     const ours = part === 'ble-bridge' || part === 'forwarder';
     const product = startProduct(
@@ -97,7 +97,7 @@ export class Processes {
     return this.#witness;
   }
 
-  /** Waits until at least so many readings are shipped. */
+  /** Waits until at least this many readings are shipped. */
   async shipped(count: number): Promise<void> {
     await eventually(() => (this.witness.statuses.get('forwarder')?.forwarder?.ledger.shipped ?? 0) >= count, {
       withinMs: 60_000,
@@ -105,7 +105,7 @@ export class Processes {
     });
   }
 
-  /** Ends a part in order: exit code 0 within 10 s; returns how long it took. */
+  /** Shuts a service down: exit code 0 within 10 s. Returns how long it took. */
   async stop(part: Part): Promise<number> {
     const startedAt = performance.now();
     const product = this.of(part);
@@ -133,7 +133,7 @@ export class Processes {
 
   /** Waits until nothing is queued and nothing is in the outbox on disk, then reads the stream. */
   async drained(): Promise<StreamReading[]> {
-    // A bridge that ended with readings on disk: one without straps brings them.
+    // A bridge ended with readings on disk: a bridge without straps delivers them.
     if (this.spillFiles().length > 0 && !this.#running.has('ble-bridge'))
       await this.start('ble-bridge', { BLE_SOURCE: 'noble', BLE_ADAPTER: 'hci9' });
     const since = Date.now();
@@ -148,7 +148,7 @@ export class Processes {
   }
 }
 
-/** The seqs of a run, from 1 on without a hole, up to `last`. */
+/** The seqs of a run from 1 to `last`. */
 export function assertWhole(readings: readonly StreamReading[], run: string, last: number): void {
   const seqs = new Set(readings.filter((reading) => reading.run === run).map(({ seq }) => seq));
   const missing = Array.from({ length: last }, (_, index) => index + 1).filter((seq) => !seqs.has(seq));

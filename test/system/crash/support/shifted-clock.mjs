@@ -1,4 +1,4 @@
-// Preloaded into a process of a test: its wall clock is off by the milliseconds in the file that HR_TEST_CLOCK names; the monotonic one is not.
+// Preloaded into a process of a test: shifts its wall clock by the milliseconds in the file HR_TEST_CLOCK; its monotonic clock stays right.
 import { readFileSync } from 'node:fs';
 
 const file = process.env['HR_TEST_CLOCK'] ?? '';

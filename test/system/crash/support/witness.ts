@@ -1,4 +1,4 @@
-/** An independent client of the broker: what it saw live, which marks it heard, what services said last. Shares no code with the product. */
+/** An independent client of the broker: records live readings, watermarks and the last statuses. Shares no code with the product. */
 import type { TestContext } from 'node:test';
 import mqtt, { type MqttClient } from 'mqtt';
 
@@ -23,7 +23,7 @@ interface LastStatus {
 
 export class Witness {
   readonly live: LiveReading[] = [];
-  /** Highest mark that was published, by run. */
+  /** Highest published watermark by run. */
   readonly marks = new Map<string, number>();
   readonly statuses = new Map<string, LastStatus>();
   readonly gaps: { device: string; from: string; to: string; cause: string }[] = [];
@@ -31,7 +31,7 @@ export class Witness {
   resent = 0;
   readonly #clients: MqttClient[];
 
-  /** `passwordOf` gives the key of a service. */
+  /** `passwordOf` returns the key of a service. */
   constructor(t: Pick<TestContext, 'after'>, url: string, passwordOf: (service: string) => string) {
     const as = (username: string): { username: string; password: string } => ({ username, password: passwordOf(username) });
     const connect = (options: { username?: string; password?: string }, topics: string[]): MqttClient => {
@@ -55,7 +55,7 @@ export class Witness {
     t.after(() => this.close());
   }
 
-  /** Readings that marks say are stored, over all runs. */
+  /** Readings that are stored according to the watermarks, over all runs. */
   get storedTotal(): number {
     return [...this.marks.values()].reduce((sum, mark) => sum + mark, 0);
   }

@@ -1,4 +1,4 @@
-/** `npm start` as tests run it: the one process, on free ports, with its banner read. */
+/** `npm start` as tests run it: one process on free ports, its banner parsed. */
 import type { TestContext } from 'node:test';
 import { eventually } from '../../../support/eventually.ts';
 import { startProduct, type ProductProcess } from '../../../support/product-process.ts';
@@ -8,7 +8,7 @@ export interface OneProcess extends ProductProcess {
   addresses(): Promise<{ admin: string; stream: string; mqttPort: number; wsPort: number }>;
 }
 
-/** Starts all services in one process; simulated straps unless told otherwise. */
+/** Starts all services in one process; with simulated straps by default. */
 export function startOneProcess(
   t: Pick<TestContext, 'after'>,
   dataDir: string,

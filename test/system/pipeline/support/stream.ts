@@ -1,10 +1,10 @@
-/** Reads a stream back by GetRecords, by the SDK alone: nothing of the product's own reader. */
+/** Reads a stream with GetRecords of the AWS SDK, without the product's own reader. */
 import { Agent } from 'node:http';
 import { GetRecordsCommand, GetShardIteratorCommand, KinesisClient, ListShardsCommand } from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Reading } from '../../../../contract/reading.ts';
 
-/** What the stream holds is the contract's reading, whole. */
+/** A record of the stream is a complete reading of the contract. */
 export type StreamReading = Reading;
 
 /** A client of a local stream. */

@@ -1,4 +1,4 @@
-/** The law of the power cut, held against images of a recorded forwarder's disk. */
+/** What must hold after a power failure, checked on images of a recorded forwarder's disk. */
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { rmSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { tempDir } from '../../../support/temp-dir.ts';
 import type { DiskEvent } from '../../../support/disk-trace.ts';
 import type { Recording } from './recorded-forwarder.ts';
 
-/** The highest mark of a run that was published before an event. */
+/** The highest watermark of a run that was published before an event. */
 function publishedBefore(events: readonly DiskEvent[], cut: number, run: string): number {
   const said = new RegExp(`edge/stored/${run}[^{]{0,8}\\{"stored":(\\d+)`, 'g');
   let mark = 0;
@@ -53,7 +53,7 @@ export interface PowerCutAccount {
   seed: number;
 }
 
-/** Cuts the power at random points of a recording; on each image the queue is opened as at a start, on some a real forwarder starts. */
+/** Cuts power at random points of a recording. On each image the queue is opened as at start; on some a real forwarder is started. */
 export async function cutAtRandom(
   t: TestContext,
   recording: Recording,
@@ -66,7 +66,7 @@ export async function cutAtRandom(
   const account: PowerCutAccount = { images: 0, events: events.length, withMarks: 0, withTornFiles: 0, seed };
   for (; account.images < images; account.images += 1) {
     const image = path.join(tempDir(t), 'image');
-    // Some at the beginning, where files are made.
+    // Some at the beginning, while files are created.
     const cut =
       chance() < 0.15 ? Math.floor(chance() * firstWrite) : firstWrite + Math.floor(chance() * (events.length - firstWrite));
     writeImage(events, cut, image, chance);

@@ -1,4 +1,4 @@
-/** A real forwarder, traced, that takes readings from a real outbox over a real broker, is ended, killed and started again, and ships. */
+/** A real forwarder under strace that receives readings from a real outbox over a real broker, is stopped, killed, restarted, and ships. */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -19,16 +19,16 @@ const root = fileURLToPath(new URL('../../../..', import.meta.url));
 export interface Recording {
   events: DiskEvent[];
   run: string;
-  /** Payload by seq, as it was published. */
+  /** Published payload by seq. */
   payloads: Map<number, string>;
   /** Seqs that the stream holds at the end. */
   shipped: Set<number>;
-  /** What to start a product on an image with. */
+  /** Environment with which to start the product on an image. */
   environment: Record<string, string>;
 }
 
 interface Traced {
-  /** Sends the forwarder itself a signal, and waits for the end of its trace. */
+  /** Sends a signal to the forwarder itself, and waits for the end of its trace. */
   end(signal: NodeJS.Signals): Promise<void>;
 }
 
@@ -53,7 +53,7 @@ async function startTraced(t: TestContext, environment: Record<string, string>, 
   return { end };
 }
 
-/** Records a forwarder's life while `readings` come in each of its three parts: ended in order, killed, shipping. */
+/** Records a forwarder that receives `readings` in each of three phases: shut down in order, killed, shipping. */
 export async function recordForwarder(t: TestContext, readings: number): Promise<Recording> {
   const folder = tempDir(t);
   const logs = tempDir(t);

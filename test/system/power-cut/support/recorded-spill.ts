@@ -1,4 +1,4 @@
-/** The outbox on disk under a trace, and the law of the power cut for it. */
+/** The outbox on disk under strace, and what must hold for it after a power failure. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -14,7 +14,7 @@ import { tempDir } from '../../../support/temp-dir.ts';
 
 const writer = fileURLToPath(new URL('./spill-writer.ts', import.meta.url));
 
-/** Records a process that spills `readings`, gives the oldest up, has some stored, and spills again until it is killed. strace ends with it. */
+/** Records a process that spills `readings`, evicts the oldest, has some stored, and spills again until it is killed, which ends strace. */
 export async function recordSpill(t: TestContext, readings: number): Promise<DiskEvent[]> {
   const folder = tempDir(t);
   const outbox = path.join(folder, 'outbox');
@@ -34,7 +34,7 @@ interface Line {
   seq: number;
   payload: string;
   writtenAt: number;
-  /** Index of the event by which it is surely on the disk. */
+  /** Index of the event after which it is certainly on the disk. */
   syncedAt: number;
   removedAt: number;
 }

@@ -1,6 +1,6 @@
 /**
- * A process with an outbox that goes on on disk: no broker for a while and too many readings, then a forwarder that stores what it is sent, then
- * none again. Arguments: DATA_DIR, readings. It ends by SIGKILL.
+ * A process whose outbox spills to disk: too many readings without a broker, then with a forwarder that stores what it receives, then
+ * without one again. Arguments: DATA_DIR, number of readings. It ends itself with SIGKILL.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Outbox } from '../../../../outbox/outbox.ts';
@@ -21,7 +21,7 @@ const outbox = new Outbox({
   },
 });
 
-/** As a forwarder that stores everything at once. */
+/** Acts as a forwarder that stores everything at once. */
 function answer(topic: string, payload: string): void {
   const run = topic.slice(topic.lastIndexOf('/') + 1);
   const heard = (message: object): void =>

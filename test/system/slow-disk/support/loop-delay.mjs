@@ -1,4 +1,4 @@
-/** Loaded by --import: writes what the event loop's delay was, in milliseconds, to LOOP_DELAY_FILE every half second; SIGUSR2 begins anew. */
+/** Loaded by --import: writes the event loop delay in ms to LOOP_DELAY_FILE every half second; SIGUSR2 resets the measurement. */
 import { renameSync, writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { isMainThread } from 'node:worker_threads';

@@ -1,4 +1,4 @@
-/** All services in one process on a disk whose syncs take long. */
+/** All services in one process on a disk with slow syncs. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { tempDir } from '../../../support/temp-dir.ts';
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
-/** Compiles what makes syncs slow; undefined where there is no gcc (then the test skips, or fails where CI is true). */
+/** Compiles the library that slows syncs down. Undefined without gcc: the test then skips, or fails if CI is true. */
 function slowFsync(folder: string): string | undefined {
   const library = path.join(folder, 'slow-fsync.so');
   const compiled = spawnSync('gcc', ['-shared', '-fPIC', '-O1', '-o', library, here('./slow-fsync.c'), '-ldl']);
@@ -30,9 +30,9 @@ interface LoopDelay {
 }
 
 export interface SlowRun {
-  /** Of the event loop of the process before syncs were slow: what the machine itself makes of it. */
+  /** Event loop delay before syncs were slow: that of the machine itself. */
   before: LoopDelay;
-  /** Of the event loop of the process, while syncs were slow. */
+  /** Event loop delay while syncs were slow. */
   loop: LoopDelay;
   syncs: number;
   /** Files that were synced on the main thread. */
@@ -42,8 +42,8 @@ export interface SlowRun {
 }
 
 /**
- * Runs `npm start` with `straps` simulated straps; once it runs, every sync takes `ms` longer, for `seconds` and until at least so many
- * commits are through. Undefined where it cannot be done here.
+ * Runs `npm start` with `straps` simulated straps. Once it runs, every sync takes `ms` longer, for `seconds` and until at least this many
+ * commits are done. Undefined if this machine cannot run it.
  */
 export async function runSlow(
   t: TestContext,
@@ -60,7 +60,7 @@ export async function runSlow(
   const product = startOneProcess(
     t,
     tempDir(t),
-    // A small outbox memory: readings go on on disk too.
+    // A small outbox memory, so that readings are spilled too.
     {
       LD_PRELOAD: library,
       SLOW_FSYNC_FILE: delayFile,
