@@ -3,29 +3,15 @@
  * Node-API 9 and needs version 12, which must be compiled, and which aborts the process on Node 24.19 and later. Both are dependencies;
  * service/storage/sqlite.ts loads the matching one. npm runs this after each install.
  *
- * npm hides the output of install scripts unless they fail, so the notice goes to the terminal directly. The compiler's output is kept
- * back: only its end is printed, and only if the build fails.
+ * The output of the compiler is kept back: only its end is printed, and only if the build fails.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024;
 const TAIL_LINES = 15;
-
-/** Prints a line on the terminal even if npm captures stdout and stderr; on stdout if there is no terminal. */
-function notice(line) {
-  let terminal;
-  try {
-    terminal = openSync('/dev/tty', 'w');
-    writeSync(terminal, `${line}\n`);
-  } catch {
-    console.log(line);
-  } finally {
-    if (terminal !== undefined) closeSync(terminal);
-  }
-}
 
 /** The command that compiles the package in its own folder. */
 function buildCommand() {
@@ -61,7 +47,7 @@ if (Number(process.versions.napi) < 10) {
   const binary = path.join(folder, 'build/Release/better_sqlite3.node');
   if (!existsSync(binary)) {
     const major = process.versions.node.split('.')[0];
-    notice(`compiling SQLite for Node ${major} (about a minute); Node 24 needs no compiler`);
+    console.log(`compiling SQLite for Node ${major} (about a minute); Node 24 needs no compiler`);
     compile(folder, binary);
   }
 }

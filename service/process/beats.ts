@@ -31,8 +31,8 @@ const BEAT_EVERY_MAX_MS = 2500;
 Atomics.store(counters, BEAT_EVERY_INDEX, BEAT_EVERY_MAX_MS);
 
 /**
- * Sets how often the threads of this process beat, and returns that interval in ms: a tenth of the time after which a thread counts as hung.
- * Not more often, because each beat wakes a sleeping core.
+ * Sets how often the threads of this process beat, and returns that interval in ms: a tenth of the time after which a thread counts as
+ * hung. Not more often, because each beat wakes a sleeping core.
  */
 export function setBeatEvery(timeoutMs: number): number {
   const everyMs = Math.min(BEAT_EVERY_MAX_MS, Math.max(100, Math.floor(timeoutMs / 10)));

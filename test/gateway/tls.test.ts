@@ -132,7 +132,7 @@ test('a renewed certificate is shown to new connections without a restart, and o
   assert.ok(client.connected);
 });
 
-test('a certificate that ends soon is a warning of the gateway; one that cannot be read ends the start with its code', async (t) => {
+test('a certificate that expires soon is a warning of the gateway; one that cannot be read fails the start with its code', async (t) => {
   const authority = makeAuthority(tempDir(t));
   authority.issue(3);
   const environment = { MQTT_TLS_CERT_FILE: authority.certFile, MQTT_TLS_KEY_FILE: authority.keyFile };
@@ -146,7 +146,7 @@ test('a certificate that ends soon is a warning of the gateway; one that cannot 
     checks.map(({ name, status: state }) => [name, state]),
     [['certificate', 'warn']],
   );
-  assert.match(checks[0]?.reason ?? '', /ends on/);
+  assert.match(checks[0]?.reason ?? '', /expires on/);
   writeFileSync(authority.certFile, 'no certificate');
   await assert.rejects(
     startGateway(t, environment),

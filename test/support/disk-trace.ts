@@ -1,6 +1,6 @@
 /**
- * What a process did to its files, recorded by strace: writes with their bytes, syncs, creations, renames, removals, and what it sent on its
- * sockets, in order. From it, what a disk may hold after a power failure (test/support/power-cut.ts).
+ * What a process did to its files, recorded by strace: writes with their bytes, syncs, creations, renames, removals, and what it sent
+ * on its sockets, in order. From it, what a disk may hold after a power failure (test/support/power-cut.ts).
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -62,7 +62,8 @@ interface Started {
 }
 
 /**
- * Reads the logs of consecutive processes. Only files directly in `folder` count, without `-shm` files, which do not survive a power failure.
+ * Reads the logs of consecutive processes. Only files directly in `folder` count, without `-shm` files: those do not survive a power
+ * failure.
  */
 export class TraceReader {
   readonly events: DiskEvent[] = [];

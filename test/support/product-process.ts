@@ -9,7 +9,7 @@ import { eventually } from './eventually.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Arguments with which `node` runs a product module, named without extension ('forwarder/main'): compiled in `npm test`, else through tsx. */
+/** Arguments with which `node` runs a product module ('forwarder/main', without extension): compiled in `npm test`, else through tsx. */
 export function productArgs(module: string): string[] {
   const compiled = path.join(root, 'dist', `${module}.js`);
   if (process.env['HR_TEST_COMPILED'] === 'true' && existsSync(compiled)) return [compiled];

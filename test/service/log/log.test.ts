@@ -11,16 +11,21 @@ const logModule = new URL('../../../service/log/log.ts', import.meta.url).href;
 const errorsModule = new URL('../../../service/errors/errors.ts', import.meta.url).href;
 
 function linesOf(code: string, config = "{ LOG_LEVEL: 'info', LOG_PRETTY: undefined }"): string[] {
-  const script = `const { createLogger, RepeatLimiter } = await import(${JSON.stringify(logModule)}); const { HrError } = await import(${JSON.stringify(errorsModule)}); const log = createLogger('forwarder', ${config}); ${code}`;
+  const script = `
+    const { createLogger, RepeatLimiter } = await import(${JSON.stringify(logModule)});
+    const { HrError } = await import(${JSON.stringify(errorsModule)});
+    const log = createLogger('forwarder', ${config});
+    ${code}`;
   const result = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { encoding: 'utf8' });
   assert.equal(result.status, 0, result.stderr);
   return result.stdout.trim().split('\n');
 }
 
-test('without a terminal a line is JSON with level name, ISO time, service and event; errors have code and cause; secrets are masked', () => {
+test('without a terminal lines are JSON with level, ISO time, service and event; errors have code and cause; secrets are masked', () => {
   const lines = linesOf(`
     log.info({ event: 'strap_connected', device: 'polar-1' }, 'connected');
-    log.error({ event: 'x', err: new HrError('data_dir_in_use', { operation: 'lock', detail: 'd', cause: new Error('the cause') }) }, 'words');
+    const err = new HrError('data_dir_in_use', { operation: 'lock', detail: 'd', cause: new Error('the cause') });
+    log.error({ event: 'x', err }, 'words');
     log.warn({ event: 'y', password: 'pl4nted', options: { key: 'pl4nted', deep: { token: 'pl4nted' } } }, 'secrets');`);
   assert.equal(lines.length, 3);
   const [info, error, warn] = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
@@ -53,7 +58,9 @@ test('lines carry a priority if stdout is the journal, and none if JOURNAL_STREA
   const file = path.join(tempDir(t), 'journal');
   const fd = openSync(file, 'w');
   const { dev, ino } = fstatSync(fd, { bigint: true });
-  const code = `const { createLogger } = await import(${JSON.stringify(logModule)}); const log = createLogger('forwarder', { LOG_LEVEL: 'debug', LOG_PRETTY: undefined });
+  const code = `
+    const { createLogger } = await import(${JSON.stringify(logModule)});
+    const log = createLogger('forwarder', { LOG_LEVEL: 'debug', LOG_PRETTY: undefined });
     for (const level of ['fatal', 'error', 'warn', 'info', 'debug']) log.child({ service: 'x' })[level]({ event: level }, 'words');`;
   const run = (journal: string): string => {
     const before = readFileSync(file, 'utf8').length;

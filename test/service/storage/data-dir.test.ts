@@ -79,7 +79,8 @@ test('processes that create the same key at first start all get one value', asyn
   const answers = await Promise.all(
     Array.from({ length: 4 }, async () => {
       const child = script(
-        `const { readOrCreateSecret } = await import(${JSON.stringify(dataDirModule)}); console.log(readOrCreateSecret({ DATA_DIR: ${JSON.stringify(folder)} }, 'k'));`,
+        `const { readOrCreateSecret } = await import(${JSON.stringify(dataDirModule)});
+        console.log(readOrCreateSecret({ DATA_DIR: ${JSON.stringify(folder)} }, 'k'));`,
       );
       let out = '';
       child.stdout?.on('data', (chunk) => (out += String(chunk)));

@@ -60,7 +60,7 @@ test('each service ends within 10 s while broker and stream are frozen; held rea
   assertWhole(readings, run, newest);
 });
 
-test('npm start aborts a request that the stream never answers, ends within 10 s with exit code 0, and keeps the readings queued', async (t) => {
+test('npm start aborts a request that the stream never answers, ends within 10 s with exit code 0, and keeps its queue', async (t) => {
   const asked = { requests: 0 };
   const silent = createServer((socket) => {
     socket.on('error', () => {});

@@ -26,7 +26,8 @@ async function storm(
   const { run, last } = await lastOfBridge(witness);
   assertWhole(await processes.drained(), run, last);
   t.diagnostic(
-    `${held} were held, ${witness.resent} were sent again: sent / needed ${(witness.resent / held).toFixed(2)} of the backlog, ${((witness.live.length + witness.resent) / last).toFixed(2)} of all`,
+    `${held} were held, ${witness.resent} were sent again: sent / needed ${(witness.resent / held).toFixed(2)} of the backlog, ` +
+      `${((witness.live.length + witness.resent) / last).toFixed(2)} of all`,
   );
   assert.ok(witness.resent <= held + WINDOW, `${witness.resent} were sent again, ${held} were held`);
 }

@@ -146,7 +146,14 @@ test('after an uncaught error the queue is closed with everything accepted in it
   const trigger = path.join(folder, 'now');
   writeFileSync(
     preload,
-    `const { existsSync } = require('node:fs'); if (require('node:worker_threads').isMainThread) { const timer = setInterval(() => { if (!existsSync(${JSON.stringify(trigger)})) return; clearInterval(timer); throw new Error('thrown on purpose'); }, 50).unref(); }`,
+    `const { existsSync } = require('node:fs');
+     if (require('node:worker_threads').isMainThread) {
+       const timer = setInterval(() => {
+         if (!existsSync(${JSON.stringify(trigger)})) return;
+         clearInterval(timer);
+         throw new Error('thrown on purpose');
+       }, 50).unref();
+     }`,
   );
   const data = path.join(folder, 'data');
   const box = startProduct(

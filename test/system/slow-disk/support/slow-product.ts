@@ -109,4 +109,6 @@ export async function runSlow(
 }
 
 export const summary = ({ before, loop, syncs, accepted, healthMs }: SlowRun): string =>
-  `event loop delay p50 ${loop.p50.toFixed(1)} ms, p99 ${loop.p99.toFixed(1)} ms, max ${loop.max.toFixed(1)} ms (p99 ${before.p99.toFixed(1)} ms before syncs were slow); ${accepted} readings accepted over ${syncs} syncs; GET /health at most ${Math.max(...healthMs)} ms`;
+  `event loop delay p50 ${loop.p50.toFixed(1)} ms, p99 ${loop.p99.toFixed(1)} ms, max ${loop.max.toFixed(1)} ms ` +
+  `(p99 ${before.p99.toFixed(1)} ms before syncs were slow); ${accepted} readings accepted over ${syncs} syncs; ` +
+  `GET /health at most ${Math.max(...healthMs)} ms`;
