@@ -4,12 +4,12 @@ import { parseDeviceStatus } from '../contract/device-status.ts';
 import { parseServiceStatus, type BridgeStatus, type ForwarderStatus, type ServiceDetails } from '../contract/service-status.ts';
 import { DEVICE_STATUS_FILTER, serviceStatusTopic } from '../contract/topics.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
-import { clockState } from '../service/clock/clock-state.ts';
 import { gatewayName, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
 import { offlineWill, StatusReporter, type CheckReport } from '../service/mqtt/status-reporter.ts';
+import { clockState } from '../service/process/clock-state.ts';
 import { DeviceNames } from './straps/device-names.ts';
 import { DevicePublisher } from './publishing/device-publisher.ts';
 import { EarlierStatuses } from './publishing/earlier-statuses.ts';
@@ -150,7 +150,7 @@ export class BleBridgeService implements Service {
       filter: this.#filter,
       statistics: this.#statistics,
       ...(this.#ladder === undefined ? {} : { ladder: this.#ladder }),
-      clock: () => clockState(new Date(), this.#forwarder?.clock_ahead_ms ?? null),
+      clock: () => clockState(new Date(), this.#forwarder),
       accept: (fields) => {
         this.#outbox.accept(fields);
         this.#lastReadings.read(fields.device ?? '', fields.timestamp);

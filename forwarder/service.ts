@@ -10,7 +10,7 @@ import { RepeatLimiter } from '../service/log/log.ts';
 import { Counter, Gauge, Histogram } from '../service/metrics/metrics.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
 import { offlineWill, okCheck, StatusReporter, type CheckReport } from '../service/mqtt/status-reporter.ts';
-import { isBeforeBuild, isOffStream } from '../service/clock/clock-state.ts';
+import { isBeforeBuild, isOffStream } from '../service/process/clock-state.ts';
 import { Drain } from './drain/drain.ts';
 import { Intake } from './intake/intake.ts';
 import { QUEUE_CHECKING } from './queue/disk-trouble.ts';

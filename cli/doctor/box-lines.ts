@@ -2,7 +2,7 @@
 import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../../service/config/config.ts';
-import { isBeforeBuild } from '../../service/clock/clock-state.ts';
+import { isBeforeBuild } from '../../service/process/clock-state.ts';
 import { fail, ok, warn, type DoctorLine } from './check-line.ts';
 import { SYSTEM, type System } from './system.ts';
 

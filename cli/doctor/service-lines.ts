@@ -7,7 +7,7 @@ import { SERVICE_STATUS_FILTER } from '../../contract/topics.ts';
 import { brokerOf } from '../../service/config/broker.ts';
 import { maskUrl, type Config } from '../../service/config/config.ts';
 import type { Logger } from '../../service/log/log.ts';
-import { isOffStream } from '../../service/clock/clock-state.ts';
+import { isOffStream } from '../../service/process/clock-state.ts';
 import { MqttLink } from '../../service/mqtt/mqtt-link.ts';
 import { fail, ok, warn, type DoctorLine } from './check-line.ts';
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs hr-gateway as a systemd service on this machine: a copy in /opt/hr-gateway, its own user, data in /var/lib/hr-gateway.
-# Run as root from a checkout: `sudo packaging/systemd/install.sh`. Running it again updates; data and /etc/hr-gateway.env stay.
-# DESTDIR=… installs into a folder, without users or systemctl (packaging, tests).
+# Installs hr-gateway as a systemd service on this machine: program in /opt/hr-gateway, a separate user, data in /var/lib/hr-gateway.
+# Run as root from a checkout: `sudo packaging/systemd/install.sh`. Run it again to update: data and /etc/hr-gateway.env are kept.
+# DESTDIR=… installs into a folder, without creating a user or calling systemctl (for packages and tests).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 dest=${DESTDIR:-}
@@ -27,7 +27,7 @@ if [ -z "$dest" ]; then
   systemctl daemon-reload
   systemctl enable --now hr-gateway.service
   systemctl restart hr-gateway.service
-  echo "hr-gateway runs: systemctl status hr-gateway; journalctl -u hr-gateway -f"
+  echo "hr-gateway is running: systemctl status hr-gateway; journalctl -u hr-gateway -f"
 else
   echo "installed into $dest"
 fi

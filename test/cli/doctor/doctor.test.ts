@@ -166,6 +166,15 @@ describe('what services say of themselves', () => {
     });
     assert.equal(line(new Map(), 'forwarder')?.status, 'fail');
   });
+
+  test('a gateway that never reported fails on our own broker; on an external one no gateway is expected', () => {
+    const lines = (environment: Record<string, string>): DoctorLine[] => serviceLines(testConfig(environment), bridge());
+    const find = (all: DoctorLine[], name: string): DoctorLine | undefined => all.find((candidate) => candidate.name === name);
+    assert.equal(find(lines({}), 'gateway')?.status, 'fail');
+    const external = lines({ MQTT_BROKER: 'external', MQTT_URL: 'mqtt://127.0.0.1:1884' });
+    assert.equal(find(external, 'gateway'), undefined);
+    assert.equal(find(external, 'broker')?.found, 'mqtt://127.0.0.1:1884 (external)');
+  });
 });
 
 describe('the stream, asked with the credentials of this shell', () => {

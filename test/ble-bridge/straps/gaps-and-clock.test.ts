@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { clockState } from '../../../service/process/clock-state.ts';
 import { GapTracker } from '../../../ble-bridge/straps/gap-tracker.ts';
 
 describe('gaps', () => {
@@ -50,4 +51,13 @@ describe('gaps', () => {
       cause: 'sensor_silent',
     });
   });
+});
+
+test('the clock: unsynced before the build year or 5 s off, synced within, unknown while nobody has said', () => {
+  const now = new Date('2026-11-23T10:00:00Z');
+  assert.equal(clockState(new Date('1970-01-01T00:03:00Z'), { clock_ahead_ms: 0 }), 'unsynced');
+  assert.equal(clockState(now, undefined), 'unknown');
+  assert.equal(clockState(now, { clock_ahead_ms: null }), 'unknown');
+  assert.equal(clockState(now, { clock_ahead_ms: 4999 }), 'synced');
+  assert.equal(clockState(now, { clock_ahead_ms: -5001 }), 'unsynced');
 });

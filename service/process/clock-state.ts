@@ -16,9 +16,10 @@ export function isOffStream(aheadMs: number | null): aheadMs is number {
   return aheadMs !== null && Math.abs(aheadMs) > TOLERANCE_MS;
 }
 
-/** The `clock` field of a reading, from the year and from how far the forwarder found this box to be ahead of the stream. */
-export function clockState(now: Date, aheadMs: number | null): Reading['clock'] {
+/** The `clock` field of a reading, from the year and from the difference to the stream's clock that the forwarder has measured, if any. */
+export function clockState(now: Date, forwarder: { clock_ahead_ms: number | null } | undefined): Reading['clock'] {
   if (isBeforeBuild(now)) return 'unsynced';
+  const aheadMs = forwarder?.clock_ahead_ms ?? null;
   if (aheadMs === null) return 'unknown';
   return isOffStream(aheadMs) ? 'unsynced' : 'synced';
 }
