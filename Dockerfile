@@ -16,6 +16,8 @@ WORKDIR /app
 COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
 COPY package.json LICENSE ./
+# For operators: docker compose exec forwarder hr-gateway tail
+RUN printf '#!/bin/sh\nexec node /app/dist/cli/main.js "$@"\n' > /usr/local/bin/hr-gateway && chmod 755 /usr/local/bin/hr-gateway
 # The volume takes this folder's owner over at its first use.
 RUN mkdir /data && chown 1000:1000 /data
 USER 1000:1000

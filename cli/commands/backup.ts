@@ -1,22 +1,23 @@
-/** `npm run backup`: asks the running forwarder for a consistent copy of its queue, and says where it is. */
-import { CommandClient } from '../service/mqtt/command-client.ts';
-import { processConfig } from '../service/config/config.ts';
-import { HrError } from '../service/errors/errors.ts';
-import { reportStartFailure } from '../service/process/lifecycle.ts';
-import { createLogger } from '../service/log/log.ts';
-import { MqttLink } from '../service/mqtt/mqtt-link.ts';
+/** `hr-gateway backup`: asks the running forwarder for a consistent copy of its queue and prints the copy's path. */
+import { processConfig } from '../../service/config/config.ts';
+import { HrError } from '../../service/errors/errors.ts';
+import type { AddCommand } from '../frame/program.ts';
 
 const CONNECT_LIMIT_MS = 10_000;
-/** A large queue on a slow card takes its time. */
+/** A large queue on a slow SD card takes minutes. */
 const BACKUP_LIMIT_MS = 10 * 60_000;
 
-async function main(): Promise<void> {
+/** Throws HrError `not_connected`, `command_timeout` or `command_failed`. */
+async function requestBackup(): Promise<unknown> {
   const config = processConfig();
-  const client: CommandClient = new CommandClient({
+  const { CommandClient } = await import('../../service/mqtt/command-client.ts');
+  const { createLogger } = await import('../../service/log/log.ts');
+  const { MqttLink } = await import('../../service/mqtt/mqtt-link.ts');
+  const client = new CommandClient({
     services: ['forwarder'],
-    publish: (topic, payload) => link.publish(topic, payload),
+    publish: (topic, payload): boolean => link.publish(topic, payload),
   });
-  const link: MqttLink = new MqttLink({
+  const link = new MqttLink({
     service: 'admin-api',
     config,
     log: createLogger('backup', { LOG_LEVEL: 'silent', LOG_PRETTY: 'false' }),
@@ -34,15 +35,21 @@ async function main(): Promise<void> {
       });
       link.start();
     });
-    console.log(JSON.stringify(await client.request('forwarder', 'backup', {}, { timeoutMs: BACKUP_LIMIT_MS })));
+    return await client.request('forwarder', 'backup', {}, { timeoutMs: BACKUP_LIMIT_MS });
   } finally {
     client.stop();
     await link.stop();
   }
 }
 
-try {
-  await main();
-} catch (error) {
-  process.exitCode = reportStartFailure(error);
-}
+export const addBackup: AddCommand = (program) => {
+  program
+    .command('backup')
+    .summary('copy the queue while it is in use')
+    .description(
+      'Writes a consistent copy of the queue into DATA_DIR/backups while the forwarder runs, and prints its path and size.',
+    )
+    .action(async () => {
+      console.log(JSON.stringify(await requestBackup()));
+    });
+};

@@ -1,59 +1,68 @@
-/** `npm run tail`: prints a stream's readings as they come, local or AWS. `-- --from oldest --json --count 10 --fan-out <consumer ARN>` */
-import { parseArgs } from 'node:util';
-import { readStream, type StreamRecord } from '../cloud/reader/read-stream.ts';
-import { processConfig } from '../service/config/config.ts';
-import { messageOf } from '../service/errors/errors.ts';
-import { reportStartFailure } from '../service/process/lifecycle.ts';
-import { streamClient } from './stream-client.ts';
+/** `hr-gateway tail`: prints the readings of a stream, local or AWS, as they arrive. */
+import { Option } from 'commander';
+import type { StreamRecord } from '../../cloud/reader/read-stream.ts';
+import { processConfig } from '../../service/config/config.ts';
+import { messageOf } from '../../service/errors/errors.ts';
+import { CommandFailure } from '../frame/failures.ts';
+import { flagOf, numberOf, parsePositiveInteger, textOf } from '../frame/options.ts';
+import type { AddCommand } from '../frame/program.ts';
+
+interface TailOptions {
+  from: 'now' | 'oldest';
+  json: boolean;
+  /** How many readings to print; undefined: until interrupted. */
+  count: number | undefined;
+  /** ARN of a registered consumer: SubscribeToShard instead of polling. */
+  consumerArn: string | undefined;
+}
 
 function lineOf({ reading, data }: StreamRecord, json: boolean): string {
   const text = data.toString().trimEnd();
   if (json) return text;
   if (reading === undefined) return `?  ${text.slice(0, 200)}`;
   const { timestamp, heart_rate, device, seq, source } = reading;
-  return `${timestamp}  ${String(heart_rate).padStart(3)} bpm  ${device ?? ''}${seq === undefined ? '' : `  seq ${seq}`}${source === undefined ? '' : `  (${source})`}`;
+  const origin = `${seq === undefined ? '' : `  seq ${seq}`}${source === undefined ? '' : `  (${source})`}`;
+  return `${timestamp}  ${String(heart_rate).padStart(3)} bpm  ${device ?? ''}${origin}`;
 }
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      from: { type: 'string', default: 'now' },
-      json: { type: 'boolean', default: false },
-      count: { type: 'string' },
-      'fan-out': { type: 'string' },
-    },
-  });
+async function tail({ from, json, count, consumerArn }: TailOptions): Promise<void> {
   const config = processConfig();
-  const ended = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ended.abort());
-  // `npm run tail | head` closes the pipe.
-  process.stdout.on('error', () => ended.abort());
-  const consumerArn = values['fan-out'];
+  const { readStream } = await import('../../cloud/reader/read-stream.ts');
+  const { streamClient } = await import('../stream-client.ts');
   const client = streamClient(config, { pushed: consumerArn !== undefined });
-  let left = values.count === undefined ? Number.POSITIVE_INFINITY : Number(values.count);
+  let left = count ?? Number.POSITIVE_INFINITY;
   try {
     for await (const record of readStream(client, {
       stream: config.KINESIS_STREAM,
-      from: values.from === 'oldest' ? 'oldest' : 'now',
-      signal: ended.signal,
+      from,
       ...(consumerArn === undefined ? {} : { consumerArn }),
     })) {
-      console.log(lineOf(record, values.json));
+      console.log(lineOf(record, json));
       left -= 1;
       if (left <= 0) break;
     }
   } catch (error) {
-    if (!ended.signal.aborted) {
-      console.error(`the stream ${config.KINESIS_STREAM} cannot be read: ${messageOf(error)}`);
-      process.exitCode = 1;
-    }
+    throw new CommandFailure(`cannot read stream ${config.KINESIS_STREAM}: ${messageOf(error)}`, { cause: error });
   } finally {
     client.destroy();
   }
 }
 
-try {
-  await main();
-} catch (error) {
-  process.exitCode = reportStartFailure(error);
-}
+export const addTail: AddCommand = (program) => {
+  program
+    .command('tail')
+    .summary('print the readings of the stream as they arrive')
+    .description('Prints the readings of the stream, local or AWS, as they arrive, until it is interrupted.')
+    .addOption(new Option('--from <position>', 'where to begin').choices(['now', 'oldest']).default('now'))
+    .option('--json', 'print each record as it is in the stream')
+    .option('--count <number>', 'end after this many readings', parsePositiveInteger)
+    .option('--fan-out <arn>', 'read as this registered consumer (enhanced fan-out)')
+    .action(async (_options: unknown, command) => {
+      await tail({
+        from: textOf(command, 'from') === 'oldest' ? 'oldest' : 'now',
+        json: flagOf(command, 'json'),
+        count: numberOf(command, 'count'),
+        consumerArn: textOf(command, 'fanOut'),
+      });
+    });
+};

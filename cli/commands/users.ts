@@ -1,22 +1,24 @@
-/**
- * `npm run users`: names and rights of MQTT clients. The password is asked for, or read from standard input.
- * `-- add anna --subscribe 'hr/+/bpm' [--publish FILTER]`, `-- list`, `-- remove anna`.
- */
-import { createInterface } from 'node:readline/promises';
-import { parseArgs } from 'node:util';
-import { SERVICE_NAMES } from '../contract/topics.ts';
-import { filterFault } from '../gateway/rights.ts';
-import { newUser, readUsers, writeUsers } from '../gateway/users.ts';
-import { processConfig, type Config } from '../service/config/config.ts';
-import { reportStartFailure } from '../service/process/lifecycle.ts';
+/** `hr-gateway users`: names and rights of MQTT clients. The password is asked for on a terminal, else read from standard input. */
+import type { Command } from 'commander';
+import { SERVICE_NAMES } from '../../contract/topics.ts';
+import { processConfig } from '../../service/config/config.ts';
+import { EXIT_CODES } from '../frame/exit-codes.ts';
+import { CommandFailure } from '../frame/failures.ts';
+import { collect, listOf } from '../frame/options.ts';
+import type { AddCommand } from '../frame/program.ts';
 
-const USAGE = 'usage: npm run users -- add NAME --subscribe FILTER [--publish FILTER] | list | remove NAME';
+const PASSWORD_MIN_LENGTH = 8;
+
+const listed = (filters: readonly string[]): string => filters.join(', ') || 'nothing';
 
 async function readPassword(): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
   const lines = createInterface({ input: process.stdin, ...(process.stdin.isTTY ? { output: process.stderr } : {}) });
+  // On a terminal readline takes Ctrl-C for itself.
+  lines.once('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   try {
     return await new Promise((resolve) => {
-      if (process.stdin.isTTY) void lines.question('password (at least 8 characters): ').then(resolve);
+      if (process.stdin.isTTY) void lines.question(`password (at least ${PASSWORD_MIN_LENGTH} characters): `).then(resolve);
       else lines.once('line', resolve);
       lines.once('close', () => resolve(''));
     });
@@ -25,62 +27,69 @@ async function readPassword(): Promise<string> {
   }
 }
 
-async function add(config: Config, name: string, rights: { subscribe: string[]; publish: string[] }): Promise<number> {
-  if (!/^[A-Za-z0-9._-]{1,64}$/.test(name) || SERVICE_NAMES.some((service) => service === name)) {
-    console.error('a name is 1-64 of letters, digits, . _ - and not that of a service');
-    return 1;
-  }
+/** Refuses, with exit code 2, a name or a filter that no user may have. */
+async function checkUser(command: Command, name: string, rights: { subscribe: string[]; publish: string[] }): Promise<void> {
+  if (!/^[A-Za-z0-9._-]{1,64}$/.test(name) || SERVICE_NAMES.some((service) => service === name))
+    command.error('a user name is 1-64 letters, digits or . _ - and not the name of a service', { exitCode: EXIT_CODES.usage });
+  const { filterFault } = await import('../../gateway/rights.ts');
   for (const kind of ['subscribe', 'publish'] as const)
     for (const filter of rights[kind]) {
       const fault = filterFault(kind, filter);
-      if (fault === undefined) continue;
-      console.error(`--${kind} ${filter}: ${fault}`);
-      return 1;
+      if (fault !== undefined) command.error(`--${kind} ${filter}: ${fault}`, { exitCode: EXIT_CODES.usage });
     }
+}
+
+async function add(command: Command, name: string): Promise<void> {
+  const rights = { subscribe: listOf(command, 'subscribe'), publish: listOf(command, 'publish') };
+  const config = processConfig();
+  await checkUser(command, name, rights);
   const password = await readPassword();
-  if (password.length < 8) {
-    console.error('the password has less than 8 characters');
-    return 1;
-  }
+  if (password.length < PASSWORD_MIN_LENGTH)
+    throw new CommandFailure(`the password has fewer than ${PASSWORD_MIN_LENGTH} characters`);
+  const { newUser, readUsers, writeUsers } = await import('../../gateway/users.ts');
   writeUsers(config, { ...readUsers(config), [name]: await newUser(password, rights) });
   console.log(
-    `${name} may subscribe to ${rights.subscribe.join(', ') || 'nothing'} and publish ${rights.publish.join(', ') || 'nothing'}; a running gateway takes it up by itself`,
+    `${name} may subscribe to ${listed(rights.subscribe)} and publish ${listed(rights.publish)}; no restart of the gateway is needed`,
   );
-  return 0;
 }
 
-async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      subscribe: { type: 'string', multiple: true, default: [] },
-      publish: { type: 'string', multiple: true, default: [] },
-    },
-  });
+async function list(): Promise<void> {
+  const { readUsers } = await import('../../gateway/users.ts');
+  for (const [user, { subscribe, publish }] of Object.entries(readUsers(processConfig())))
+    console.log(`${user}  subscribe: ${listed(subscribe)}  publish: ${listed(publish)}`);
+}
+
+async function remove(name: string): Promise<void> {
+  const { readUsers, writeUsers } = await import('../../gateway/users.ts');
   const config = processConfig();
-  const [verb, name] = positionals;
-  if (verb === 'list') {
-    for (const [user, { subscribe, publish }] of Object.entries(readUsers(config)))
-      console.log(`${user}  subscribe: ${subscribe.join(', ') || 'nothing'}  publish: ${publish.join(', ') || 'nothing'}`);
-    return 0;
-  }
-  if (verb === 'add' && name !== undefined) return await add(config, name, values);
-  if (verb === 'remove' && name !== undefined) {
-    const users = readUsers(config);
-    if (!Object.hasOwn(users, name)) {
-      console.error(`there is no user ${name}`);
-      return 1;
-    }
-    writeUsers(config, Object.fromEntries(Object.entries(users).filter(([user]) => user !== name)));
-    console.log(`${name} was removed`);
-    return 0;
-  }
-  console.error(USAGE);
-  return 2;
+  const users = readUsers(config);
+  if (!Object.hasOwn(users, name)) throw new CommandFailure(`there is no user ${name}`);
+  writeUsers(config, Object.fromEntries(Object.entries(users).filter(([user]) => user !== name)));
+  console.log(`${name} was removed`);
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  process.exitCode = reportStartFailure(error);
-}
+export const addUsers: AddCommand = (program) => {
+  const users = program
+    .command('users')
+    .summary('manage the users of the MQTT broker')
+    .description('Manages the users of the MQTT broker. A running gateway applies changes without a restart.');
+  users
+    .command('add')
+    .summary('add a user, or replace its password and rights')
+    .description('Adds a user, or replaces its password and rights. Asks for the password, or reads it from standard input.')
+    .argument('<name>', 'name of the user')
+    .option('--subscribe <filter>', 'topic filter that the user may subscribe to (repeatable)', collect)
+    .option('--publish <filter>', 'topic filter that the user may publish to (repeatable)', collect)
+    .action(async (name: string, _options: unknown, command: Command) => await add(command, name));
+  users
+    .command('list')
+    .summary('print the users and their rights')
+    .description('Prints the users and their rights.')
+    .action(list);
+  users
+    .command('remove')
+    .summary('remove a user')
+    .description('Removes a user and disconnects its clients.')
+    .argument('<name>', 'name of the user')
+    .action(remove);
+};

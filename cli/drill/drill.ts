@@ -1,6 +1,6 @@
 /**
- * `npm run drill`: starts the pipeline on the local stream in a scratch folder, cuts the stream for a while, kills the forwarder in the
- * middle, restores both, and prints the account of every reading with a verdict. Touches nothing of the real installation.
+ * The drill: runs the pipeline on the local stream in a scratch folder, cuts the stream, kills the forwarder in the middle, restores
+ * both, and accounts for every reading. Touches nothing of the real installation.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,157 +12,130 @@ import { readConfig } from '../../service/config/config.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { createLogger } from '../../service/log/log.ts';
 import { MqttLink } from '../../service/mqtt/mqtt-link.ts';
-import { accountOf, type RunAccount } from '../account.ts';
+import { CommandFailure } from '../frame/failures.ts';
 import { streamClient } from '../stream-client.ts';
+import { accountOf } from './account.ts';
 import { DrillPipeline } from './drill-pipeline.ts';
+import { Progress } from './progress.ts';
+import { verdictOf, type Verdict } from './verdict.ts';
 
 const STRAPS = 50;
 const SETTLE_LIMIT_MS = 20_000;
-const STEPS = [
-  'start',
-  'run',
-  'cut the stream',
-  'kill the forwarder',
-  'start the forwarder again',
-  'give the stream back',
-  'stop the straps',
-  'let the queue drain',
-  'read everything back',
-] as const;
-const beganAt = performance.now();
 
-function show(step: number): void {
-  const seconds = `${((performance.now() - beganAt) / 1000).toFixed(0)} s`.padStart(4);
-  const words = `[${'#'.repeat(step + 1)}${'.'.repeat(STEPS.length - step - 1)}] ${seconds}  ${STEPS[step] ?? ''}`;
-  if (process.stdout.isTTY) process.stdout.write(`\r${words.padEnd(60)}`);
-  else console.log(words);
-}
+/** Follows the scratch pipeline over MQTT: the last status of each service, and how many live readings arrived. */
+class Observer {
+  readonly statuses = new Map<string, ServiceStatus>();
+  readonly #link: MqttLink;
+  #live = 0;
 
-function watch(
-  pipeline: DrillPipeline,
-  dataDir: string,
-): { link: MqttLink; statuses: Map<string, ServiceStatus>; counts: { live: number } } {
-  const statuses = new Map<string, ServiceStatus>();
-  const counts = { live: 0 };
-  const config = readConfig({ DATA_DIR: dataDir, MQTT_URL: `mqtt://127.0.0.1:${pipeline.mqttPort}` });
-  const link = new MqttLink({
-    service: 'admin-api',
-    config,
-    log: createLogger('drill', { LOG_LEVEL: 'silent', LOG_PRETTY: 'false' }),
-    subscriptions: {
-      [SERVICE_STATUS_FILTER]: (_topic, payload) => {
-        const status = parseServiceStatus(payload);
-        if (status.ok) statuses.set(status.value.service, status.value);
+  constructor(dataDir: string, mqttPort: number) {
+    this.#link = new MqttLink({
+      service: 'admin-api',
+      config: readConfig({ DATA_DIR: dataDir, MQTT_URL: `mqtt://127.0.0.1:${mqttPort}` }),
+      log: createLogger('drill', { LOG_LEVEL: 'silent', LOG_PRETTY: 'false' }),
+      subscriptions: {
+        [SERVICE_STATUS_FILTER]: (_topic, payload) => {
+          const status = parseServiceStatus(payload);
+          if (status.ok) this.statuses.set(status.value.service, status.value);
+        },
+        [READINGS_FILTER]: () => {
+          this.#live += 1;
+        },
       },
-      [READINGS_FILTER]: () => {
-        counts.live += 1;
-      },
-    },
-  });
-  link.start();
-  return { link, statuses, counts };
-}
-
-async function until(condition: () => boolean): Promise<boolean> {
-  const end = performance.now() + SETTLE_LIMIT_MS;
-  while (!condition() && performance.now() < end) await sleep(100);
-  return condition();
-}
-
-interface Taken {
-  run: string;
-  total: number;
-  /** Of them: while the stream was cut, and while the forwarder was dead. */
-  cut: number;
-  dead: number;
-}
-
-function verdict(status: ServiceStatus | undefined, taken: Taken, accounts: readonly RunAccount[]): boolean {
-  const ledger = status?.forwarder?.ledger;
-  const account = accounts.find(({ run }) => run === taken.run);
-  const missing = taken.total - (account?.present ?? 0);
-  const balanced = ledger !== undefined && ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
-  const line = (name: string, words: string | number): void => console.log(`${name.padEnd(24)}${words}`);
-  console.log('');
-  line(
-    'taken from the straps',
-    `${taken.total}, of them ${taken.cut} while the stream was cut, ${taken.dead} while the forwarder was dead`,
-  );
-  if (ledger === undefined) line('the ledger', 'IS NOT KNOWN: the forwarder says nothing');
-  else {
-    line('accepted by the queue', ledger.accepted);
-    line('shipped', ledger.shipped);
-    line('left', `queued ${ledger.queued}, dead ${ledger.dead}, evicted ${ledger.evicted}; never accepted: ${ledger.missed}`);
-    line('the ledger', balanced ? 'balances' : 'DOES NOT BALANCE');
+    });
   }
-  line(
-    'in the stream',
-    `${account?.present ?? 0}, of them twice: ${account?.duplicates ?? 0}, missing: ${missing}${missing > 0 ? ` (${account?.missing.slice(0, 10).join(', ') ?? 'all'})` : ''}`,
-  );
-  const good = balanced && taken.total > 0 && missing === 0;
-  console.log(
-    good
-      ? `\nPASSED in ${((performance.now() - beganAt) / 1000).toFixed(0)} s: every reading is in the stream.`
-      : '\nFAILED: not every reading is accounted for. The log lines above and `npm run doctor` may say why.',
-  );
-  return good;
+
+  get live(): number {
+    return this.#live;
+  }
+
+  start(): void {
+    this.#link.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#link.stop();
+  }
+
+  /** Waits until the condition holds, or for 20 s: what is missing then shows in the account. */
+  async until(condition: () => boolean): Promise<void> {
+    const end = performance.now() + SETTLE_LIMIT_MS;
+    while (!condition() && performance.now() < end) await sleep(100);
+  }
 }
 
-async function main(): Promise<number> {
+/** The pipeline runs when this is called; on return the readings are counted and the services still run. */
+async function failAndRestore(pipeline: DrillPipeline, observer: Observer, progress: Progress): Promise<Verdict> {
+  progress.show('run');
+  await sleep(4000);
+  progress.show('cut the stream');
+  const beforeCut = observer.live;
+  await pipeline.kill('local-kinesis');
+  await sleep(3000);
+  progress.show('kill the forwarder');
+  const beforeKill = observer.live;
+  await pipeline.kill('forwarder');
+  await sleep(3000);
+  progress.show('start the forwarder again');
+  await pipeline.start('forwarder');
+  const whileDead = observer.live - beforeKill;
+  await sleep(2000);
+  progress.show('give the stream back');
+  await pipeline.start('local-kinesis');
+  const whileCut = observer.live - beforeCut;
+  await sleep(2000);
+  progress.show('stop the straps');
+  await pipeline.stop('ble-bridge');
+  progress.show('let the queue drain');
+  await observer.until(() => observer.statuses.get('ble-bridge')?.state === 'offline');
+  const bridge = observer.statuses.get('ble-bridge')?.bridge;
+  const total = bridge?.outbox.last_seq ?? 0;
+  await observer.until(() => {
+    const forwarder = observer.statuses.get('forwarder')?.forwarder;
+    return forwarder !== undefined && forwarder.depth === 0 && forwarder.ledger.accepted >= total;
+  });
+  progress.show('read everything back');
+  const client = streamClient(readConfig({ LOCAL_KINESIS_PORT: String(pipeline.streamPort) }));
+  try {
+    const accounts = await accountOf(client, 'drill');
+    return verdictOf(observer.statuses.get('forwarder'), { run: bridge?.run ?? '', total, whileCut, whileDead }, accounts);
+  } finally {
+    client.destroy();
+  }
+}
+
+/**
+ * Runs the drill, prints its progress and its account, and returns whether every reading is in the stream.
+ * Throws CommandFailure if the drill could not be carried out. The end of the process removes whatever is left of it.
+ */
+export async function runDrill(): Promise<boolean> {
+  const progress = new Progress();
   const dataDir = mkdtempSync(path.join(tmpdir(), 'hr-gateway-drill-'));
   const pipeline = new DrillPipeline(dataDir, STRAPS);
   process.once('exit', () => {
     pipeline.killAll();
-    // What was just killed may still be in the middle of a write.
+    // A process that was just killed may still finish a write.
     rmSync(dataDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
-  console.log(`A drill on a scratch folder, with ${STRAPS} simulated straps: nothing of this box's own data is touched.`);
-  show(0);
-  await Promise.all([pipeline.start('gateway'), pipeline.start('local-kinesis')]);
-  await Promise.all([pipeline.start('forwarder'), pipeline.start('ble-bridge')]);
-  const { link, statuses, counts } = watch(pipeline, dataDir);
-  show(1);
-  await sleep(4000);
-  show(2);
-  const beforeCut = counts.live;
-  await pipeline.kill('local-kinesis');
-  await sleep(3000);
-  show(3);
-  const beforeKill = counts.live;
-  await pipeline.kill('forwarder');
-  await sleep(3000);
-  show(4);
-  await pipeline.start('forwarder');
-  const dead = counts.live - beforeKill;
-  await sleep(2000);
-  show(5);
-  await pipeline.start('local-kinesis');
-  const cut = counts.live - beforeCut;
-  await sleep(2000);
-  show(6);
-  await pipeline.stop('ble-bridge');
-  show(7);
-  await until(() => statuses.get('ble-bridge')?.state === 'offline');
-  const bridge = statuses.get('ble-bridge')?.bridge;
-  const taken = bridge?.outbox.last_seq ?? 0;
-  await until(() => {
-    const forwarder = statuses.get('forwarder')?.forwarder;
-    return forwarder !== undefined && forwarder.depth === 0 && forwarder.ledger.accepted >= taken;
-  });
-  show(8);
-  const client = streamClient(readConfig({ LOCAL_KINESIS_PORT: String(pipeline.streamPort) }));
-  const accounts = await accountOf(client, 'drill');
-  client.destroy();
-  const good = verdict(statuses.get('forwarder'), { run: bridge?.run ?? '', total: taken, cut, dead }, accounts);
-  await link.stop();
-  await pipeline.stopAll();
-  return good ? 0 : 1;
-}
-
-try {
-  process.exit(await main());
-} catch (error) {
-  console.error(`\nthe drill could not be carried out: ${messageOf(error)}`);
-  process.exit(2);
+  console.log(`Drill on a scratch folder with ${STRAPS} simulated straps: no data of this box is touched.`);
+  let verdict: Verdict;
+  try {
+    progress.show('start');
+    await Promise.all([pipeline.start('gateway'), pipeline.start('local-kinesis')]);
+    await Promise.all([pipeline.start('forwarder'), pipeline.start('ble-bridge')]);
+    const observer = new Observer(dataDir, pipeline.mqttPort);
+    observer.start();
+    verdict = await failAndRestore(pipeline, observer, progress);
+    await observer.stop();
+    await pipeline.stopAll();
+  } catch (error) {
+    throw new CommandFailure(`the drill could not be carried out: ${messageOf(error)}`, { cause: error });
+  }
+  console.log(`\n${verdict.lines.join('\n')}\n`);
+  console.log(
+    verdict.passed
+      ? `PASSED in ${progress.seconds} s: every reading is in the stream.`
+      : 'FAILED: not every reading is accounted for. hr-gateway doctor may name the reason.',
+  );
+  return verdict.passed;
 }

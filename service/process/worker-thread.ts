@@ -12,10 +12,10 @@ export function siblingModule(metaUrl: string, name: string): URL {
   return new URL(metaUrl.endsWith('.ts') ? `${name}.ts` : `${name}.js`, metaUrl);
 }
 
-/** Arguments for `node` to run a module in a process of its own. */
+/** Arguments for `node` to run a module in a process of its own, from any working directory. */
 export function nodeArgsFor(module: URL): string[] {
   const path = fileURLToPath(module);
-  return path.endsWith('.ts') ? ['--import', 'tsx', path] : [path];
+  return path.endsWith('.ts') ? ['--import', import.meta.resolve('tsx'), path] : [path];
 }
 
 /** What runs in the worker before its module: its sign of life for the watchdog (beats.ts). */
