@@ -19,9 +19,8 @@ test('the drill cuts, kills, restores, accounts for every reading, passes, and l
   ])
     assert.ok(output.includes(step), step);
   const [, taken, cut, dead] =
-    /sent by the straps\s+(\d+), (\d+) while the stream was cut, (\d+) while the forwarder was dead/
-      .exec(output)
-      ?.map(Number) ?? [];
+    /sent by the straps\s+(\d+), (\d+) while the stream was cut, (\d+) while the forwarder was dead/.exec(output)?.map(Number) ??
+    [];
   assert.ok((taken ?? 0) > 300 && (cut ?? 0) > 100 && (dead ?? 0) > 50, output);
   assert.match(output, new RegExp(`in the stream\\s+${taken}, duplicates: \\d+, missing: 0`));
   assert.match(output, /^ledger\s+balances/m);
