@@ -8,7 +8,7 @@ import { productEntry, runCli, type CliResult } from './support/run-cli.ts';
 import { unbuiltCheckout } from './support/unbuilt-checkout.ts';
 
 const TOKEN = 'planted-token-that-no-help-text-may-print';
-/** Reports sockets and product processes on stderr; tsx starts its own compiler process, which is another program. */
+/** Reports TCP sockets and product processes on stderr. tsx itself uses a Unix socket, and its compiler is another program. */
 const REPORT_SIDE_EFFECTS = `
   import net from 'node:net';
   import { ChildProcess } from 'node:child_process';
@@ -20,7 +20,7 @@ const REPORT_SIDE_EFFECTS = `
     };
   };
   report(net.Server.prototype, 'listen');
-  report(net.Socket.prototype, 'connect');
+  report(net.Socket.prototype, 'connect', (...args) => args.flat()[0]?.port !== undefined);
   report(ChildProcess.prototype, 'spawn', ({ file }) => file === process.execPath);
 `;
 
