@@ -98,7 +98,11 @@ async function failAndRestore(pipeline: DrillPipeline, observer: Observer, progr
   const client = streamClient(readConfig({ LOCAL_KINESIS_PORT: String(pipeline.streamPort) }));
   try {
     const accounts = await accountOf(client, 'drill');
-    return verdictOf(observer.statuses.get('forwarder'), { run: bridge?.run ?? '', total, whileCut, whileDead }, accounts);
+    return verdictOf(
+      observer.statuses.get('forwarder')?.forwarder?.ledger,
+      { run: bridge?.run ?? '', total, whileCut, whileDead },
+      accounts,
+    );
   } finally {
     client.destroy();
   }

@@ -1,5 +1,5 @@
 /** The drill's verdict: compares what the straps sent with the forwarder's ledger and with the stream. */
-import type { ServiceStatus } from '../../contract/service-status.ts';
+import type { ForwarderStatus } from '../../contract/service-status.ts';
 import type { RunAccount } from './account.ts';
 
 /** Readings that the simulated straps produced. */
@@ -19,9 +19,12 @@ export interface Verdict {
 
 const line = (name: string, text: string | number): string => `${name.padEnd(24)}${text}`;
 
-/** Passed: at least one reading, the ledger balances, and every reading is in the stream. `status` is the forwarder's last one. */
-export function verdictOf(status: ServiceStatus | undefined, produced: Produced, accounts: readonly RunAccount[]): Verdict {
-  const ledger = status?.forwarder?.ledger;
+/** Passed: at least one reading, the ledger balances, and every reading is in the stream. `ledger`: the forwarder's last one, if it reported any. */
+export function verdictOf(
+  ledger: ForwarderStatus['ledger'] | undefined,
+  produced: Produced,
+  accounts: readonly RunAccount[],
+): Verdict {
   const account = accounts.find(({ run }) => run === produced.run);
   const missing = produced.total - (account?.present ?? 0);
   const which = missing > 0 ? ` (${account?.missing.slice(0, 10).join(', ') ?? 'all'})` : '';
