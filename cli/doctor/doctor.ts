@@ -1,5 +1,4 @@
 /** The doctor's checks in their order, and the lines that a person reads. */
-import type { ForwarderStatus } from '../../contract/service-status.ts';
 import type { Config } from '../../service/config/config.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { createLogger } from '../../service/log/log.ts';
@@ -40,7 +39,7 @@ async function check(name: string, lines: () => DoctorLine[] | Promise<DoctorLin
 /** Runs all checks, one after the other. Does not throw for what a check finds, and writes nothing. */
 export async function examine(config: Config): Promise<DoctorLine[]> {
   const log = createLogger('doctor', { LOG_LEVEL: 'silent', LOG_PRETTY: 'false' });
-  let shipsTo: ForwarderStatus | undefined;
+  let shipsTo: Parameters<typeof streamLines>[1];
   return [
     ...(await check('radio', () => radioLines(config))),
     ...(await check('clock', () => [clockLine()])),

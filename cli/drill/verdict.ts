@@ -1,5 +1,5 @@
 /** The drill's verdict: compares what the straps sent with the forwarder's ledger and with the stream. */
-import type { ForwarderStatus } from '../../contract/service-status.ts';
+import type { ServiceStatus } from '../../contract/service-status.ts';
 import type { RunAccount } from './account.ts';
 
 /** Readings that the simulated straps produced. */
@@ -21,7 +21,7 @@ const line = (name: string, text: string | number): string => `${name.padEnd(24)
 
 /** Passed: at least one reading, the ledger balances, and every reading is in the stream. `ledger`: the forwarder's last one, if it reported any. */
 export function verdictOf(
-  ledger: ForwarderStatus['ledger'] | undefined,
+  ledger: NonNullable<ServiceStatus['forwarder']>['ledger'] | undefined,
   produced: Produced,
   accounts: readonly RunAccount[],
 ): Verdict {

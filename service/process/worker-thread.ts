@@ -12,7 +12,7 @@ export function siblingModule(metaUrl: string, name: string): URL {
   return new URL(metaUrl.endsWith('.ts') ? `${name}.ts` : `${name}.js`, metaUrl);
 }
 
-/** Arguments for `node` to run a module in a process of its own, from any working directory. */
+/** Arguments for `node` to run a module in a process of its own. */
 export function nodeArgsFor(module: URL): string[] {
   const path = fileURLToPath(module);
   return path.endsWith('.ts') ? ['--import', import.meta.resolve('tsx'), path] : [path];
