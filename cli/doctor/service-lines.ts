@@ -16,7 +16,7 @@ const CONNECT_LIMIT_MS = 5000;
 const RETAINED_WAIT_MS = 2000;
 const POLL_MS = 50;
 const EXPECTED = ['ble-bridge', 'forwarder', 'admin-api'];
-/** A service publishes its status every 5 s. */
+/** A service says its status every 5 s. */
 const SILENT_AFTER_MS = 20_000;
 
 /**

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Installs hr-gateway as a systemd service on this machine: a copy in /opt/hr-gateway, the command in /usr/local/bin, its own user,
-# data in /var/lib/hr-gateway.
+# Installs hr-gateway as a systemd service on this machine: a copy in /opt/hr-gateway, its own user, data in /var/lib/hr-gateway.
 # Run as root from a checkout: `sudo packaging/systemd/install.sh`. Running it again updates; data and /etc/hr-gateway.env stay.
 # DESTDIR=… installs into a folder, without users or systemctl (packaging, tests).
 set -euo pipefail
