@@ -13,6 +13,8 @@ FROM node:24-bookworm-slim
 LABEL org.opencontainers.image.title="hr-gateway" org.opencontainers.image.licenses="MIT"
 ENV NODE_ENV=production DATA_DIR=/data
 WORKDIR /app
+# For operators: docker compose exec forwarder hr-gateway tail
+RUN printf '#!/bin/sh\nexec node /app/dist/cli/main.js "$@"\n' > /usr/local/bin/hr-gateway && chmod 755 /usr/local/bin/hr-gateway
 COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
 COPY package.json LICENSE ./

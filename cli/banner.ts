@@ -1,4 +1,4 @@
-/** What `npm start` prints once everything runs. */
+/** What `npm start` and `hr-gateway start` print once all services run. */
 import path from 'node:path';
 import type { BridgeStatus } from '../contract/service-status.ts';
 import type { Config } from '../service/config/config.ts';
@@ -14,13 +14,13 @@ export interface Running {
 function strapsLine({ config, source }: Running): string {
   switch (source) {
     case 'simulated':
-      return `SIMULATED: ${config.SIMULATED_STRAPS} straps that do not exist${config.BLE_SOURCE === 'auto' ? ' (no Bluetooth adapter here)' : ''}`;
+      return `SIMULATED: ${config.SIMULATED_STRAPS} straps that do not exist${config.BLE_SOURCE === 'auto' ? ' (no Bluetooth adapter found)' : ''}`;
     case 'replay':
       return `REPLAY of ${config.REPLAY_FILE}`;
     case 'noble':
-      return `real, by Bluetooth adapter ${config.BLE_ADAPTER}`;
+      return `real, received by Bluetooth adapter ${config.BLE_ADAPTER}`;
     default:
-      return 'none: no Bluetooth adapter answers; npm run doctor says why';
+      return 'none: no Bluetooth adapter answers; npm run doctor shows why';
   }
 }
 
@@ -30,7 +30,7 @@ function streamLine(config: Config): string {
   return `${config.KINESIS_STREAM}, ${config.KINESIS_TARGET === 'aws' ? 'AWS Kinesis' : maskUrl(config.KINESIS_TARGET)}`;
 }
 
-/** The banner: what runs, which source, where the stream is, the URLs. */
+/** The banner: version, source of readings, URLs and data folder. */
 export function bannerOf(running: Running): string {
   const { config } = running;
   const host = config.MQTT_LISTEN_HOST;
@@ -39,7 +39,7 @@ export function bannerOf(running: Running): string {
     : maskUrl(config.MQTT_URL);
   return [
     '',
-    `  hr-gateway ${VERSION} runs. Ctrl-C stops it.`,
+    `  hr-gateway ${VERSION} is running. Ctrl-C stops it.`,
     '',
     `  straps   ${strapsLine(running)}`,
     `  broker   ${broker}`,

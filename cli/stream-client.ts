@@ -1,9 +1,9 @@
-/** A Kinesis client for what an operator runs: of the same stream that the forwarder ships to. */
+/** A Kinesis client for the operator's commands: of the stream that the forwarder ships to. */
 import { KinesisClient } from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { withoutSdkNotice, type Config } from '../service/config/config.ts';
 
-/** `pushed`: for SubscribeToShard, which AWS speaks over HTTP/2 alone; the SDK's own handler does. */
+/** `pushed`: for SubscribeToShard, which AWS serves over HTTP/2 only, as the SDK's default handler does. */
 export function streamClient(config: Config, { pushed = false }: { pushed?: boolean } = {}): KinesisClient {
   withoutSdkNotice();
   const requestHandler = new NodeHttpHandler({ connectionTimeout: 3000, requestTimeout: 10_000, throwOnRequestTimeout: true });

@@ -4,47 +4,17 @@
  * of V8 instead of four, 7 MB less.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-
-const root = fileURLToPath(new URL('..', import.meta.url));
-const compiled = path.join(root, 'dist/start.js');
-const folders = [
-  'contract',
-  'service',
-  'gateway',
-  'ble-bridge',
-  'forwarder',
-  'admin-api',
-  'local-kinesis',
-  'cloud',
-  'cli',
-  'outbox',
-];
-
-function newest(folder) {
-  return readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.name !== 'node_modules')
-    .map((entry) => {
-      const file = path.join(folder, entry.name);
-      return entry.isDirectory() ? newest(file) : statSync(file).mtimeMs;
-    })
-    .reduce((a, b) => Math.max(a, b), 0);
-}
+import { compiledIsCurrent, root } from './compiled.mjs';
 
 /** Compiles the product where dist/ is older than a source. */
 export function compileWhereStale() {
-  const sources = Math.max(
-    statSync(path.join(root, 'start.ts')).mtimeMs,
-    statSync(path.join(root, 'package.json')).mtimeMs,
-    ...folders.map((folder) => newest(path.join(root, folder))),
-  );
-  const stamp = path.join(root, 'dist/.compiled');
-  if (existsSync(compiled) && existsSync(stamp) && statSync(stamp).mtimeMs >= sources) return;
+  if (compiledIsCurrent()) return;
   const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
   if (!existsSync(tsc)) {
-    if (existsSync(compiled)) return;
+    if (existsSync(path.join(root, 'dist/start.js'))) return;
     console.error('dist/ is missing and so is the compiler: run npm ci');
     process.exit(1);
   }

@@ -1,4 +1,4 @@
-/** Asks the kernel which adapters it has and whether they are on, by the same socket that noble uses. No right is needed for that. */
+/** Asks the kernel for its Bluetooth adapters and their power state, by the HCI socket that noble uses. Needs no capability. */
 import { createRequire } from 'node:module';
 
 export interface AdapterPower {
@@ -10,9 +10,9 @@ interface HciSocket {
   getDeviceList(): AdapterPower[];
 }
 
-/** Throws where noble is not installed or the kernel has no Bluetooth. */
+/** Throws if noble is not installed or the kernel has no Bluetooth. */
 export function listAdapters(): readonly AdapterPower[] {
-  // The socket is noble's dependency, not ours: it is taken from where noble is.
+  // The socket is a dependency of noble, not ours: it is resolved from noble's folder.
   const noble = createRequire(import.meta.url).resolve('@abandonware/noble/with-custom-binding.js');
   const Socket = createRequire(noble)('@abandonware/bluetooth-hci-socket') as new () => HciSocket;
   return new Socket().getDeviceList();

@@ -1,4 +1,4 @@
-/** Asks the running services, over MQTT: broker, every service's checks, queue. */
+/** Checks the running services over MQTT: broker, the checks of each service, radio, queue, upload. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { ServiceStatus } from '../../contract/service-status.ts';
@@ -11,33 +11,33 @@ import { isOffStream } from '../../service/process/clock-state.ts';
 import { MqttLink } from '../../service/mqtt/mqtt-link.ts';
 import { fail, ok, warn, type DoctorLine } from './check-line.ts';
 
-/** Whose right to read statuses the doctor uses. */
+/** The service whose key the doctor uses: it may read all statuses. */
 const READER = 'admin-api';
 const CONNECT_LIMIT_MS = 5000;
-/** Retained statuses come right after the SUBACK; those of services that never ran never come. */
+/** Retained statuses follow the SUBACK at once; services that never ran have none. */
 const RETAINED_WAIT_MS = 2000;
-const LOOK_MS = 50;
+const POLL_MS = 50;
 const EXPECTED = ['ble-bridge', 'forwarder', 'admin-api'];
 /** A service says its status every 5 s. */
 const SILENT_AFTER_MS = 20_000;
 
 /**
- * A failing line where there is no key for the broker; undefined where there is one. The doctor makes none: run as root before the first
- * start it would be the owner of a folder that the services could not write to.
+ * A failing line if there is no key for the broker, otherwise undefined. The doctor creates no key: if it were run as root before the
+ * first start, root would own a folder that the services must write to.
  */
 export function missingKeyLine(config: Config): DoctorLine | undefined {
   const file = path.join(config.DATA_DIR, 'keys', READER);
   if (new URL(config.MQTT_URL).username !== '' || existsSync(file)) return undefined;
   return fail(
     'broker',
-    `not asked: there is no key ${file}`,
+    `not checked: the key ${file} does not exist`,
     'Start the services once (npm start or docker compose up -d), or set DATA_DIR to the folder that they use.',
   );
 }
 
-/** The last status of each service; undefined where the broker does not answer. Throws HrError `data_dir_unusable`. */
+/** The last status of each service, or undefined if the broker does not answer. Throws HrError `data_dir_unusable`. */
 export async function readStatuses(config: Config, log: Logger): Promise<Map<string, ServiceStatus> | undefined> {
-  const heard = new Map<string, ServiceStatus>();
+  const statuses = new Map<string, ServiceStatus>();
   const link = new MqttLink({
     service: READER,
     config,
@@ -45,7 +45,7 @@ export async function readStatuses(config: Config, log: Logger): Promise<Map<str
     subscriptions: {
       [SERVICE_STATUS_FILTER]: (_topic, payload) => {
         const status = parseServiceStatus(payload);
-        if (status.ok) heard.set(status.value.service, status.value);
+        if (status.ok) statuses.set(status.value.service, status.value);
       },
     },
   });
@@ -55,29 +55,29 @@ export async function readStatuses(config: Config, log: Logger): Promise<Map<str
       link.on('up', () => {
         clearTimeout(limit);
         const until = performance.now() + RETAINED_WAIT_MS;
-        const look = setInterval(() => {
-          if (performance.now() < until && !EXPECTED.every((name) => heard.has(name))) return;
-          clearInterval(look);
+        const poll = setInterval(() => {
+          if (performance.now() < until && !EXPECTED.every((name) => statuses.has(name))) return;
+          clearInterval(poll);
           resolve(true);
-        }, LOOK_MS);
+        }, POLL_MS);
       });
       link.start();
     });
-    return up ? heard : undefined;
+    return up ? statuses : undefined;
   } finally {
     await link.stop();
   }
 }
 
 function serviceLine(name: string, status: ServiceStatus | undefined): DoctorLine {
-  if (status === undefined) return fail(name, 'has never said anything to this broker', 'Start it, and look at its log.');
-  if (status.state === 'offline') return fail(name, `offline since ${status.since}`, 'Start it, and look at its log.');
+  if (status === undefined) return fail(name, 'has never reported a status to this broker', 'Start it, and read its log.');
+  if (status.state === 'offline') return fail(name, `offline since ${status.since}`, 'Start it, and read its log.');
   const silentMs = status.as_of === undefined ? 0 : Date.now() - Date.parse(status.as_of);
   if (silentMs > SILENT_AFTER_MS)
     return fail(
       name,
-      `has said nothing for ${Math.round(silentMs / 1000)} s`,
-      'It hangs, or its broker connection does: look at its log, restart it.',
+      `last status ${Math.round(silentMs / 1000)} s ago`,
+      'It hangs, or its connection to the broker does: read its log and restart it.',
     );
   const bad = (status.checks ?? []).filter((check) => check.status !== 'ok');
   const worst = bad.find((check) => check.status === 'fail') ?? bad[0];
@@ -85,14 +85,14 @@ function serviceLine(name: string, status: ServiceStatus | undefined): DoctorLin
   return (worst.status === 'fail' ? fail : warn)(name, `${worst.name}: ${worst.reason}`, worst.hint);
 }
 
-/** The radio as the running bridge sees it. */
+/** The radio as the running bridge reports it. */
 function bridgeLines(status: ServiceStatus | undefined): DoctorLine[] {
   if (status?.bridge === undefined || status.state !== 'online') return [];
   const { source, radio } = status.bridge;
   if (source !== 'noble')
     return [
       source === 'none'
-        ? warn('radio', 'no source of readings is chosen', 'See the lines of the adapter.')
+        ? warn('radio', 'no source of readings is available', 'See the radio lines above.')
         : ok('radio', `not used: readings are ${source === 'replay' ? 'replayed' : 'simulated'}`),
     ];
   const times =
@@ -102,19 +102,21 @@ function bridgeLines(status: ServiceStatus | undefined): DoctorLine[] {
   const ends = Object.entries(radio.disconnects)
     .map(([reason, count]) => `${count} ${reason}`)
     .join(', ');
-  const words = `${radio.adapter ?? 'no adapter'} ${radio.state}, ${radio.advertisements_per_minute} advertisements in the last minute, ${radio.connects} connects${ends === '' ? '' : ` (ended: ${ends})`}${times}`;
-  if (radio.state !== 'powered_on') return [fail('radio', words, 'See the lines of the adapter.')];
+  const found = `${radio.adapter ?? 'no adapter'} ${radio.state}, ${radio.advertisements_per_minute} advertisements in the last minute, ${radio.connects} connects${ends === '' ? '' : ` (ended: ${ends})`}${times}`;
+  if (radio.state !== 'powered_on') return [fail('radio', found, 'See the radio lines above.')];
   if (radio.straps_limit !== null)
     return [
       warn(
         'radio',
-        `${words}; the adapter takes ${radio.straps_limit} straps at once`,
-        'For more straps use an adapter that takes more links.',
+        `${found}; the adapter supports ${radio.straps_limit} straps at once`,
+        'For more straps use an adapter that supports more connections.',
       ),
     ];
   if (radio.advertisements_per_minute === 0 && radio.connects === 0)
-    return [warn('radio', `${words}: nothing is heard`, 'Put a strap on, switch a watch to broadcast; check the antenna.')];
-  return [ok('radio', words)];
+    return [
+      warn('radio', `${found}: no strap in range`, 'Put on a strap, or let a watch broadcast its heart rate; check the antenna.'),
+    ];
+  return [ok('radio', found)];
 }
 
 function forwarderLines(status: ServiceStatus | undefined): DoctorLine[] {
@@ -150,26 +152,26 @@ function forwarderLines(status: ServiceStatus | undefined): DoctorLine[] {
   return lines;
 }
 
-/** Broker, services and queue; a broker that is away is one failing line. */
-export function serviceLines(config: Config, heard: ReadonlyMap<string, ServiceStatus> | undefined): DoctorLine[] {
+/** Broker, services and queue. Without statuses (the broker does not answer) one failing line. */
+export function serviceLines(config: Config, statuses: ReadonlyMap<string, ServiceStatus> | undefined): DoctorLine[] {
   const broker = maskUrl(config.MQTT_URL);
   const own = brokerOf(config).kind === 'own';
-  if (heard === undefined)
+  if (statuses === undefined)
     return [
       fail(
         'broker',
-        `${broker} does not answer, or refuses this box's key`,
+        `${broker} does not answer, or rejects this box's key`,
         own
-          ? 'Start the services (npm start or docker compose up -d); in containers run the doctor there.'
+          ? 'Start the services (npm start or docker compose up -d); if they run in containers, run the doctor there.'
           : 'Check that the external broker runs, that this box reaches it, and the credentials in MQTT_URL.',
       ),
     ];
   // An external broker may be the gateway of another box, which reports a status of its own; any other broker reports none.
-  const names = own || heard.has('gateway') ? ['gateway', ...EXPECTED] : EXPECTED;
+  const names = own || statuses.has('gateway') ? ['gateway', ...EXPECTED] : EXPECTED;
   return [
     ok('broker', own ? broker : `${broker} (external)`),
-    ...names.map((name) => serviceLine(name, heard.get(name))),
-    ...bridgeLines(heard.get('ble-bridge')),
-    ...forwarderLines(heard.get('forwarder')),
+    ...names.map((name) => serviceLine(name, statuses.get(name))),
+    ...bridgeLines(statuses.get('ble-bridge')),
+    ...forwarderLines(statuses.get('forwarder')),
   ];
 }

@@ -1,22 +1,22 @@
-/** Asks the stream itself, as the forwarder would: credentials, the stream and its limits. */
+/** Checks credentials and stream with the SDK, as the forwarder uses them. */
 import { DescribeStreamSummaryCommand, type KinesisClient, type StreamDescriptionSummary } from '@aws-sdk/client-kinesis';
 import type { ForwarderStatus } from '../../contract/service-status.ts';
 import { maskUrl, type Config } from '../../service/config/config.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { streamClient } from '../stream-client.ts';
-import { fail, ok, warn, type DoctorLine } from './check-line.ts';
+import { doctorInContainer, fail, ok, warn, type DoctorLine } from './check-line.ts';
 
 const LIMIT_MS = 10_000;
 
 const ADVICE: Record<string, string> = {
-  ResourceNotFoundException: 'Make the stream (cloud/template.yaml) or correct KINESIS_STREAM and AWS_REGION.',
+  ResourceNotFoundException: 'Create the stream (cloud/template.yaml), or correct KINESIS_STREAM and AWS_REGION.',
   AccessDeniedException: 'Allow kinesis:DescribeStreamSummary, ListShards, PutRecord and PutRecords on this stream.',
-  UnrecognizedClientException: 'The key is not known to AWS: set valid credentials (docs/kinesis.md).',
-  InvalidSignatureException: 'The secret does not fit the key, or the clock is wrong: timedatectl.',
-  ExpiredTokenException: 'The session has ended: log in again (aws sso login) or renew the token.',
+  UnrecognizedClientException: 'AWS does not know this access key: set valid credentials (docs/kinesis.md).',
+  InvalidSignatureException: 'The secret does not belong to the access key, or the clock is wrong: check timedatectl.',
+  ExpiredTokenException: 'The session has expired: log in again (aws sso login) or renew the token.',
 };
 
-/** What the stream takes and keeps, in words. */
+/** Shards, rates and retention of the stream, as text. */
 function limitsOf({
   StreamModeDetails,
   OpenShardCount = 0,
@@ -24,7 +24,7 @@ function limitsOf({
   MaxRecordSizeInKiB,
 }: StreamDescriptionSummary): string {
   const rate = `${OpenShardCount} open shard${OpenShardCount === 1 ? '' : 's'}: ${OpenShardCount * 1000} records/s and ${OpenShardCount} MB/s in`;
-  const mode = StreamModeDetails?.StreamMode === 'ON_DEMAND' ? ', grows on demand' : '';
+  const mode = StreamModeDetails?.StreamMode === 'ON_DEMAND' ? ', scales on demand' : '';
   return `${rate}${mode}; records up to ${MaxRecordSizeInKiB ?? 1024} KiB, kept ${RetentionPeriodHours ?? '?'} h`;
 }
 
@@ -35,26 +35,26 @@ async function streamLine(config: Config, client: KinesisClient): Promise<Doctor
     });
     const summary = answer.StreamDescriptionSummary;
     if (summary === undefined)
-      return fail('stream limits', `${config.KINESIS_STREAM}: an empty answer`, 'Is this endpoint Kinesis?');
-    const words = `${config.KINESIS_STREAM} is ${summary.StreamStatus ?? 'of unknown state'}, ${limitsOf(summary)}`;
+      return fail('stream limits', `${config.KINESIS_STREAM}: the answer is empty`, 'Check that this endpoint is Kinesis.');
+    const found = `${config.KINESIS_STREAM} is ${summary.StreamStatus ?? 'in an unknown state'}, ${limitsOf(summary)}`;
     return summary.StreamStatus === 'ACTIVE' || summary.StreamStatus === 'UPDATING'
-      ? ok('stream limits', words)
-      : warn('stream limits', words, 'Wait until the stream is ACTIVE.');
+      ? ok('stream limits', found)
+      : warn('stream limits', found, 'Wait until the stream is ACTIVE.');
   } catch (error) {
     const name = error instanceof Error ? error.name : '';
-    const words = `${config.KINESIS_STREAM}: ${name}: ${messageOf(error)}`;
-    // Seen from here the local stream may be in a network that is not ours; the forwarder says by its uplink whether it reaches it.
+    const found = `${config.KINESIS_STREAM}: ${name}: ${messageOf(error)}`;
+    // The local stream may be in a network that this process cannot reach; the forwarder's line tells whether the forwarder can.
     if (config.KINESIS_TARGET === 'local')
       return warn(
         'stream limits',
-        words,
-        'The local stream does not answer here; where the line "stream" is ok the forwarder reaches it.',
+        found,
+        'The local stream does not answer from here; if the line "stream" is ok, the forwarder reaches it.',
       );
-    return fail('stream limits', words, ADVICE[name] ?? 'Check network, proxy, AWS_REGION and the endpoint.');
+    return fail('stream limits', found, ADVICE[name] ?? 'Check network, proxy, AWS_REGION and the endpoint.');
   }
 }
 
-/** `shipsTo`: where the running forwarder ships to; it may know more than this shell. */
+/** `shipsTo`: the target of the running forwarder, whose settings may differ from those of this shell. */
 export async function streamLines(
   config: Config,
   shipsTo: Pick<ForwarderStatus, 'target' | 'target_name'> | undefined,
@@ -64,8 +64,8 @@ export async function streamLines(
     return [
       warn(
         'AWS',
-        `the forwarder ships to ${shipsTo.target_name}; the settings here say ${maskUrl(config.KINESIS_TARGET)}`,
-        "Run the doctor with the forwarder's settings: docker compose run --rm --no-deps forwarder node dist/cli/doctor/main.js",
+        `the forwarder ships to ${shipsTo.target_name}, but KINESIS_TARGET is ${maskUrl(config.KINESIS_TARGET)} here`,
+        `Run the doctor with the forwarder's settings: ${doctorInContainer('forwarder')}`,
       ),
     ];
   const client = streamClient(config);
@@ -82,7 +82,7 @@ async function credentialsLine(client: KinesisClient): Promise<DoctorLine> {
   let limit: NodeJS.Timeout | undefined;
   try {
     const tooLong = new Promise<never>((_, reject) => {
-      limit = setTimeout(() => reject(new Error(`no answer in ${LIMIT_MS / 1000} s`)), LIMIT_MS);
+      limit = setTimeout(() => reject(new Error(`no answer within ${LIMIT_MS / 1000} s`)), LIMIT_MS);
     });
     const { accessKeyId, expiration } = await Promise.race([client.config.credentials(), tooLong]);
     const until = expiration === undefined ? '' : `, valid until ${expiration.toISOString()}`;

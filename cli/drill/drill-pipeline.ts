@@ -13,6 +13,16 @@ interface Running {
   ended: Promise<void>;
 }
 
+/** The two fields of a log line that the drill needs; a port of 0 if it has none. */
+function logLine(line: string): { event: string | undefined; port: number } {
+  const parsed: unknown = JSON.parse(line);
+  if (typeof parsed !== 'object' || parsed === null) return { event: undefined, port: 0 };
+  return {
+    event: 'event' in parsed && typeof parsed.event === 'string' ? parsed.event : undefined,
+    port: 'port' in parsed && typeof parsed.port === 'number' ? parsed.port : 0,
+  };
+}
+
 export class DrillPipeline {
   readonly #dataDir: string;
   readonly #straps: number;
@@ -52,7 +62,7 @@ export class DrillPipeline {
     };
   }
 
-  /** Starts a service and waits for the log line that says it is there. */
+  /** Starts a service and waits for the log line that reports it as ready. Throws if it ends or takes longer than 30 s. */
   async start(service: ServiceName): Promise<void> {
     const child = spawn(process.execPath, nodeArgsFor(siblingModule(import.meta.url, `../../${service}/main`)), {
       env: childEnvironment(this.#settings()),
@@ -64,21 +74,21 @@ export class DrillPipeline {
     await new Promise<void>((resolve, reject) => {
       const limit = setTimeout(() => reject(new Error(`${service} did not start in time`)), START_LIMIT_MS);
       let errors = '';
-      child.stderr?.on('data', (chunk) => (errors += String(chunk)));
-      child.once('exit', () => reject(new Error(`${service} ended at its start: ${errors.slice(-500)}`)));
-      createInterface({ input: child.stdout ?? process.stdin }).on('line', (line) => {
+      child.stderr.on('data', (chunk) => (errors += String(chunk)));
+      child.once('exit', () => reject(new Error(`${service} ended while starting: ${errors.slice(-500)}`)));
+      createInterface({ input: child.stdout }).on('line', (line) => {
         if (!line.startsWith('{')) return;
-        const event = JSON.parse(line) as { event?: string; port?: number };
-        if (event.event !== wanted) return;
-        if (service === 'gateway') this.#mqttPort = event.port ?? 0;
-        if (service === 'local-kinesis') this.#streamPort = event.port ?? 0;
+        const { event, port } = logLine(line);
+        if (event !== wanted) return;
+        if (service === 'gateway') this.#mqttPort = port;
+        if (service === 'local-kinesis') this.#streamPort = port;
         clearTimeout(limit);
         resolve();
       });
     });
   }
 
-  /** Ends a service as a power switch would. */
+  /** Ends a service by SIGKILL, without a chance to finish anything. */
   async kill(service: ServiceName): Promise<void> {
     const running = this.#running.get(service);
     running?.child.kill('SIGKILL');
@@ -86,7 +96,7 @@ export class DrillPipeline {
     this.#running.delete(service);
   }
 
-  /** Ends a service in order. */
+  /** Ends a service by SIGTERM, by SIGKILL after 12 s. */
   async stop(service: ServiceName): Promise<void> {
     const running = this.#running.get(service);
     if (running === undefined) return;
@@ -101,7 +111,7 @@ export class DrillPipeline {
     for (const service of ['ble-bridge', 'forwarder', 'local-kinesis', 'gateway'] as const) await this.stop(service);
   }
 
-  /** At once and for good: the drill itself is ended. */
+  /** Kills all services at once: the drill itself ends. */
   killAll(): void {
     for (const { child } of this.#running.values()) child.kill('SIGKILL');
   }

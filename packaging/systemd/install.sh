@@ -18,6 +18,9 @@ cp -r dist package.json package-lock.json LICENSE README.md "$target/"
 install -d "$target/tools"
 cp tools/install-sqlite.mjs "$target/tools/"
 (cd "$target" && npm ci --omit=dev --no-audit --no-fund)
+install -d "$dest/usr/local/bin"
+printf '#!/bin/sh\nexec node /opt/hr-gateway/dist/cli/main.js "$@"\n' > "$dest/usr/local/bin/hr-gateway"
+chmod 755 "$dest/usr/local/bin/hr-gateway"
 install -m 644 packaging/systemd/hr-gateway.service "$dest/etc/systemd/system/hr-gateway.service"
 if [ ! -e "$dest/etc/hr-gateway.env" ]; then
   (umask 077 && sed 's/^# Copy to .env and/# Settings of hr-gateway.service:/' .env.example > "$dest/etc/hr-gateway.env")

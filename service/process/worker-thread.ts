@@ -13,7 +13,7 @@ export function siblingModule(metaUrl: string, name: string): URL {
 /** The arguments with which `node` runs a module as a separate process. */
 export function nodeArgsFor(module: URL): string[] {
   const path = fileURLToPath(module);
-  return path.endsWith('.ts') ? ['--import', 'tsx', path] : [path];
+  return path.endsWith('.ts') ? ['--import', import.meta.resolve('tsx'), path] : [path];
 }
 
 /** Code that runs in the worker before its module: the heartbeat for the watchdog (beats.ts). */

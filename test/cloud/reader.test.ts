@@ -165,7 +165,7 @@ describe('the reader', () => {
       }),
     );
     const environment = { LOCAL_KINESIS_PORT: String(port) };
-    const lines = startProduct(t, 'cli/tail', environment, { args: ['--from', 'oldest', '--count', '3'] });
+    const lines = startProduct(t, 'cli/main', environment, { args: ['tail', '--from', 'oldest', '--count', '3'] });
     assert.equal(await lines.ended, 0);
     assert.deepEqual(
       lines
@@ -178,12 +178,12 @@ describe('the reader', () => {
         '?  no reading',
       ],
     );
-    const json = startProduct(t, 'cli/tail', environment, { args: ['--from', 'oldest', '--json'] });
+    const json = startProduct(t, 'cli/main', environment, { args: ['tail', '--from', 'oldest', '--json'] });
     await eventually(() => json.lines().length === 2);
     assert.deepEqual(
       json.lines(),
       [1, 2].map((seq) => JSON.parse(readingOf(seq).toString()) as object),
     );
-    assert.equal(await json.end(), 0);
+    assert.equal(await json.end('SIGINT'), 130);
   });
 });

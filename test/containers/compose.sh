@@ -45,7 +45,7 @@ check "three simulated straps stand in /devices" within 60 bash -c "$(declare -f
 shipped() { api /queue | json "v.ledger.shipped" ; }
 check "readings are shipped" within 60 bash -c "$(declare -f api json shipped); [ \$(shipped) -ge 10 ]"
 check "the ledger balances" within 20 bash -c "$(declare -f api json); api /queue | json 'v.ledger.accepted === v.ledger.shipped+v.ledger.queued+v.ledger.dead+v.ledger.evicted' true"
-tail_some() { timeout 60 node --import tsx cli/tail.ts --from oldest --json --count 10 | grep -c '"heart_rate"'; }
+tail_some() { timeout 60 node cli/bin.mjs tail --from oldest --json --count 10 | grep -c '"heart_rate"'; }
 check "records are read back from the stream on the host" bash -c "$(declare -f tail_some); [ \$(tail_some) -ge 10 ]"
 
 for service in $services; do
@@ -61,7 +61,7 @@ for service in $services; do
   if [ "$service" = ble-bridge ]; then check "ble-bridge has the host's network" test "$network" = host; else check "$service has a network of its own" test "$network" != host; fi
   echo "      $service: RSS $(awk '/^VmRSS/ {print int($2/1024)}' "/proc/$pid/status") MiB"
 done
-doctor() { timeout 60 docker compose run --rm --no-deps -T ble-bridge node dist/cli/doctor/main.js --json; }
+doctor() { timeout 60 docker compose run --rm --no-deps -T ble-bridge hr-gateway doctor --json; }
 check "the doctor in the container finds broker, services, queue and stream well" bash -c "$(declare -f doctor); doctor | node -e 'const lines = JSON.parse(require(\"fs\").readFileSync(0)); const well = (name) => lines.find((line) => line.name === name)?.status === \"ok\"; process.exit([\"host network\", \"capabilities\", \"broker\", \"forwarder\", \"ble-bridge\", \"queue\", \"stream\", \"stream limits\"].every(well) ? 0 : 1)'"
 check "ports are published on 127.0.0.1 only" bash -c '! docker compose ps --format "{{.Ports}}" | grep -E "0\.0\.0\.0:|\[::\]:"'
 check "keys are for the owner alone" docker compose exec -T gateway sh -c 'test -z "$(find /data/keys -type f ! -perm 600)"'
@@ -78,7 +78,7 @@ accepted=$(api /queue | json v.ledger.accepted)
 check "down within its time" docker compose down --timeout 12
 check "up again" docker compose up -d --wait --wait-timeout 180
 check "ledger and stream go on where they were" within 60 bash -c "$(declare -f api json); [ \$(api /queue | json v.ledger.accepted) -ge $accepted ]"
-check "the account is whole: every reading of each run stands in the stream" within 60 node --import tsx cli/read-back.ts
+check "the account is whole: every reading of each run stands in the stream" within 60 node --import tsx test/containers/read-back.ts
 # An update: another image, the same volume.
 next=$(node -p 'const [a, b, c] = require("./package.json").version.split("."); [a, b, Number(c) + 1].join(".")')
 upgrade() { printf 'FROM hr-gateway\nUSER root\nRUN sed -i "s/\\"version\\": \\"[^\\"]*\\"/\\"version\\": \\"%s\\"/" package.json\nUSER 1000:1000\n' "$next" | docker build -q -t hr-gateway - && docker compose up -d --no-build --wait --wait-timeout 180; }
@@ -88,7 +88,7 @@ check "an update recreates the containers" upgrade
 check "the new version runs" within 30 bash -c "$(declare -f api json); api /openapi.json | json v.info.version $next"
 check "queue and stream go on where they were" within 60 bash -c "$(declare -f api json); [ \$(api /queue | json v.ledger.accepted) -ge $accepted ]"
 check "token and keys stay" test "$(docker compose exec -T gateway sh -c 'cat /data/token /data/keys/* | sha256sum')" = "$names"
-check "the account is whole after the update" within 60 node --import tsx cli/read-back.ts
+check "the account is whole after the update" within 60 node --import tsx test/containers/read-back.ts
 # A hang, put into the process from outside: the watchdog ends it (137), which `restart` of the compose file answers.
 hangs() { # main or worker, then the service's module
   local when='isMainThread'; [ "$1" = worker ] && when='!isMainThread%26%26/db$/.test(workerData%3F.file)'

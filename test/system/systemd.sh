@@ -16,6 +16,7 @@ echo "      exposure by systemd-analyze security: ${level:-none}"
 check "exposure is below 3.0" awk -v l="${level:-10}" 'BEGIN {exit !(l < 3.0)}'
 check "the install script installs into a folder" env DESTDIR="$scratch/root" packaging/systemd/install.sh
 check "the installed settings are for the owner alone" test "$(stat -c %a "$scratch/root/etc/hr-gateway.env")" = 600
+check "the hr-gateway command is installed and its program runs" bash -c "test -x $scratch/root/usr/local/bin/hr-gateway && node $scratch/root/opt/hr-gateway/dist/cli/main.js --version"
 notified() {
   python3 - "$scratch" <<'P'
 import os, socket, subprocess, sys, time

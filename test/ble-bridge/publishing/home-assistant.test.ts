@@ -156,7 +156,7 @@ const PASSWORD = 'a password of its own';
 function addDocumentedUser(dataDir: string): void {
   const command = /npm run users -- (add home-assistant .*)/.exec(readFileSync(`${root}/docs/mqtt.md`, 'utf8'))?.[1] ?? '';
   const args = command.split(' ').map((word) => word.replaceAll("'", ''));
-  const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'cli/users.ts', ...args], {
+  const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'cli/main.ts', 'users', ...args], {
     cwd: root,
     input: `${PASSWORD}\n`,
     encoding: 'utf8',

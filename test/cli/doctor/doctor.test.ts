@@ -16,13 +16,13 @@ import { testConfig } from '../../support/test-config.ts';
 const statusOf = (lines: readonly DoctorLine[], name: string): string | undefined =>
   lines.find((line) => line.name === name)?.status;
 
-/** Runs the doctor as a process; its lines, its exit code and what it printed. */
+/** Runs the doctor as a process; returns its lines (with `--json`), its exit code and its output. */
 async function doctor(
   t: TestContext,
   environment: Record<string, string>,
   ...args: string[]
 ): Promise<{ lines: DoctorLine[]; exitCode: number | string; output: string }> {
-  const process = startProduct(t, 'cli/doctor/main', environment, { args });
+  const process = startProduct(t, 'cli/main', environment, { args: ['doctor', ...args] });
   let stdout = '';
   process.child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   const exitCode = await process.ended;
@@ -30,8 +30,8 @@ async function doctor(
   return { lines: args.includes('--json') ? (JSON.parse(stdout) as DoctorLine[]) : [], exitCode, output: stdout };
 }
 
-describe('npm run doctor', () => {
-  test('beside running services: broker, services, queue, stream and its limits are ok, and the exit code is 0', async (t) => {
+describe('hr-gateway doctor', () => {
+  test('with all services running every line is ok, and the exit code is 0', async (t) => {
     const folder = tempDir(t);
     const product = startOneProcess(t, folder, { BLE_SOURCE: 'simulated' });
     const { mqttPort, stream } = await product.addresses();
@@ -46,7 +46,7 @@ describe('npm run doctor', () => {
         const result = await doctor(t, environment, '--json');
         return result.exitCode === 0 ? result : undefined;
       },
-      { withinMs: 60_000, what: 'a doctor that finds nothing failing' },
+      { withinMs: 60_000, what: 'a doctor without a failing line' },
     );
     assert.equal(exitCode, 0);
     for (const name of [
@@ -73,7 +73,7 @@ describe('npm run doctor', () => {
     assert.equal(printed.output.split('\n').filter((line) => /^( ok |warn|FAIL) {2}\S/.test(line)).length, lines.length);
   });
 
-  test('with nothing running: each line says what to do, and the exit code is 1', async (t) => {
+  test('with no service running each line that is not ok has advice, and the exit code is 1', async (t) => {
     const folder = tempDir(t);
     readOrCreateSecret(testConfig({ DATA_DIR: folder }), 'admin-api');
     const { lines, exitCode } = await doctor(t, { DATA_DIR: folder, MQTT_URL: 'mqtt://127.0.0.1:9' }, '--json');
@@ -82,7 +82,7 @@ describe('npm run doctor', () => {
     for (const { name, status, advice } of lines) assert.equal(advice === '', status === 'ok', name);
   });
 
-  test('where no service has ever run it says so, and leaves nothing behind that could be owned by the wrong user', async (t) => {
+  test('before the first start the doctor asks for one, and writes nothing into DATA_DIR', async (t) => {
     const folder = tempDir(t);
     const { lines, exitCode } = await doctor(t, { DATA_DIR: folder, MQTT_URL: 'mqtt://127.0.0.1:9' }, '--json');
     assert.equal(exitCode, 1);
@@ -90,14 +90,14 @@ describe('npm run doctor', () => {
     assert.deepEqual(readdirSync(folder), []);
   });
 
-  test('a wrong setting is said as everywhere, with its exit code', async (t) => {
-    const process = startProduct(t, 'cli/doctor/main', { BLE_ADAPTER: 'bluetooth' });
-    assert.equal(await process.ended, 78);
+  test('a faulty setting ends the doctor with exit code 2', async (t) => {
+    const process = startProduct(t, 'cli/main', { BLE_ADAPTER: 'bluetooth' }, { args: ['doctor'] });
+    assert.equal(await process.ended, 2);
     assert.match(process.output(), /BLE_ADAPTER: must be hci0/);
   });
 });
 
-describe('what services say of themselves', () => {
+describe('the statuses of services as doctor lines', () => {
   const since = new Date().toISOString();
   const radio: BridgeStatus['radio'] = {
     adapter: 'hci0',
@@ -136,7 +136,7 @@ describe('what services say of themselves', () => {
   const line = (statuses: Map<string, ServiceStatus>, name: string): DoctorLine | undefined =>
     serviceLines(testConfig({}), statuses).find((candidate) => candidate.name === name);
 
-  test('the radio as the bridge sees it: advertisements, connects, ends and times to reconnect', () => {
+  test('the radio line has advertisements, connects, disconnects by reason and times to reconnect', () => {
     const well = line(bridge(), 'radio');
     assert.equal(well?.status, 'ok');
     assert.match(
@@ -144,16 +144,16 @@ describe('what services say of themselves', () => {
       /hci0 powered_on, 30 advertisements in the last minute, 4 connects \(ended: 2 out_of_range\), reconnects in 800 ms \(p50\), 2100 ms \(p95\)/,
     );
     assert.equal(line(bridge({ state: 'powered_off' }), 'radio')?.status, 'fail');
-    assert.match(line(bridge({ straps_limit: 7 }), 'radio')?.found ?? '', /takes 7 straps at once/);
+    assert.match(line(bridge({ straps_limit: 7 }), 'radio')?.found ?? '', /supports 7 straps at once/);
     assert.equal(line(bridge({ advertisements_per_minute: 0, connects: 0 }), 'radio')?.status, 'warn');
   });
 
-  test('a service that is offline, silent, or has a failing check fails, with its own hint', () => {
+  test('a service that is offline, silent or has a failing check fails, with the hint of its check', () => {
     assert.equal(line(bridge(), 'ble-bridge')?.status, 'ok');
     assert.equal(line(bridge({}, { state: 'offline' }), 'ble-bridge')?.status, 'fail');
     assert.match(
       line(bridge({}, { as_of: new Date(Date.now() - 60_000).toISOString() }), 'ble-bridge')?.found ?? '',
-      /has said nothing for 60 s/,
+      /last status 60 s ago/,
     );
     const checks = [
       { name: 'radio', status: 'fail' as const, since, reason: 'radio_stuck: no sign of life', hint: 'Restart the box.' },
@@ -177,7 +177,7 @@ describe('what services say of themselves', () => {
   });
 });
 
-describe('the stream, asked with the credentials of this shell', () => {
+describe('the stream, checked with the credentials of this shell', () => {
   const keys = (t: TestContext, values: Record<string, string>): void => {
     const before = { ...process.env };
     t.after(() => {
@@ -193,7 +193,7 @@ describe('the stream, asked with the credentials of this shell', () => {
     };
   };
 
-  test('no credentials: a failing line, and the stream is not asked', async (t) => {
+  test('without credentials one line fails, and the stream is not checked', async (t) => {
     keys(t, {});
     const lines = await streamLines(testConfig({ KINESIS_TARGET: 'aws' }), undefined);
     assert.deepEqual(
@@ -202,7 +202,7 @@ describe('the stream, asked with the credentials of this shell', () => {
     );
   });
 
-  test('a stream that is missing, an endpoint that is away, and one that is there with its limits', async (t) => {
+  test('a missing stream and an unreachable endpoint fail; an existing stream is ok, with its limits', async (t) => {
     const { endpoint } = await startLocalStream(t);
     keys(t, { AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE1234', AWS_SECRET_ACCESS_KEY: 'secret' });
     const there = await streamLines(testConfig({ KINESIS_TARGET: endpoint }), undefined);
@@ -222,7 +222,7 @@ describe('the stream, asked with the credentials of this shell', () => {
     );
   });
 
-  test('a forwarder that ships elsewhere than these settings say: where to run the doctor instead', async () => {
+  test('a forwarder with another target than these settings is a warning that tells where to run the doctor', async () => {
     const [line, ...others] = await streamLines(testConfig({}), { target: 'aws', target_name: 'AWS eu-west-1' });
     assert.equal(line?.status, 'warn');
     assert.match(line.advice, /run --rm --no-deps forwarder/);

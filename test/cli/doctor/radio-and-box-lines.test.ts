@@ -11,7 +11,7 @@ import { testConfig } from '../../support/test-config.ts';
 
 const BOTH_CAPABILITIES = 'Name:\tnode\nCapEff:\t0000000000003000\n';
 
-/** A system whose files are these, by path from the root. */
+/** A system with these files, by path from the root. */
 function makeSystem(t: TestContext, files: Record<string, string>): System {
   const root = tempDir(t);
   for (const [file, text] of Object.entries(files)) {
@@ -24,7 +24,7 @@ function makeSystem(t: TestContext, files: Record<string, string>): System {
 const HEALTHY = { 'sys/class/bluetooth/hci0/address': 'aa', 'proc/self/status': BOTH_CAPABILITIES, 'proc/1/comm': 'init\n' };
 const on: AdapterPower[] = [{ devId: 0, devUp: true }];
 
-/** `name: status` of each radio line, and the words of one. */
+/** The status of each radio line by its name, and each line by its name. */
 function look(
   t: TestContext,
   files: Record<string, string>,
@@ -36,15 +36,15 @@ function look(
     options.adapters ?? (() => on),
   );
   for (const { name, status, advice } of lines)
-    assert.equal(advice === '', status === 'ok', `${name}: what to do stands where it is not well, and nowhere else`);
+    assert.equal(advice === '', status === 'ok', `${name} has advice if and only if it is not ok`);
   return {
     statuses: Object.fromEntries(lines.map(({ name, status }) => [name, status])),
     line: (name: string) => lines.find((line) => line.name === name),
   };
 }
 
-describe('the doctor looks at the radio', () => {
-  test('an adapter that is there, on, not blocked, with both capabilities and nobody beside it: all ok', (t) => {
+describe('the doctor checks the radio', () => {
+  test('an adapter that is present, powered, not blocked and not shared, with both capabilities, is ok on every line', (t) => {
     assert.deepEqual(look(t, HEALTHY).statuses, {
       adapter: 'ok',
       power: 'ok',
@@ -55,19 +55,19 @@ describe('the doctor looks at the radio', () => {
     });
   });
 
-  test('no Bluetooth in the kernel fails where noble is asked for, and warns where straps may be simulated', (t) => {
+  test('a kernel without Bluetooth fails if BLE_SOURCE is noble, and warns if straps may be simulated', (t) => {
     const files = { 'proc/self/status': BOTH_CAPABILITIES };
     assert.equal(look(t, files).line('adapter')?.status, 'fail');
     assert.equal(look(t, files, { environment: { BLE_SOURCE: 'auto' } }).line('adapter')?.status, 'warn');
   });
 
-  test('another adapter than the one asked for: the setting is named', (t) => {
+  test('an adapter of another name fails, with the setting to change', (t) => {
     const line = look(t, { ...HEALTHY }, { environment: { BLE_ADAPTER: 'hci3' } }).line('adapter');
     assert.equal(line?.status, 'fail');
     assert.match(line.advice, /BLE_ADAPTER=hci0/);
   });
 
-  test('an adapter that is switched off fails; one that cannot be asked is a warning with its reason', (t) => {
+  test('an adapter that is powered off fails; an unknown power state warns, with its reason', (t) => {
     const off = look(t, HEALTHY, { adapters: () => [{ devId: 0, devUp: false }] }).line('power');
     assert.equal(off?.status, 'fail');
     assert.match(off.advice, /power on/);
@@ -82,9 +82,9 @@ describe('the doctor looks at the radio', () => {
 
   for (const [kind, words] of [
     ['soft', /rfkill unblock/],
-    ['hard', /switch of the machine/],
+    ['hard', /hardware switch of this machine/],
   ] as const)
-    test(`blocked by ${kind} rfkill fails, and another device's block does not`, (t) => {
+    test(`a ${kind} rfkill block of Bluetooth fails, that of another device does not`, (t) => {
       const blocked = {
         'sys/class/rfkill/rfkill1/type': 'bluetooth\n',
         'sys/class/rfkill/rfkill1/soft': '0\n',
@@ -97,18 +97,18 @@ describe('the doctor looks at the radio', () => {
       assert.equal(look(t, { ...HEALTHY, ...blocked, 'sys/class/rfkill/rfkill1/type': 'wlan\n' }).line('rfkill')?.status, 'ok');
     });
 
-  test('one capability alone is not enough', (t) => {
+  test('one of the two capabilities is not enough', (t) => {
     assert.equal(look(t, { ...HEALTHY, 'proc/self/status': 'CapEff:\t0000000000002000\n' }).line('capabilities')?.status, 'fail');
     assert.equal(look(t, { ...HEALTHY, 'proc/self/status': 'CapEff:\t0000000000001000\n' }).line('capabilities')?.status, 'fail');
   });
 
-  test('bluetoothd beside the bridge is a warning, with how to end it', (t) => {
+  test('a running bluetoothd is a warning, with the command that stops it', (t) => {
     const line = look(t, { ...HEALTHY, 'proc/77/comm': 'bluetoothd\n' }).line('bluetoothd');
     assert.equal(line?.status, 'warn');
     assert.match(line.advice, /systemctl disable --now bluetooth/);
   });
 
-  test("a container with a network of its own is told from one in the host's", (t) => {
+  test("a container with its own network warns, one in the host's network is ok", (t) => {
     const container = {
       ...HEALTHY,
       '.dockerenv': '',
@@ -120,13 +120,13 @@ describe('the doctor looks at the radio', () => {
     const own = look(t, container);
     assert.equal(own.line('host network')?.status, 'warn');
     assert.match(own.line('host network')?.advice ?? '', /network_mode: host/);
-    assert.equal(own.line('bluetoothd')?.status, 'warn', 'processes of the host are not seen from inside');
+    assert.equal(own.line('bluetoothd')?.status, 'warn', 'processes of the host are not visible from inside');
     assert.equal(look(t, { ...container, 'sys/class/net/eth0/iflink': '12' }).line('host network')?.status, 'ok');
   });
 });
 
-describe('the doctor looks at the box', () => {
-  test('a clock before the build year fails; one that the time service has not set warns', (t) => {
+describe('the doctor checks the box', () => {
+  test('a clock before the build year fails; one that the time service has not synchronized warns', (t) => {
     const now = new Date('2026-11-23T10:00:00Z');
     assert.equal(clockLine(new Date('1970-01-01T00:03:00Z'), makeSystem(t, {})).status, 'fail');
     assert.equal(clockLine(now, makeSystem(t, {})).status, 'ok');
@@ -134,7 +134,7 @@ describe('the doctor looks at the box', () => {
     assert.equal(clockLine(now, makeSystem(t, { 'run/systemd/timesync/synchronized': '' })).status, 'ok');
   });
 
-  test('a disk on which queue and outbox cannot grow to their limits is a warning with both figures', (t) => {
+  test('a disk without room for the limits of queue and outbox warns with both sizes, and a nearly full one fails', (t) => {
     const DATA_DIR = path.join(tempDir(t), 'not/yet/made');
     const small = testConfig({ DATA_DIR, QUEUE_MAX_BYTES: '2MiB', OUTBOX_MAX_BYTES: '2MiB' });
     assert.equal(diskLine(small).status, 'ok');

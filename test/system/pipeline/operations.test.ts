@@ -33,7 +33,7 @@ test('npm run backup copies a queue in use; a box restored from the copy ships e
   await eventually(async () => (await accepted()) >= 40);
   const copies: { file: string; bytes: number }[] = [];
   for (let i = 0; i < 3; i += 1) {
-    const { stdout } = await run(process.execPath, productArgs('cli/backup'), {
+    const { stdout } = await run(process.execPath, [...productArgs('cli/main'), 'backup'], {
       env: { PATH: process.env['PATH'], DATA_DIR: folder, MQTT_URL: `mqtt://127.0.0.1:${at.mqttPort}` },
     });
     copies.push(JSON.parse(stdout) as { file: string; bytes: number });

@@ -108,8 +108,8 @@ test('no planted secret, key or token appears in any log line, answer, MQTT mess
   await eventually(() => messages.some((message) => message.startsWith('edge/forwarder/metrics')));
 
   // Screens.
-  const screens = ['cli/config', 'cli/doctor/main'].map((module) => {
-    const result = spawnSync(process.execPath, productArgs(module), {
+  const screens = ['config', 'doctor'].map((command) => {
+    const result = spawnSync(process.execPath, [...productArgs('cli/main'), command], {
       encoding: 'utf8',
       env: {
         PATH: process.env['PATH'],

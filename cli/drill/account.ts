@@ -1,17 +1,21 @@
-/** The account of a stream: per run, which seqs are there, which are missing, which are there twice. */
+/** The account of a stream: for each run the seqs that are present, missing and duplicated. */
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
-import { readStream } from '../cloud/reader/read-stream.ts';
-import { parseReading } from '../contract/reading.ts';
+import { readStream } from '../../cloud/reader/read-stream.ts';
+import { parseReading } from '../../contract/reading.ts';
 
 export interface RunAccount {
   run: string;
+  /** The highest seq that is present. */
   last: number;
+  /** How many different seqs are present. */
   present: number;
+  /** Seqs below `last` that are absent. */
   missing: number[];
+  /** How many records repeat a seq that another record already has. */
   duplicates: number;
 }
 
-/** Reads a stream from its oldest record to its newest. */
+/** Reads a stream from its oldest to its newest record. */
 export async function accountOf(client: KinesisClient, stream: string): Promise<RunAccount[]> {
   const runs = new Map<string, Map<number, number>>();
   for await (const { data } of readStream(client, { stream, from: 'oldest', untilCaughtUp: true, pollMs: 210 })) {

@@ -1,0 +1,95 @@
+/** `hr-gateway users`: names and rights of MQTT clients. The password is asked for on a terminal, else read from standard input. */
+import type { Command } from 'commander';
+import { SERVICE_NAMES } from '../../contract/topics.ts';
+import { processConfig } from '../../service/config/config.ts';
+import { EXIT_CODES } from '../frame/exit-codes.ts';
+import { CommandFailure } from '../frame/failures.ts';
+import { collect, listOf } from '../frame/options.ts';
+import type { AddCommand } from '../frame/program.ts';
+
+const PASSWORD_MIN_LENGTH = 8;
+
+const listed = (filters: readonly string[]): string => filters.join(', ') || 'nothing';
+
+async function readPassword(): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
+  const lines = createInterface({ input: process.stdin, ...(process.stdin.isTTY ? { output: process.stderr } : {}) });
+  // On a terminal readline takes Ctrl-C for itself.
+  lines.once('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  try {
+    return await new Promise((resolve) => {
+      if (process.stdin.isTTY) void lines.question(`password (at least ${PASSWORD_MIN_LENGTH} characters): `).then(resolve);
+      else lines.once('line', resolve);
+      lines.once('close', () => resolve(''));
+    });
+  } finally {
+    lines.close();
+  }
+}
+
+/** Refuses, with exit code 2, a name or a filter that no user may have. */
+async function checkUser(command: Command, name: string, rights: { subscribe: string[]; publish: string[] }): Promise<void> {
+  if (!/^[A-Za-z0-9._-]{1,64}$/.test(name) || SERVICE_NAMES.some((service) => service === name))
+    command.error('a user name is 1-64 letters, digits or . _ - and not the name of a service', { exitCode: EXIT_CODES.usage });
+  const { filterFault } = await import('../../gateway/rights.ts');
+  for (const kind of ['subscribe', 'publish'] as const)
+    for (const filter of rights[kind]) {
+      const fault = filterFault(kind, filter);
+      if (fault !== undefined) command.error(`--${kind} ${filter}: ${fault}`, { exitCode: EXIT_CODES.usage });
+    }
+}
+
+async function add(command: Command, name: string): Promise<void> {
+  const rights = { subscribe: listOf(command, 'subscribe'), publish: listOf(command, 'publish') };
+  const config = processConfig();
+  await checkUser(command, name, rights);
+  const password = await readPassword();
+  if (password.length < PASSWORD_MIN_LENGTH)
+    throw new CommandFailure(`the password has fewer than ${PASSWORD_MIN_LENGTH} characters`);
+  const { newUser, readUsers, writeUsers } = await import('../../gateway/users.ts');
+  writeUsers(config, { ...readUsers(config), [name]: await newUser(password, rights) });
+  console.log(
+    `${name} may subscribe to ${listed(rights.subscribe)} and publish ${listed(rights.publish)}; no restart of the gateway is needed`,
+  );
+}
+
+async function list(): Promise<void> {
+  const { readUsers } = await import('../../gateway/users.ts');
+  for (const [user, { subscribe, publish }] of Object.entries(readUsers(processConfig())))
+    console.log(`${user}  subscribe: ${listed(subscribe)}  publish: ${listed(publish)}`);
+}
+
+async function remove(name: string): Promise<void> {
+  const { readUsers, writeUsers } = await import('../../gateway/users.ts');
+  const config = processConfig();
+  const users = readUsers(config);
+  if (!Object.hasOwn(users, name)) throw new CommandFailure(`there is no user ${name}`);
+  writeUsers(config, Object.fromEntries(Object.entries(users).filter(([user]) => user !== name)));
+  console.log(`${name} was removed`);
+}
+
+export const addUsers: AddCommand = (program) => {
+  const users = program
+    .command('users')
+    .summary('manage the users of the MQTT broker')
+    .description('Manages the users of the MQTT broker. A running gateway applies changes without a restart.');
+  users
+    .command('add')
+    .summary('add a user, or replace its password and rights')
+    .description('Adds a user, or replaces its password and rights. Asks for the password, or reads it from standard input.')
+    .argument('<name>', 'name of the user')
+    .option('--subscribe <filter>', 'topic filter that the user may subscribe to (repeatable)', collect)
+    .option('--publish <filter>', 'topic filter that the user may publish to (repeatable)', collect)
+    .action(async (name: string, _options: unknown, command: Command) => await add(command, name));
+  users
+    .command('list')
+    .summary('print the users and their rights')
+    .description('Prints the users and their rights.')
+    .action(list);
+  users
+    .command('remove')
+    .summary('remove a user')
+    .description('Removes a user and disconnects its clients.')
+    .argument('<name>', 'name of the user')
+    .action(remove);
+};

@@ -1,0 +1,56 @@
+/** The doctor's checks in their order, and the lines that a person reads. */
+import type { Config } from '../../service/config/config.ts';
+import { messageOf } from '../../service/errors/errors.ts';
+import { createLogger } from '../../service/log/log.ts';
+import { clockLine, diskLine } from './box-lines.ts';
+import { doctorInContainer, fail, type DoctorLine } from './check-line.ts';
+import { radioLines } from './radio-lines.ts';
+import { missingKeyLine, readStatuses, serviceLines } from './service-lines.ts';
+import { streamLines } from './stream-lines.ts';
+
+const LABELS = { ok: ' ok ', warn: 'warn', fail: 'FAIL' } as const;
+
+/** The lines as text, without a final line break. */
+export function textOfLines(lines: readonly DoctorLine[]): string {
+  const width = Math.max(...lines.map(({ name }) => name.length));
+  return lines
+    .map(({ name, status, found, advice }) => {
+      const line = `${LABELS[status]}  ${name.padEnd(width)}  ${found}`;
+      return advice === '' ? line : `${line}\n${' '.repeat(width + 8)}→ ${advice}`;
+    })
+    .join('\n');
+}
+
+/** A check that throws becomes a failing line, and the other checks still run. */
+async function check(name: string, lines: () => DoctorLine[] | Promise<DoctorLine[]>): Promise<DoctorLine[]> {
+  try {
+    return await lines();
+  } catch (error) {
+    return [
+      fail(
+        name,
+        messageOf(error),
+        `Run the doctor as the user of the services (in containers: ${doctorInContainer('ble-bridge')}).`,
+      ),
+    ];
+  }
+}
+
+/** Runs all checks, one after the other. Does not throw for what a check finds, and writes nothing. */
+export async function examine(config: Config): Promise<DoctorLine[]> {
+  const log = createLogger('doctor', { LOG_LEVEL: 'silent', LOG_PRETTY: 'false' });
+  let shipsTo: Parameters<typeof streamLines>[1];
+  return [
+    ...(await check('radio', () => radioLines(config))),
+    ...(await check('clock', () => [clockLine()])),
+    ...(await check('disk', () => [diskLine(config)])),
+    ...(await check('broker', async () => {
+      const missing = missingKeyLine(config);
+      if (missing !== undefined) return [missing];
+      const statuses = await readStatuses(config, log);
+      shipsTo = statuses?.get('forwarder')?.forwarder;
+      return serviceLines(config, statuses);
+    })),
+    ...(await check('AWS', async () => await streamLines(config, shipsTo))),
+  ];
+}

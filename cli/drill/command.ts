@@ -1,0 +1,17 @@
+/** `hr-gateway drill`: proves on a scratch pipeline that failures lose no reading. */
+import { EXIT_CODES } from '../frame/exit-codes.ts';
+import type { AddCommand } from '../frame/program.ts';
+
+export const addDrill: AddCommand = (program) => {
+  program
+    .command('drill')
+    .summary('prove on a scratch pipeline that failures lose no reading')
+    .description(
+      'Starts the pipeline with simulated straps and the local stream in a scratch folder, cuts the stream, kills the forwarder, ' +
+        'restores both, and accounts for every reading. Takes about a minute and touches no data of this box.',
+    )
+    .action(async () => {
+      const { runDrill } = await import('./drill.ts');
+      if (!(await runDrill())) process.exitCode = EXIT_CODES.failed;
+    });
+};

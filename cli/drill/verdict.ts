@@ -1,0 +1,51 @@
+/** The drill's verdict: compares what the straps sent with the forwarder's ledger and with the stream. */
+import type { ServiceStatus } from '../../contract/service-status.ts';
+import type { RunAccount } from './account.ts';
+
+/** Readings that the simulated straps produced. */
+export interface Produced {
+  run: string;
+  total: number;
+  /** Produced while the stream was cut. */
+  whileCut: number;
+  /** Produced while the forwarder was dead. */
+  whileDead: number;
+}
+
+export interface Verdict {
+  passed: boolean;
+  lines: string[];
+}
+
+const line = (name: string, text: string | number): string => `${name.padEnd(24)}${text}`;
+
+/** Passed: at least one reading, the ledger balances, and every reading is in the stream. `ledger`: the forwarder's last one, if it reported any. */
+export function verdictOf(
+  ledger: NonNullable<ServiceStatus['forwarder']>['ledger'] | undefined,
+  produced: Produced,
+  accounts: readonly RunAccount[],
+): Verdict {
+  const account = accounts.find(({ run }) => run === produced.run);
+  const missing = produced.total - (account?.present ?? 0);
+  const which = missing > 0 ? ` (${account?.missing.slice(0, 10).join(', ') ?? 'all'})` : '';
+  const balanced = ledger !== undefined && ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
+  const { total, whileCut, whileDead } = produced;
+  const lines = [
+    line('sent by the straps', `${total}, ${whileCut} while the stream was cut, ${whileDead} while the forwarder was dead`),
+  ];
+  if (ledger === undefined) lines.push(line('ledger', 'UNKNOWN: the forwarder reported no status'));
+  else
+    lines.push(
+      line('accepted by the queue', ledger.accepted),
+      line('shipped', ledger.shipped),
+      line(
+        'not shipped',
+        `queued ${ledger.queued}, dead ${ledger.dead}, evicted ${ledger.evicted}; missed before the queue: ${ledger.missed}`,
+      ),
+      line('ledger', balanced ? 'balances' : 'DOES NOT BALANCE'),
+    );
+  lines.push(
+    line('in the stream', `${account?.present ?? 0}, duplicates: ${account?.duplicates ?? 0}, missing: ${missing}${which}`),
+  );
+  return { passed: balanced && total > 0 && missing === 0, lines };
+}

@@ -1,0 +1,14 @@
+/** The `hr-gateway` command. A new command is one file and one line here; cli/frame has what all commands share. */
+import { addBackup } from './commands/backup.ts';
+import { addConfig } from './commands/config.ts';
+import { addStart } from './commands/start.ts';
+import { addTail } from './commands/tail.ts';
+import { addToken } from './commands/token.ts';
+import { addUsers } from './commands/users.ts';
+import { addDoctor } from './doctor/command.ts';
+import { addDrill } from './drill/command.ts';
+import { runCommandLine } from './frame/program.ts';
+
+const COMMANDS = [addStart, addDoctor, addConfig, addToken, addUsers, addTail, addBackup, addDrill];
+
+await runCommandLine(COMMANDS, process.argv.slice(2));
