@@ -16,7 +16,7 @@ import { EarlierStatuses } from './publishing/earlier-statuses.ts';
 import { HomeAssistant } from './publishing/home-assistant.ts';
 import { LastReadings } from './publishing/last-readings.ts';
 import { Outbox } from '../outbox/outbox.ts';
-import { RadioSession, type RadioSessionOptions } from './radio/radio-session.ts';
+import { RadioSession } from './straps/radio-session.ts';
 import { RadioStatistics } from './radio/radio-statistics.ts';
 import { SourceControl } from './source-control.ts';
 import { parseAliases, StrapFilter } from './straps/strap-filter.ts';

@@ -15,7 +15,7 @@ import type { Logger } from '../../service/log/log.ts';
 import { NoPlace, type ConnectQueue } from '../radio/connect-queue.ts';
 import { parseHeartRateMeasurement, type HeartRateMeasurement, type MalformedReason } from '../gatt/hrm-parser.ts';
 import { CHARACTERISTICS, type Radio, type RadioCharacteristic, type RadioConnection } from '../radio/radio.ts';
-import { readStrapInformation, type StrapInformation } from '../gatt/strap-information.ts';
+import { readStrapInformation, type StrapInformation } from './strap-information.ts';
 
 /** All in ms. */
 export interface LinkLimits {

@@ -10,7 +10,7 @@ import { rrToMs, type HeartRateMeasurement } from '../gatt/hrm-parser.ts';
 import { LastMinute, ReconnectTimes, type Disconnects, type RadioStatistics } from '../radio/radio-statistics.ts';
 import type { Advertisement, Radio } from '../radio/radio.ts';
 import { SensorLink, type LinkLimits } from './sensor-link.ts';
-import type { StrapInformation } from '../gatt/strap-information.ts';
+import type { StrapInformation } from './strap-information.ts';
 
 /** A reading before the outbox has numbered it. */
 export type ReadingFields = Omit<Reading, 'gateway' | 'run' | 'seq'>;

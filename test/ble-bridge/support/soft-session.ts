@@ -1,7 +1,7 @@
 /** A radio session over straps of this process: links, statuses and readings without hardware and MQTT. */
 import type { TestContext } from 'node:test';
 import { DeviceNames } from '../../../ble-bridge/straps/device-names.ts';
-import { RadioSession } from '../../../ble-bridge/radio/radio-session.ts';
+import { RadioSession } from '../../../ble-bridge/straps/radio-session.ts';
 import { RadioStatistics } from '../../../ble-bridge/radio/radio-statistics.ts';
 import type { LinkLimits } from '../../../ble-bridge/straps/sensor-link.ts';
 import { SoftRadio, SoftStrap, type SoftSource } from '../../../ble-bridge/radio/virtual/soft-radio.ts';

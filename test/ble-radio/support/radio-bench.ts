@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import type { TestContext } from 'node:test';
 import { DeviceNames } from '../../../ble-bridge/straps/device-names.ts';
 import { NobleRadio } from '../../../ble-bridge/radio/noble/noble-radio.ts';
-import { RadioSession } from '../../../ble-bridge/radio/radio-session.ts';
+import { RadioSession } from '../../../ble-bridge/straps/radio-session.ts';
 import { RadioStatistics } from '../../../ble-bridge/radio/radio-statistics.ts';
 import type { LinkLimits } from '../../../ble-bridge/straps/sensor-link.ts';
 import { parseAliases, StrapFilter } from '../../../ble-bridge/straps/strap-filter.ts';

@@ -4,10 +4,10 @@ import type { CheckReport } from '../../service/mqtt/status-reporter.ts';
 import { okCheck } from '../../service/mqtt/status-reporter.ts';
 import { ERRORS } from '../../service/errors/error-catalogue.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
-import { RecoveryLadder } from './recovery-ladder.ts';
-import { ScanSupervisor } from './scan-supervisor.ts';
-import { Straps, type StrapsOptions } from '../straps/straps.ts';
-import type { Radio } from './radio.ts';
+import { RecoveryLadder } from '../radio/recovery-ladder.ts';
+import { ScanSupervisor } from '../radio/scan-supervisor.ts';
+import { Straps, type StrapsOptions } from './straps.ts';
+import type { Radio } from '../radio/radio.ts';
 
 const TICK_MS = 1000;
 

@@ -1,5 +1,5 @@
 /** What a strap tells beside the heart rate: battery, device information, body location, signal strength. All optional. */
-import { parseBatteryLevel, parseBodySensorLocation } from './hrm-parser.ts';
+import { parseBatteryLevel, parseBodySensorLocation } from '../gatt/hrm-parser.ts';
 import { CHARACTERISTICS, type RadioCharacteristic, type RadioConnection } from '../radio/radio.ts';
 
 export interface StrapInformation {
