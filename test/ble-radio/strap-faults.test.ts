@@ -77,7 +77,9 @@ describe('a strap with a fault comes back by itself, and disturbs no other', { s
     const { radio, bench } = shared;
     const reconnects = bench.strap(1)?.status().reconnects;
     for (const hex of ['', '1748', 'ff', '00']) await radio.op('raw', { id: 1, hex });
-    await eventually(() => (bench.statistics.malformed.read().values ?? []).reduce((sum, { value }) => sum + value, 0) >= 4);
+    await eventually(
+      () => (bench.statistics.metrics.malformed.read().values ?? []).reduce((sum, { value }) => sum + value, 0) >= 4,
+    );
     await bench.flows(1);
     assert.ok(bench.readingsOf(1).every(({ heart_rate }) => heart_rate === 71));
     assert.equal(bench.strap(1)?.status().reconnects, reconnects);

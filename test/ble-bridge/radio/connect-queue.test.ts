@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { ConnectQueue, ConnectTimeout, NoPlace } from '../../../ble-bridge/radio/connect-queue.ts';
+import { ConnectQueue, ConnectTimeout, NoSlot } from '../../../ble-bridge/radio/connect-queue.ts';
 import { eventually } from '../../support/eventually.ts';
 
 const never = new AbortController().signal;
@@ -69,7 +69,7 @@ test('one for whom there is no place when its turn comes tries nothing, and hold
     () => false,
   );
   const next = queue.run(async () => await Promise.resolve('connected'), never);
-  await assert.rejects(none, NoPlace);
+  await assert.rejects(none, NoSlot);
   assert.equal(tried, false);
   assert.equal(await next, 'connected');
 });

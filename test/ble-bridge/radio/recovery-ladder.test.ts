@@ -19,10 +19,12 @@ function makeLadder(health: Partial<RadioHealth>, quietRebuildMs = 600_000) {
   const did: string[] = [];
   const ladder = new RecoveryLadder({
     log: testLog(testConfig({})),
-    health: () => now,
-    restartScan: () => did.push('scan'),
-    rebuild: async () => await Promise.resolve(did.push('rebuild')).then(() => {}),
-    fatal: (error) => did.push(error.code),
+    radio: {
+      health: () => now,
+      restartScan: () => did.push('scan'),
+      rebuild: async () => await Promise.resolve(did.push('rebuild')).then(() => {}),
+      giveUp: (error) => did.push(error.code),
+    },
     rungMs: 10,
     rebuildsMax: 2,
     quietRebuildMs,

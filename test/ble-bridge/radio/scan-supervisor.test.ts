@@ -28,12 +28,10 @@ function makeScan(limits: Partial<ScanLimits> = {}) {
     },
   };
   const scan = new ScanSupervisor({
-    radio: radio as Radio,
+    radio,
     log: testLog(testConfig({})),
-    connecting: () => world.connecting,
-    missing: () => world.missing,
-    lostAt: () => world.lostAt,
-    limits: { answer: 30, afterLoss: 60_000, whileMissing: 60_000, else: 60_000, ...limits },
+    demand: world,
+    limits: { answer: 30, afterLoss: 60_000, whileMissing: 60_000, idle: 60_000, ...limits },
   });
   return { world, events, scan };
 }
@@ -88,7 +86,7 @@ describe('the scan', () => {
     missing.scan.start();
     missing.world.missing = true;
     await starts(missing, 4);
-    const quiet = makeScan({ else: 5 });
+    const quiet = makeScan({ idle: 5 });
     quiet.scan.start();
     await starts(quiet, 3);
   });
@@ -134,6 +132,6 @@ describe('the scan', () => {
     for (let i = 0; i < 7; i += 1)
       made.events.emit('advertisement', { address: 'c0:00:00:00:00:01', name: undefined, rssi: -50, serviceUuids: [] });
     assert.equal(made.scan.advertisementsPerMinute, 7);
-    assert.ok(performance.now() - made.scan.heardAt < 10_000);
+    assert.ok(performance.now() - made.scan.advertisedAt < 10_000);
   });
 });

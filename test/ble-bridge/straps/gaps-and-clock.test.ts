@@ -31,7 +31,7 @@ describe('gaps', () => {
 
   test('what an earlier process last read begins a gap of a restart', () => {
     const gaps = new GapTracker();
-    gaps.seed('2026-11-23T09:59:00.000Z');
+    gaps.restore('2026-11-23T09:59:00.000Z');
     gaps.explain('out_of_range');
     assert.deepEqual(gaps.reading(t0, 0), {
       from: '2026-11-23T09:59:00.000Z',

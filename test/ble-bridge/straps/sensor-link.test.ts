@@ -84,8 +84,10 @@ class ScriptedRadio implements Radio {
       },
     };
     return {
-      discover: async () =>
-        this.script.discover === 'hangs' ? await forever() : this.script.discover === 'ok' ? [measurement] : [],
+      discover: async () => {
+        if (this.script.discover === 'hangs') return await forever();
+        return this.script.discover === 'ok' ? [measurement] : [];
+      },
       readRssi: async () => await Promise.resolve(-60),
       disconnect: async () => {
         this.disconnects += 1;
@@ -115,15 +117,16 @@ function makeLink({ connect = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS
     queue: new ConnectQueue({ timeoutMs: connect, cancelMs: 20 }),
     log: testLog(testConfig({})),
     limits: { ...DEFAULT_LIMITS, silence: 60_000, backoffMin: 10, backoffMax: 40, ...limits },
-    mayConnect: () => true,
-    hasPlace: () => true,
-    onMeasurement: (measurement) => measurements.push(measurement),
-    onMalformed: () => (seen.malformed += 1),
-    onState: (state) => states.push(state),
-    onInformation: () => {},
-    onConnected: () => {},
-    onEnded: (reason) => ends.push(reason),
-    onUnconfirmedDisconnect: () => (seen.unconfirmed += 1),
+    slots: { mayQueue: () => true, hasFree: () => true },
+    observer: {
+      measurement: (measurement) => measurements.push(measurement),
+      malformed: () => (seen.malformed += 1),
+      stateChanged: (state) => states.push(state),
+      information: () => {},
+      connected: () => {},
+      ended: (reason) => ends.push(reason),
+      disconnectUnconfirmed: () => (seen.unconfirmed += 1),
+    },
   });
   return { radio, link, measurements, ends, states, seen };
 }

@@ -1,11 +1,12 @@
 /** What must hold for whatever a strap notifies: exactly what it sent becomes a reading, and nothing else does. */
 import assert from 'node:assert/strict';
-import type { ReadingFields, Strap } from '../../../ble-bridge/straps/strap.ts';
+import type { StrapReading } from '../../../ble-bridge/straps/strap-ports.ts';
+import type { Strap } from '../../../ble-bridge/straps/strap.ts';
 
 export interface NotifiedStrap {
   strap: Strap;
   /** Readings since they were last taken out. */
-  readings: ReadingFields[];
+  readings: StrapReading[];
   /** Notifications so far that were no heart rate. */
   malformed(): number;
   /** Gives one to the link; it is handled when this returns. */

@@ -6,7 +6,8 @@ import { RadioStatistics } from '../../../ble-bridge/radio/radio-statistics.ts';
 import type { LinkLimits } from '../../../ble-bridge/straps/sensor-link.ts';
 import { SoftRadio, SoftStrap, type SoftSource } from '../../../ble-bridge/radio/virtual/soft-radio.ts';
 import { parseAliases, StrapFilter } from '../../../ble-bridge/straps/strap-filter.ts';
-import type { ReadingFields, Strap } from '../../../ble-bridge/straps/strap.ts';
+import { StrapEvents, type StrapReading } from '../../../ble-bridge/straps/strap-ports.ts';
+import type { Strap } from '../../../ble-bridge/straps/strap.ts';
 import type { DeviceStatus, Gap } from '../../../contract/device-status.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
@@ -14,11 +15,11 @@ import { testConfig, testLog } from '../../support/test-config.ts';
 export interface SoftSession {
   session: RadioSession;
   statistics: RadioStatistics;
-  readings: ReadingFields[];
+  readings: StrapReading[];
   statuses: DeviceStatus[];
   gaps: Gap[];
-  /** Devices that made room for others. */
-  letGo: string[];
+  /** Devices that were dropped to make room for others. */
+  dropped: string[];
   strap(): Strap | undefined;
 }
 
@@ -47,11 +48,14 @@ export async function startSoftSession(
 ): Promise<SoftSession> {
   const config = testConfig({ DATA_DIR: tempDir(t), ...options.environment });
   const log = testLog(config);
-  const readings: ReadingFields[] = [];
+  const readings: StrapReading[] = [];
   const statuses: DeviceStatus[] = [];
   const gaps: Gap[] = [];
-  const letGo: string[] = [];
+  const dropped: string[] = [];
   const statistics = new RadioStatistics();
+  const events = new StrapEvents(log);
+  events.on('status', (strap) => statuses.push(strap.status()));
+  events.on('dropped', (device) => dropped.push(device));
   const session = new RadioSession({
     config,
     log,
@@ -60,17 +64,14 @@ export async function startSoftSession(
     names: new DeviceNames(config, parseAliases(config.BLE_ALIASES), log),
     filter: new StrapFilter(config, parseAliases(config.BLE_ALIASES)),
     limits: { backoffMin: 50, backoffMax: 200, ...options.limits },
-    clock: () => 'synced',
-    accept: (fields) => readings.push(fields),
-    onStatus: (strap) => statuses.push(strap.status()),
-    onGap: (_, gap) => gaps.push(gap),
-    onNew: () => {},
-    onLetGo: (strap) => letGo.push(strap.device),
+    clock: { state: () => 'synced' },
+    sink: { reading: (reading) => readings.push(reading), gap: (_, gap) => gaps.push(gap) },
+    history: { take: () => ({}) },
+    events,
     ...(options.strapsMax === undefined ? {} : { strapsMax: options.strapsMax }),
-    onChanged: () => {},
     onFatal: () => {},
   });
   t.after(() => session.stop());
   await session.start();
-  return { session, statistics, readings, statuses, gaps, letGo, strap: () => session.straps.all[0] };
+  return { session, statistics, readings, statuses, gaps, dropped, strap: () => session.straps.all[0] };
 }

@@ -7,7 +7,7 @@ const Module = require('module');
 const { EventEmitter } = require('events');
 
 class HciH4Socket extends EventEmitter {
-  #socket = null;
+  #socket;
   #up = false;
   #rx = Buffer.alloc(0);
   #tx = [];
@@ -27,7 +27,7 @@ class HciH4Socket extends EventEmitter {
     socket.on('error', (error) => this.emit('error', error));
     socket.on('close', () => {
       this.#up = false;
-      this.#socket = null;
+      this.#socket = undefined;
       this.#rx = Buffer.alloc(0);
       this.#tx = [];
       this.emit('state', false);

@@ -34,7 +34,8 @@ export async function fuzzThroughNoble(t: Pick<TestContext, 'after'>, numRuns: n
   const strap = bench.strap(1);
   if (strap === undefined) throw new Error('no strap');
   bench.readings.splice(0);
-  const malformed = (): number => bench.statistics.malformed.read().values?.reduce((sum, { value }) => sum + value, 0) ?? 0;
+  const malformed = (): number =>
+    bench.statistics.metrics.malformed.read().values?.reduce((sum, { value }) => sum + value, 0) ?? 0;
   fc.assert(
     fc.property(notificationBytes, (bytes) =>
       checkNotification(bytes, {

@@ -8,7 +8,8 @@ import { RadioSession } from '../../../ble-bridge/straps/radio-session.ts';
 import { RadioStatistics } from '../../../ble-bridge/radio/radio-statistics.ts';
 import type { LinkLimits } from '../../../ble-bridge/straps/sensor-link.ts';
 import { parseAliases, StrapFilter } from '../../../ble-bridge/straps/strap-filter.ts';
-import type { ReadingFields, Strap } from '../../../ble-bridge/straps/strap.ts';
+import { StrapEvents, type StrapReading } from '../../../ble-bridge/straps/strap-ports.ts';
+import type { Strap } from '../../../ble-bridge/straps/strap.ts';
 import type { DeviceState, Gap } from '../../../contract/device-status.ts';
 import { eventually } from '../../support/eventually.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -16,7 +17,7 @@ import { testConfig, testLog } from '../../support/test-config.ts';
 import { strayListeners } from './listeners.ts';
 import { strapAddress, type VirtualRadio } from './virtual-radio.ts';
 
-export interface TakenReading extends ReadingFields {
+export interface TakenReading extends StrapReading {
   /** performance.now() */
   at: number;
 }
@@ -92,13 +93,13 @@ export async function startBench(
       ...options.limits,
     },
     ...(options.ladder === undefined ? {} : { ladder: options.ladder }),
-    clock: () => 'unknown',
-    accept: (fields) => readings.push({ ...fields, at: performance.now() }),
-    onStatus: () => {},
-    onGap: (strap, gap) => gaps.push({ device: strap.device, gap }),
-    onNew: () => {},
-    onLetGo: () => {},
-    onChanged: () => {},
+    clock: { state: () => 'unknown' },
+    sink: {
+      reading: (reading) => readings.push({ ...reading, at: performance.now() }),
+      gap: (device, gap) => gaps.push({ device, gap }),
+    },
+    history: { take: () => ({}) },
+    events: new StrapEvents(log),
     onFatal: (error) => fatal.push(error),
   });
   t.after(() => session.stop());

@@ -137,9 +137,9 @@ export async function soak(t: TestContext, options: { seconds: number; seed: num
     },
   });
   let number = 65_536;
-  let over = false;
+  const beat = new AbortController();
   const beating = (async () => {
-    while (!over) {
+    while (!beat.signal.aborted) {
       for (const id of ids) await radio.raw(id, numbered((number += 1))).catch(() => {}); // It may have vanished.
       await sleep(150);
     }
@@ -171,7 +171,7 @@ export async function soak(t: TestContext, options: { seconds: number; seed: num
     const from = performance.now();
     await everybody('after the faults');
     const lastRecoveryMs = Math.round(performance.now() - from);
-    over = true;
+    beat.abort();
     await beating;
     assert.deepEqual(product.fatal, []);
     assert.deepEqual(unhandled, []);
@@ -199,7 +199,7 @@ export async function soak(t: TestContext, options: { seconds: number; seed: num
     );
     return { faults, recoveryMs, delivered: seen.size, inStream: all.length, reconnectMs: { p50, p95 }, heapMiB, lastRecoveryMs };
   } finally {
-    over = true;
+    beat.abort();
     await beating;
   }
 }

@@ -37,7 +37,7 @@ function prepareEnvironment(): string | undefined {
       );
       if (pip.status !== 0) {
         rmSync(building, { recursive: true, force: true });
-        return `${BUMBLE} cannot be installed: ${(pip.stderr ?? '').trim().split('\n').at(-1) ?? 'no word why'}`;
+        return `${BUMBLE} cannot be installed: ${pip.stderr.trim().split('\n').at(-1) ?? 'no reason given'}`;
       }
       writeFileSync(path.join(building, path.basename(marker)), '');
       // Of two test files at once the first wins.
