@@ -1,4 +1,4 @@
-/** Values that a strap may offer beside the heart rate: battery (0x2A19), body location (0x2A38), device information. Pure; never throws. */
+/** Optional values of a strap: battery level (0x2A19), body location (0x2A38), device information. Pure; never throws. */
 
 const BODY_LOCATIONS = ['other', 'chest', 'wrist', 'finger', 'hand', 'ear lobe', 'foot'] as const;
 const TEXT_MAX = 100;

@@ -16,7 +16,7 @@ import { DEFAULT_LIMITS, SensorLink } from '../../../ble-bridge/straps/sensor-li
 import { eventually } from '../../support/eventually.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
-/** How each step of a link ends: at once, in an error, or never. */
+/** How each step of a link ends: at once, with an error, or never. */
 interface Script {
   connect: 'ok' | 'hangs' | 'fails';
   discover: 'ok' | 'hangs' | 'no_heart_rate';
@@ -26,7 +26,7 @@ interface Script {
 
 const forever = async (): Promise<never> => await new Promise<never>(() => {});
 
-/** A strap whose steps do what its script says; counts what was done to it. */
+/** A radio with one strap whose steps end as scripted; counts the calls. */
 class ScriptedRadio implements Radio {
   readonly kind = 'noble';
   readonly adapter = 'hci0';
@@ -40,7 +40,7 @@ class ScriptedRadio implements Radio {
   disconnects = 0;
   abandons = 0;
   open = 0;
-  /** Of the links so far. */
+  /** The links so far, oldest first. */
   readonly links: { onDisconnect: (reason: string) => void; onData: (bytes: Buffer) => void }[] = [];
 
   async start(): Promise<void> {
@@ -102,7 +102,7 @@ class ScriptedRadio implements Radio {
   }
 }
 
-/** Short ones, for steps that do not end by themselves; a loaded machine would run into them elsewhere. */
+/** Only for steps that are scripted to hang: on a loaded machine other steps would run into such short limits. */
 const SHORT = { connect: 60, discover: 40, subscribe: 40, request: 40, disconnect: 40 };
 
 function makeLink({ connect = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS> & { connect?: number } = {}) {
@@ -134,7 +134,7 @@ function makeLink({ connect = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS
 const beat = (bpm: number, contact: boolean | null = true): Buffer =>
   encodeHeartRateMeasurement({ bpm, contact, energyKj: null, rr1024: [] });
 
-/** Lets the strap be heard until the link is where it should be, as a scan would. */
+/** Advertises, as a scan would report it, until the link is in this state. */
 async function until(made: ReturnType<typeof makeLink>, state: string): Promise<void> {
   await eventually(() => {
     made.link.advertised();
@@ -143,8 +143,8 @@ async function until(made: ReturnType<typeof makeLink>, state: string): Promise<
   });
 }
 
-describe('the link of a strap', () => {
-  test('discovered, connecting, connected, subscribing, and streaming with the first notification', async (t) => {
+describe('a sensor link', () => {
+  test('goes through connecting, connected and subscribing, and streams with the first notification', async (t) => {
     const made = makeLink();
     t.after(() => made.link.stop());
     await until(made, 'subscribing');
@@ -161,7 +161,7 @@ describe('the link of a strap', () => {
   });
 
   for (const step of ['connect', 'discover', 'subscribe'] as const)
-    test(`${step} without an answer ends in its time, and is tried again`, async (t) => {
+    test(`${step} without an answer ends at its limit and is tried again`, async (t) => {
       const made = makeLink(SHORT);
       t.after(() => made.link.stop());
       made.radio.script[step] = 'hangs';
@@ -172,7 +172,7 @@ describe('the link of a strap', () => {
       await until(made, 'subscribing');
     });
 
-  test('a disconnect that is never confirmed is given up, and said', async (t) => {
+  test('a disconnect that is not confirmed is abandoned and reported', async (t) => {
     const made = makeLink(SHORT);
     t.after(() => made.link.stop());
     made.radio.script.discover = 'hangs';
@@ -185,7 +185,7 @@ describe('the link of a strap', () => {
     await until(made, 'subscribing');
   });
 
-  test('what an old link still says is ignored', async (t) => {
+  test('notifications and disconnects of an old link are ignored', async (t) => {
     const made = makeLink();
     t.after(() => made.link.stop());
     await until(made, 'subscribing');
@@ -206,7 +206,7 @@ describe('the link of a strap', () => {
     assert.deepEqual(made.ends, ['out_of_range']);
   });
 
-  test('a silent strap is subscribed again, then connected again; malformed bytes are no sign of life', async (t) => {
+  test('a silent strap is subscribed again, then connected again, even if it sends malformed bytes', async (t) => {
     const made = makeLink({ silence: 300 });
     t.after(() => made.link.stop());
     await until(made, 'subscribing');
@@ -228,7 +228,7 @@ describe('the link of a strap', () => {
     await until(made, 'subscribing');
   });
 
-  test('a device without a heart rate is shown as such, left, and tried again much later', async (t) => {
+  test('a peripheral without heart rate service is disconnected, reported, and tried again much later', async (t) => {
     const made = makeLink({ backoffMax: 60_000 });
     t.after(() => made.link.stop());
     made.radio.script.discover = 'no_heart_rate';
@@ -245,7 +245,7 @@ describe('the link of a strap', () => {
     await until(made, 'subscribing');
   });
 
-  test('a strap that was not heard again is not connected', async (t) => {
+  test('a lost strap is not connected before its next advertisement', async (t) => {
     const made = makeLink();
     t.after(() => made.link.stop());
     await until(made, 'subscribing');
@@ -258,7 +258,7 @@ describe('the link of a strap', () => {
     assert.equal(made.link.state, 'lost');
   });
 
-  test('stopping disconnects a connected strap, and nothing but a connected one', async () => {
+  test('stopping disconnects a connected strap only', async () => {
     const connected = makeLink();
     await until(connected, 'subscribing');
     await connected.link.stop();

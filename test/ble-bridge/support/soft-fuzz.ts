@@ -1,4 +1,4 @@
-/** The path of a notification from the link to the reading, over a strap of this process. */
+/** Fuzzes the path of a notification from link to reading, with a virtual strap. */
 import type { TestContext } from 'node:test';
 import fc from 'fast-check';
 import { eventually } from '../../support/eventually.ts';
@@ -6,7 +6,7 @@ import { checkNotification } from './notification-laws.ts';
 import { notificationBytes } from './parser-laws.ts';
 import { quietSource, startSoftSession } from './soft-session.ts';
 
-/** Notifies random and mutated bytes, so many, one after the other on one link. */
+/** Delivers `numRuns` random and mutated notifications on one link. */
 export async function fuzzSoftStrap(t: Pick<TestContext, 'after'>, numRuns: number): Promise<void> {
   const source = quietSource('Fuzz');
   const { session, readings, strap, statistics } = await startSoftSession(t, source);

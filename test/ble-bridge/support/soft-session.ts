@@ -1,4 +1,4 @@
-/** A radio session over straps of this process: links, statuses and readings without hardware and MQTT. */
+/** A radio session with virtual straps: links, statuses and readings without hardware and MQTT. */
 import type { TestContext } from 'node:test';
 import { DeviceNames } from '../../../ble-bridge/straps/device-names.ts';
 import { RadioSession } from '../../../ble-bridge/straps/radio-session.ts';
@@ -23,7 +23,7 @@ export interface SoftSession {
   strap(): Strap | undefined;
 }
 
-/** Straps that send only what the test tells them to. */
+/** Straps that send only what the test makes them send. */
 export function quietSource(...names: string[]): SoftSource {
   const straps = names.map(
     (name, index) =>

@@ -1,4 +1,4 @@
-/** A radio session over unmodified noble on the virtual radio, in the test's own process: what the bridge runs, without MQTT. */
+/** A radio session with unmodified noble on the virtual radio, in the test's process: the bridge without MQTT. */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import type { TestContext } from 'node:test';
@@ -28,20 +28,20 @@ export interface RadioBench {
   readings: TakenReading[];
   gaps: { device: string; gap: Gap }[];
   fatal: unknown[];
-  /** Rejections that nobody handled since the start. */
+  /** Unhandled rejections since the start. */
   unhandled: unknown[];
-  /** The strap of a virtual one, once it was heard. */
+  /** The bridge's strap for a virtual one, once it was discovered. */
   strap(id: number): Strap | undefined;
   readingsOf(id: number): TakenReading[];
   /** Waits for a state. */
   reaches(id: number, state: DeviceState, withinMs?: number): Promise<void>;
-  /** Waits until a strap with a battery is subscribed and was read for the first time: from then on no notification of it is lost. */
+  /** Waits until a strap with a battery is subscribed and its battery was read: from then on no notification is missed. */
   listening(id: number): Promise<void>;
-  /** Waits for `count` further readings of a strap; how long that took in ms. */
+  /** Waits for `count` further readings of a strap; returns how long that took, in ms. */
   flows(id: number, count?: number, withinMs?: number): Promise<number>;
-  /** The longest time between two readings of a strap since `since` (performance.now()). */
+  /** The longest pause between two readings of a strap since `since` (performance.now()), in ms. */
   longestPauseMs(id: number, since: number): number;
-  /** What must hold after each fault: no unhandled rejection, no end of the process, no listener left behind. */
+  /** Asserts what must hold after each fault: no unhandled rejection, no fatal error, no listener left behind. */
   settled(): Promise<void>;
 }
 
