@@ -25,17 +25,17 @@ export interface ScanSupervisorOptions {
   limits?: Partial<ScanLimits>;
 }
 
-/** All in ms. */
+/** Timeouts and intervals of the scan. */
 export interface ScanLimits {
   /** Timeout for the controller's answer to a start. */
-  answer: number;
+  answerMs: number;
   /** Between two starts: in the first minute after a link ended, while straps are missing, and otherwise. */
-  afterLoss: number;
-  whileMissing: number;
-  idle: number;
+  afterLossMs: number;
+  whileMissingMs: number;
+  idleMs: number;
 }
 
-const LIMITS: ScanLimits = { answer: 2000, afterLoss: 2000, whileMissing: 5000, idle: 30_000 };
+const LIMITS: ScanLimits = { answerMs: 2000, afterLossMs: 2000, whileMissingMs: 5000, idleMs: 30_000 };
 const AFTER_LOSS_MS = 60_000;
 /** How long connects may postpone the scan. */
 const POSTPONE_MS = 15_000;
@@ -122,9 +122,9 @@ export class ScanSupervisor {
   }
 
   #intervalMs(sinceLossMs: number): number {
-    if (!this.#running) return this.#failures < 5 ? this.#limits.afterLoss : this.#limits.whileMissing;
-    if (!this.#o.demand.missing) return this.#limits.idle;
-    return sinceLossMs < AFTER_LOSS_MS ? this.#limits.afterLoss : this.#limits.whileMissing;
+    if (!this.#running) return this.#failures < 5 ? this.#limits.afterLossMs : this.#limits.whileMissingMs;
+    if (!this.#o.demand.missing) return this.#limits.idleMs;
+    return sinceLossMs < AFTER_LOSS_MS ? this.#limits.afterLossMs : this.#limits.whileMissingMs;
   }
 
   /** Restarts the scan now. False if the controller refused or did not answer in time. */
@@ -137,8 +137,8 @@ export class ScanSupervisor {
     try {
       const limit = new Promise<never>((_, reject) => {
         timer = setTimeout(
-          () => reject(new Error(`the controller did not answer within ${this.#limits.answer} ms`)),
-          this.#limits.answer,
+          () => reject(new Error(`the controller did not answer within ${this.#limits.answerMs} ms`)),
+          this.#limits.answerMs,
         );
       });
       await Promise.race([this.#o.radio.scan(), limit]);

@@ -18,32 +18,32 @@ import { LinkState } from './link-state.ts';
 import { runStep, StepTimeout } from './link-step.ts';
 import { readStrapInformation, type StrapInformation } from './strap-information.ts';
 
-/** All in ms. */
+/** Timeouts and intervals of a link. */
 export interface LinkLimits {
-  discover: number;
-  subscribe: number;
+  discoverMs: number;
+  subscribeMs: number;
   /** Reads and writes of a single value. */
-  request: number;
-  disconnect: number;
+  requestMs: number;
+  disconnectMs: number;
   /** Without a valid notification for this long a strap is silent. */
-  silence: number;
-  backoffMin: number;
-  backoffMax: number;
+  silenceMs: number;
+  backoffMinMs: number;
+  backoffMaxMs: number;
   /** Interval for reading the battery level, if it does not notify, and the signal strength. */
-  battery: number;
-  rssi: number;
+  batteryMs: number;
+  rssiMs: number;
 }
 
 export const DEFAULT_LIMITS: LinkLimits = {
-  discover: 10_000,
-  subscribe: 5000,
-  request: 5000,
-  disconnect: 2000,
-  silence: 10_000,
-  backoffMin: 500,
-  backoffMax: 60_000,
-  battery: 600_000,
-  rssi: 30_000,
+  discoverMs: 10_000,
+  subscribeMs: 5000,
+  requestMs: 5000,
+  disconnectMs: 2000,
+  silenceMs: 10_000,
+  backoffMinMs: 500,
+  backoffMaxMs: 60_000,
+  batteryMs: 600_000,
+  rssiMs: 30_000,
 };
 
 /** What a link reports to its strap. */
@@ -100,7 +100,7 @@ export class SensorLink {
 
   constructor(options: SensorLinkOptions) {
     this.#o = options;
-    this.#backoff = new Backoff({ minMs: options.limits.backoffMin, maxMs: options.limits.backoffMax });
+    this.#backoff = new Backoff({ minMs: options.limits.backoffMinMs, maxMs: options.limits.backoffMaxMs });
     this.#state = new LinkState(options.address, (state, before) => options.observer.stateChanged(state, before));
   }
 
@@ -140,9 +140,9 @@ export class SensorLink {
     if (attempt === undefined || this.#connection === undefined || this.#measurement === undefined) return;
     const now = performance.now();
     const quietMs = now - this.#lastValidAt;
-    if (quietMs > 2 * this.#o.limits.silence)
+    if (quietMs > 2 * this.#o.limits.silenceMs)
       this.#fail(attempt, 'silent', new StepTimeout(`no notification for ${Math.round(quietMs)} ms`));
-    else if (quietMs > this.#o.limits.silence && !this.#resubscribed) this.#resubscribe(attempt, this.#measurement);
+    else if (quietMs > this.#o.limits.silenceMs && !this.#resubscribed) this.#resubscribe(attempt, this.#measurement);
     else if (now > this.#readAgainAt && this.receiving && !this.#reading)
       void this.#readInformation(attempt, this.#connection, false);
   }
@@ -179,7 +179,7 @@ export class SensorLink {
       this.#connection = connection;
       this.#enter('connected');
       observer.connected();
-      const discovery = { what: 'discovery', limitMs: limits.discover, signal };
+      const discovery = { what: 'discovery', limitMs: limits.discoverMs, signal };
       this.#characteristics = await runStep(discovery, () => connection.discover());
       const measurement = this.#characteristics.find(
         ({ uuid, notifies }) => uuid === CHARACTERISTICS.heartRateMeasurement && notifies,
@@ -204,7 +204,7 @@ export class SensorLink {
   }
 
   async #subscribe({ signal }: AbortController, measurement: RadioCharacteristic, what: string): Promise<void> {
-    await runStep({ what, limitMs: this.#o.limits.subscribe, signal }, () =>
+    await runStep({ what, limitMs: this.#o.limits.subscribeMs, signal }, () =>
       measurement.subscribe((bytes) => this.#notified(signal, bytes)),
     );
   }
@@ -231,7 +231,7 @@ export class SensorLink {
 
   #noHeartRate(attempt: AbortController): void {
     this.#enter('no_heart_rate_service');
-    this.#fail(attempt, 'no_heart_rate_service', undefined, this.#o.limits.backoffMax);
+    this.#fail(attempt, 'no_heart_rate_service', undefined, this.#o.limits.backoffMaxMs);
   }
 
   /** Writes the subscription of a silent strap again; the strap may have lost it. */
@@ -244,14 +244,14 @@ export class SensorLink {
   async #readInformation(attempt: AbortController, connection: RadioConnection, first: boolean): Promise<void> {
     const { limits, observer, log, address } = this.#o;
     this.#reading = true;
-    this.#readAgainAt = performance.now() + limits.rssi;
+    this.#readAgainAt = performance.now() + limits.rssiMs;
     try {
       await readStrapInformation({
         connection,
         characteristics: this.#characteristics,
-        step: (what, run) => runStep({ what, limitMs: limits.request, signal: attempt.signal }, run),
+        step: (what, run) => runStep({ what, limitMs: limits.requestMs, signal: attempt.signal }, run),
         first,
-        batteryEveryMs: limits.battery,
+        batteryEveryMs: limits.batteryMs,
         onInformation: (information) => observer.information(information),
       });
     } catch (error) {
@@ -276,7 +276,7 @@ export class SensorLink {
         connection.abandon();
         this.#o.observer.disconnectUnconfirmed();
         resolve();
-      }, this.#o.limits.disconnect);
+      }, this.#o.limits.disconnectMs);
       const confirmed = (): void => {
         clearTimeout(timer);
         resolve();
@@ -330,7 +330,7 @@ export class SensorLink {
     if (this.#attempt === undefined || this.#measurement === undefined) return 'not_connected';
     const control = this.#characteristics.find(({ uuid }) => uuid === CHARACTERISTICS.heartRateControlPoint);
     if (control === undefined) return 'not_supported';
-    const step = { what: 'reset energy', limitMs: this.#o.limits.request, signal: this.#attempt.signal };
+    const step = { what: 'reset energy', limitMs: this.#o.limits.requestMs, signal: this.#attempt.signal };
     await runStep(step, () => control.write(value));
     return 'done';
   }

@@ -54,7 +54,7 @@ export class Straps implements ScanDemand {
 
   constructor(options: StrapsOptions) {
     this.#o = options;
-    this.#limits = { ...DEFAULT_LIMITS, silence: options.config.BLE_SILENCE_MS, ...options.limits };
+    this.#limits = { ...DEFAULT_LIMITS, silenceMs: options.config.BLE_SILENCE_MS, ...options.limits };
     this.#repeats = new RepeatLimiter(options.log);
     const { config, log, radio } = options;
     const count = (matches: (strap: Strap) => boolean): number => this.all.filter(matches).length;

@@ -16,12 +16,12 @@ describe('optional features of straps', { skip: virtualRadioMissing() }, () => {
       4: { name: 'Hidden', period: 0.3, adv_uuid: false },
       5: { name: 'Aliased', period: 0.3, adv_uuid: false },
     },
-    { environment: { BLE_ALIASES: 'hidden-000004=bert,c0:00:00:00:00:05=anna' }, limits: { battery: 1500, rssi: 200 } },
+    { environment: { BLE_ALIASES: 'hidden-000004=bert,c0:00:00:00:00:05=anna' }, limits: { batteryMs: 1500, rssiMs: 200 } },
   );
 
   test('a battery level that notifies is read once; one that does not is read again, by default every ten minutes', async () => {
     const { radio, bench } = shared;
-    assert.equal(DEFAULT_LIMITS.battery, 600_000);
+    assert.equal(DEFAULT_LIMITS.batteryMs, 600_000);
     const began = performance.now();
     await radio.op('batt', { id: 1, level: 41 });
     await radio.op('level', { id: 2, level: 12 });

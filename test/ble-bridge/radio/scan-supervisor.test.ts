@@ -31,7 +31,7 @@ function makeScan(limits: Partial<ScanLimits> = {}) {
     radio,
     log: testLog(testConfig({})),
     demand: world,
-    limits: { answer: 30, afterLoss: 60_000, whileMissing: 60_000, idle: 60_000, ...limits },
+    limits: { answerMs: 30, afterLossMs: 60_000, whileMissingMs: 60_000, idleMs: 60_000, ...limits },
   });
   return { world, events, scan };
 }
@@ -82,17 +82,17 @@ describe('the scan supervisor', () => {
   });
 
   test('restarts the scan often while straps are missing, and rarely otherwise', async () => {
-    const missing = makeScan({ whileMissing: 5 });
+    const missing = makeScan({ whileMissingMs: 5 });
     missing.scan.start();
     missing.world.missing = true;
     await starts(missing, 4);
-    const quiet = makeScan({ idle: 5 });
+    const quiet = makeScan({ idleMs: 5 });
     quiet.scan.start();
     await starts(quiet, 3);
   });
 
   test('counts a start that is never answered (0x0c) as failed and tries again; an answer resets the count', async () => {
-    const made = makeScan({ afterLoss: 5 });
+    const made = makeScan({ afterLossMs: 5 });
     made.world.answers = false;
     made.scan.start();
     await starts(made, 3);

@@ -103,9 +103,9 @@ class ScriptedRadio implements Radio {
 }
 
 /** Only for steps that are scripted to hang: on a loaded machine other steps would run into such short limits. */
-const SHORT = { connect: 60, discover: 40, subscribe: 40, request: 40, disconnect: 40 };
+const SHORT = { connectMs: 60, discoverMs: 40, subscribeMs: 40, requestMs: 40, disconnectMs: 40 };
 
-function makeLink({ connect = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS> & { connect?: number } = {}) {
+function makeLink({ connectMs = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS> & { connectMs?: number } = {}) {
   const radio = new ScriptedRadio();
   const measurements: HeartRateMeasurement[] = [];
   const ends: string[] = [];
@@ -114,9 +114,9 @@ function makeLink({ connect = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS
   const link = new SensorLink({
     address: 'c0:00:00:00:00:01',
     radio,
-    queue: new ConnectQueue({ timeoutMs: connect, cancelMs: 20 }),
+    queue: new ConnectQueue({ timeoutMs: connectMs, cancelMs: 20 }),
     log: testLog(testConfig({})),
-    limits: { ...DEFAULT_LIMITS, silence: 60_000, backoffMin: 10, backoffMax: 40, ...limits },
+    limits: { ...DEFAULT_LIMITS, silenceMs: 60_000, backoffMinMs: 10, backoffMaxMs: 40, ...limits },
     slots: { mayQueue: () => true, hasFree: () => true },
     observer: {
       measurement: (measurement) => measurements.push(measurement),
@@ -207,7 +207,7 @@ describe('a sensor link', () => {
   });
 
   test('a silent strap is subscribed again, then connected again, even if it sends malformed bytes', async (t) => {
-    const made = makeLink({ silence: 300 });
+    const made = makeLink({ silenceMs: 300 });
     t.after(() => made.link.stop());
     await until(made, 'subscribing');
     made.radio.links[0]?.onData(beat(60));
@@ -229,7 +229,7 @@ describe('a sensor link', () => {
   });
 
   test('a peripheral without heart rate service is disconnected, reported, and tried again much later', async (t) => {
-    const made = makeLink({ backoffMax: 60_000 });
+    const made = makeLink({ backoffMaxMs: 60_000 });
     t.after(() => made.link.stop());
     made.radio.script.discover = 'no_heart_rate';
     await until(made, 'no_heart_rate_service');

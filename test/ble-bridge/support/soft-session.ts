@@ -63,7 +63,7 @@ export async function startSoftSession(
     statistics,
     names: new DeviceNames(config, parseAliases(config.BLE_ALIASES), log),
     filter: new StrapFilter(config, parseAliases(config.BLE_ALIASES)),
-    limits: { backoffMin: 50, backoffMax: 200, ...options.limits },
+    limits: { backoffMinMs: 50, backoffMaxMs: 200, ...options.limits },
     clock: { state: () => 'synced' },
     sink: { reading: (reading) => readings.push(reading), gap: (_, gap) => gaps.push(gap) },
     history: { take: () => ({}) },
