@@ -1,7 +1,7 @@
 /** What the bridge knows about the forwarder from its status: target, commit interval, and the error of this box's clock. */
 import type { Reading } from '../contract/reading.ts';
 import { parseServiceStatus, type ForwarderStatus } from '../contract/service-status.ts';
-import { clockState } from './publishing/clock-state.ts';
+import { clockState } from '../service/process/clock-state.ts';
 import type { StrapClock } from './straps/strap-ports.ts';
 
 export class ForwarderView implements StrapClock {

@@ -20,6 +20,7 @@ import { StrapPublisher } from './publishing/strap-publisher.ts';
 import { RadioStatistics } from './radio/radio-statistics.ts';
 import { SourceControl } from './source-control.ts';
 import { DeviceNames } from './straps/device-names.ts';
+import type { RadioSessionOptions } from './straps/radio-session.ts';
 import { SessionSwitch } from './straps/session-switch.ts';
 import { parseAliases, StrapFilter } from './straps/strap-filter.ts';
 import { StrapEvents } from './straps/strap-ports.ts';
@@ -41,9 +42,9 @@ export class BleBridgeService implements Service {
   #lock: DataDirLock | undefined;
   #started = false;
 
+  /** `options`: for tests, quicker recovery. */
   constructor(context: ServiceContext, options: Pick<RadioSessionOptions, 'ladder'> = {}) {
     this.#context = context;
-    this.#ladder = options.ladder;
     const { config, log } = context;
     const { name } = this;
     const aliases = parseAliases(config.BLE_ALIASES);
@@ -91,6 +92,7 @@ export class BleBridgeService implements Service {
       sink: new ReadingPublisher({ outbox: this.#outbox, devices: this.#devices, lastReadings: this.#lastReadings }),
       history: this.#publisher,
       onFatal: (error) => context.onFatal?.(error),
+      ...options,
     });
     this.#source = new SourceControl({
       config,

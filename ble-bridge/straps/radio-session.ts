@@ -15,7 +15,7 @@ export interface RadioSessionOptions extends StrapsOptions {
   /** Called when the radio cannot be recovered: the process has to end. */
   onFatal: (error: HrError) => void;
   /** For tests: times of the recovery ladder. */
-  ladder?: { rebuildsMax?: number };
+  ladder?: { rungMs?: number; rebuildsMax?: number };
 }
 
 export class RadioSession {
