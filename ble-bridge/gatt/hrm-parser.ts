@@ -3,11 +3,11 @@
  */
 
 export interface HeartRateMeasurement {
-  /** Beats a minute, 0-65535; 0 is no pulse. */
+  /** Beats per minute, 0-65535; 0 means no pulse. */
   bpm: number;
-  /** null where the strap does not support contact detection (flag bit 2 clear; bit 1 is then ignored). */
+  /** null if the strap does not support contact detection (flag bit 2 clear; bit 1 is then ignored). */
   contact: boolean | null;
-  /** kJ since the last reset; null where absent. Stays at 65535, never wraps. */
+  /** kJ since the last reset; null if absent. Stays at 65535, never wraps (HRS 3.1.1.3). */
   energyKj: number | null;
   /** RR intervals in 1/1024 s, oldest first, as sent. */
   rr1024: number[];
@@ -23,8 +23,8 @@ const FLAG_ENERGY = 0x08;
 const FLAG_RR = 0x10;
 
 /**
- * Takes a notification apart. Where heart rate or energy are cut short it is malformed as a whole; surplus bytes, and half of an RR
- * interval at the end, are ignored, as other collectors do.
+ * Parses a notification. It is malformed as a whole if the heart rate or energy is truncated; surplus bytes, and half an RR interval
+ * at the end, are ignored, as other collectors do.
  */
 export function parseHeartRateMeasurement(bytes: Uint8Array): ParsedMeasurement {
   const flags = bytes[0];
@@ -46,10 +46,10 @@ export function parseHeartRateMeasurement(bytes: Uint8Array): ParsedMeasurement 
   return { ok: true, measurement: { bpm, contact, energyKj, rr1024 } };
 }
 
-/** An RR interval in ms, as readings carry it. */
+/** Converts an RR interval of 1/1024 s to ms, the unit of readings. */
 export const rrToMs = (rr1024: number): number => (rr1024 * 1000) / 1024;
 
-/** Bytes of a measurement, as a strap would send them (simulation, replay, tests). uint16 only where the value needs it (HRS 3.1.1.2). */
+/** Encodes a measurement as a strap sends it (simulation, replay, tests). uint16 only if the value needs it (HRS 3.1.1.2). */
 export function encodeHeartRateMeasurement({ bpm, contact, energyKj, rr1024 }: HeartRateMeasurement): Buffer {
   const wide = bpm > 255;
   let flags = wide ? FLAG_UINT16 : 0;
@@ -62,17 +62,4 @@ export function encodeHeartRateMeasurement({ bpm, contact, energyKj, rr1024 }: H
   if (energyKj !== null) offset = bytes.writeUInt16LE(energyKj, offset);
   for (const interval of rr1024) offset = bytes.writeUInt16LE(interval, offset);
   return bytes;
-}
-
-const BODY_LOCATIONS = ['other', 'chest', 'wrist', 'finger', 'hand', 'ear lobe', 'foot'] as const;
-
-/** Body Sensor Location (0x2A38) in words; null for values reserved for the future. */
-export function parseBodySensorLocation(bytes: Uint8Array): string | null {
-  return BODY_LOCATIONS[bytes[0] ?? -1] ?? null;
-}
-
-/** Battery level (0x2A19) in percent; null where it is none. */
-export function parseBatteryLevel(bytes: Uint8Array): number | null {
-  const level = bytes[0];
-  return level === undefined || level > 100 ? null : level;
 }

@@ -1,15 +1,12 @@
-/** Retained device statuses: soon after a change, every 5 s while readings come, all of them when the broker is back. */
+/** Publishes retained device statuses: soon after a change, every 5 s if they differ, and all of them when the broker is connected. */
 import type { DeviceStatus, Gap } from '../../contract/device-status.ts';
 import { deviceStatusTopic, gapTopic } from '../../contract/topics.ts';
+import type { PublishLine } from './publish-line.ts';
 
 const CHANGE_DELAY_MS = 200;
 const REFRESH_MS = 5000;
-/** Gaps and removals that came while the broker was away; the oldest go beyond this. */
+/** Gaps and removals kept while the broker is not connected; beyond this the oldest are dropped. */
 const KEPT_MAX = 1000;
-
-export interface DeviceLine {
-  publish(topic: string, payload: string, options?: { retain?: boolean }): boolean;
-}
 
 interface Kept {
   topic: string;
@@ -18,7 +15,7 @@ interface Kept {
 }
 
 export class DevicePublisher {
-  readonly #line: DeviceLine;
+  readonly #line: PublishLine;
   readonly #status: Map<string, () => DeviceStatus> = new Map();
   readonly #published = new Map<string, string>();
   readonly #soon = new Set<string>();
@@ -26,7 +23,7 @@ export class DevicePublisher {
   #timer: NodeJS.Timeout | undefined;
   #refresh: NodeJS.Timeout | undefined;
 
-  constructor(line: DeviceLine) {
+  constructor(line: PublishLine) {
     this.#line = line;
   }
 
@@ -41,7 +38,7 @@ export class DevicePublisher {
     this.#publishChanged(this.#status.keys());
   }
 
-  /** From now on this device has a status. */
+  /** Starts publishing the status of a device. */
   add(device: string, status: () => DeviceStatus): void {
     this.#status.set(device, status);
     this.changed(device);
@@ -61,20 +58,15 @@ export class DevicePublisher {
     this.#send({ topic: gapTopic(device), payload: JSON.stringify(gap), retain: false });
   }
 
-  /** Removes the retained status of a device that is no more. */
+  /** Stops publishing a device and removes its retained status. */
   remove(device: string): void {
     this.#status.delete(device);
     this.#published.delete(device);
     this.#soon.delete(device);
-    this.clear(deviceStatusTopic(device));
+    this.#send({ topic: deviceStatusTopic(device), payload: '', retain: true });
   }
 
-  /** Removes a retained topic. */
-  clear(topic: string): void {
-    this.#send({ topic, payload: '', retain: true });
-  }
-
-  /** The broker is back; it may have lost what was retained. */
+  /** The broker is connected; it may have lost its retained messages. */
   up(): void {
     const kept = this.#kept;
     this.#kept = [];

@@ -1,15 +1,12 @@
 /**
- * Home Assistant discovery (retained `homeassistant/<component>/<gateway>_<device>/<entity>/config`): each strap a device with heart
- * rate, contact, battery and signal strength. Fields as Home Assistant documents them for MQTT sensor and binary_sensor.
+ * Home Assistant discovery (retained `homeassistant/<component>/<gateway>_<device>/<entity>/config`): each strap is a device with heart
+ * rate, contact, battery and signal strength. Fields as documented by Home Assistant for its MQTT sensor and binary_sensor.
  */
 import { deviceStatusTopic, readingTopic, serviceStatusTopic } from '../../contract/topics.ts';
 import { VERSION } from '../../service/process/version.ts';
+import type { PublishLine } from './publish-line.ts';
 
-export interface DiscoveryLine {
-  publish(topic: string, payload: string, options?: { retain?: boolean }): boolean;
-}
-
-/** A reading older than this is not shown as current. */
+/** Home Assistant shows the value as unavailable if no reading arrives for this long. */
 const EXPIRE_AFTER_S = 15;
 const AVAILABLE = "{{ 'online' if value_json.state in ['streaming', 'no_pulse', 'no_contact'] else 'offline' }}";
 const BRIDGE_ONLINE = '{{ value_json.state }}';
@@ -102,13 +99,13 @@ export function discoveryMessages(gateway: string, device: string, name: string 
 }
 
 export class HomeAssistant {
-  readonly #line: DiscoveryLine;
+  readonly #line: PublishLine;
   readonly #devices = new Map<string, string | null>();
-  /** Devices whose topics are to be removed once the broker is there. */
+  /** Devices whose topics are still to be removed, once the broker is connected. */
   readonly #removed = new Set<string>();
   #gateway = '';
 
-  constructor(line: DiscoveryLine) {
+  constructor(line: PublishLine) {
     this.#line = line;
   }
 
@@ -132,7 +129,7 @@ export class HomeAssistant {
     if (!sent) this.#removed.add(device);
   }
 
-  /** The broker is back; it may have lost what was retained. */
+  /** The broker is connected; it may have lost its retained messages. */
   up(): void {
     const removed = [...this.#removed];
     this.#removed.clear();

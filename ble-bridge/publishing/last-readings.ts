@@ -1,6 +1,6 @@
 /**
- * When each strap was last read, in DATA_DIR/last-readings.json: what a restarted bridge's gap begins with where the broker was restarted
- * too and has forgotten the retained statuses. Written now and then: after a kill it may be some seconds behind.
+ * The time of each strap's last reading, kept in DATA_DIR/last-readings.json: the start of the gap after a restart of the bridge, if the
+ * broker was restarted as well and lost the retained statuses. Written every 15 s, so it may be that much behind after a kill.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -10,14 +10,14 @@ import { messageOf } from '../../service/errors/errors.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 
 const WRITE_EVERY_MS = 15_000;
-/** Those read least recently are forgotten beyond this. */
+/** Beyond this the devices read least recently are dropped. */
 const DEVICES_MAX = 500;
 
 export class LastReadings {
   readonly #config: Pick<Config, 'DATA_DIR'>;
   readonly #repeats: RepeatLimiter;
   readonly #earlier = new Map<string, string>();
-  /** In the order of their last reading. */
+  /** Ordered by last reading, the newest last. */
   readonly #now = new Map<string, string>();
   #changed = false;
   #writing: Promise<void> = Promise.resolve();
@@ -32,7 +32,7 @@ export class LastReadings {
     return path.join(dataFolder(this.#config), 'last-readings.json');
   }
 
-  /** Reads what an earlier process left, if anything can be read. */
+  /** Reads what an earlier process left; an unreadable file counts as empty. */
   start(): void {
     try {
       const parsed: unknown = JSON.parse(readFileSync(this.#file, 'utf8'));
@@ -45,7 +45,7 @@ export class LastReadings {
     this.#timer = setInterval(() => void this.#write(), WRITE_EVERY_MS);
   }
 
-  /** When an earlier process read this device last; asked once. */
+  /** The time of the last reading by an earlier process (RFC 3339); a further call returns undefined. */
   take(device: string): string | undefined {
     const at = this.#earlier.get(device);
     this.#earlier.delete(device);
@@ -69,7 +69,7 @@ export class LastReadings {
         this.#repeats.warn(
           'write',
           { event: 'last_readings_unwritable', reason: messageOf(error) },
-          'when straps were last read cannot be kept: after a restart their gaps may not be told',
+          'cannot save the times of the last readings; gaps may not be reported after a restart',
         );
       }
     });

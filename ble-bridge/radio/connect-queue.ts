@@ -1,25 +1,26 @@
 /**
- * One connect at a time: a pending one blocks all others in noble, and overlapping ones to one strap leave a stuck one (facts.md,
- * BLE 4). First come, first served: a strap that failed queues up again behind the others.
+ * One connect at a time: in noble a pending connect blocks all others, and overlapping connects to one strap leave one that never
+ * settles. First come, first served: a strap whose attempt failed queues behind the others.
  */
 
 interface Waiting {
   run: () => Promise<void>;
 }
 
+/** The connect did not settle within its limit and was cancelled. */
 export class ConnectTimeout extends Error {
   override readonly name = 'ConnectTimeout';
 }
 
-/** Its turn came, and there was no place any more: nothing was tried. */
-export class NoPlace extends Error {
-  override readonly name = 'NoPlace';
+/** All slots were taken when the turn came: nothing was attempted. */
+export class NoSlot extends Error {
+  override readonly name = 'NoSlot';
 }
 
 export class ConnectQueue {
   readonly #waiting: Waiting[] = [];
   readonly #timeoutMs: number;
-  /** How long the radio has to end a cancelled attempt before the next one begins all the same. */
+  /** How long the next attempt waits for the radio to end a cancelled one. */
   readonly #cancelMs: number;
   #busy = false;
 
@@ -28,7 +29,7 @@ export class ConnectQueue {
     this.#cancelMs = options.cancelMs ?? 1000;
   }
 
-  /** True while a connect is under way. */
+  /** True while a connect is in progress. */
   get busy(): boolean {
     return this.#busy;
   }
@@ -38,33 +39,33 @@ export class ConnectQueue {
   }
 
   /**
-   * Runs one connect when its turn comes. Its signal is aborted after the time limit, or with `signal`; the promise rejects then,
-   * with ConnectTimeout or the abort's reason. When the turn has come `hasPlace` is asked (false: it rejects with NoPlace), then
-   * `begin` is called.
+   * Runs one connect when its turn comes. Its signal is aborted at the timeout or with `signal`; the promise then rejects with
+   * ConnectTimeout or the reason of the abort. At the turn `hasSlot` is checked first (false: rejects with NoSlot), then `begin` is
+   * called.
    */
   async run<T>(
     connect: (signal: AbortSignal) => Promise<T>,
     signal: AbortSignal,
     begin: () => void = () => {},
-    hasPlace: () => boolean = () => true,
+    hasSlot: () => boolean = () => true,
   ): Promise<T> {
     return await new Promise<T>((resolve, reject) => {
       this.#waiting.push({
         run: async () => {
           if (signal.aborted) return reject(signal.reason as Error);
           try {
-            if (!hasPlace()) return reject(new NoPlace('no place for a further link'));
+            if (!hasSlot()) return reject(new NoSlot('no slot for a further link'));
             begin();
           } catch (error) {
-            // The queue goes on whatever a strap's own code does.
+            // An error of the caller must not stop the queue.
             return reject(error as Error);
           }
-          // Not AbortSignal.any: Node keeps a composite signal that has a listener for ever (gcPersistentSignals), and with it the link.
+          // Not AbortSignal.any: Node retains a composite signal with a listener forever (gcPersistentSignals), and the link with it.
           const end = new AbortController();
           const forward = (): void => end.abort(signal.reason);
           signal.addEventListener('abort', forward);
           const timer = setTimeout(
-            () => end.abort(new ConnectTimeout(`no connection in ${this.#timeoutMs} ms`)),
+            () => end.abort(new ConnectTimeout(`not connected within ${this.#timeoutMs} ms`)),
             this.#timeoutMs,
           );
           const attempt = connect(end.signal);

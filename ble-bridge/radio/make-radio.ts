@@ -1,4 +1,4 @@
-/** Makes the radio of a source. */
+/** Creates the radio of a source of readings. */
 import type { Config } from '../../service/config/config.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { NobleRadio } from './noble/noble-radio.ts';
@@ -8,7 +8,7 @@ import { ReplaySource } from './virtual/replay-source.ts';
 import { SimulatedSource } from './virtual/simulated-source.ts';
 import { SoftRadio } from './virtual/soft-radio.ts';
 
-/** Throws HrError `recording_unreadable`. */
+/** Creates, but does not start, a radio. Throws HrError `recording_unreadable`. */
 export async function makeRadio(
   source: Radio['kind'],
   { config, log, canTake }: { config: Config; log: Logger; canTake: () => boolean },
@@ -20,7 +20,7 @@ export async function makeRadio(
       return new SoftRadio(new SimulatedSource({ straps: config.SIMULATED_STRAPS }));
     case 'replay': {
       const recording = await readRecording(config.REPLAY_FILE ?? '');
-      const onEnd = (): void => log.info({ event: 'replay_ended', recording: recording.name }, 'the recording has ended');
+      const onEnd = (): void => log.info({ event: 'replay_ended', recording: recording.name }, 'end of the recording');
       return new SoftRadio(new ReplaySource({ recording, speed: config.REPLAY_SPEED, loop: config.REPLAY_LOOP, canTake, onEnd }));
     }
   }

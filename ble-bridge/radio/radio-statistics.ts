@@ -1,8 +1,7 @@
-/** Counts of the radio for status and metrics. */
-import type { Metric } from '../../contract/service-status.ts';
-import { Counter, Histogram } from '../../service/metrics/metrics.ts';
+/** Radio statistics for the status; each event is also counted in the metrics. */
+import { BridgeMetrics } from '../bridge-metrics.ts';
 
-/** Times to reconnect of which the percentiles are made. */
+/** Reconnect times over which the percentiles are computed. */
 const KEPT = 500;
 
 function percentile(sorted: readonly number[], share: number): number | null {
@@ -10,26 +9,26 @@ function percentile(sorted: readonly number[], share: number): number | null {
   return value === undefined ? null : Math.round(value);
 }
 
-/** Times to reconnect; percentiles of the last 500. */
+/** Reconnect times; percentiles of the last 500. */
 export class ReconnectTimes {
-  #times: number[] = [];
+  #timesMs: number[] = [];
 
   add(ms: number): void {
-    this.#times.push(ms);
-    if (this.#times.length > KEPT) this.#times.shift();
+    this.#timesMs.push(ms);
+    if (this.#timesMs.length > KEPT) this.#timesMs.shift();
   }
 
   /** In ms; null before the first. */
   get percentiles(): { p50: number | null; p95: number | null } {
-    const sorted = [...this.#times].sort((a, b) => a - b);
+    const sorted = [...this.#timesMs].sort((a, b) => a - b);
     return { p50: percentile(sorted, 0.5), p95: percentile(sorted, 0.95) };
   }
 }
 
-/** Most events of a minute that are told apart. */
+/** Events per minute that are counted; more than this are reported as this number. */
 const PER_MINUTE_MAX = 20_000;
 
-/** How often something happened in the last minute. */
+/** Counts the events of the last minute. Times are performance.now(). */
 export class LastMinute {
   #times: number[] = [];
 
@@ -53,35 +52,28 @@ export class LastMinute {
 export type Disconnects = Record<string, number>;
 
 export class RadioStatistics {
-  readonly malformed = new Counter(
-    'hr_gateway_ble_notifications_malformed_total',
-    'Notifications that are no heart rate, by reason.',
-  );
-  readonly readings = new Counter('hr_gateway_ble_readings_total', 'Readings taken from straps.');
-  readonly #connects = new Counter('hr_gateway_ble_connects_total', 'Connections to straps.');
-  readonly #disconnects = new Counter('hr_gateway_ble_disconnects_total', 'Ends of links to straps, by reason.');
-  readonly #reconnectSeconds = new Histogram(
-    'hr_gateway_ble_reconnect_seconds',
-    'From the loss of a strap to its next notification.',
-    [0.5, 1, 2, 5, 10, 20, 60, 300],
-  );
+  readonly metrics: BridgeMetrics;
   readonly #byReason: Disconnects = {};
   readonly #reconnects = new ReconnectTimes();
   #connectCount = 0;
 
+  constructor(metrics = new BridgeMetrics()) {
+    this.metrics = metrics;
+  }
+
   connected(): void {
     this.#connectCount += 1;
-    this.#connects.add();
+    this.metrics.connects.add();
   }
 
   ended(reason: string): void {
     this.#byReason[reason] = (this.#byReason[reason] ?? 0) + 1;
-    this.#disconnects.add(1, { reason });
+    this.metrics.disconnects.add(1, { reason });
   }
 
   reconnected(ms: number): void {
     this.#reconnects.add(ms);
-    this.#reconnectSeconds.observe(ms / 1000);
+    this.metrics.reconnectSeconds.observe(ms / 1000);
   }
 
   get connects(): number {
@@ -92,14 +84,8 @@ export class RadioStatistics {
     return { ...this.#byReason };
   }
 
-  /** Time to reconnect in ms, of the last 500. */
+  /** Reconnect times in ms, over the last 500. */
   get reconnectMs(): { p50: number | null; p95: number | null } {
     return this.#reconnects.percentiles;
-  }
-
-  metrics(): Metric[] {
-    return [this.malformed, this.readings, this.#connects, this.#disconnects, this.#reconnectSeconds].map((metric) =>
-      metric.read(),
-    );
   }
 }

@@ -1,12 +1,13 @@
 /**
- * The one narrow seam to Bluetooth. Implementations: noble (noble-radio.ts), simulated straps (simulated-source.ts), a recording
- * (replay-source.ts). A promise of this seam may hang for ever (noble gives no time limit for anything): who calls it sets the limit.
+ * The one narrow seam to Bluetooth. Implementations: noble (noble/noble-radio.ts), simulated straps (virtual/simulated-source.ts) and
+ * a recording (virtual/replay-source.ts), the last two behind virtual/soft-radio.ts. A promise of this seam may never settle, because
+ * noble has no timeouts: the caller sets the limit. Errors are RadioErrors (radio-error.ts).
  */
 import type { EventEmitter } from 'node:events';
 
 export type RadioState = 'starting' | 'powered_on' | 'powered_off' | 'unauthorized' | 'unsupported' | 'missing';
 
-/** What a strap says of itself while nobody is connected to it. */
+/** What a strap advertises while it is not connected. */
 export interface Advertisement {
   /** Lower case, with colons: `c0:00:00:00:00:01`. */
   address: string;
@@ -18,10 +19,10 @@ export interface Advertisement {
 }
 
 export interface RadioEvents {
-  /** `radio.state` has changed. */
+  /** `radio.state` or `radio.stateReason` has changed. */
   state: [];
   advertisement: [Advertisement];
-  /** The scan has stopped, asked or unasked. */
+  /** The scan has stopped, whether requested or not. */
   scan_stopped: [];
 }
 
@@ -32,47 +33,47 @@ export interface RadioCharacteristic {
   readonly readable: boolean;
   read(): Promise<Buffer>;
   write(value: Buffer): Promise<void>;
-  /** Writes the CCCD; called again it writes it again. Earlier listeners of this characteristic are replaced. */
+  /** Writes the CCCD; a further call writes it again. Replaces earlier listeners of this characteristic. */
   subscribe(onData: (value: Buffer) => void): Promise<void>;
 }
 
 export interface RadioConnection {
-  /** The characteristics of the services that a bridge uses, optional ones where present. */
+  /** The characteristics of the services that the bridge uses; the optional ones only if present. */
   discover(): Promise<RadioCharacteristic[]>;
   readRssi(): Promise<number>;
-  /** Ends the link, and resolves when the controller says so; does nothing where it has ended. */
+  /** Ends the link; resolves when the controller confirms it. Does nothing if the link has ended. */
   disconnect(): Promise<void>;
-  /** Gives a link up that did not answer `disconnect`: its listeners are removed, and the radio counts it as ended. */
+  /** Drops a link whose `disconnect` was not answered: removes its listeners and treats it as ended. */
   abandon(): void;
 }
 
 export interface ConnectOptions {
-  /** Aborted: the attempt is cancelled, the promise rejects. */
+  /** Aborting it cancels the attempt and rejects the promise. */
   signal: AbortSignal;
-  /** The link has ended; the reason is one of the words of `disconnectReason`. Called once, never after `abandon`. */
+  /** The link has ended; `reason` is a result of `disconnectReason`. Called once, never after `abandon`. */
   onDisconnect: (reason: string) => void;
 }
 
 export interface Radio {
   readonly kind: 'noble' | 'simulated' | 'replay';
-  /** `hci0`, or null where there is no adapter. */
+  /** `hci0`, or null without an adapter. */
   readonly adapter: string | null;
   readonly state: RadioState;
-  /** For a person: why it is not powered on. */
+  /** Why it is not powered on, for the operator. */
   readonly stateReason: string;
-  /** The adapter is there and switched on, and answers nothing. */
+  /** The adapter is present and powered on, but does not answer. */
   readonly unresponsive: boolean;
   readonly events: EventEmitter<RadioEvents>;
   start(): Promise<void>;
   stop(): Promise<void>;
-  /** Starts the scan anew: straps that were heard before are heard again. Resolves when the controller has answered. */
+  /** Restarts the scan, so that straps are reported again. Resolves when the controller has answered. */
   scan(): Promise<void>;
   connect(address: string, options: ConnectOptions): Promise<RadioConnection>;
-  /** Gives the whole stack up and makes a new one; all connections are gone. */
+  /** Discards the whole driver stack and creates a new one; all connections are lost. */
   rebuild(): Promise<void>;
 }
 
-/** Reasons of the Bluetooth Core specification, volume 1 part F, that straps and controllers give. */
+/** Disconnect reasons of straps and controllers (Bluetooth Core, volume 1 part F). */
 const REASONS: Record<number, string> = {
   0x08: 'out_of_range',
   0x13: 'ended_by_strap',
@@ -84,13 +85,13 @@ const REASONS: Record<number, string> = {
   0x3e: 'not_established',
 };
 
-/** An HCI disconnect reason in words. */
+/** The name of an HCI disconnect reason; `0x..` if it has none here, `unknown` if it is not a number. */
 export function disconnectReason(code: unknown): string {
   if (typeof code !== 'number') return 'unknown';
   return REASONS[code] ?? `0x${code.toString(16)}`;
 }
 
-/** 16-bit numbers (hexadecimal) of what the bridge uses. */
+/** 16-bit UUIDs (hexadecimal) that the bridge uses. */
 export const SERVICES = { heartRate: '180d', battery: '180f', deviceInformation: '180a' } as const;
 export const CHARACTERISTICS = {
   heartRateMeasurement: '2a37',

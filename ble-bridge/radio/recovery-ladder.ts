@@ -1,48 +1,60 @@
 /**
- * What is done when the radio as a whole does not work, one rung after the other: a new scan, a new noble, an exit with a code.
- * (The first rungs, subscribe again and connect again, are each strap's own: sensor-link.ts.) Any sign of life of the radio, an
- * advertisement of anybody or a valid notification, puts it back to the ground: one bad strap never disturbs the others. Only where
- * nobody delivers and attempt after attempt fails, hearing alone is no sign of life: a controller can hear and be unable to connect.
+ * Recovery of the radio as a whole, one rung after the other: restart the scan, rebuild the radio (restart noble), exit with a code.
+ * (The rungs before these, subscribing and connecting again, belong to each strap: straps/sensor-link.ts.) Any sign of life, an
+ * advertisement or a valid notification of any strap, resets the ladder: one faulty strap never disturbs the others. One exception:
+ * while no strap delivers and every connection attempt fails, advertisements do not count, because a controller can receive and still
+ * be unable to connect.
  */
 import { HrError } from '../../service/errors/errors.ts';
 import type { Logger } from '../../service/log/log.ts';
 
-/** What the ladder sees of the radio. Times by performance.now(). */
+/** The state of the radio that the ladder decides on. Times are performance.now(). */
 export interface RadioHealth {
   poweredOn: boolean;
-  /** The adapter is on, and answers nothing. */
+  /** The adapter is powered on, but does not answer. */
   unresponsive: boolean;
-  /** Last advertisement or notification of anybody; -Infinity before the first. */
+  /** Last advertisement or notification of any strap; -Infinity before the first. */
   aliveAt: number;
-  /** Known straps that do not deliver: silent, or not connected. Where anything else is heard they have gone, and the radio is well. */
+  /** Known straps that do not deliver: silent or not connected. If others are received, these are out of range and the radio works. */
   troubled: number;
-  /** Starts of the scan in a row that failed. */
+  /** Consecutive failed starts of the scan. */
   scanFailures: number;
-  /** Links whose end the controller did not confirm, since the last rebuild. */
+  /** Links since the last rebuild whose end the controller did not confirm. */
   unconfirmed: number;
-  /** Attempts in a row, of any strap, that led to no notification, since one last came or the last rebuild. */
+  /** Consecutive connection attempts, over all straps, without a notification; reset by a notification and by a rebuild. */
   fruitless: number;
-  /** Straps that deliver. */
+  /** Straps that deliver notifications. */
   receiving: number;
+}
+
+/** The radio as the ladder sees and moves it. */
+export interface RecoverableRadio {
+  health(): RadioHealth;
+  restartScan(): void;
+  rebuild(): Promise<void>;
+  /** The last rung: the process has to end. */
+  giveUp(error: HrError): void;
 }
 
 export interface LadderOptions {
   log: Logger;
-  health: () => RadioHealth;
-  restartScan: () => void;
-  rebuild: (reason: string) => Promise<void>;
-  /** The last rung. */
-  fatal: (error: HrError) => void;
+  radio: RecoverableRadio;
   /** ms without a sign of life per rung. */
   rungMs?: number;
-  /** New nobles without a sign of life before the exit. */
+  /** Rebuilds without a sign of life before the exit. */
   rebuildsMax?: number;
-  /** Between further ones where nothing is heard, but the controller answers. */
+  /** Between further rebuilds while nothing is received, but the controller answers. */
   quietRebuildMs?: number;
 }
 
-/** So many fruitless attempts in a row are the radio's fault, where no strap delivers: it hears, and cannot connect. */
+/** So many consecutive failed attempts are the radio's fault if no strap delivers: it receives, but cannot connect. */
 const FRUITLESS_MAX = 6;
+const NOTHING_RECEIVED = 'nothing is received';
+
+function faultOf(health: RadioHealth): string {
+  if (health.scanFailures > 0) return 'the scan is refused';
+  return health.fruitless >= FRUITLESS_MAX ? 'every connection attempt fails' : NOTHING_RECEIVED;
+}
 
 export class RecoveryLadder {
   readonly #o: LadderOptions;
@@ -54,9 +66,9 @@ export class RecoveryLadder {
   #rebuilds = 0;
   #rebuiltAt = -Infinity;
   #rebuilding = false;
-  /** Since when nobody is known, connected or heard. */
+  /** Since when no strap is missing and nothing is received. */
   #silentSince: number | undefined;
-  #given = false;
+  #gaveUp = false;
 
   constructor(options: LadderOptions) {
     this.#o = options;
@@ -65,22 +77,22 @@ export class RecoveryLadder {
     this.#quietRebuildMs = options.quietRebuildMs ?? 600_000;
   }
 
-  /** How often noble was made anew without a sign of life since. */
+  /** Consecutive rebuilds without a sign of life since. */
   get rebuilds(): number {
     return this.#rebuilds;
   }
 
   /** To be called about once a second. */
   tick(): void {
-    const health = this.#o.health();
-    if (this.#rebuilding || this.#given) return;
+    const health = this.#o.radio.health();
+    if (this.#rebuilding || this.#gaveUp) return;
     const now = performance.now();
     if (!health.poweredOn && !health.unresponsive) {
-      // An adapter that is away is no fault of noble: it is said, and waited for.
+      // A missing adapter is not a fault of noble: the radio check reports it, and the ladder waits.
       this.#troubleSince = undefined;
       return;
     }
-    if (this.#deafForLong(health, now)) return this.#rebuild('nothing was ever heard', { counts: false });
+    if (this.#deafForLong(health, now)) return this.#rebuild('nothing received for a long time', { counts: false });
     if (this.#alive(health)) {
       this.#troubleSince = undefined;
       this.#scanRestarted = false;
@@ -89,28 +101,23 @@ export class RecoveryLadder {
     }
     this.#troubleSince ??= now;
     const troubleMs = now - Math.max(this.#troubleSince, this.#rebuiltAt);
-    // The controller no longer knows links that we hold, and nobody delivers: waiting helps nobody.
-    if (health.unconfirmed > 0 && health.receiving === 0) return this.#rebuild('links ended without the controller saying so');
+    // The controller has lost links that we hold, and no strap delivers: waiting does not help.
+    if (health.unconfirmed > 0 && health.receiving === 0)
+      return this.#rebuild('the controller did not confirm the end of a link');
     if (troubleMs > this.#rungMs && !this.#scanRestarted) {
       this.#scanRestarted = true;
       this.#o.log.warn(
         { event: 'radio_quiet', quiet_ms: Math.round(troubleMs) },
-        'no sign of life of the radio: the scan is started anew',
+        'no sign of life of the radio: restarting the scan',
       );
-      this.#o.restartScan();
+      this.#o.radio.restartScan();
     } else if (troubleMs > 2 * this.#rungMs * (1 + this.#rebuilds)) {
       if (this.#rebuilds >= this.#rebuildsMax) return this.#giveUp(health);
-      this.#rebuild(
-        health.scanFailures > 0
-          ? 'the scan is refused'
-          : health.fruitless >= FRUITLESS_MAX
-            ? 'no connection comes to be'
-            : 'nothing is heard',
-      );
+      this.#rebuild(faultOf(health));
     }
   }
 
-  /** Nobody is missed and nobody is heard: a quiet place, or a deaf adapter. Nothing tells them apart, and a new noble costs nothing there. */
+  /** No strap is missing and nothing is received: a quiet place or a deaf adapter. A rebuild costs nothing in either case. */
   #deafForLong(health: RadioHealth, now: number): boolean {
     const silent =
       health.troubled === 0 && health.receiving === 0 && !health.unresponsive && now - health.aliveAt > this.#quietRebuildMs;
@@ -122,7 +129,7 @@ export class RecoveryLadder {
     return now - Math.max(this.#silentSince, this.#rebuiltAt) > this.#quietRebuildMs;
   }
 
-  /** No trouble, or trouble that is the straps' own. */
+  /** The radio works, or the trouble is that of single straps. */
   #alive(health: RadioHealth): boolean {
     const quietMs = performance.now() - health.aliveAt;
     if (health.unresponsive) return false;
@@ -137,10 +144,10 @@ export class RecoveryLadder {
     this.#rebuilding = true;
     if (counts) this.#rebuilds += 1;
     this.#scanRestarted = false;
-    this.#o.log.warn({ event: 'radio_rebuilt', reason, rebuilds: this.#rebuilds }, 'noble is made anew');
-    this.#o
-      .rebuild(reason)
-      .catch((error: unknown) => this.#o.log.error({ event: 'radio_rebuild_failed', err: error }, 'noble could not be made anew'))
+    this.#o.log.warn({ event: 'radio_rebuilt', reason, rebuilds: this.#rebuilds }, 'restarting noble');
+    this.#o.radio
+      .rebuild()
+      .catch((error: unknown) => this.#o.log.error({ event: 'radio_rebuild_failed', err: error }, 'restarting noble failed'))
       .finally(() => {
         this.#rebuilding = false;
         this.#rebuiltAt = performance.now();
@@ -148,17 +155,17 @@ export class RecoveryLadder {
   }
 
   #giveUp(health: RadioHealth): void {
-    // A place where nothing is to be heard is no fault: only a controller that does not do what it is told is. A new noble now and
-    // then costs nothing there, and helps an adapter that answers and is deaf.
+    // Receiving nothing is not a fault of its own: only a controller that fails commands justifies an exit. Otherwise an occasional
+    // rebuild costs nothing, and helps an adapter that answers but is deaf.
     if (health.scanFailures === 0 && health.unconfirmed === 0 && !health.unresponsive) {
-      if (performance.now() - this.#rebuiltAt > this.#quietRebuildMs) this.#rebuild('nothing is heard');
+      if (performance.now() - this.#rebuiltAt > this.#quietRebuildMs) this.#rebuild(NOTHING_RECEIVED);
       return;
     }
-    this.#given = true;
-    this.#o.fatal(
+    this.#gaveUp = true;
+    this.#o.radio.giveUp(
       new HrError('radio_stuck', {
         operation: 'recover the radio',
-        detail: `no sign of life after ${this.#rebuilds} new starts of noble`,
+        detail: `no sign of life after ${this.#rebuilds} restarts of noble`,
       }),
     );
   }

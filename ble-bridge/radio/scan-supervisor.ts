@@ -1,52 +1,57 @@
 /**
- * Keeps the scan going: it stops unasked, is refused (0x0c: never answered), and a strap that returns is not reported twice in one
- * scan (facts.md, BLE 6 and 7). So it is started anew when it stopped, when a strap is missing, and from time to time; it waits
- * while a connect is under way.
+ * Keeps the scan running. With noble a scan can stop unexpectedly, a refused start (HCI 0x0c, command disallowed) is never answered,
+ * and a strap that returns is not reported again within one scan. The scan is therefore restarted when it stopped, while a strap is
+ * missing, and periodically; it waits while a connect is in progress.
  */
 import { messageOf } from '../../service/errors/errors.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import { LastMinute } from './radio-statistics.ts';
 import type { Radio } from './radio.ts';
 
+/** What the supervisor needs to know about the straps. */
+export interface ScanDemand {
+  /** A connect is in progress: no scan is started now. */
+  readonly connecting: boolean;
+  /** A known strap is not connected. */
+  readonly missing: boolean;
+  /** When a link last ended (performance.now()), -Infinity before the first: only a new scan reports a strap that returns. */
+  readonly lostAt: number;
+}
+
 export interface ScanSupervisorOptions {
-  radio: Radio;
+  radio: Pick<Radio, 'state' | 'events' | 'scan'>;
   log: Logger;
-  /** A connect is under way: no scan is begun now. */
-  connecting: () => boolean;
-  /** Straps are known that are not connected. */
-  missing: () => boolean;
-  /** When a link last ended (performance.now), -Infinity before the first: a strap that returns is reported by a new scan only. */
-  lostAt: () => number;
+  demand: ScanDemand;
   limits?: Partial<ScanLimits>;
 }
 
-/** All in ms. */
+/** Timeouts and intervals of the scan. */
 export interface ScanLimits {
-  /** The controller must have answered by then. */
-  answer: number;
-  /** Between two starts in the first minute after a loss, while straps are missing, and else. */
-  afterLoss: number;
-  whileMissing: number;
-  else: number;
+  /** Timeout for the controller's answer to a start. */
+  answerMs: number;
+  /** Between two starts: in the first minute after a link ended, while straps are missing, and otherwise. */
+  afterLossMs: number;
+  whileMissingMs: number;
+  idleMs: number;
 }
 
-const LIMITS: ScanLimits = { answer: 2000, afterLoss: 2000, whileMissing: 5000, else: 30_000 };
+const LIMITS: ScanLimits = { answerMs: 2000, afterLossMs: 2000, whileMissingMs: 5000, idleMs: 30_000 };
 const AFTER_LOSS_MS = 60_000;
-/** How long connects may put the scan off. */
+/** How long connects may postpone the scan. */
 const POSTPONE_MS = 15_000;
 
 export class ScanSupervisor {
   readonly #o: ScanSupervisorOptions;
   readonly #limits: ScanLimits;
   readonly #repeats: RepeatLimiter;
-  readonly #heard = new LastMinute();
+  readonly #advertisements = new LastMinute();
   #startedAt = -Infinity;
   #stopped = true;
   #starting = false;
   #running = false;
   #failures = 0;
   #answeredAt = -Infinity;
-  #heardAt = -Infinity;
+  #advertisedAt = -Infinity;
   #expectStop = false;
   #runs = 0;
 
@@ -55,23 +60,23 @@ export class ScanSupervisor {
     this.#limits = { ...LIMITS, ...options.limits };
     this.#repeats = new RepeatLimiter(options.log);
     options.radio.events.on('advertisement', () => {
-      this.#heardAt = performance.now();
-      this.#heard.add(this.#heardAt);
+      this.#advertisedAt = performance.now();
+      this.#advertisements.add(this.#advertisedAt);
     });
     options.radio.events.on('scan_stopped', () => {
-      // Each start stops the old scan first: that one is expected.
+      // Each start stops the previous scan first: that stop is expected.
       if (!this.#expectStop) this.#running = false;
     });
   }
 
-  /** Starts of the scan in a row that were refused or not answered. */
+  /** Consecutive starts of the scan that were refused or not answered. */
   get failures(): number {
     return this.#failures;
   }
 
-  /** When an advertisement was last heard (performance.now), -Infinity before the first. */
-  get heardAt(): number {
-    return this.#heardAt;
+  /** When the last advertisement was received (performance.now()), -Infinity before the first. */
+  get advertisedAt(): number {
+    return this.#advertisedAt;
   }
 
   /** When the controller last answered a start of the scan. */
@@ -84,7 +89,7 @@ export class ScanSupervisor {
   }
 
   get advertisementsPerMinute(): number {
-    return this.#heard.count();
+    return this.#advertisements.count();
   }
 
   start(): void {
@@ -96,7 +101,7 @@ export class ScanSupervisor {
     this.#stopped = true;
   }
 
-  /** The radio was made anew or powered on: nothing of the old scan holds. */
+  /** The radio was rebuilt or powered on: the state of the old scan is void. */
   reset(): void {
     this.#running = false;
     this.#startedAt = -Infinity;
@@ -110,19 +115,19 @@ export class ScanSupervisor {
     if (this.#stopped || this.#starting || this.#o.radio.state !== 'powered_on') return;
     const now = performance.now();
     const age = now - this.#startedAt;
-    const lostAt = this.#o.lostAt();
+    const lostAt = this.#o.demand.lostAt;
     const due = lostAt > this.#startedAt || age > this.#intervalMs(now - lostAt) || (!this.#running && this.#failures === 0);
-    if (!due || (this.#o.connecting() && age < POSTPONE_MS)) return;
+    if (!due || (this.#o.demand.connecting && age < POSTPONE_MS)) return;
     void this.restart();
   }
 
   #intervalMs(sinceLossMs: number): number {
-    if (!this.#running) return this.#failures < 5 ? this.#limits.afterLoss : this.#limits.whileMissing;
-    if (!this.#o.missing()) return this.#limits.else;
-    return sinceLossMs < AFTER_LOSS_MS ? this.#limits.afterLoss : this.#limits.whileMissing;
+    if (!this.#running) return this.#failures < 5 ? this.#limits.afterLossMs : this.#limits.whileMissingMs;
+    if (!this.#o.demand.missing) return this.#limits.idleMs;
+    return sinceLossMs < AFTER_LOSS_MS ? this.#limits.afterLossMs : this.#limits.whileMissingMs;
   }
 
-  /** Starts the scan anew, now. False where the controller refused or did not answer in time. */
+  /** Restarts the scan now. False if the controller refused or did not answer in time. */
   async restart(): Promise<boolean> {
     this.#starting = true;
     this.#expectStop = true;
@@ -132,8 +137,8 @@ export class ScanSupervisor {
     try {
       const limit = new Promise<never>((_, reject) => {
         timer = setTimeout(
-          () => reject(new Error(`the controller did not answer in ${this.#limits.answer} ms`)),
-          this.#limits.answer,
+          () => reject(new Error(`the controller did not answer within ${this.#limits.answerMs} ms`)),
+          this.#limits.answerMs,
         );
       });
       await Promise.race([this.#o.radio.scan(), limit]);
@@ -150,7 +155,7 @@ export class ScanSupervisor {
         this.#repeats.warn(
           'scan_failed',
           { event: 'scan_failed', failures: this.#failures, reason: messageOf(error) },
-          'the scan for straps could not be started',
+          'starting the scan failed',
         );
       return false;
     } finally {

@@ -1,6 +1,6 @@
 /**
- * Names of devices, fixed at first sight and kept in DATA_DIR/devices.json: slug of the name and the last three address bytes
- * (`polar-h10-a1b2c3`); an alias stands in its place. A name learnt later changes nothing.
+ * Device names, fixed at the first advertisement and kept in DATA_DIR/devices.json: slug of the advertised name and the last three
+ * address bytes (`polar-h10-a1b2c3`), or an alias. A name that is advertised later does not change it.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -11,9 +11,9 @@ import type { Logger } from '../../service/log/log.ts';
 
 export interface KnownDevice {
   address: string;
-  /** The fixed name, without alias. */
+  /** The fixed name, before the alias. */
   base: string;
-  /** As last published: base or alias. */
+  /** The published name: base or alias. */
   device: string;
   /** As last advertised. */
   name: string | null;
@@ -21,10 +21,10 @@ export interface KnownDevice {
 }
 
 const FILE = 'devices.json';
-/** In a gym with open doors everybody's strap comes by: the oldest are forgotten beyond this. */
+/** Bounds the file in a place with many strangers: beyond this the oldest names are dropped. */
 const DEVICES_MAX = 2000;
 
-/** Slug of the name and the last digits of the address: the name of a device at first sight. */
+/** The name of a new device: slug of the advertised name and the last `digits` hexadecimal digits of the address. */
 export function deviceNameOf(address: string, name: string | undefined, digits = 6): string {
   const prefix =
     slug(name ?? '')
@@ -57,7 +57,7 @@ export class DeviceNames {
     return path.join(dataFolder(this.#config), FILE);
   }
 
-  /** Reads the kept names. A file that cannot be read is put aside by the next write, and said. */
+  /** Reads the kept names. An unreadable file is logged; the next write replaces it. */
   load(): void {
     try {
       const parsed: unknown = JSON.parse(readFileSync(this.#file, 'utf8'));
@@ -66,7 +66,7 @@ export class DeviceNames {
       if (systemCodeOf(error) !== 'ENOENT')
         this.#log.warn(
           { event: 'device_names_unreadable', reason: messageOf(error) },
-          'the kept device names cannot be read; names are given anew',
+          'cannot read the kept device names; assigning new ones',
         );
     }
   }
@@ -79,9 +79,7 @@ export class DeviceNames {
     return this.#byAddress.get(address);
   }
 
-  /**
-   * The device of an address: the kept one, or a new one, which is kept. `renamedFrom` where an alias has come, gone or changed.
-   */
+  /** The device of an address; a new one is kept. `renamedFrom` is its former name if its alias was added, removed or changed. */
   of(
     address: string,
     name: string | undefined,
@@ -106,7 +104,7 @@ export class DeviceNames {
     return { known: kept, renamedFrom };
   }
 
-  /** Forgets a device by the name it is published under. */
+  /** Forgets a device by its published name; returns it if it was known. */
   forget(device: string): KnownDevice | undefined {
     const known = this.all.find((candidate) => candidate.device === device);
     if (known === undefined) return undefined;
@@ -150,13 +148,13 @@ export class DeviceNames {
       } catch (error) {
         this.#log.warn(
           { event: 'device_names_unwritable', reason: messageOf(error) },
-          'device names cannot be kept; they last until the next start',
+          'cannot save device names; they are lost at the next start',
         );
       }
     }
   }
 
-  /** Resolves when what is known is on the disk. */
+  /** Resolves when all names are on disk. */
   async saved(): Promise<void> {
     await this.#saving;
   }

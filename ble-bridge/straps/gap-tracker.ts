@@ -1,33 +1,33 @@
-/** Times without readings, as they are published on `hr/<device>/gap` once readings come again. Nothing is ever back-filled. */
+/** Detects times without readings; published on `hr/<device>/gap` when readings resume. Nothing is ever back-filled. */
 import type { Gap, GapCause } from '../../contract/device-status.ts';
 
-/** Straps send about once a second; under this there is no gap worth a word. */
+/** Straps send about once a second; shorter pauses are not reported. */
 const GAP_MIN_MS = 5000;
-/** Wall and monotonic clock may drift apart this far within a gap before the wall clock counts as set. */
+/** If wall clock and monotonic clock differ by more than this over a gap, the wall clock was set. */
 const CLOCK_SLACK_MS = 1000;
 
 export class GapTracker {
   #lastAt: number | undefined;
-  /** On the monotonic clock; undefined where the last reading was one of an earlier process. */
+  /** On the monotonic clock; undefined if the last reading was received by an earlier process. */
   #lastMonotonicMs: number | undefined;
   #cause: GapCause | undefined;
 
-  /** The time of the last reading of an earlier process. */
-  seed(lastReadingAt: string): void {
+  /** Sets the time of the last reading that an earlier process received. */
+  restore(lastReadingAt: string): void {
     const at = Date.parse(lastReadingAt);
     if (this.#lastMonotonicMs !== undefined || Number.isNaN(at)) return;
     this.#lastAt = at;
     this.#cause = 'bridge_restart';
   }
 
-  /** Something that explains missing readings. The first one since the last reading stands, but for silence: a link that ends explains it. */
+  /** Reports a cause for missing readings. The first since the last reading wins, except silence: the end of the link explains that. */
   explain(cause: GapCause): void {
     if (this.#cause === undefined || this.#cause === 'sensor_silent') this.#cause = cause;
   }
 
   /**
-   * A reading at `now` (wall clock) and `monotonicMs`; the gap that ends with it, if there is one. How long it was is told by the
-   * monotonic clock: a wall clock that was set makes no gap, and hides none.
+   * Registers a reading at `now` (wall clock, ms) and `monotonicMs`; returns the gap that ends with it, if any. The duration is
+   * measured on the monotonic clock, so setting the wall clock neither creates nor hides a gap.
    */
   reading(now: number, monotonicMs: number): Gap | undefined {
     const lastAt = this.#lastAt;

@@ -1,103 +1,76 @@
 /**
- * One strap's link: a state machine. The state is changed in `#enter` only. Every step towards the strap has a time limit; an
- * answer that belongs to an earlier attempt (`#generation`) is ignored; a link is ended only by the attempt that owns it.
+ * Connects one strap, subscribes to its heart rate and keeps the link; link-state.ts names the states. Every request has a timeout.
+ * What arrives for an earlier attempt is ignored, and only the attempt that owns a link ends it: an attempt is identified by its
+ * AbortController, which is aborted when the link ends.
  *
- *   discovered → connecting → connected → subscribing → streaming ⇄ no_pulse ⇄ no_contact ⇄ silent → lost → connecting …
- *                                 └→ no_heart_rate_service → lost
- *
- * A strap in `lost` is connected again when it was heard since, and its backoff is over. Silence is answered by writing the CCCD
- * again, then by a new connection; what stands above a single strap is the recovery ladder's.
+ * A lost strap is connected again once an advertisement arrived after the loss and its backoff is over. A silent strap is subscribed
+ * again first, then connected again. Faults of the radio as a whole are handled by the recovery ladder.
  */
 import type { DeviceState } from '../../contract/device-status.ts';
-import { Backoff } from '../../service/pacing/backoff.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import type { Logger } from '../../service/log/log.ts';
-import { NoPlace, type ConnectQueue } from '../radio/connect-queue.ts';
+import { Backoff } from '../../service/pacing/backoff.ts';
 import { parseHeartRateMeasurement, type HeartRateMeasurement, type MalformedReason } from '../gatt/hrm-parser.ts';
+import { ConnectTimeout, NoSlot, type ConnectQueue } from '../radio/connect-queue.ts';
 import { CHARACTERISTICS, type Radio, type RadioCharacteristic, type RadioConnection } from '../radio/radio.ts';
-import { readStrapInformation, type StrapInformation } from '../gatt/strap-information.ts';
+import type { ConnectSlots } from './connection-slots.ts';
+import { LinkState } from './link-state.ts';
+import { runStep, StepTimeout } from './link-step.ts';
+import { readStrapInformation, type StrapInformation } from './strap-information.ts';
 
-/** All in ms. */
+/** Timeouts and intervals of a link. */
 export interface LinkLimits {
-  discover: number;
-  subscribe: number;
+  discoverMs: number;
+  subscribeMs: number;
   /** Reads and writes of a single value. */
-  request: number;
-  disconnect: number;
-  /** No valid notification for this long: silent. */
-  silence: number;
-  backoffMin: number;
-  backoffMax: number;
-  /** How often the battery is read where it does not notify, and the signal strength. */
-  battery: number;
-  rssi: number;
+  requestMs: number;
+  disconnectMs: number;
+  /** Without a valid notification for this long a strap is silent. */
+  silenceMs: number;
+  backoffMinMs: number;
+  backoffMaxMs: number;
+  /** Interval for reading the battery level, if it does not notify, and the signal strength. */
+  batteryMs: number;
+  rssiMs: number;
 }
 
 export const DEFAULT_LIMITS: LinkLimits = {
-  discover: 10_000,
-  subscribe: 5000,
-  request: 5000,
-  disconnect: 2000,
-  silence: 10_000,
-  backoffMin: 500,
-  backoffMax: 60_000,
-  battery: 600_000,
-  rssi: 30_000,
+  discoverMs: 10_000,
+  subscribeMs: 5000,
+  requestMs: 5000,
+  disconnectMs: 2000,
+  silenceMs: 10_000,
+  backoffMinMs: 500,
+  backoffMaxMs: 60_000,
+  batteryMs: 600_000,
+  rssiMs: 30_000,
 };
+
+/** What a link reports to its strap. */
+export interface LinkObserver {
+  stateChanged(state: DeviceState, before: DeviceState): void;
+  connected(): void;
+  /** A valid measurement; heart rate 0 included. */
+  measurement(measurement: HeartRateMeasurement): void;
+  malformed(reason: MalformedReason, bytes: Buffer): void;
+  information(information: Partial<StrapInformation>): void;
+  /** The link ended or an attempt failed; `reason` as in the status' `disconnects`. */
+  ended(reason: string, error: unknown): void;
+  /** The controller did not confirm the end of a link: its state and ours may differ. */
+  disconnectUnconfirmed(): void;
+}
 
 export interface SensorLinkOptions {
   address: string;
-  radio: Radio;
+  radio: Pick<Radio, 'connect'>;
   queue: ConnectQueue;
   log: Logger;
   limits: LinkLimits;
-  /** False: no connect now (the controller's limit is reached, the radio is off). Asked before the strap queues up to be connected. */
-  mayConnect: () => boolean;
-  /** Asked again when its turn has come: the last place may have been taken, or the limit learnt, meanwhile. */
-  hasPlace: () => boolean;
-  /** Only valid measurements. */
-  onMeasurement: (measurement: HeartRateMeasurement) => void;
-  onMalformed: (reason: MalformedReason, bytes: Buffer) => void;
-  onState: (state: DeviceState, before: DeviceState) => void;
-  onInformation: (information: Partial<StrapInformation>) => void;
-  onConnected: () => void;
-  /** The link ended or never came to be; `reason` as in the status' disconnects. */
-  onEnded: (reason: string, error: unknown) => void;
-  /** The controller did not confirm the end of a link: its picture of the world and ours may differ. */
-  onUnconfirmedDisconnect: () => void;
+  slots: ConnectSlots;
+  observer: LinkObserver;
 }
 
-const TRANSITIONS: Record<DeviceState, readonly DeviceState[]> = {
-  discovered: ['connecting', 'lost'],
-  connecting: ['connected', 'lost'],
-  connected: ['subscribing', 'no_heart_rate_service', 'lost'],
-  subscribing: ['streaming', 'no_pulse', 'no_contact', 'silent', 'lost'],
-  streaming: ['no_pulse', 'no_contact', 'silent', 'lost'],
-  no_pulse: ['streaming', 'no_contact', 'silent', 'lost'],
-  no_contact: ['streaming', 'no_pulse', 'silent', 'lost'],
-  silent: ['streaming', 'no_pulse', 'no_contact', 'lost'],
-  no_heart_rate_service: ['lost', 'connecting'],
-  lost: ['connecting'],
-};
-
-/** What a state needs: an attempt under way, a connection. no_heart_rate_service outlives its link: the strap is still there, only of no use. */
-const NEEDS: Record<Exclude<DeviceState, 'no_heart_rate_service'>, { attempt: boolean; connection: boolean }> = {
-  discovered: { attempt: false, connection: false },
-  connecting: { attempt: true, connection: false },
-  connected: { attempt: true, connection: true },
-  subscribing: { attempt: true, connection: true },
-  streaming: { attempt: true, connection: true },
-  no_pulse: { attempt: true, connection: true },
-  no_contact: { attempt: true, connection: true },
-  silent: { attempt: true, connection: true },
-  lost: { attempt: false, connection: false },
-};
-
-export class StepTimeout extends Error {
-  override readonly name = 'StepTimeout';
-}
-
-/** What a valid measurement says of the strap. */
+/** The state that a valid measurement stands for. */
 function stateOf(measurement: HeartRateMeasurement): 'streaming' | 'no_pulse' | 'no_contact' {
   if (measurement.bpm === 0) return 'no_pulse';
   return measurement.contact === false ? 'no_contact' : 'streaming';
@@ -106,25 +79,29 @@ function stateOf(measurement: HeartRateMeasurement): 'streaming' | 'no_pulse' | 
 export class SensorLink {
   readonly #o: SensorLinkOptions;
   readonly #backoff: Backoff;
-  #state: DeviceState = 'discovered';
-  /** Counts attempts; whatever comes back with an older number is of the past. */
-  #generation = 0;
+  readonly #state: LinkState;
+  /** From queueing for a connect to the end of the link. */
   #attempt: AbortController | undefined;
   #connection: RadioConnection | undefined;
+  /** Set once it is subscribed. */
   #measurement: RadioCharacteristic | undefined;
   #characteristics: RadioCharacteristic[] = [];
-  #heard = false;
+  /** An advertisement has arrived since the last attempt. */
+  #advertised = false;
+  /** performance.now(), as the other times here. */
   #notBefore = 0;
   #lastValidAt = 0;
   #resubscribed = false;
   #readAgainAt = 0;
   #reading = false;
+  /** A disconnect in progress. */
   #ending: Promise<void> | undefined;
   #stopped = false;
 
   constructor(options: SensorLinkOptions) {
     this.#o = options;
-    this.#backoff = new Backoff({ minMs: options.limits.backoffMin, maxMs: options.limits.backoffMax });
+    this.#backoff = new Backoff({ minMs: options.limits.backoffMinMs, maxMs: options.limits.backoffMaxMs });
+    this.#state = new LinkState(options.address, (state, before) => options.observer.stateChanged(state, before));
   }
 
   get address(): string {
@@ -132,7 +109,7 @@ export class SensorLink {
   }
 
   get state(): DeviceState {
-    return this.#state;
+    return this.#state.current;
   }
 
   /** True from the connection to its end. */
@@ -140,229 +117,172 @@ export class SensorLink {
     return this.#connection !== undefined;
   }
 
-  /** True from the moment it queues up to be connected to the end of the link: it has a place, or asks for one. */
+  /** True while it uses a slot or waits for one: from queueing for a connect to the end of the link. */
   get occupied(): boolean {
     return this.#attempt !== undefined;
   }
 
-  /** True where the strap should be sending and has been for long enough to be believed. */
+  /** True while the strap delivers notifications. */
   get receiving(): boolean {
-    return this.#state === 'streaming' || this.#state === 'no_pulse' || this.#state === 'no_contact';
+    return this.#state.receiving;
   }
 
-  /** The strap advertises: it can be connected. */
+  /** The strap advertises, so it can be connected. */
   advertised(): void {
-    this.#heard = true;
+    this.#advertised = true;
     this.#connectWhenDue();
   }
 
-  /** To be called about once a second: time limits that have no timer of their own. */
+  /** To be called about once a second: checks the limits that have no timer of their own. */
   tick(): void {
     this.#connectWhenDue();
-    if (this.#connection === undefined || this.#measurement === undefined) return;
+    const attempt = this.#attempt;
+    if (attempt === undefined || this.#connection === undefined || this.#measurement === undefined) return;
     const now = performance.now();
     const quietMs = now - this.#lastValidAt;
-    if (quietMs > 2 * this.#o.limits.silence)
-      this.#fail(this.#generation, 'silent', new StepTimeout(`no notification for ${Math.round(quietMs)} ms`));
-    else if (quietMs > this.#o.limits.silence && !this.#resubscribed) this.#goSilent(this.#generation);
-    else if (now > this.#readAgainAt && this.receiving) void this.#readAgain(this.#generation);
+    if (quietMs > 2 * this.#o.limits.silenceMs)
+      this.#fail(attempt, 'silent', new StepTimeout(`no notification for ${Math.round(quietMs)} ms`));
+    else if (quietMs > this.#o.limits.silenceMs && !this.#resubscribed) this.#resubscribe(attempt, this.#measurement);
+    else if (now > this.#readAgainAt && this.receiving && !this.#reading)
+      void this.#readInformation(attempt, this.#connection, false);
   }
 
   #connectWhenDue(): void {
-    const waits = this.#state === 'discovered' || this.#state === 'lost' || this.#state === 'no_heart_rate_service';
-    if (this.#stopped || !waits || !this.#heard || this.#attempt !== undefined || this.#ending !== undefined) return;
-    if (performance.now() < this.#notBefore || !this.#o.mayConnect()) return;
-    this.#heard = false;
+    if (this.#stopped || !this.#state.idle || !this.#advertised) return;
+    if (this.#attempt !== undefined || this.#ending !== undefined) return;
+    if (performance.now() < this.#notBefore || !this.#o.slots.mayQueue()) return;
+    this.#advertised = false;
     void this.#connect();
   }
 
-  /** The only place that changes the state. */
   #enter(state: DeviceState): void {
-    const before = this.#state;
-    if (before === state) return;
-    if (!TRANSITIONS[before].includes(state))
-      throw new Error(`sensor link ${this.#o.address}: ${before} → ${state} is no transition`);
-    const needs = state === 'no_heart_rate_service' ? undefined : NEEDS[state];
-    if (
-      needs !== undefined &&
-      (needs.attempt !== (this.#attempt !== undefined) || needs.connection !== (this.#connection !== undefined))
-    )
-      throw new Error(
-        `sensor link ${this.#o.address}: ${state} with ${this.#attempt === undefined ? 'no' : 'an'} attempt and ${this.#connection === undefined ? 'no' : 'a'} connection`,
-      );
-    this.#state = state;
-    this.#o.onState(state, before);
+    this.#state.enter(state, { attempt: this.#attempt !== undefined, connection: this.#connection !== undefined });
   }
 
   async #connect(): Promise<void> {
-    const { radio, queue, address, limits } = this.#o;
-    const generation = (this.#generation += 1);
+    const { radio, queue, address, limits, slots, observer } = this.#o;
     const attempt = new AbortController();
+    const { signal } = attempt;
     this.#attempt = attempt;
     try {
-      const onDisconnect = (reason: string): void => this.#ended(generation, reason, undefined);
-      const begin = (): void => this.#enter('connecting');
       const connection = await queue.run(
-        (signal) => radio.connect(address, { signal, onDisconnect }),
-        attempt.signal,
-        begin,
-        () => this.#o.hasPlace(),
+        (queueSignal) =>
+          radio.connect(address, {
+            signal: queueSignal,
+            onDisconnect: (reason) => this.#ended(attempt, reason, undefined),
+          }),
+        signal,
+        () => this.#enter('connecting'),
+        () => slots.hasFree(),
       );
-      if (generation !== this.#generation) return connection.abandon();
+      if (attempt !== this.#attempt) return connection.abandon();
       this.#connection = connection;
       this.#enter('connected');
-      this.#o.onConnected();
-      const characteristics = await this.#step(generation, 'discovery', limits.discover, () => connection.discover());
-      this.#characteristics = characteristics;
-      const measurement = characteristics.find(({ uuid, notifies }) => uuid === CHARACTERISTICS.heartRateMeasurement && notifies);
-      if (measurement === undefined) return this.#noHeartRate(generation);
-      this.#enter('subscribing');
-      await this.#step(generation, 'subscribe', limits.subscribe, () =>
-        measurement.subscribe((bytes) => this.#notified(generation, bytes)),
+      observer.connected();
+      const discovery = { what: 'discovery', limitMs: limits.discoverMs, signal };
+      this.#characteristics = await runStep(discovery, () => connection.discover());
+      const measurement = this.#characteristics.find(
+        ({ uuid, notifies }) => uuid === CHARACTERISTICS.heartRateMeasurement && notifies,
       );
+      if (measurement === undefined) return this.#noHeartRate(attempt);
+      this.#enter('subscribing');
+      await this.#subscribe(attempt, measurement, 'subscribe');
       this.#measurement = measurement;
       this.#lastValidAt = Math.max(this.#lastValidAt, performance.now());
       this.#resubscribed = false;
-      await this.#readInformation(generation, connection, true);
+      await this.#readInformation(attempt, connection, true);
     } catch (error) {
-      if (error instanceof NoPlace) return this.#standBack(generation);
-      this.#fail(
-        generation,
-        error instanceof StepTimeout || (error as Error).name === 'ConnectTimeout' ? 'timeout' : 'failed',
-        error,
-      );
+      if (error instanceof NoSlot) return this.#yieldTurn(attempt);
+      const timedOut = error instanceof StepTimeout || error instanceof ConnectTimeout;
+      this.#fail(attempt, timedOut ? 'timeout' : 'failed', error);
     }
   }
 
-  /** There was no place when the turn came: nothing was tried, so nothing ended. It queues up again when it is heard and there is one. */
-  #standBack(generation: number): void {
-    if (generation !== this.#generation) return;
-    this.#generation += 1;
-    this.#attempt = undefined;
+  /** No slot was free at its turn: nothing was attempted, so nothing ended. It queues again at an advertisement, once a slot is free. */
+  #yieldTurn(attempt: AbortController): void {
+    if (attempt === this.#attempt) this.#attempt = undefined;
   }
 
-  /** A step of an attempt: its own time limit, and over at once when the link ends. */
-  async #step<T>(generation: number, what: string, limitMs: number, run: () => Promise<T>): Promise<T> {
-    const signal = this.#attempt?.signal;
-    if (signal === undefined || generation !== this.#generation) throw new Error(`${what}: the link has ended`);
-    return await new Promise<T>((resolve, reject) => {
-      const end = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', lost);
-      };
-      const lost = (): void => {
-        end();
-        reject(new Error(`${what}: the link has ended`));
-      };
-      const timer = setTimeout(() => {
-        end();
-        reject(new StepTimeout(`${what}: no answer in ${limitMs} ms`));
-      }, limitMs);
-      signal.addEventListener('abort', lost);
-      run().then(
-        (value) => {
-          end();
-          if (generation === this.#generation) resolve(value);
-          else reject(new Error(`${what}: the link has ended`));
-        },
-        (error: unknown) => {
-          end();
-          reject(error instanceof Error ? error : new Error(String(error)));
-        },
-      );
-    });
+  async #subscribe({ signal }: AbortController, measurement: RadioCharacteristic, what: string): Promise<void> {
+    await runStep({ what, limitMs: this.#o.limits.subscribeMs, signal }, () =>
+      measurement.subscribe((bytes) => this.#notified(signal, bytes)),
+    );
   }
 
-  #notified(generation: number, bytes: Buffer): void {
-    // Nothing may throw in here: it would become an uncaught exception in noble (facts.md, BLE 11).
+  #notified(signal: AbortSignal, bytes: Buffer): void {
+    // Nothing may throw in here: noble calls it from an event handler, where an exception would end the process.
     try {
-      if (generation !== this.#generation || this.#stopped) return;
+      if (signal.aborted || this.#stopped) return;
       const parsed = parseHeartRateMeasurement(bytes);
-      if (!parsed.ok) return this.#o.onMalformed(parsed.reason, bytes);
+      if (!parsed.ok) return this.#o.observer.malformed(parsed.reason, bytes);
       this.#lastValidAt = performance.now();
       this.#resubscribed = false;
       this.#backoff.reset();
-      if (this.#state === 'connected' || this.#state === 'connecting') return;
-      const state = stateOf(parsed.measurement);
-      this.#enter(state);
-      this.#o.onMeasurement(parsed.measurement);
+      if (this.state === 'connected' || this.state === 'connecting') return;
+      this.#enter(stateOf(parsed.measurement));
+      this.#o.observer.measurement(parsed.measurement);
     } catch (error) {
       this.#o.log.error(
         { event: 'notification_failed', address: this.#o.address, err: error },
-        'a notification could not be handled',
+        'handling a notification failed; its reading may be lost',
       );
     }
   }
 
-  #noHeartRate(generation: number): void {
+  #noHeartRate(attempt: AbortController): void {
     this.#enter('no_heart_rate_service');
-    this.#fail(generation, 'no_heart_rate_service', undefined, this.#o.limits.backoffMax);
+    this.#fail(attempt, 'no_heart_rate_service', undefined, this.#o.limits.backoffMaxMs);
   }
 
-  /** Silent: the subscription is written again; a strap may have forgotten it. */
-  #goSilent(generation: number): void {
+  /** Writes the subscription of a silent strap again; the strap may have lost it. */
+  #resubscribe(attempt: AbortController, measurement: RadioCharacteristic): void {
     this.#resubscribed = true;
     this.#enter('silent');
-    const measurement = this.#measurement;
-    if (measurement === undefined) return;
-    this.#step(generation, 'subscribe again', this.#o.limits.subscribe, () =>
-      measurement.subscribe((bytes) => this.#notified(generation, bytes)),
-    ).catch((error: unknown) => this.#fail(generation, 'silent', error));
+    this.#subscribe(attempt, measurement, 'subscribe again').catch((error: unknown) => this.#fail(attempt, 'silent', error));
   }
 
-  async #readInformation(generation: number, connection: RadioConnection, first: boolean): Promise<void> {
+  async #readInformation(attempt: AbortController, connection: RadioConnection, first: boolean): Promise<void> {
+    const { limits, observer, log, address } = this.#o;
     this.#reading = true;
-    this.#readAgainAt = performance.now() + this.#o.limits.rssi;
+    this.#readAgainAt = performance.now() + limits.rssiMs;
     try {
-      const step = <T>(what: string, run: () => Promise<T>): Promise<T> =>
-        this.#step(generation, what, this.#o.limits.request, run);
       await readStrapInformation({
         connection,
         characteristics: this.#characteristics,
-        step,
+        step: (what, run) => runStep({ what, limitMs: limits.requestMs, signal: attempt.signal }, run),
         first,
-        batteryEveryMs: this.#o.limits.battery,
-        onInformation: this.#o.onInformation,
+        batteryEveryMs: limits.batteryMs,
+        onInformation: (information) => observer.information(information),
       });
     } catch (error) {
-      // Battery and device information are optional: a strap that does not answer is found out by its silence.
-      this.#o.log.debug(
-        { event: 'strap_information_failed', address: this.#o.address, reason: messageOf(error) },
-        'a strap did not answer a read',
-      );
+      // Battery and device information are optional; a strap that stopped answering will be detected by its silence.
+      log.debug({ event: 'strap_information_failed', address, reason: messageOf(error) }, 'a strap did not answer a read');
     } finally {
-      if (generation === this.#generation) this.#reading = false;
+      if (attempt === this.#attempt) this.#reading = false;
     }
   }
 
-  async #readAgain(generation: number): Promise<void> {
+  /** Ends an attempt from our side, and its link, within the disconnect limit. */
+  #fail(attempt: AbortController, reason: string, error: unknown, backoffMs?: number): void {
+    if (attempt !== this.#attempt) return;
     const connection = this.#connection;
-    if (this.#reading || connection === undefined) return;
-    await this.#readInformation(generation, connection, false);
-  }
-
-  /** Gives an attempt up from our side: the link is ended where it stands, within its time limit. */
-  #fail(generation: number, reason: string, error: unknown, notBeforeMs?: number): void {
-    if (generation !== this.#generation || this.#attempt === undefined) return;
-    const connection = this.#connection;
-    this.#ended(generation, reason, error, notBeforeMs);
+    this.#ended(attempt, reason, error, backoffMs);
     if (connection !== undefined) this.#disconnect(connection);
   }
 
   #disconnect(connection: RadioConnection): void {
-    const limitMs = this.#o.limits.disconnect;
     const ending = new Promise<void>((resolve) => {
       const timer = setTimeout(() => {
         connection.abandon();
-        this.#o.onUnconfirmedDisconnect();
+        this.#o.observer.disconnectUnconfirmed();
         resolve();
-      }, limitMs);
-      const over = (): void => {
+      }, this.#o.limits.disconnectMs);
+      const confirmed = (): void => {
         clearTimeout(timer);
         resolve();
       };
-      // An error counts as an end too: there was no link any more.
-      void connection.disconnect().then(over, over);
+      // An error counts as an end, too: there was no link any more.
+      void connection.disconnect().then(confirmed, confirmed);
     }).finally(() => {
       if (this.#ending === ending) this.#ending = undefined;
       this.#connectWhenDue();
@@ -370,53 +290,55 @@ export class SensorLink {
     this.#ending = ending;
   }
 
-  /** The attempt is over, however it ended. */
-  #ended(generation: number, reason: string, error: unknown, notBeforeMs?: number): void {
-    if (generation !== this.#generation || this.#attempt === undefined) return;
-    this.#generation += 1;
-    const attempt = this.#attempt;
+  /** The attempt is over, for whatever reason. */
+  #ended(attempt: AbortController, reason: string, error: unknown, backoffMs?: number): void {
+    if (attempt !== this.#attempt) return;
     this.#attempt = undefined;
     this.#connection = undefined;
     this.#measurement = undefined;
     this.#characteristics = [];
     this.#reading = false;
-    // Heard before the link ended says nothing of now: a connect to a strap that has gone would hold up all others.
-    this.#heard = false;
-    this.#notBefore = performance.now() + (notBeforeMs ?? this.#backoff.nextDelayMs());
-    attempt.abort(new Error('the link has ended'));
-    // It stays readable that a strap has no heart rate service: it is still there, only of no use.
-    if (this.#state !== 'no_heart_rate_service') this.#enter('lost');
-    this.#o.onEnded(reason, error);
+    // Advertisements from before the end do not count: a connect to a strap that has left would block all others.
+    this.#advertised = false;
+    this.#notBefore = performance.now() + (backoffMs ?? this.#backoff.nextDelayMs());
+    attempt.abort();
+    // The missing heart rate service stays visible until the next attempt.
+    if (this.state !== 'no_heart_rate_service') this.#enter('lost');
+    this.#o.observer.ended(reason, error);
   }
 
-  /** The radio was made anew or lost its power: the link is gone without a word of the controller. */
+  /** The radio was rebuilt or lost its power: the link is gone, and the controller did not report it. */
   radioLost(): void {
     if (this.#attempt === undefined) return;
     this.#connection?.abandon();
-    this.#ended(this.#generation, 'adapter', undefined);
+    this.#ended(this.#attempt, 'adapter', undefined);
     this.#notBefore = 0;
   }
 
-  /** Connects again as soon as the strap is heard, without waiting for the backoff to end. */
+  /** Connects again at the next advertisement, without waiting for the backoff. */
   retryNow(): void {
     this.#notBefore = 0;
     this.#backoff.reset();
     this.#connectWhenDue();
   }
 
-  /** The energy characteristic of a connected strap, to write to, with a time limit. Undefined where there is none. */
+  /**
+   * Writes to the heart rate control point (0x2A39). `not_supported`: the strap has none. Rejects with StepTimeout, or RadioError
+   * `link_ended`.
+   */
   async writeControlPoint(value: Buffer): Promise<'done' | 'not_connected' | 'not_supported'> {
-    if (this.#measurement === undefined) return 'not_connected';
+    if (this.#attempt === undefined || this.#measurement === undefined) return 'not_connected';
     const control = this.#characteristics.find(({ uuid }) => uuid === CHARACTERISTICS.heartRateControlPoint);
     if (control === undefined) return 'not_supported';
-    await this.#step(this.#generation, 'reset energy', this.#o.limits.request, () => control.write(value));
+    const step = { what: 'reset energy', limitMs: this.#o.limits.requestMs, signal: this.#attempt.signal };
+    await runStep(step, () => control.write(value));
     return 'done';
   }
 
-  /** Ends the link for good, in order: an unclean end can lock a Polar H10 for a minute (facts.md, BLE 15). */
+  /** Disconnects for good. An unclean end can leave a Polar H10 unreachable for a minute (bleakheart#5), so this waits for it. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#fail(this.#generation, 'ended_by_us', undefined);
+    if (this.#attempt !== undefined) this.#fail(this.#attempt, 'ended_by_us', undefined);
     await this.#ending;
   }
 }

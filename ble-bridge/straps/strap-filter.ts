@@ -1,4 +1,4 @@
-/** Who may connect: BLE_ALLOW and BLE_DENY by address or name (with `*`), and aliases. Names are compared without case. */
+/** Decides which straps are connected: BLE_ALLOW and BLE_DENY by address or name (with `*`), and aliases. Case-insensitive. */
 import type { Config } from '../../service/config/config.ts';
 import { DEVICE_PATTERN } from '../../contract/topics.ts';
 import { HrError } from '../../service/errors/errors.ts';
@@ -7,8 +7,8 @@ import { SERVICES, type Advertisement } from '../radio/radio.ts';
 
 interface Pattern {
   regex: RegExp;
-  /** Names somebody in particular: an address, or a name of three letters and more. Such a strap is connected without 0x180D. */
-  particular: boolean;
+  /** Names one strap: an address, or a name of three or more letters. Such a strap is connected even if it does not advertise 0x180D. */
+  specific: boolean;
 }
 
 function patternOf(text: string): Pattern {
@@ -17,7 +17,7 @@ function patternOf(text: string): Pattern {
     .split('*')
     .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
     .join('.*');
-  return { regex: new RegExp(`^${source}$`), particular: text.replaceAll('*', '').length >= 3 };
+  return { regex: new RegExp(`^${source}$`), specific: text.replaceAll('*', '').length >= 3 };
 }
 
 export type Verdict = 'wanted' | 'denied' | 'not_allowed' | 'no_strap';
@@ -34,8 +34,8 @@ export class StrapFilter {
   }
 
   /**
-   * Deny wins over allow; where an allow list stands, nobody else is connected. One that has an alias is somebody in particular.
-   * `device` is the name it has been given, if any; at first sight the one that it would be given counts.
+   * BLE_DENY wins over BLE_ALLOW; with an allow list no other strap is connected. A strap with an alias is connected even if it does
+   * not advertise 0x180D. `device` is its kept name, if any; a new strap is judged by the name it would get.
    */
   judge({ address, name, serviceUuids }: Advertisement, device?: string): Verdict {
     const given = deviceNameOf(address, name);
@@ -45,7 +45,7 @@ export class StrapFilter {
     const heartRate = serviceUuids.includes(SERVICES.heartRate);
     if (this.#deny.some(matches)) return 'denied';
     if (this.#allow.length === 0) return heartRate || alias !== undefined ? 'wanted' : 'no_strap';
-    if (this.#allow.some((pattern) => (heartRate || pattern.particular) && matches(pattern))) return 'wanted';
+    if (this.#allow.some((pattern) => (heartRate || pattern.specific) && matches(pattern))) return 'wanted';
     return heartRate ? 'not_allowed' : 'no_strap';
   }
 }
@@ -60,7 +60,7 @@ export function parseAliases(list: readonly string[]): Map<string, string> {
     const [from, to, ...rest] = entry.split('=').map((part) => part.trim().toLowerCase());
     if (from === undefined || from === '' || to === undefined || rest.length > 0 || !DEVICE_PATTERN.test(to))
       faults.push(`BLE_ALIASES: must be device=alias, alias of a-z, 0-9 and - (got ${entry})`);
-    else if ([...aliases.values()].includes(to)) faults.push(`BLE_ALIASES: the alias ${to} stands twice`);
+    else if ([...aliases.values()].includes(to)) faults.push(`BLE_ALIASES: duplicate alias ${to}`);
     else aliases.set(from, to);
   }
   if (faults.length > 0) throw new HrError('config_invalid', { operation: 'read the aliases', detail: faults.join('; ') });

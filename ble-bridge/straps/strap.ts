@@ -1,19 +1,24 @@
-/** One strap as the outside sees it: its link, its status, its readings and its gaps. */
-import type { DeviceStatus, DeviceState, Gap, GapCause } from '../../contract/device-status.ts';
-import type { Reading } from '../../contract/reading.ts';
+/** One strap: its link, status, readings and gaps. */
+import type { DeviceStatus, DeviceState, GapCause } from '../../contract/device-status.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { ConnectQueue } from '../radio/connect-queue.ts';
+import type { ConnectSlots } from './connection-slots.ts';
 import type { KnownDevice } from './device-names.ts';
 import { GapTracker } from './gap-tracker.ts';
 import { rrToMs, type HeartRateMeasurement } from '../gatt/hrm-parser.ts';
 import { LastMinute, ReconnectTimes, type Disconnects, type RadioStatistics } from '../radio/radio-statistics.ts';
 import type { Advertisement, Radio } from '../radio/radio.ts';
 import { SensorLink, type LinkLimits } from './sensor-link.ts';
-import type { StrapInformation } from '../gatt/strap-information.ts';
+import type { StrapInformation } from './strap-information.ts';
+import type { EarlierStrap, StrapClock, StrapEvents, StrapSink } from './strap-ports.ts';
 
-/** A reading before the outbox has numbered it. */
-export type ReadingFields = Omit<Reading, 'gateway' | 'run' | 'seq'>;
+/** What a strap reports for the health of the radio and its limits. */
+export interface LinkOutcomes {
+  readingReceived(): void;
+  linkEnded(reason: string, error: unknown): void;
+  disconnectUnconfirmed(): void;
+}
 
 export interface StrapOptions {
   known: KnownDevice;
@@ -23,18 +28,14 @@ export interface StrapOptions {
   limits: LinkLimits;
   statistics: RadioStatistics;
   lowBatteryPercent: number;
-  clock: () => Reading['clock'];
-  mayConnect: () => boolean;
-  hasPlace: () => boolean;
-  accept: (fields: ReadingFields) => void;
-  /** The status has changed in something that should be seen soon. */
-  onStatus: (strap: Strap) => void;
-  onGap: (strap: Strap, gap: Gap) => void;
-  onEnded: (strap: Strap, reason: string, error: unknown) => void;
-  onUnconfirmedDisconnect: () => void;
+  clock: StrapClock;
+  slots: ConnectSlots;
+  sink: StrapSink;
+  events: StrapEvents;
+  outcomes: LinkOutcomes;
 }
 
-/** What a lost link explains. A strap that ends the link by itself has no contact, is taken off, or is switched off. */
+/** The cause of a gap that begins with the end of a link. A strap that ends it has no contact, was taken off, or was switched off. */
 function gapCauseOf(reason: string): GapCause {
   if (reason === 'adapter') return 'adapter';
   return reason === 'silent' ? 'sensor_silent' : 'out_of_range';
@@ -60,29 +61,30 @@ export class Strap {
   #connections = 0;
   readonly #disconnects: Disconnects = {};
   readonly #reconnectTimes = new ReconnectTimes();
-  readonly #heard = new LastMinute();
-  #heardAt = performance.now();
+  readonly #advertisements = new LastMinute();
+  #advertisedAt = performance.now();
   #lostAt: number | undefined;
 
   constructor(options: StrapOptions) {
     this.#o = options;
     this.#repeats = new RepeatLimiter(options.log);
-    const { known, radio, queue, log, limits, mayConnect, hasPlace } = options;
+    const { known, radio, queue, log, limits, slots } = options;
     this.link = new SensorLink({
       address: known.address,
       radio,
       queue,
       log,
       limits,
-      mayConnect,
-      hasPlace,
-      onMeasurement: (measurement) => this.#measured(measurement),
-      onMalformed: (reason, bytes) => this.#malformed(reason, bytes),
-      onState: (state, before) => this.#entered(state, before),
-      onInformation: (information) => this.#learnt(information),
-      onConnected: () => this.#connected(),
-      onEnded: (reason, error) => this.#ended(reason, error),
-      onUnconfirmedDisconnect: options.onUnconfirmedDisconnect,
+      slots,
+      observer: {
+        measurement: (measurement) => this.#measured(measurement),
+        malformed: (reason, bytes) => this.#malformed(reason, bytes),
+        stateChanged: (state, before) => this.#entered(state, before),
+        information: (information) => this.#informationRead(information),
+        connected: () => this.#connected(),
+        ended: (reason, error) => this.#ended(reason, error),
+        disconnectUnconfirmed: () => options.outcomes.disconnectUnconfirmed(),
+      },
     });
   }
 
@@ -94,37 +96,41 @@ export class Strap {
     return this.#o.known.address;
   }
 
-  /** When it was last heard or connected (performance.now). */
-  get heardAt(): number {
-    return this.link.connected ? performance.now() : this.#heardAt;
+  /** When it was last known to be in range (performance.now()): now while it is connected, else its last advertisement. */
+  get seenAt(): number {
+    return this.link.connected ? performance.now() : this.#advertisedAt;
   }
 
   get readings(): number {
     return this.#readings;
   }
 
-  /** True where nothing comes from it now. */
+  /** True while it delivers nothing: silent, or not connected. */
   get troubled(): boolean {
     return this.link.state === 'silent' || !this.link.connected;
   }
 
   advertised(advertisement: Advertisement): void {
-    this.#heardAt = performance.now();
-    this.#heard.add(this.#heardAt);
+    this.#advertisedAt = performance.now();
+    this.#advertisements.add(this.#advertisedAt);
     if (advertisement.rssi !== null) this.#information.rssi = advertisement.rssi;
     this.link.advertised();
   }
 
-  /** When an earlier process read this strap last: where the broker has forgotten its status, the bridge has not. */
-  seedLastReading(at: string): void {
-    if (this.#readings > 0 || (this.#lastReadingAt !== null && this.#lastReadingAt >= at)) return;
-    this.#lastReadingAt = at;
-    this.#gaps.seed(at);
+  /** Continues from what an earlier process left: the values of its retained status, and the time of its last reading. */
+  restore({ status, lastReadingAt }: EarlierStrap): void {
+    if (status !== undefined) this.#restoreStatus(status);
+    if (lastReadingAt !== undefined) this.#restoreLastReading(lastReadingAt);
   }
 
-  /** What an earlier process left on the retained status. */
-  seed(status: DeviceStatus): void {
-    if (status.last_reading_at !== null) this.seedLastReading(status.last_reading_at);
+  #restoreLastReading(at: string): void {
+    if (this.#readings > 0 || (this.#lastReadingAt !== null && this.#lastReadingAt >= at)) return;
+    this.#lastReadingAt = at;
+    this.#gaps.restore(at);
+  }
+
+  #restoreStatus(status: DeviceStatus): void {
+    if (status.last_reading_at !== null) this.#restoreLastReading(status.last_reading_at);
     for (const field of ['battery_percent', 'manufacturer', 'model', 'firmware', 'body_sensor_location'] as const)
       if (this.#information[field] === null) Object.assign(this.#information, { [field]: status[field] });
   }
@@ -146,7 +152,7 @@ export class Strap {
       reconnects: this.#reconnects,
       source: radio.kind,
       adapter_state: radio.state,
-      advertisements_per_minute: this.#heard.count(),
+      advertisements_per_minute: this.#advertisements.count(),
       connects: this.#connections,
       disconnects: { ...this.#disconnects },
       reconnect_ms_p50: p50,
@@ -159,28 +165,29 @@ export class Strap {
     const now = Date.now();
     const timestamp = new Date(now).toISOString();
     const gap = this.#gaps.reading(now, performance.now());
-    if (gap !== undefined) this.#o.onGap(this, gap);
+    if (gap !== undefined) this.#o.sink.gap(this.device, gap);
     this.#readings += 1;
     this.#lastReadingAt = timestamp;
     const { kind } = this.#o.radio;
-    this.#o.accept({
+    this.#o.outcomes.readingReceived();
+    this.#o.sink.reading({
       timestamp,
       heart_rate: measurement.bpm,
       device: this.device,
       rr_intervals_ms: measurement.rr1024.map(rrToMs),
       sensor_contact: measurement.contact,
       energy_expended_kj: measurement.energyKj,
-      clock: this.#o.clock(),
+      clock: this.#o.clock.state(),
       ...(kind === 'noble' ? {} : { source: kind }),
     });
   }
 
   #malformed(reason: string, bytes: Buffer): void {
-    this.#o.statistics.malformed.add(1, { reason });
+    this.#o.statistics.metrics.malformed.add(1, { reason });
     this.#repeats.warn(
       'malformed',
       { event: 'notification_malformed', device: this.device, reason, bytes: bytes.subarray(0, 32).toString('hex') },
-      'a strap sent bytes that are no heart rate',
+      'a strap sent a malformed heart rate notification',
     );
   }
 
@@ -189,14 +196,17 @@ export class Strap {
     if (state === 'no_pulse') this.#gaps.explain('no_pulse');
     if (state === 'silent') {
       this.#gaps.explain('sensor_silent');
-      this.#o.log.warn({ event: 'strap_silent', device: this.device }, 'a connected strap sends nothing');
+      this.#o.log.warn(
+        { event: 'strap_silent', device: this.device },
+        'no valid notification from a connected strap; subscribing again',
+      );
     }
     if (before === 'subscribing' && state !== 'lost') {
       if (this.#lostAt !== undefined) this.#reconnected(performance.now() - this.#lostAt);
       this.#lostAt = undefined;
-      this.#o.log.info({ event: 'strap_streaming', device: this.device, state }, 'readings come');
+      this.#o.log.info({ event: 'strap_streaming', device: this.device, state }, 'receiving readings');
     }
-    this.#o.onStatus(this);
+    this.#o.events.emit('status', this);
   }
 
   #reconnected(ms: number): void {
@@ -226,14 +236,14 @@ export class Strap {
       ...(error === undefined ? {} : { detail: messageOf(error) }),
     };
     if (reason === 'ended_by_us') this.#o.log.info(fields, 'disconnected');
-    else this.#repeats.warn(`ended ${reason}`, fields, 'the link to a strap ended; it is connected again when it is heard');
-    this.#o.onEnded(this, reason, error);
-    this.#o.onStatus(this);
+    else this.#repeats.warn(`ended ${reason}`, fields, 'the link to a strap ended; reconnecting at its next advertisement');
+    this.#o.outcomes.linkEnded(reason, error);
+    this.#o.events.emit('status', this);
   }
 
-  #learnt(information: Partial<StrapInformation>): void {
+  #informationRead(information: Partial<StrapInformation>): void {
     const before = JSON.stringify(this.#information);
     Object.assign(this.#information, information);
-    if (JSON.stringify(this.#information) !== before) this.#o.onStatus(this);
+    if (JSON.stringify(this.#information) !== before) this.#o.events.emit('status', this);
   }
 }

@@ -7,7 +7,7 @@ import { tempDir } from '../support/temp-dir.ts';
 
 const preload = fileURLToPath(new URL('../ble-radio/support/broken-hci-socket.cjs', import.meta.url));
 
-/** What is wrong, and the words that a person reads. */
+/** The fault, and the reason that the log reports. */
 const CASES = {
   no_af_bluetooth: /kernel has no Bluetooth/,
   no_privileges: /no right to the adapter \(capabilities NET_ADMIN and NET_RAW/,
@@ -17,7 +17,7 @@ const CASES = {
 
 describe('a machine that cannot use Bluetooth', () => {
   for (const [kind, words] of Object.entries(CASES))
-    test(`${kind}: said in plain words, still running, ended in order`, async (t) => {
+    test(`${kind}: the bridge logs the reason, keeps running and stops cleanly`, async (t) => {
       const bridge = startProduct(
         t,
         'ble-bridge/main',

@@ -23,17 +23,17 @@ const recording = fileURLToPath(new URL('../data/recordings/short-ride-rr-garmin
 interface Box {
   url: string;
   folder: string;
-  /** Retained messages and live ones by topic, the newest; readings in order. */
+  /** The newest message of each topic. `readings` are in order of arrival. */
   topics: Map<string, string>;
   readings: Reading[];
   bridgeStatus(): ServiceStatus | undefined;
   device(match?: string): DeviceStatus | undefined;
   start(environment: Record<string, string>): Promise<BleBridgeService>;
   request(verb: 'scan-now' | 'forget-device' | 'reset-energy', args: object): Promise<unknown>;
-  sayForwarder(target: 'local' | 'aws', clockAheadMs?: number | null): void;
+  publishForwarder(target: 'local' | 'aws', clockAheadMs?: number | null): void;
 }
 
-/** A broker, and somebody who hears everything; the forwarder is played by the test, with its own rights. */
+/** A broker and a subscriber to everything; the test plays the forwarder, with the forwarder's rights. */
 async function startBox(t: TestContext): Promise<Box> {
   const folder = tempDir(t);
   const gatewayConfig = testConfig({ DATA_DIR: folder });
@@ -53,15 +53,15 @@ async function startBox(t: TestContext): Promise<Box> {
   };
   const topics = new Map<string, string>();
   const readings: Reading[] = [];
-  const ears = await as('admin-api');
-  ears.on('message', (topic, payload) => {
+  const subscriber = await as('admin-api');
+  subscriber.on('message', (topic, payload) => {
     if (payload.length === 0) topics.delete(topic);
     else topics.set(topic, payload.toString());
     if (topic.endsWith('/bpm')) readings.push(JSON.parse(payload.toString()) as Reading);
   });
-  await ears.subscribeAsync(['hr/#', 'edge/+/status', 'homeassistant/#']);
+  await subscriber.subscribeAsync(['hr/#', 'edge/+/status', 'homeassistant/#']);
   const forwarder = await as('forwarder');
-  // It stores what it hears, and says so.
+  // Acknowledges every reading that it receives.
   forwarder.on('message', (topic, payload) => {
     const { run, seq, last, sync } = JSON.parse(payload.toString()) as {
       run: string;
@@ -110,7 +110,7 @@ async function startBox(t: TestContext): Promise<Box> {
         await link.stop();
       }
     },
-    sayForwarder(target, clockAheadMs = null) {
+    publishForwarder(target, clockAheadMs = null) {
       const status = {
         service: 'forwarder',
         state: 'online',
@@ -124,7 +124,7 @@ async function startBox(t: TestContext): Promise<Box> {
 }
 
 describe('the bridge on a broker', () => {
-  test('simulated straps: readings, retained statuses, discovery; forgetting one removes all of it', async (t) => {
+  test('simulated straps publish readings, retained statuses and discovery, and answer commands', async (t) => {
     const box = await startBox(t);
     const service = await box.start({ BLE_SOURCE: 'simulated' });
     assert.equal(await service.chosenSource(), 'simulated');
@@ -151,7 +151,7 @@ describe('the bridge on a broker', () => {
   test('forgetting a device removes its retained topics, its discovery and its kept name', async (t) => {
     const box = await startBox(t);
     await box.start({ BLE_SOURCE: 'replay', REPLAY_FILE: recording, REPLAY_SPEED: '0' });
-    // The recording ends, so the strap is not heard again after it was forgotten.
+    // The recording ends, so the strap does not advertise again after it was forgotten.
     const { device } = await eventually(() => (box.device()?.state === 'lost' ? box.device() : undefined));
     assert.equal(box.device()?.readings, 15);
     assert.deepEqual(await box.request('forget-device', { device }), { forgotten: device });
@@ -159,7 +159,7 @@ describe('the bridge on a broker', () => {
     await eventually(() => !readFileSync(path.join(box.folder, 'devices.json'), 'utf8').includes(device));
   });
 
-  test('a device that only an earlier process knew is shown lost, and forgotten as whole', async (t) => {
+  test('a device known only to an earlier process is published as lost, and forgetting it removes everything', async (t) => {
     const box = await startBox(t);
     const device = 'polar-h10-a1b2c3';
     const config = testConfig({ DATA_DIR: box.folder });
@@ -203,31 +203,34 @@ describe('the bridge on a broker', () => {
     await assert.rejects(box.request('forget-device', { device }), /strap_unknown/);
   });
 
-  test('auto: no adapter and no word of the forwarder: the missing adapter is said; a local target: simulated; AWS: no longer', async (t) => {
+  test('auto without an adapter fails the radio check, simulates for a local target, and stops for AWS', async (t) => {
     const box = await startBox(t);
     await box.start({ BLE_SOURCE: 'auto', BLE_ADAPTER: 'hci97' });
     const check = await eventually(() => box.bridgeStatus()?.checks?.find(({ name }) => name === 'radio'));
     assert.equal(check.status, 'fail');
-    assert.match(check.reason, /^radio_unavailable: there is no Bluetooth adapter hci97; the forwarder has not yet said/);
+    assert.match(
+      check.reason,
+      /^radio_unavailable: there is no Bluetooth adapter hci97; the forwarder has not reported its target yet/,
+    );
     assert.equal(box.readings.length, 0);
-    box.sayForwarder('local');
+    box.publishForwarder('local');
     await eventually(() => box.readings.length > 2);
-    box.sayForwarder('aws');
+    box.publishForwarder('aws');
     await eventually(() => box.bridgeStatus()?.bridge?.source === 'none');
     await eventually(() => ![...box.topics.keys()].some((topic) => topic.startsWith('hr/') && topic.endsWith('/status')));
   });
 
-  test('the clock of a reading follows the forwarder', async (t) => {
+  test('the clock field of readings follows the status of the forwarder', async (t) => {
     const box = await startBox(t);
     await box.start({ BLE_SOURCE: 'simulated' });
     await eventually(() => box.readings.some(({ clock }) => clock === 'unknown'));
-    box.sayForwarder('local', 300);
+    box.publishForwarder('local', 300);
     await eventually(() => box.readings.at(-1)?.clock === 'synced');
-    box.sayForwarder('local', -90_000);
+    box.publishForwarder('local', -90_000);
     await eventually(() => box.readings.at(-1)?.clock === 'unsynced');
   });
 
-  test('a strap that an earlier process left streaming is shown lost, and its gap is told when it returns', async (t) => {
+  test('a strap that an earlier process left streaming is published as lost, then streams again under the same device', async (t) => {
     const box = await startBox(t);
     const first = await box.start({ BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '1' });
     const before = await eventually(() => (box.device()?.last_reading_at === null ? undefined : box.device()));
@@ -240,13 +243,13 @@ describe('the bridge on a broker', () => {
     await second.stop();
   });
 
-  test('a second bridge on the same data folder is a coded error', async (t) => {
+  test('a second bridge on the same data folder fails with data_dir_in_use', async (t) => {
     const box = await startBox(t);
     await box.start({ BLE_SOURCE: 'simulated' });
     await assert.rejects(box.start({ BLE_SOURCE: 'simulated' }), /data_dir_in_use/);
   });
 
-  test('a recording that is missing is a coded error', async (t) => {
+  test('a missing recording fails with recording_unreadable', async (t) => {
     const box = await startBox(t);
     await assert.rejects(box.start({ BLE_SOURCE: 'replay', REPLAY_FILE: '/nowhere.csv' }), /recording_unreadable/);
   });

@@ -3,13 +3,13 @@ import { test } from 'node:test';
 import { eventually } from '../support/eventually.ts';
 import { quietSource, startSoftSession } from './support/soft-session.ts';
 
-test("in a gym, with an allow list, a stranger's strap is neither connected nor known, and one that is denied is not either", async (t) => {
-  const source = quietSource('Polar H10 1', 'TICKR of a stranger', 'Polar H10 2');
+test('with an allow list, straps that are not on it or are denied are neither connected nor known', async (t) => {
+  const source = quietSource('Polar H10 1', 'TICKR 1', 'Polar H10 2');
   const { session, statuses } = await startSoftSession(t, source, {
     environment: { BLE_ALLOW: 'polar*', BLE_DENY: 'c0:00:00:00:00:03' },
   });
   await eventually(() => session.straps.all[0]?.link.state === 'subscribing');
-  // Each was heard again and again since.
+  // Each strap has advertised several times since.
   await eventually(
     () =>
       (session.straps.all[0]?.status().advertisements_per_minute ?? 0) >= 1 && session.status().advertisements_per_minute >= 6,
@@ -25,10 +25,10 @@ test("in a gym, with an allow list, a stranger's strap is neither connected nor 
   assert.ok(statuses.every(({ name }) => name === 'Polar H10 1'));
 });
 
-test('where ever new straps come by, the one that was not heard for longest makes room, and no connected one does', async (t) => {
+test('beyond the limit of known straps the one unseen for longest is dropped, never a connected one', async (t) => {
   const source = quietSource('A', 'B', 'C', 'D');
   for (const strap of source.straps.slice(1)) strap.present = false;
-  const { session, letGo } = await startSoftSession(t, source, { strapsMax: 2 });
+  const { session, dropped } = await startSoftSession(t, source, { strapsMax: 2 });
   const [, b, c, d] = source.straps;
   const known = (): string[] => session.straps.all.map(({ device }) => device);
   await eventually(() => session.straps.all[0]?.link.state === 'subscribing');
@@ -40,8 +40,8 @@ test('where ever new straps come by, the one that was not heard for longest make
     next.drop('out_of_range');
   }
   assert.deepEqual(known(), ['a-000001', 'd-000004']);
-  assert.deepEqual(letGo, ['b-000002', 'c-000003']);
-  // One that comes again has the name it had.
+  assert.deepEqual(dropped, ['b-000002', 'c-000003']);
+  // A strap that returns keeps its name.
   if (b !== undefined) b.present = true;
   await eventually(() => known().includes('b-000002'));
 });

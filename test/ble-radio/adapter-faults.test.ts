@@ -4,7 +4,7 @@ import { eventually } from '../support/eventually.ts';
 import { sharedRadio } from './support/shared-radio.ts';
 import { virtualRadioMissing } from './support/virtual-radio.ts';
 
-describe('an adapter with a fault recovers by itself', { skip: virtualRadioMissing() }, () => {
+describe('a faulty adapter recovers without help', { skip: virtualRadioMissing() }, () => {
   const shared = sharedRadio(
     { 1: { name: 'HR1', bpm: 71, period: 0.2 }, 2: { name: 'HR2', bpm: 72, period: 0.2 } },
     { ladder: { rungMs: 1000 } },
@@ -18,7 +18,7 @@ describe('an adapter with a fault recovers by itself', { skip: virtualRadioMissi
     await eventually(() => bench.session.straps.all.every(({ link }) => link.state !== 'streaming'));
     await Promise.all([bench.flows(1), bench.flows(2)]);
     await bench.settled();
-    // Nothing of the old noble is left: one scan, one link a strap.
+    // Nothing of the old noble is left: one scan, one link per strap.
     const state = await radio.state();
     assert.equal(state.ext.length, 1);
     assert.equal(state.ext[0]?.conns.length, 2);
@@ -26,9 +26,10 @@ describe('an adapter with a fault recovers by itself', { skip: virtualRadioMissi
   };
 
   for (const awayMs of [300, 2000])
-    test(`unplugged for ${awayMs / 1000} s`, async (t) => t.diagnostic(`both straps again after ${await unplugged(awayMs)} ms`));
+    test(`unplugged for ${awayMs / 1000} s, then back`, async (t) =>
+      t.diagnostic(`both straps stream again after ${await unplugged(awayMs)} ms`));
 
-  test('the scan is refused (0x0c) while a strap is missing, and the other one streams on', async (t) => {
+  test('while the scan is refused (0x0c) and a strap is missing, the other one keeps streaming', async (t) => {
     const { radio, bench } = shared;
     const since = performance.now();
     await radio.op('fault', { scan_disallowed: true });
@@ -40,13 +41,13 @@ describe('an adapter with a fault recovers by itself', { skip: virtualRadioMissi
     await bench.settled();
   });
 
-  test('it hears, and refuses every connect (0x0c) until it is reset: a new noble resets it', async (t) => {
+  test('an adapter that receives but refuses every connect (0x0c) is reset by a restart of noble', async (t) => {
     const { radio, bench } = shared;
     const from = performance.now();
     await radio.op('stick');
     for (const id of [1, 2]) await radio.op('terminate', { id });
     await Promise.all([bench.flows(1), bench.flows(2)]);
-    t.diagnostic(`both straps again after ${Math.round(performance.now() - from)} ms`);
+    t.diagnostic(`both straps stream again after ${Math.round(performance.now() - from)} ms`);
     assert.ok((bench.statistics.disconnects['failed'] ?? 0) >= 6);
     await bench.settled();
   });

@@ -7,7 +7,7 @@ import { startVirtualRadio, virtualRadioMissing } from './support/virtual-radio.
 
 describe('the bridge as a process on the virtual radio', { skip: virtualRadioMissing() }, () => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
-    test(`${signal} disconnects the straps and ends with 0`, async (t) => {
+    test(`${signal} disconnects the straps and exits with 0`, async (t) => {
       const radio = await startVirtualRadio(t);
       for (const id of [1, 2]) await radio.add(id, { period: 0.3 });
       const { environment, nodeArgs } = radio.environment();
@@ -24,7 +24,7 @@ describe('the bridge as a process on the virtual radio', { skip: virtualRadioMis
       );
       assert.equal(await bridge.end(signal), 0);
       assert.equal(bridge.lines().filter(({ event, reason }) => event === 'strap_lost' && reason === 'ended_by_us').length, 2);
-      // Said by the straps themselves: they were told goodbye, and did not wait for their supervision timeout.
+      // The straps themselves report it: they received the disconnect, and did not wait for their supervision timeout.
       await eventually(async () => Object.values((await radio.state()).periph).every(({ conns }) => conns === 0), {
         withinMs: 2000,
       });

@@ -11,13 +11,13 @@ describe('five straps at once', { skip: virtualRadioMissing() }, () => {
     Object.fromEntries(ids.map((id) => [id, { name: `HR${id}`, bpm: 100 + id, period: 0.5, battery: 50 + id }])),
   );
 
-  test('each has its own readings, and none of another', async () => {
+  test('each strap has its own readings, and none of another', async () => {
     const { bench } = shared;
     await Promise.all(ids.map(async (id) => await bench.flows(id, 3)));
     for (const id of ids) assert.ok(bench.readingsOf(id).every(({ heart_rate }) => heart_rate === 100 + id));
   });
 
-  test('heart rates over 255, nine RR intervals, energy, and contact lost and back come through as sent', async () => {
+  test('heart rates over 255, nine RR intervals, energy, and changes of contact are passed on as sent', async () => {
     const { radio, bench } = shared;
     const rr1024 = [700, 701, 702, 703, 704, 705, 706, 707, 708];
     const sent = [
@@ -42,7 +42,7 @@ describe('five straps at once', { skip: virtualRadioMissing() }, () => {
     );
   });
 
-  test('battery levels follow each strap', async () => {
+  test('each strap has its own battery level', async () => {
     const { radio, bench } = shared;
     for (const id of ids) await radio.op('batt', { id, level: 20 + id });
     await eventually(() => ids.every((id) => bench.strap(id)?.status().battery_percent === 20 + id));
@@ -56,7 +56,7 @@ describe('five straps at once', { skip: virtualRadioMissing() }, () => {
     assert.equal(bench.strap(6)?.address, strapAddress(6));
   });
 
-  test('fuzzed notifications: every valid one with a pulse is a reading, nothing throws, the links stay', async () => {
+  test('every valid fuzzed notification with a pulse is a reading, nothing throws, and links stay open', async () => {
     const { radio, bench } = shared;
     await radio.add(7, { name: 'Fuzz', period: 0 });
     await bench.listening(7);

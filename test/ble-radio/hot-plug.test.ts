@@ -9,7 +9,7 @@ import { tempDir } from '../support/temp-dir.ts';
 import { startVirtualRadio, virtualRadioMissing } from './support/virtual-radio.ts';
 
 test(
-  'an adapter that is plugged in after the start: simulated straps go, the bridge goes on as a supervised process of its own, real straps stream',
+  'plugging an adapter in removes simulated straps, moves the bridge to a supervised process, and real straps stream',
   { skip: virtualRadioMissing() },
   async (t) => {
     const radio = await startVirtualRadio(t);
@@ -36,7 +36,7 @@ test(
         const all = await devices();
         return all.length === 1 && all[0]?.state === 'streaming' ? all : undefined;
       },
-      { withinMs: 60_000, what: 'the real strap alone' },
+      { withinMs: 60_000, what: 'the real strap only' },
     );
     assert.deepEqual([strap?.device, strap?.source], ['hr1-000001', 'noble']);
     const bridge = product
@@ -44,7 +44,7 @@ test(
       .filter(({ event, service }) => event === 'started' && service === 'ble-bridge')
       .at(-1);
     assert.notEqual(bridge?.['pid'], product.pid);
-    // Its parent starts it again, as one that was there from the start.
+    // Its parent restarts it, like one that was present from the start.
     process.kill(Number(bridge?.['pid']), 'SIGKILL');
     await product.event('child_ended');
     await eventually(

@@ -6,7 +6,7 @@ import { startBench } from './support/radio-bench.ts';
 import { startVirtualRadio, virtualRadioMissing } from './support/virtual-radio.ts';
 
 describe('an adapter that hangs', { skip: virtualRadioMissing() }, () => {
-  test('for a while: straps stream again', async (t) => {
+  test('for a while: straps stream again afterwards', async (t) => {
     const radio = await startVirtualRadio(t);
     await radio.add(1, { name: 'HR1', bpm: 71, period: 0.2 });
     const bench = await startBench(t, radio, { ladder: { rungMs: 2000 } });
@@ -18,7 +18,7 @@ describe('an adapter that hangs', { skip: virtualRadioMissing() }, () => {
     assert.deepEqual(bench.fatal, []);
   });
 
-  test('for good: the bridge ends with a code, and its status says why', async (t) => {
+  test('for good: the bridge gives up with a code, and its status has the reason', async (t) => {
     const radio = await startVirtualRadio(t);
     await radio.add(1, { name: 'HR1', bpm: 71, period: 0.2 });
     const bench = await startBench(t, radio, { ladder: { rungMs: 1000, rebuildsMax: 2 } });
@@ -27,7 +27,7 @@ describe('an adapter that hangs', { skip: virtualRadioMissing() }, () => {
     t.after(() => radio.hang(false));
     const from = performance.now();
     await eventually(() => bench.fatal.length > 0, { withinMs: 120_000 });
-    t.diagnostic(`given up after ${Math.round(performance.now() - from)} ms`);
+    t.diagnostic(`gave up after ${Math.round(performance.now() - from)} ms`);
     const [error] = bench.fatal;
     assert.ok(error instanceof HrError && error.code === 'radio_stuck');
     assert.match(bench.session.checks()[0]?.reason ?? '', /^radio_stuck: /);

@@ -26,7 +26,7 @@ test(
     await gateway.start();
     const ended: Record<string, unknown>[] = [];
     const { environment, nodeArgs } = radio.environment();
-    // As npm start runs the bridge, but with a recovery ladder that climbs in seconds.
+    // Runs the bridge as npm start does, but with seconds instead of minutes per step of the recovery ladder.
     const bridge = new SupervisedProcess({
       name: 'ble-bridge',
       module: new URL('./support/quick-ladder-bridge.ts', import.meta.url),
@@ -52,27 +52,27 @@ test(
     });
     t.after(() => bridge.stop());
     bridge.start();
-    const ears = await connectAsync(`mqtt://127.0.0.1:${gateway.mqttPort}`, {
+    const subscriber = await connectAsync(`mqtt://127.0.0.1:${gateway.mqttPort}`, {
       username: 'admin-api',
       password: readOrCreateSecret(config, 'admin-api'),
       protocolVersion: 4,
       reconnectPeriod: 0,
     });
-    t.after(() => ears.end(true));
+    t.after(() => subscriber.end(true));
     let readings = 0;
     const statuses: { status: ServiceStatus; retained: boolean }[] = [];
-    ears.on('message', (topic, payload, { retain }) => {
+    subscriber.on('message', (topic, payload, { retain }) => {
       if (topic.endsWith('/bpm')) return void (readings += 1);
       const parsed = parseServiceStatus(payload);
       if (!parsed.ok) return;
       statuses.push({ status: parsed.value, retained: retain });
       // Subscribe again at once, as a later client would: the retained status stays until the next process publishes one.
       if (parsed.value.state === 'offline' && !retain)
-        void ears
+        void subscriber
           .unsubscribeAsync('edge/ble-bridge/status')
-          .then(async () => await ears.subscribeAsync('edge/ble-bridge/status'));
+          .then(async () => await subscriber.subscribeAsync('edge/ble-bridge/status'));
     });
-    await ears.subscribeAsync(['hr/+/bpm', 'edge/ble-bridge/status']);
+    await subscriber.subscribeAsync(['hr/+/bpm', 'edge/ble-bridge/status']);
     await eventually(() => readings > 2, { withinMs: 60_000 });
     const firstPid = statuses.at(-1)?.status.pid;
 
@@ -86,7 +86,7 @@ test(
     );
     assert.match(
       status.checks?.find(({ name }) => name === 'radio')?.reason ?? '',
-      /^radio_stuck: no sign of life after 4 new starts of noble/,
+      /^radio_stuck: no sign of life after 4 restarts of noble/,
     );
 
     radio.hang(false);

@@ -10,13 +10,13 @@ type Give = (packet: Buffer) => void;
 interface Moments {
   radio: VirtualRadio;
   bench: RadioBench;
-  /** Called with each attribute packet (handle of the link, opcode and what follows) before noble gets it. */
+  /** Called with each ATT packet (link handle, opcode and parameters) before noble receives it. */
   onAttribute: (handle: Buffer, attribute: Buffer) => void;
-  /** The controller says to noble that a link has ended, out of range. */
+  /** Makes the controller report to noble that a link has ended, out of range. */
   endLink: (handle: Buffer) => void;
 }
 
-/** Two straps that stream, and a hand between controller and noble. */
+/** Two streaming straps, and a tap between controller and noble. */
 async function startMoments(t: TestContext): Promise<Moments> {
   const radio = await startVirtualRadio(t);
   await radio.add(1, { name: 'HR1', bpm: 71, period: 0.2 });
@@ -41,15 +41,15 @@ async function startMoments(t: TestContext): Promise<Moments> {
   return moments;
 }
 
-/** The answer that ends the discovery of services: "attribute not found" (01 10 …), or a group that reaches to handle 0xffff (11 length start end uuid …). */
+/** The answer that ends service discovery: "attribute not found" (01 10 …), or a group up to 0xffff (11 length start end uuid …). */
 function endsServices(attribute: Buffer): boolean {
   if (attribute[0] === 0x01) return attribute[1] === 0x10;
   const last = attribute.subarray(-(attribute[1] ?? 0));
   return attribute[0] === 0x11 && last.length >= 4 && last.readUInt16LE(2) === 0xffff;
 }
 
-describe('a link that ends in a bad moment', { skip: virtualRadioMissing() }, () => {
-  test('between a write and its packet: no rejection that would end the process, and the other strap is read on', async (t) => {
+describe('a link that ends at a critical moment', { skip: virtualRadioMissing() }, () => {
+  test('between a write and its packet: causes no unhandled rejection, and the other strap keeps streaming', async (t) => {
     const moments = await startMoments(t);
     const { radio, bench } = moments;
     let handle: Buffer | undefined;
@@ -70,20 +70,20 @@ describe('a link that ends in a bad moment', { skip: virtualRadioMissing() }, ()
     await bench.settled();
   });
 
-  test('between the services and their characteristics: no listener is left, and it is connected again', async (t) => {
+  test('between discovery of services and characteristics: leaves no listener, and the strap is connected again', async (t) => {
     const moments = await startMoments(t);
     const { radio, bench } = moments;
     t.after(() => radio.hang(false));
     let discovering: Buffer | undefined;
     moments.onAttribute = (link, attribute) => {
-      // The characteristics are asked for next, and never answered.
+      // The request for characteristics comes next, and is never answered.
       if (discovering !== undefined || !endsServices(attribute)) return;
       discovering = link;
       radio.hang(true);
     };
     await radio.op('terminate', { id: 1 });
-    await eventually(() => discovering !== undefined && strayListeners().some((words) => words.startsWith('service ')), {
-      what: 'a discovery under way',
+    await eventually(() => discovering !== undefined && strayListeners().some((stray) => stray.startsWith('service ')), {
+      what: 'a discovery in progress',
     });
     moments.endLink(discovering ?? Buffer.alloc(2));
     assert.equal(bench.strap(1)?.link.state, 'lost');

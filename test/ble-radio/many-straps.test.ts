@@ -7,7 +7,7 @@ import { startVirtualRadio, virtualRadioMissing } from './support/virtual-radio.
 const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
 
 describe('many straps', { skip: virtualRadioMissing() }, () => {
-  test('sixteen stream at once, and BLE_MAX_STRAPS keeps a seventeenth waiting until one leaves', async (t) => {
+  test('sixteen straps stream at once, and BLE_MAX_STRAPS keeps a seventeenth waiting until one leaves', async (t) => {
     const radio = await startVirtualRadio(t);
     for (const id of range(17)) await radio.add(id, { name: `HR${id}`, bpm: 100 + id, period: 0.5 });
     const bench = await startBench(t, radio);
@@ -27,7 +27,7 @@ describe('many straps', { skip: virtualRadioMissing() }, () => {
   });
 
   for (const limit_in of ['status', 'event'])
-    test(`a controller that takes three (said in the ${limit_in}): the limit is learnt and shown, not stormed, and a free place is taken`, async (t) => {
+    test(`a limit of three links, reported in the ${limit_in}, is learned from one refusal, and a free slot is used`, async (t) => {
       const radio = await startVirtualRadio(t);
       await radio.op('fault', { max_links: 3, limit_in });
       for (const id of range(6)) await radio.add(id, { name: `HR${id}`, period: 0.3 });
@@ -40,12 +40,12 @@ describe('many straps', { skip: virtualRadioMissing() }, () => {
       const connected = range(6).filter((id) => bench.strap(id)?.link.connected);
       await Promise.all(connected.map(async (id) => await bench.flows(id, 8)));
       const { refusals } = await radio.state();
-      assert.equal(refusals, 1, 'one refusal teaches it');
+      assert.equal(refusals, 1, 'the limit is learned from one refusal');
       for (const id of connected) assert.ok(bench.longestPauseMs(id, since) < 5000);
       await radio.op('terminate', { id: connected[0] ?? 0 });
       await radio.op('vanish', { id: connected[0] ?? 0 });
       await eventually(() => range(6).some((id) => !connected.includes(id) && bench.strap(id)?.link.receiving), {
-        what: 'a strap that waited has the place',
+        what: 'a waiting strap uses the free slot',
       });
       assert.equal(bench.session.status().straps_limit, 3);
       assert.equal((await radio.state()).refusals, refusals);

@@ -4,14 +4,14 @@ import { soak } from './support/soak.ts';
 import { virtualRadioMissing } from './support/virtual-radio.ts';
 
 test(
-  'twenty minutes of faults: no crash, memory flat, every notification with a pulse that reached noble stands in the stream',
+  'twenty minutes of faults: no crash, flat memory, and every notification with a pulse that reached noble is in the stream',
   { skip: virtualRadioMissing() },
   async (t) => {
     const seed = Date.now() % 1_000_000;
     t.diagnostic(`seed ${seed}`);
     const result = await soak(t, { seconds: 1200, seed });
     t.diagnostic(JSON.stringify(result));
-    // The test itself keeps the number of each notification (some 60 bytes); beyond that the heap stays: a leak of 10 KB a reconnect is found.
+    // The test itself keeps the number of each notification (about 60 bytes). Detects a leak of 10 KB per reconnect.
     const [early = 0] = result.heapMiB.slice(1);
     const late = result.heapMiB.at(-1) ?? Infinity;
     assert.ok(late < early + (result.delivered * 60) / 2 ** 20 + 4, `heap in MiB: ${result.heapMiB.join(', ')}`);

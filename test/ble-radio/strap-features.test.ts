@@ -7,7 +7,7 @@ import { virtualRadioMissing } from './support/virtual-radio.ts';
 
 const RESET = Buffer.from([0x01]);
 
-describe('what straps have and have not', { skip: virtualRadioMissing() }, () => {
+describe('optional features of straps', { skip: virtualRadioMissing() }, () => {
   const shared = sharedRadio(
     {
       1: { name: 'Notifies', period: 0.3, battery: 80 },
@@ -16,12 +16,12 @@ describe('what straps have and have not', { skip: virtualRadioMissing() }, () =>
       4: { name: 'Hidden', period: 0.3, adv_uuid: false },
       5: { name: 'Aliased', period: 0.3, adv_uuid: false },
     },
-    { environment: { BLE_ALIASES: 'hidden-000004=bert,c0:00:00:00:00:05=anna' }, limits: { battery: 1500, rssi: 200 } },
+    { environment: { BLE_ALIASES: 'hidden-000004=bert,c0:00:00:00:00:05=anna' }, limits: { batteryMs: 1500, rssiMs: 200 } },
   );
 
-  test('a battery that notifies is subscribed and read once; one that does not is read again, ten minutes later by default', async () => {
+  test('a battery level that notifies is read once; one that does not is read again, by default every ten minutes', async () => {
     const { radio, bench } = shared;
-    assert.equal(DEFAULT_LIMITS.battery, 600_000);
+    assert.equal(DEFAULT_LIMITS.batteryMs, 600_000);
     const began = performance.now();
     await radio.op('batt', { id: 1, level: 41 });
     await radio.op('level', { id: 2, level: 12 });
@@ -36,7 +36,7 @@ describe('what straps have and have not', { skip: virtualRadioMissing() }, () =>
     assert.ok((periph['2']?.battery_reads ?? Infinity) <= most, `${periph['2']?.battery_reads} reads`);
   });
 
-  test('the energy count is reset by a write of 1 to 0x2A39, and a strap without it says so', async () => {
+  test('writing 1 to 0x2A39 resets the energy count; a strap without it reports not_supported', async () => {
     const { radio, bench } = shared;
     assert.equal(await bench.strap(1)?.link.writeControlPoint(RESET), 'done');
     assert.equal((await radio.state()).periph['1']?.resets, 1);
@@ -44,14 +44,14 @@ describe('what straps have and have not', { skip: virtualRadioMissing() }, () =>
     assert.equal(await bench.strap(3)?.link.writeControlPoint(RESET), 'not_supported');
   });
 
-  test('straps that do not advertise 0x180D are found by the name or the address that is configured for them', async () => {
+  test('straps that do not advertise 0x180D are discovered by configured name or address', async () => {
     const { bench } = shared;
     await bench.flows(4);
     await bench.flows(5);
     assert.deepEqual([bench.strap(4)?.device, bench.strap(5)?.device], ['bert', 'anna']);
   });
 
-  test('radio health of each strap: connects, ends by reason, times to reconnect, what is heard of it, the adapter', async () => {
+  test('the status of each strap has connects, disconnects by reason, reconnect times, advertisements, adapter state', async () => {
     const { radio, bench } = shared;
     await radio.op('terminate', { id: 1, reason: 0x13 });
     await bench.reaches(1, 'lost');

@@ -5,7 +5,7 @@ import { startBench } from './support/radio-bench.ts';
 import { startVirtualRadio, virtualRadioMissing } from './support/virtual-radio.ts';
 
 describe('straps over unmodified noble', { skip: virtualRadioMissing() }, () => {
-  test('a strap is found, connected, and its readings, battery and information are taken', async (t) => {
+  test('a strap is discovered and connected, and its readings, battery and information are read', async (t) => {
     const radio = await startVirtualRadio(t);
     await radio.add(1, { name: 'Polar H10 1', bpm: 72, contact: true, rr: [0.8, 0.81], battery: 64, period: 0.2, loc: 1 });
     const bench = await startBench(t, radio);

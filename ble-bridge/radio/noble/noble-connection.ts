@@ -1,4 +1,5 @@
-/** One link of noble behind the radio seam. */
+/** One connection of noble behind the radio seam. */
+import { RadioError } from '../radio-error.ts';
 import { disconnectReason, SERVICES, type RadioCharacteristic, type RadioConnection } from '../radio.ts';
 import type { NobleCharacteristic, NoblePeripheral, NobleService } from './noble-types.ts';
 
@@ -40,7 +41,7 @@ class NobleRadioCharacteristic implements RadioCharacteristic {
 
 export class NobleConnection implements RadioConnection {
   readonly #peripheral: NoblePeripheral;
-  /** With a reason: the link has ended; without: it was abandoned. Called once. */
+  /** With a reason: the link has ended. Without: it was abandoned. Called once. */
   readonly #onEnd: (reason: string | undefined) => void;
   #services: NobleService[] = [];
   #characteristics: NobleRadioCharacteristic[] = [];
@@ -55,7 +56,7 @@ export class NobleConnection implements RadioConnection {
   #end(reason: string | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
-    // Characteristics are new objects at each discovery, the peripheral is reused: what waits on either would stay for ever.
+    // Characteristics are new objects at each discovery, and the peripheral is reused: remaining listeners would never be removed.
     for (const characteristic of this.#characteristics) characteristic.silence();
     this.#characteristics = [];
     for (const service of this.#services) service.removeAllListeners();
@@ -65,7 +66,7 @@ export class NobleConnection implements RadioConnection {
   }
 
   async discover(): Promise<RadioCharacteristic[]> {
-    // All services: asking for some rejects where one of them is missing, and battery and information are optional.
+    // Discover all services: a request for some rejects if one of them is missing, and battery and device information are optional.
     const services = await this.#peripheral.discoverServicesAsync([]);
     this.#services = services.filter(({ uuid }) => WANTED.has(uuid));
     const found: NobleRadioCharacteristic[] = [];
@@ -79,7 +80,7 @@ export class NobleConnection implements RadioConnection {
   }
 
   async readRssi(): Promise<number> {
-    if (this.#ended || this.#peripheral.state !== 'connected') throw new Error('not connected');
+    if (this.#ended || this.#peripheral.state !== 'connected') throw new RadioError('link_ended', 'not connected');
     return await this.#peripheral.updateRssiAsync();
   }
 
@@ -94,7 +95,7 @@ export class NobleConnection implements RadioConnection {
   abandon(): void {
     if (this.#ended) return;
     this.#end(undefined);
-    // noble goes on believing in the link; the next connect would be refused with "already connected".
+    // noble still considers the link open and would refuse the next connect with "Peripheral already connected".
     this.#peripheral.state = 'disconnected';
   }
 }

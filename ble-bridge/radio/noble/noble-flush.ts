@@ -1,15 +1,16 @@
 /**
- * noble writes a packet some microtasks after it was told to. Where the link ends in between, its flush stumbles over the packet
- * (`Cannot read properties of undefined (reading 'pending')`, hci.js flushAcl), and that rejection, which nobody can handle, would end
- * the process. The packet has left the queue by then, and its link is gone: the flush is taken up again for the packets of the others.
+ * noble writes a packet some microtasks after the request. If the link ends in between, its flush fails on that packet (`Cannot read
+ * properties of undefined (reading 'pending')`, lib/hci-socket/hci.js, flushAcl), and the unhandled rejection would end the process.
+ * The packet has already left the queue and its link is gone, so the flush is repeated for the packets of other links.
  */
 import { messageOf } from '../../../service/errors/errors.ts';
 import type { Logger } from '../../../service/log/log.ts';
 import type { NobleBindings } from './noble-types.ts';
 
-/** More packets for links that are gone than a controller has links: something else is wrong. */
+/** Far more than a controller has links: beyond this the failure has another cause. */
 const TRIES_MAX = 100;
 
+/** Makes noble's flush skip packets of links that have ended. */
 export function surviveLateWrites(hci: NobleBindings['_hci'], log: Logger): void {
   const flush = hci?.flushAcl;
   if (hci === undefined || flush === undefined) return;
@@ -18,7 +19,7 @@ export function surviveLateWrites(hci: NobleBindings['_hci'], log: Logger): void
       try {
         return await flush.call(hci);
       } catch (error) {
-        log.debug({ event: 'write_to_ended_link', reason: messageOf(error) }, 'a packet was left for a link that has ended');
+        log.debug({ event: 'write_to_ended_link', reason: messageOf(error) }, 'dropped a packet of a link that has ended');
       }
   };
 }

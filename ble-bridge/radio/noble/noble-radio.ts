@@ -1,33 +1,32 @@
 /**
- * noble behind the radio seam, with what facts.md (BLE) says of it: nothing has a time limit (the callers set them), connects are
- * cancelled and strays ended, disconnect and RSSI go out only for a connected strap (else handle 0, which may be another's),
- * listeners of an ended link are removed from the peripheral that noble reuses, and a noble that lost its adapter is replaced.
+ * noble behind the radio seam, with workarounds for noble 1.9.2-26:
+ * - no request has a timeout: the callers set them;
+ * - a cancelled connect may still succeed later: that stray connection is ended as soon as it is established;
+ * - disconnect and RSSI of a peripheral that is not connected go out with handle 0, which may be another strap's: they are sent only
+ *   while it is connected;
+ * - the peripheral object is reused: listeners of an ended link are removed from it;
+ * - a lost adapter is reported as 'poweredOff' without a 'disconnect' for its links: noble is recreated when the adapter returns.
  */
 import { EventEmitter } from 'node:events';
 import { adapterExists } from '../../../service/bluetooth/adapter.ts';
 import type { Config } from '../../../service/config/config.ts';
-import { messageOf, systemCodeOf } from '../../../service/errors/errors.ts';
 import type { Logger } from '../../../service/log/log.ts';
+import { RadioError } from '../radio-error.ts';
 import { NobleConnection } from './noble-connection.ts';
+import { connectErrorOf, startFailureOf, UNAVAILABLE_REASONS } from './noble-errors.ts';
 import { surviveLateWrites } from './noble-flush.ts';
 import { loadNoble, type MakeNoble, type Noble, type NoblePeripheral } from './noble-types.ts';
 import type { ConnectOptions, Radio, RadioConnection, RadioEvents, RadioState } from '../radio.ts';
 
-/** In units of 1.25 ms, as HRP 5.2 has it for collectors: 50-70 ms leave air for many straps. The supervision timeout in 10 ms. */
+/** Intervals in units of 1.25 ms, as HRP 5.2 recommends: 50-70 ms leave airtime for many straps. Supervision timeout in units of 10 ms. */
 const CONNECTION_PARAMETERS = { minInterval: 40, maxInterval: 56, latency: 0, timeout: 300 };
-/** noble says nothing where there is no adapter, and an adapter answers within a second: then it is missing. */
+/** Without an adapter noble never reports a state. A working adapter answers within a second. */
 const POWER_ON_LIMIT_MS = 4000;
-/** What was not heard for this long leaves noble's caches. */
+/** Peripherals that sent no advertisement for this long are removed from noble's caches. */
 const FORGET_AFTER_MS = 120_000;
 
-const REASONS: Record<Exclude<RadioState, 'starting' | 'powered_on'>, string> = {
-  powered_off: 'the adapter is switched off or unplugged',
-  unauthorized: 'this process has no right to the adapter (capabilities NET_ADMIN and NET_RAW, or root)',
-  unsupported: 'the adapter does not support Bluetooth Low Energy',
-  missing: 'no Bluetooth adapter answers',
-};
-
-const STATES: Record<string, RadioState> = {
+/** noble's states; others ('unknown', 'resetting') are ignored. */
+const STATES: Record<string, Exclude<RadioState, 'starting'>> = {
   poweredOn: 'powered_on',
   poweredOff: 'powered_off',
   unauthorized: 'unauthorized',
@@ -45,7 +44,7 @@ export class NobleRadio implements Radio {
   #noble: Noble | undefined;
   #exitListeners: NodeJS.ExitListener[] = [];
   #state: RadioState = 'starting';
-  #reason = 'the adapter is being asked';
+  #reason = 'waiting for the adapter to answer';
   #powerOn: NodeJS.Timeout | undefined;
 
   constructor(config: Pick<Config, 'BLE_ADAPTER'>, log: Logger) {
@@ -66,16 +65,11 @@ export class NobleRadio implements Radio {
   }
 
   get unresponsive(): boolean {
-    // noble says poweredOff of an adapter that is down or gone; of one that is up and hangs it says nothing more.
+    // noble reports 'poweredOff' for an adapter that is down or gone, and nothing at all for one that is up and hangs.
     return (this.#state === 'powered_off' || this.#state === 'missing') && this.#noble?._bindings._hci?._isDevUp === true;
   }
 
-  /** Whether the kernel knows the adapter at all. */
-  static adapterExists(config: Pick<Config, 'BLE_ADAPTER'>): boolean {
-    return adapterExists(config);
-  }
-
-  /** Never throws: a machine without adapter, rights or noble itself goes on, and says so. */
+  /** Never throws: without an adapter, rights or noble itself, `state` and `stateReason` report it. */
   async start(): Promise<void> {
     try {
       this.#make = await loadNoble();
@@ -86,15 +80,8 @@ export class NobleRadio implements Radio {
   }
 
   #unusable(error: unknown): void {
-    const code = systemCodeOf(error);
-    const words = messageOf(error);
-    if (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND')
-      this.#setState('missing', 'noble is not installed (it is optional and needs build tools)');
-    else if (code === 'EAFNOSUPPORT' || /not supported|EAFNOSUPPORT/i.test(words))
-      this.#setState('missing', 'the kernel has no Bluetooth (AF_BLUETOOTH is not supported)');
-    else if (code === 'EPERM' || code === 'EACCES' || /not permitted|EPERM/i.test(words))
-      this.#setState('unauthorized', REASONS.unauthorized);
-    else this.#setState('missing', `Bluetooth cannot be used: ${words}`);
+    const { state, reason } = startFailureOf(error);
+    this.#setState(state, reason);
     this.#log.debug({ event: 'radio_unusable', err: error }, 'noble could not be started');
   }
 
@@ -105,15 +92,15 @@ export class NobleRadio implements Radio {
     const noble = this.#make({ deviceId });
     this.#noble = noble;
     surviveLateWrites(noble._bindings._hci, this.#log);
-    // A listener of 'warning' keeps noble from writing to the console.
-    noble.on('warning', (words: unknown) => this.#log.debug({ event: 'noble_warning', words }, 'noble warns'));
+    // Without a listener for 'warning' noble writes to the console.
+    noble.on('warning', (words: unknown) => this.#log.debug({ event: 'noble_warning', words }, 'warning from noble'));
     noble.on('discover', (peripheral: NoblePeripheral) => this.#discovered(peripheral));
     noble.on('scanStop', () => this.events.emit('scan_stopped'));
-    // Reading the state starts noble at once, and throws here where there is no Bluetooth at all.
+    // Reading the state starts noble, and throws if the kernel has no Bluetooth.
     const state = noble.state;
     noble.on('stateChange', (changed: string) => this.#nobleState(noble, changed));
     this.#exitListeners = process.listeners('exit').filter((listener) => !before.has(listener));
-    // noble's own handler ends the process without a word to anybody when it is the last one.
+    // noble's own SIGINT handler calls process.exit(1) if it is the last one, before straps are disconnected.
     const onSignal = noble._bindings.onSigIntBinded;
     if (onSignal !== undefined) process.removeListener('SIGINT', onSignal);
     this.#powerOn = setTimeout(() => {
@@ -124,9 +111,9 @@ export class NobleRadio implements Radio {
   }
 
   #absent(): [RadioState, string] {
-    if (this.#noble?._bindings._hci?._isDevUp === true) return ['powered_off', 'the adapter is on, but does not answer'];
-    if (NobleRadio.adapterExists(this.#config)) return ['powered_off', REASONS.powered_off];
-    return ['missing', `${REASONS.missing} (${this.#config.BLE_ADAPTER})`];
+    if (this.#noble?._bindings._hci?._isDevUp === true) return ['powered_off', 'the adapter is powered on, but does not answer'];
+    if (adapterExists(this.#config)) return ['powered_off', UNAVAILABLE_REASONS.powered_off];
+    return ['missing', `${UNAVAILABLE_REASONS.missing} (${this.#config.BLE_ADAPTER})`];
   }
 
   #nobleState(noble: Noble, state: string): void {
@@ -137,9 +124,9 @@ export class NobleRadio implements Radio {
       clearTimeout(this.#powerOn);
       this.#setState('powered_on', '');
     } else if (known === 'powered_off' && this.#state === 'starting')
-      return; // An adapter gets its time to answer.
+      return; // The adapter has POWER_ON_LIMIT_MS to answer.
     else if (known === 'powered_off' && this.#state !== 'powered_on') this.#setState(...this.#absent());
-    else this.#setState(known, REASONS[known as keyof typeof REASONS] ?? known);
+    else this.#setState(known, UNAVAILABLE_REASONS[known]);
   }
 
   #setState(state: RadioState, reason: string): void {
@@ -160,7 +147,7 @@ export class NobleRadio implements Radio {
     });
   }
 
-  /** noble never prunes what it heard: in a busy place its caches would grow for months. */
+  /** noble never removes peripherals: in a busy place its caches would grow for months. */
   #prune(noble: Noble): void {
     const oldest = performance.now() - FORGET_AFTER_MS;
     const { _addresses, _addresseTypes, _connectable, scannable, _gap } = noble._bindings;
@@ -186,11 +173,12 @@ export class NobleRadio implements Radio {
 
   async scan(): Promise<void> {
     const noble = this.#noble;
-    if (noble === undefined || this.#state !== 'powered_on') throw new Error('the radio is not powered on');
+    if (noble === undefined || this.#state !== 'powered_on')
+      throw new RadioError('not_powered_on', 'the radio is not powered on');
     this.#prune(noble);
     noble.removeAllListeners('scanStart');
     await new Promise<void>((resolve, reject) => {
-      // All advertisements, not only those with 0x180D: straps without it are found by name, and hearing anything is a sign of life.
+      // All advertisements, not only those with 0x180D: some straps are found by name, and any advertisement proves the radio works.
       noble.startScanning([], false, (error) => (error === undefined || error === null ? resolve() : reject(error)));
     });
   }
@@ -198,18 +186,19 @@ export class NobleRadio implements Radio {
   async connect(address: string, { signal, onDisconnect }: ConnectOptions): Promise<RadioConnection> {
     const noble = this.#noble;
     const peripheral = noble?._peripherals[address.replaceAll(':', '')];
-    if (noble === undefined || peripheral === undefined) throw new Error('the strap was not heard by this radio');
+    if (noble === undefined || peripheral === undefined)
+      throw new RadioError('not_in_range', 'this radio has no advertisement of the strap');
     peripheral.removeAllListeners();
     if (peripheral.state === 'connected') {
-      // A link that nobody owns: noble would refuse to connect, and the strap would stay taken.
+      // A link without an owner: noble would refuse to connect, and the strap would stay unavailable.
       peripheral.disconnect();
-      throw new Error('an old link to the strap had to be ended first');
+      throw new RadioError('stale_link', 'an earlier link to the strap had to be ended first');
     }
     return await new Promise<RadioConnection>((resolve, reject) => {
       const cancel = (): void => {
         reject(signal.reason as Error);
         peripheral.removeAllListeners();
-        // A connection that comes although it was cancelled is a stray: it is ended as it comes.
+        // The connection may still be established although it was cancelled: end it then.
         peripheral.once('connect', (error: unknown) => {
           if (error === null || error === undefined) peripheral.disconnect();
         });
@@ -224,8 +213,7 @@ export class NobleRadio implements Radio {
       peripheral.connect(CONNECTION_PARAMETERS, (error) => {
         signal.removeEventListener('abort', cancel);
         if (signal.aborted) return;
-        if (error !== null && error !== undefined)
-          return reject(error instanceof Error ? error : new Error('the connect failed', { cause: error }));
+        if (error !== null && error !== undefined) return reject(connectErrorOf(error));
         const connection = new NobleConnection(peripheral, (reason) => {
           this.#connections.delete(connection);
           if (reason !== undefined) onDisconnect(reason);
@@ -239,7 +227,7 @@ export class NobleRadio implements Radio {
   async rebuild(): Promise<void> {
     this.#discard();
     if (this.#make === undefined) return await this.start();
-    this.#setState('starting', 'noble is made anew');
+    this.#setState('starting', 'restarting noble');
     try {
       this.#begin();
     } catch (error) {
@@ -248,7 +236,7 @@ export class NobleRadio implements Radio {
     await Promise.resolve();
   }
 
-  /** noble has no end of its own: its timer, socket and process listeners are taken away from it. */
+  /** noble has no `stop()`: its timer, socket and process listeners are removed here. */
   #discard(): void {
     clearTimeout(this.#powerOn);
     const noble = this.#noble;
@@ -258,7 +246,7 @@ export class NobleRadio implements Radio {
     this.#heardAt.clear();
     if (noble === undefined) return;
     try {
-      // The controller forgets its links and scans; else the old links would stay, owned by nobody.
+      // A reset makes the controller end its links and scans; otherwise the old links would stay without an owner.
       if (this.#state === 'powered_on') noble.reset();
       const hci = noble._bindings._hci;
       if (hci !== undefined) {
@@ -268,7 +256,7 @@ export class NobleRadio implements Radio {
         hci._socket?.on('error', () => {});
       }
     } catch (error) {
-      this.#log.debug({ event: 'noble_discard_failed', err: error }, 'an old noble could not be ended in order');
+      this.#log.debug({ event: 'noble_discard_failed', err: error }, 'the previous noble could not be shut down cleanly');
     }
     for (const listener of this.#exitListeners) process.removeListener('exit', listener);
     this.#exitListeners = [];
@@ -280,7 +268,7 @@ export class NobleRadio implements Radio {
     try {
       if (this.#state === 'powered_on') this.#noble?.stopScanning();
     } catch {
-      // It is being ended anyway.
+      // It is discarded anyway.
     }
     this.#discard();
     this.#setState('powered_off', 'stopped');

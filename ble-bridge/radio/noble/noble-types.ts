@@ -1,4 +1,4 @@
-/** The parts of @abandonware/noble 1.9.2-26 that are used, as they are at run time: its own types lack `state` and lie about reasons. */
+/** The parts of @abandonware/noble 1.9.2-26 that are used, as they are at run time: its own types lack `state` and type reasons wrongly. */
 import type { EventEmitter } from 'node:events';
 
 export interface NobleCharacteristic extends EventEmitter {
@@ -28,7 +28,7 @@ export interface NoblePeripheral extends EventEmitter {
   updateRssiAsync(): Promise<number>;
 }
 
-/** Private parts that have no public way: the poll that never ends, the socket, the caches that are never pruned. */
+/** Private parts without a public alternative: the poll timer that never ends, the socket, the caches that are never pruned. */
 export interface NobleBindings {
   onSigIntBinded?: NodeJS.SignalsListener;
   _pendingConnectionUuid?: string | null;
@@ -62,8 +62,8 @@ export interface Noble extends EventEmitter {
 export type MakeNoble = (options: { deviceId?: number }) => Noble;
 
 /**
- * Loads noble, which no other place may do: it is an optional dependency, and where there is no AF_BLUETOOTH it throws.
- * `with-custom-binding` makes a new noble at each call; the package's main module would make one at import.
+ * Loads noble. Nothing else may import it: it is an optional dependency, and it throws without AF_BLUETOOTH. `with-custom-binding`
+ * creates an instance at each call; the package's main module would create one at import.
  */
 export async function loadNoble(): Promise<MakeNoble> {
   const name = '@abandonware/noble/with-custom-binding.js';

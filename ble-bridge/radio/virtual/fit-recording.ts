@@ -1,6 +1,6 @@
 /**
- * Heart rates and RR intervals of a FIT activity, in file order: `record` messages (global number 20) are rows, the intervals of `hrv`
- * messages (78) go to the next row, as recorders write them before it. Beats after the last record are left out.
+ * Heart rates and RR intervals of a FIT activity, in file order. A `record` message (global number 20) becomes a row; the intervals of
+ * `hrv` messages (78) belong to the next row, because recorders write them before it. Beats after the last record are dropped.
  */
 import type { FitRawMessage } from 'fit-file-parser';
 import { messageOf } from '../../../service/errors/errors.ts';
@@ -14,11 +14,12 @@ const HRV_TIME = 0;
 const NO_UINT8 = 0xff;
 const NO_UINT16 = 0xffff;
 
-const WORDS: Record<string, string> = {
-  invalid_header: 'it is no FIT file, or it is cut short',
-  invalid_crc: 'its checksum is wrong: the file is damaged',
-  invalid_structure: 'its messages do not fit together: the file is damaged',
-  input_limit: 'it is too large',
+/** Messages of fit-file-parser, which have no codes of their own, in plain words. */
+const DETAILS: Record<string, string> = {
+  invalid_header: 'not a FIT file, or truncated',
+  invalid_crc: 'wrong checksum: the file is damaged',
+  invalid_structure: 'inconsistent messages: the file is damaged',
+  input_limit: 'the file is too large',
 };
 
 function heartRateOf({ fields }: FitRawMessage): number | null {
@@ -45,7 +46,7 @@ export async function parseFitRecording(bytes: Uint8Array, file: string): Promis
   try {
     ({ messages } = readFitMessages(bytes, { messageNumbers: [RECORD, HRV] }));
   } catch (error) {
-    throw unreadable(file, WORDS[messageOf(error)] ?? messageOf(error), error);
+    throw unreadable(file, DETAILS[messageOf(error)] ?? messageOf(error), error);
   }
   const rows: RecordedRow[] = [];
   let start: number | undefined;
@@ -61,6 +62,6 @@ export async function parseFitRecording(bytes: Uint8Array, file: string): Promis
     rows.push({ offsetSeconds: timestamp - start, bpm: heartRateOf(message), rrMs });
     rrMs = [];
   }
-  if (rows.length === 0) throw unreadable(file, 'it has no records: it is no activity');
+  if (rows.length === 0) throw unreadable(file, 'the file has no records: it is not an activity');
   return rows;
 }

@@ -1,5 +1,5 @@
 /**
- * Recordings: rows of offset, heart rate and RR intervals, whatever file they come from. CSV has the columns `offset_seconds`,
+ * Recordings: rows of offset, heart rate and RR intervals, read from CSV or FIT. CSV has the columns `offset_seconds`,
  * `heart_rate_bpm` (empty: no value) and, optionally, `rr_ms` (separated by spaces, oldest first). Rows stay in file order.
  */
 import { readFileSync, statSync } from 'node:fs';
@@ -14,14 +14,15 @@ export interface RecordedRow {
 }
 
 export interface Recording {
-  /** The file's name without folder and ending. */
+  /** The file's name without folder and extension. */
   name: string;
   rows: RecordedRow[];
 }
 
-/** A workout of a day has under 100,000 rows; a file beyond this is none. */
+/** A whole day has fewer than 100,000 rows; a larger file is not a recording. */
 const MAX_BYTES = 64 * 1024 * 1024;
 
+/** The error of a recording that cannot be used. */
 export function unreadable(file: string, detail: string, cause?: unknown): HrError {
   return new HrError('recording_unreadable', {
     operation: `read the recording ${file}`,
@@ -48,7 +49,8 @@ export function parseCsvRecording(text: string, file: string): RecordedRow[] {
     if (index === 0 || line.trim() === '') continue;
     const cells = line.split(',');
     const offsetSeconds = numberIn(cells[at.offset], 0, 1e9);
-    if (offsetSeconds === undefined) throw unreadable(file, `line ${index + 1}: offset_seconds is no number of seconds`);
+    if (offsetSeconds === undefined)
+      throw unreadable(file, `line ${index + 1}: offset_seconds must be a number of seconds, 0-1e9`);
     const empty = (cells[at.bpm] ?? '').trim() === '';
     const bpm = empty ? null : numberIn(cells[at.bpm], 0, 65_535);
     if (bpm === undefined || (bpm !== null && !Number.isInteger(bpm)))
@@ -66,14 +68,14 @@ async function parseRows(bytes: Buffer, file: string): Promise<RecordedRow[]> {
   const ending = path.extname(file).toLowerCase();
   if (ending === '.csv') return parseCsvRecording(bytes.toString('utf8'), file);
   if (ending === '.fit') return await (await import('./fit-recording.ts')).parseFitRecording(bytes, file);
-  throw unreadable(file, `a file that ends in ${ending === '' ? 'nothing' : ending} is not known; .csv and .fit are`);
+  throw unreadable(file, `unknown file type ${ending === '' ? '(no extension)' : ending}; use .csv or .fit`);
 }
 
 /** Reads a recording. Throws HrError `recording_unreadable`. */
 export async function readRecording(file: string): Promise<Recording> {
   let bytes: Buffer;
   try {
-    if (statSync(file).size > MAX_BYTES) throw unreadable(file, `larger than ${MAX_BYTES / 1024 / 1024} MiB`);
+    if (statSync(file).size > MAX_BYTES) throw unreadable(file, `the file is larger than ${MAX_BYTES / 1024 / 1024} MiB`);
     bytes = readFileSync(file);
   } catch (error) {
     throw error instanceof HrError ? error : unreadable(file, messageOf(error), error);

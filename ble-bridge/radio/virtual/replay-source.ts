@@ -1,4 +1,4 @@
-/** A recorded workout as a strap: one notification a row that has a heart rate. Timestamps are those of the replay. */
+/** Replays a recorded workout as a strap: one notification for each row with a heart rate. Timestamps are those of the replay. */
 import { createHash } from 'node:crypto';
 import { encodeHeartRateMeasurement } from '../../gatt/hrm-parser.ts';
 import type { Recording, RecordedRow } from './recording.ts';
@@ -6,15 +6,15 @@ import { SoftStrap, type SoftSource } from './soft-radio.ts';
 
 export interface ReplayOptions {
   recording: Recording;
-  /** Factor; 0: as fast as `canTake` allows. */
+  /** Speed factor; 0: as fast as `canTake` allows. */
   speed: number;
   loop: boolean;
-  /** False while so much waits to be stored that a fast replay must pause. */
+  /** False while too many readings wait to be stored: a replay at speed 0 pauses. */
   canTake: () => boolean;
   onEnd?: () => void;
 }
 
-/** Rows that a fast replay sends in one turn of the event loop. */
+/** Rows sent in one turn of the event loop. */
 const BURST = 200;
 const POLL_MS = 20;
 const REST_BEFORE_LOOP_MS = 1000;
@@ -27,7 +27,7 @@ export class ReplaySource implements SoftSource {
   readonly #rows: RecordedRow[];
   #timer: NodeJS.Timeout | undefined;
   #next = 0;
-  /** When offset 0 is, on the monotonic clock; set when the strap is first listened to. */
+  /** When the first row is due (performance.now()); set when the strap is first subscribed. */
   #beganAt: number | undefined;
   #stopped = true;
 
@@ -37,7 +37,7 @@ export class ReplaySource implements SoftSource {
     const { name } = options.recording;
     const hash = createHash('sha256').update(name).digest('hex');
     this.#strap = new SoftStrap({
-      // Locally administered, and the same for the same recording: the device keeps its name.
+      // A locally administered address derived from the recording's name, so that the device keeps its name.
       address: `f2:${[0, 2, 4, 6, 8].map((at) => hash.slice(at, at + 2)).join(':')}`,
       name: `Replay ${name}`.slice(0, 48),
       rssi: -50,
@@ -86,7 +86,7 @@ export class ReplaySource implements SoftSource {
 
   #ended(): void {
     if (!this.#o.loop) {
-      // A recording that has ended is a strap that was taken off.
+      // The end of a recording looks like a strap that was taken off.
       this.#strap.present = false;
       this.#strap.drop('out_of_range');
       this.#o.onEnd?.();

@@ -1,12 +1,12 @@
 /**
- * Straps that do not exist: one at rest (slow drift, breathing), one in an interval workout, one that drops out and returns.
- * RR intervals are made first and the heart rate is derived from them, so that both always agree.
+ * Simulated straps: one at rest (slow drift, breathing), one in an interval workout, one that drops out and returns. The heart rate
+ * is derived from generated RR intervals, so that both always agree.
  */
 import { encodeHeartRateMeasurement } from '../../gatt/hrm-parser.ts';
 import { SoftStrap, type SoftSource } from './soft-radio.ts';
 
 const NOTIFY_EVERY_MS = 1000;
-/** The third strap leaves after this long, and is away for that long. */
+/** The third strap is in range, then out of range, for this long each. */
 const PRESENT_S = 75;
 const AWAY_S = 20;
 
@@ -20,13 +20,13 @@ export interface SimulatedOptions {
 const KINDS = ['rest', 'intervals', 'dropouts'] as const;
 type Kind = (typeof KINDS)[number];
 
-/** The heart rate that a person of this kind tends to, `t` seconds after the start. */
+/** The heart rate that this kind of person tends to, `t` seconds after the start, in bpm. */
 function targetBpm(kind: Kind, t: number): number {
   switch (kind) {
     case 'rest':
       return 62 + 4 * Math.sin(t / 97) + 2 * Math.sin(t / 31);
     case 'intervals': {
-      // Five minutes' warm-up in the first, then three minutes hard and two easy, for ever.
+      // Two minutes of warm-up, then three minutes hard and two minutes easy, repeated.
       const phase = t % 300;
       if (t < 120) return 95 + t / 6;
       return phase < 180 ? 168 : 118;
@@ -36,7 +36,7 @@ function targetBpm(kind: Kind, t: number): number {
   }
 }
 
-/** A person's heart: follows its target slowly, up faster than down, with breathing and noise in the beats. */
+/** A heart that follows its target slowly, up faster than down, with breathing and noise in the beats. */
 class Heart {
   readonly #kind: Kind;
   readonly #random: () => number;
@@ -52,7 +52,7 @@ class Heart {
     this.#bpm = targetBpm(kind, 0);
   }
 
-  /** Lets seconds pass; the RR intervals (1/1024 s) of the beats in them. */
+  /** Advances the time and returns the RR intervals (1/1024 s) of the beats in it. */
   pass(seconds: number): number[] {
     const rr1024: number[] = [];
     let left = seconds;
@@ -61,7 +61,7 @@ class Heart {
       this.#t += this.#untilBeat;
       const target = targetBpm(this.#kind, this.#t);
       this.#bpm += (target - this.#bpm) * (target > this.#bpm ? 0.035 : 0.018);
-      // Respiratory sinus arrhythmia: strong at rest, nearly gone in hard work.
+      // Respiratory sinus arrhythmia: strong at rest, almost absent during hard work.
       const sway = Math.max(0.004, 0.05 * (1 - (this.#bpm - 60) / 110));
       const rrSeconds = (60 / this.#bpm) * (1 + sway * Math.sin((2 * Math.PI * this.#t) / 4.2) + 0.006 * (this.#random() - 0.5));
       this.#untilBeat = rrSeconds;
@@ -84,7 +84,7 @@ class SimulatedStrap {
   readonly strap: SoftStrap;
   readonly #kind: Kind;
   readonly #heart: Heart;
-  /** The last RRs, as a strap's own average has them. */
+  /** The last RR intervals, over which a strap averages its heart rate. */
   #recent: number[] = [];
   #age = 0;
   #notifications = 0;
@@ -151,7 +151,7 @@ export class SimulatedSource implements SoftSource {
     return this.#simulated.map(({ strap }) => strap);
   }
 
-  /** One second of all straps' lives; for tests without a clock. */
+  /** Advances all straps by one second; tests call it instead of waiting. */
   second(): void {
     for (const simulated of this.#simulated) simulated.second();
   }

@@ -1,8 +1,9 @@
 /**
- * A radio without hardware: straps that exist in this process only. Simulated and replayed straps advertise, are connected and
- * send notifications (bytes) like real ones, so that the same links, parser and outbox run for all sources.
+ * A radio without hardware: its straps exist in this process only. Simulated and replayed straps advertise, accept connections and
+ * send notifications (bytes) like real ones, so that links, parser and outbox are the same for all sources.
  */
 import { EventEmitter } from 'node:events';
+import { RadioError } from '../radio-error.ts';
 import {
   CHARACTERISTICS,
   SERVICES,
@@ -28,7 +29,7 @@ export interface SoftStrapOptions {
   bodySensorLocation: number;
 }
 
-/** One strap: what it is, whether it is there, and who listens. */
+/** One strap: its properties, whether it is in range, and who is subscribed. */
 export class SoftStrap {
   readonly options: SoftStrapOptions;
   present = true;
@@ -37,7 +38,7 @@ export class SoftStrap {
   #onMeasurement: ((value: Buffer) => void) | undefined;
   #onBattery: ((value: Buffer) => void) | undefined;
   #onDisconnect: ((reason: string) => void) | undefined;
-  /** The energy count was reset by 0x2A39. */
+  /** Called when 0x2A39 resets the energy count. */
   onEnergyReset: () => void = () => {};
 
   constructor(options: SoftStrapOptions) {
@@ -54,7 +55,7 @@ export class SoftStrap {
     return this.#onMeasurement !== undefined;
   }
 
-  /** Sends a notification of 0x2A37; false where nobody listens. */
+  /** Sends a notification of 0x2A37; false if nobody is subscribed. */
   notify(bytes: Buffer): boolean {
     this.#onMeasurement?.(bytes);
     return this.#onMeasurement !== undefined;
@@ -84,7 +85,7 @@ export class SoftStrap {
   }
 
   link(onDisconnect: (reason: string) => void): void {
-    if (this.connected) throw new Error('the strap is connected already');
+    if (this.connected) throw new RadioError('connect_failed', 'the strap is already connected');
     this.#onDisconnect = onDisconnect;
   }
 
@@ -130,18 +131,18 @@ class SoftCharacteristic implements RadioCharacteristic {
   }
 
   async read(): Promise<Buffer> {
-    if (this.#actions.read === undefined) throw new Error('not readable');
+    if (this.#actions.read === undefined) throw new RadioError('not_supported', 'not readable');
     return await Promise.resolve(this.#actions.read());
   }
 
   async write(value: Buffer): Promise<void> {
-    if (this.#actions.write === undefined) throw new Error('not writable');
+    if (this.#actions.write === undefined) throw new RadioError('not_supported', 'not writable');
     this.#actions.write(value);
     await Promise.resolve();
   }
 
   async subscribe(onData: (value: Buffer) => void): Promise<void> {
-    if (this.#actions.subscribe === undefined) throw new Error('does not notify');
+    if (this.#actions.subscribe === undefined) throw new RadioError('not_supported', 'does not notify');
     this.#actions.subscribe(onData);
     await Promise.resolve();
   }
@@ -172,7 +173,7 @@ class SoftConnection implements RadioConnection {
   }
 }
 
-/** What makes the straps send; started and stopped with the radio. */
+/** Makes the straps send; started and stopped with the radio. */
 export interface SoftSource {
   readonly kind: 'simulated' | 'replay';
   readonly straps: readonly SoftStrap[];
@@ -232,7 +233,7 @@ export class SoftRadio implements Radio {
 
   async connect(address: string, { onDisconnect }: ConnectOptions): Promise<RadioConnection> {
     const strap = this.#source.straps.find(({ options }) => options.address === address);
-    if (strap === undefined || !strap.present) throw new Error('the strap is not there');
+    if (strap === undefined || !strap.present) throw new RadioError('not_in_range', 'the strap is not in range');
     strap.link(onDisconnect);
     return await Promise.resolve(new SoftConnection(strap));
   }

@@ -2,12 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import {
-  encodeHeartRateMeasurement,
-  parseBatteryLevel,
-  parseBodySensorLocation,
-  parseHeartRateMeasurement,
-} from '../../../ble-bridge/gatt/hrm-parser.ts';
+import { encodeHeartRateMeasurement, parseHeartRateMeasurement } from '../../../ble-bridge/gatt/hrm-parser.ts';
+import { parseBatteryLevel, parseBodySensorLocation, parseText } from '../../../ble-bridge/gatt/optional-values.ts';
 import { checkParserInvariants, notificationBytes } from '../support/parser-laws.ts';
 
 interface Vector {
@@ -36,7 +32,7 @@ describe('the parser of 0x2A37', () => {
       });
     });
 
-  test('flag bits reserved for the future change nothing', () => {
+  test('reserved flag bits are ignored', () => {
     fc.assert(
       fc.property(notificationBytes, fc.integer({ min: 1, max: 7 }), (bytes, reserved) => {
         if (bytes.length === 0) return;
@@ -47,7 +43,7 @@ describe('the parser of 0x2A37', () => {
     );
   });
 
-  test('what is encoded is read back', () => {
+  test('an encoded measurement is parsed back unchanged', () => {
     const uint16 = fc.integer({ min: 0, max: 65_535 });
     fc.assert(
       fc.property(
@@ -63,20 +59,26 @@ describe('the parser of 0x2A37', () => {
     );
   });
 
-  test('no bytes make it throw, and what it returns holds what the specification bounds', () => {
+  test('arbitrary bytes never make it throw, and results stay within the bounds of the specification', () => {
     fc.assert(fc.property(notificationBytes, checkParserInvariants), { numRuns: 20_000 });
   });
 });
 
-describe('battery and body location', () => {
-  test('a level over 100 % and an empty value are none', () => {
+describe('battery, body location and device information', () => {
+  test('a text ends at a zero byte and at 100 characters; an empty one is null', () => {
+    assert.equal(parseText(Buffer.from('Polar H10\0\0')), 'Polar H10');
+    assert.equal(parseText(Buffer.from(' \0x')), null);
+    assert.equal(parseText(Buffer.alloc(300, 'x'))?.length, 100);
+  });
+
+  test('a battery level over 100 % and an empty value are null', () => {
     assert.equal(parseBatteryLevel(Buffer.from([87])), 87);
     assert.equal(parseBatteryLevel(Buffer.from([0])), 0);
     assert.equal(parseBatteryLevel(Buffer.from([101])), null);
     assert.equal(parseBatteryLevel(Buffer.alloc(0)), null);
   });
 
-  test('reserved body locations are dropped', () => {
+  test('reserved body locations are null', () => {
     assert.equal(parseBodySensorLocation(Buffer.from([1])), 'chest');
     assert.equal(parseBodySensorLocation(Buffer.from([6])), 'foot');
     assert.equal(parseBodySensorLocation(Buffer.from([7])), null);

@@ -14,9 +14,9 @@ import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
 /**
- * What Home Assistant takes, and of which kind: www.home-assistant.io/integrations/sensor.mqtt and /binary_sensor.mqtt, and the schemas of its
- * source, homeassistant/components/mqtt/schemas.py, sensor.py and binary_sensor.py. `object_id` is not among them any more: since 2026.4 it
- * is `default_entity_id`. A key that is not here is refused by its schema, and the entity with it.
+ * The fields that Home Assistant accepts, and the kinds of their values: www.home-assistant.io/integrations/sensor.mqtt and
+ * /binary_sensor.mqtt, and the schemas of its source, homeassistant/components/mqtt/schemas.py, sensor.py and binary_sensor.py.
+ * `default_entity_id` replaced `object_id` in 2026.4. Its schema refuses an entity with any other key.
  */
 const text = (value: unknown): boolean => typeof value === 'string' && value !== '';
 const topic = (value: unknown): boolean => typeof value === 'string' && /^[^#+\0]+$/.test(value);
@@ -78,7 +78,7 @@ const FIELDS: Record<string, Record<string, (value: unknown) => boolean>> = {
     payload_off: text,
   },
 };
-/** www.home-assistant.io/integrations/sensor, device classes and their units. */
+/** Units of device classes: www.home-assistant.io/integrations/sensor. */
 const UNITS: Record<string, string> = { battery: '%', signal_strength: 'dBm' };
 
 type Config = Record<string, unknown>;
@@ -90,7 +90,7 @@ const configs = (): { topic: string; config: Config }[] =>
   }));
 
 describe('Home Assistant discovery', () => {
-  test('every field is one that Home Assistant takes, of the kind that it takes', () => {
+  test('every field is one that Home Assistant accepts, with a value of the kind that it accepts', () => {
     for (const { topic: at, config } of configs()) {
       const [prefix, component, node, entity, end] = at.split('/');
       assert.deepEqual([prefix, end], ['homeassistant', 'config']);
@@ -105,7 +105,7 @@ describe('Home Assistant discovery', () => {
     }
   });
 
-  test('heart rate, contact, battery and signal of one device, each with its own id', () => {
+  test('each strap has heart rate, contact, battery and signal strength, each with its own id', () => {
     const all = configs();
     assert.deepEqual(
       all.map(({ config }) => [config['default_entity_id'], config['state_topic']]),
@@ -121,7 +121,7 @@ describe('Home Assistant discovery', () => {
       assert.deepEqual(config['device'], { identifiers: ['front-desk_polar-h10-a1b2c3'], name: 'Polar H10' });
   });
 
-  test('an entity is available only while the strap and the bridge are', () => {
+  test('an entity is available only while both strap and bridge are', () => {
     for (const { config } of configs()) {
       assert.equal(config['availability_mode'], 'all');
       assert.deepEqual(
@@ -131,7 +131,7 @@ describe('Home Assistant discovery', () => {
     }
   });
 
-  test('what was removed while the broker was away is removed when it is back', () => {
+  test('topics removed while the broker was not connected are removed when it connects', () => {
     let up = false;
     const sent: [string, string][] = [];
     const discovery = new HomeAssistant({ publish: (at, payload) => up && sent.push([at, payload]) > 0 });
@@ -152,7 +152,7 @@ describe('Home Assistant discovery', () => {
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const PASSWORD = 'a password of its own';
 
-/** Adds the user of docs/mqtt.md by the very command that stands there. */
+/** Adds the user of docs/mqtt.md with the command printed there. */
 function addDocumentedUser(dataDir: string): void {
   const command = /npm run users -- (add home-assistant .*)/.exec(readFileSync(`${root}/docs/mqtt.md`, 'utf8'))?.[1] ?? '';
   const args = command.split(' ').map((word) => word.replaceAll("'", ''));
@@ -165,22 +165,24 @@ function addDocumentedUser(dataDir: string): void {
   assert.equal(status, 0, stderr);
 }
 
-/** Renders templates with the engine that Home Assistant uses; `value_json` is what it is there. undefined: no Python here. */
+/** Renders templates with Home Assistant's engine and its `value_json`; undefined without Python. */
 async function rendered(cases: { template: string; payload: string }[]): Promise<string[] | undefined> {
   const python = await pythonWith('jinja', ['jinja2==3.1.6']);
   if (python === undefined) {
     assert.notEqual(process.env['CI'], 'true', 'no Python with Jinja in CI');
-    console.log('templates are not rendered: no Python');
+    console.log('skipping the rendering of templates: no Python');
     return undefined;
   }
-  const script =
-    'import json, sys, jinja2\nprint(json.dumps([jinja2.Template(c["template"]).render(value_json=json.loads(c["payload"])) for c in json.load(sys.stdin)]))';
+  const script = `import json, sys, jinja2
+print(json.dumps([
+  jinja2.Template(c["template"]).render(value_json=json.loads(c["payload"])) for c in json.load(sys.stdin)
+]))`;
   const { stdout, stderr, status } = spawnSync(python, ['-c', script], { input: JSON.stringify(cases), encoding: 'utf8' });
   assert.equal(status, 0, stderr);
   return JSON.parse(stdout) as string[];
 }
 
-test('with the rights that docs/mqtt.md names, Home Assistant finds each strap, and what its templates make of real messages is what it expects', async (t) => {
+test('with the rights in docs/mqtt.md Home Assistant discovers each strap, and its templates render real messages', async (t) => {
   const config = testConfig({ DATA_DIR: tempDir(t), BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '2' });
   addDocumentedUser(config.DATA_DIR);
   const log = testLog(config);
@@ -199,8 +201,8 @@ test('with the rights that docs/mqtt.md names, Home Assistant finds each strap, 
     will: { topic: 'homeassistant/status', payload: Buffer.from('offline'), qos: 0, retain: false },
   });
   t.after(() => client.end(true));
-  const heard = new Map<string, string>();
-  client.on('message', (at, payload) => heard.set(at, payload.toString()));
+  const received = new Map<string, string>();
+  client.on('message', (at, payload) => received.set(at, payload.toString()));
   const granted = await client.subscribeAsync([
     'homeassistant/+/+/config',
     'homeassistant/+/+/+/config',
@@ -216,28 +218,28 @@ test('with the rights that docs/mqtt.md names, Home Assistant finds each strap, 
 
   const found = await eventually(
     () => {
-      const all = [...heard]
+      const all = [...received]
         .filter(([at]) => at.startsWith('homeassistant/'))
         .map(([at, payload]) => [at, JSON.parse(payload) as Config] as const);
       return all.length === 8 &&
-        all.every(([, entity]) => heard.has(String(entity['state_topic']))) &&
-        heard.has(serviceStatusTopic('ble-bridge')) &&
-        [...heard].filter(([at, payload]) => at.endsWith('/status') && payload.includes('"streaming"')).length === 2
+        all.every(([, entity]) => received.has(String(entity['state_topic']))) &&
+        received.has(serviceStatusTopic('ble-bridge')) &&
+        [...received].filter(([at, payload]) => at.endsWith('/status') && payload.includes('"streaming"')).length === 2
         ? all
         : undefined;
     },
-    { what: 'two straps of four entities, and their messages' },
+    { what: 'two straps with four entities each, and their messages' },
   );
   const cases = found.flatMap(([at, entity]) => [
-    { at, key: 'value', template: String(entity['value_template']), payload: heard.get(String(entity['state_topic'])) ?? '' },
+    { at, key: 'value', template: String(entity['value_template']), payload: received.get(String(entity['state_topic'])) ?? '' },
     ...(entity['availability'] as { topic: string; value_template: string }[]).map((item) => ({
       at,
       key: 'availability',
       template: item.value_template,
-      payload: heard.get(item.topic) ?? '',
+      payload: received.get(item.topic) ?? '',
     })),
   ]);
-  // A strap that says nothing of contact, and one that lost it.
+  // A strap without contact detection, and one that lost contact.
   const contact = found.find(([at]) => at.startsWith('homeassistant/binary_sensor/'))?.[1]['value_template'];
   const more = [null, true, false].map((value) => ({
     at: 'contact',

@@ -3,14 +3,14 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { ConnectQueue, ConnectTimeout, NoPlace } from '../../../ble-bridge/radio/connect-queue.ts';
+import { ConnectQueue, ConnectTimeout, NoSlot } from '../../../ble-bridge/radio/connect-queue.ts';
 import { eventually } from '../../support/eventually.ts';
 
 const never = new AbortController().signal;
 const hangs = async (signal: AbortSignal): Promise<never> =>
   await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
 
-test('one connect at a time, in the order of asking', async () => {
+test('runs one connect at a time, in the order of the calls', async () => {
   const queue = new ConnectQueue({ timeoutMs: 5000 });
   const log: string[] = [];
   let open = 0;
@@ -26,7 +26,7 @@ test('one connect at a time, in the order of asking', async () => {
   assert.equal(queue.busy, false);
 });
 
-test('a connect that hangs is cancelled at its limit, and the next one has its turn', async () => {
+test('a connect that hangs is cancelled at its timeout, and the next one runs', async () => {
   const queue = new ConnectQueue({ timeoutMs: 30 });
   const hanging = queue.run(hangs, never);
   const next = queue.run(async () => await Promise.resolve('connected'), never);
@@ -34,7 +34,7 @@ test('a connect that hangs is cancelled at its limit, and the next one has its t
   assert.equal(await next, 'connected');
 });
 
-test('a connect that does not even end when it is cancelled holds nobody up', async () => {
+test('a connect that ignores its cancellation does not block the next one', async () => {
   const queue = new ConnectQueue({ timeoutMs: 20, cancelMs: 20 });
   const stuck = queue.run(async () => await new Promise<never>(() => {}), never);
   const next = queue.run(async () => await Promise.resolve(2), never);
@@ -42,7 +42,7 @@ test('a connect that does not even end when it is cancelled holds nobody up', as
   assert.equal(await next, 2);
 });
 
-test('one that fails and asks again at once stands behind all who wait', async () => {
+test('a connect that failed and is queued again runs after all that waited', async () => {
   const queue = new ConnectQueue({ timeoutMs: 5000 });
   const turns: string[] = [];
   const bad = async (): Promise<void> => {
@@ -59,7 +59,7 @@ test('one that fails and asks again at once stands behind all who wait', async (
   assert.deepEqual(turns, ['bad', 'a', 'b', 'c', 'bad', 'bad']);
 });
 
-test('one for whom there is no place when its turn comes tries nothing, and holds nobody up', async () => {
+test('without a free slot at its turn a connect is not attempted and does not block the next one', async () => {
   const queue = new ConnectQueue({ timeoutMs: 5000 });
   let tried = false;
   const none = queue.run(
@@ -69,12 +69,12 @@ test('one for whom there is no place when its turn comes tries nothing, and hold
     () => false,
   );
   const next = queue.run(async () => await Promise.resolve('connected'), never);
-  await assert.rejects(none, NoPlace);
+  await assert.rejects(none, NoSlot);
   assert.equal(tried, false);
   assert.equal(await next, 'connected');
 });
 
-test('a connect is kept by nobody once its link has ended', async () => {
+test('nothing retains the signal of a connect after its link has ended', async () => {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   const queue = new ConnectQueue({ timeoutMs: 60_000 });
@@ -83,7 +83,7 @@ test('a connect is kept by nobody once its link has ended', async () => {
     const link = new AbortController();
     await queue.run(async (signal) => {
       signals.push(new WeakRef(signal));
-      // As the radio does: it listens for the time of the connect.
+      // As the radio does: it listens while the connect is in progress.
       const cancel = (): void => {};
       signal.addEventListener('abort', cancel);
       await sleep(1);
@@ -100,17 +100,17 @@ test('a connect is kept by nobody once its link has ended', async () => {
   );
 });
 
-test('one that was given up while it waited is never begun', async () => {
+test('a connect that is aborted while it waits is never started', async () => {
   const queue = new ConnectQueue({ timeoutMs: 1000 });
   let open = (): void => {};
   const gate = new Promise<void>((resolve) => (open = resolve));
   const first = queue.run(async () => await gate, never);
-  const given = new AbortController();
+  const aborted = new AbortController();
   let begun = false;
-  const second = queue.run(async () => await Promise.resolve((begun = true)), given.signal);
-  given.abort(new Error('given up'));
+  const second = queue.run(async () => await Promise.resolve((begun = true)), aborted.signal);
+  aborted.abort(new Error('aborted'));
   open();
   await first;
-  await assert.rejects(second, /given up/);
+  await assert.rejects(second, /aborted/);
   assert.equal(begun, false);
 });

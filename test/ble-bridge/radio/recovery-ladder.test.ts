@@ -19,10 +19,12 @@ function makeLadder(health: Partial<RadioHealth>, quietRebuildMs = 600_000) {
   const did: string[] = [];
   const ladder = new RecoveryLadder({
     log: testLog(testConfig({})),
-    health: () => now,
-    restartScan: () => did.push('scan'),
-    rebuild: async () => await Promise.resolve(did.push('rebuild')).then(() => {}),
-    fatal: (error) => did.push(error.code),
+    radio: {
+      health: () => now,
+      restartScan: () => did.push('scan'),
+      rebuild: async () => await Promise.resolve(did.push('rebuild')).then(() => {}),
+      giveUp: (error) => did.push(error.code),
+    },
     rungMs: 10,
     rebuildsMax: 2,
     quietRebuildMs,
@@ -31,7 +33,7 @@ function makeLadder(health: Partial<RadioHealth>, quietRebuildMs = 600_000) {
 }
 
 describe('the recovery ladder', () => {
-  test('a controller that does nothing it is told: new scan, new noble, and in the end an exit with a code', async () => {
+  test('a controller that fails every command: restarts the scan, then rebuilds, then gives up with a code', async () => {
     const { ladder, did } = makeLadder({ scanFailures: 9 });
     await eventually(() => {
       ladder.tick();
@@ -44,7 +46,7 @@ describe('the recovery ladder', () => {
     assert.equal(did.filter((rung) => rung === 'radio_stuck').length, 1);
   });
 
-  test('hearing anybody counts as a healthy radio: one bad strap moves no rung', async () => {
+  test('advertisements prove that the radio works: a faulty strap causes no action', async () => {
     const { ladder, now, did } = makeLadder({ troubled: 3, receiving: 2 });
     const end = performance.now() + 150;
     await eventually(() => {
@@ -55,7 +57,7 @@ describe('the recovery ladder', () => {
     assert.deepEqual(did, []);
   });
 
-  test('a radio that hears and cannot connect gets a new noble, but not while a strap delivers, and it is never a reason to exit', async () => {
+  test('a radio that receives but cannot connect is rebuilt, unless a strap delivers, and never causes an exit', async () => {
     const tickFor = async ({ ladder, now }: ReturnType<typeof makeLadder>, ms: number): Promise<void> => {
       const end = performance.now() + ms;
       await eventually(() => {
@@ -74,7 +76,7 @@ describe('the recovery ladder', () => {
     assert.deepEqual([...beside.did, ...few.did], []);
   });
 
-  test('a quiet place is no fault: no exit while the scan is answered', async () => {
+  test('receiving nothing never causes an exit while the scan is answered', async () => {
     const { ladder, did } = makeLadder({});
     const end = performance.now() + 400;
     await eventually(() => {
@@ -85,7 +87,7 @@ describe('the recovery ladder', () => {
     assert.ok(!did.includes('radio_stuck'));
   });
 
-  test('nobody missing, nothing done', async () => {
+  test('does nothing while no strap is missing', async () => {
     const { ladder, did } = makeLadder({ troubled: 0 });
     const end = performance.now() + 100;
     await eventually(() => {
@@ -95,7 +97,7 @@ describe('the recovery ladder', () => {
     assert.deepEqual(did, []);
   });
 
-  test('where nobody is missed and nothing is ever heard, a new noble now and then, which is no step towards an exit', async () => {
+  test('with no strap missing and nothing received, rebuilds occasionally, which does not count towards an exit', async () => {
     const { ladder, now, did } = makeLadder({ troubled: 0 }, 30);
     await eventually(() => {
       ladder.tick();
@@ -103,7 +105,7 @@ describe('the recovery ladder', () => {
     });
     assert.deepEqual([...new Set(did)], ['rebuild']);
     assert.equal(ladder.rebuilds, 0);
-    // One advertisement of anybody, and it is left alone.
+    // Advertisements stop the rebuilds.
     did.length = 0;
     const end = performance.now() + 200;
     await eventually(() => {
@@ -114,7 +116,7 @@ describe('the recovery ladder', () => {
     assert.deepEqual(did, []);
   });
 
-  test('links whose end was not confirmed: a new noble at once, but not while another strap delivers', () => {
+  test('an unconfirmed end of a link causes a rebuild at once, unless another strap delivers', () => {
     const alone = makeLadder({ unconfirmed: 1 });
     alone.ladder.tick();
     assert.deepEqual(alone.did, ['rebuild']);
@@ -123,7 +125,7 @@ describe('the recovery ladder', () => {
     assert.deepEqual(beside.did, []);
   });
 
-  test('an adapter that is switched off is waited for, however long', async () => {
+  test('waits for an adapter that is switched off, without limit', async () => {
     const { ladder, did } = makeLadder({ poweredOn: false, scanFailures: 9, unconfirmed: 4 });
     const end = performance.now() + 100;
     await eventually(() => {

@@ -6,7 +6,7 @@ import type { Radio, RadioEvents, RadioState } from '../../../ble-bridge/radio/r
 import { eventually } from '../../support/eventually.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
-/** The scan of a radio, as far as the supervisor sees it: counts its starts, and answers them as it is told. */
+/** A radio as the supervisor sees it: counts the starts of the scan and answers them, or not. */
 function makeScan(limits: Partial<ScanLimits> = {}) {
   const world = {
     state: 'powered_on' as RadioState,
@@ -28,19 +28,17 @@ function makeScan(limits: Partial<ScanLimits> = {}) {
     },
   };
   const scan = new ScanSupervisor({
-    radio: radio as Radio,
+    radio,
     log: testLog(testConfig({})),
-    connecting: () => world.connecting,
-    missing: () => world.missing,
-    lostAt: () => world.lostAt,
-    limits: { answer: 30, afterLoss: 60_000, whileMissing: 60_000, else: 60_000, ...limits },
+    demand: world,
+    limits: { answerMs: 30, afterLossMs: 60_000, whileMissingMs: 60_000, idleMs: 60_000, ...limits },
   });
   return { world, events, scan };
 }
 
 type Made = ReturnType<typeof makeScan>;
 
-/** Ticks until so many starts were made. */
+/** Ticks until the scan was started `count` times. */
 async function starts({ world, scan }: Made, count: number): Promise<void> {
   await eventually(() => {
     scan.tick();
@@ -57,15 +55,15 @@ async function staysAt({ world, scan }: Made, count: number): Promise<void> {
   assert.equal(world.starts, count);
 }
 
-describe('the scan', () => {
-  test('is started once, and left alone while nobody is missing', async () => {
+describe('the scan supervisor', () => {
+  test('starts the scan once while no strap is missing', async () => {
     const made = makeScan();
     made.scan.start();
     await eventually(() => made.scan.running);
     await staysAt(made, 1);
   });
 
-  test('that stops unasked is started anew', async () => {
+  test('restarts a scan that stopped unexpectedly', async () => {
     const made = makeScan();
     made.scan.start();
     await eventually(() => made.scan.running);
@@ -75,7 +73,7 @@ describe('the scan', () => {
     await staysAt(made, 2);
   });
 
-  test('is started anew when a link has ended since: a strap that returns is not reported twice in one scan', async () => {
+  test('restarts the scan after a link ended, because a strap that returns is not reported again within one scan', async () => {
     const made = makeScan();
     made.scan.start();
     await eventually(() => made.scan.running);
@@ -83,18 +81,18 @@ describe('the scan', () => {
     await starts(made, 2);
   });
 
-  test('is started again and again while straps are missing, and now and then else', async () => {
-    const missing = makeScan({ whileMissing: 5 });
+  test('restarts the scan often while straps are missing, and rarely otherwise', async () => {
+    const missing = makeScan({ whileMissingMs: 5 });
     missing.scan.start();
     missing.world.missing = true;
     await starts(missing, 4);
-    const quiet = makeScan({ else: 5 });
+    const quiet = makeScan({ idleMs: 5 });
     quiet.scan.start();
     await starts(quiet, 3);
   });
 
-  test('that is never answered (0x0c) is given up in its time, counted, and tried again; an answer ends the count', async () => {
-    const made = makeScan({ afterLoss: 5 });
+  test('counts a start that is never answered (0x0c) as failed and tries again; an answer resets the count', async () => {
+    const made = makeScan({ afterLossMs: 5 });
     made.world.answers = false;
     made.scan.start();
     await starts(made, 3);
@@ -108,7 +106,7 @@ describe('the scan', () => {
     assert.equal(made.scan.failures, 0);
   });
 
-  test('is not begun while a connect is under way', async () => {
+  test('does not start the scan while a connect is in progress', async () => {
     const made = makeScan();
     made.scan.start();
     await eventually(() => made.scan.running);
@@ -119,7 +117,7 @@ describe('the scan', () => {
     await starts(made, 2);
   });
 
-  test('waits for a radio that is off, and begins at once in a new one', async () => {
+  test('waits while the radio is off, and starts the scan at once after a reset', async () => {
     const made = makeScan();
     made.world.state = 'powered_off';
     made.scan.start();
@@ -129,11 +127,11 @@ describe('the scan', () => {
     assert.equal(made.world.starts, 1);
   });
 
-  test('counts what it hears in a minute', () => {
+  test('counts the advertisements of the last minute', () => {
     const made = makeScan();
     for (let i = 0; i < 7; i += 1)
       made.events.emit('advertisement', { address: 'c0:00:00:00:00:01', name: undefined, rssi: -50, serviceUuids: [] });
     assert.equal(made.scan.advertisementsPerMinute, 7);
-    assert.ok(performance.now() - made.scan.heardAt < 10_000);
+    assert.ok(performance.now() - made.scan.advertisedAt < 10_000);
   });
 });

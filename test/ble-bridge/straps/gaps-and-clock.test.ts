@@ -6,7 +6,7 @@ import { GapTracker } from '../../../ble-bridge/straps/gap-tracker.ts';
 describe('gaps', () => {
   const t0 = Date.parse('2026-11-23T10:00:00.000Z');
 
-  test('readings a second apart have none; a longer pause is told once readings come again, with its cause', () => {
+  test('readings a second apart have no gap; a longer pause is reported with its cause when readings resume', () => {
     const gaps = new GapTracker();
     assert.equal(gaps.reading(t0, 0), undefined);
     assert.equal(gaps.reading(t0 + 1000, 1000), undefined);
@@ -21,7 +21,7 @@ describe('gaps', () => {
     assert.equal(gaps.reading(t0 + 32_000, 32_000), undefined);
   });
 
-  test('what explains nothing is forgotten with the next reading', () => {
+  test('a cause without a gap is dropped at the next reading', () => {
     const gaps = new GapTracker();
     gaps.reading(t0, 0);
     gaps.explain('no_pulse');
@@ -29,9 +29,9 @@ describe('gaps', () => {
     assert.equal(gaps.reading(t0 + 60_000, 60_000)?.cause, 'sensor_silent');
   });
 
-  test('what an earlier process last read begins a gap of a restart', () => {
+  test('the last reading of an earlier process begins a gap caused by a restart', () => {
     const gaps = new GapTracker();
-    gaps.seed('2026-11-23T09:59:00.000Z');
+    gaps.restore('2026-11-23T09:59:00.000Z');
     gaps.explain('out_of_range');
     assert.deepEqual(gaps.reading(t0, 0), {
       from: '2026-11-23T09:59:00.000Z',
@@ -40,7 +40,7 @@ describe('gaps', () => {
     });
   });
 
-  test('a clock set back or forward makes no gap, and hides none', () => {
+  test('setting the clock neither creates nor hides a gap', () => {
     const gaps = new GapTracker();
     gaps.reading(t0, 0);
     assert.equal(gaps.reading(t0 - 3_600_000, 1000), undefined);
@@ -53,7 +53,7 @@ describe('gaps', () => {
   });
 });
 
-test('the clock: unsynced before the build year or 5 s off, synced within, unknown while nobody has said', () => {
+test('a clock is unsynced before the build year or beyond 5 s, synced within, and unknown without a measurement', () => {
   const now = new Date('2026-11-23T10:00:00Z');
   assert.equal(clockState(new Date('1970-01-01T00:03:00Z'), { clock_ahead_ms: 0 }), 'unsynced');
   assert.equal(clockState(now, undefined), 'unknown');

@@ -22,7 +22,7 @@ describe('device names', () => {
     return made;
   };
 
-  test('a name is slug and last three address bytes, and stays whatever is learnt later and after a restart', async (t) => {
+  test('a name is the slug and the last three address bytes, and never changes, not even after a restart', async (t) => {
     const folder = tempDir(t);
     const first = names(folder);
     assert.equal(first.of('c0:ff:ee:a1:b2:c3', 'Polar H10 ÄÖ', 'noble').known.device, 'polar-h10-ao-a1b2c3');
@@ -42,7 +42,7 @@ describe('device names', () => {
     assert.equal(new Set(devices).size, 3);
   });
 
-  test('an alias stands in the place of the name, by device or address; a new one says what it replaces', async (t) => {
+  test('an alias replaces the name, by device or address; a new alias reports the former name', async (t) => {
     const folder = tempDir(t);
     const plain = names(folder);
     plain.of('c0:ff:ee:a1:b2:c3', 'Polar H10', 'noble');
@@ -56,11 +56,11 @@ describe('device names', () => {
     assert.equal(aliased.of('c0:ff:ee:00:00:02', 'X', 'noble').known.device, 'bert');
     assert.throws(
       () => parseAliases(['a=b', 'c=b', 'nonsense', 'd=Not Good']),
-      /the alias b stands twice.*got nonsense.*got d=Not Good/s,
+      /duplicate alias b.*got nonsense.*got d=Not Good/s,
     );
   });
 
-  test('a forgotten device is new when it comes again; a damaged file costs the names only', async (t) => {
+  test('a forgotten device is new when it returns; a damaged file loses only the names', async (t) => {
     const folder = tempDir(t);
     const made = names(folder);
     made.of('c0:ff:ee:a1:b2:c3', undefined, 'noble');
@@ -75,16 +75,16 @@ describe('device names', () => {
   });
 });
 
-describe('who may connect', () => {
+describe('the strap filter', () => {
   const filter = (environment: Record<string, string>): StrapFilter => new StrapFilter(testConfig(environment));
   const polar = advertisement('c0:ff:ee:a1:b2:c3', 'Polar H10 12345678');
 
-  test('without lists every strap that advertises a heart rate, and nothing else', () => {
+  test('without lists accepts straps that advertise a heart rate, and nothing else', () => {
     assert.equal(filter({}).judge(polar), 'wanted');
     assert.equal(filter({}).judge(advertisement('aa:00:00:00:00:01', 'Fridge', false)), 'no_strap');
   });
 
-  test('where an allow list stands, a stranger is not picked up', () => {
+  test('with an allow list, the strap of a stranger is not accepted', () => {
     const mine = filter({ BLE_ALLOW: 'polar h10*,c0:ff:ee:00:00:09,anna' });
     assert.equal(mine.judge(polar), 'wanted');
     assert.equal(mine.judge(advertisement('c0:00:00:00:00:01', 'TICKR 1')), 'not_allowed');
@@ -92,17 +92,17 @@ describe('who may connect', () => {
     assert.equal(mine.judge(advertisement('c0:00:00:00:00:02', 'HRM'), 'anna'), 'wanted');
   });
 
-  test('deny wins over allow', () => {
+  test('BLE_DENY wins over BLE_ALLOW', () => {
     assert.equal(filter({ BLE_ALLOW: 'polar*', BLE_DENY: 'c0:ff:ee:*' }).judge(polar), 'denied');
   });
 
-  test('a strap that does not advertise its service is found by address or name, but not by a bare *', () => {
+  test('a strap that does not advertise its service is matched by address or name, but not by a bare *', () => {
     const hidden = advertisement('c0:00:00:00:00:03', 'WHOOP 5', false);
     assert.equal(filter({ BLE_ALLOW: 'whoop*' }).judge(hidden), 'wanted');
     assert.equal(filter({ BLE_ALLOW: 'c0:00:00:00:00:03' }).judge(hidden), 'wanted');
     assert.equal(filter({ BLE_ALLOW: '*' }).judge(hidden), 'no_strap');
     assert.equal(filter({}).judge(hidden), 'no_strap');
-    // An alias names somebody in particular, without shutting others out.
+    // An alias names one strap without excluding others.
     for (const named of ['c0:00:00:00:00:03=anna', 'whoop-5-000003=anna']) {
       const aliased = new StrapFilter(testConfig({}), parseAliases([named]));
       assert.equal(aliased.judge(hidden), 'wanted');
@@ -111,7 +111,7 @@ describe('who may connect', () => {
     }
   });
 
-  test('an allow list takes device names and aliases at first sight', () => {
+  test('an allow list matches device names and aliases of new straps', () => {
     assert.equal(filter({ BLE_ALLOW: 'polar-h10-12345678-a1b2c3' }).judge(polar), 'wanted');
     assert.equal(
       new StrapFilter(testConfig({ BLE_ALLOW: 'anna' }), parseAliases(['c0:ff:ee:a1:b2:c3=anna'])).judge(polar),

@@ -16,7 +16,7 @@ import { DEFAULT_LIMITS, SensorLink } from '../../../ble-bridge/straps/sensor-li
 import { eventually } from '../../support/eventually.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
-/** How each step of a link ends: at once, in an error, or never. */
+/** How each step of a link ends: at once, with an error, or never. */
 interface Script {
   connect: 'ok' | 'hangs' | 'fails';
   discover: 'ok' | 'hangs' | 'no_heart_rate';
@@ -26,7 +26,7 @@ interface Script {
 
 const forever = async (): Promise<never> => await new Promise<never>(() => {});
 
-/** A strap whose steps do what its script says; counts what was done to it. */
+/** A radio with one strap whose steps end as scripted; counts the calls. */
 class ScriptedRadio implements Radio {
   readonly kind = 'noble';
   readonly adapter = 'hci0';
@@ -40,7 +40,7 @@ class ScriptedRadio implements Radio {
   disconnects = 0;
   abandons = 0;
   open = 0;
-  /** Of the links so far. */
+  /** The links so far, oldest first. */
   readonly links: { onDisconnect: (reason: string) => void; onData: (bytes: Buffer) => void }[] = [];
 
   async start(): Promise<void> {
@@ -84,8 +84,10 @@ class ScriptedRadio implements Radio {
       },
     };
     return {
-      discover: async () =>
-        this.script.discover === 'hangs' ? await forever() : this.script.discover === 'ok' ? [measurement] : [],
+      discover: async () => {
+        if (this.script.discover === 'hangs') return await forever();
+        return this.script.discover === 'ok' ? [measurement] : [];
+      },
       readRssi: async () => await Promise.resolve(-60),
       disconnect: async () => {
         this.disconnects += 1;
@@ -100,10 +102,10 @@ class ScriptedRadio implements Radio {
   }
 }
 
-/** Short ones, for steps that do not end by themselves; a loaded machine would run into them elsewhere. */
-const SHORT = { connect: 60, discover: 40, subscribe: 40, request: 40, disconnect: 40 };
+/** Only for steps that are scripted to hang: on a loaded machine other steps would run into such short limits. */
+const SHORT = { connectMs: 60, discoverMs: 40, subscribeMs: 40, requestMs: 40, disconnectMs: 40 };
 
-function makeLink({ connect = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS> & { connect?: number } = {}) {
+function makeLink({ connectMs = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS> & { connectMs?: number } = {}) {
   const radio = new ScriptedRadio();
   const measurements: HeartRateMeasurement[] = [];
   const ends: string[] = [];
@@ -112,18 +114,19 @@ function makeLink({ connect = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS
   const link = new SensorLink({
     address: 'c0:00:00:00:00:01',
     radio,
-    queue: new ConnectQueue({ timeoutMs: connect, cancelMs: 20 }),
+    queue: new ConnectQueue({ timeoutMs: connectMs, cancelMs: 20 }),
     log: testLog(testConfig({})),
-    limits: { ...DEFAULT_LIMITS, silence: 60_000, backoffMin: 10, backoffMax: 40, ...limits },
-    mayConnect: () => true,
-    hasPlace: () => true,
-    onMeasurement: (measurement) => measurements.push(measurement),
-    onMalformed: () => (seen.malformed += 1),
-    onState: (state) => states.push(state),
-    onInformation: () => {},
-    onConnected: () => {},
-    onEnded: (reason) => ends.push(reason),
-    onUnconfirmedDisconnect: () => (seen.unconfirmed += 1),
+    limits: { ...DEFAULT_LIMITS, silenceMs: 60_000, backoffMinMs: 10, backoffMaxMs: 40, ...limits },
+    slots: { mayQueue: () => true, hasFree: () => true },
+    observer: {
+      measurement: (measurement) => measurements.push(measurement),
+      malformed: () => (seen.malformed += 1),
+      stateChanged: (state) => states.push(state),
+      information: () => {},
+      connected: () => {},
+      ended: (reason) => ends.push(reason),
+      disconnectUnconfirmed: () => (seen.unconfirmed += 1),
+    },
   });
   return { radio, link, measurements, ends, states, seen };
 }
@@ -131,7 +134,7 @@ function makeLink({ connect = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS
 const beat = (bpm: number, contact: boolean | null = true): Buffer =>
   encodeHeartRateMeasurement({ bpm, contact, energyKj: null, rr1024: [] });
 
-/** Lets the strap be heard until the link is where it should be, as a scan would. */
+/** Advertises, as a scan would report it, until the link is in this state. */
 async function until(made: ReturnType<typeof makeLink>, state: string): Promise<void> {
   await eventually(() => {
     made.link.advertised();
@@ -140,8 +143,8 @@ async function until(made: ReturnType<typeof makeLink>, state: string): Promise<
   });
 }
 
-describe('the link of a strap', () => {
-  test('discovered, connecting, connected, subscribing, and streaming with the first notification', async (t) => {
+describe('a sensor link', () => {
+  test('goes through connecting, connected and subscribing, and streams with the first notification', async (t) => {
     const made = makeLink();
     t.after(() => made.link.stop());
     await until(made, 'subscribing');
@@ -158,7 +161,7 @@ describe('the link of a strap', () => {
   });
 
   for (const step of ['connect', 'discover', 'subscribe'] as const)
-    test(`${step} without an answer ends in its time, and is tried again`, async (t) => {
+    test(`${step} without an answer ends at its limit and is tried again`, async (t) => {
       const made = makeLink(SHORT);
       t.after(() => made.link.stop());
       made.radio.script[step] = 'hangs';
@@ -169,7 +172,7 @@ describe('the link of a strap', () => {
       await until(made, 'subscribing');
     });
 
-  test('a disconnect that is never confirmed is given up, and said', async (t) => {
+  test('a disconnect that is not confirmed is abandoned and reported', async (t) => {
     const made = makeLink(SHORT);
     t.after(() => made.link.stop());
     made.radio.script.discover = 'hangs';
@@ -182,7 +185,7 @@ describe('the link of a strap', () => {
     await until(made, 'subscribing');
   });
 
-  test('what an old link still says is ignored', async (t) => {
+  test('notifications and disconnects of an old link are ignored', async (t) => {
     const made = makeLink();
     t.after(() => made.link.stop());
     await until(made, 'subscribing');
@@ -203,8 +206,8 @@ describe('the link of a strap', () => {
     assert.deepEqual(made.ends, ['out_of_range']);
   });
 
-  test('a silent strap is subscribed again, then connected again; malformed bytes are no sign of life', async (t) => {
-    const made = makeLink({ silence: 300 });
+  test('a silent strap is subscribed again, then connected again, even if it sends malformed bytes', async (t) => {
+    const made = makeLink({ silenceMs: 300 });
     t.after(() => made.link.stop());
     await until(made, 'subscribing');
     made.radio.links[0]?.onData(beat(60));
@@ -225,8 +228,8 @@ describe('the link of a strap', () => {
     await until(made, 'subscribing');
   });
 
-  test('a device without a heart rate is shown as such, left, and tried again much later', async (t) => {
-    const made = makeLink({ backoffMax: 60_000 });
+  test('a peripheral without heart rate service is disconnected, reported, and tried again much later', async (t) => {
+    const made = makeLink({ backoffMaxMs: 60_000 });
     t.after(() => made.link.stop());
     made.radio.script.discover = 'no_heart_rate';
     await until(made, 'no_heart_rate_service');
@@ -242,7 +245,7 @@ describe('the link of a strap', () => {
     await until(made, 'subscribing');
   });
 
-  test('a strap that was not heard again is not connected', async (t) => {
+  test('a lost strap is not connected before its next advertisement', async (t) => {
     const made = makeLink();
     t.after(() => made.link.stop());
     await until(made, 'subscribing');
@@ -255,7 +258,7 @@ describe('the link of a strap', () => {
     assert.equal(made.link.state, 'lost');
   });
 
-  test('stopping disconnects a connected strap, and nothing but a connected one', async () => {
+  test('stopping disconnects a connected strap only', async () => {
     const connected = makeLink();
     await until(connected, 'subscribing');
     await connected.link.stop();

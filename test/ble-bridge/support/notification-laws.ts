@@ -1,18 +1,19 @@
-/** What must hold for whatever a strap notifies: exactly what it sent becomes a reading, and nothing else does. */
+/** Laws for any notification: exactly the measurement that was sent becomes a reading, and nothing else does. */
 import assert from 'node:assert/strict';
-import type { ReadingFields, Strap } from '../../../ble-bridge/straps/strap.ts';
+import type { StrapReading } from '../../../ble-bridge/straps/strap-ports.ts';
+import type { Strap } from '../../../ble-bridge/straps/strap.ts';
 
 export interface NotifiedStrap {
   strap: Strap;
-  /** Readings since they were last taken out. */
-  readings: ReadingFields[];
-  /** Notifications so far that were no heart rate. */
+  /** Readings since the last check, which removes them. */
+  readings: StrapReading[];
+  /** Malformed notifications so far. */
   malformed(): number;
-  /** Gives one to the link; it is handled when this returns. */
+  /** Delivers a notification to the link, synchronously. */
   deliver(bytes: Buffer): void;
 }
 
-/** The measurement by the specification, written without the product's parser; undefined where it is cut short. */
+/** An independent parser after the specification; undefined if the measurement is truncated. */
 function measurementIn(bytes: Buffer): { bpm: number; contact: boolean | null; energy: number | null; rr: number[] } | undefined {
   const [flags = 0] = bytes;
   const wide = flags % 2 === 1;
@@ -31,14 +32,14 @@ function measurementIn(bytes: Buffer): { bpm: number; contact: boolean | null; e
   };
 }
 
-/** Notifies these bytes and checks what became of them. */
+/** Delivers these bytes and checks the laws. */
 export function checkNotification(bytes: Buffer, { strap, readings, malformed, deliver }: NotifiedStrap): void {
   const stateBefore = strap.link.state;
   const malformedBefore = malformed();
   deliver(bytes);
   const taken = readings.splice(0);
   const measurement = measurementIn(bytes);
-  assert.ok(strap.link.connected, 'the link stays');
+  assert.ok(strap.link.connected, 'the link stays open');
   assert.equal(malformed() - malformedBefore, measurement === undefined ? 1 : 0);
   if (measurement === undefined || measurement.bpm === 0) {
     assert.deepEqual(taken, []);

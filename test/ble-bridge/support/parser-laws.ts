@@ -1,4 +1,4 @@
-/** Random and mutated notifications, and what must hold for whatever the parser makes of them. */
+/** Random and mutated notifications, and the parser's invariants. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { encodeHeartRateMeasurement, parseHeartRateMeasurement } from '../../../ble-bridge/gatt/hrm-parser.ts';
@@ -13,7 +13,7 @@ const valid = fc
   })
   .map((measurement) => encodeHeartRateMeasurement(measurement));
 
-/** Valid ones, cut or with a byte changed, and noise. */
+/** Valid notifications, truncated ones, ones with a changed byte, and random bytes. */
 export const notificationBytes = fc.oneof(
   fc.uint8Array({ maxLength: 24 }).map((bytes) => Buffer.from(bytes)),
   valid,

@@ -1,12 +1,13 @@
-/** A radio session over straps of this process: links, statuses and readings without hardware and MQTT. */
+/** A radio session with virtual straps: links, statuses and readings without hardware and MQTT. */
 import type { TestContext } from 'node:test';
 import { DeviceNames } from '../../../ble-bridge/straps/device-names.ts';
-import { RadioSession } from '../../../ble-bridge/radio/radio-session.ts';
+import { RadioSession } from '../../../ble-bridge/straps/radio-session.ts';
 import { RadioStatistics } from '../../../ble-bridge/radio/radio-statistics.ts';
 import type { LinkLimits } from '../../../ble-bridge/straps/sensor-link.ts';
 import { SoftRadio, SoftStrap, type SoftSource } from '../../../ble-bridge/radio/virtual/soft-radio.ts';
 import { parseAliases, StrapFilter } from '../../../ble-bridge/straps/strap-filter.ts';
-import type { ReadingFields, Strap } from '../../../ble-bridge/straps/strap.ts';
+import { StrapEvents, type StrapReading } from '../../../ble-bridge/straps/strap-ports.ts';
+import type { Strap } from '../../../ble-bridge/straps/strap.ts';
 import type { DeviceStatus, Gap } from '../../../contract/device-status.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
@@ -14,15 +15,15 @@ import { testConfig, testLog } from '../../support/test-config.ts';
 export interface SoftSession {
   session: RadioSession;
   statistics: RadioStatistics;
-  readings: ReadingFields[];
+  readings: StrapReading[];
   statuses: DeviceStatus[];
   gaps: Gap[];
-  /** Devices that made room for others. */
-  letGo: string[];
+  /** Devices that were dropped to make room for others. */
+  dropped: string[];
   strap(): Strap | undefined;
 }
 
-/** Straps that send only what the test tells them to. */
+/** Straps that send only what the test makes them send. */
 export function quietSource(...names: string[]): SoftSource {
   const straps = names.map(
     (name, index) =>
@@ -47,11 +48,14 @@ export async function startSoftSession(
 ): Promise<SoftSession> {
   const config = testConfig({ DATA_DIR: tempDir(t), ...options.environment });
   const log = testLog(config);
-  const readings: ReadingFields[] = [];
+  const readings: StrapReading[] = [];
   const statuses: DeviceStatus[] = [];
   const gaps: Gap[] = [];
-  const letGo: string[] = [];
+  const dropped: string[] = [];
   const statistics = new RadioStatistics();
+  const events = new StrapEvents(log);
+  events.on('status', (strap) => statuses.push(strap.status()));
+  events.on('dropped', (device) => dropped.push(device));
   const session = new RadioSession({
     config,
     log,
@@ -59,18 +63,15 @@ export async function startSoftSession(
     statistics,
     names: new DeviceNames(config, parseAliases(config.BLE_ALIASES), log),
     filter: new StrapFilter(config, parseAliases(config.BLE_ALIASES)),
-    limits: { backoffMin: 50, backoffMax: 200, ...options.limits },
-    clock: () => 'synced',
-    accept: (fields) => readings.push(fields),
-    onStatus: (strap) => statuses.push(strap.status()),
-    onGap: (_, gap) => gaps.push(gap),
-    onNew: () => {},
-    onLetGo: (strap) => letGo.push(strap.device),
+    limits: { backoffMinMs: 50, backoffMaxMs: 200, ...options.limits },
+    clock: { state: () => 'synced' },
+    sink: { reading: (reading) => readings.push(reading), gap: (_, gap) => gaps.push(gap) },
+    history: { take: () => ({}) },
+    events,
     ...(options.strapsMax === undefined ? {} : { strapsMax: options.strapsMax }),
-    onChanged: () => {},
     onFatal: () => {},
   });
   t.after(() => session.stop());
   await session.start();
-  return { session, statistics, readings, statuses, gaps, letGo, strap: () => session.straps.all[0] };
+  return { session, statistics, readings, statuses, gaps, dropped, strap: () => session.straps.all[0] };
 }

@@ -1,6 +1,6 @@
 'use strict';
-// Preload that gives noble's HCI layer a socket as machines have it that cannot use Bluetooth (HR_BROKEN_HCI): no AF_BLUETOOTH in
-// the kernel, no right to the adapter, no adapter, an adapter that answers nothing. noble itself is untouched.
+// Preload that gives noble's HCI layer a socket that fails as on a machine without usable Bluetooth (HR_BROKEN_HCI): no AF_BLUETOOTH
+// in the kernel, no right to the adapter, no adapter, or an adapter that does not answer. noble itself is unmodified.
 const Module = require('module');
 const { EventEmitter } = require('events');
 
@@ -23,7 +23,7 @@ class BrokenHciSocket extends EventEmitter {
   stop() {}
   reset() {}
   setFilter() {}
-  // The kernel lists an adapter as up for everybody, but refuses commands without the capability.
+  // The kernel reports an adapter as up to every process, but refuses commands without the capability.
   isDevUp() {
     return kind === 'no_privileges' || kind === 'deaf_adapter';
   }

@@ -1,13 +1,12 @@
 'use strict';
-// Preload (`node --require`) that puts noble's HCI layer on an emulated controller: H4 packets over TCP or a unix
-// socket named by NOBLE_HCI_H4 (host:port or a path) take the place of the kernel's Bluetooth socket. noble itself
-// is untouched. See README.md beside this file for the contract that noble expects of a socket.
+// Preload (`node --require`) that connects noble's HCI layer to an emulated controller: H4 packets over TCP or a Unix socket
+// named by NOBLE_HCI_H4 (host:port or a path) replace the kernel's Bluetooth socket. noble itself is unmodified.
 const net = require('net');
 const Module = require('module');
 const { EventEmitter } = require('events');
 
 class HciH4Socket extends EventEmitter {
-  #socket = null;
+  #socket;
   #up = false;
   #rx = Buffer.alloc(0);
   #tx = [];
@@ -27,7 +26,7 @@ class HciH4Socket extends EventEmitter {
     socket.on('error', (error) => this.emit('error', error));
     socket.on('close', () => {
       this.#up = false;
-      this.#socket = null;
+      this.#socket = undefined;
       this.#rx = Buffer.alloc(0);
       this.#tx = [];
       this.emit('state', false);
@@ -36,7 +35,7 @@ class HciH4Socket extends EventEmitter {
   }
 
   #feed(chunk) {
-    // one 'data' event must carry exactly one H4 packet
+    // noble expects exactly one H4 packet per 'data' event
     this.#rx = Buffer.concat([this.#rx, chunk]);
     for (;;) {
       const buffer = this.#rx;
@@ -46,7 +45,7 @@ class HciH4Socket extends EventEmitter {
       if (buffer.length < length) return;
       this.#rx = buffer.subarray(length);
       const packet = Buffer.from(buffer.subarray(0, length));
-      globalThis.hciTap?.(packet, (other) => this.emit('data', other)); // for tests that count what noble is given, or give it more
+      globalThis.hciTap?.(packet, (other) => this.emit('data', other)); // for tests that count or inject packets
       this.emit('data', packet);
     }
   }
@@ -63,7 +62,7 @@ class HciH4Socket extends EventEmitter {
   stop() {
     this.#stopped = true;
     this.#socket?.end();
-  } // a discarded noble gives its controller back
+  } // a discarded noble releases its controller
   reset() {}
   setFilter() {}
   getDeviceList() {
@@ -77,10 +76,10 @@ class HciH4Socket extends EventEmitter {
     else this.#tx.push(packet);
   }
 }
-HciH4Socket.loadDriver = () => HciH4Socket; // @stoprocent/bluetooth-hci-socket's way in
+HciH4Socket.loadDriver = () => HciH4Socket; // entry point of @stoprocent/bluetooth-hci-socket
 
 if (process.env.NOBLE_HCI_SYSFS) {
-  // the kernel's entry of the adapter is there where this file is: an adapter to plug in
+  // the kernel's entry of the adapter exists if this file does: tests plug the adapter in by creating it
   const fs = require('fs');
   const exists = fs.existsSync;
   fs.existsSync = (path) => exists(/^\/sys\/class\/bluetooth\/hci\d+$/.test(path) ? process.env.NOBLE_HCI_SYSFS : path);
@@ -92,7 +91,7 @@ if (process.env.NOBLE_HCI_H4) {
   let Tracked;
   Module._load = function (request, ...rest) {
     if (request === './lib/noble') {
-      // tests count listeners on what noble made; weakly held, so that a leak stays one
+      // tests count listeners on noble's objects; held weakly, so that leaks stay detectable
       const Noble = load.call(this, request, ...rest);
       Tracked ??= class extends Noble {
         constructor(bindings) {

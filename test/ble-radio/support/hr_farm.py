@@ -44,7 +44,7 @@ class ExtController(Controller):
     def on_hci_le_create_connection_command(self, c):
         self.sup_ms = c.supervision_timeout * 10   # hci field is in 10 ms units
         if getattr(self, 'stuck', False): return self._send_hci_command_status(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR, c.op_code)
-        most = self.farm.fault.get('max_links')    # a controller that takes no more: 0x09 in the status, or 0x0d in the event
+        most = self.farm.fault.get('max_links')    # link limit: 0x09 in the status, or 0x0d in the event
         if most is not None and len(self.le_connections) >= most:
             self.farm.refusals += 1
             if self.farm.fault.get('limit_in') == 'event':
@@ -180,7 +180,7 @@ class Farm:
         if op == 'add': self.p[id] = Peripheral(self, id, **q); await self.p[id].start()
         elif op == 'hr': p.m = HRM(q.get('bpm', 60), q.get('contact'), q.get('energy'), q.get('rr')); await p.notify()
         elif op == 'raw': await p.notify(bytes.fromhex(q['hex']))
-        elif op == 'level': p.batt = q['level']          # changes without a word, as where battery_notifies is false
+        elif op == 'level': p.batt = q['level']          # changes without a notification
         elif op == 'batt': p.batt = q['level']; await p.dev.notify_subscribers(p.bat.battery_level_characteristic)
         elif op == 'adv': await p.adv(q['on'])
         elif op == 'terminate': await p.terminate(q.get('reason', 0x13))
@@ -188,13 +188,14 @@ class Farm:
         elif op == 'unplug':
             for c in list(self.ext): c.writer.close()
         elif op == 'fault': self.fault = q
-        elif op == 'stick':                              # they hear, and refuse every connect until they are reset
+        elif op == 'stick':                              # adapters receive, but refuse every connect until reset
             for c in self.ext: c.stuck = True
         elif op == 'mute':                               # controller goes silent for p's ACL (peer stops answering ATT)
             p.ctl.on_link_acl_data = (lambda *a: None) if q['on'] else type(p.ctl).on_link_acl_data.__get__(p.ctl)
         elif op == 'state':
-            return {'refusals': self.refusals, 'ext': [{'addr': str(c.public_address), 'scan': c.le_scan_enable, 'pending': bool(c.pending_le_connection),
-                    'conns': [str(a) for a in c.le_connections]} for c in self.ext],
+            return {'refusals': self.refusals,
+                    'ext': [{'addr': str(c.public_address), 'scan': c.le_scan_enable, 'pending': bool(c.pending_le_connection),
+                             'conns': [str(a) for a in c.le_connections]} for c in self.ext],
                     'periph': {k: {'adv': v.ctl.le_legacy_advertiser.enabled, 'conns': len(v.dev.connections),
                     'resets': v.resets, 'battery_reads': v.battery_reads} for k, v in self.p.items()}}
         else: raise ValueError(op)

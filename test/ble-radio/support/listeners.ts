@@ -1,4 +1,4 @@
-/** What listens on the objects that noble made: after a fault nothing of an ended link may be left on them. */
+/** Finds listeners on noble's objects: after a fault none of an ended link may be left. */
 import type { EventEmitter } from 'node:events';
 
 interface TrackedPeripheral extends EventEmitter {
@@ -12,7 +12,7 @@ interface TrackedNoble extends EventEmitter {
   _characteristics: Record<string, Record<string, Record<string, EventEmitter>>>;
 }
 
-/** Nobles that hci-h4-socket.cjs saw being made and that were not yet collected; the last one is in use. */
+/** Instances of noble that hci-h4-socket.cjs recorded and that are not collected yet; the last one is in use. */
 function nobles(): TrackedNoble[] {
   const { hciNobles = [] } = globalThis as { hciNobles?: WeakRef<TrackedNoble>[] };
   return hciNobles.flatMap((noble) => noble.deref() ?? []);
@@ -28,8 +28,8 @@ function over(what: string, emitter: EventEmitter, allowed: Record<string, numbe
 }
 
 /**
- * Listeners beyond those of links in use, in words; to be asked while no request is under way. A connected peripheral has one that
- * waits for its end, one that was given up may have one that ends a connection that comes late; a characteristic has one for its data.
+ * Describes listeners beyond those of links in use; to be called while no request is in progress. A connected peripheral has one for
+ * its disconnect; one whose connect was cancelled may have one that ends a late connection; a characteristic has one for its data.
  */
 export function strayListeners(): string[] {
   const all = nobles();

@@ -1,4 +1,4 @@
-/** The path of a notification from the controller's bytes through unmodified noble to the reading. */
+/** Fuzzes the path of a notification from the controller's bytes through unmodified noble to the reading. */
 import type { TestContext } from 'node:test';
 import fc from 'fast-check';
 import { checkNotification } from '../../ble-bridge/support/notification-laws.ts';
@@ -9,7 +9,7 @@ import { startVirtualRadio } from './virtual-radio.ts';
 
 type Give = (packet: Buffer) => void;
 
-/** 02 handle(2) length(2), l2cap length(2) cid(2), 1b value handle(2): as the controller sent it, with another value. */
+/** The controller's packet with another value: 02 handle(2) length(2), l2cap length(2) cid(2), 1b value handle(2), value. */
 function withValue(notification: Buffer, value: Buffer): Buffer {
   const packet = Buffer.concat([notification.subarray(0, 12), value]);
   packet.writeUInt16LE(7 + value.length, 3);
@@ -17,7 +17,7 @@ function withValue(notification: Buffer, value: Buffer): Buffer {
   return packet;
 }
 
-/** One real notification of a virtual strap, then so many random and mutated ones in its place, as if the controller had sent them. */
+/** Captures one notification of a virtual strap, then delivers `numRuns` random and mutated ones as if the controller had sent them. */
 export async function fuzzThroughNoble(t: Pick<TestContext, 'after'>, numRuns: number): Promise<void> {
   const radio = await startVirtualRadio(t);
   await radio.add(1, { name: 'Fuzz', period: 0 });
@@ -34,7 +34,8 @@ export async function fuzzThroughNoble(t: Pick<TestContext, 'after'>, numRuns: n
   const strap = bench.strap(1);
   if (strap === undefined) throw new Error('no strap');
   bench.readings.splice(0);
-  const malformed = (): number => bench.statistics.malformed.read().values?.reduce((sum, { value }) => sum + value, 0) ?? 0;
+  const malformed = (): number =>
+    bench.statistics.metrics.malformed.read().values?.reduce((sum, { value }) => sum + value, 0) ?? 0;
   fc.assert(
     fc.property(notificationBytes, (bytes) =>
       checkNotification(bytes, {

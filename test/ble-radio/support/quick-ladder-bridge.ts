@@ -1,4 +1,4 @@
-/** The bridge as a process of its own, with a recovery ladder that climbs in seconds instead of minutes. */
+/** Runs the bridge as a process of its own, with a recovery ladder that takes seconds instead of minutes. */
 import { BleBridgeService } from '../../../ble-bridge/service.ts';
 import { runService } from '../../../service/process/lifecycle.ts';
 

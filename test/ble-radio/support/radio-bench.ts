@@ -1,14 +1,15 @@
-/** A radio session over unmodified noble on the virtual radio, in the test's own process: what the bridge runs, without MQTT. */
+/** A radio session with unmodified noble on the virtual radio, in the test's process: the bridge without MQTT. */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import type { TestContext } from 'node:test';
 import { DeviceNames } from '../../../ble-bridge/straps/device-names.ts';
 import { NobleRadio } from '../../../ble-bridge/radio/noble/noble-radio.ts';
-import { RadioSession } from '../../../ble-bridge/radio/radio-session.ts';
+import { RadioSession } from '../../../ble-bridge/straps/radio-session.ts';
 import { RadioStatistics } from '../../../ble-bridge/radio/radio-statistics.ts';
 import type { LinkLimits } from '../../../ble-bridge/straps/sensor-link.ts';
 import { parseAliases, StrapFilter } from '../../../ble-bridge/straps/strap-filter.ts';
-import type { ReadingFields, Strap } from '../../../ble-bridge/straps/strap.ts';
+import { StrapEvents, type StrapReading } from '../../../ble-bridge/straps/strap-ports.ts';
+import type { Strap } from '../../../ble-bridge/straps/strap.ts';
 import type { DeviceState, Gap } from '../../../contract/device-status.ts';
 import { eventually } from '../../support/eventually.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -16,7 +17,7 @@ import { testConfig, testLog } from '../../support/test-config.ts';
 import { strayListeners } from './listeners.ts';
 import { strapAddress, type VirtualRadio } from './virtual-radio.ts';
 
-export interface TakenReading extends ReadingFields {
+export interface TakenReading extends StrapReading {
   /** performance.now() */
   at: number;
 }
@@ -27,20 +28,20 @@ export interface RadioBench {
   readings: TakenReading[];
   gaps: { device: string; gap: Gap }[];
   fatal: unknown[];
-  /** Rejections that nobody handled since the start. */
+  /** Unhandled rejections since the start. */
   unhandled: unknown[];
-  /** The strap of a virtual one, once it was heard. */
+  /** The bridge's strap for a virtual one, once it was discovered. */
   strap(id: number): Strap | undefined;
   readingsOf(id: number): TakenReading[];
   /** Waits for a state. */
   reaches(id: number, state: DeviceState, withinMs?: number): Promise<void>;
-  /** Waits until a strap with a battery is subscribed and was read for the first time: from then on no notification of it is lost. */
+  /** Waits until a strap with a battery is subscribed and its battery was read: from then on no notification is missed. */
   listening(id: number): Promise<void>;
-  /** Waits for `count` further readings of a strap; how long that took in ms. */
+  /** Waits for `count` further readings of a strap; returns how long that took, in ms. */
   flows(id: number, count?: number, withinMs?: number): Promise<number>;
-  /** The longest time between two readings of a strap since `since` (performance.now()). */
+  /** The longest pause between two readings of a strap since `since` (performance.now()), in ms. */
   longestPauseMs(id: number, since: number): number;
-  /** What must hold after each fault: no unhandled rejection, no end of the process, no listener left behind. */
+  /** Asserts what must hold after each fault: no unhandled rejection, no fatal error, no listener left behind. */
   settled(): Promise<void>;
 }
 
@@ -83,22 +84,22 @@ export async function startBench(
     radio: new NobleRadio(config, log),
     filter: new StrapFilter(config, parseAliases(config.BLE_ALIASES)),
     limits: {
-      discover: 1500,
-      subscribe: 1500,
-      request: 1500,
-      disconnect: 1000,
-      backoffMin: 200,
-      backoffMax: 1000,
+      discoverMs: 1500,
+      subscribeMs: 1500,
+      requestMs: 1500,
+      disconnectMs: 1000,
+      backoffMinMs: 200,
+      backoffMaxMs: 1000,
       ...options.limits,
     },
     ...(options.ladder === undefined ? {} : { ladder: options.ladder }),
-    clock: () => 'unknown',
-    accept: (fields) => readings.push({ ...fields, at: performance.now() }),
-    onStatus: () => {},
-    onGap: (strap, gap) => gaps.push({ device: strap.device, gap }),
-    onNew: () => {},
-    onLetGo: () => {},
-    onChanged: () => {},
+    clock: { state: () => 'unknown' },
+    sink: {
+      reading: (reading) => readings.push({ ...reading, at: performance.now() }),
+      gap: (device, gap) => gaps.push({ device, gap }),
+    },
+    history: { take: () => ({}) },
+    events: new StrapEvents(log),
     onFatal: (error) => fatal.push(error),
   });
   t.after(() => session.stop());

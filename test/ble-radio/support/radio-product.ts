@@ -1,4 +1,4 @@
-/** The product over unmodified noble on the virtual radio, in the test's own process: bridge, broker, forwarder, local stream. */
+/** The product with unmodified noble on the virtual radio, in the test's process: bridge, broker, forwarder, local stream. */
 import { createRequire } from 'node:module';
 import type { TestContext } from 'node:test';
 import { connectAsync } from 'mqtt';
@@ -16,19 +16,19 @@ import { testConfig, testLog } from '../../support/test-config.ts';
 import type { VirtualRadio } from './virtual-radio.ts';
 
 export interface RadioProduct {
-  /** The bridge's status as it was last published. */
+  /** The bridge's last published status. */
   status(): BridgeStatus | undefined;
-  /** Errors that would have ended the bridge's process. */
+  /** Errors that would have ended the bridge process. */
   fatal: unknown[];
-  /** Everything that is in the stream. */
+  /** All readings in the stream. */
   readStream(): Promise<StreamReading[]>;
 }
 
-/** Starts it; `heard` is called with each reading as it is published. */
+/** Starts it; `onReading` is called with each published reading. */
 export async function startRadioProduct(
   t: Pick<TestContext, 'after'>,
   radio: VirtualRadio,
-  options: { environment?: Record<string, string>; heard: (reading: Reading) => void },
+  options: { environment?: Record<string, string>; onReading: (reading: Reading) => void },
 ): Promise<RadioProduct> {
   process.env['NOBLE_HCI_H4'] = `127.0.0.1:${radio.hciPort}`;
   process.env['NOBLE_HCI_H4_RECONNECT_MS'] = '300';
@@ -51,20 +51,20 @@ export async function startRadioProduct(
       log,
     }),
   );
-  const ears = await connectAsync(mqttUrl, {
+  const subscriber = await connectAsync(mqttUrl, {
     username: 'admin-api',
     password: readOrCreateSecret(config, 'admin-api'),
     protocolVersion: 4,
     reconnectPeriod: 0,
   });
-  t.after(() => ears.end(true));
+  t.after(() => subscriber.end(true));
   let status: BridgeStatus | undefined;
-  ears.on('message', (topic, payload) => {
-    if (topic.endsWith('/bpm')) return options.heard(JSON.parse(payload.toString()) as Reading);
+  subscriber.on('message', (topic, payload) => {
+    if (topic.endsWith('/bpm')) return options.onReading(JSON.parse(payload.toString()) as Reading);
     const parsed = parseServiceStatus(payload);
     if (parsed.ok) status = parsed.value.bridge ?? status;
   });
-  await ears.subscribeAsync(['hr/+/bpm', serviceStatusTopic('ble-bridge')]);
+  await subscriber.subscribeAsync(['hr/+/bpm', serviceStatusTopic('ble-bridge')]);
   const bridgeConfig = testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, BLE_SOURCE: 'noble', ...options.environment });
   await start(new BleBridgeService({ config: bridgeConfig, log: testLog(bridgeConfig), onFatal: (error) => fatal.push(error) }));
   return { status: () => status, fatal, readStream: async () => await readAll(`http://127.0.0.1:${stream.port}`) };

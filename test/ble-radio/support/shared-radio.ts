@@ -1,4 +1,4 @@
-/** One virtual radio and one bench for all tests of a suite: starting them takes seconds. */
+/** One virtual radio and one bench for all tests of a suite, because starting them takes seconds. */
 import { after, before } from 'node:test';
 import { startBench, type BenchOptions, type RadioBench } from './radio-bench.ts';
 import { startVirtualRadio, type StrapSpec, type VirtualRadio } from './virtual-radio.ts';
@@ -8,7 +8,7 @@ export interface SharedRadio {
   bench: RadioBench;
 }
 
-/** To be called in a `describe`; what it returns is filled before the first test. */
+/** To be called in a `describe`; the result is filled in before the first test. */
 export function sharedRadio(straps: Record<number, StrapSpec>, options: BenchOptions = {}): SharedRadio {
   const shared = {} as SharedRadio;
   const ends: (() => unknown)[] = [];

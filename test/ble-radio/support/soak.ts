@@ -1,6 +1,6 @@
 /**
- * Eight straps under faults chosen by seed, through the whole product. Each notification carries a number of its own (as heart rate
- * and RR interval), so that what the controller gave to noble can be compared with the stream one by one.
+ * Eight straps with seeded faults, through the whole product. Each notification carries a unique number (as heart rate and RR
+ * interval), so that what the controller passed to noble can be compared with the stream one by one.
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
@@ -15,20 +15,20 @@ import { startVirtualRadio, type VirtualRadio } from './virtual-radio.ts';
 
 export interface SoakResult {
   faults: Record<string, number>;
-  /** From the end of a fault to the next reading of its strap, by fault, ms. */
+  /** Time from the end of a fault to the next reading of its strap in ms, by fault. */
   recoveryMs: Record<string, { p50: number; max: number }>;
   /** Numbered notifications with a pulse that reached noble. */
   delivered: number;
-  /** Readings in the stream. */
+  /** Numbered readings in the stream. */
   inStream: number;
   reconnectMs: { p50: number | null; p95: number | null };
-  /** Heap after garbage collection, MiB: in ten equal parts of the time. */
+  /** Heap after garbage collection in MiB, ten samples over the run. */
   heapMiB: number[];
-  /** After the last fault, until every strap had sent again. */
+  /** Time from the last fault until every strap had sent again, in ms. */
   lastRecoveryMs: number;
 }
 
-/** Uniform in [0, 1), the same for the same seed (mulberry32). */
+/** Reproducible numbers, uniform in [0, 1) (mulberry32). */
 function seeded(seed: number): () => number {
   let state = seed | 0;
   return () => {
@@ -75,11 +75,11 @@ const FAULTS: Record<string, Fault> = {
     await radio.op('unplug');
   },
 };
-/** An unplugged adapter ends everybody's link: it has its turn, but seldom. */
+/** An unplugged adapter ends all links: it is chosen less often. */
 const WEIGHTS: Record<string, number> = { unplug: 0.15 };
 const NAMES = Object.keys(FAULTS).flatMap((name) => Array.from({ length: Math.round(20 * (WEIGHTS[name] ?? 1)) }, () => name));
 
-/** The number of a notification stands in its heart rate (1-250) and its first RR interval; the second is always 1 s. */
+/** Encodes the number in the heart rate (1-250) and the first RR interval; the second is always 1 s. */
 const numbered = (number: number): Buffer =>
   encodeHeartRateMeasurement({
     bpm: 1 + (Math.floor(number / 65_536) % 250),
@@ -89,7 +89,7 @@ const numbered = (number: number): Buffer =>
   });
 const numberOf = (bpm: number, rr: number): number => 65_536 * bpm + rr;
 
-/** Of an ACL packet that is a numbered notification: 02 handle(2) length(2) l2cap length(2) cid(2) 1b value handle(2) 16 bpm rr rr. */
+/** The number in an ACL packet (02 handle(2) length(2) l2cap length(2) cid(2) 1b value handle(2) 16 bpm rr rr), if it has one. */
 function numberIn(packet: Buffer): number | undefined {
   const value = packet.subarray(12);
   if (packet[0] !== 2 || packet.readUInt16LE(7) !== 4 || packet[9] !== 0x1b || value.length !== 6 || value[0] !== 0x16)
@@ -122,37 +122,37 @@ export async function soak(t: TestContext, options: { seconds: number; seed: num
   };
   t.after(() => delete (globalThis as { hciTap?: unknown }).hciTap);
 
-  // Faults that a strap has yet to recover from, and how long it took.
+  // Faults that a strap has not recovered from yet, and the recovery times so far.
   const waiting = new Map<number, { fault: string; since: number }>();
   const recoveries: Record<string, number[]> = {};
-  const heardFrom = new Set<number>();
+  const delivering = new Set<number>();
   const product = await startRadioProduct(t, radio, {
     environment: { BLE_SILENCE_MS: '2000' },
-    heard: ({ device }) => {
+    onReading: ({ device }) => {
       const id = Number(/^hr(\d)-/.exec(device)?.[1]);
-      heardFrom.add(id);
+      delivering.add(id);
       const fault = waiting.get(id);
       waiting.delete(id);
       if (fault !== undefined) (recoveries[fault.fault] ??= []).push(performance.now() - fault.since);
     },
   });
   let number = 65_536;
-  let over = false;
+  const beat = new AbortController();
   const beating = (async () => {
-    while (!over) {
-      for (const id of ids) await radio.raw(id, numbered((number += 1))).catch(() => {}); // It may have vanished.
+    while (!beat.signal.aborted) {
+      for (const id of ids) await radio.raw(id, numbered((number += 1))).catch(() => {}); // The strap may be gone.
       await sleep(150);
     }
   })();
-  const everybody = async (what: string): Promise<void> => {
-    heardFrom.clear();
-    await eventually(() => heardFrom.size === ids.length, {
+  const allDeliver = async (what: string): Promise<void> => {
+    delivering.clear();
+    await eventually(() => delivering.size === ids.length, {
       withinMs: 120_000,
-      what: `all straps ${what}, not only ${[...heardFrom].join(' ')}`,
+      what: `all straps ${what}, not only ${[...delivering].join(' ')}`,
     });
   };
   try {
-    await everybody('at first');
+    await allDeliver('at first');
     const faults: Record<string, number> = {};
     const heap = makeHeapMeter();
     const heapMiB: number[] = [];
@@ -169,9 +169,9 @@ export async function soak(t: TestContext, options: { seconds: number; seed: num
     }
     await radio.op('fault', {});
     const from = performance.now();
-    await everybody('after the faults');
+    await allDeliver('after the faults');
     const lastRecoveryMs = Math.round(performance.now() - from);
-    over = true;
+    beat.abort();
     await beating;
     assert.deepEqual(product.fatal, []);
     assert.deepEqual(unhandled, []);
@@ -186,10 +186,10 @@ export async function soak(t: TestContext, options: { seconds: number; seed: num
     await eventually(async () => (await missing()).missing.length === 0, {
       withinMs: 60_000,
       everyMs: 1000,
-      what: `every one of ${seen.size} notifications that reached noble in the stream`,
+      what: `all ${seen.size} notifications that reached noble in the stream`,
     });
     const { all } = await missing();
-    assert.equal(new Set(all).size, all.length, 'a notification stands in the stream twice');
+    assert.equal(new Set(all).size, all.length, 'a notification is in the stream twice');
     const { reconnect_ms_p50: p50 = null, reconnect_ms_p95: p95 = null } = product.status()?.radio ?? {};
     const recoveryMs = Object.fromEntries(
       Object.entries(recoveries).map(([fault, times]) => {
@@ -199,7 +199,7 @@ export async function soak(t: TestContext, options: { seconds: number; seed: num
     );
     return { faults, recoveryMs, delivered: seen.size, inStream: all.length, reconnectMs: { p50, p95 }, heapMiB, lastRecoveryMs };
   } finally {
-    over = true;
+    beat.abort();
     await beating;
   }
 }

@@ -1,7 +1,7 @@
 /**
- * The virtual radio of tests: Bumble's LE controllers and heart-rate straps (hr_farm.py) in a Python environment of their own, and
- * the environment that puts unmodified noble on them (hci-h4-socket.cjs). Where Python or its registry is missing the suite is
- * skipped with one line, but fails when CI=true.
+ * The virtual radio of the tests: Bumble's LE controllers and heart-rate straps (hr_farm.py) in a Python environment of their own, and
+ * the process environment that connects unmodified noble to them (hci-h4-socket.cjs). Without Python or its package index the suite is
+ * skipped with one line, but fails if CI=true.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ const cache = path.join(root, '.cache', 'virtual-radio');
 const python = path.join(cache, 'bin', 'python');
 const marker = path.join(cache, `.installed-${BUMBLE}`);
 
-/** Makes the Python environment where it is missing; what is wrong in one line, or undefined. */
+/** Creates the Python environment if it is missing. Returns why that failed, in one line, or undefined. */
 function prepareEnvironment(): string | undefined {
   if (existsSync(marker)) return undefined;
   if (existsSync(python) && spawnSync(python, ['-c', 'import bumble.device'], { timeout: 60_000 }).status === 0) {
@@ -37,10 +37,10 @@ function prepareEnvironment(): string | undefined {
       );
       if (pip.status !== 0) {
         rmSync(building, { recursive: true, force: true });
-        return `${BUMBLE} cannot be installed: ${(pip.stderr ?? '').trim().split('\n').at(-1) ?? 'no word why'}`;
+        return `${BUMBLE} cannot be installed: ${pip.stderr.trim().split('\n').at(-1) ?? 'no reason given'}`;
       }
       writeFileSync(path.join(building, path.basename(marker)), '');
-      // Of two test files at once the first wins.
+      // If two test files do this at once, the first one wins.
       if (existsSync(marker)) rmSync(building, { recursive: true, force: true });
       else {
         rmSync(cache, { recursive: true, force: true });
@@ -54,8 +54,8 @@ function prepareEnvironment(): string | undefined {
 let prepared: { missing: string | undefined } | undefined;
 
 /**
- * Why the virtual radio cannot run here, for `test(name, { skip: virtualRadioMissing() }, …)`; false where it can.
- * Throws instead when CI=true: there it must not be skipped.
+ * Why the virtual radio cannot run, for `test(name, { skip: virtualRadioMissing() }, …)`; false if it can. Throws if CI=true, where
+ * the suite must not be skipped.
  */
 export function virtualRadioMissing(): string | false {
   prepared ??= { missing: prepareEnvironment() };
@@ -65,7 +65,7 @@ export function virtualRadioMissing(): string | false {
 }
 
 export interface FarmState {
-  /** Connects that were refused because the controller takes no more links (fault `max_links`). */
+  /** Connects refused because of the controller's link limit (fault `max_links`). */
   refusals: number;
   ext: { addr: string; scan: boolean; pending: boolean; conns: string[] }[];
   periph: Record<string, { adv: boolean; conns: number; resets: number; battery_reads: number }>;
@@ -79,12 +79,12 @@ export interface StrapSpec {
   rr?: number[];
   /** null: no battery service. */
   battery?: number | null;
-  /** Seconds between notifications; 0: only when told to. */
+  /** Seconds between notifications; 0: only on request. */
   period?: number;
   /** Whether 0x180D is advertised. */
   adv_uuid?: boolean;
   loc?: number;
-  /** False: no control point to reset the energy count by. */
+  /** False: no control point to reset the energy count. */
   energy?: boolean;
   battery_notifies?: boolean;
 }
@@ -106,7 +106,7 @@ export class VirtualRadio {
       else waiting?.reject(new Error(`virtual radio: ${String(answer['error'])}`));
     });
     control.on('close', () => {
-      for (const { reject } of this.#waiting.splice(0)) reject(new Error('the virtual radio has ended'));
+      for (const { reject } of this.#waiting.splice(0)) reject(new Error('the virtual radio exited'));
     });
   }
 
@@ -118,17 +118,17 @@ export class VirtualRadio {
     });
   }
 
-  /** A strap appears, with address `c0:00:00:00:00:<id>`. */
+  /** Adds a strap with address `c0:00:00:00:00:<id>`. */
   async add(id: number, spec: StrapSpec = {}): Promise<void> {
     await this.op('add', { id, ...spec });
   }
 
-  /** Notifies these bytes of 0x2A37. */
+  /** Sends these bytes as a notification of 0x2A37. */
   async raw(id: number, bytes: Buffer): Promise<void> {
     await this.op('raw', { id, hex: bytes.toString('hex') });
   }
 
-  /** The adapters hang: they are there, and answer nothing (no operation is possible meanwhile). */
+  /** Makes the adapters hang: present, but without answers. No operation is possible meanwhile. */
   hang(hanging: boolean): void {
     this.#farm.kill(hanging ? 'SIGSTOP' : 'SIGCONT');
   }
@@ -137,7 +137,7 @@ export class VirtualRadio {
     return (await this.op('state')) as unknown as FarmState;
   }
 
-  /** What a bridge process needs to have this radio as its adapter. `reconnectMs`: how long an unplugged adapter stays away. */
+  /** What a bridge process needs to use this radio as its adapter. `reconnectMs`: how long an unplugged adapter stays absent. */
   environment(options: { reconnectMs?: number } = {}): { environment: Record<string, string>; nodeArgs: string[] } {
     return {
       environment: {
@@ -153,7 +153,7 @@ export class VirtualRadio {
 /** The address of a virtual strap. */
 export const strapAddress = (id: number): string => `c0:00:00:00:00:${id.toString(16).padStart(2, '0')}`;
 
-/** Starts a virtual radio; it ends with the test. Call `virtualRadioMissing()` first. */
+/** Starts a virtual radio; it is stopped after the test. Call `virtualRadioMissing()` first. */
 export async function startVirtualRadio(t: Pick<TestContext, 'after'>): Promise<VirtualRadio> {
   const farm = spawn(python, [path.join(here, 'hr_farm.py'), '0', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise<void>((resolve) => farm.once('exit', () => resolve()));
@@ -162,8 +162,8 @@ export async function startVirtualRadio(t: Pick<TestContext, 'after'>): Promise<
     await ended;
   });
   const ports = await new Promise<[number, number]>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error('the virtual radio did not get ready in 60 s')), 60_000);
-    farm.once('exit', (code) => reject(new Error(`the virtual radio ended with ${code}`)));
+    const timer = setTimeout(() => reject(new Error('the virtual radio was not ready within 60 s')), 60_000);
+    farm.once('exit', (code) => reject(new Error(`the virtual radio exited with ${code}`)));
     createInterface({ input: farm.stdout }).on('line', (line) => {
       const match = /^READY (\d+) (\d+)$/.exec(line);
       if (match === null) return;

@@ -11,7 +11,7 @@ import { tempDir } from '../../../support/temp-dir.ts';
 const recordings = fileURLToPath(new URL('../../../data/recordings/', import.meta.url));
 const csv = (name: string): string => path.join(recordings, `${name}.csv`);
 
-/** A FIT activity as recorders write it: intervals before the record they belong to. */
+/** A FIT activity as recorders write it: intervals precede the record that they belong to. */
 function fitOf(rows: readonly RecordedRow[]): Uint8Array {
   const encoder = new FitEncoder({ protocolVersion: 0x10 });
   encoder.writeMessage(0, [{ number: 0, size: 1, baseType: FitBaseType.Enum, value: 4 }], 0);
@@ -41,11 +41,11 @@ async function refusal(file: string): Promise<string> {
     assert.equal(error.code, 'recording_unreadable');
     return error.detail;
   }
-  throw new Error('it was read');
+  throw new Error('the file was accepted');
 }
 
 describe('CSV recordings', () => {
-  test('rows stay as they are, with and without RR intervals', async () => {
+  test('rows are read unchanged, with and without RR intervals', async () => {
     const intervals = await readRecording(csv('intervals-garmin-vivoactive-hr'));
     assert.equal(intervals.rows.length, 1641);
     assert.equal(Math.max(...intervals.rows.map(({ bpm }) => bpm ?? 0)), 179);
@@ -54,7 +54,7 @@ describe('CSV recordings', () => {
     assert.equal(ride.name, 'short-ride-rr-garmin-edge820');
   });
 
-  test('a broken file is refused with its line', async (t) => {
+  test('an invalid file is refused with the line number', async (t) => {
     const folder = tempDir(t);
     const write = (name: string, text: string): string => {
       writeFileSync(path.join(folder, name), text);
@@ -65,7 +65,7 @@ describe('CSV recordings', () => {
     assert.match(await refusal(write('offset.csv', 'offset_seconds,heart_rate_bpm\nsoon,80\n')), /line 2: offset_seconds/);
     assert.match(await refusal(write('rr.csv', 'offset_seconds,heart_rate_bpm,rr_ms\n0,80,800 x\n')), /line 2: rr_ms/);
     assert.match(await refusal(write('empty.csv', 'offset_seconds,heart_rate_bpm\n0,\n')), /no row has a heart rate/);
-    assert.match(await refusal(write('run.gpx', '')), /\.gpx is not known/);
+    assert.match(await refusal(write('run.gpx', '')), /unknown file type \.gpx/);
     assert.match(await refusal(path.join(folder, 'none.csv')), /ENOENT/);
   });
 });
@@ -77,23 +77,23 @@ describe('FIT recordings', () => {
     'short-run-rr-garmin-fenix5',
     'run-smart-recording-gaps-garmin-fr110',
   ])
-    test(`${name} as a FIT file gives the rows of its CSV`, async (t) => {
+    test(`${name} as a FIT file has the rows of its CSV`, async (t) => {
       const expected = await readRecording(csv(name));
       const file = path.join(tempDir(t), `${name}.fit`);
       writeFileSync(file, fitOf(expected.rows));
       assert.deepEqual((await readRecording(file)).rows, expected.rows);
     });
 
-  test('a broken FIT file is refused in words, whatever is broken', async (t) => {
+  test('a damaged FIT file is refused with the kind of damage', async (t) => {
     const folder = tempDir(t);
     const good = Buffer.from(fitOf((await readRecording(csv('short-run-rr-garmin-fenix5'))).rows));
     const write = (name: string, bytes: Uint8Array): string => {
       writeFileSync(path.join(folder, name), bytes);
       return path.join(folder, name);
     };
-    assert.match(await refusal(write('short.fit', good.subarray(0, good.length - 9))), /cut short/);
-    assert.match(await refusal(write('none.fit', Buffer.alloc(0))), /no FIT file/);
-    assert.match(await refusal(write('text.fit', readFileSync(csv('short-run-rr-garmin-fenix5')))), /no FIT file/);
+    assert.match(await refusal(write('short.fit', good.subarray(0, good.length - 9))), /truncated/);
+    assert.match(await refusal(write('none.fit', Buffer.alloc(0))), /not a FIT file/);
+    assert.match(await refusal(write('text.fit', readFileSync(csv('short-run-rr-garmin-fenix5')))), /not a FIT file/);
     const flipped = Buffer.from(good);
     flipped[60] = (flipped[60] ?? 0) ^ 0xff;
     assert.match(await refusal(write('flipped.fit', flipped)), /checksum/);

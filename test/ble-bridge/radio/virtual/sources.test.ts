@@ -10,7 +10,7 @@ import { startSoftSession } from '../../support/soft-session.ts';
 
 const recording = (name: string): string => fileURLToPath(new URL(`../../../data/recordings/${name}.csv`, import.meta.url));
 
-/** Pseudo-random numbers that are the same in each run (mulberry32). */
+/** Reproducible pseudo-random numbers (mulberry32). */
 function seeded(seed: number): () => number {
   let state = seed;
   return () => {
@@ -21,7 +21,7 @@ function seeded(seed: number): () => number {
   };
 }
 
-/** What each simulated strap sends in some seconds, without a clock. */
+/** The measurements of each simulated strap over `seconds`, without waiting. */
 function simulate(seconds: number): HeartRateMeasurement[][] {
   const source = new SimulatedSource({ straps: 3, random: seeded(7) });
   const sent: HeartRateMeasurement[][] = source.straps.map(() => []);
@@ -47,7 +47,7 @@ describe('simulated straps', () => {
   const seconds = 1200;
   const [rest = [], intervals = [], dropouts = []] = simulate(seconds);
 
-  test('one rests with a slow drift, one works in intervals, one drops out and returns', () => {
+  test('one rests with a slow drift, one does intervals, one drops out and returns', () => {
     const rates = (list: HeartRateMeasurement[]): number[] => list.map(({ bpm }) => bpm);
     assert.ok(
       rates(rest).every((bpm) => bpm >= 48 && bpm <= 78),
@@ -59,7 +59,7 @@ describe('simulated straps', () => {
     assert.ok(dropouts.length > 0.7 * seconds && dropouts.length < 0.85 * seconds);
   });
 
-  test('no heart rate jumps', () => {
+  test('heart rates do not jump', () => {
     for (const list of [rest, intervals])
       for (const [index, { bpm }] of list.entries())
         assert.ok(Math.abs(bpm - (list[index - 1]?.bpm ?? bpm)) <= 12, `${list[index - 1]?.bpm} → ${bpm}`);
@@ -74,12 +74,12 @@ describe('simulated straps', () => {
         const intervalsOf = minute.flatMap(({ rr1024 }) => rr1024);
         const byRr = (60 * 1024 * intervalsOf.length) / intervalsOf.reduce((sum, rr) => sum + rr, 0);
         const byRate = minute.reduce((sum, { bpm }) => sum + bpm, 0) / minute.length;
-        assert.ok(Math.abs(byRr - byRate) < 3, `RR says ${byRr}, the rate ${byRate}`);
+        assert.ok(Math.abs(byRr - byRate) < 3, `RR gives ${byRr}, the rate ${byRate}`);
       }
     }
   });
 
-  test('they run through the same links as real ones: status, battery, information, marked readings', async (t) => {
+  test('run through the same links as real ones, with status, battery, information and marked readings', async (t) => {
     const { session, readings } = await startSoftSession(t, new SimulatedSource({ straps: 4 }));
     await eventually(() => new Set(readings.map(({ device }) => device)).size === 4);
     assert.ok(readings.every(({ source }) => source === 'simulated'));
@@ -94,7 +94,7 @@ describe('simulated straps', () => {
 });
 
 describe('replay', () => {
-  test('as fast as accepted, every row with a heart rate becomes a reading, in order, with its RR intervals', async (t) => {
+  test('at speed 0 every row with a heart rate becomes a reading, in order, with its RR intervals', async (t) => {
     const workout = await readRecording(recording('short-ride-rr-garmin-edge820'));
     const ended = { yes: false };
     const source = new ReplaySource({
@@ -115,7 +115,7 @@ describe('replay', () => {
     assert.ok(readings.every(({ source: mark, device }) => mark === 'replay' && device.startsWith('replay-short-ride')));
   });
 
-  test('it waits while what was accepted is not stored', async (t) => {
+  test('at speed 0 pauses while readings wait to be stored', async (t) => {
     const workout = await readRecording(recording('intervals-garmin-vivoactive-hr'));
     const gate = { left: 100 };
     const source = new ReplaySource({ recording: workout, speed: 0, loop: false, canTake: () => (gate.left -= 1) >= 0 });
@@ -126,7 +126,7 @@ describe('replay', () => {
     await eventually(() => readings.length === 1641);
   });
 
-  test('at a speed it keeps the times of the recording, and in a loop it begins again', async (t) => {
+  test('at a speed keeps the times of the recording, and a loop starts again', async (t) => {
     const rows = Array.from({ length: 5 }, (_, index) => ({ offsetSeconds: 100 + index * 10, bpm: 60 + index, rrMs: [] }));
     const source = new ReplaySource({ recording: { name: 'five', rows }, speed: 100, loop: true, canTake: () => true });
     const { readings } = await startSoftSession(t, source);

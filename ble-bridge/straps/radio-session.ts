@@ -1,20 +1,20 @@
-/** One radio with all that keeps it going: straps, scan, ladder. Made anew when the source changes. */
+/** One radio in use, with its straps, scan and recovery ladder. Recreated when the source of readings changes. */
 import type { BridgeStatus } from '../../contract/service-status.ts';
-import type { CheckReport } from '../../service/mqtt/status-reporter.ts';
-import { okCheck } from '../../service/mqtt/status-reporter.ts';
-import { ERRORS } from '../../service/errors/error-catalogue.ts';
+import type { HrError } from '../../service/errors/errors.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
-import { RecoveryLadder } from './recovery-ladder.ts';
-import { ScanSupervisor } from './scan-supervisor.ts';
-import { Straps, type StrapsOptions } from '../straps/straps.ts';
-import type { Radio } from './radio.ts';
+import { okCheck, type CheckReport } from '../../service/mqtt/status-reporter.ts';
+import { radioCheck } from '../radio/radio-check.ts';
+import type { Radio } from '../radio/radio.ts';
+import { RecoveryLadder } from '../radio/recovery-ladder.ts';
+import { ScanSupervisor } from '../radio/scan-supervisor.ts';
+import { Straps, type StrapsOptions } from './straps.ts';
 
 const TICK_MS = 1000;
 
 export interface RadioSessionOptions extends StrapsOptions {
-  onChanged: () => void;
-  onFatal: (error: unknown) => void;
-  /** Times of the recovery ladder. */
+  /** Called when the radio cannot be recovered: the process has to end. */
+  onFatal: (error: HrError) => void;
+  /** For tests: times of the recovery ladder. */
   ladder?: { rungMs?: number; rebuildsMax?: number };
 }
 
@@ -30,7 +30,7 @@ export class RadioSession {
   #wasOn = false;
   #lostPower = false;
   #rebuilding = false;
-  #fatal: string | undefined;
+  #fatal: HrError | undefined;
 
   constructor(options: RadioSessionOptions) {
     this.#o = options;
@@ -38,22 +38,15 @@ export class RadioSession {
     this.#repeats = new RepeatLimiter(options.log);
     this.radio = options.radio;
     this.straps = new Straps(options);
-    this.#scan = new ScanSupervisor({
-      radio: this.radio,
-      log: this.#log,
-      connecting: () => this.straps.connecting,
-      missing: () => this.straps.missing,
-      lostAt: () => this.straps.lostAt,
-    });
+    this.#scan = new ScanSupervisor({ radio: this.radio, log: this.#log, demand: this.straps });
     this.#ladder = new RecoveryLadder({
       ...options.ladder,
       log: this.#log,
-      health: () => this.straps.health(this.#scan.heardAt, this.#scan.failures),
-      restartScan: () => void this.#scan.restart(),
-      rebuild: () => this.#rebuild(),
-      fatal: (error) => {
-        this.#fatal = `${error.code}: ${error.detail}`;
-        options.onFatal(error);
+      radio: {
+        health: () => this.straps.health(this.#scan.advertisedAt, this.#scan.failures),
+        restartScan: () => void this.#scan.restart(),
+        rebuild: () => this.#rebuild(),
+        giveUp: (error) => this.#giveUp(error),
       },
     });
     this.radio.events.on('state', () => this.#stateChanged());
@@ -68,7 +61,7 @@ export class RadioSession {
   #stateChanged(): void {
     const on = this.radio.state === 'powered_on';
     if (on && this.#lostPower && !this.#rebuilding) {
-      // noble said nothing of its links when the adapter went, and its picture of them is worth nothing: the scan begins in a new one.
+      // noble did not report the end of its links when the adapter went away: its state is void, and the scan starts in a new one.
       this.#lostPower = false;
       void this.#rebuild();
       return;
@@ -82,14 +75,14 @@ export class RadioSession {
       this.#repeats.warn(
         this.radio.stateReason,
         { event: 'radio_unavailable', code: 'radio_unavailable', state: this.radio.state, reason: this.radio.stateReason },
-        'no strap can be read now; it goes on as soon as the radio answers',
+        'no strap can be read; waiting for the radio',
       );
     if (!on && this.#wasOn && !this.#rebuilding) {
       this.straps.radioLost();
       this.#lostPower = true;
     }
     this.#wasOn = on;
-    this.#o.onChanged();
+    this.#o.events.emit('radio');
   }
 
   async #rebuild(): Promise<void> {
@@ -108,13 +101,19 @@ export class RadioSession {
     }
   }
 
+  #giveUp(error: HrError): void {
+    this.#fatal = error;
+    this.#o.events.emit('radio');
+    this.#o.onFatal(error);
+  }
+
   #tick(): void {
     this.straps.tick();
     this.#scan.tick();
     this.#ladder.tick();
   }
 
-  /** Starts the scan anew and lets waiting straps try at once. */
+  /** Restarts the scan, and lets waiting straps connect without their backoff. False if the radio is off or refused. */
   async scanNow(): Promise<boolean> {
     if (this.radio.state !== 'powered_on') return false;
     this.straps.retryNow();
@@ -122,13 +121,14 @@ export class RadioSession {
   }
 
   status(): BridgeStatus['radio'] {
-    const { p50, p95 } = this.#o.statistics.reconnectMs;
+    const { statistics } = this.#o;
+    const { p50, p95 } = statistics.reconnectMs;
     return {
       adapter: this.radio.adapter,
       state: this.radio.state,
       advertisements_per_minute: this.#scan.advertisementsPerMinute,
-      connects: this.#o.statistics.connects,
-      disconnects: this.#o.statistics.disconnects,
+      connects: statistics.connects,
+      disconnects: statistics.disconnects,
       reconnect_ms_p50: p50,
       reconnect_ms_p95: p95,
       straps_limit: this.straps.limit,
@@ -136,27 +136,16 @@ export class RadioSession {
   }
 
   checks(): CheckReport[] {
-    if (this.#fatal !== undefined) return [{ name: 'radio', status: 'fail', reason: this.#fatal, hint: ERRORS.radio_stuck.hint }];
-    if (this.radio.state === 'starting') return [okCheck('radio')];
-    if (this.radio.state !== 'powered_on')
-      return [
-        {
-          name: 'radio',
-          status: 'fail',
-          reason: `radio_unavailable: ${this.radio.stateReason}`,
-          hint: ERRORS.radio_unavailable.hint,
-        },
-      ];
+    return [this.#check()];
+  }
+
+  #check(): CheckReport {
+    if (this.#fatal !== undefined) return radioCheck('fail', 'radio_stuck', this.#fatal.detail);
+    if (this.radio.state === 'starting') return okCheck('radio');
+    if (this.radio.state !== 'powered_on') return radioCheck('fail', 'radio_unavailable', this.radio.stateReason);
     if (this.#scan.failures > 1)
-      return [
-        {
-          name: 'radio',
-          status: 'warn',
-          reason: `radio_scan_refused: ${this.#scan.failures} starts of the scan in a row failed`,
-          hint: ERRORS.radio_scan_refused.hint,
-        },
-      ];
-    return [okCheck('radio')];
+      return radioCheck('warn', 'radio_scan_refused', `${this.#scan.failures} consecutive starts of the scan failed`);
+    return okCheck('radio');
   }
 
   async stop(): Promise<void> {

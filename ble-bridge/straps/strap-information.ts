@@ -1,5 +1,5 @@
-/** What a strap tells beside the heart rate: battery, device information, body location, signal strength. All optional. */
-import { parseBatteryLevel, parseBodySensorLocation } from './hrm-parser.ts';
+/** Reads what a strap offers beside the heart rate: battery, device information, body location, signal strength. All optional. */
+import { parseBatteryLevel, parseBodySensorLocation, parseText } from '../gatt/optional-values.ts';
 import { CHARACTERISTICS, type RadioCharacteristic, type RadioConnection } from '../radio/radio.ts';
 
 export interface StrapInformation {
@@ -14,9 +14,9 @@ export interface StrapInformation {
 export interface ReadOptions {
   connection: RadioConnection;
   characteristics: readonly RadioCharacteristic[];
-  /** Runs one request with its time limit. */
+  /** Runs one request with its timeout. */
   step: <T>(what: string, run: () => Promise<T>) => Promise<T>;
-  /** True right after the connect: what never changes is read too, and the battery is subscribed. */
+  /** True right after the connect: also reads constant values, and subscribes to the battery level. */
   first: boolean;
   batteryEveryMs: number;
   onInformation: (information: Partial<StrapInformation>) => void;
@@ -28,19 +28,9 @@ const TEXTS = [
   [CHARACTERISTICS.firmware, 'firmware'],
 ] as const;
 
-/** A text as straps send it: some end it with a zero byte. */
-function textOf(bytes: Buffer): string | null {
-  const text = bytes
-    .toString('utf8')
-    .replace(/\0[\s\S]*$/, '')
-    .trim()
-    .slice(0, 100);
-  return text === '' ? null : text;
-}
-
 const lastBatteryRead = new WeakMap<RadioCharacteristic, number>();
 
-/** Reads what is there, one request after the other; ends at the first that is not answered. */
+/** Reads the values that are present, one request at a time. Rejects at the first request that fails or times out. */
 export async function readStrapInformation(options: ReadOptions): Promise<void> {
   const { connection, characteristics, step, first, onInformation } = options;
   const find = (uuid: string): RadioCharacteristic | undefined =>
@@ -64,7 +54,7 @@ export async function readStrapInformation(options: ReadOptions): Promise<void> 
     if (location?.readable === true) onInformation({ body_sensor_location: parseBodySensorLocation(await read(location)) });
     for (const [uuid, field] of TEXTS) {
       const characteristic = find(uuid);
-      if (characteristic?.readable === true) onInformation({ [field]: textOf(await read(characteristic)) });
+      if (characteristic?.readable === true) onInformation({ [field]: parseText(await read(characteristic)) });
     }
   }
   onInformation({ rssi: await step('read signal strength', () => connection.readRssi()) });

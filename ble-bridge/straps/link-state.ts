@@ -1,0 +1,96 @@
+/**
+ * The states of a strap's link, and the only place that changes them.
+ *
+ *   discovered → connecting → connected → subscribing → streaming ⇄ no_pulse ⇄ no_contact ⇄ silent → lost → connecting …
+ *                                 └→ no_heart_rate_service → lost
+ *
+ * - discovered: received an advertisement, not connected yet.
+ * - connecting: it is this strap's turn in the connect queue.
+ * - connected: services are being discovered.
+ * - subscribing: notifications are requested; none has arrived.
+ * - streaming, no_pulse, no_contact: the kind of the last valid notification.
+ * - silent: connected, but without a valid notification for too long.
+ * - no_heart_rate_service: the peripheral has no heart rate measurement. This state outlasts the link, so that the reason stays
+ *   visible until the next attempt.
+ * - lost: the link ended, or an attempt failed.
+ */
+import type { DeviceState } from '../../contract/device-status.ts';
+
+const TRANSITIONS: Record<DeviceState, readonly DeviceState[]> = {
+  discovered: ['connecting', 'lost'],
+  connecting: ['connected', 'lost'],
+  connected: ['subscribing', 'no_heart_rate_service', 'lost'],
+  subscribing: ['streaming', 'no_pulse', 'no_contact', 'silent', 'lost'],
+  streaming: ['no_pulse', 'no_contact', 'silent', 'lost'],
+  no_pulse: ['streaming', 'no_contact', 'silent', 'lost'],
+  no_contact: ['streaming', 'no_pulse', 'silent', 'lost'],
+  silent: ['streaming', 'no_pulse', 'no_contact', 'lost'],
+  no_heart_rate_service: ['lost', 'connecting'],
+  lost: ['connecting'],
+};
+
+/** What a link holds: an attempt in progress (it lasts until the link ends), and a connection. */
+export interface LinkHoldings {
+  attempt: boolean;
+  connection: boolean;
+}
+
+const NOTHING: LinkHoldings = { attempt: false, connection: false };
+const ATTEMPT: LinkHoldings = { attempt: true, connection: false };
+const CONNECTION: LinkHoldings = { attempt: true, connection: true };
+
+/** What must be held when a state is entered. */
+const REQUIRES: Record<Exclude<DeviceState, 'no_heart_rate_service'>, LinkHoldings> = {
+  discovered: NOTHING,
+  connecting: ATTEMPT,
+  connected: CONNECTION,
+  subscribing: CONNECTION,
+  streaming: CONNECTION,
+  no_pulse: CONNECTION,
+  no_contact: CONNECTION,
+  silent: CONNECTION,
+  lost: NOTHING,
+};
+
+const held = ({ attempt, connection }: LinkHoldings): string =>
+  `${attempt ? 'an' : 'no'} attempt and ${connection ? 'a' : 'no'} connection`;
+
+export class LinkState {
+  readonly #address: string;
+  readonly #changed: (state: DeviceState, before: DeviceState) => void;
+  #current: DeviceState = 'discovered';
+
+  constructor(address: string, changed: (state: DeviceState, before: DeviceState) => void) {
+    this.#address = address;
+    this.#changed = changed;
+  }
+
+  get current(): DeviceState {
+    return this.#current;
+  }
+
+  /** A connect may start from here. */
+  get idle(): boolean {
+    return this.#current === 'discovered' || this.#current === 'lost' || this.#current === 'no_heart_rate_service';
+  }
+
+  /** The strap delivers notifications. */
+  get receiving(): boolean {
+    return this.#current === 'streaming' || this.#current === 'no_pulse' || this.#current === 'no_contact';
+  }
+
+  /** The only setter. Throws for an illegal transition, and if the link does not hold what the state requires. */
+  enter(state: DeviceState, holdings: LinkHoldings): void {
+    const before = this.#current;
+    if (before === state) return;
+    if (!TRANSITIONS[before].includes(state))
+      throw new Error(`link of ${this.#address}: illegal transition ${before} -> ${state}`);
+    if (state !== 'no_heart_rate_service') {
+      const { attempt, connection } = REQUIRES[state];
+      if (attempt !== holdings.attempt || connection !== holdings.connection)
+        throw new Error(`link of ${this.#address}: entering ${state} with ${held(holdings)}`);
+    }
+    this.#current = state;
+    this.#changed(state, before);
+  }
+}

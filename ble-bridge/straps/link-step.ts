@@ -1,0 +1,45 @@
+/** One request to a strap within its timeout. noble has no timeouts, and a request may never settle when its link ends. */
+import { RadioError } from '../radio/radio-error.ts';
+
+export class StepTimeout extends Error {
+  override readonly name = 'StepTimeout';
+}
+
+export interface LinkStep {
+  /** Names the request in errors. */
+  what: string;
+  limitMs: number;
+  /** Aborted when the link ends. */
+  signal: AbortSignal;
+}
+
+/** Rejects with StepTimeout at the limit, with RadioError `link_ended` as soon as the link ends, or with the request's own error. */
+export async function runStep<T>({ what, limitMs, signal }: LinkStep, request: () => Promise<T>): Promise<T> {
+  const linkEnded = (): RadioError => new RadioError('link_ended', `${what}: the link has ended`);
+  if (signal.aborted) throw linkEnded();
+  return await new Promise<T>((resolve, reject) => {
+    const finish = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onEnd);
+    };
+    const onEnd = (): void => {
+      finish();
+      reject(linkEnded());
+    };
+    const timer = setTimeout(() => {
+      finish();
+      reject(new StepTimeout(`${what}: no answer within ${limitMs} ms`));
+    }, limitMs);
+    signal.addEventListener('abort', onEnd);
+    request().then(
+      (value) => {
+        finish();
+        resolve(value);
+      },
+      (error: unknown) => {
+        finish();
+        reject(error instanceof Error ? error : new Error(String(error)));
+      },
+    );
+  });
+}

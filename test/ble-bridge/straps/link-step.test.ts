@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { RadioError } from '../../../ble-bridge/radio/radio-error.ts';
+import { runStep, StepTimeout } from '../../../ble-bridge/straps/link-step.ts';
+
+const hangs = async (): Promise<never> => await new Promise<never>(() => {});
+const isLinkEnded = (error: unknown): boolean => error instanceof RadioError && error.code === 'link_ended';
+
+describe('a step of a link', () => {
+  test('rejects at its limit', async () => {
+    const { signal } = new AbortController();
+    await assert.rejects(runStep({ what: 'read', limitMs: 20, signal }, hangs), StepTimeout);
+  });
+
+  test('rejects as soon as the link ends, and starts no request after that', async () => {
+    const link = new AbortController();
+    const step = runStep({ what: 'read', limitMs: 60_000, signal: link.signal }, hangs);
+    link.abort();
+    await assert.rejects(step, isLinkEnded);
+    let started = false;
+    const late = runStep({ what: 'read', limitMs: 60_000, signal: link.signal }, async () => {
+      started = true;
+      await Promise.resolve();
+    });
+    await assert.rejects(late, isLinkEnded);
+    assert.equal(started, false);
+  });
+
+  test('passes on the result and the error of the request', async () => {
+    const step = { what: 'read', limitMs: 60_000, signal: new AbortController().signal };
+    assert.equal(await runStep(step, async () => await Promise.resolve(7)), 7);
+    await assert.rejects(
+      runStep(step, async () => await Promise.reject(new Error('refused'))),
+      /refused/,
+    );
+  });
+});
