@@ -248,7 +248,8 @@ finish({
   bench: million ? 'drain-million' : 'drain',
   title: 'From the queue into Kinesis',
   note: [
-    `The forwarder's process (queue, drain, SDK) on a backlog of ${STRAPS} straps, into a null stream that responds after 0, 30 and 100 ms.`,
+    `The forwarder's process (queue, drain, SDK) on a backlog of ${STRAPS} straps,`,
+    `into a null stream that responds after 0, 30 and 100 ms.`,
     'µs: CPU of the process. RSS growth: the last quarter of the run against the second.',
     `The rate limit of one shard is ${BUCKET_RECORDS} records/s.`,
   ].join(' '),

@@ -29,7 +29,8 @@ finish({
   bench: 'ship',
   title: 'Accepting and shipping at the same time, into a null stream',
   note: [
-    'Separate processes, 5 bridges with 10 straps each, windows full, readings of 200 B. CPU: of gateway and forwarder together (baseline: of the broker).',
+    'Separate processes, 5 bridges with 10 straps each, windows full, readings of 200 B.',
+    'CPU: of gateway and forwarder together (baseline: of the broker).',
     'Replay: all of npm start, including the strap and its notifications. Baseline: plain Aedes that passes on the same messages once.',
   ].join(' '),
   columns: ['shipped/s', 'accepted/s', '÷ plain Aedes', CPU, 'requests per million', 'PUT units per million', 'sent twice %'],

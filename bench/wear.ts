@@ -57,7 +57,8 @@ finish({
   bench: 'wear',
   title: 'Bytes written to disk per reading, forwarder only, 2 readings/s',
   note: [
-    'By QUEUE_COMMIT_INTERVAL_MS; 100 is the default and the baseline. Counts every byte that the process wrote to the queue file and its WAL,',
+    'By QUEUE_COMMIT_INTERVAL_MS; 100 is the default and the baseline.',
+    'Counts every byte that the process wrote to the queue file and its WAL,',
     'not what the file system adds.',
   ].join(' '),
   columns: ['kB per reading', 'years to 100 TBW', 'publish to confirmation p50 ms', 'publish to confirmation p99 ms'],
