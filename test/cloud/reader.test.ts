@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { PutRecordsCommand, SplitShardCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
 import { readStream, type Checkpoint, type ReadStreamOptions } from '../../cloud/reader/read-stream.ts';
 import { aggregate } from '../../forwarder/drain/aggregation.ts';
-import { clientOf } from '../support/stream.ts';
+import { clientOf } from '../system/pipeline/support/stream.ts';
 import { eventually } from '../support/eventually.ts';
 import { startLocalStream } from '../support/local-stream.ts';
 import { startProduct } from '../support/product-process.ts';

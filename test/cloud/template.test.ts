@@ -17,7 +17,7 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { bundleConsumer } from '../../cloud/consumer/bundle.ts';
 import { readStream, type StreamRecord } from '../../cloud/reader/read-stream.ts';
 import { getJson, startOneProcess, type QueueAnswer } from '../system/pipeline/support/one-process.ts';
-import { clientOf } from '../support/stream.ts';
+import { clientOf } from '../system/pipeline/support/stream.ts';
 import { cannotRun } from '../support/cannot-run.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';

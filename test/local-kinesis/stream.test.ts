@@ -20,7 +20,7 @@ import {
 } from '@aws-sdk/client-kinesis';
 import { LocalKinesisService } from '../../local-kinesis/service.ts';
 import { readStream } from '../../cloud/reader/read-stream.ts';
-import { clientOf, readAll } from '../support/stream.ts';
+import { clientOf, readAll } from '../system/pipeline/support/stream.ts';
 import { startLocalStream } from '../support/local-stream.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { testConfig, testLog } from '../support/test-config.ts';

@@ -10,7 +10,7 @@ import { ForwarderService } from '../../../forwarder/service.ts';
 import { GatewayService } from '../../../gateway/service.ts';
 import { LocalKinesisService } from '../../../local-kinesis/service.ts';
 import { readOrCreateSecret } from '../../../service/storage/data-dir.ts';
-import { readAll, type StreamReading } from '../../support/stream.ts';
+import { readAll, type StreamReading } from '../../system/pipeline/support/stream.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 import type { VirtualRadio } from './virtual-radio.ts';

@@ -11,7 +11,7 @@ import {
   RegisterStreamConsumerCommand,
   type KinesisClient,
 } from '@aws-sdk/client-kinesis';
-import { clientOf } from '../../support/stream.ts';
+import { clientOf } from '../../system/pipeline/support/stream.ts';
 import { eventually } from '../../support/eventually.ts';
 
 const folder = path.dirname(fileURLToPath(import.meta.resolve('kinesis-local/package.json')));

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ListStreamsCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
 import { cloudPython, startMoto } from '../../cloud/support/moto.ts';
-import { clientOf } from '../../support/stream.ts';
+import { clientOf } from '../../system/pipeline/support/stream.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startLocalStream } from '../../support/local-stream.ts';
 

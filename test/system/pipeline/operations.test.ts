@@ -13,7 +13,7 @@ import { productArgs, startProduct } from '../../support/product-process.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig } from '../../support/test-config.ts';
 import { getJson, startOneProcess, type QueueAnswer } from './support/one-process.ts';
-import { readAll } from '../../support/stream.ts';
+import { readAll } from './support/stream.ts';
 
 const run = promisify(execFile);
 const NOWHERE = {

@@ -4,7 +4,7 @@ import type { DeviceStatus } from '../../../contract/device-status.ts';
 import { eventually } from '../../support/eventually.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { getJson, startOneProcess, type QueueAnswer } from './support/one-process.ts';
-import { readAll, type StreamReading } from '../../support/stream.ts';
+import { readAll, type StreamReading } from './support/stream.ts';
 
 /** Asserts that the seqs of every run are complete from 1 on, each present once. */
 function assertComplete(readings: readonly StreamReading[]): void {

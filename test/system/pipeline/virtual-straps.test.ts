@@ -14,7 +14,7 @@ import { eventually } from '../../support/eventually.ts';
 import { startProduct, type ProductProcess } from '../../support/product-process.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
-import { readAll, type StreamReading } from '../../support/stream.ts';
+import { readAll, type StreamReading } from './support/stream.ts';
 
 interface Pipeline {
   mqttUrl: string;

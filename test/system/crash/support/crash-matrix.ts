@@ -11,7 +11,7 @@ import { eventually } from '../../../support/eventually.ts';
 import { startProduct, type ProductProcess } from '../../../support/product-process.ts';
 import { seeded } from '../../../support/seeded.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
-import { readAll, type StreamReading } from '../../../support/stream.ts';
+import { readAll, type StreamReading } from '../../pipeline/support/stream.ts';
 import { Witness } from './witness.ts';
 
 export type Victim = 'gateway' | 'forwarder' | 'admin-api' | 'local-kinesis' | 'ble-bridge';

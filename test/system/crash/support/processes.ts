@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { eventually } from '../../../support/eventually.ts';
 import { startProduct, type ProductProcess } from '../../../support/product-process.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
-import { readAll, type StreamReading } from '../../../support/stream.ts';
+import { readAll, type StreamReading } from '../../pipeline/support/stream.ts';
 import { Witness } from './witness.ts';
 
 export type Part = 'gateway' | 'forwarder' | 'admin-api' | 'local-kinesis' | 'ble-bridge';

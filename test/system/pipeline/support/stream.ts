@@ -2,7 +2,7 @@
 import { Agent } from 'node:http';
 import { GetRecordsCommand, GetShardIteratorCommand, KinesisClient, ListShardsCommand } from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import type { Reading } from '../../contract/reading.ts';
+import type { Reading } from '../../../../contract/reading.ts';
 
 /** A record of the stream is a complete reading of the contract. */
 export type StreamReading = Reading;
