@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { test } from 'node:test';
+import { REMOVED_SETTINGS } from '../../service/config/removed-settings.ts';
 import { filesBelow, foldersBelow, readSource } from '../support/source-tree.ts';
 
 const files = filesBelow('.');
@@ -86,4 +87,12 @@ test('.nvmrc, the image and the documents name the same Node version', () => {
     assert.ok(line.startsWith(`FROM node:${version}-`), line);
   for (const document of ['README.md', 'CONTRIBUTING.md'])
     assert.match(readSource(document), new RegExp(`Node ${version}(?: is)? recommended`), document);
+});
+
+test('CHANGELOG.md names every removed setting', () => {
+  const changelog = readSource('CHANGELOG.md');
+  assert.deepEqual(
+    Object.keys(REMOVED_SETTINGS).filter((name) => !changelog.includes(`\`${name}\``)),
+    [],
+  );
 });
