@@ -1,5 +1,5 @@
-# One image for every service; docker-compose.yml says which one a container runs.
-# Build stage: compiler and headers. Final stage: compiled JavaScript and production packages only.
+# One image for all services; docker-compose.yml selects the service of each container.
+# The build stage has compilers and headers; the final stage only compiled JavaScript and production packages.
 FROM node:24-bookworm-slim AS build
 WORKDIR /build
 RUN apt-get update && apt-get install -y --no-install-recommends python3 make g++ && rm -rf /var/lib/apt/lists/*
@@ -18,7 +18,7 @@ RUN printf '#!/bin/sh\nexec node /app/dist/cli/main.js "$@"\n' > /usr/local/bin/
 COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
 COPY package.json LICENSE ./
-# The volume takes this folder's owner over at its first use.
+# A new volume inherits the owner of this folder.
 RUN mkdir /data && chown 1000:1000 /data
 USER 1000:1000
 VOLUME /data

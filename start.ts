@@ -4,16 +4,16 @@
  */
 import type { BleBridgeService } from './ble-bridge/service.ts';
 import { adapterExists } from './service/bluetooth/adapter.ts';
-import { brokerOfAllInOne } from './service/config/broker.ts';
+import { brokerOfAllInOne } from './service/network/broker.ts';
 import { childEnvironment, isSet, maskUrl, processConfig, type Config } from './service/config/config.ts';
-import { warnOfAssumedBroker, warnOfRemovedSettings } from './service/config/startup-warnings.ts';
+import { warnOfAssumedBroker, warnOfRemovedSettings } from './service/process/startup-warnings.ts';
 import { ProcessEnd, reportStartFailure, type Service, type ServiceContext } from './service/process/lifecycle.ts';
 import { createProcessLogger, type Logger } from './service/log/log.ts';
 import { notifySystemd } from './service/process/sd-notify.ts';
 import { SupervisedProcess } from './service/process/supervised-process.ts';
 import { siblingModule } from './service/process/worker-thread.ts';
 import { VERSION } from './service/process/version.ts';
-import { bannerOf, type Running } from './cli/banner.ts';
+import { bannerOf, type Running } from './service/process/banner.ts';
 
 interface Stoppable {
   stop(): Promise<void>;

@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { CommandClient } from '../service/mqtt/command-client.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { gatewayName, lockDataDir, operatorToken, type DataDirLock } from '../service/storage/data-dir.ts';
-import { brokerOf } from '../service/config/broker.ts';
+import { brokerOf } from '../service/network/broker.ts';
 import { maskUrl } from '../service/config/config.ts';
 import { listenError } from '../service/errors/errors.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';

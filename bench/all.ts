@@ -1,6 +1,7 @@
 /**
- * npm run bench:all: every bench, one after another (about 40 minutes), then docs/performance.md. `--short` runs each once, for seconds, to
- * see that they work; its figures are no figures. The backlog of ten million is `npm run bench:backlog` without arguments.
+ * npm run bench:all: runs every benchmark, one after another (about 40 minutes), then writes docs/performance.md. `--short` runs each of
+ * them once, for seconds, to check that they work; its figures mean nothing. For the backlog of ten million rows run
+ * `npm run bench:backlog` without arguments.
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,6 @@
 /**
- * npm run bench:backlog: what a backlog of 0.1, 1 and 10 million readings (`--rows 100000,1000000`) costs: commits and takes at that
- * depth, opening the file, its size, the drain's rate and the forwarder's memory. The baseline of the ratios is the smallest backlog.
+ * npm run bench:backlog: the cost of a backlog of 0.1, 1 and 10 million readings (`--rows 100000,1000000`): time of commits and takes at
+ * that depth, time to open the file, its size, the drain's rate and the forwarder's memory. Ratios are to the smallest backlog.
  */
 import { once } from 'node:events';
 import { readdirSync, statSync } from 'node:fs';
@@ -18,9 +18,8 @@ import { median } from './support/statistics.ts';
 
 const { short } = benchOptions();
 const at = process.argv.indexOf('--rows');
-const sizes = (at < 0 ? (short ? '20000,100000' : '100000,1000000,10000000') : (process.argv[at + 1] ?? ''))
-  .split(',')
-  .map(Number);
+const defaultRows = short ? '20000,100000' : '100000,1000000,10000000';
+const sizes = (at < 0 ? defaultRows : (process.argv[at + 1] ?? '')).split(',').map(Number);
 compile();
 
 type Figures = Record<string, number>;
@@ -52,7 +51,7 @@ function readingOf(seq: number): string {
   });
 }
 
-/** Fills a queue to `rows`; the milliseconds of its last commits of 500 rows. */
+/** Fills a queue with `rows` rows. Returns the durations of its last commits of 500 rows, in milliseconds. */
 async function fill(queue: Queue, rows: number): Promise<number[]> {
   const commits: number[] = [];
   let committed = 0;
@@ -93,7 +92,7 @@ async function drained(scratch: Scratch, dataDir: string): Promise<Figures> {
     MQTT_URL: 'mqtt://127.0.0.1:9',
   });
   await forwarder.line(({ event }) => event === 'started');
-  // A large queue is looked at first.
+  // A large queue is checked before it is drained.
   const limit = performance.now() + 600_000;
   while ((await stream.counts()).records === 0 && performance.now() < limit) await sleep(20);
   const counts: { ms: number; records: number; rss: number }[] = [];
@@ -105,16 +104,15 @@ async function drained(scratch: Scratch, dataDir: string): Promise<Figures> {
     await sleep(50);
   }
   await forwarder.end('SIGKILL');
-  // While it ships: from the first rows to the end of the span, or of the rows.
   const all = counts.at(-1)?.records ?? 0;
-  // The first second is paced for one shard, until the stream has been asked for its capacity.
+  // Skips the first second: the drain paces for one shard until it has read the stream's capacity.
   const first = counts.find(({ records }) => records > 4000);
   const last = counts.find(({ records }) => records >= all);
   const rate =
     first === undefined || last === undefined || last === first
       ? Number.NaN
       : ((last.records - first.records) * 1000) / (last.ms - first.ms);
-  return { 'drain rows/s': rate, 'forwarder RSS MiB, most': Math.max(...counts.map(({ rss }) => rss)) };
+  return { 'drain rows/s': rate, 'forwarder RSS MiB, maximum': Math.max(...counts.map(({ rss }) => rss)) };
 }
 
 async function backlog(rows: number): Promise<Figures> {
@@ -141,12 +139,12 @@ async function backlog(rows: number): Promise<Figures> {
     const opened = performance.now() - began;
     await again.stop();
     return {
-      'commit of 500 ms': median(commits),
-      'take of 2,000 ms': median(takes),
-      'start s': started / 1000,
-      'until it accepts s': opened / 1000,
+      'ms to commit 500': median(commits),
+      'ms to take 2,000': median(takes),
+      's to start': started / 1000,
+      's until it accepts': opened / 1000,
       'file MB': size / 1e6,
-      'bytes a row': size / rows,
+      'bytes per row': size / rows,
       ...(await drained(scratch, dataDir)),
     };
   });
@@ -158,13 +156,16 @@ const base = results[0]?.figures ?? {};
 finish({
   bench: 'backlog',
   title: 'A backlog of readings in the queue',
-  note: 'Every page and every row is looked at before the queue accepts; above 64 MiB the forwarder runs meanwhile. Ratios: to the smallest backlog; 1 is flat.',
+  note: [
+    'Every page and every row is checked before the queue accepts; if the file is larger than 64 MiB, the forwarder runs meanwhile.',
+    'Ratios to the smallest backlog: 1 means flat.',
+  ].join(' '),
   rows: results.map(({ rows, figures }) =>
     row(`${(rows / 1e6).toLocaleString('en')} million`, [
       {
         ...figures,
-        'commit ÷': (figures['commit of 500 ms'] ?? 0) / (base['commit of 500 ms'] ?? 1),
-        'take ÷': (figures['take of 2,000 ms'] ?? 0) / (base['take of 2,000 ms'] ?? 1),
+        'commit ÷': (figures['ms to commit 500'] ?? 0) / (base['ms to commit 500'] ?? 1),
+        'take ÷': (figures['ms to take 2,000'] ?? 0) / (base['ms to take 2,000'] ?? 1),
         'drain ÷': (figures['drain rows/s'] ?? 0) / (base['drain rows/s'] ?? 1),
       },
     ]),

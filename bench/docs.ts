@@ -1,4 +1,4 @@
-/** npm run bench:docs: writes the tables of docs/performance.md from the JSON in bench/results/. */
+/** npm run bench:docs: writes the tables in docs/performance.md from the JSON in bench/results/. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { markdownOf, type BenchResult } from './support/result.ts';
@@ -19,7 +19,9 @@ function section(bench: string): string {
     `${machine.memory_gib} GiB`,
     `Linux ${machine.kernel}`,
   ];
-  return `${result.note}\n\n${markdownOf(result)}\n\n${result.taken_at.slice(0, 16).replace('T', ' ')} UTC, ${runs === 1 ? 'one run' : `median (least–most) of ${runs} runs`}; ${words.join(', ')}.`;
+  const takenAt = `${result.taken_at.slice(0, 16).replace('T', ' ')} UTC`;
+  const spread = runs === 1 ? 'one run' : `median (minimum–maximum) of ${runs} runs`;
+  return `${result.note}\n\n${markdownOf(result)}\n\n${takenAt}, ${spread}; ${words.join(', ')}.`;
 }
 
 const text = readFileSync(document, 'utf8');

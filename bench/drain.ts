@@ -1,8 +1,8 @@
 /**
- * npm run bench:drain: the drain from the queue, as the forwarder's own process runs it, beside the script that it replaces (boto3
- * `put_record` a reading; where Python is missing, the same loop with the JavaScript SDK): rows a second and CPU a row, 200 B and 2 KB,
- * into a stream that keeps nothing at 0, 30 and 100 ms, and into one shard of the local stream with its limits on. `--million`: a million rows
- * of 200 B instead, for memory. `--only TEXT`: cases with this in their name.
+ * npm run bench:drain: draining the queue in the forwarder's process, compared with the script that it replaces (one boto3 `put_record`
+ * per reading; without Python, the same loop with the JavaScript SDK): rows per second and CPU per row, for 200 B and 2 KB, into a null
+ * stream that responds after 0, 30 and 100 ms, and into one shard of the local stream with its limits on.
+ * `--million`: a million rows of 200 B instead, to see memory. `--only TEXT`: only cases whose name contains TEXT.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readConfig } from '../service/config/config.ts';
@@ -19,7 +19,8 @@ import { median } from './support/statistics.ts';
 const { runs, short } = benchOptions();
 const million = process.argv.includes('--million');
 const only = process.argv.includes('--only') ? (process.argv[process.argv.indexOf('--only') + 1] ?? '') : '';
-const ROWS = million ? 1_000_000 : short ? 60_000 : 250_000;
+const usualRows = short ? 60_000 : 250_000;
+const ROWS = million ? 1_000_000 : usualRows;
 const SCRIPT_SECONDS = 4;
 const STRAPS = 50;
 const BUCKET_RECORDS = 950;
@@ -30,7 +31,7 @@ interface Measured {
   rowsPerSecond: number;
   cpuMicroseconds: number;
   rssMiB: number;
-  /** Least and most of the quarters of the run. */
+  /** Median of the last quarter of the run minus that of the second. */
   rssGrowthMiB: number;
 }
 
@@ -50,7 +51,7 @@ function readingOf(seq: number, bytes: number): string {
   return text.length >= bytes ? text : `${text.slice(0, -1)},"padding":"${'x'.repeat(Math.max(0, bytes - text.length - 13))}"}`;
 }
 
-/** A data folder whose queue holds so many readings. */
+/** Creates a data folder with a queue of `rows` readings. */
 async function filledQueue(scratch: Scratch, rows: number, bytes: number): Promise<string> {
   const dataDir = scratch.folder();
   const queue = new Queue(readConfig({ DATA_DIR: dataDir, QUEUE_MAX_BYTES: '8GiB' }));
@@ -73,7 +74,7 @@ async function filledQueue(scratch: Scratch, rows: number, bytes: number): Promi
   return dataDir;
 }
 
-/** Runs the forwarder on a filled queue until the stream has it all; measures from the first tenth to the last. */
+/** Runs the forwarder on a filled queue until the stream has all of it; measures without the first and last tenth. */
 async function drained(child: Child, rows: number, shipped: () => Promise<number>): Promise<Measured> {
   const rss: number[] = [];
   let begin: { at: number; rows: number; cpu: number } | undefined;
@@ -93,16 +94,15 @@ async function drained(child: Child, rows: number, shipped: () => Promise<number
     await sleep(20);
   }
   if (begin === undefined || end === undefined || end.rows === begin.rows) throw new Error('too few rows to measure');
-  progress(
-    `RSS by tenth of the run, MiB: ${Array.from({ length: 10 }, (_, tenth) => Math.round(median(rss.slice(Math.floor((rss.length * tenth) / 10), Math.floor((rss.length * (tenth + 1)) / 10))))).join(' ')}`,
-  );
-  const quarter = (index: number): number =>
-    median(rss.slice(Math.floor((rss.length * index) / 4), Math.floor((rss.length * (index + 1)) / 4)));
+  const part = (index: number, parts: number): number =>
+    median(rss.slice(Math.floor((rss.length * index) / parts), Math.floor((rss.length * (index + 1)) / parts)));
+  const tenths = Array.from({ length: 10 }, (_, tenth) => Math.round(part(tenth, 10)));
+  progress(`RSS by tenth of the run, MiB: ${tenths.join(' ')}`);
   return {
     rowsPerSecond: ((end.rows - begin.rows) * 1000) / (end.at - begin.at),
     cpuMicroseconds: ((end.cpu - begin.cpu) * 1e6) / (end.rows - begin.rows),
     rssMiB: Math.max(...rss),
-    rssGrowthMiB: quarter(3) - quarter(1),
+    rssGrowthMiB: part(3, 4) - part(1, 4),
   };
 }
 
@@ -135,7 +135,7 @@ async function drainOf({ bytes, latencyMs, rows, mode }: Setting): Promise<Measu
   });
 }
 
-/** What a shard takes, against the bucket that we pace to. */
+/** Records per second into one shard, to compare with the rate that the drain paces to. */
 async function shardOf(rows: number): Promise<number> {
   return await withScratch(async (scratch) => {
     const dataDir = await filledQueue(scratch, rows, 200);
@@ -193,7 +193,7 @@ for (const bytes of million ? [200] : [200, 2000])
         name: `${scriptName}, ${label}`,
         run: async () => {
           const { rowsPerSecond, cpuMicroseconds } = await scriptOf(python, bytes, latencyMs);
-          return { 'rows/s': rowsPerSecond, 'CPU µs a row': cpuMicroseconds };
+          return { 'rows/s': rowsPerSecond, 'CPU µs per row': cpuMicroseconds };
         },
       });
     for (const mode of ['records', 'aggregated'] as const)
@@ -206,7 +206,12 @@ for (const bytes of million ? [200] : [200, 2000])
             rows: Math.round(ROWS / (bytes > 1000 ? 5 : 1)),
             mode,
           });
-          return { 'rows/s': rowsPerSecond, 'CPU µs a row': cpuMicroseconds, 'RSS MiB': rssMiB, 'RSS growth MiB': rssGrowthMiB };
+          return {
+            'rows/s': rowsPerSecond,
+            'CPU µs per row': cpuMicroseconds,
+            'RSS MiB': rssMiB,
+            'RSS growth MiB': rssGrowthMiB,
+          };
         },
       });
   }
@@ -215,7 +220,7 @@ if (!million)
     name: 'drain records, one shard of the local stream',
     run: async () => {
       const rate = await shardOf(short ? 6000 : 12_000);
-      return { 'rows/s': rate, '% of the bucket': (rate * 100) / BUCKET_RECORDS };
+      return { 'rows/s': rate, '% of the rate limit': (rate * 100) / BUCKET_RECORDS };
     },
   });
 
@@ -242,8 +247,13 @@ for (const { name, figures } of table) {
 finish({
   bench: million ? 'drain-million' : 'drain',
   title: 'From the queue into Kinesis',
-  note: `The forwarder's process (queue, drain, SDK) on a backlog of ${STRAPS} straps, into a stream that keeps nothing, at 0, 30 and 100 ms an answer; µs: CPU of the process. RSS growth: the last quarter against the second. One shard's bucket is ${BUCKET_RECORDS} records/s.`,
-  columns: ['rows/s', '× script', 'CPU µs a row', '% of the bucket', 'RSS MiB', 'RSS growth MiB'],
+  note: [
+    `The forwarder's process (queue, drain, SDK) on a backlog of ${STRAPS} straps,`,
+    `into a null stream that responds after 0, 30 and 100 ms.`,
+    'µs: CPU of the process. RSS growth: the last quarter of the run against the second.',
+    `The rate limit of one shard is ${BUCKET_RECORDS} records/s.`,
+  ].join(' '),
+  columns: ['rows/s', '× script', 'CPU µs per row', '% of the rate limit', 'RSS MiB', 'RSS growth MiB'],
   rows: table,
   versions: {
     '@aws-sdk/client-kinesis': versionOf('@aws-sdk/client-kinesis'),

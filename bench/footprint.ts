@@ -1,7 +1,7 @@
 /**
- * npm run bench:footprint: memory and CPU at 2 readings/s over 10 minutes (`--seconds`), of `npm start`, of each service as a process of
- * its own and, where a Docker engine answers, of each container; at 20 readings/s for comparison; the image's layers; and how long
- * `npm start` takes to its first reading in the stream.
+ * npm run bench:footprint: memory and CPU at 2 readings/s over 10 minutes (`--seconds`) of `npm start`, of each service in its own process
+ * and, if a Docker engine is available, of each container; `npm start` at 20 readings/s for comparison; the size of the image's layers;
+ * and the time from `npm start` to the first record in the stream.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compile, type Child } from './support/child.ts';
@@ -18,8 +18,9 @@ import { median } from './support/statistics.ts';
 
 const { short, runs } = benchOptions();
 const given = Number(process.argv[process.argv.indexOf('--seconds') + 1]);
-const seconds = process.argv.includes('--seconds') && given > 0 ? given : short ? 15 : 600;
-const LOOK_EVERY_S = 5;
+const defaultSeconds = short ? 15 : 600;
+const seconds = process.argv.includes('--seconds') && given > 0 ? given : defaultSeconds;
+const SAMPLE_EVERY_S = 5;
 compile();
 
 type Figures = Record<string, number>;
@@ -29,22 +30,22 @@ const usagesOf = (pids: Record<string, number>): Record<string, Usage> =>
 
 async function watch(pids: Record<string, number>): Promise<Map<string, Figures>> {
   await sleep((short ? 5 : 30) * 1000);
-  const looks = [usagesOf(pids)];
+  const samples = [usagesOf(pids)];
   const began = performance.now();
   while (performance.now() - began < seconds * 1000) {
-    await sleep(LOOK_EVERY_S * 1000);
-    looks.push(usagesOf(pids));
+    await sleep(SAMPLE_EVERY_S * 1000);
+    samples.push(usagesOf(pids));
   }
   const span = (performance.now() - began) / 1000;
   const of = (name: string, read: (usage: Usage) => number): number[] =>
-    looks.flatMap((look) => (look[name] === undefined ? [] : read(look[name])));
+    samples.flatMap((sample) => (sample[name] === undefined ? [] : read(sample[name])));
   const grown = (values: readonly number[]): number => ((values.at(-1) ?? Number.NaN) - (values[0] ?? Number.NaN)) / span;
   return new Map(
     Object.keys(pids).map((name) => [
       name,
       {
         'RSS MiB, median': median(of(name, ({ rssMiB }) => rssMiB)),
-        'RSS MiB, most': Math.max(...of(name, ({ rssMiB }) => rssMiB)),
+        'RSS MiB, maximum': Math.max(...of(name, ({ rssMiB }) => rssMiB)),
         'CPU % of a core': grown(of(name, ({ cpuSeconds }) => cpuSeconds)) * 100,
         'wake-ups/s': grown(of(name, ({ wakeUps }) => wakeUps)),
       },
@@ -74,7 +75,7 @@ const figures = await withScratch(async (scratch) => {
     'ble-bridge',
     'admin-api',
   ]);
-  // All at once: what changes on the machine falls on all alike.
+  // All at the same time, so that other load on the machine affects all of them alike.
   return await watch({
     ...pidsOf(one.processes, () => ONE),
     ...pidsOf(twenty.processes, () => 'npm start, 20 readings/s'),
@@ -84,22 +85,25 @@ const figures = await withScratch(async (scratch) => {
 });
 const starts: Figures[] = [];
 for (let index = 0; index < runs; index += 1)
-  starts.push({ 's to the first reading in the stream': (await firstRecordMs()) / 1000 });
+  starts.push({ 's to the first record in the stream': (await firstRecordMs()) / 1000 });
 finish({
   bench: 'footprint',
   title: `Footprint at 2 readings/s over ${seconds} s`,
-  note: `At 2 readings/s over ${seconds} s, where no other rate is named. Local stream and admin API included; the watchdog is on. Wake-ups: of all threads. Start: from the start of the process, compiled, to a record that the stream has, on an empty DATA_DIR.`,
+  note: [
+    `At 2 readings/s over ${seconds} s unless another rate is named. Includes local stream and admin API; the watchdog is on.`,
+    'Wake-ups: of all threads. Start: from the start of the compiled process, with an empty DATA_DIR, to the first record in the stream.',
+  ].join(' '),
   columns: [
     'RSS MiB, median',
-    'RSS MiB, most',
+    'RSS MiB, maximum',
     'CPU % of a core',
     'wake-ups/s',
-    's to the first reading in the stream',
+    's to the first record in the stream',
     'layers MB',
   ],
   rows: [
     ...[...figures].map(([name, one]) => row(name, [one])),
-    row('npm start, from nothing', starts),
+    row('npm start, empty DATA_DIR', starts),
     ...(hasDocker() ? [row('image: layers above node:24-bookworm-slim', [{ 'layers MB': layerBytes() / 1e6 }])] : []),
   ],
   guarded: { [GUARDED.calm]: 2 / (figures.get(ONE)?.['wake-ups/s'] ?? Number.NaN) },

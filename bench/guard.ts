@@ -1,6 +1,7 @@
 /**
- * npm run bench:guard: for CI. Ratios of ours to a baseline in the same run may not fall by more than 25 % against the committed
- * figures (bench/results/): a run of seconds each, three tries, since a machine that others use is sometimes slow for one of the two.
+ * npm run bench:guard, for CI: fails if a ratio between the product and a baseline measured in the same run falls more than 25 % below the
+ * committed figures (bench/results/). Each measurement takes seconds and has three tries, because other load on a shared machine
+ * sometimes slows down only one of the two.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { compile } from './support/child.ts';
@@ -26,7 +27,7 @@ function committed(): Record<string, number> {
   for (const bench of ['accept', 'ship', 'footprint']) {
     const file = new URL(`./results/${bench}.json`, import.meta.url);
     if (existsSync(file)) Object.assign(figures, (JSON.parse(readFileSync(file, 'utf8')) as BenchResult).guarded);
-    else console.log(`no committed figures of ${bench}: npm run bench:${bench} makes them`);
+    else console.log(`no committed figures for ${bench}: run npm run bench:${bench}`);
   }
   return figures;
 }
@@ -36,7 +37,7 @@ async function measured(): Promise<Record<string, number>> {
   const separate = productMicroseconds(await acceptedSeparately(1, SECONDS));
   const one = productMicroseconds(await acceptedByOne(1, SECONDS));
   const shipped = (await shipping('aggregated', SECONDS))['CPU µs, accepted and shipped'] ?? Number.NaN;
-  // Before and after: what the machine does meanwhile falls on both.
+  // Measured before and after, so that other load on the machine affects both sides.
   const baseline = median([hop, await hopOverAedes(SECONDS)].map(productMicroseconds));
   const calm = await readingsAWakeUp(CALM_SECONDS);
   return {

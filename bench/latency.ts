@@ -1,6 +1,6 @@
 /**
- * npm run bench:latency: from the notification of a strap to a record that GetRecords gives, at the defaults, by `npm start` with
- * simulated straps and its local stream. The baseline keeps nothing: a subscriber that calls PutRecord for each message.
+ * npm run bench:latency: time from a strap's notification until GetRecords returns its record, with `npm start` at the default settings,
+ * simulated straps and the local stream. The baseline stores nothing: a subscriber that calls PutRecord for each message.
  */
 import { compile, startHelper } from './support/child.ts';
 import { startPlainAedes } from './support/brokers.ts';
@@ -23,7 +23,7 @@ const figuresOf = (ages: readonly number[]): Figures => ({
   readings: ages.length,
 });
 
-/** The product at its defaults; a strap sends once a second. */
+/** The product at its default settings; each strap sends once per second. */
 async function product(straps: number): Promise<Figures> {
   return await withScratch(async (scratch) => {
     const pipeline = await startOneProcess(scratch, {
@@ -63,7 +63,10 @@ const p50 = (name: string): number => median((results.get(name) ?? []).map((run)
 finish({
   bench: 'latency',
   title: "From the strap's notification to GetRecords",
-  note: 'Includes what the watcher adds: it asks every 2 ms. Timestamps are whole milliseconds. The baseline stores nothing between MQTT and the stream.',
+  note: [
+    "Includes the observer's polling interval of 2 ms. Timestamps are whole milliseconds.",
+    'The baseline stores nothing between MQTT and the stream.',
+  ].join(' '),
   columns: ['p50 ms', 'p99 ms', 'readings'],
   rows: [...results].map(([name, all]) => row(name, all)),
   guarded: { 'latency p50, bare subscriber ÷ npm start': p50(BASE) / p50(OURS) },

@@ -1,6 +1,6 @@
 /**
- * npm run bench:pages: what open pages cost: CPU of the admin API's process with none and with fifty pages that follow /events, three straps streaming.
- * A page is a plain reader here: what a browser does with the events is the browser's own cost.
+ * npm run bench:pages: the cost of open pages: CPU of the admin API's process without pages and with fifty that follow /events, while
+ * three straps stream. A page is a plain HTTP client here: the cost of the browser is not measured.
  */
 import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -64,7 +64,7 @@ await withScratch(async (scratch) => {
     pages.close();
     return {
       '% of a core': (100 * (after.cpuSeconds - before.cpuSeconds)) / seconds,
-      'kB/s a page': count === 0 ? 0 : read / 1000 / seconds / count,
+      'kB/s per page': count === 0 ? 0 : read / 1000 / seconds / count,
       'RSS MiB': after.rssMiB,
     };
   };
@@ -77,7 +77,10 @@ await withScratch(async (scratch) => {
   finish({
     bench: 'pages',
     title: 'Open pages',
-    note: `CPU of the admin API's process, three straps at one reading a second, over ${MEASURED_MS / 1000} s, ${RUNS} runs in turn: median (least–most).`,
+    note: [
+      `CPU of the admin API's process, three straps at one reading per second, over ${MEASURED_MS / 1000} s,`,
+      `${RUNS} alternating runs: median (minimum–maximum).`,
+    ].join(' '),
     rows: [row('no page', none), row(`${PAGES} pages`, fifty)],
   });
 });

@@ -1,6 +1,6 @@
 /**
- * npm run bench:wear: bytes written to disk a reading, by the forwarder's process alone (write_bytes of /proc/PID/io), at 2 readings/s
- * into a null stream, by commit interval; and how long a medium of 100 TBW lasts at that.
+ * npm run bench:wear: bytes written to disk per reading by the forwarder's process (write_bytes in /proc/PID/io) at 2 readings/s into a
+ * null stream, by commit interval, and how long a medium rated for 100 TBW lasts at that rate.
  */
 import { compile } from './support/child.ts';
 import { flow } from './support/flow.ts';
@@ -38,26 +38,30 @@ async function written(intervalMs: number): Promise<Figures> {
     );
     const perReading = ((bytes[1] ?? Number.NaN) - (bytes[0] ?? Number.NaN)) / accepted;
     return {
-      'kB a reading': perReading / 1000,
+      'kB per reading': perReading / 1000,
       'years to 100 TBW': TBW / (perReading * PER_SECOND * YEAR_S),
-      'publish to mark p50 ms': p50Ms,
-      'publish to mark p99 ms': p99Ms,
+      'publish to confirmation p50 ms': p50Ms,
+      'publish to confirmation p99 ms': p99Ms,
     };
   });
 }
 
-// The intervals run side by side: each has its own processes, and at 2 readings/s they do not touch each other.
+// The intervals run in parallel: each has its own processes, and at 2 readings/s they do not affect each other.
 const results = new Map<number, Figures[]>(INTERVALS_MS.map((interval) => [interval, []]));
 for (let index = 0; index < runs; index += 1) {
   progress(`run ${index + 1} of ${runs}`);
   await Promise.all(INTERVALS_MS.map(async (interval) => results.get(interval)?.push(await written(interval))));
 }
-const kB = (interval: number): number => median((results.get(interval) ?? []).map((run) => run['kB a reading'] ?? Number.NaN));
+const kB = (interval: number): number => median((results.get(interval) ?? []).map((run) => run['kB per reading'] ?? Number.NaN));
 finish({
   bench: 'wear',
-  title: 'Bytes to disk a reading, forwarder alone, 2 readings/s',
-  note: 'By QUEUE_COMMIT_INTERVAL_MS (100 is the default, and the baseline). Each byte that the process caused to be written, of queue file and WAL; what the file system adds is its own.',
-  columns: ['kB a reading', 'years to 100 TBW', 'publish to mark p50 ms', 'publish to mark p99 ms'],
+  title: 'Bytes written to disk per reading, forwarder only, 2 readings/s',
+  note: [
+    'By QUEUE_COMMIT_INTERVAL_MS; 100 is the default and the baseline.',
+    'Counts every byte that the process wrote to the queue file and its WAL,',
+    'not what the file system adds.',
+  ].join(' '),
+  columns: ['kB per reading', 'years to 100 TBW', 'publish to confirmation p50 ms', 'publish to confirmation p99 ms'],
   rows: [...results].map(([interval, all]) => row(`${interval} ms`, all)),
   guarded: { 'bytes to disk a reading, 100 ms ÷ 5000 ms': kB(100) / kB(5000) },
 });

@@ -1,6 +1,6 @@
 /**
- * Runs the tests: compiles the product once (processes of tests run compiled), then every test file in a process of its own,
- * two at a time. `--long` runs the long ones, `--only <part of a path>` some. Prints the slowest files.
+ * Runs the tests: compiles the product once (tests start compiled processes), then runs every test file in a separate process, two at a
+ * time. `--long` runs the long tests instead, `--only <part of a path>` only matching files. Prints the slowest files.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const long = process.argv.includes('--long');
 const only = process.argv.flatMap((arg, index) => (process.argv[index - 1] === '--only' ? [arg] : []));
-/** A file that has not ended by then hangs: it is ended, and counts as failed. */
+/** A file that runs longer is taken to hang: it is stopped and counts as failed. */
 const FILE_LIMIT_MS = long ? 45 * 60_000 : 4 * 60_000;
 
 function testFiles(folder: string): string[] {
@@ -33,13 +33,17 @@ function compile(): void {
 compile();
 process.env['HR_TEST_COMPILED'] = 'true';
 
-/** Files that take longest begin first, so that the others run beside them. */
+/** The slowest files start first, so that the others run in parallel with them. */
 const LONGEST = ['ble-radio/soak.test.ts', 'ble-radio/last-rung.test.ts'];
 const turn = (file: string): number => LONGEST.findIndex((name) => file.endsWith(name)) + 1 || Infinity;
 
 const files = testFiles(path.join(root, 'test'))
   .filter((file) => only.length === 0 || only.some((part) => file.includes(part)))
   .sort((a, b) => (turn(a) === turn(b) ? a.localeCompare(b) : turn(a) - turn(b)));
+if (files.length === 0) {
+  console.error(`no test file matches ${only.join(', ')}`);
+  process.exit(1);
+}
 const spentMs = new Map<string, number>();
 const stream = run({ files, concurrency: long ? 1 : 2, timeout: FILE_LIMIT_MS });
 stream.on('test:fail', (event) => {

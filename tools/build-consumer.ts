@@ -1,4 +1,4 @@
-/** `npm run build:consumer`: the Lambda consumer as a zip below dist/. `-- --on-reading <module>` takes your own function. */
+/** `npm run build:consumer`: packs the Lambda consumer as a zip file below dist/. `-- --on-reading <module>` includes your own function. */
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';

@@ -1,4 +1,4 @@
-/** Copies what the compiled product reads and the compiler does not emit: the page, and the stamp of this compilation. */
+/** Completes dist/ after the compiler: copies the live page, and writes the stamp that tools/start-compiled.mjs compares. */
 import { cpSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

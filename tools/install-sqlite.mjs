@@ -30,10 +30,8 @@ function compile(folder, binary) {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   if (status === 0 && existsSync(binary)) return;
-  const tail = `${stdout ?? ''}${stderr ?? ''}${error === undefined ? '' : error.message}`
-    .trimEnd()
-    .split('\n')
-    .slice(-TAIL_LINES);
+  // stdout and stderr are null if the program could not be started.
+  const tail = [stdout, stderr, error?.message].filter(Boolean).join('').trimEnd().split('\n').slice(-TAIL_LINES);
   console.error(
     `SQLite could not be compiled: install python3, make and g++ (Debian: apt install python3 make g++), or use Node 24.\n` +
       `The last lines of the build:\n  ${tail.join('\n  ')}`,

@@ -1,6 +1,6 @@
 /**
- * Run in the image build: takes out of node_modules what never runs there (sources of native modules, prebuilt binaries of other
- * systems, the SQLite of Node 20, type declarations, source maps), so that the layers stay small.
+ * Runs in the image build: removes from node_modules what the image never uses (sources of native modules, prebuilt binaries for other
+ * systems, the SQLite for Node 20, type declarations, source maps) to keep the layers small.
  */
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * The broker hop alone, as a process of its own: one publisher keeps INFLIGHT messages of BYTES under way (QoS 1, MQTT.js) to one
- * subscriber of the broker at MQTT_URL. Says messages a second at the subscriber. The reference for what the whole chain does.
+ * A broker alone, as the reference for the whole pipeline. Runs as a separate process: one publisher keeps INFLIGHT messages of BYTES in
+ * flight (QoS 1, MQTT.js) to one subscriber of the broker at MQTT_URL. Reports messages per second at the subscriber.
  */
 import { connectAsync } from 'mqtt';
 import type { Socket } from 'node:net';

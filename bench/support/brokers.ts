@@ -1,4 +1,4 @@
-/** Brokers for reference: plain Aedes as its README has it, and Debian's Mosquitto. */
+/** Reference brokers: Aedes as configured in its README, and Debian's Mosquitto. */
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -27,7 +27,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Undefined where Mosquitto is not installed. */
+/** Undefined if Mosquitto is not installed. */
 export async function startMosquitto(scratch: Scratch): Promise<ReferenceBroker | undefined> {
   const program = ['/usr/sbin/mosquitto', 'mosquitto'].find(hasProgram);
   if (program === undefined) return undefined;

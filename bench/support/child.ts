@@ -1,4 +1,4 @@
-/** Processes of a bench: the compiled product and the bench's own helpers, which speak JSON lines on stdout. */
+/** Processes of a benchmark: the compiled product, and helpers that print JSON lines on stdout. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import path from 'node:path';
@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 
 export type Line = Record<string, unknown>;
 
-/** Ended with the bench, however that ends. */
+/** Killed when the benchmark ends, for whatever reason. */
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
@@ -19,17 +19,17 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => 
 export interface Child {
   pid: number;
   process: ChildProcess;
-  /** Everything that was printed. */
+  /** Everything that the process printed. */
   output(): string;
-  /** Waits for a JSON line that suits. */
-  line(suits: (line: Line) => boolean, withinMs?: number): Promise<Line>;
+  /** Waits for a JSON line that matches. */
+  line(matches: (line: Line) => boolean, withinMs?: number): Promise<Line>;
   /** Sends a line on stdin. */
   say(line: Line): void;
-  /** SIGTERM, then its end. */
+  /** Sends the signal (default SIGTERM) and waits for the process to end. */
   end(signal?: NodeJS.Signals): Promise<void>;
 }
 
-/** Compiles the product: benches measure what users run. */
+/** Compiles the product: benchmarks measure what users run. */
 export function compile(): void {
   for (const args of [['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], ['tools/copy-assets.mjs']]) {
     const result = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
@@ -63,7 +63,7 @@ function started(
       output = `${output.slice(-200_000)}${text}\n`;
       if (!text.startsWith('{')) return;
       lines.push(JSON.parse(text) as Line);
-      for (const look of waiting) look();
+      for (const check of waiting) check();
     });
   running.add(child);
   const ended = new Promise<void>((resolve) =>
@@ -78,7 +78,7 @@ function started(
     await ended;
     clearTimeout(limit);
   };
-  // A profile is written at an end in order.
+  // A CPU profile is written on an orderly exit only.
   scratch.after(async () => await end(profiling().length > 0 ? 'SIGTERM' : 'SIGKILL'));
   return {
     pid: child.pid ?? -1,
@@ -86,35 +86,38 @@ function started(
     output: () => output,
     say: (line) => child.stdin.write(`${JSON.stringify(line)}\n`),
     end,
-    line: async (suits, withinMs = 60_000) =>
+    line: async (matches, withinMs = 60_000) =>
       await new Promise<Line>((resolve, reject) => {
         const done = (act: () => void): void => {
           clearTimeout(limit);
-          waiting.delete(look);
+          waiting.delete(check);
           act();
         };
-        const look = (): void => {
-          const found = lines.find(suits);
+        const check = (): void => {
+          const found = lines.find(matches);
           if (found !== undefined) done(() => resolve(found));
         };
         const limit = setTimeout(
-          () => done(() => reject(new Error(`${name}: no such line within ${withinMs} ms\n${output.slice(-2000)}`))),
+          () => done(() => reject(new Error(`${name}: no matching line within ${withinMs} ms\n${output.slice(-2000)}`))),
           withinMs,
         );
         child.once('exit', () => done(() => reject(new Error(`${name} ended\n${output.slice(-2000)}`))));
-        waiting.add(look);
-        look();
+        waiting.add(check);
+        check();
       }),
   };
 }
 
-/** Where `BENCH_CPU_PROF` names a folder, product processes write a CPU profile there at their end. */
+/** If `BENCH_CPU_PROF` names a folder, processes of the product write a CPU profile there on exit. */
 function profiling(): string[] {
   const folder = process.env['BENCH_CPU_PROF'];
   return folder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${folder}`];
 }
 
-/** A module of the compiled product as a process of its own: `forwarder/main`, `start` (with the options of `npm start`). Only what is given is its environment. */
+/**
+ * Starts a module of the compiled product: `forwarder/main`, or `start` with the options of `npm start`. The environment contains only
+ * what is given here.
+ */
 export function startProduct(scratch: Scratch, module: string, environment: Record<string, string>): Child {
   return started(
     scratch,
@@ -125,12 +128,12 @@ export function startProduct(scratch: Scratch, module: string, environment: Reco
   );
 }
 
-/** A TypeScript module of bench/ as a process of its own. */
+/** Starts a TypeScript module of bench/ in a separate process. */
 export function startHelper(scratch: Scratch, module: string, environment: Record<string, string> = {}): Child {
   return started(scratch, module, process.execPath, ['--import', 'tsx', path.join(root, 'bench', module)], environment);
 }
 
-/** Any program. */
+/** Starts any program. */
 export function startProgram(
   scratch: Scratch,
   program: string,
@@ -140,7 +143,7 @@ export function startProgram(
   return started(scratch, program, program, args, environment);
 }
 
-/** Whether a program is there. */
+/** Whether a program is installed. */
 export function hasProgram(program: string): boolean {
   return (
     spawnSync('sh', ['-c', `command -v ${program}`], { env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/usr/local/sbin` } })

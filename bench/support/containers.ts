@@ -1,4 +1,4 @@
-/** The product as `docker compose up` runs it, for benches: its containers' processes, and the layers of its image. */
+/** The product as `docker compose up` runs it: the processes of its containers, and the layers of its image. */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { SERVICE_NAMES } from '../../contract/topics.ts';
@@ -19,10 +19,10 @@ function docker(args: readonly string[]): string {
   return stdout.trim();
 }
 
-/** Whether a Docker engine answers. */
+/** Whether a Docker engine is available. */
 export const hasDocker = (): boolean => spawnSync('docker', ['info'], { stdio: 'ignore' }).status === 0;
 
-/** Builds the image and starts all services at 2 straps; the host's process ids by service. Uses the ports of docker-compose.yml. */
+/** Builds the image and starts all services with 2 straps on the ports of docker-compose.yml. Returns host process ids by service. */
 export function startContainers(scratch: Scratch): Record<string, number> {
   progress('building the image');
   docker(['compose', 'build', '--quiet']);
@@ -36,7 +36,7 @@ export function startContainers(scratch: Scratch): Record<string, number> {
   );
 }
 
-/** Bytes of what our layers add to the base image. */
+/** Bytes that our layers add to the base image. */
 export function layerBytes(): number {
   const size = (image: string): number => Number(docker(['image', 'inspect', '-f', '{{.Size}}', image]));
   return size('hr-gateway') - size(BASE);

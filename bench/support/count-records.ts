@@ -1,4 +1,4 @@
-/** Reads the local stream until it holds ROWS records, as a process of its own; says how many a second came, by their times of arrival. */
+/** Reads the local stream until it holds ROWS records, in a separate process; reports records per second by their arrival times. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GetRecordsCommand, GetShardIteratorCommand, KinesisClient } from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
@@ -19,10 +19,10 @@ while (arrivals.length < wanted) {
   if (answer !== undefined) ShardIterator = answer.NextShardIterator;
   await sleep(250);
 }
-// The first two seconds hold the burst that the bucket had saved.
+// Skips the first two seconds: the token bucket lets an initial burst through.
 const from = arrivals.findIndex((at) => at >= (arrivals[0] ?? 0) + 2000);
 const spanMs = (arrivals.at(-1) ?? 0) - (arrivals[from] ?? 0);
-// Whole batches arrive at one time: the one that begins the span is not counted.
+// The records of a batch share one arrival time: the batch that begins the span is not counted.
 const counted = arrivals.filter((at) => at > (arrivals[from] ?? 0)).length;
 console.log(JSON.stringify({ event: 'counted', perSecond: (counted * 1000) / spanMs }));
 client.destroy();

@@ -1,4 +1,4 @@
-/** How long `npm start` (compiled, empty DATA_DIR, simulated straps) takes to its first reading in the stream, in milliseconds. */
+/** Milliseconds from `npm start` (compiled, empty DATA_DIR, simulated straps) to the first record in the stream. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startProduct } from './child.ts';
 import { withScratch } from './scratch.ts';

@@ -1,4 +1,4 @@
-/** Measures a flow of readings through a pipeline: marks heard, CPU a reading by process, latency from publish to mark. */
+/** Measures a flow of readings through a pipeline: confirmations, CPU per reading and process, latency from publish to confirmation. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startHelper, type Child } from './child.ts';
 import type { Pipeline } from './pipeline.ts';
@@ -7,35 +7,35 @@ import type { Scratch } from './scratch.ts';
 
 export interface FlowOptions {
   publishers?: number;
-  /** Straps a publisher. */
+  /** Straps per publisher. */
   devices?: number;
   /** Size of a reading's JSON. */
   bytes?: number;
-  /** Readings a second; 0: as fast as the marks come. */
+  /** Readings per second; 0: as fast as they are confirmed. */
   rate?: number;
   warmUpMs: number;
   seconds: number;
-  /** Further processes whose CPU is counted. */
+  /** Additional processes whose CPU is measured. */
   also?: Record<string, Child>;
 }
 
 export interface Flow {
-  /** Readings a second whose mark was heard, in the measured span. */
+  /** Readings per second confirmed in the measured span. */
   acceptedPerSecond: number;
-  /** Between the first and the last `progress` of the span. */
+  /** Between the first and the last `progress` line of the span. */
   seconds: number;
   accepted: number;
-  /** Microseconds of CPU a reading, by process. */
+  /** Microseconds of CPU per reading, by process. */
   cpuMicroseconds: Record<string, number>;
   p50Ms: number;
   p99Ms: number;
   sent: number;
-  /** Of them again, because their mark took long. */
+  /** Readings sent again because their confirmation took too long. */
   resent: number;
   stored: number;
 }
 
-/** Runs publishers against a pipeline. Throws where a reading that was sent has no mark at the end. */
+/** Runs publishers against a pipeline. Throws if a reading that was sent is not confirmed at the end. */
 export async function flow(
   scratch: Scratch,
   pipeline: Pipeline,
@@ -64,7 +64,7 @@ export async function flow(
       }
     }
   });
-  await publishers.line(({ event, stored: heard }) => event === 'progress' && Number(heard) > 0);
+  await publishers.line(({ event, stored: confirmed }) => event === 'progress' && Number(confirmed) > 0);
   await sleep(options.warmUpMs);
   await during('begin');
   const [beginMs, beginStored, before] = [ms, stored, usages()];
@@ -74,7 +74,7 @@ export async function flow(
   publishers.say({ stop: true });
   const done = await publishers.line(({ event }) => event === 'done');
   const accepted = endStored - beginStored;
-  if (done['sent'] !== done['stored']) throw new Error(`sent ${String(done['sent'])}, marks for ${String(done['stored'])}`);
+  if (done['sent'] !== done['stored']) throw new Error(`sent ${String(done['sent'])}, confirmed ${String(done['stored'])}`);
   return {
     acceptedPerSecond: (accepted * 1000) / (endMs - beginMs),
     seconds: (endMs - beginMs) / 1000,

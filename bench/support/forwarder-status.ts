@@ -1,4 +1,4 @@
-/** What a running forwarder says about its queue, heard over MQTT. */
+/** The queue of a running forwarder, as its status on MQTT reports it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseServiceStatus, type ForwarderStatus } from '../../contract/service-status.ts';
 import { serviceStatusTopic } from '../../contract/topics.ts';
@@ -9,10 +9,10 @@ import type { Pipeline } from './pipeline.ts';
 import type { Scratch } from './scratch.ts';
 
 export interface StatusWatch {
-  /** The count of the next status that comes, and when it was made. */
+  /** The count in the next status, and the time of that status. */
   shipped(): Promise<{ atMs: number; shipped: number }>;
-  /** Waits until nothing is queued any more. */
-  settled(withinMs?: number): Promise<{ shipped: number; accepted: number }>;
+  /** Waits until the queue is empty. */
+  untilEmpty(withinMs?: number): Promise<{ shipped: number; accepted: number }>;
   last(): ForwarderStatus | undefined;
 }
 
@@ -45,7 +45,7 @@ export async function forwarderStatus(scratch: Scratch, pipeline: Pipeline): Pro
       await new Promise<void>((resolve) => waiting.push(resolve));
       return { atMs, shipped: last?.ledger.shipped ?? 0 };
     },
-    async settled(withinMs = 120_000) {
+    async untilEmpty(withinMs = 120_000) {
       const end = performance.now() + withinMs;
       while (last === undefined || last.depth > 0) {
         if (performance.now() > end) throw new Error(`still queued: ${last?.depth}`);

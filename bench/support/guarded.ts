@@ -1,6 +1,6 @@
 /**
- * The ratios that CI guards, by their names in results and guard alike. Of CPU, not of rates: what else a machine does changes how many
- * processes get a core, and hardly what a reading costs. And of wake-ups: a poll that nobody needs shows there.
+ * The ratios that CI guards, by their names in the results and in the guard. They compare CPU time, not rates: other load on the machine
+ * changes how many processes get a core, but hardly the CPU time of a reading. Wake-ups are compared too, to notice needless polling.
  */
 import { median } from './statistics.ts';
 
@@ -11,7 +11,7 @@ export const GUARDED = {
   calm: 'readings ÷ wake-ups, npm start at 2 readings/s',
 } as const;
 
-/** The median of a column over runs; NaN where there is none. */
+/** The median of a column over all runs; NaN if there is none. */
 export function medianOf(runs: readonly Readonly<Record<string, number>>[] | undefined, column: string): number {
   return median((runs ?? []).map((run) => run[column] ?? Number.NaN));
 }

@@ -1,9 +1,9 @@
-/** The product's local stream in a bench. */
+/** The product's local stream in a benchmark. */
 import type { Pipeline } from './pipeline.ts';
 import { startProduct, type Child } from './child.ts';
 import type { Scratch } from './scratch.ts';
 
-/** Where the local stream of a running `npm start` listens. */
+/** The port of the local stream of a running `npm start`. */
 export async function localStreamPort(pipeline: Pipeline): Promise<number> {
   const line = await pipeline.processes['start']?.line(
     ({ event, service }) => event === 'listening' && service === 'local-kinesis',
@@ -11,7 +11,7 @@ export async function localStreamPort(pipeline: Pipeline): Promise<number> {
   return Number(line?.['port']);
 }
 
-/** The local stream as a process of its own. */
+/** Starts the local stream in a separate process. */
 export async function startLocalStream(
   scratch: Scratch,
   settings: Record<string, string> = {},

@@ -1,4 +1,4 @@
-/** Single measurements that several benches take: one run each, on processes and folders of their own. */
+/** Measurements that several benchmarks share: one run each, with its own processes and folders. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { intoStream, startNullStream, startOneProcess, startSeparate, UPLINK_AWA
 import { usageOf } from './process-usage.ts';
 import { withScratch, type Scratch } from './scratch.ts';
 
-/** By column of a table; empty where it cannot be measured here. */
+/** By column of a table; empty if it cannot be measured here. */
 export type Figures = Record<string, number>;
 
 function figuresOf({ acceptedPerSecond, cpuMicroseconds, p50Ms, p99Ms }: Flow): Figures {
@@ -27,19 +27,19 @@ function figuresOf({ acceptedPerSecond, cpuMicroseconds, p50Ms, p99Ms }: Flow): 
   };
 }
 
-/** Microseconds of CPU that the product spends on a reading, bridges aside. */
+/** Microseconds of CPU that the product spends on a reading, without the bridges. */
 export function productMicroseconds(figures: Readonly<Figures>): number {
   return figures['one process µs'] ?? (figures['broker µs'] ?? Number.NaN) + (figures['forwarder µs'] ?? 0);
 }
 
-/** Accepted by gateway and forwarder as processes of their own; the uplink is away. */
+/** Readings accepted by gateway and forwarder in separate processes; the uplink is unreachable. */
 export async function acceptedSeparately(publishers: number, seconds: number, bytes = 200): Promise<Figures> {
   return await withScratch(async (scratch) =>
     figuresOf(await flow(scratch, await startSeparate(scratch, UPLINK_AWAY), { publishers, bytes, warmUpMs: 1500, seconds })),
   );
 }
 
-/** Accepted by `npm start`'s one process; the bridges that keep it busy are beside it. */
+/** Readings accepted by the one process of `npm start`; the bridges run in another process. */
 export async function acceptedByOne(publishers: number, seconds: number, bytes = 200): Promise<Figures> {
   return await withScratch(async (scratch) =>
     figuresOf(await flow(scratch, await startOneProcess(scratch, UPLINK_AWAY), { publishers, bytes, warmUpMs: 1500, seconds })),
@@ -60,12 +60,12 @@ async function hop(start: (scratch: Scratch) => Promise<ReferenceBroker | undefi
   });
 }
 
-/** Messages a second over plain Aedes, 200 B, QoS 1: one publisher, one subscriber, nothing stored. */
+/** Messages per second through plain Aedes, 200 B, QoS 1: one publisher, one subscriber, nothing stored. */
 export const hopOverAedes = async (seconds: number): Promise<Figures> => await hop(startPlainAedes, seconds);
-/** The same over Mosquitto; empty where it is not installed. */
+/** The same through Mosquitto; empty if it is not installed. */
 export const hopOverMosquitto = async (seconds: number): Promise<Figures> => await hop(startMosquitto, seconds);
 
-/** Accepted and shipped at the same time into a null stream: 5 bridges with 10 straps each, windows full. */
+/** Readings accepted and shipped at the same time into a null stream: 5 bridges with 10 straps each, windows full. */
 export async function shipping(mode: 'records' | 'aggregated', seconds: number): Promise<Figures> {
   return await withScratch(async (scratch) => {
     const stream = await startNullStream(scratch);
@@ -84,7 +84,7 @@ export async function shipping(mode: 'records' | 'aggregated', seconds: number):
     const [begin, end] = spans;
     const shippedPerSecond =
       begin === undefined || end === undefined ? Number.NaN : ((end.shipped - begin.shipped) * 1000) / (end.atMs - begin.atMs);
-    const done = await status.settled();
+    const done = await status.untilEmpty();
     const spent = cpu() - before;
     const { requests, units, readings } = await stream.counts();
     if (done.shipped !== done.accepted) throw new Error(`accepted ${done.accepted}, shipped ${done.shipped}`);
@@ -93,19 +93,19 @@ export async function shipping(mode: 'records' | 'aggregated', seconds: number):
       'accepted/s': acceptedPerSecond,
       'shipped/s': shippedPerSecond,
       'CPU µs, accepted and shipped': (spent * 1e6) / done.shipped,
-      'requests a million': (requests * 1e6) / done.shipped,
-      'PUT units a million': (units * 1e6) / done.shipped,
+      'requests per million': (requests * 1e6) / done.shipped,
+      'PUT units per million': (units * 1e6) / done.shipped,
       'sent twice %': ((readings - done.shipped) * 100) / done.shipped,
     };
   });
 }
 
-/** Readings a wake-up of any thread of `npm start` at its defaults with two straps. */
+/** Readings per wake-up of any thread of `npm start`, at its default settings with two straps. */
 export async function readingsAWakeUp(seconds: number): Promise<number> {
   return await withScratch(async (scratch) => {
     const { processes } = await startOneProcess(scratch, { SIMULATED_STRAPS: '2', WATCHDOG_TIMEOUT_MS: '60000' });
     const { pid } = processes['start'] ?? { pid: 0 };
-    // Starting up, and the collections after it, are over.
+    // Waits for the start and the garbage collections after it.
     await sleep(15_000);
     const before = usageOf(pid).wakeUps;
     await sleep(seconds * 1000);
@@ -115,7 +115,7 @@ export async function readingsAWakeUp(seconds: number): Promise<number> {
 
 const RECORDING = fileURLToPath(new URL('../../test/data/recordings/intervals-garmin-vivoactive-hr.csv', import.meta.url));
 
-/** A recorded workout again and again, as one long recording of so many rows. */
+/** Writes a recording of `rows` rows that repeats a recorded workout. */
 function longRecording(scratch: Scratch, rows: number): string {
   const [header = '', ...lines] = readFileSync(RECORDING, 'utf8').trim().split('\n');
   const rates = lines.map((line) => line.slice(line.indexOf(',') + 1));
@@ -127,7 +127,10 @@ function longRecording(scratch: Scratch, rows: number): string {
   return file;
 }
 
-/** `npm start` replays a recording at full speed into a null stream: from the strap's notification to the answer of the stream, all in one process. */
+/**
+ * `npm start` replays a recording at full speed into a null stream: everything from the strap's notification to the stream's response in
+ * one process.
+ */
 export async function replaying(rows: number): Promise<Figures> {
   return await withScratch(async (scratch) => {
     const stream = await startNullStream(scratch);
@@ -141,7 +144,7 @@ export async function replaying(rows: number): Promise<Figures> {
     const { pid } = pipeline.processes['start'] ?? { pid: 0 };
     const samples: { ms: number; readings: number; cpu: number }[] = [];
     const end = performance.now() + 120_000;
-    // Those without a heart rate are no readings: done where nothing more comes.
+    // Rows without a heart rate produce no reading, so the total is not known: done when the count stops growing.
     while (
       performance.now() < end &&
       (samples.length < 60 || samples.at(-1)?.readings === 0 || samples.at(-60)?.readings !== samples.at(-1)?.readings)
@@ -152,9 +155,10 @@ export async function replaying(rows: number): Promise<Figures> {
     const all = samples.at(-1)?.readings ?? 0;
     const first = samples.find(({ readings }) => readings > all * 0.1);
     const last = samples.find(({ readings }) => readings > all * 0.9);
-    if (first === undefined || last === undefined || last === first) throw new Error(`${all} readings came too fast to measure`);
+    if (first === undefined || last === undefined || last === first)
+      throw new Error(`${all} readings arrived too fast to measure`);
     const shipped = last.readings - first.readings;
-    const done = await (await forwarderStatus(scratch, pipeline)).settled();
+    const done = await (await forwarderStatus(scratch, pipeline)).untilEmpty();
     return {
       'shipped/s': (shipped * 1000) / (last.ms - first.ms),
       'CPU µs, accepted and shipped': ((last.cpu - first.cpu) * 1e6) / shipped,

@@ -1,6 +1,7 @@
 /**
- * A Kinesis that keeps nothing, as a process of its own: answers PutRecords and PutRecord at once (or after LATENCY_MS) with success,
- * counts requests, records, the readings in them (KPL aggregates hold many), bytes and PUT units. The target of benches that measure us and not the stream. GET / gives the counts.
+ * A Kinesis endpoint that stores nothing, in a separate process, for benchmarks that measure the product and not the stream. Responds to
+ * PutRecords and PutRecord with success, at once or after LATENCY_MS. Counts requests, records, the readings in them (a KPL aggregate
+ * contains many), bytes and PUT units; GET / returns the counts.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -8,7 +9,7 @@ import type { AddressInfo } from 'node:net';
 const latencyMs = Number(process.env['LATENCY_MS'] ?? 0);
 const UNIT_BYTES = 25 * 1024;
 const counts = { requests: 0, records: 0, readings: 0, bytes: 0, units: 0 };
-/** How an aggregate begins, in base64: the magic F3 89 9A C2 (KPL's aggregation format). */
+/** The first bytes of an aggregate in base64: the magic number F3 89 9A C2 (KPL aggregated record format). */
 const AGGREGATE = '84mawg';
 const MAGIC_BYTES = 4;
 const MD5_BYTES = 16;
@@ -25,7 +26,7 @@ function answerTo(records: number): string {
   return answer;
 }
 
-/** The user records of an aggregate: fields of number 3 in its protobuf message. */
+/** The number of user records in an aggregate: fields with number 3 in its protobuf message. */
 function readingsIn(aggregate: Buffer): number {
   const message = aggregate.subarray(MAGIC_BYTES, aggregate.length - MD5_BYTES);
   let readings = 0;
@@ -45,7 +46,7 @@ function readingsIn(aggregate: Buffer): number {
   return readings;
 }
 
-/** Counts the records of a request by what stands before each one's data; base64 needs no unescaping. */
+/** Counts the records of a request by the text in front of each record's data; base64 needs no unescaping. */
 function count(body: string): number {
   let records = 0;
   for (let at = body.indexOf('"Data":"'); at >= 0;) {

@@ -1,27 +1,28 @@
-/** What every bench takes on its command line: `--runs <n>` (5), `--short` (one quick run, to see that it works). */
+/** Options of every benchmark: `--runs <n>` (default 5), `--short` (one quick run, to check that it works). */
 export interface BenchOptions {
   runs: number;
   short: boolean;
-  /** Seconds of one measurement. */
+  /** Duration of one measurement. */
   seconds: number;
 }
 
 export function benchOptions(args: readonly string[] = process.argv.slice(2)): BenchOptions {
   const short = args.includes('--short');
   const given = Number(args[args.indexOf('--runs') + 1]);
+  const defaultRuns = short ? 1 : 5;
   return {
     short,
-    runs: args.includes('--runs') && Number.isInteger(given) && given > 0 ? given : short ? 1 : 5,
+    runs: args.includes('--runs') && Number.isInteger(given) && given > 0 ? given : defaultRuns,
     seconds: short ? 2 : 4,
   };
 }
 
-/** A line of progress, on stderr: stdout has the table. */
+/** Prints a line of progress on stderr; stdout is for the table. */
 export function progress(words: string): void {
   process.stderr.write(`${words}\n`);
 }
 
-/** The runs of several cases, taken in turn (a b c a b c …): what changes on the machine meanwhile falls on all alike. */
+/** Runs several cases in turn (a b c a b c …), so that other load on the machine affects all of them alike. */
 export async function inTurn<T>(
   runs: number,
   cases: readonly { name: string; run: () => Promise<T> }[],

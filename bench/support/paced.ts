@@ -1,4 +1,4 @@
-/** Publishes RATE readings a second of BYTES on hr/strap-0/bpm, QoS 0, as a process of its own: what feeds the script. */
+/** Publishes RATE readings of BYTES per second on hr/strap-0/bpm at QoS 0, in a separate process: the input of the script. */
 import type { Socket } from 'node:net';
 import { connectAsync } from 'mqtt';
 

@@ -1,4 +1,4 @@
-/** The product as benches run it: all in one process or a process a service, on a scratch folder and free ports, into a null stream. */
+/** The product in a benchmark: one process, or one per service, with a scratch folder and free ports, into a null stream. */
 import { startHelper, startProduct, type Child } from './child.ts';
 import type { Scratch } from './scratch.ts';
 
@@ -11,7 +11,7 @@ export interface NullStream {
 export interface StreamCounts {
   requests: number;
   records: number;
-  /** In those records. */
+  /** Readings in those records. */
   readings: number;
   bytes: number;
   units: number;
@@ -24,7 +24,7 @@ export async function startNullStream(scratch: Scratch, latencyMs = 0): Promise<
   return { child, endpoint, counts: async () => (await (await fetch(endpoint)).json()) as StreamCounts };
 }
 
-/** Settings of a forwarder that ships into this endpoint. */
+/** Settings for a forwarder that ships to this endpoint. */
 export const intoStream = (endpoint: string): Record<string, string> => ({
   KINESIS_TARGET: endpoint,
   AWS_REGION: 'us-east-1',
@@ -33,13 +33,13 @@ export const intoStream = (endpoint: string): Record<string, string> => ({
   ALLOW_TEST_READINGS: 'true',
 });
 
-/** A target that nobody listens at: what is accepted stays queued. */
+/** A target that refuses connections: accepted readings stay queued. */
 export const UPLINK_AWAY = intoStream('http://127.0.0.1:9');
 
 export interface Pipeline {
   dataDir: string;
   mqttUrl: string;
-  /** By service name; of one process: `start`. */
+  /** By service name; `start` for the single process. */
   processes: Record<string, Child>;
 }
 
@@ -54,7 +54,7 @@ function common(dataDir: string): Record<string, string> {
   };
 }
 
-/** Gateway and forwarder (or what else is wanted beside the gateway) as processes of their own. */
+/** Starts the gateway and the given services (default: the forwarder) in separate processes. */
 export async function startSeparate(
   scratch: Scratch,
   settings: Record<string, string>,
@@ -74,7 +74,7 @@ export async function startSeparate(
   return { dataDir, mqttUrl, processes };
 }
 
-/** `npm start`: all in one process. */
+/** Starts all services in one process, as `npm start` does. */
 export async function startOneProcess(scratch: Scratch, settings: Record<string, string>): Promise<Pipeline> {
   const dataDir = scratch.folder();
   const child = startProduct(scratch, 'start', {

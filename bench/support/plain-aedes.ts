@@ -1,4 +1,4 @@
-/** Aedes as its README has it: no limits, no rights, no order kept. A reference, as a process of its own. */
+/** Aedes as configured in its README: no limits, no rights, no ordering. The reference broker, in a separate process. */
 import { createServer, type AddressInfo } from 'node:net';
 import { Aedes } from 'aedes';
 

@@ -1,7 +1,7 @@
-/** What a process has used so far, from /proc: CPU, memory, bytes to disk. */
+/** Resource usage of a process so far, from /proc: CPU, memory, bytes written, wake-ups. */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** The kernel's clock ticks a second (getconf CLK_TCK), 100 on every Linux that Node runs on. */
+/** Clock ticks per second (getconf CLK_TCK): 100 on every Linux that Node supports. */
 const TICKS = 100;
 
 export interface Usage {
@@ -9,7 +9,7 @@ export interface Usage {
   rssMiB: number;
   /** Bytes that this process caused to be written to disk. */
   writtenBytes: number;
-  /** How often its threads went to sleep, and so were woken. */
+  /** Voluntary context switches of all threads: how often they went to sleep and were woken. */
   wakeUps: number;
 }
 
@@ -23,7 +23,7 @@ const wakeUpsOf = (pid: number): number =>
 
 export function usageOf(pid: number): Usage {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  // The name may hold spaces and parentheses: fields are counted behind it.
+  // The process name may contain spaces and parentheses: count the fields after it.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const io = readFileSync(`/proc/${pid}/io`, 'utf8');

@@ -1,7 +1,7 @@
 /**
- * Bridges without a radio, as a process of its own: PUBLISHERS of them, each the product's own outbox on its own line to the broker,
- * keep the window full (RATE 0) or send RATE readings a second together. Says every 100 ms how many marks it has heard; at the end
- * (stdin closes or `{"stop": true}`) the latencies from publish to mark.
+ * Bridges without a radio, in a separate process: PUBLISHERS instances of the product's outbox, each with its own connection to the broker.
+ * They keep the window full (RATE 0) or send RATE readings per second in total. Reports every 100 ms how many readings were confirmed, and
+ * at the end (stdin closes or `{"stop": true}`) the latencies from publish to confirmation.
  */
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -17,7 +17,7 @@ const bytes = Number(process.env['BYTES'] ?? 200);
 const rate = Number(process.env['RATE'] ?? 0);
 const dataDir = process.env['DATA_DIR'] ?? '';
 const BURST = 100;
-const MARKS_WITHIN_MS = 40_000;
+const CONFIRMED_WITHIN_MS = 40_000;
 
 const latencies: number[] = [];
 let running = true;
@@ -47,17 +47,17 @@ class Publisher {
       publish: (topic, payload) => this.#link.publish(topic, payload),
       writableLength: () => this.#link.writableLength,
     });
-    const marks = (): Record<string, MessageHandler> =>
+    const subscriptions = (): Record<string, MessageHandler> =>
       Object.fromEntries(
         Object.entries(this.#outbox.subscriptions).map(([filter, handler]) => [
           filter,
           (topic: string, payload: Buffer, retained: boolean) => {
             handler(topic, payload, retained);
-            this.#heard();
+            this.#confirmed();
           },
         ]),
       );
-    this.#link = new MqttLink({ service: 'ble-bridge', config, log, subscriptions: marks });
+    this.#link = new MqttLink({ service: 'ble-bridge', config, log, subscriptions });
   }
 
   get stored(): number {
@@ -77,12 +77,12 @@ class Publisher {
     this.#link.start();
   }
 
-  #heard(): void {
+  #confirmed(): void {
     const stored = this.#outbox.status().stored_seq;
     const now = performance.now();
     for (let seq = this.#stored + 1; seq <= stored; seq += 1) {
       const at = this.#sentAt.get(seq);
-      // One in eight is enough, and costs the run little.
+      // With a full window one reading in eight is timed: enough, and cheap.
       if (at !== undefined) latencies.push(now - at);
       this.#sentAt.delete(seq);
     }
@@ -141,8 +141,8 @@ async function stop(): Promise<void> {
   if (!running) return;
   running = false;
   const sent = all.reduce((sum, publisher) => sum + publisher.sent, 0);
-  // An outbox that ends waits a little only; what is measured here is whether every reading gets its mark.
-  const limit = performance.now() + MARKS_WITHIN_MS;
+  // Stopping an outbox waits only briefly; here every reading has to be confirmed.
+  const limit = performance.now() + CONFIRMED_WITHIN_MS;
   while (storedByAll() < sent && performance.now() < limit) await new Promise((resolve) => setTimeout(resolve, 20));
   const resent = all.reduce((sum, publisher) => sum + publisher.resent, 0);
   await Promise.all(all.map(async (publisher) => await publisher.stop()));
@@ -154,7 +154,7 @@ async function stop(): Promise<void> {
       stored: storedByAll(),
       p50_ms: quantile(latencies, 0.5),
       p99_ms: quantile(latencies, 0.99),
-      marks: latencies.length,
+      timed: latencies.length,
     }),
   );
   process.stdout.write('', () => process.exit(0));

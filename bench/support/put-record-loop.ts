@@ -1,4 +1,4 @@
-/** The script that the gateway replaces, where Python is missing: one PutRecord a reading, one after the other, with the SDK as it comes. */
+/** The script that the product replaces, if Python is missing: one PutRecord per reading, one after another, with the SDK's defaults. */
 import { Agent } from 'node:http';
 import { KinesisClient, PutRecordCommand } from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';

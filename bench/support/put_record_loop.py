@@ -1,4 +1,4 @@
-"""The script that the gateway replaces: one put_record a reading, one after the other."""
+"""The script that the product replaces: one put_record per reading, one after another."""
 import json
 import os
 import time
@@ -20,4 +20,5 @@ began, cpu, readings = time.monotonic(), time.process_time(), 0
 while time.monotonic() - began < seconds:
     put()
     readings += 1
-print(json.dumps({"event": "done", "readings": readings, "seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu}), flush=True)
+seconds_taken, cpu_seconds = time.monotonic() - began, time.process_time() - cpu
+print(json.dumps({"event": "done", "readings": readings, "seconds": seconds_taken, "cpu_seconds": cpu_seconds}), flush=True)

@@ -1,4 +1,4 @@
-/** What a bench hands over: JSON in bench/results/, a table on the terminal, the same table in docs/performance.md. */
+/** The result of a benchmark: JSON in bench/results/, a table on the terminal, and the same table in docs/performance.md. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
@@ -19,14 +19,14 @@ export interface Machine {
 
 export interface Row {
   name: string;
-  /** By column; a column that does not apply to a row is missing. */
+  /** By column; columns that do not apply to the row are missing. */
   figures: Record<string, Figure>;
 }
 
 export interface BenchResult {
   bench: string;
   title: string;
-  /** What the ratios divide by, and what a reader must know. */
+  /** The baseline of the ratios, and what else a reader must know. */
   note: string;
   taken_at: string;
   product: string;
@@ -34,7 +34,7 @@ export interface BenchResult {
   versions: Record<string, string>;
   columns: string[];
   rows: Row[];
-  /** What the guard compares (bench:guard): figures of this machine kind that hold on another one, such as ratios. */
+  /** Figures that bench:guard compares: ratios, which hold on other machines too. */
   guarded: Record<string, number>;
 }
 
@@ -55,7 +55,7 @@ export function versionOf(name: string): string {
   return (JSON.parse(readFileSync(path.join(root, file), 'utf8')) as { version: string }).version;
 }
 
-/** First line of what a program says about its version; undefined where it is not there. */
+/** The version that a program prints; undefined if the program is not installed. */
 export function programVersion(program: string, args: readonly string[], pattern: RegExp): string | undefined {
   try {
     return pattern.exec(execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }))?.[0];
@@ -64,7 +64,7 @@ export function programVersion(program: string, args: readonly string[], pattern
   }
 }
 
-/** Turns runs (each a figure by column) into a row. */
+/** Builds a row from runs; each run has a figure per column. */
 export function row(name: string, runs: readonly Readonly<Record<string, number>>[]): Row {
   const columns = [...new Set(runs.flatMap((run) => Object.keys(run)))];
   return {
@@ -73,14 +73,14 @@ export function row(name: string, runs: readonly Readonly<Record<string, number>
   };
 }
 
-/** A cell: the median, and where there were several runs, from least to most. */
+/** A cell: the median, and with several runs the minimum and maximum. */
 function cell(value: Figure | undefined): string {
   if (value === undefined) return '';
   if (value.runs.length < 2 || value.min === value.max) return shown(value.median);
   return `${shown(value.median)} (${shown(value.min)}–${shown(value.max)})`;
 }
 
-/** As a Markdown table: median (least–most). */
+/** The result as a Markdown table: median (minimum–maximum). */
 export function markdownOf(result: BenchResult): string {
   const lines = [`| | ${result.columns.join(' | ')} |`, `|---|${result.columns.map(() => '---:|').join('')}`];
   for (const { name, figures } of result.rows)
@@ -88,7 +88,7 @@ export function markdownOf(result: BenchResult): string {
   return lines.join('\n');
 }
 
-/** Makes a result of rows, writes bench/results/<bench>.json, and prints the table. */
+/** Builds the result, writes bench/results/<bench>.json, and prints the table. */
 export function finish(
   given: Pick<BenchResult, 'bench' | 'title' | 'note' | 'rows'> & {
     columns?: string[];

@@ -1,4 +1,4 @@
-/** What a bench starts and makes, ended and removed after each run, and when the bench itself is ended. */
+/** Processes and folders of one run: stopped and removed after the run, and when the benchmark is interrupted. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -12,7 +12,7 @@ export class Scratch {
     this.#cleanups.push(cleanup);
   }
 
-  /** A folder on the disk of the system's temporary files. */
+  /** Creates a folder below the system's folder for temporary files. */
   folder(): string {
     const folder = mkdtempSync(path.join(tmpdir(), 'hr-gateway-bench-'));
     this.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
@@ -24,7 +24,7 @@ export class Scratch {
   }
 }
 
-/** Runs something with a scratch of its own. */
+/** Runs `work` with its own scratch, and cleans up after it. */
 export async function withScratch<T>(work: (scratch: Scratch) => Promise<T>): Promise<T> {
   const scratch = new Scratch();
   try {

@@ -1,6 +1,6 @@
 /** Median and spread of repeated runs, quantiles of latencies. */
 
-/** One figure: every run, its median, the least and the most of them. */
+/** One figure: every run, with median, minimum and maximum. */
 export interface Figure {
   median: number;
   min: number;
@@ -8,7 +8,7 @@ export interface Figure {
   runs: number[];
 }
 
-/** The value below which a share `q` (0-1) of the values lies; NaN of none. */
+/** The value below which a share `q` (0-1) of the values lies; NaN without values. */
 export function quantile(values: readonly number[], q: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   if (sorted.length === 0) return Number.NaN;
@@ -26,7 +26,7 @@ export function figure(runs: readonly number[]): Figure {
   return { median: median(runs), min: Math.min(...runs), max: Math.max(...runs), runs: [...runs] };
 }
 
-/** A number with as many digits as say something. */
+/** A number with about three significant digits. */
 export function shown(value: number): string {
   if (!Number.isFinite(value)) return '–';
   const size = Math.abs(value);

@@ -1,6 +1,6 @@
 /**
- * Watches the local stream for what becomes visible: asks GetRecords again and again (the stream's limits are off for it), and takes the
- * time between a reading's timestamp, which its bridge gave it, and the answer that first holds it. Milliseconds, on one clock.
+ * Polls the local stream with GetRecords (its limits are off) and measures the time between a reading's timestamp, set by its bridge, and
+ * the first response that contains it. In milliseconds, on one clock.
  */
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,7 +10,7 @@ const POLL_MS = 2;
 async function call(agent: Agent, port: number, operation: string, input: object): Promise<Record<string, unknown>> {
   const body = JSON.stringify(input);
   return await new Promise((resolve, reject) => {
-    const asked = request(
+    const sent = request(
       {
         agent,
         port,
@@ -30,12 +30,12 @@ async function call(agent: Agent, port: number, operation: string, input: object
         );
       },
     );
-    asked.on('error', reject);
-    asked.end(body);
+    sent.on('error', reject);
+    sent.end(body);
   });
 }
 
-/** Ages of readings at the moment they became visible, for as long as it is asked; from the newest record on. */
+/** Ages of readings when they became visible, in milliseconds: polls for `forMs`, starting after the newest record. */
 export async function visibleAges(port: number, options: { stream: string; forMs: number }): Promise<number[]> {
   const agent = new Agent({ keepAlive: true, noDelay: true });
   const shard = { StreamName: options.stream, ShardId: 'shardId-000000000000', ShardIteratorType: 'LATEST' };

@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { ServiceStatus } from '../../contract/service-status.ts';
 import { parseServiceStatus } from '../../contract/service-status.ts';
 import { SERVICE_STATUS_FILTER } from '../../contract/topics.ts';
-import { brokerOf } from '../../service/config/broker.ts';
+import { brokerOf } from '../../service/network/broker.ts';
 import { maskUrl, type Config } from '../../service/config/config.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { isOffStream } from '../../service/process/clock-state.ts';

@@ -1,9 +1,9 @@
 /** The lifecycle of a service: constructed, started, stopped within 10 s of a signal, ended with its exit code. */
 import type { ServiceName } from '../../contract/topics.ts';
-import { brokerOf } from '../config/broker.ts';
+import { brokerOf } from '../network/broker.ts';
 import { processConfig, type Config } from '../config/config.ts';
 import { SETTINGS } from '../config/settings.ts';
-import { warnOfAssumedBroker, warnOfRemovedSettings } from '../config/startup-warnings.ts';
+import { warnOfAssumedBroker, warnOfRemovedSettings } from './startup-warnings.ts';
 import { HrError } from '../errors/errors.ts';
 import { createLogger, type Logger } from '../log/log.ts';
 import { trimMemoryAfterStart } from './memory-trim.ts';

@@ -1,23 +1,32 @@
 #!/usr/bin/env bash
-# The containers as a user runs them: builds, starts, waits for health, subscribes and curls from the host, reads records back
-# from the stream, asserts what each container may do, kills processes, takes all down and up again with the queue intact.
+# The containers as a user runs them: builds and starts them, waits for health, subscribes and calls the API from the host, reads records
+# back from the stream, checks the privileges of each container, kills processes, and restarts everything with the queue intact.
 # Needs a Docker engine and mosquitto_sub; uses the ports of docker-compose.yml on 127.0.0.1.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 export COMPOSE_PROJECT_NAME=hr-gateway-test GATEWAY_NAME=compose-box
 services="gateway local-kinesis forwarder ble-bridge admin-api"
 passed=0 failed=0
-check() { # words, then a command that must succeed
-  local words=$1; shift
-  if "$@" > /tmp/hr-compose-check 2>&1; then passed=$((passed + 1)); echo "ok    $words"; else
-    failed=$((failed + 1)); echo "FAIL  $words"; tail -c 2000 /tmp/hr-compose-check | sed 's/^/      /'; fi
+# check DESCRIPTION COMMAND…: the command must succeed.
+check() {
+  local description=$1; shift
+  if "$@" > /tmp/hr-compose-check 2>&1; then passed=$((passed + 1)); echo "ok    $description"; else
+    failed=$((failed + 1)); echo "FAIL  $description"; tail -c 2000 /tmp/hr-compose-check | sed 's/^/      /'; fi
 }
-within() { # seconds, then a command that must succeed by then
+# within SECONDS COMMAND…: repeats the command until it succeeds.
+within() {
   local end=$((SECONDS + $1)); shift
   until "$@"; do [ $SECONDS -ge $end ] && return 1; sleep 0.5; done
 }
 api() { curl -fsS --max-time 5 "http://127.0.0.1:8080$1"; }
-json() { node -e 'let t="";process.stdin.on("data",d=>t+=d).on("end",()=>{const v=(new Function("v","return "+process.argv[1]))(JSON.parse(t));if(process.argv[2]){process.exit(String(v)===process.argv[2]?0:(console.log("got",v),1))}else console.log(v)})' "$@"; }
+# json EXPRESSION [EXPECTED]: evaluates an expression on v, the JSON on stdin; prints the value, or compares it.
+json() {
+  node -e '
+    const value = new Function("v", `return ${process.argv[1]}`)(JSON.parse(require("fs").readFileSync(0, "utf8")));
+    const expected = process.argv[2];
+    if (expected === undefined || String(value) !== expected) console.log(value);
+    process.exit(expected === undefined || String(value) === expected ? 0 : 1);' "$@"
+}
 container() { docker compose ps -q "$1"; }
 host_pid() { docker inspect -f '{{.State.Pid}}' "$(container "$1")"; }
 status_field() { awk -v f="$2:" '$1==f {$1="";print substr($0,2)}' "/proc/$1/status" | xargs; }
@@ -32,7 +41,8 @@ docker compose build || exit 1
 base=$(docker image inspect -f '{{.Size}}' node:24-bookworm-slim) image=$(docker image inspect -f '{{.Size}}' hr-gateway)
 echo "layers above the base: $(((image - base) / 1048576)) MiB"
 check "layers above the base are at most 120 MB" test $((image - base)) -le 120000000
-check "no build tools in the image" docker run --rm --entrypoint sh hr-gateway -c '! command -v gcc && ! command -v make && ! command -v tsc && ! test -e node_modules/typescript'
+check "no build tools in the image" docker run --rm --entrypoint sh hr-gateway -c \
+  '! command -v gcc && ! command -v make && ! command -v tsc && ! test -e node_modules/typescript'
 
 started=$SECONDS
 check "up, all healthy" docker compose up -d --wait --wait-timeout 180
@@ -41,10 +51,11 @@ echo "healthy after $((SECONDS - started)) s"
 check "GET /health is ok or degraded on the host" within 30 api /health
 check "a reading on hr/+/bpm reaches an anonymous mosquitto_sub on the host" timeout 40 mosquitto_sub -h 127.0.0.1 -t 'hr/+/bpm' -C 1
 check "an anonymous client may not publish" bash -c '! timeout 5 mosquitto_pub -h 127.0.0.1 -q 1 -t hr/x/bpm -m "{}"'
-check "three simulated straps stand in /devices" within 60 bash -c "$(declare -f api json); api /devices | json v.length 3"
+check "/devices lists three simulated straps" within 60 bash -c "$(declare -f api json); api /devices | json v.length 3"
 shipped() { api /queue | json "v.ledger.shipped" ; }
 check "readings are shipped" within 60 bash -c "$(declare -f api json shipped); [ \$(shipped) -ge 10 ]"
-check "the ledger balances" within 20 bash -c "$(declare -f api json); api /queue | json 'v.ledger.accepted === v.ledger.shipped+v.ledger.queued+v.ledger.dead+v.ledger.evicted' true"
+balance='v.ledger.accepted === v.ledger.shipped + v.ledger.queued + v.ledger.dead + v.ledger.evicted'
+check "the ledger balances" within 20 bash -c "$(declare -f api json); api /queue | json '$balance' true"
 tail_some() { timeout 60 node cli/bin.mjs tail --from oldest --json --count 10 | grep -c '"heart_rate"'; }
 check "records are read back from the stream on the host" bash -c "$(declare -f tail_some); [ \$(tail_some) -ge 10 ]"
 
@@ -56,48 +67,77 @@ for service in $services; do
   check "$service cannot gain privileges" test "$(status_field "$pid" NoNewPrivs)" = 1
   check "$service has a read-only root" test "$(docker inspect -f '{{.HostConfig.ReadonlyRootfs}}' "$id")" = true
   check "$service cannot write outside /data and /tmp" docker compose exec -T "$service" sh -c '! touch /app/x 2>/dev/null'
-  check "$service has a memory limit, a process limit and log rotation" test "$(docker inspect -f '{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{index .HostConfig.LogConfig.Config "max-size"}}' "$id")" = "536870912 128 10m"
+  limits=$(docker inspect -f '{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{index .HostConfig.LogConfig.Config "max-size"}}' "$id")
+  check "$service has a memory limit, a process limit and log rotation" test "$limits" = "536870912 128 10m"
   network=$(docker inspect -f '{{.HostConfig.NetworkMode}}' "$id")
-  if [ "$service" = ble-bridge ]; then check "ble-bridge has the host's network" test "$network" = host; else check "$service has a network of its own" test "$network" != host; fi
+  if [ "$service" = ble-bridge ]; then check "ble-bridge has the host's network" test "$network" = host
+  else check "$service has its own network" test "$network" != host; fi
   echo "      $service: RSS $(awk '/^VmRSS/ {print int($2/1024)}' "/proc/$pid/status") MiB"
 done
 doctor() { timeout 60 docker compose run --rm --no-deps -T ble-bridge hr-gateway doctor --json; }
-check "the doctor in the container finds broker, services, queue and stream well" bash -c "$(declare -f doctor); doctor | node -e 'const lines = JSON.parse(require(\"fs\").readFileSync(0)); const well = (name) => lines.find((line) => line.name === name)?.status === \"ok\"; process.exit([\"host network\", \"capabilities\", \"broker\", \"forwarder\", \"ble-bridge\", \"queue\", \"stream\", \"stream limits\"].every(well) ? 0 : 1)'"
+doctor_is_ok() {
+  doctor | node -e '
+    const lines = JSON.parse(require("fs").readFileSync(0, "utf8"));
+    const wanted = ["host network", "capabilities", "broker", "forwarder", "ble-bridge", "queue", "stream", "stream limits"];
+    const bad = wanted.filter((name) => lines.find((line) => line.name === name)?.status !== "ok");
+    if (bad.length > 0) console.log("not ok:", bad.join(", "));
+    process.exit(bad.length === 0 ? 0 : 1);'
+}
+check "the doctor in the container reports ok for broker, services, queue and stream" doctor_is_ok
 check "ports are published on 127.0.0.1 only" bash -c '! docker compose ps --format "{{.Ports}}" | grep -E "0\.0\.0\.0:|\[::\]:"'
-check "keys are for the owner alone" docker compose exec -T gateway sh -c 'test -z "$(find /data/keys -type f ! -perm 600)"'
+check "only the owner can read the keys" docker compose exec -T gateway sh -c 'test -z "$(find /data/keys -type f ! -perm 600)"'
 
+# restarted CONTAINER COUNT: the container restarted since it had restarted COUNT times, and is healthy.
+restarted() {
+  [ "$(docker inspect -f '{{.RestartCount}}' "$1")" -gt "$2" ] && [ "$(docker inspect -f '{{.State.Health.Status}}' "$1")" = healthy ]
+}
 for service in $services; do
   pid=$(host_pid "$service"); restarts=$(docker inspect -f '{{.RestartCount}}' "$(container "$service")")
   kill -9 "$pid"
-  check "$service returns after SIGKILL" within 60 bash -c "[ \$(docker inspect -f '{{.RestartCount}}' $(container "$service")) -gt $restarts ] && [ \$(docker inspect -f '{{.State.Health.Status}}' $(container "$service")) = healthy ]"
+  check "$service restarts after SIGKILL" within 60 bash -c "$(declare -f restarted); restarted $(container "$service") $restarts"
 done
-before=$(within 60 shipped && shipped | tail -1)
-check "readings go on after the kills" within 60 bash -c "$(declare -f api json shipped); [ \$(shipped) -gt $(echo "$before" | tail -1) ]"
+before=$(within 60 shipped | tail -n 1)
+more_shipped() { [ "$(shipped)" -gt "$1" ]; }
+check "readings are shipped after the kills" within 60 more_shipped "$before"
 
-accepted=$(api /queue | json v.ledger.accepted)
-check "down within its time" docker compose down --timeout 12
+accepted() { api /queue | json v.ledger.accepted; }
+accepted_at_least() { [ "$(accepted)" -ge "$1" ]; }
+before=$(accepted)
+check "down within the time limit" docker compose down --timeout 12
 check "up again" docker compose up -d --wait --wait-timeout 180
-check "ledger and stream go on where they were" within 60 bash -c "$(declare -f api json); [ \$(api /queue | json v.ledger.accepted) -ge $accepted ]"
+check "ledger and stream continue where they were" within 60 accepted_at_least "$before"
 check "the account is whole: every reading of each run stands in the stream" within 60 node --import tsx test/containers/read-back.ts
-# An update: another image, the same volume.
+# An update: a different image, the same volume.
 next=$(node -p 'const [a, b, c] = require("./package.json").version.split("."); [a, b, Number(c) + 1].join(".")')
-upgrade() { printf 'FROM hr-gateway\nUSER root\nRUN sed -i "s/\\"version\\": \\"[^\\"]*\\"/\\"version\\": \\"%s\\"/" package.json\nUSER 1000:1000\n' "$next" | docker build -q -t hr-gateway - && docker compose up -d --no-build --wait --wait-timeout 180; }
-accepted=$(api /queue | json v.ledger.accepted)
+upgrade() {
+  docker build -q -t hr-gateway - << DOCKERFILE && docker compose up -d --no-build --wait --wait-timeout 180
+FROM hr-gateway
+USER root
+RUN sed -i 's/"version": "[^"]*"/"version": "$next"/' package.json
+USER 1000:1000
+DOCKERFILE
+}
+before=$(accepted)
 names=$(docker compose exec -T gateway sh -c 'cat /data/token /data/keys/* | sha256sum')
 check "an update recreates the containers" upgrade
 check "the new version runs" within 30 bash -c "$(declare -f api json); api /openapi.json | json v.info.version $next"
-check "queue and stream go on where they were" within 60 bash -c "$(declare -f api json); [ \$(api /queue | json v.ledger.accepted) -ge $accepted ]"
-check "token and keys stay" test "$(docker compose exec -T gateway sh -c 'cat /data/token /data/keys/* | sha256sum')" = "$names"
+check "queue and stream continue where they were" within 60 accepted_at_least "$before"
+check "token and keys are unchanged" test "$(docker compose exec -T gateway sh -c 'cat /data/token /data/keys/* | sha256sum')" = "$names"
 check "the account is whole after the update" within 60 node --import tsx test/containers/read-back.ts
-# A hang, put into the process from outside: the watchdog ends it (137), which `restart` of the compose file answers.
-hangs() { # main or worker, then the service's module
-  local when='isMainThread'; [ "$1" = worker ] && when='!isMainThread%26%26/db$/.test(workerData%3F.file)'
-  timeout 60 docker run --rm --tmpfs /data:uid=1000,gid=1000 --tmpfs /tmp -e WATCHDOG_TIMEOUT_MS=3000 -e MQTT_URL=mqtt://127.0.0.1:1 -e NODE_OPTIONS="--import=data:text/javascript,import%7BisMainThread,workerData%7Dfrom%22node:worker_threads%22;if($when)setTimeout(()=>%7Bfor(;;);%7D,4000)" hr-gateway node "dist/$2/main.js" > /tmp/hr-compose-hang
+# hangs THREAD SERVICE: injects an endless loop into the main thread or the worker thread. The watchdog must kill the process (exit code
+# 137), after which `restart` in the compose file would start it again.
+hangs() {
+  local when='isMainThread' imported loop
+  [ "$1" = worker ] && when='!isMainThread%26%26/db$/.test(workerData%3F.file)'
+  imported='import%7BisMainThread,workerData%7Dfrom%22node:worker_threads%22'
+  loop="if($when)setTimeout(()=>%7Bfor(;;);%7D,4000)"
+  timeout 60 docker run --rm --tmpfs /data:uid=1000,gid=1000 --tmpfs /tmp -e WATCHDOG_TIMEOUT_MS=3000 -e MQTT_URL=mqtt://127.0.0.1:1 \
+    -e NODE_OPTIONS="--import=data:text/javascript,$imported;$loop" hr-gateway node "dist/$2/main.js" > /tmp/hr-compose-hang
   [ $? -eq 137 ] && grep -q '"event":"watchdog"' /tmp/hr-compose-hang
 }
-check "a gateway whose event loop hangs ends itself" hangs main gateway
-check "a forwarder whose SQLite thread hangs ends itself" hangs worker forwarder
-check "no error line in any log but those of the kills" bash -c '! docker compose logs --no-color --no-log-prefix | grep -E "\"level\":\"(error|fatal)\""'
+check "the watchdog kills a gateway whose event loop hangs" hangs main gateway
+check "the watchdog kills a forwarder whose SQLite thread hangs" hangs worker forwarder
+check "no error in any log" bash -c '! docker compose logs --no-color --no-log-prefix | grep -E "\"level\":\"(error|fatal)\""'
 
 echo
 echo "$passed passed, $failed failed"

@@ -8,11 +8,11 @@ import { startBox, type Box } from '../admin-api/page/support/page-pipeline.ts';
 
 const file = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 
-/** Why promtool (Debian's package prometheus) cannot check here; throws instead when CI=true. */
+/** The reason to skip checks by promtool (Debian package prometheus), or false if it is installed. With CI=true its absence is an error. */
 function promtoolMissing(): string | false {
   if (spawnSync('promtool', ['--version']).status === 0) return false;
-  if (process.env['CI'] === 'true') throw new Error('no promtool in CI: install the Debian package prometheus');
-  return 'metrics and alert rules are not checked: no promtool';
+  if (process.env['CI'] === 'true') throw new Error('promtool is missing in CI: install the Debian package prometheus');
+  return 'promtool is not installed: metrics and alert rules are not checked';
 }
 
 function promtool(args: string[], input?: string): string {
@@ -20,7 +20,7 @@ function promtool(args: string[], input?: string): string {
   return status === 0 ? '' : `${stdout}${stderr}`;
 }
 
-/** The metrics of a running pipeline, once every service has said its own. */
+/** The metrics of a running pipeline, once every service has reported. */
 async function metricsOf(box: Box): Promise<string> {
   return await eventually(
     async () => {
@@ -36,12 +36,12 @@ async function metricsOf(box: Box): Promise<string> {
 
 const skip = promtoolMissing();
 
-test('the alert rules are rules, and each fires when it should and not before', { skip }, () => {
+test('the alert rules are valid, and each alert fires when it must and not before', { skip }, () => {
   assert.equal(promtool(['check', 'rules', file('docs/alerts.yaml')]), '');
   assert.equal(promtool(['test', 'rules', file('test/docs/alerts.test.yaml')]), '');
 });
 
-test("metrics of a running pipeline: by Prometheus' conventions; docs/monitoring.md names each, and the alerts use no other", async (t) => {
+test("metrics follow Prometheus' conventions, docs/monitoring.md lists all of them, and alerts use no others", async (t) => {
   const box = await startBox(t);
   await box.startSimulated();
   const text = await metricsOf(box);
@@ -64,11 +64,11 @@ test("metrics of a running pipeline: by Prometheus' conventions; docs/monitoring
   for (const [name] of used)
     assert.ok(
       there.some((metric) => metric.startsWith(name)),
-      `${name} is used in an alert and is no metric`,
+      `an alert uses the unknown metric ${name}`,
     );
 });
 
-test('figures of a service that is gone are left out, and service_up says so', async (t) => {
+test('metrics of a stopped service are omitted, and its service_up is 0', async (t) => {
   const box = await startBox(t);
   await box.startSimulated();
   await metricsOf(box);
@@ -79,6 +79,6 @@ test('figures of a service that is gone are left out, and service_up says so', a
   );
   await eventually(async () => !(await (await fetch(`${box.url}/metrics`)).text()).includes('hr_gateway_queue_depth'), {
     everyMs: 300,
-    what: "the queue's figures to go",
+    what: "the queue's metrics to disappear",
   });
 });

@@ -1,18 +1,18 @@
 /**
- * What the stream costs, by calculation: the table in docs/consumers.md. Prices are of US East (N. Virginia), in US dollars, before tax and free
- * tiers; where each is from, and as of when, stands below the table. Whoever pays other prices changes them here and runs `npm run docs`.
+ * Calculates what the stream costs: the table in docs/consumers.md. Prices for US East (N. Virginia) in US dollars, before tax and free
+ * tiers; the sources and their dates are below the table. For other prices, edit PRICES and run `npm run docs`.
  */
 
 export const PRICES = {
   shardHour: 0.015,
-  /** A million units of up to 25 KB: a record has at least one. */
+  /** Per million units of up to 25 KB; a record has at least one unit. */
   millionPutUnits: 0.014,
   /** Retention beyond 24 hours and up to 7 days, provisioned. */
   extendedShardHour: 0.02,
-  /** Firehose, the first 500 TB of a month; each record counts as a multiple of 5 KB. */
+  /** Firehose, for the first 500 TB of a month; each record is rounded up to a multiple of 5 KB. */
   firehoseGb: 0.029,
   onDemandStreamHour: 0.04,
-  /** Each record counts as a multiple of 1 KB. */
+  /** Each record is rounded up to a multiple of 1 KB. */
   onDemandGbIn: 0.08,
   onDemandGbOut: 0.04,
 } as const;
@@ -20,16 +20,16 @@ export const PRICES = {
 const KIB = 1024;
 const GIB = 1024 ** 3;
 const HOURS_PER_MONTH = 730;
-/** Keys spread unevenly, and backlogs come on top: a shard is planned for so much of its 1,000 records and 1 MB a second. */
+/** Share of a shard's 1,000 records and 1 MB per second to plan for: keys spread unevenly, and backlogs need room. */
 const SHARD_SHARE = 0.8;
 
 export interface Load {
   straps: number;
-  /** Readings a second of one strap. */
+  /** Readings per second of one strap. */
   rate: number;
-  /** JSON of a reading with its newline. */
+  /** Size of a reading's JSON with its newline. */
   readingBytes: number;
-  /** Readings in one record: 1, or in aggregated mode about rate × KINESIS_LINGER_MS / 1000. */
+  /** Readings per record: 1, or about rate × KINESIS_LINGER_MS / 1000 in aggregated mode. */
   readingsPerRecord: number;
   hours?: number;
 }
@@ -37,19 +37,19 @@ export interface Load {
 export interface Costs {
   readingsPerSecond: number;
   shards: number;
-  /** Millions a month. */
+  /** Millions per month. */
   putUnits: number;
   firehoseGb: number;
-  /** US dollars a month. */
+  /** US dollars per month. */
   shardHours: number;
   puts: number;
   firehose: number;
   sevenDays: number;
-  /** The stream on demand instead, read by this many consumers: hours, GB in, GB out. */
+  /** US dollars per month for an on-demand stream instead, by the number of consumers: hours, GB in, GB out. */
   onDemand: (consumers: number) => number;
 }
 
-/** The month of a load that is there around the clock. */
+/** The cost of a month with a constant load. */
 export function costsOf({ straps, rate, readingBytes, readingsPerRecord, hours = HOURS_PER_MONTH }: Load): Costs {
   const readingsPerSecond = straps * rate;
   const recordBytes = readingBytes * readingsPerRecord;
@@ -60,7 +60,7 @@ export function costsOf({ straps, rate, readingBytes, readingsPerRecord, hours =
     Math.ceil(Math.max(recordsPerSecond / (1000 * SHARD_SHARE), (readingsPerSecond * readingBytes) / (1_000_000 * SHARD_SHARE))),
   );
   const putUnits = (recordsPerSecond * seconds * Math.ceil(recordBytes / (25 * KIB))) / 1_000_000;
-  // Firehose takes aggregates apart before it writes: counted by the reading, which is the most that it can be.
+  // Firehose de-aggregates before it writes, so it is counted per reading: the upper bound.
   const firehoseGb = (readingsPerSecond * seconds * Math.ceil(readingBytes / (5 * KIB)) * 5 * KIB) / GIB;
   const gbIn = (recordsPerSecond * seconds * Math.ceil(recordBytes / KIB) * KIB) / GIB;
   const gbOut = (readingsPerSecond * seconds * readingBytes) / GIB;
@@ -80,8 +80,21 @@ export function costsOf({ straps, rate, readingBytes, readingsPerRecord, hours =
 
 const READING_BYTES = 250;
 const LINGER_S = 10;
+const COLUMNS = [
+  'straps',
+  'mode',
+  'shards',
+  'shard-hours $',
+  'M PUT units',
+  'PUT $',
+  'Firehose GB',
+  'Firehose $',
+  '**sum $**',
+  '7 days kept $',
+  'stream on demand $',
+];
 
-/** docs/consumers.md. */
+/** The table in docs/consumers.md. */
 export function costsTable(): string {
   const rows = [1, 50, 1000].flatMap((straps) =>
     [1, LINGER_S].map((readingsPerRecord) => {
@@ -107,9 +120,5 @@ export function costsTable(): string {
       return `| ${cells.join(' | ')} |`;
     }),
   );
-  return [
-    '| straps | mode | shards | shard-hours $ | M PUT units | PUT $ | Firehose GB | Firehose $ | **sum $** | 7 days kept $ | stream on demand $ |',
-    '|---|---|---|---|---|---|---|---|---|---|---|',
-    ...rows,
-  ].join('\n');
+  return [`| ${COLUMNS.join(' | ')} |`, `|${'---|'.repeat(COLUMNS.length)}`, ...rows].join('\n');
 }

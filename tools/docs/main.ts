@@ -1,4 +1,4 @@
-/** `npm run docs`: writes the tables of the documentation anew from the code. */
+/** `npm run docs`: regenerates the documentation tables from the code. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { TABLES, withTable } from './tables.ts';

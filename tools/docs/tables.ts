@@ -1,4 +1,4 @@
-/** Tables of the documentation that are made from the code: `npm run docs` writes them, test/docs compares them. */
+/** Documentation tables generated from the code: `npm run docs` writes them, test/docs compares them. */
 import { ERRORS } from '../../service/errors/error-catalogue.ts';
 import { SETTINGS, type Setting } from '../../service/config/settings.ts';
 import { costsTable } from './costs.ts';
@@ -40,7 +40,7 @@ function valuesText(setting: Setting): string {
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 
-/** docs/settings.md. */
+/** The table in docs/settings.md. */
 export function settingsTable(): string {
   const rows = Object.entries(SETTINGS as Record<string, Setting>).map(
     ([name, setting]) => `| \`${name}\` | ${defaultText(setting)} | ${cell(valuesText(setting))} | ${cell(setting.doc)} |`,
@@ -48,7 +48,7 @@ export function settingsTable(): string {
   return ['| variable | default | values | meaning |', '|---|---|---|---|', ...rows].join('\n');
 }
 
-/** docs/errors.md. */
+/** The table in docs/errors.md. */
 export function errorsTable(): string {
   const rows = Object.entries(ERRORS).map(
     ([code, { summary, hint, retryable }]) =>
@@ -57,12 +57,12 @@ export function errorsTable(): string {
   return ['| code | meaning | what to do | |', '|---|---|---|---|', ...rows].join('\n');
 }
 
-/** A document with the text between its `<!-- table -->` marks replaced. */
+/** Replaces the text between the `<!-- table -->` markers of a document. */
 export function withTable(document: string, table: string): string {
   return document.replace(/(<!-- table -->\n)[\s\S]*(<!-- end of table -->)/, `$1${table.replaceAll('$', '$$$$')}\n$2`);
 }
 
-/** Which document holds which table. */
+/** The generated tables by document. */
 export const TABLES: readonly { file: string; table: () => string }[] = [
   { file: 'docs/settings.md', table: settingsTable },
   { file: 'docs/errors.md', table: errorsTable },

@@ -1,8 +1,8 @@
 /** What a process reports once at start about its settings: removed ones, and a broker that is only assumed to be external. */
 import type { Logger } from '../log/log.ts';
-import type { BrokerChoice } from './broker.ts';
-import { maskUrl, processRemovedSettings, type Config } from './config.ts';
-import { REMOVED_SETTINGS } from './removed-settings.ts';
+import type { BrokerChoice } from '../network/broker.ts';
+import { maskUrl, processRemovedSettings, type Config } from '../config/config.ts';
+import { REMOVED_SETTINGS } from '../config/removed-settings.ts';
 
 /** Logs one WARN that names all removed settings which the environment still sets; nothing if there are none. */
 export function warnOfRemovedSettings(log: Logger, names: readonly string[] = processRemovedSettings()): void {

@@ -1,9 +1,9 @@
 /** What `npm start` and `hr-gateway start` print once all services run. */
 import path from 'node:path';
-import type { BridgeStatus } from '../contract/service-status.ts';
-import type { Config } from '../service/config/config.ts';
-import { maskUrl } from '../service/config/config.ts';
-import { VERSION } from '../service/process/version.ts';
+import type { BridgeStatus } from '../../contract/service-status.ts';
+import type { Config } from '../config/config.ts';
+import { maskUrl } from '../config/config.ts';
+import { VERSION } from './version.ts';
 
 export interface Running {
   config: Config;

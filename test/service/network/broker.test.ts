@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { brokerOf } from '../../../service/config/broker.ts';
+import { brokerOf } from '../../../service/network/broker.ts';
 import { readConfig } from '../../../service/config/config.ts';
 
 const decided = (environment: Record<string, string>): string => {

@@ -2,8 +2,8 @@
  * Whether the broker is this box's own gateway or another broker: the only place that decides it. `npm start`, the doctor and the health
  * of the box all ask here.
  */
-import { isLoopback } from '../network/addresses.ts';
-import { isSet, type Config } from './config.ts';
+import { isLoopback } from './addresses.ts';
+import { isSet, type Config } from '../config/config.ts';
 
 export interface BrokerChoice {
   kind: 'own' | 'external';
