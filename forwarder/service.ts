@@ -77,7 +77,7 @@ export class ForwarderService implements Service {
       metrics: () => this.#metrics(),
       news: () => this.#news(),
     });
-    this.#queue.on('committed', ({ marks: moved, state, rows, commitMs, evicted }) => {
+    this.#queue.on('committed', ({ watermarks: moved, state, rows, commitMs, evicted }) => {
       intake.committed(moved);
       if (rows > 0) this.#commitSeconds.observe(commitMs / 1000);
       for (const span of evicted) {
@@ -91,7 +91,7 @@ export class ForwarderService implements Service {
       this.#heardState(state);
       this.#reporter?.changed();
     });
-    this.#queue.on('refused', ({ marks: held, state, lostUnnumbered }) => {
+    this.#queue.on('refused', ({ watermarks: held, state, lostUnnumbered }) => {
       intake.refused(held, lostUnnumbered);
       this.#heardState(state);
     });
@@ -104,7 +104,7 @@ export class ForwarderService implements Service {
           : new HrError('worker_failed', { operation: 'run the queue', detail: error.message, cause: error }),
       ),
     );
-    this.#queue.on('opened', (marks) => intake.start(marks));
+    this.#queue.on('opened', (watermarks) => intake.start(watermarks));
     await this.#queue.start();
     link.on('up', () => intake.up());
     link.start();

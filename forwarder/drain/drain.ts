@@ -163,7 +163,7 @@ export class Drain {
       { event: 'test_readings_kept', count: test.length },
       'simulated or replayed readings do not leave for this target (ALLOW_TEST_READINGS)',
     );
-    this.#options.queue.giveUp(
+    this.#options.queue.evict(
       test.map(({ id }) => id),
       'test_reading',
     );

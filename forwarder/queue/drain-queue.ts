@@ -17,7 +17,7 @@ export interface DrainQueue {
   /** Shipped: deleted with the next commit. */
   acknowledge(ids: readonly number[]): void;
   /** Not to be shipped at all: counted as evicted by this cause. */
-  giveUp(ids: readonly number[], cause: string): void;
+  evict(ids: readonly number[], cause: string): void;
   /** To the dead letters. */
   bury(id: number, reason: string, detail: string): void;
   onReadable(listener: () => void): void;

@@ -3,7 +3,7 @@
  * transactions as the rows it counts. What was dropped before acceptance is `missed` and stands outside.
  */
 import type { Ledger } from '../../contract/service-status.ts';
-import type { Causes, RunMark } from './queue-messages.ts';
+import type { Causes, RunWatermark } from './queue-messages.ts';
 
 export interface LedgerState {
   /** Id of the next row: never given twice, though SQLite would give ids of deleted rows again. */
@@ -16,7 +16,7 @@ export interface LedgerState {
   missedBy: Record<string, number>;
   deadBy: Record<string, number>;
   /** In the order of their last use, newest last. */
-  marks: RunMark[];
+  marks: RunWatermark[];
   /** What was found damaged, until it is acknowledged. */
   damage: string;
   /** True from open to a close in order: a file that says so has a write-ahead log beside it. */
@@ -72,7 +72,7 @@ export function imbalance(state: LedgerState): string | undefined {
 }
 
 /** Moves a run's mark; what its `missed` grew by is booked. */
-export function moveMark(state: LedgerState, mark: RunMark): void {
+export function moveWatermark(state: LedgerState, mark: RunWatermark): void {
   const index = state.marks.findIndex(({ run }) => run === mark.run);
   const before = index < 0 ? undefined : state.marks[index];
   for (const [cause, count] of Object.entries(mark.missed)) addTo(state.missedBy, cause, count - (before?.missed[cause] ?? 0));

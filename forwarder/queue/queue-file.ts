@@ -5,7 +5,7 @@
 import { existsSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Database, Statement } from '../../service/storage/sqlite.ts';
-import { addTo, causesOf, imbalance, ledgerOf, moveMark, total, type LedgerState } from './ledger.ts';
+import { addTo, causesOf, imbalance, ledgerOf, moveWatermark, total, type LedgerState } from './ledger.ts';
 import { closeKeepingLog, markClosed, openQueue } from './open-queue.ts';
 import type {
   Append,
@@ -14,7 +14,7 @@ import type {
   EvictedSpan,
   QueueState,
   QueueWorkerData,
-  RunMark,
+  RunWatermark,
   TakenColumns,
 } from './queue-messages.ts';
 import { NewerSchemaError } from './schema.ts';
@@ -115,7 +115,7 @@ export class QueueFile {
     return next;
   }
 
-  get marks(): RunMark[] {
+  get watermarks(): RunWatermark[] {
     return this.#state.marks;
   }
 
@@ -208,7 +208,7 @@ export class QueueFile {
     this.commits += 1;
   }
 
-  #apply(next: LedgerState, { rows, dead, marks }: Append): void {
+  #apply(next: LedgerState, { rows, dead, watermarks }: Append): void {
     const now = Date.now();
     for (const [index, data] of rows.data.entries()) {
       const device = rows.devices[index] ?? '';
@@ -218,7 +218,7 @@ export class QueueFile {
     next.accepted += rows.data.length + dead.length;
     next.queued += rows.data.length;
     for (const letter of dead) this.#addDead(next, letter);
-    for (const mark of marks) moveMark(next, mark);
+    for (const watermark of watermarks) moveWatermark(next, watermark);
   }
 
   #addRow(next: LedgerState, row: Omit<Row, 'id'>): void {

@@ -26,34 +26,34 @@ export interface DeadLetterInput {
 }
 
 /** The mark of a run: everything up to `stored` is stored or accounted for. */
-export interface RunMark {
+export interface RunWatermark {
   run: string;
   stored: number;
   /** Readings of this run that were never accepted, by cause. */
   missed: Record<string, number>;
 }
 
-/** One share of a transaction: rows, dead letters, and the marks that they move. */
+/** One share of a transaction: rows, dead letters, and the watermarks that they move. */
 export interface Append {
   rows: RowColumns;
   dead: DeadLetterInput[];
-  marks: RunMark[];
+  watermarks: RunWatermark[];
 }
 
 /**
- * Joins an append to the one before it, in order; false where they must stay apart: a refusal counts what has no number (no marks) by
- * itself. Of a run's marks the later one stands: marks and what they miss only grow.
+ * Joins an append to the one before it, in order; false where they must stay apart: a refusal counts what has no number (no watermarks) by
+ * itself. Of a run's watermarks the later one stands: watermarks and what they miss only grow.
  */
 export function joinAppends(into: Append, append: Append): boolean {
-  if (into.marks.length === 0 || append.marks.length === 0) return false;
+  if (into.watermarks.length === 0 || append.watermarks.length === 0) return false;
   into.rows.data.push(...append.rows.data);
   into.rows.devices.push(...append.rows.devices);
   into.rows.sources.push(...append.rows.sources);
   into.dead.push(...append.dead);
-  for (const mark of append.marks) {
-    const index = into.marks.findIndex(({ run }) => run === mark.run);
-    if (index < 0) into.marks.push(mark);
-    else into.marks[index] = mark;
+  for (const mark of append.watermarks) {
+    const index = into.watermarks.findIndex(({ run }) => run === mark.run);
+    if (index < 0) into.watermarks.push(mark);
+    else into.watermarks[index] = mark;
   }
   return true;
 }
@@ -114,7 +114,7 @@ export type QueueRequest =
   | { kind: 'append'; appends: Append[]; epoch: number }
   | { kind: 'take'; id: number; maxRows: number; maxBytes: number }
   | { kind: 'acknowledge'; ids: Float64Array }
-  | { kind: 'giveUp'; ids: Float64Array; cause: string }
+  | { kind: 'evict'; ids: Float64Array; cause: string }
   | { kind: 'bury'; rowId: number; reason: string; detail: string }
   | { kind: 'deadLetters'; id: number; limit: number; before: number | null }
   | { kind: 'retryDead'; id: number; ids: number[] | null }
@@ -126,10 +126,10 @@ export type QueueRequest =
 export type QueueReply =
   /** The file is not open yet: it is large and is looked at first, or the disk is full. `opened` follows. */
   | { kind: 'waiting'; state: QueueState }
-  | { kind: 'opened'; marks: RunMark[]; state: QueueState }
+  | { kind: 'opened'; watermarks: RunWatermark[]; state: QueueState }
   | { kind: 'failed'; code: string; message: string }
-  | { kind: 'committed'; marks: RunMark[]; state: QueueState; rows: number; commitMs: number; evicted: EvictedSpan[] }
-  | { kind: 'refused'; state: QueueState; marks: RunMark[]; lostUnnumbered: number; epoch: number }
+  | { kind: 'committed'; watermarks: RunWatermark[]; state: QueueState; rows: number; commitMs: number; evicted: EvictedSpan[] }
+  | { kind: 'refused'; state: QueueState; watermarks: RunWatermark[]; lostUnnumbered: number; epoch: number }
   | { kind: 'state'; state: QueueState }
   /** As `state`; nothing new is there to be taken. */
   | { kind: 'settled'; state: QueueState }

@@ -104,7 +104,7 @@ class QueueThread {
       this.#diskTrouble(error, []);
     }
     this.#lookAgainSoon();
-    say({ kind: 'opened', marks: file.marks, state: file.state() });
+    say({ kind: 'opened', watermarks: file.watermarks, state: file.state() });
   }
 
   #schedule(): void {
@@ -147,14 +147,14 @@ class QueueThread {
 
   /** What is refused stays with the bridges; what has no number is gone. What was under way does not raise the epoch: a steady flow would be refused for ever. */
   #sayRefused(appends: readonly Append[]): void {
-    const numbered = appends.reduce((sum, { marks }) => sum + (marks.length > 0 ? 1 : 0), 0);
+    const numbered = appends.reduce((sum, { watermarks }) => sum + (watermarks.length > 0 ? 1 : 0), 0);
     const lostUnnumbered =
       numbered === appends.length
         ? 0
         : appends
-            .filter(({ marks }) => marks.length === 0)
+            .filter(({ watermarks }) => watermarks.length === 0)
             .reduce((sum, { rows, dead }) => sum + rows.data.length + dead.length, 0);
-    say({ kind: 'refused', state: this.#file.state(), marks: this.#file.marks, lostUnnumbered, epoch: this.#epoch });
+    say({ kind: 'refused', state: this.#file.state(), watermarks: this.#file.watermarks, lostUnnumbered, epoch: this.#epoch });
   }
 
   #commit(): void {
@@ -184,8 +184,8 @@ class QueueThread {
     } catch (error) {
       limitsError = error;
     }
-    const marks = appends.flatMap((append) => append.marks);
-    say({ kind: 'committed', marks, state: this.#file.state(), rows, commitMs: performance.now() - startedAt, evicted });
+    const watermarks = appends.flatMap((append) => append.watermarks);
+    say({ kind: 'committed', watermarks, state: this.#file.state(), rows, commitMs: performance.now() - startedAt, evicted });
     if (limitsError !== undefined) this.#diskTrouble(limitsError, []);
   }
 
@@ -314,7 +314,7 @@ class QueueThread {
       case 'acknowledge':
         this.#file.settleShipped(request.ids);
         return this.#settled();
-      case 'giveUp':
+      case 'evict':
         this.#file.settleEvicted(request.ids, request.cause);
         return this.#settled();
       case 'bury':

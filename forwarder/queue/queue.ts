@@ -15,7 +15,7 @@ import {
   type QueueRequest,
   type QueueState,
   type QueueWorkerData,
-  type RunMark,
+  type RunWatermark,
 } from './queue-messages.ts';
 
 const STOP_LIMIT_MS = 8000;
@@ -24,8 +24,8 @@ const BACKUPS = 'backups';
 const GATHERED_ROWS_MAX = 500;
 
 interface QueueEvents {
-  /** The file is open: the marks that it holds. Once, at `start()` or, where the disk was full then, later. */
-  opened: [RunMark[]];
+  /** The file is open: the watermarks that it holds. Once, at `start()` or, where the disk was full then, later. */
+  opened: [RunWatermark[]];
   committed: [Extract<QueueReply, { kind: 'committed' }>];
   refused: [Extract<QueueReply, { kind: 'refused' }>];
   state: [QueueState];
@@ -131,12 +131,12 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
         return undefined;
       case 'refused':
         // Gathered before the refusal was known, it has a hole before it; its bridge sends it again. What has no number waits for nothing.
-        this.#gathered = this.#gathered.filter(({ marks }) => marks.length === 0);
+        this.#gathered = this.#gathered.filter(({ watermarks }) => watermarks.length === 0);
         this.#epoch = reply.epoch;
         return void this.emit('refused', reply);
       case 'opened':
         this.#isOpen = true;
-        this.emit('opened', reply.marks);
+        this.emit('opened', reply.watermarks);
         this.emit('state', reply.state);
         return undefined;
       case 'failed':
@@ -197,8 +197,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     this.#send({ kind: 'acknowledge', ids: Float64Array.from(ids) });
   }
 
-  giveUp(ids: readonly number[], cause: string): void {
-    this.#send({ kind: 'giveUp', ids: Float64Array.from(ids), cause });
+  evict(ids: readonly number[], cause: string): void {
+    this.#send({ kind: 'evict', ids: Float64Array.from(ids), cause });
   }
 
   bury(rowId: number, reason: string, detail: string): void {

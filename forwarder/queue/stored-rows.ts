@@ -2,7 +2,7 @@
 import { crc32 } from 'node:zlib';
 import type { Database } from '../../service/storage/sqlite.ts';
 import type { LedgerState } from './ledger.ts';
-import type { DeadLetterInput, RunMark } from './queue-messages.ts';
+import type { DeadLetterInput, RunWatermark } from './queue-messages.ts';
 
 export interface StoredRow {
   /** Grows in the order of acceptance. */
@@ -53,7 +53,7 @@ function readRow(database: Database, id: number): unknown {
 /** The state, or undefined where any of it is missing or damaged. */
 export function readState(database: Database): LedgerState | undefined {
   const state = readRow(database, STATE_ROW) as LedgerState | undefined;
-  const earlier = readRow(database, EARLIER_MARKS_ROW) as RunMark[] | undefined;
+  const earlier = readRow(database, EARLIER_MARKS_ROW) as RunWatermark[] | undefined;
   return state === undefined || earlier === undefined ? undefined : { ...state, marks: [...earlier, ...state.marks] };
 }
 

@@ -125,7 +125,11 @@ test('of a partial failure only the failed records go again', async (t) => {
 
 test('simulated and replayed readings do not leave for a target that is not local, and are counted', async (t) => {
   const bench = await startDrain(t, await unlimited(), { elsewhere: { KINESIS_TARGET: 'http://127.0.0.1:1' } });
-  bench.queue.append({ rows: { data: ['{"seq":1}', '{"seq":2}'], devices: ['a', 'a'], sources: [1, 2] }, dead: [], marks: [] });
+  bench.queue.append({
+    rows: { data: ['{"seq":1}', '{"seq":2}'], devices: ['a', 'a'], sources: [1, 2] },
+    dead: [],
+    watermarks: [],
+  });
   await eventually(() => bench.queue.state.causes.evicted['test_reading'] === 2);
 });
 

@@ -107,7 +107,11 @@ test('a poison record is found by halving and buried; all others are shipped', a
   const rows = Array.from({ length: 300 }, (_, index) =>
     JSON.stringify({ seq: index + 1, device: 'd', text: index === 137 ? 'poison' : '' }),
   );
-  bench.queue.append({ rows: { data: rows, devices: rows.map(() => 'd'), sources: rows.map(() => 0) }, dead: [], marks: [] });
+  bench.queue.append({
+    rows: { data: rows, devices: rows.map(() => 'd'), sources: rows.map(() => 0) },
+    dead: [],
+    watermarks: [],
+  });
   await bench.settled(300);
   assert.equal(bench.queue.state.causes.dead['refused_by_stream'], 1);
   assert.equal(new Set((await bench.read()).map(({ seq }) => seq)).size, 299);

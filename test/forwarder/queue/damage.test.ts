@@ -132,7 +132,7 @@ for (const [words, harm, salvagedAtLeast] of [
     assert.ok(contents.rows.length >= salvagedAtLeast, `${contents.rows.length} salvaged: ${contents.state.damage}`);
     const queue = openFile(folder);
     assert.equal(queue.state().damage, contents.state.damage);
-    const last = Math.max(ROWS, queue.marks[0]?.stored ?? 0);
+    const last = Math.max(ROWS, queue.watermarks[0]?.stored ?? 0);
     queue.commit([appendOf(last + 1, 3)]);
     queue.acknowledgeDamage();
     queue.close();

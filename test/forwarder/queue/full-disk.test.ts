@@ -31,7 +31,7 @@ async function open(t: TestContext, disk: SmallDisk): Promise<Bench> {
   const queue = new Queue(testConfig({ DATA_DIR: disk.folder, QUEUE_MIN_FREE_DISK_BYTES: '0', QUEUE_COMMIT_INTERVAL_MS: '0' }));
   let committed = 0;
   let refusals = 0;
-  queue.on('committed', ({ marks }) => void (committed = Math.max(committed, ...marks.map(({ stored }) => stored))));
+  queue.on('committed', ({ watermarks }) => void (committed = Math.max(committed, ...watermarks.map(({ stored }) => stored))));
   queue.on('refused', () => void (refusals += 1));
   await queue.start();
   t.after(() => queue.stop());
@@ -134,8 +134,8 @@ test('a queue whose disk is full at the start is waited for: it says so, and ope
   assert.match(queue.state.trouble, /^disk_full: /);
   const opened = once(queue, 'opened');
   disk.clear();
-  const [marks] = (await opened) as [{ stored: number }[]];
-  assert.equal(marks[0]?.stored, 50);
+  const [watermarks] = (await opened) as [{ stored: number }[]];
+  assert.equal(watermarks[0]?.stored, 50);
   await eventually(() => queue.state.accepting && queue.state.ledger.queued === 50);
   assert.equal(queue.state.damage, '');
 });

@@ -30,7 +30,7 @@ function largeFile(folder: string, megabytes: number): number {
           sources: seqs.map(() => 0),
         },
         dead: [],
-        marks: [{ run: RUN, stored: from + BATCH - 1, missed: {} }],
+        watermarks: [{ run: RUN, stored: from + BATCH - 1, missed: {} }],
       },
     ]);
   }
@@ -77,8 +77,8 @@ test('a large queue is looked at while the forwarder runs already: it accepts no
   assert.equal(queue.isOpen, false);
   assert.equal(queue.state.accepting, false);
   assert.match(queue.state.trouble, /^queue_checking: \d+ MB/);
-  const [marks] = (await once(queue, 'opened')) as [{ stored: number }[]];
-  assert.equal(marks[0]?.stored, rows);
+  const [watermarks] = (await once(queue, 'opened')) as [{ stored: number }[]];
+  assert.equal(watermarks[0]?.stored, rows);
   assert.equal(queue.state.accepting, true);
   assert.equal(queue.state.ledger.queued, rows);
 });

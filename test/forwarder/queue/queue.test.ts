@@ -4,7 +4,7 @@ import { closeSync, copyFileSync, existsSync, openSync, readdirSync, statSync, w
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Queue } from '../../../forwarder/queue/queue.ts';
-import type { Append, RunMark } from '../../../forwarder/queue/queue-messages.ts';
+import type { Append, RunWatermark } from '../../../forwarder/queue/queue-messages.ts';
 import type { QueuedReading } from '../../../forwarder/queue/drain-queue.ts';
 import { HrError } from '../../../service/errors/errors.ts';
 import { openDatabase } from '../../../service/storage/sqlite.ts';
@@ -14,7 +14,7 @@ import { testConfig } from '../../support/test-config.ts';
 
 const RUN = '0123456789abcdef';
 
-function append(from: number, count: number, mark = true): Append {
+function append(from: number, count: number, numbered = true): Append {
   const seqs = Array.from({ length: count }, (_, index) => from + index);
   return {
     rows: {
@@ -23,13 +23,13 @@ function append(from: number, count: number, mark = true): Append {
       sources: seqs.map(() => 0),
     },
     dead: [],
-    marks: mark ? [{ run: RUN, stored: from + count - 1, missed: {} }] : [],
+    watermarks: numbered ? [{ run: RUN, stored: from + count - 1, missed: {} }] : [],
   };
 }
 
 interface Opened {
   queue: Queue;
-  marks: RunMark[];
+  watermarks: RunWatermark[];
 }
 
 async function open(t: TestContext, folder: string, environment: Record<string, string> = {}): Promise<Opened> {
@@ -37,8 +37,8 @@ async function open(t: TestContext, folder: string, environment: Record<string, 
   const opened = once(queue, 'opened');
   await queue.start();
   t.after(() => queue.stop());
-  const [marks] = (await opened) as [RunMark[]];
-  return { queue, marks };
+  const [watermarks] = (await opened) as [RunWatermark[]];
+  return { queue, watermarks };
 }
 
 const seqsOf = (rows: readonly QueuedReading[]): number[] => rows.map(({ data }) => (JSON.parse(data) as { seq: number }).seq);
@@ -51,7 +51,7 @@ async function fill(queue: Queue, count: number): Promise<void> {
   await eventually(() => queue.state.ledger.accepted === count);
 }
 
-test('rows come back in the order of acceptance, once; a restart gives back what was not acknowledged, with marks and ledger', async (t) => {
+test('rows come back in the order of acceptance, once; a restart gives back what was not acknowledged, with watermarks and ledger', async (t) => {
   const folder = tempDir(t);
   const { queue } = await open(t, folder);
   await fill(queue, 10);
@@ -62,7 +62,7 @@ test('rows come back in the order of acceptance, once; a restart gives back what
   assert.deepEqual(await queue.take(all), []);
   await queue.stop();
   const again = await open(t, folder);
-  assert.deepEqual(again.marks, [{ run: RUN, stored: 10, missed: {} }]);
+  assert.deepEqual(again.watermarks, [{ run: RUN, stored: 10, missed: {} }]);
   assert.deepEqual(seqsOf(await again.queue.take(all)), [2, 4, 5, 6, 7, 8, 9, 10]);
   assert.deepEqual(again.queue.state.ledger, { accepted: 10, shipped: 2, queued: 8, dead: 0, evicted: 0, missed: 0 });
 });
@@ -88,7 +88,7 @@ test('dead letters are counted, listed, retried where they are whole readings, a
   queue.append({
     rows: { data: [], devices: [], sources: [] },
     dead: [{ reason: 'invalid', detail: 'not JSON', device: 'x', run: null, seq: null, bytes: 3, payload: 'abc', whole: true }],
-    marks: [],
+    watermarks: [],
   });
   await eventually(() => queue.state.deadLetters === 2);
   assert.ok(balanced(queue));
@@ -228,7 +228,7 @@ test('dead letters have a bound of their own: rubbish does not push readings out
           whole: true,
         },
       ],
-      marks: [],
+      watermarks: [],
     });
   await eventually(() => queue.state.ledger.accepted === 700);
   const { dead, evicted, queued } = queue.state.ledger;
@@ -258,7 +258,7 @@ test('a simulated reading that is retried stays a simulated one', async (t) => {
       sources: [1],
     },
     dead: [],
-    marks: [],
+    watermarks: [],
   });
   const [row] = await eventually(async () => {
     const rows = await queue.take(all);
@@ -287,5 +287,5 @@ test('a backup taken while the queue works is a whole queue', async (t) => {
   copyFileSync(file, path.join(restored, 'queue.db'));
   const copy = await open(t, restored);
   assert.equal((await copy.queue.take(all)).length, 500);
-  assert.deepEqual(copy.marks, [{ run: RUN, stored: 500, missed: {} }]);
+  assert.deepEqual(copy.watermarks, [{ run: RUN, stored: 500, missed: {} }]);
 });

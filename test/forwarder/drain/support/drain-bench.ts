@@ -93,7 +93,7 @@ export async function startDrain(
           sources: seqs.map(() => 0),
         },
         dead: [],
-        marks: [],
+        watermarks: [],
       });
     },
     async settled(count) {

@@ -27,8 +27,8 @@ async function openQueue(folder: string): Promise<Queue> {
 /** Appends as many, a few commits ahead at most. `each` is called about every tenth of it. */
 async function fill(queue: Queue, rows: number, each: () => void): Promise<void> {
   let committed = queue.state.ledger.accepted;
-  const listener = ({ marks }: { marks: { stored: number }[] }): void =>
-    void (committed = Math.max(committed, ...marks.map(({ stored }) => stored)));
+  const listener = ({ watermarks }: { watermarks: { stored: number }[] }): void =>
+    void (committed = Math.max(committed, ...watermarks.map(({ stored }) => stored)));
   queue.on('committed', listener);
   for (let from = committed + 1; from <= rows; from += PER_APPEND) {
     queue.append(appendOf(from, Math.min(PER_APPEND, rows - from + 1)));

@@ -25,7 +25,7 @@ export function appendOf(from: number, count: number, dead: DeadLetterInput[] = 
   return {
     rows: { data: seqs.map((seq) => readingOf(seq)), devices: seqs.map((seq) => `strap-${seq % 5}`), sources: seqs.map(() => 0) },
     dead,
-    marks: count === 0 ? [] : [{ run: RUN, stored: from + count - 1, missed: {} }],
+    watermarks: count === 0 ? [] : [{ run: RUN, stored: from + count - 1, missed: {} }],
   };
 }
 

@@ -111,7 +111,7 @@ export class QueueUnderTest {
     return {
       rows: { data, devices: data.map(() => 'strap-1'), sources: data.map(() => 0) },
       dead: letters,
-      marks: [
+      watermarks: [
         {
           run: RUN,
           stored: this.#seq,
@@ -276,7 +276,7 @@ export class QueueUnderTest {
     assert.equal(deadLetters, model.dead.length);
     assert.equal(oldestAcceptedAtMs === null, queued === 0);
     assert.equal(damage, '');
-    assert.equal(this.#queue.marks.find(({ run }) => run === RUN)?.stored ?? 0, model.stored);
+    assert.equal(this.#queue.watermarks.find(({ run }) => run === RUN)?.stored ?? 0, model.stored);
     const listed = this.#queue.deadLetters(100_000, null).dead_letters.toReversed();
     assert.deepEqual(
       listed.map(({ payload, reason }) => ({ payload, reason })),
