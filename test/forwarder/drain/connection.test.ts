@@ -74,7 +74,7 @@ for (const [name, environment, host] of [
     const bench = await startDrain(t, await unlimited(), { elsewhere: { KINESIS_TARGET: 'aws' } });
     bench.add(1);
     await eventually(() => proxy.tunnels.includes(host), { what: `${host}, not ${proxy.tunnels.join()}` });
-    await eventually(() => bench.drain.uplink.current.state === 'unreachable', { what: bench.drain.uplink.current.reason });
+    await eventually(() => bench.drain.uplink.current.state === 'unreachable', { what: bench.drain.uplink.current.detail });
     assert.deepEqual([...new Set(proxy.tunnels)], [host]);
   });
 
@@ -97,7 +97,7 @@ test('without credentials the uplink is unauthorized and says how to give some; 
   const { credentials, environment } = sharedFiles(t);
   const { bench } = await throughProxy(t, environment);
   bench.add(1);
-  await eventually(() => bench.drain.uplink.current.state === 'unauthorized', { what: bench.drain.uplink.current.reason });
+  await eventually(() => bench.drain.uplink.current.state === 'unauthorized', { what: bench.drain.uplink.current.detail });
   assert.match(bench.drain.uplink.current.hint, /AWS_ACCESS_KEY_ID.*AWS_PROFILE.*role/s);
   writeFileSync(credentials, profile('LATER'));
   await bench.settled(1);

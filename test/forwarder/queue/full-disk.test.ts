@@ -43,10 +43,10 @@ const balanced = ({ ledger }: QueueState): boolean =>
 
 /** Gives readings until the queue takes no more. */
 async function fillUp({ queue, committed }: Bench): Promise<void> {
-  while (queue.state.accepting) {
+  while (queue.state.mode === 'open') {
     const before = committed();
     queue.append(appendOf(before + 1, 250));
-    await eventually(() => committed() > before || !queue.state.accepting);
+    await eventually(() => committed() > before || queue.state.mode !== 'open');
   }
 }
 
@@ -72,10 +72,10 @@ test('a full disk: nothing more is accepted, what was accepted is all there, del
   if (disk === undefined) return t.skip(NO_MOUNT);
   const bench = await open(t, disk);
   const { queue } = bench;
-  await eventually(() => queue.state.accepting);
+  await eventually(() => queue.state.mode === 'open');
   disk.fillTo(3 * MiB);
   await fillUp(bench);
-  assert.match(queue.state.trouble, /^disk_full: /);
+  assert.equal(queue.state.reason?.code, 'disk_full');
   const accepted = bench.committed();
   assert.ok(accepted > 0 && bench.refusals() > 0);
   assert.equal(queue.state.ledger.accepted, accepted);
@@ -89,8 +89,8 @@ test('a full disk: nothing more is accepted, what was accepted is all there, del
   await eventually(() => queue.state.ledger.shipped === accepted && rowsOnDisk(disk.folder) === 0);
   assert.ok(balanced(queue.state));
   disk.clear();
-  await eventually(() => queue.state.accepting);
-  assert.equal(queue.state.trouble, '');
+  await eventually(() => queue.state.mode === 'open');
+  assert.equal(queue.state.reason, null);
   queue.append(appendOf(accepted + 1, 100));
   await eventually(() => bench.committed() === accepted + 100);
   assert.ok(balanced(queue.state));
@@ -105,7 +105,9 @@ test('a disk that the queue alone has filled: once what it held is shipped, it g
   const accepted = bench.committed();
   assert.ok(accepted > 10_000, String(accepted));
   await shipAll(queue);
-  await eventually(() => queue.state.accepting, { what: `accepting again: ${queue.state.trouble}, ${disk.freeBytes()} free` });
+  await eventually(() => queue.state.mode === 'open', {
+    what: `accepting again: ${queue.state.reason?.detail}, ${disk.freeBytes()} free`,
+  });
   queue.append(appendOf(accepted + 1, 100));
   await eventually(() => bench.committed() === accepted + 100);
   assert.deepEqual(queue.state.ledger, {
@@ -130,14 +132,14 @@ test('a queue whose disk is full at the start is waited for: it says so, and ope
   writeFileSync(path.join(disk.folder, 'queue.db.reserve'), '');
   disk.fillTo(0);
   const { queue } = await open(t, disk);
-  assert.equal(queue.state.accepting, false);
-  assert.match(queue.state.trouble, /^disk_full: /);
+  assert.notEqual(queue.state.mode, 'open');
+  assert.equal(queue.state.reason?.code, 'disk_full');
   const opened = once(queue, 'opened');
   disk.clear();
   const [watermarks] = (await opened) as [{ stored: number }[]];
   assert.equal(watermarks[0]?.stored, 50);
-  await eventually(() => queue.state.accepting && queue.state.ledger.queued === 50);
-  assert.equal(queue.state.damage, '');
+  await eventually(() => queue.state.mode === 'open' && queue.state.ledger.queued === 50);
+  assert.equal(queue.state.damage, null);
 });
 
 test('with less free than QUEUE_MIN_FREE_DISK_BYTES nothing more is accepted, until there is again', async (t) => {
@@ -150,11 +152,11 @@ test('with less free than QUEUE_MIN_FREE_DISK_BYTES nothing more is accepted, un
   t.after(() => queue.stop());
   disk.fillTo(3 * MiB);
   queue.append(appendOf(1, 5));
-  await eventually(() => !queue.state.accepting);
-  assert.match(queue.state.trouble, /^disk_low: /);
+  await eventually(() => queue.state.mode !== 'open');
+  assert.equal(queue.state.reason?.code, 'disk_low');
   assert.equal(queue.state.ledger.accepted, 5);
   disk.clear();
-  await eventually(() => queue.state.accepting);
+  await eventually(() => queue.state.mode === 'open');
 });
 
 test('a forwarder on a full disk runs on, says so in health, its bridge holds; with space back everything is stored, once', async (t) => {

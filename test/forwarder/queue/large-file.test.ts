@@ -75,11 +75,13 @@ test('a large queue is looked at while the forwarder runs already: it accepts no
   await queue.start();
   t.after(() => queue.stop());
   assert.equal(queue.isOpen, false);
-  assert.equal(queue.state.accepting, false);
-  assert.match(queue.state.trouble, /^queue_checking: \d+ MB/);
+  assert.notEqual(queue.state.mode, 'open');
+  assert.equal(queue.state.mode, 'checking');
+  assert.equal(queue.state.reason?.code, 'queue_checking');
+  assert.match(queue.state.reason.detail, /\d+ MB/);
   const [watermarks] = (await once(queue, 'opened')) as [{ stored: number }[]];
   assert.equal(watermarks[0]?.stored, rows);
-  assert.equal(queue.state.accepting, true);
+  assert.equal(queue.state.mode, 'open');
   assert.equal(queue.state.ledger.queued, rows);
 });
 

@@ -40,7 +40,7 @@ test('a queue file of schema 1 is opened by this version: its rows, marks, ledge
   const queue = new Queue(testConfig({ DATA_DIR: folder }));
   t.after(() => queue.stop());
   await queue.start();
-  assert.equal(queue.state.damage, '');
+  assert.equal(queue.state.damage, null);
   assert.deepEqual(queue.state.ledger, { accepted: 41, shipped: 10, queued: 30, dead: 1, evicted: 0, missed: 0 });
   const rows = await queue.take({ maxRows: 100, maxBytes: 1_000_000 });
   assert.deepEqual(

@@ -72,7 +72,8 @@ for (const name of ['local stream', 'moto', 'kinesis-local'] as const)
           (error) =>
             error instanceof SinkError &&
             error.failure.state === 'stream_missing' &&
-            error.failure.reason.startsWith('stream_missing: ') &&
+            error.message.startsWith('stream_missing: ') &&
+            error.failure.detail !== '' &&
             error.failure.hint !== '',
         );
       missing.close();

@@ -4,6 +4,7 @@ import { after, type TestContext } from 'node:test';
 import { CreateStreamCommand } from '@aws-sdk/client-kinesis';
 import { readStream } from '../../../../cloud/reader/read-stream.ts';
 import { Drain } from '../../../../forwarder/drain/drain.ts';
+import { ForwarderMetrics } from '../../../../forwarder/metrics.ts';
 import { Queue } from '../../../../forwarder/queue/queue.ts';
 import { KinesisSink, type SinkTimeouts } from '../../../../forwarder/sink/kinesis-sink.ts';
 import type { FaultSettings } from '../../../../local-kinesis/faults.ts';
@@ -65,7 +66,7 @@ export async function startDrain(
     log,
     queue,
     sink: new KinesisSink(config, log, timeouts),
-    onChange: () => {},
+    metrics: new ForwarderMetrics(),
     ...(aggregateBytes === undefined ? {} : { aggregateBytes }),
   });
   drain.start();
@@ -99,7 +100,7 @@ export async function startDrain(
     async settled(count) {
       await eventually(() => queue.state.ledger.shipped + queue.state.ledger.dead === count && queue.depth === 0, {
         withinMs: 60_000,
-        what: `${count} shipped or dead; ${JSON.stringify(queue.state.ledger)}, ${drain.uplink.current.reason}`,
+        what: `${count} shipped or dead; ${JSON.stringify(queue.state.ledger)}, ${drain.uplink.current.detail}`,
       });
       const { accepted, shipped, queued, dead, evicted } = queue.state.ledger;
       assert.equal(accepted, shipped + queued + dead + evicted);
@@ -144,6 +145,6 @@ export function assertOrderOfDevices(readings: readonly StoredReading[]): void {
 
 /** Records that failed inside answered requests, by code. */
 export function failedRecords(drain: Drain): number {
-  const metric = drain.metrics.read().find(({ name }) => name === 'hr_gateway_records_failed_total');
+  const metric = drain.metrics.read(undefined).find(({ name }) => name === 'hr_gateway_records_failed_total');
   return metric !== undefined && 'values' in metric ? metric.values.reduce((sum, { value }) => sum + value, 0) : 0;
 }

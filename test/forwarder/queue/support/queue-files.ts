@@ -43,7 +43,7 @@ export const letterOf = (payload: string, reason = 'invalid'): DeadLetterInput =
 export const fileOf = (folder: string): string => path.join(folder, 'queue.db');
 
 export function openFile(folder: string, options: Partial<QueueWorkerData> = {}): QueueFile {
-  return new QueueFile({
+  const queue = new QueueFile({
     file: fileOf(folder),
     commitIntervalMs: 0,
     maxBytes: 1024 * 1024 * 1024,
@@ -51,6 +51,8 @@ export function openFile(folder: string, options: Partial<QueueWorkerData> = {})
     whenFull: 'evict-oldest',
     ...options,
   });
+  queue.open();
+  return queue;
 }
 
 /** Copies the files as they stand, as a kill at this instant would leave them. */

@@ -167,15 +167,15 @@ export class QueueUnderTest {
         const chosen = this.#inFlight().filter((_, index) => (index * 7919 + 13) % 100 < step.part * 100);
         for (const row of chosen) row.settled = cause;
         this.#lastAcknowledged = chosen.map(({ data }) => this.#ids.get(data) ?? 0);
-        if (cause === '') this.#queue.settleShipped(Float64Array.from(this.#lastAcknowledged));
-        else this.#queue.settleEvicted(Float64Array.from(this.#lastAcknowledged), cause);
+        if (cause === '') this.#queue.shipped(Float64Array.from(this.#lastAcknowledged));
+        else this.#queue.evict(Float64Array.from(this.#lastAcknowledged), cause);
         break;
       }
       case 'acknowledgeAgain': {
         // Only of what is committed away: it must change nothing.
         this.#queue.commit([]);
         model.commitSettled();
-        this.#queue.settleShipped(Float64Array.from(this.#lastAcknowledged));
+        this.#queue.shipped(Float64Array.from(this.#lastAcknowledged));
         this.#queue.commit([]);
         break;
       }
@@ -251,7 +251,7 @@ export class QueueUnderTest {
 
   #compare(): void {
     const model = this.#model;
-    const { ledger, causes, deadLetters, oldestAcceptedAtMs, damage } = this.#queue.state();
+    const { ledger, causes, deadLetters, oldestAcceptedAtMs, damage } = this.#queue.contents();
     const settled = model.rows.filter((row) => row.settled !== undefined);
     const evicted = new Map(model.evicted);
     for (const { settled: cause = '' } of settled) if (cause !== '') evicted.set(cause, (evicted.get(cause) ?? 0) + 1);
@@ -275,7 +275,7 @@ export class QueueUnderTest {
     );
     assert.equal(deadLetters, model.dead.length);
     assert.equal(oldestAcceptedAtMs === null, queued === 0);
-    assert.equal(damage, '');
+    assert.equal(damage, null);
     assert.equal(this.#queue.watermarks.find(({ run }) => run === RUN)?.stored ?? 0, model.stored);
     const listed = this.#queue.deadLetters(100_000, null).dead_letters.toReversed();
     assert.deepEqual(
