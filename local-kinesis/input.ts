@@ -1,4 +1,4 @@
-/** Reads the fields of a request: typed, or a ValidationException that names the field. */
+/** Reads typed fields of a request. Each function throws a ValidationException that names the field. */
 import { validation } from './kinesis-error.ts';
 
 export type Input = Readonly<Record<string, unknown>>;
@@ -49,11 +49,11 @@ export function streamName(input: Input): string {
   if (name !== undefined) return name;
   const arn = optionalText(input, 'StreamARN');
   const match = arn === undefined ? null : /stream\/([^/]+)/.exec(arn);
-  if (match?.[1] === undefined) throw validation('Either StreamName or StreamARN is needed');
+  if (match?.[1] === undefined) throw validation('StreamName or StreamARN is required');
   return match[1];
 }
 
-/** Bytes in base64. */
+/** Bytes, which the request has in base64. */
 export function bytes(input: Input, field: string): Buffer {
   const value = text(input, field);
   return Buffer.from(value, 'base64');

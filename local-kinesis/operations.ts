@@ -51,7 +51,8 @@ export class Operations {
   /** Runs one operation. Throws KinesisError. */
   async run(name: string, input: Input): Promise<object> {
     const operation = this.#table.get(name);
-    if (operation === undefined) throw new KinesisError('UnknownOperationException', `The local stream does not know ${name}.`);
+    if (operation === undefined)
+      throw new KinesisError('UnknownOperationException', `The local stream does not support ${name}.`);
     return await operation(input);
   }
 
@@ -191,7 +192,7 @@ export class Operations {
         return type === 'AT_SEQUENCE_NUMBER' ? id : id + 1;
       }
       default:
-        throw invalidArgument(`${type} is no ShardIteratorType.`);
+        throw invalidArgument(`Unknown ShardIteratorType ${type}.`);
     }
   }
 
@@ -243,7 +244,7 @@ export class Operations {
   #splitShard(input: Input): object {
     const stream = this.#store.stream(streamName(input));
     const at = text(input, 'NewStartingHashKey');
-    if (!/^\d{1,39}$/.test(at)) throw invalidArgument('NewStartingHashKey is no hash key.');
+    if (!/^\d{1,39}$/.test(at)) throw invalidArgument('NewStartingHashKey is not a hash key.');
     this.#store.splitShard(stream, this.#store.shard(stream, text(input, 'ShardToSplit')), BigInt(at));
     return {};
   }

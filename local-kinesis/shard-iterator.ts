@@ -1,4 +1,4 @@
-/** Shard iterators: opaque to clients, valid for five minutes, as Kinesis has them. */
+/** Shard iterators: opaque to clients and valid for five minutes, as in Kinesis. */
 import { invalidArgument, KinesisError } from './kinesis-error.ts';
 
 const VALID_MS = 5 * 60_000;

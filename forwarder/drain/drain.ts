@@ -240,7 +240,7 @@ export class Drain {
   }
 
   #tooLarge(shipment: Shipment): void {
-    this.#shipments.settled(shipment);
+    this.#shipments.finished(shipment);
     for (const row of shipment.rows)
       this.#options.queue.bury(
         row.id,
@@ -285,7 +285,7 @@ export class Drain {
     const ids: number[] = [];
     const now = Date.now();
     for (const shipment of shipments) {
-      this.#shipments.settled(shipment);
+      this.#shipments.finished(shipment);
       for (const row of shipment.rows) {
         ids.push(row.id);
         this.metrics.readingShipped(row, now);
@@ -356,7 +356,7 @@ export class Drain {
   }
 
   #bury(shipment: Shipment, row: QueuedReading, reason: string): void {
-    this.#shipments.settled(shipment);
+    this.#shipments.finished(shipment);
     this.#options.log.error(
       { event: 'reading_refused', device: row.device, reason },
       'the stream refuses this reading: moved to the dead letters',

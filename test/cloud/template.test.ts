@@ -176,9 +176,11 @@ describe('the template in moto', () => {
         Resource: streamArn,
       },
     ]);
-    assert.equal(told.delivery?.DeliveryStreamType, 'KinesisStreamAsSource');
-    assert.equal(told.delivery?.Source.KinesisStreamSourceDescription.KinesisStreamARN, streamArn);
-    const destination = told.delivery?.Destinations[0]?.ExtendedS3DestinationDescription;
+    const { delivery } = told;
+    assert.ok(delivery !== undefined);
+    assert.equal(delivery.DeliveryStreamType, 'KinesisStreamAsSource');
+    assert.equal(delivery.Source.KinesisStreamSourceDescription.KinesisStreamARN, streamArn);
+    const destination = delivery.Destinations[0]?.ExtendedS3DestinationDescription;
     assert.equal(destination?.['BucketARN'], `arn:aws:s3:::${told.outputs['BucketName']}`);
     assert.equal(destination['Prefix'], 'readings/dt=!{timestamp:yyyy-MM-dd}/');
     assert.equal(destination['ErrorOutputPrefix'], 'readings-errors/!{firehose:error-output-type}/dt=!{timestamp:yyyy-MM-dd}/');

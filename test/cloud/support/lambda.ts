@@ -39,8 +39,9 @@ export async function runMapping(handler: Handler, records: KinesisStreamRecord[
   for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
     const { batchItemFailures } = await handler({ Records: batch.records });
     if (batchItemFailures.length === 0) continue;
-    const failed = batchItemFailures.map(
-      ({ itemIdentifier }) => batch?.records.findIndex(({ kinesis }) => kinesis.sequenceNumber === itemIdentifier) ?? -1,
+    const { records: delivered } = batch;
+    const failed = batchItemFailures.map(({ itemIdentifier }) =>
+      delivered.findIndex(({ kinesis }) => kinesis.sequenceNumber === itemIdentifier),
     );
     const done = Math.min(...failed);
     if (done < 0) throw new Error(`no record of the batch: ${JSON.stringify(batchItemFailures)}`);

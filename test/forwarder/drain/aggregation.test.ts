@@ -72,7 +72,7 @@ test('npm aws-kinesis-agg takes our aggregates apart', async () => {
     };
     const found = await new Promise<{ partitionKey: string; data: string }[]>((resolve, reject) => {
       aggregation.deaggregateSync(record, true, (error, records) =>
-        error === null || error === undefined ? resolve(records ?? []) : reject(error),
+        error instanceof Error ? reject(error) : resolve(records ?? []),
       );
     });
     assert.deepEqual(

@@ -210,7 +210,7 @@ test('whatever bytes arrive, the check gives a row only for a reading, else a le
         },
         { requiredKeys: [] },
       )
-      .map((value) => JSON.stringify(value) ?? ''),
+      .map((value) => JSON.stringify(value)),
   );
   const payloads = fc.oneof(
     fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes).toString()),

@@ -78,7 +78,7 @@ export async function throughQueue(t: TestContext, rows: number): Promise<ManyRo
     if (Math.floor(taken / (rows / 10)) !== Math.floor((taken - batch.length) / (rows / 10))) {
       samples.push(rssMiB());
       await eventually(() => queue.depth === rows - taken);
-      const age: number | null = queue.state.oldestAcceptedAtMs;
+      const { oldestAcceptedAtMs: age } = queue.state;
       assert.equal(age === null, taken === rows);
       if (age !== null) assert.ok(age >= oldest && age <= filledAt);
     }
