@@ -26,7 +26,7 @@ async function putRound(client: KinesisClient, from: number, to: number): Promis
 }
 
 describe('enhanced fan-out', { concurrency: true }, () => {
-  test('nothing is missing and each device stays in order through a split and a merge; a second reader goes on from the checkpoint', async (t) => {
+  test('no reading is missing and each device stays in order through a split and a merge; a second reader continues from the checkpoint', async (t) => {
     const { client, consumerArn, active } = await startFanOutStream(t, 1);
     const ended = new AbortController();
     const seen = new Map(DEVICES.map((device): [string, number[]] => [device, []]));
@@ -79,7 +79,7 @@ describe('enhanced fan-out', { concurrency: true }, () => {
     assert.deepEqual(later, [26, 27, 26, 27, 26, 27]);
   });
 
-  test('a stream that is gone ends a reader that subscribed to it, with the reason', async (t) => {
+  test('a deleted stream ends its subscribed reader with the reason', async (t) => {
     const { client, consumerArn, stop } = await startFanOutStream(t, 1);
     await putRound(client, 1, 1);
     const records = readStream(client, { from: 'oldest', consumerArn });

@@ -78,7 +78,7 @@ async function seqsOfStream(client: KinesisClient, options: Partial<ReadStreamOp
 }
 
 describe('the reader', () => {
-  test('it asks for no more than its consumer takes', async (t) => {
+  test('it requests no more than its consumer takes', async (t) => {
     const { client } = await startLocalStream(t);
     await put(client, 1, 100);
     const calls = countCalls(client, 'GetRecordsCommand');
@@ -92,7 +92,7 @@ describe('the reader', () => {
     assert.equal(calls(), 3);
   });
 
-  test('an iterator that expired while the consumer was busy costs nothing and repeats nothing, from the oldest record and from now on', async (t) => {
+  test('an iterator that expires while the consumer is busy neither loses nor repeats a record, from the oldest and from now on', async (t) => {
     const { client, endpoint } = await startLocalStream(t);
     const other = clientOf(endpoint);
     t.after(() => other.destroy());
@@ -112,7 +112,7 @@ describe('the reader', () => {
     await Promise.all([oldest.return(undefined), now.return(undefined)]);
   });
 
-  test('what is in the stream is read to its end, past a shard that closed empty and readers that take its five reads a second', async (t) => {
+  test('the stream is read to its end, past an empty closed shard and beside readers that use its five reads per second', async (t) => {
     const { client } = await startLocalStream(t);
     await client.send(
       new SplitShardCommand({ StreamName, ShardToSplit: 'shardId-000000000000', NewStartingHashKey: (2n ** 127n).toString() }),
@@ -126,7 +126,7 @@ describe('the reader', () => {
       );
   });
 
-  test('a checkpoint moves when the consumer has had a record, an aggregate only as a whole; what is no reading is given on as it is', async (t) => {
+  test('a checkpoint moves after the consumer received a record, an aggregate only as a whole; other data is passed on unchanged', async (t) => {
     const { client } = await startLocalStream(t);
     await put(client, 1, 3);
     await client.send(
@@ -153,7 +153,7 @@ describe('the reader', () => {
     assert.deepEqual(await seqsOfStream(client, { from: 'now' }), []);
   });
 
-  test('npm run tail prints readings as they come, aggregated ones too, and as JSON where asked', async (t) => {
+  test('npm run tail prints readings, aggregated ones too, as they arrive, and as JSON on request', async (t) => {
     const { client, port } = await startLocalStream(t);
     await client.send(
       new PutRecordsCommand({

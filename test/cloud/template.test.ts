@@ -79,7 +79,7 @@ s3.upload_file(sys.argv[2], 'code', sys.argv[3])
 `;
 
 describe('the template', () => {
-  test('cfn-lint finds nothing in it, not even a remark', async (t) => {
+  test('cfn-lint reports nothing, not even a remark', async (t) => {
     const python = await cloudPython();
     if (python === undefined) return withoutPython(t);
     const { stdout } = await run(path.join(path.dirname(python), 'cfn-lint'), [
@@ -97,7 +97,7 @@ describe('the template', () => {
     assert.equal(stdout.trim(), '');
   });
 
-  test('enhanced fan-out is off unless asked for, and then the consumer reads by it', async (t) => {
+  test('enhanced fan-out is off by default; switched on, the consumer reads by it', async (t) => {
     const python = await cloudPython();
     if (python === undefined) return withoutPython(t);
     const plan = async (...parameters: string[]): Promise<{ resources: string[]; source: unknown }> =>
@@ -118,7 +118,7 @@ describe('the template', () => {
     assert.ok(!without.resources.includes('FanOut') && !without.resources.includes('Consumer'));
   });
 
-  test('every parameter is described, and used', () => {
+  test('every parameter is described and used', () => {
     const text = readFileSync(TEMPLATE, 'utf8');
     const parameters = text
       .slice(text.indexOf('\nParameters:\n'), text.indexOf('\nConditions:\n'))
@@ -145,7 +145,7 @@ describe('the template in moto', () => {
     for (const stop of stops) await stop();
   });
 
-  test('deployed, it has stream, delivery, consumer, queue and alarms as its parameters say, and a policy for the box that allows four calls on this stream', async (t) => {
+  test('deployed, it has stream, delivery, consumer, queue and alarms as parametrised, and a policy that allows the box four calls on this stream', async (t) => {
     if (python === undefined) return withoutPython(t);
     const topic = 'arn:aws:sns:eu-west-1:123456789012:alarms';
     const { zip } = await bundleConsumer(tempDir(t));
@@ -160,7 +160,7 @@ describe('the template in moto', () => {
       ExpireAfterDays: '90',
     });
 
-    // What moto's CloudFormation has not was made by the services' own APIs.
+    // Resources that moto's CloudFormation lacks are created by the services' own APIs.
     assert.deepEqual(told.byApi, [
       'AWS::CloudWatch::Alarm',
       'AWS::KinesisFirehose::DeliveryStream',
@@ -228,7 +228,7 @@ describe('the template in moto', () => {
   });
 
   // Without the consumer: at every record moto would call its stand-in for the function, a good part of a second each.
-  test("a gateway with the template's policy and no other right ships, and what it shipped is read back by the reader, by the consumer out of its bundle, and by a consumer of the script before", async (t) => {
+  test("a gateway with only the template's policy ships, and the reader, the bundled consumer and a consumer of the old script read it back", async (t) => {
     if (python === undefined) return withoutPython(t);
     const told = await deploy(python, endpoint, 'us-east-1', {});
 

@@ -38,7 +38,7 @@ const CASES: readonly Case[] = [
   { key: 'many', readings: Array.from({ length: 5000 }, (_, index) => readingOf(index, 0)) },
 ];
 
-test('an aggregate comes apart into what went in, whatever it is, and is no larger than was reckoned', () => {
+test('any aggregate is split into the same readings, and is no larger than estimated', () => {
   fc.assert(
     fc.property(
       fc.string({ minLength: 1, maxLength: 40, unit: 'binary' }),
@@ -61,7 +61,7 @@ test('an aggregate comes apart into what went in, whatever it is, and is no larg
   assert.deepEqual(deaggregate('k', Buffer.from('{"plain":true}')), [{ partitionKey: 'k', data: Buffer.from('{"plain":true}') }]);
 });
 
-test('npm aws-kinesis-agg takes our aggregates apart', async () => {
+test('npm aws-kinesis-agg splits our aggregates', async () => {
   for (const { key, readings } of CASES) {
     const record = {
       kinesisSchemaVersion: '1.0',
@@ -82,7 +82,7 @@ test('npm aws-kinesis-agg takes our aggregates apart', async () => {
   }
 });
 
-test('Python aws_kinesis_agg takes our aggregates apart', async (t) => {
+test('Python aws_kinesis_agg splits our aggregates', async (t) => {
   const python = await kinesisPython();
   if (python === undefined) {
     return cannotRun(t, 'no Python with aws_kinesis_agg');

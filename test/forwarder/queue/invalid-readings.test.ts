@@ -128,7 +128,7 @@ const RUBBISH: readonly (readonly [string, string])[] = [
   ['many bytes a character', `${'💓'.repeat(3000)}`],
 ];
 
-test('what is no reading goes to the dead letters with its reason and first 4 KiB; it blocks nothing, and is listed, retried and discarded', async (t) => {
+test('an invalid reading becomes a dead letter with its reason and first 4 KiB, blocks nothing, and can be listed, retried and discarded', async (t) => {
   const { publish, status, request, stream } = await start(t);
   for (const [, payload] of RUBBISH) publish(readingTopic('strap-1'), payload);
   publish(readingTopic('strap-1'), '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":71}');
@@ -169,7 +169,7 @@ test('what is no reading goes to the dead letters with its reason and first 4 Ki
   assert.equal((await stream.readAll()).length, 1);
 });
 
-test('a numbered reading that is refused still moves its mark, live and sent again: what comes after it is taken', async (t) => {
+test('a refused numbered reading still moves the watermark, live and resent, so later readings are accepted', async (t) => {
   const { publish, status, watermarks, stream } = await start(t);
   publish(readingTopic('strap-1'), numbered(1));
   publish(readingTopic('strap-1'), numbered(2, { heart_rate: 'seventy' }));
@@ -197,7 +197,7 @@ test('a numbered reading that is refused still moves its mark, live and sent aga
   );
 });
 
-test('whatever bytes arrive, the check gives a row only for a reading, else a letter with a reason, and never throws', () => {
+test('whatever bytes arrive, the check returns a row for a reading, otherwise a dead letter with a reason, and never throws', () => {
   const json = fc.oneof(
     fc.json(),
     fc

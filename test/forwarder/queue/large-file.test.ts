@@ -15,7 +15,7 @@ import { openFile, readingOf, RUN } from './support/queue-files.ts';
 
 const BATCH = 500;
 
-/** A queue file of some 20 KB a row; returns how many rows. */
+/** Writes a queue file with rows of about 20 KB. Returns the number of rows. */
 function largeFile(folder: string, megabytes: number): number {
   const file = openFile(folder);
   const padding = 'x'.repeat(20_000);
@@ -68,7 +68,7 @@ async function watchStatus(
   return { MQTT_URL, statuses, metrics };
 }
 
-test('a large queue is looked at while the forwarder runs already: it accepts nothing yet and says why, then goes on with every row', async (t) => {
+test('a large queue is checked after the start: it reports why it accepts nothing, then opens with every row', async (t) => {
   const folder = tempDir(t);
   const rows = largeFile(folder, 80);
   const queue = new Queue(testConfig({ DATA_DIR: folder }));
@@ -85,7 +85,7 @@ test('a large queue is looked at while the forwarder runs already: it accepts no
   assert.equal(queue.state.ledger.queued, rows);
 });
 
-test('a forwarder with a large queue starts at once, health says that it is being looked at, and no counter falls to nothing', async (t) => {
+test('a forwarder with a large queue starts at once, reports the check in health, and publishes no counter that falls to zero', async (t) => {
   const home = tempDir(t);
   const folder = tempDir(t);
   const rows = largeFile(folder, 300);

@@ -51,7 +51,7 @@ async function fill(queue: Queue, count: number): Promise<void> {
   await eventually(() => queue.state.ledger.accepted === count);
 }
 
-test('rows come back in the order of acceptance, once; a restart gives back what was not acknowledged, with watermarks and ledger', async (t) => {
+test('rows are taken once, in the order of acceptance; a restart returns unacknowledged rows in order, with watermarks and ledger', async (t) => {
   const folder = tempDir(t);
   const { queue } = await open(t, folder);
   await fill(queue, 10);
@@ -67,7 +67,7 @@ test('rows come back in the order of acceptance, once; a restart gives back what
   assert.deepEqual(again.queue.state.ledger, { accepted: 10, shipped: 2, queued: 8, dead: 0, evicted: 0, missed: 0 });
 });
 
-test('an emptied queue does not give an id twice: what comes later is taken', async (t) => {
+test('an emptied queue never reuses an id, so later rows are taken', async (t) => {
   const { queue } = await open(t, tempDir(t));
   for (let round = 0; round < 5; round += 1) {
     queue.append(append(round * 3 + 1, 3));
@@ -80,7 +80,7 @@ test('an emptied queue does not give an id twice: what comes later is taken', as
   assert.equal(queue.state.ledger.shipped, 15);
 });
 
-test('dead letters are counted, listed, retried where they are whole readings, and discarded as evicted', async (t) => {
+test('dead letters are counted and listed; whole readings can be retried, and discarded ones count as evicted', async (t) => {
   const { queue } = await open(t, tempDir(t));
   await fill(queue, 2);
   const [good] = await queue.take(all);
@@ -105,7 +105,7 @@ test('dead letters are counted, listed, retried where they are whole readings, a
   assert.ok(balanced(queue));
 });
 
-test('at its limit the oldest rows that are not in flight are given up, counted, and said', async (t) => {
+test('at the limit the oldest rows that are not in flight are evicted, counted and reported', async (t) => {
   const { queue } = await open(t, tempDir(t), { QUEUE_MAX_BYTES: '1MiB', QUEUE_COMMIT_INTERVAL_MS: '0' });
   const spans: number[] = [];
   queue.on('committed', ({ evicted }) => void spans.push(...evicted.map(({ count }) => count)));
@@ -124,7 +124,7 @@ test('at its limit the oldest rows that are not in flight are given up, counted,
   assert.ok(balanced(queue));
 });
 
-test('with QUEUE_WHEN_FULL=refuse a full queue takes no more, gives nothing up, and goes on when it is emptier', async (t) => {
+test('with QUEUE_WHEN_FULL=refuse a full queue rejects writes, evicts nothing, and accepts again once it has drained', async (t) => {
   const { queue } = await open(t, tempDir(t), {
     QUEUE_MAX_BYTES: '1MiB',
     QUEUE_WHEN_FULL: 'refuse',
@@ -150,16 +150,16 @@ test('with QUEUE_WHEN_FULL=refuse a full queue takes no more, gives nothing up, 
   assert.ok(balanced(queue));
 });
 
-test('a queue that is found damaged while it is open is replaced at once: what can be read goes on, what is in flight stays in flight', async (t) => {
+test('an open queue that is found damaged is replaced at once: readable rows are kept, and rows in flight stay in flight', async (t) => {
   const folder = tempDir(t);
   const { queue } = await open(t, folder, { QUEUE_COMMIT_INTERVAL_MS: '0' });
   const file = path.join(folder, 'queue.db');
-  // Far more than the page cache holds: what is read next comes from the file.
+  // Far more than the page cache holds, so reads come from the file.
   const rows = 120_000;
   for (let from = 1; from <= rows; from += 500) queue.append(append(from, 500));
   await eventually(() => queue.state.ledger.accepted === rows, { withinMs: 60_000 });
   const inFlight = await queue.take({ maxRows: 10, maxBytes: 1_000_000 });
-  // What the log still holds would be read from there.
+  // Rows in the WAL would be read from there.
   const other = openDatabase(file);
   other.pragma('wal_checkpoint(TRUNCATE)');
   other.close();
@@ -185,7 +185,7 @@ test('a queue that is found damaged while it is open is replaced at once: what c
   await eventually(() => queue.state.damage === null);
 });
 
-test('a queue of a newer version is refused by its code', async (t) => {
+test('a queue of a newer version is refused with its error code', async (t) => {
   const folder = tempDir(t);
   const { queue } = await open(t, folder);
   await queue.stop();
@@ -198,7 +198,7 @@ test('a queue of a newer version is refused by its code', async (t) => {
   );
 });
 
-test('acknowledged twice, a row is counted once', async (t) => {
+test('a row acknowledged twice is counted once', async (t) => {
   const { queue } = await open(t, tempDir(t));
   await fill(queue, 5);
   const ids = (await queue.take(all)).map(({ id }) => id);
@@ -210,7 +210,7 @@ test('acknowledged twice, a row is counted once', async (t) => {
   assert.deepEqual(queue.state.ledger, { accepted: 5, shipped: 4, queued: 1, dead: 0, evicted: 0, missed: 0 });
 });
 
-test('dead letters have a bound of their own: rubbish does not push readings out', async (t) => {
+test('dead letters have a limit of their own, so garbage never evicts readings', async (t) => {
   const { queue } = await open(t, tempDir(t), { QUEUE_MAX_BYTES: '1MiB' });
   await fill(queue, 500);
   for (let index = 1; index <= 200; index += 1)
@@ -240,7 +240,7 @@ test('dead letters have a bound of their own: rubbish does not push readings out
   assert.ok(letters[0]?.payload.startsWith('200x'));
 });
 
-test('a simulated reading that is retried stays a simulated one', async (t) => {
+test('a retried simulated reading stays simulated', async (t) => {
   const { queue } = await open(t, tempDir(t));
   queue.append({
     rows: {
@@ -278,7 +278,7 @@ test('a simulated reading that is retried stays a simulated one', async (t) => {
   );
 });
 
-test('a backup taken while the queue works is a whole queue', async (t) => {
+test('a backup taken while the queue works is a complete queue', async (t) => {
   const { queue } = await open(t, tempDir(t));
   await fill(queue, 500);
   const { file } = (await queue.backup()) as { file: string };

@@ -1,4 +1,4 @@
-/** A real queue, drain and sink on a local stream with fault hooks; the stream's process is shared by a file, each bench has a stream of its own. */
+/** A real queue, drain and sink on a local stream with fault hooks. A test file shares the stream's process; each bench has its own stream. */
 import assert from 'node:assert/strict';
 import { after, type TestContext } from 'node:test';
 import { CreateStreamCommand } from '@aws-sdk/client-kinesis';
@@ -23,12 +23,12 @@ export interface DrainBench {
   streamName: string;
   queue: Queue;
   drain: Drain;
-  /** Queues readings of some devices, in turn: seq 1, 2, 3…, each with this text. */
+  /** Queues readings seq 1, 2, 3…, spread over the devices, each with this text. */
   add(count: number, devices?: number, text?: string): void;
   faults(settings: FaultSettings): Promise<void>;
-  /** Waits until so many rows are shipped or dead, and the account is whole. */
+  /** Waits until this many rows are shipped or dead, and the ledger balances. */
   settled(count: number): Promise<void>;
-  /** What is in the stream, aggregates taken apart, each shard's in its order. */
+  /** All readings in the stream, aggregates split, in the order of each shard. */
   read(): Promise<StoredReading[]>;
 }
 
@@ -37,13 +37,13 @@ export interface BenchOptions {
   shards?: number;
   timeouts?: SinkTimeouts;
   aggregateBytes?: number;
-  /** Another stream than the bench's own, or another target. */
+  /** Settings of another stream or target. */
   elsewhere?: Record<string, string>;
 }
 
 let streams = 0;
 
-/** A bench on a stream of its own. What it started ends with the test, or by `stop`. */
+/** Starts a bench on a new stream. It stops with the test, or by `stop`. */
 export async function startDrain(
   t: Pick<TestContext, 'after'>,
   stream: LocalStream,
@@ -119,7 +119,7 @@ export async function startDrain(
   };
 }
 
-/** The stream of a test file, made at its first use; called outside of tests, since it ends with the file. */
+/** The stream of a test file, created at its first use. Call it outside of tests: it ends with the file. */
 export function sharedStream(environment: Record<string, string> = {}): () => Promise<LocalStream> {
   const cleanups: (() => unknown)[] = [];
   let stream: Promise<LocalStream> | undefined;
@@ -133,7 +133,7 @@ export function sharedStream(environment: Record<string, string> = {}): () => Pr
     ));
 }
 
-/** That every device's readings stand in the order of their seq. */
+/** Asserts that the readings of each device are in the order of their seq. */
 export function assertOrderOfDevices(readings: readonly StoredReading[]): void {
   const last = new Map<string, number>();
   for (const { device, seq } of readings) {

@@ -1,4 +1,4 @@
-/** Queue files made by the product's own code, in this process: no thread, no timers. */
+/** Queue files written by the product's own code in this process, without thread and timers. */
 import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { closeKeepingLog, openQueue } from '../../../../forwarder/queue/open-queue.ts';
@@ -19,7 +19,7 @@ export const readingOf = (seq: number, more: object = {}): string =>
     ...more,
   });
 
-/** Consecutive numbered readings as intake gives them, with the mark that they move. */
+/** Consecutive numbered readings as the intake appends them, with the watermark that they move. */
 export function appendOf(from: number, count: number, dead: DeadLetterInput[] = []): Append {
   const seqs = Array.from({ length: count }, (_, index) => from + index);
   return {
@@ -55,7 +55,7 @@ export function openFile(folder: string, options: Partial<QueueWorkerData> = {})
   return queue;
 }
 
-/** Copies the files as they stand, as a kill at this instant would leave them. */
+/** Copies the files as a kill at this instant would leave them. */
 export function copyOf(folder: string, to: string): string {
   mkdirSync(to, { recursive: true });
   for (const ending of ['', '-wal'])
@@ -71,7 +71,7 @@ export interface Contents {
   synchronous: number;
 }
 
-/** Opens a file as the product does at its start, and reads all of it. */
+/** Opens a file as the product does at its start, and reads everything in it. */
 export function contentsOf(folder: string): Contents {
   const { database, state } = openQueue(fileOf(folder));
   try {
