@@ -31,7 +31,8 @@ export function integer(input: Input, field: string, bounds: { min: number; max:
   if (typeof value !== 'number' || !Number.isInteger(value)) throw validation(`${field} must be a whole number`);
   if (value < bounds.min || value > bounds.max)
     throw validation(
-      `1 validation error detected: Value '${value}' at '${field}' failed to satisfy constraint: Member must have value between ${bounds.min} and ${bounds.max}`,
+      `1 validation error detected: Value '${value}' at '${field}' failed to satisfy constraint: ` +
+        `Member must have value between ${bounds.min} and ${bounds.max}`,
     );
   return value;
 }

@@ -266,11 +266,13 @@ export class Operations {
     if (text(input, 'ScalingType') !== 'UNIFORM_SCALING') throw invalidArgument('ScalingType must be UNIFORM_SCALING.');
     if (count > before * 2)
       throw invalidArgument(
-        `UpdateShardCount cannot scale up over double your current open shard count. Current open shard count: ${before} Target shard count: ${count}`,
+        'UpdateShardCount cannot scale up over double your current open shard count. ' +
+          `Current open shard count: ${before} Target shard count: ${count}`,
       );
     if (count < before / 2)
       throw invalidArgument(
-        `UpdateShardCount cannot scale down below half your current open shard count. Current open shard count: ${before} Target shard count: ${count}`,
+        'UpdateShardCount cannot scale down below half your current open shard count. ' +
+          `Current open shard count: ${before} Target shard count: ${count}`,
       );
     if (count !== before) this.#store.reshard(stream, count);
     return { StreamName: stream.name, CurrentShardCount: before, TargetShardCount: count, StreamARN: arnOf(stream.name) };
@@ -281,7 +283,8 @@ export class Operations {
     const hours = integer(input, 'RetentionPeriodHours', { min: 24, max: 8760 });
     if ((hours - stream.retention_hours) * direction < 0)
       throw invalidArgument(
-        `Requested retention period (${hours} hours) for stream ${stream.name} can not be ${direction > 0 ? 'shorter' : 'longer'} than existing retention period (${stream.retention_hours} hours).`,
+        `Requested retention period (${hours} hours) for stream ${stream.name} can not be ` +
+          `${direction > 0 ? 'shorter' : 'longer'} than existing retention period (${stream.retention_hours} hours).`,
       );
     this.#store.setRetention(stream, hours);
     return {};

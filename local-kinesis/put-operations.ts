@@ -108,7 +108,8 @@ export class PutOperations {
     const records = list(input, 'Records');
     if (records.length < 1 || records.length > RECORDS_MAX)
       throw validation(
-        `1 validation error detected: Value at 'records' failed to satisfy constraint: Member must have length less than or equal to ${RECORDS_MAX}`,
+        "1 validation error detected: Value at 'records' failed to satisfy constraint: " +
+          `Member must have length less than or equal to ${RECORDS_MAX}`,
       );
     const entries = records.map((record) => this.#entry(stream, asInput(record)));
     const most = stream.max_record_kib > DEFAULT_RECORD_KIB ? LARGE_REQUEST_BYTES_MAX : REQUEST_BYTES_MAX;

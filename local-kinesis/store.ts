@@ -38,10 +38,12 @@ export interface RecordRow {
 /** The version of the file. A newer one is refused. */
 const SCHEMA_VERSION = 1;
 const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS streams (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_ms INTEGER NOT NULL, retention_hours INTEGER NOT NULL, max_record_kib INTEGER NOT NULL);
-  CREATE TABLE IF NOT EXISTS shards (id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, number INTEGER NOT NULL, start_hash TEXT NOT NULL, end_hash TEXT NOT NULL,
-    parent INTEGER, adjacent_parent INTEGER, first_id INTEGER NOT NULL, last_id INTEGER);
-  CREATE TABLE IF NOT EXISTS records (shard INTEGER NOT NULL, id INTEGER NOT NULL, partition_key TEXT NOT NULL, arrived_ms INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (shard, id)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS streams (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_ms INTEGER NOT NULL,
+    retention_hours INTEGER NOT NULL, max_record_kib INTEGER NOT NULL);
+  CREATE TABLE IF NOT EXISTS shards (id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, number INTEGER NOT NULL, start_hash TEXT NOT NULL,
+    end_hash TEXT NOT NULL, parent INTEGER, adjacent_parent INTEGER, first_id INTEGER NOT NULL, last_id INTEGER);
+  CREATE TABLE IF NOT EXISTS records (shard INTEGER NOT NULL, id INTEGER NOT NULL, partition_key TEXT NOT NULL, arrived_ms INTEGER NOT NULL,
+    data BLOB NOT NULL, PRIMARY KEY (shard, id)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS counter (one INTEGER PRIMARY KEY CHECK (one = 1), next_id INTEGER NOT NULL);
   INSERT OR IGNORE INTO counter VALUES (1, 1);
 `;
@@ -310,7 +312,8 @@ export class Store {
         const before = nowMs - stream.retention_hours * 3_600_000;
         removed += this.#db
           .prepare(
-            'DELETE FROM records WHERE shard = ? AND id IN (SELECT id FROM records WHERE shard = ? AND arrived_ms < ? ORDER BY id LIMIT 5000)',
+            `DELETE FROM records WHERE shard = ? AND id IN
+               (SELECT id FROM records WHERE shard = ? AND arrived_ms < ? ORDER BY id LIMIT 5000)`,
           )
           .run(shard.id, shard.id, before).changes;
       }

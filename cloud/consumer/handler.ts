@@ -1,8 +1,8 @@
 /**
- * The Lambda consumer. Its answer names the first record that failed. Lambda treats the records before it as processed, and delivers the failed
- * one and those after it again (in halves if BisectBatchOnFunctionError is set), until the retries or the age of the failed record are
- * exhausted and it goes to the on-failure queue. So the handler stops at the first failure: anything after it would be processed twice.
- * Your own code is in on-reading.ts.
+ * The Lambda consumer. Its answer names the first record that failed. Lambda treats the records before it as processed, and delivers
+ * the failed one and those after it again (in halves if BisectBatchOnFunctionError is set), until the retries or the age of the failed
+ * record are exhausted and it goes to the on-failure queue. So the handler stops at the first failure: anything after it would be
+ * processed twice. Your own code is in on-reading.ts.
  */
 import type { KinesisStreamBatchResponse, KinesisStreamEvent, KinesisStreamRecord } from 'aws-lambda';
 import { onReading } from './on-reading.ts';

@@ -1,6 +1,6 @@
 /**
- * Reads shards by SubscribeToShard (enhanced fan-out): the stream pushes 2 MB per second and shard to this consumer alone. At most one event
- * per shard is requested ahead; the rest waits in the connection, so a slow consumer slows the stream down instead of filling memory.
+ * Reads shards by SubscribeToShard (enhanced fan-out): the stream pushes 2 MB per second and shard to this consumer alone. At most one
+ * event per shard is requested ahead; the rest waits in the connection, so a slow consumer slows the stream down instead of filling memory.
  * A subscription ends after five minutes and is renewed from where the last one stopped.
  */
 import {

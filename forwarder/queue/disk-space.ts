@@ -58,7 +58,10 @@ function walBytes(database: Database): number {
   }
 }
 
-/** Deletes leave free pages in the file. If they are most of it and the disk has room for a copy of the rest, the file is rewritten without them. */
+/**
+ * Deletes leave free pages in the file. If they are most of it, and the disk has room for a copy of the rest, the file is rewritten
+ * without them.
+ */
 export function returnFreePages(database: Database): void {
   const free = pragma(database, 'freelist_count') * pragma(database, 'page_size');
   const used = pragma(database, 'page_count') * pragma(database, 'page_size') - free;

@@ -28,7 +28,7 @@ export interface OpenedQueue {
 
 /**
  * Closes the database as a kill would: the WAL is neither written back nor removed. The last connection does both unless it is read-only,
- * so a read-only one is opened here and closed last. Used if the state row still says `open` and cannot be changed.
+ * so a read-only one is opened here and closed last. Used if `open` in the state row is still true and cannot be changed.
  */
 export function closeKeepingLog(database: Database): void {
   const last = openDatabase(database.name, { readonly: true });

@@ -125,7 +125,7 @@ export interface QueueWorkerData {
 }
 
 export type QueueRequest =
-  /** `epoch`: that of the last `refused` reply received. Appends that were sent before a refusal was known must not be committed after it. */
+  /** `epoch`: that of the last `refused` reply. Appends that were sent before a refusal was known must not be committed after it. */
   | { kind: 'append'; appends: Append[]; epoch: number }
   | { kind: 'take'; id: number; maxRows: number; maxBytes: number }
   | { kind: 'acknowledge'; ids: Float64Array }

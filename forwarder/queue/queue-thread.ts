@@ -110,7 +110,7 @@ export class QueueThread {
     return true;
   }
 
-  /** False: wait for space, or, if the mode is `closed` now, give up. */
+  /** False: the disk is too full, or, if the mode is `closed` now, the file cannot be opened at all. */
   #tryOpen(): boolean {
     try {
       this.#file.open();
@@ -296,7 +296,7 @@ export class QueueThread {
     try {
       const before = this.#modes.current;
       this.#commitDeletes();
-      // The drain was given nothing while deletes failed: tell it that there is more.
+      // The drain received nothing while deletes failed: notify it that there are rows again.
       if (before === 'write_failed' && this.#modes.current === 'recovering') this.#postState();
       if (!this.#mayAcceptAgain()) return;
     } catch (error) {

@@ -40,7 +40,7 @@ export class DamagedRowError extends Error {
   }
 }
 
-/** Watermarks in the ledger's row. Those of earlier runs hardly ever move and are in a second row, so that they are rarely written (flash wear). */
+/** Watermarks in the ledger's row. Those of earlier runs hardly ever move: they are in a second row, rarely written (flash wear). */
 const MARKS_BESIDE_LEDGER = 3;
 const STATE_ROW = 1;
 const EARLIER_MARKS_ROW = 2;

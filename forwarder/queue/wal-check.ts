@@ -1,6 +1,6 @@
 /**
  * Finds commits in a write-ahead log that SQLite will not replay: it stops silently at the first frame with a wrong checksum. A power cut
- * tears only the last commit, since each is synced before the next begins. Complete commits after a damaged frame were stored, and are lost.
+ * tears only the last commit, since each is synced before the next begins. Complete commits after a damaged frame are lost.
  * Format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
  */
 import { existsSync, readFileSync } from 'node:fs';

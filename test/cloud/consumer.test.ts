@@ -14,12 +14,22 @@ import { aggregate } from '../../forwarder/drain/aggregation.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { lambdaRecord, runMapping, sequenceNumberAt, type Handler } from './support/lambda.ts';
 
+/** A reading without heart rate and seq. */
+const READING = {
+  timestamp: '2026-11-22T19:00:00.123Z',
+  device: 'polar-h10-a1b2c3',
+  gateway: 'front-desk',
+  run: '3f9a1c2e00b7d415',
+  rr_intervals_ms: [812.5, 830.1],
+  sensor_contact: true,
+  energy_expended_kj: null,
+  clock: 'synced',
+};
+
 const run = promisify(execFile);
 const DEVICE = 'polar-h10-a1b2c3';
 const readingOf = (seq: number, more: object = {}): Buffer =>
-  Buffer.from(
-    `${JSON.stringify({ timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 60 + seq, device: DEVICE, gateway: 'front-desk', run: '3f9a1c2e00b7d415', seq, rr_intervals_ms: [812.5, 830.1], sensor_contact: true, energy_expended_kj: null, clock: 'synced', ...more })}\n`,
-  );
+  Buffer.from(`${JSON.stringify({ ...READING, heart_rate: 60 + seq, seq, ...more })}\n`);
 const plain = (index: number, data: Buffer | string): ReturnType<typeof lambdaRecord> =>
   lambdaRecord(index, DEVICE, Buffer.from(data));
 
@@ -28,7 +38,7 @@ interface Taken {
   origin: ReadingOrigin;
 }
 
-/** The handler out of the bundled file, with a function of one's own in it that keeps what it gets, and throws where `fails` says so. */
+/** The handler of the bundled file, with an onReading that collects readings, and throws for those that `fails` selects. */
 async function bundled(
   t: TestContext,
   fails: (reading: IncomingReading) => boolean = () => false,
@@ -38,7 +48,8 @@ async function bundled(
   const name = `onReading of ${folder}`;
   writeFileSync(
     own,
-    `export const onReading = async (reading: object, origin: object) => await (globalThis as never as Record<string, Function>)[${JSON.stringify(name)}](reading, origin);`,
+    'export const onReading = async (reading: object, origin: object) => ' +
+      `await (globalThis as never as Record<string, Function>)[${JSON.stringify(name)}](reading, origin);`,
   );
   const { file } = await bundleConsumer(path.join(folder, 'bundle'), { onReading: own });
   const taken: Taken[] = [];
@@ -49,7 +60,7 @@ async function bundled(
     },
   });
   const { handler } = (await import(pathToFileURL(file).href)) as { handler: Handler };
-  // It says in its log which record failed.
+  // The log names the failed record.
   t.mock.method(console, 'error', () => undefined);
   return { handler, taken, seqs: () => taken.map(({ reading }) => reading.seq) };
 }
@@ -81,7 +92,7 @@ test('plain and aggregated readings reach the function in the order of the shard
   assert.deepEqual(taken[0]?.reading, JSON.parse(readingOf(1).toString()));
 });
 
-test('a repeated reading, plain or aggregated, reaches the function once; the same seq of another run or gateway is another reading', async (t) => {
+test('a repeated reading, plain or aggregated, reaches the function once; gateway, run and seq identify it', async (t) => {
   const { handler, taken } = await bundled(t);
   const records = [
     readingOf(1),
@@ -151,7 +162,7 @@ test('the first record that is malformed or makes the function throw is named, a
   }
 });
 
-test("under Lambda's rules only a poison record goes to the on-failure queue, and every other reading is processed once, in order, also after a transient error", async (t) => {
+test("under Lambda's rules only a poison record goes to the on-failure queue; all others are processed once, in order", async (t) => {
   let away = 3;
   const { handler, seqs } = await bundled(t, ({ seq }) => seq === 40 && (away -= 1) >= 0);
   const records = Array.from({ length: 100 }, (_, index) => plain(index, index === 70 ? 'poison' : readingOf(index + 1)));

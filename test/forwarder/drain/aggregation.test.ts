@@ -9,15 +9,15 @@ import { deaggregate } from '../../../cloud/aggregation.ts';
 import { aggregate, aggregatedBytes, aggregateOverheadBytes } from '../../../forwarder/drain/aggregation.ts';
 import { kinesisPython } from '../../support/kinesis-python.ts';
 
+const READING = { timestamp: '2026-11-22T19:00:00.123Z', device: 'polar-h10-a1b2c3', run: '3f9a1c2e00b7d415' };
+
 interface Case {
   key: string;
   readings: Buffer[];
 }
 
 const readingOf = (seq: number, padding: number): Buffer =>
-  Buffer.from(
-    `${JSON.stringify({ timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 60 + (seq % 120), device: 'polar-h10-a1b2c3', run: '3f9a1c2e00b7d415', seq, padding: 'x'.repeat(padding) })}\n`,
-  );
+  Buffer.from(`${JSON.stringify({ ...READING, heart_rate: 60 + (seq % 120), seq, padding: 'x'.repeat(padding) })}\n`);
 
 /** Sizes around the borders of one, two and three bytes of length, one reading and thousands. */
 const CASES: readonly Case[] = [

@@ -109,7 +109,9 @@ test('a credential_process, as X.509 identities use it, runs again when its cred
   writeFileSync(path.join(folder, 'runs'), '');
   writeFileSync(
     program,
-    `#!/bin/sh\necho run >> ${folder}/runs\nn=$(wc -l < ${folder}/runs)\necho '{"Version":1,"AccessKeyId":"RUN'$n'","SecretAccessKey":"secret","SessionToken":"token","Expiration":"'$(date -u -d '+1 second' +%Y-%m-%dT%H:%M:%SZ)'"}'\n`,
+    `#!/bin/sh\necho run >> ${folder}/runs\nn=$(wc -l < ${folder}/runs)\n` +
+      `echo '{"Version":1,"AccessKeyId":"RUN'$n'","SecretAccessKey":"secret","SessionToken":"token",` +
+      `"Expiration":"'$(date -u -d '+1 second' +%Y-%m-%dT%H:%M:%SZ)'"}'\n`,
   );
   chmodSync(program, 0o755);
   const { bench, proxy } = await throughProxy(t, environment);

@@ -98,7 +98,7 @@ for (const [words, harm, salvagedAtLeast] of [
   ['that is missing while its log is there', (file) => rmSync(file), 0],
   [
     'that is no database',
-    (file) => writeFileSync(file, 'this is not a database, it only says so at some length '.repeat(200)),
+    (file) => writeFileSync(file, 'this is a text file and not a database, for many lines '.repeat(200)),
     0,
   ],
   ['cut in half', (file) => truncateSync(file, Math.floor(statSync(file).size / 2)), 300],
@@ -157,7 +157,7 @@ test('the damaged file is kept byte for byte, with its log', (t) => {
   );
 });
 
-test('whatever bytes are flipped or cut off in the file or its log, no reading is false, the ledger balances, and any loss is reported', (t) => {
+test('whatever bytes of file or log are flipped or cut off, no reading is false, the ledger balances, and loss is reported', (t) => {
   const at = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true });
   const harm = fc.record({
     ending: fc.constantFrom('', '-wal'),
@@ -177,7 +177,7 @@ test('whatever bytes are flipped or cut off in the file or its log, no reading i
           offsets.map((offset) => Math.floor(offset * size)).filter((offset) => ending !== '' || offset < 60 || offset >= 64),
         );
         if (cutAt !== undefined) truncateSync(file, Math.floor(cutAt * size));
-        // A log that ends early is what a power cut leaves of commits that were not synced: it cannot be told from a cut-off one.
+        // A power cut leaves a log without the commits that were not synced: a log that was cut off later looks the same.
         if (ending === '-wal') tornEnd ||= cutAt !== undefined || offsets.some((offset) => offset * size > size - 40_000);
       }
       const contents = contentsOf(folder);

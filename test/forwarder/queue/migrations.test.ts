@@ -89,7 +89,7 @@ test('a file of a newer version is refused by the queue and by the local stream'
   database.pragma('user_version = 5');
   assert.throws(
     () => migrate(database, ['', '']),
-    (error) => error instanceof NewerSchemaError && /version 5, this program knows up to 2/.test(error.message),
+    (error) => error instanceof NewerSchemaError && /version 5, this program supports up to 2/.test(error.message),
   );
 
   const config = testConfig({ DATA_DIR: tempDir(t) });

@@ -51,7 +51,7 @@ async function fill(queue: Queue, count: number): Promise<void> {
   await eventually(() => queue.state.ledger.accepted === count);
 }
 
-test('rows are taken once, in the order of acceptance; a restart returns unacknowledged rows in order, with watermarks and ledger', async (t) => {
+test('rows are taken once, in order; a restart returns unacknowledged rows in order, with watermarks and ledger', async (t) => {
   const folder = tempDir(t);
   const { queue } = await open(t, folder);
   await fill(queue, 10);

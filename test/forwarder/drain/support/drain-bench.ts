@@ -1,4 +1,4 @@
-/** A real queue, drain and sink on a local stream with fault hooks. A test file shares the stream's process; each bench has its own stream. */
+/** A real queue, drain and sink on a local stream with fault hooks. A file shares the stream's process; each bench has its own stream. */
 import assert from 'node:assert/strict';
 import { after, type TestContext } from 'node:test';
 import { CreateStreamCommand } from '@aws-sdk/client-kinesis';

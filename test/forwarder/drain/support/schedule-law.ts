@@ -1,4 +1,7 @@
-/** The law of the drain under any schedule of faults: every row is shipped at least once or dead, accepted records are not sent again, promised orders hold. */
+/**
+ * The law of the drain under any schedule of faults: every row is shipped at least once or dead, accepted records are not sent again,
+ * promised orders hold.
+ */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeleteStreamCommand } from '@aws-sdk/client-kinesis';

@@ -48,7 +48,7 @@ export interface ManyRows {
   seconds: { fill: number; open: number; drain: number };
 }
 
-/** Fills the queue, closes and opens it, and takes everything; depth and oldest age are looked at on the way. */
+/** Fills the queue, closes and opens it, and takes everything, checking depth and oldest age along the way. */
 export async function throughQueue(t: TestContext, rows: number): Promise<ManyRows> {
   const folder = tempDir(t);
   const filled = await openQueue(folder);
