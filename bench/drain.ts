@@ -65,7 +65,7 @@ async function filledQueue(scratch: Scratch, rows: number, bytes: number): Promi
         sources: seqs.map(() => 0),
       },
       dead: [],
-      marks: [],
+      watermarks: [],
     });
     while (queue.depth < from - 4 * PREFILL_ROWS) await sleep(5);
   }

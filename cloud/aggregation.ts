@@ -1,4 +1,4 @@
-/** Takes KPL aggregates apart (magic F3 89 9A C2, protobuf, MD5); a record that is none is given back as it is. */
+/** Splits KPL aggregates (magic F3 89 9A C2, protobuf, MD5) into their records; any other record is returned unchanged. */
 import { createHash } from 'node:crypto';
 
 const MAGIC = Buffer.from([0xf3, 0x89, 0x9a, 0xc2]);
@@ -35,7 +35,7 @@ class ProtobufReader {
     return this.#data.subarray(this.#at - length, this.#at);
   }
 
-  /** The next field: its number, and its value where it is length-delimited or a varint. */
+  /** The next field: its number, and its value (length-delimited or varint). Throws RangeError for other wire types. */
   field(): { field: number; value: Buffer | number } {
     const tag = this.varint();
     const kind = tag & 7;
@@ -70,7 +70,7 @@ function parseAggregate(message: Buffer): UserRecord[] {
   return records.map(({ key, data }) => ({ partitionKey: keys[key] ?? '', data }));
 }
 
-/** The user records of one Kinesis record: several of an aggregate, else the record itself. */
+/** The user records of one Kinesis record: those of an aggregate, else the record itself. */
 export function deaggregate(partitionKey: string, data: Buffer): UserRecord[] {
   const body = data.subarray(MAGIC.length, Math.max(MAGIC.length, data.length - MD5_BYTES));
   const isAggregate =

@@ -1,4 +1,4 @@
-/** Faults on request, seeded: what a network and a service do wrong, for tests and drills. Off unless LOCAL_KINESIS_FAULTS is true. */
+/** Seeded faults on request, for tests and drills: failures of the network and of the service. Off unless LOCAL_KINESIS_FAULTS is true. */
 import { parseJson, validatorOf } from '../contract/validate.ts';
 import { KinesisError, validation } from './kinesis-error.ts';
 
@@ -6,13 +6,13 @@ const faultsSchema = {
   $id: 'local-kinesis-faults',
   type: 'object',
   properties: {
-    /** Each answer waits this long. */
+    /** Delay of each answer. */
     latencyMs: { type: 'number', minimum: 0, maximum: 600_000 },
     /** Share of records that fail with ProvisionedThroughputExceededException, 0-1. */
     throttleRate: { type: 'number', minimum: 0, maximum: 1 },
     /** Share of records that fail with InternalFailure, 0-1. */
     recordFailureRate: { type: 'number', minimum: 0, maximum: 1 },
-    /** Whole requests fail in this way. */
+    /** How whole requests fail. */
     request: {
       enum: [
         'status500',
@@ -32,13 +32,13 @@ const faultsSchema = {
         'notActive',
       ],
     },
-    /** Share of requests that `request` hits, 0-1 (1). */
+    /** Share of requests that `request` applies to, 0-1 (default 1). */
     requestRate: { type: 'number', minimum: 0, maximum: 1 },
-    /** How many requests `request` hits before it is off again (no limit). */
+    /** How many requests `request` applies to before it ends (default: no limit). */
     count: { type: 'integer', minimum: 1 },
-    /** Connections are refused for so long; it begins when this request is answered. */
+    /** How long connections are refused, from the answer to this request on. */
     refuseConnectionsMs: { type: 'integer', minimum: 1, maximum: 600_000 },
-    /** Answers carry a Date header this far from the box's clock. */
+    /** Offset of the answers' Date header from the box's clock. */
     clockOffsetMs: { type: 'number' },
     seed: { type: 'integer' },
   },
@@ -46,7 +46,7 @@ const faultsSchema = {
 } as const;
 const checkFaults = validatorOf(faultsSchema);
 
-/** mulberry32: small, and the same for the same seed. */
+/** mulberry32: a small generator that repeats for the same seed. */
 function randomOf(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -74,7 +74,7 @@ export class Faults {
   #random = randomOf(1);
   #left = Number.POSITIVE_INFINITY;
 
-  /** Replaces all faults by those of a JSON text; `{}` ends them. */
+  /** Replaces all faults by those of a JSON text; `{}` ends them. Throws ValidationException. */
   set(text: string): void {
     const parsed = parseJson(text, checkFaults);
     if (!parsed.ok) throw validation(parsed.reason);
@@ -95,7 +95,7 @@ export class Faults {
     return this.#settings.clockOffsetMs ?? 0;
   }
 
-  /** What happens to this whole request, or undefined. */
+  /** The fault of this whole request, or undefined. */
   requestFault(): string | undefined {
     const { request, requestRate = 1 } = this.#settings;
     if (request === undefined || this.#left <= 0 || this.#random() >= requestRate) return undefined;
@@ -114,7 +114,7 @@ export class Faults {
   }
 }
 
-/** The error that a whole-request fault answers with, where it is one of Kinesis' own. */
+/** The Kinesis error that a whole-request fault is answered with, or undefined if it is a fault of the network. */
 export function errorOfFault(fault: string): KinesisError | undefined {
   switch (fault) {
     case 'status500':

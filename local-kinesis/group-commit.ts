@@ -1,4 +1,4 @@
-/** Requests that wait at once share one transaction and one fsync; each is answered after the commit. */
+/** Requests that wait at the same time share one transaction and one fsync. Each is answered after the commit. */
 import type { Store } from './store.ts';
 
 interface Waiting {
@@ -16,7 +16,7 @@ export class GroupCommit {
     this.#store = store;
   }
 
-  /** Runs `work` in the next shared transaction; the promise settles after its commit. `work` must not throw. */
+  /** Runs `work` in the next shared transaction, and resolves after its commit. `work` must not throw: it would fail the whole group. */
   async run<T>(work: () => T): Promise<T> {
     return (await new Promise<unknown>((resolve, reject) => {
       this.#waiting.push({ work, resolve, reject });

@@ -1,4 +1,4 @@
-/** Reads the fields of a request: typed, or a ValidationException that names the field. */
+/** Reads typed fields of a request. Each function throws a ValidationException that names the field. */
 import { validation } from './kinesis-error.ts';
 
 export type Input = Readonly<Record<string, unknown>>;
@@ -31,7 +31,8 @@ export function integer(input: Input, field: string, bounds: { min: number; max:
   if (typeof value !== 'number' || !Number.isInteger(value)) throw validation(`${field} must be a whole number`);
   if (value < bounds.min || value > bounds.max)
     throw validation(
-      `1 validation error detected: Value '${value}' at '${field}' failed to satisfy constraint: Member must have value between ${bounds.min} and ${bounds.max}`,
+      `1 validation error detected: Value '${value}' at '${field}' failed to satisfy constraint: ` +
+        `Member must have value between ${bounds.min} and ${bounds.max}`,
     );
   return value;
 }
@@ -49,11 +50,11 @@ export function streamName(input: Input): string {
   if (name !== undefined) return name;
   const arn = optionalText(input, 'StreamARN');
   const match = arn === undefined ? null : /stream\/([^/]+)/.exec(arn);
-  if (match?.[1] === undefined) throw validation('Either StreamName or StreamARN is needed');
+  if (match?.[1] === undefined) throw validation('StreamName or StreamARN is required');
   return match[1];
 }
 
-/** Bytes in base64. */
+/** Bytes, which the request has in base64. */
 export function bytes(input: Input, field: string): Buffer {
   const value = text(input, field);
   return Buffer.from(value, 'base64');

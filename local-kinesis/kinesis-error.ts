@@ -1,4 +1,4 @@
-/** An error as Kinesis answers it: `__type` and message, with its HTTP status. */
+/** An error as Kinesis returns it: `__type`, message and HTTP status. */
 export class KinesisError extends Error {
   readonly type: string;
   readonly status: number;

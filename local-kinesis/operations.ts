@@ -51,7 +51,8 @@ export class Operations {
   /** Runs one operation. Throws KinesisError. */
   async run(name: string, input: Input): Promise<object> {
     const operation = this.#table.get(name);
-    if (operation === undefined) throw new KinesisError('UnknownOperationException', `The local stream does not know ${name}.`);
+    if (operation === undefined)
+      throw new KinesisError('UnknownOperationException', `The local stream does not support ${name}.`);
     return await operation(input);
   }
 
@@ -191,7 +192,7 @@ export class Operations {
         return type === 'AT_SEQUENCE_NUMBER' ? id : id + 1;
       }
       default:
-        throw invalidArgument(`${type} is no ShardIteratorType.`);
+        throw invalidArgument(`Unknown ShardIteratorType ${type}.`);
     }
   }
 
@@ -243,7 +244,7 @@ export class Operations {
   #splitShard(input: Input): object {
     const stream = this.#store.stream(streamName(input));
     const at = text(input, 'NewStartingHashKey');
-    if (!/^\d{1,39}$/.test(at)) throw invalidArgument('NewStartingHashKey is no hash key.');
+    if (!/^\d{1,39}$/.test(at)) throw invalidArgument('NewStartingHashKey is not a hash key.');
     this.#store.splitShard(stream, this.#store.shard(stream, text(input, 'ShardToSplit')), BigInt(at));
     return {};
   }
@@ -265,11 +266,13 @@ export class Operations {
     if (text(input, 'ScalingType') !== 'UNIFORM_SCALING') throw invalidArgument('ScalingType must be UNIFORM_SCALING.');
     if (count > before * 2)
       throw invalidArgument(
-        `UpdateShardCount cannot scale up over double your current open shard count. Current open shard count: ${before} Target shard count: ${count}`,
+        'UpdateShardCount cannot scale up over double your current open shard count. ' +
+          `Current open shard count: ${before} Target shard count: ${count}`,
       );
     if (count < before / 2)
       throw invalidArgument(
-        `UpdateShardCount cannot scale down below half your current open shard count. Current open shard count: ${before} Target shard count: ${count}`,
+        'UpdateShardCount cannot scale down below half your current open shard count. ' +
+          `Current open shard count: ${before} Target shard count: ${count}`,
       );
     if (count !== before) this.#store.reshard(stream, count);
     return { StreamName: stream.name, CurrentShardCount: before, TargetShardCount: count, StreamARN: arnOf(stream.name) };
@@ -280,7 +283,8 @@ export class Operations {
     const hours = integer(input, 'RetentionPeriodHours', { min: 24, max: 8760 });
     if ((hours - stream.retention_hours) * direction < 0)
       throw invalidArgument(
-        `Requested retention period (${hours} hours) for stream ${stream.name} can not be ${direction > 0 ? 'shorter' : 'longer'} than existing retention period (${stream.retention_hours} hours).`,
+        `Requested retention period (${hours} hours) for stream ${stream.name} can not be ` +
+          `${direction > 0 ? 'shorter' : 'longer'} than existing retention period (${stream.retention_hours} hours).`,
       );
     this.#store.setRetention(stream, hours);
     return {};

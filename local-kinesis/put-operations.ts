@@ -1,4 +1,4 @@
-/** PutRecord and PutRecords: routing by MD5, the shard's limits, partial failures inside a 200. */
+/** PutRecord and PutRecords: routing by MD5, limits of the shards, partial failures inside a 200. */
 import type { Faults } from './faults.ts';
 import type { GroupCommit } from './group-commit.ts';
 import { asInput, bytes, list, optionalText, streamName, text, type Input } from './input.ts';
@@ -9,7 +9,7 @@ import { hashKeyOf, MAX_HASH_KEY, shardIdOf, type ShardRow, type Store, type Str
 
 const RECORDS_MAX = 500;
 const REQUEST_BYTES_MAX = 5 * 1024 * 1024;
-/** Of a stream whose records may be larger than 1 MiB. */
+/** For a stream whose records may be larger than 1 MiB. */
 const LARGE_REQUEST_BYTES_MAX = 10 * 1024 * 1024;
 const DEFAULT_RECORD_KIB = 1024;
 
@@ -108,7 +108,8 @@ export class PutOperations {
     const records = list(input, 'Records');
     if (records.length < 1 || records.length > RECORDS_MAX)
       throw validation(
-        `1 validation error detected: Value at 'records' failed to satisfy constraint: Member must have length less than or equal to ${RECORDS_MAX}`,
+        "1 validation error detected: Value at 'records' failed to satisfy constraint: " +
+          `Member must have length less than or equal to ${RECORDS_MAX}`,
       );
     const entries = records.map((record) => this.#entry(stream, asInput(record)));
     const most = stream.max_record_kib > DEFAULT_RECORD_KIB ? LARGE_REQUEST_BYTES_MAX : REQUEST_BYTES_MAX;

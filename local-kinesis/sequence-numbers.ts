@@ -1,13 +1,13 @@
-/** Sequence numbers that look and sort like Kinesis' own: 56 digits, growing within a shard, time first. */
+/** Sequence numbers that look and sort like those of Kinesis: 56 digits, growing within a shard. */
 
 const BASE = 49_600_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000n;
 
-/** The public number of the n-th record of the file. */
+/** The sequence number of a record id. */
 export function sequenceNumberOf(id: number): string {
   return (BASE + BigInt(id) * 16n + 2n).toString();
 }
 
-/** The record's own number, or undefined where the text is no sequence number of ours. */
+/** The record id of a sequence number, or undefined if this stream did not issue it. */
 export function idOfSequenceNumber(text: string): number | undefined {
   if (!/^\d{1,128}$/.test(text)) return undefined;
   const id = (BigInt(text) - BASE - 2n) / 16n;

@@ -1,4 +1,4 @@
-/** Kinesis' JSON 1.1 protocol over HTTP, with the fault hooks in front. */
+/** Kinesis' JSON 1.1 protocol over HTTP, behind the fault hooks. */
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -29,7 +29,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** Whether a record of a PutRecords request has the word `poison` in it. */
+/** Whether a record of a PutRecords request contains the word `poison`. */
 function hasPoison(body: string): boolean {
   const { Records } = JSON.parse(body === '' ? '{}' : body) as { Records?: { Data?: string }[] };
   return Records?.some(({ Data }) => Buffer.from(Data ?? '', 'base64').includes('poison')) ?? false;
@@ -97,10 +97,11 @@ export class StreamServer {
       if (request.url === '/control/faults') return this.#control(response, body);
       if (this.#options.faults.latencyMs > 0) await sleep(this.#options.faults.latencyMs);
       const target = String(request.headers['x-amz-target'] ?? '');
-      if (!target.startsWith(TARGET_PREFIX)) throw new KinesisError('UnknownOperationException', 'No X-Amz-Target of Kinesis.');
+      if (!target.startsWith(TARGET_PREFIX))
+        throw new KinesisError('UnknownOperationException', 'X-Amz-Target does not name a Kinesis operation.');
       const operation = target.slice(TARGET_PREFIX.length);
       const fault = this.#options.faults.requestFault();
-      if (fault !== undefined && this.#hit(fault, response, body)) return;
+      if (fault !== undefined && this.#applyFault(fault, response, body)) return;
       let input: unknown;
       try {
         input = JSON.parse(body === '' ? '{}' : body);
@@ -123,7 +124,7 @@ export class StreamServer {
     if (this.#options.faults.refuseConnectionsMs > 0) response.once('close', () => this.#refuseConnections());
   }
 
-  /** Nothing listens for a while, and all connections are cut. */
+  /** Closes all connections, and stops listening for the configured time. */
   #refuseConnections(): void {
     const { address, port } = this.#server.address() as AddressInfo;
     this.#server.close();
@@ -131,8 +132,8 @@ export class StreamServer {
     this.#refusing = setTimeout(() => this.#server.listen(port, address), this.#options.faults.refuseConnectionsMs);
   }
 
-  /** Carries a whole-request fault out; false where the request goes on (its answer is what is cut). */
-  #hit(fault: string, response: ServerResponse, body: string): boolean {
+  /** Applies a whole-request fault. False if the request is processed nevertheless (only its answer may be cut). */
+  #applyFault(fault: string, response: ServerResponse, body: string): boolean {
     if (fault === 'connectionReset') {
       response.socket?.resetAndDestroy();
       return true;
@@ -152,7 +153,7 @@ export class StreamServer {
     return true;
   }
 
-  /** The records are stored, but their sender does not learn it. */
+  /** Sends half of the answer: the records are stored, but the sender does not know. */
   #cutBody(fault: string, response: ServerResponse, result: object): void {
     const text = JSON.stringify(result);
     response.writeHead(200, { 'Content-Type': 'application/x-amz-json-1.1', 'Content-Length': Buffer.byteLength(text) });

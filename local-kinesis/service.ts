@@ -1,4 +1,4 @@
-/** The embedded stream: Kinesis' protocol on loopback, for running without an AWS account. Composition root of this service. */
+/** The embedded stream: Kinesis' protocol on loopback, to run without an AWS account. This is the composition root of the service. */
 import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { dataFolder, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
@@ -42,13 +42,13 @@ export class LocalKinesisService implements Service {
     const worker = startWorker(import.meta.url, './stream-worker', { workerData: data });
     this.#worker = worker;
     worker.on('error', (error) => this.#failed(error));
-    // Asked for here: a thread whose start failed has often ended when it is stopped.
+    // Registered here: a thread whose start failed has often exited before `stop`.
     this.#ended = new Promise((resolve) => worker.once('exit', () => resolve()));
     worker.on('exit', (code) => this.#failed(new Error(`exit code ${code}`)));
     const message = await new Promise<StreamWorkerMessage>((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);
-      worker.once('exit', () => reject(new Error('the worker ended')));
+      worker.once('exit', () => reject(new Error('the worker exited')));
     });
     if (message.kind !== 'listening') {
       this.#stopping = true;
@@ -62,11 +62,10 @@ export class LocalKinesisService implements Service {
       throw new HrError('local_stream_unusable', { operation: `open ${data.file}`, detail: reason.message });
     }
     this.#port = message.port;
-    worker.on('message', (said: StreamWorkerMessage) => {
-      if (said.kind === 'error')
-        log.error({ event: 'local_stream_error', reason: said.message }, 'the local stream met an error');
+    worker.on('message', (later: StreamWorkerMessage) => {
+      if (later.kind === 'error') log.error({ event: 'local_stream_error', reason: later.message }, 'error in the local stream');
     });
-    log.info({ event: 'listening', host: data.host, port: this.#port, stream: data.stream }, 'the local stream listens');
+    log.info({ event: 'listening', host: data.host, port: this.#port, stream: data.stream }, 'local stream is listening');
   }
 
   #failed(error: unknown): void {

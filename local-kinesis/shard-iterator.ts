@@ -1,4 +1,4 @@
-/** Shard iterators: opaque to clients, valid for five minutes, as Kinesis has them. */
+/** Shard iterators: opaque to clients and valid for five minutes, as in Kinesis. */
 import { invalidArgument, KinesisError } from './kinesis-error.ts';
 
 const VALID_MS = 5 * 60_000;
@@ -29,7 +29,8 @@ export function positionOf(iterator: string): Position {
   if (Date.now() - madeMs > VALID_MS)
     throw new KinesisError(
       'ExpiredIteratorException',
-      `Iterator expired. The iterator was created at time ${new Date(madeMs).toISOString()} while right now it is ${new Date().toISOString()} which is further in the future than the tolerated delay of 300000 milliseconds.`,
+      `Iterator expired. The iterator was created at time ${new Date(madeMs).toISOString()} while right now it is ` +
+        `${new Date().toISOString()} which is further in the future than the tolerated delay of 300000 milliseconds.`,
     );
   return { stream, shard, from };
 }

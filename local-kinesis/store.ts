@@ -1,6 +1,6 @@
 /**
- * The streams on SQLite: streams, shards (with parents, open and closed), records. A put is committed, with fsync, before it is
- * answered; several requests that wait at once share a commit (group-commit.ts).
+ * The streams on SQLite: streams, shards (open and closed, with their parents), records. A put is committed, with fsync, before it is
+ * answered; requests that wait at the same time share a commit (group-commit.ts).
  */
 import { createHash } from 'node:crypto';
 import { openDatabase, type Database } from '../service/storage/sqlite.ts';
@@ -23,9 +23,9 @@ export interface ShardRow {
   end_hash: bigint;
   parent: number | null;
   adjacent_parent: number | null;
-  /** First record id that may lie in this shard. */
+  /** The first record id that this shard may contain. */
   first_id: number;
-  /** Last record id before it was closed; null while it is open. */
+  /** The last record id, fixed when the shard was closed; null while it is open. */
   last_id: number | null;
 }
 export interface RecordRow {
@@ -35,18 +35,20 @@ export interface RecordRow {
   data: Buffer;
 }
 
-/** Of the file; one of a newer version is refused. */
+/** The version of the file. A newer one is refused. */
 const SCHEMA_VERSION = 1;
 const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS streams (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_ms INTEGER NOT NULL, retention_hours INTEGER NOT NULL, max_record_kib INTEGER NOT NULL);
-  CREATE TABLE IF NOT EXISTS shards (id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, number INTEGER NOT NULL, start_hash TEXT NOT NULL, end_hash TEXT NOT NULL,
-    parent INTEGER, adjacent_parent INTEGER, first_id INTEGER NOT NULL, last_id INTEGER);
-  CREATE TABLE IF NOT EXISTS records (shard INTEGER NOT NULL, id INTEGER NOT NULL, partition_key TEXT NOT NULL, arrived_ms INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (shard, id)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS streams (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_ms INTEGER NOT NULL,
+    retention_hours INTEGER NOT NULL, max_record_kib INTEGER NOT NULL);
+  CREATE TABLE IF NOT EXISTS shards (id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, number INTEGER NOT NULL, start_hash TEXT NOT NULL,
+    end_hash TEXT NOT NULL, parent INTEGER, adjacent_parent INTEGER, first_id INTEGER NOT NULL, last_id INTEGER);
+  CREATE TABLE IF NOT EXISTS records (shard INTEGER NOT NULL, id INTEGER NOT NULL, partition_key TEXT NOT NULL, arrived_ms INTEGER NOT NULL,
+    data BLOB NOT NULL, PRIMARY KEY (shard, id)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS counter (one INTEGER PRIMARY KEY CHECK (one = 1), next_id INTEGER NOT NULL);
   INSERT OR IGNORE INTO counter VALUES (1, 1);
 `;
 
-/** MD5 of the partition key as a 128-bit number: what Kinesis routes by. */
+/** MD5 of the partition key as a 128-bit number, by which Kinesis routes. */
 export function hashKeyOf(partitionKey: string): bigint {
   return BigInt(`0x${createHash('md5').update(partitionKey, 'utf8').digest('hex')}`);
 }
@@ -75,7 +77,7 @@ export class Store {
     this.#db.pragma('synchronous = FULL');
     const version = this.#db.pragma('user_version', { simple: true }) as number;
     if (version > SCHEMA_VERSION)
-      throw new Error(`the local stream is of version ${version}, this program knows up to ${SCHEMA_VERSION}`);
+      throw new Error(`the local stream has version ${version}, this program supports up to ${SCHEMA_VERSION}`);
     this.#db.exec(SCHEMA);
     this.#db.pragma(`user_version = ${SCHEMA_VERSION}`);
     this.#nextId = (this.#db.prepare('SELECT next_id FROM counter').get() as { next_id: number }).next_id;
@@ -99,10 +101,9 @@ export class Store {
     );
   }
 
-  /** Runs many changes as one transaction with one fsync. */
+  /** Runs changes as one transaction, with one fsync. */
   transaction<T>(work: () => T): T {
-    const result = this.#db.transaction(work).immediate();
-    return result;
+    return this.#db.transaction(work).immediate();
   }
 
   streamNames(): string[] {
@@ -199,7 +200,7 @@ export class Store {
     this.#db.prepare('UPDATE shards SET last_id = ? WHERE id = ?').run(shard.last_id, shard.id);
   }
 
-  /** Splits an open shard in two at a hash key. */
+  /** Splits an open shard in two at a hash key. Throws KinesisError. */
   splitShard(stream: StreamRow, shard: ShardRow, at: bigint): void {
     if (shard.last_id !== null) throw invalidArgument(`Shard ${shardIdOf(shard.number)} in stream ${stream.name} is not open.`);
     if (at <= shard.start_hash + 1n || at >= shard.end_hash)
@@ -211,12 +212,12 @@ export class Store {
     });
   }
 
-  /** Merges two open shards whose ranges touch. */
+  /** Merges two open shards with adjacent ranges. Throws KinesisError. */
   mergeShards(stream: StreamRow, shard: ShardRow, adjacent: ShardRow): void {
     for (const one of [shard, adjacent])
       if (one.last_id !== null) throw invalidArgument(`Shard ${shardIdOf(one.number)} in stream ${stream.name} is not open.`);
-    const touching = shard.end_hash + 1n === adjacent.start_hash || adjacent.end_hash + 1n === shard.start_hash;
-    if (!touching)
+    const isAdjacent = shard.end_hash + 1n === adjacent.start_hash || adjacent.end_hash + 1n === shard.start_hash;
+    if (!isAdjacent)
       throw invalidArgument(
         `Shards ${shardIdOf(shard.number)} and ${shardIdOf(adjacent.number)} in stream ${stream.name} are not an adjacent pair.`,
       );
@@ -229,7 +230,7 @@ export class Store {
     });
   }
 
-  /** Replaces all open shards by `count` even ones: as UpdateShardCount's UNIFORM_SCALING leaves them, without its steps between. */
+  /** Replaces all open shards by `count` equal ones: the result of UpdateShardCount's UNIFORM_SCALING, without its intermediate steps. */
   reshard(stream: StreamRow, count: number): void {
     const open = this.openShards(stream).sort((a, b) => (a.start_hash < b.start_hash ? -1 : 1));
     this.transaction(() => {
@@ -257,7 +258,7 @@ export class Store {
     return id;
   }
 
-  /** Adds records; run within a transaction, which also keeps the counter. Returns their ids. */
+  /** Adds records and saves the id counter. Call it inside a transaction. Returns the ids of the records. */
   append(records: readonly { shard: ShardRow; partitionKey: string; data: Buffer }[]): number[] {
     const insert = this.#db.prepare('INSERT INTO records (shard, id, partition_key, arrived_ms, data) VALUES (?, ?, ?, ?, ?)');
     const now = Date.now();
@@ -274,7 +275,7 @@ export class Store {
     return this.#nextId;
   }
 
-  /** Records of a shard from an id on, in order, at most so many and about so many bytes. */
+  /** Records of a shard from an id on, in order, within the limits; the first one is returned even if it exceeds `maxBytes`. */
   read(shard: ShardRow, fromId: number, limits: { maxRecords: number; maxBytes: number }): RecordRow[] {
     const rows: RecordRow[] = [];
     let bytes = 0;
@@ -288,7 +289,7 @@ export class Store {
     return rows;
   }
 
-  /** The first record id of a shard at or after a time, else the next id to come. */
+  /** The first record id of a shard at or after a time, or else the id that the next record will get. */
   firstIdSince(shard: ShardRow, sinceMs: number): number {
     const row = this.#db
       .prepare('SELECT id FROM records WHERE shard = ? AND arrived_ms >= ? ORDER BY id LIMIT 1')
@@ -296,14 +297,14 @@ export class Store {
     return row?.id ?? this.#nextId;
   }
 
-  /** The oldest record that is left at or after an id, or undefined. */
+  /** When the newest record of a shard arrived (ms since the epoch), or undefined if the shard is empty. */
   newestArrival(shard: ShardRow): number | undefined {
     const row = this.#db.prepare('SELECT arrived_ms FROM records WHERE shard = ? ORDER BY id DESC LIMIT 1').get(shard.id) as
       { arrived_ms: number } | undefined;
     return row?.arrived_ms;
   }
 
-  /** Removes what is older than its stream keeps, some thousands a call; returns how many. */
+  /** Deletes records older than their stream's retention, at most 5,000 per shard and call. Returns how many. */
   trim(nowMs: number): number {
     let removed = 0;
     for (const stream of this.#streams.values())
@@ -311,7 +312,8 @@ export class Store {
         const before = nowMs - stream.retention_hours * 3_600_000;
         removed += this.#db
           .prepare(
-            'DELETE FROM records WHERE shard = ? AND id IN (SELECT id FROM records WHERE shard = ? AND arrived_ms < ? ORDER BY id LIMIT 5000)',
+            `DELETE FROM records WHERE shard = ? AND id IN
+               (SELECT id FROM records WHERE shard = ? AND arrived_ms < ? ORDER BY id LIMIT 5000)`,
           )
           .run(shard.id, shard.id, before).changes;
       }

@@ -1,4 +1,4 @@
-/** The thread that owns the stream's file and its HTTP server: a slow disk here never holds MQTT, BLE or the admin API up. */
+/** The thread that owns the stream's file and its HTTP server: a slow disk never blocks MQTT, BLE or the admin API. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf, systemCodeOf } from '../service/errors/errors.ts';
 import { trimMemoryAfterStart } from '../service/process/memory-trim.ts';
@@ -26,7 +26,7 @@ const TRIM_EVERY_MS = 60_000;
 const port = parentPort;
 if (port === null) throw new Error('stream-worker runs as a worker thread only');
 const data = workerData as StreamWorkerData;
-const say = (message: StreamWorkerMessage): void => port.postMessage(message);
+const post = (message: StreamWorkerMessage): void => port.postMessage(message);
 
 const store = new Store(data.file);
 const faults = new Faults();
@@ -35,7 +35,7 @@ const server = new StreamServer({
   operations,
   faults,
   faultHooks: data.faultHooks,
-  onError: (error) => say({ kind: 'error', message: messageOf(error) }),
+  onError: (error) => post({ kind: 'error', message: messageOf(error) }),
 });
 
 try {
@@ -47,20 +47,20 @@ try {
     try {
       store.trim(Date.now());
     } catch (error) {
-      say({ kind: 'error', message: messageOf(error) });
+      post({ kind: 'error', message: messageOf(error) });
     }
   }, TRIM_EVERY_MS);
   port.once('message', () => {
     clearInterval(trim);
     void server.close().then(() => {
       store.close();
-      say({ kind: 'stopped' });
+      post({ kind: 'stopped' });
       port.close();
     });
   });
-  say({ kind: 'listening', port: server.port });
+  post({ kind: 'listening', port: server.port });
   trimMemoryAfterStart();
 } catch (error) {
   store.close();
-  say({ kind: 'failed', code: systemCodeOf(error), message: messageOf(error) });
+  post({ kind: 'failed', code: systemCodeOf(error), message: messageOf(error) });
 }

@@ -1,23 +1,23 @@
-/** Makes the Lambda's code: handler, contract and your own function in one file, and that in a zip named by its content. */
+/** Bundles the Lambda's code: handler, contract and your own function in one file, in a zip whose name holds a digest of it. */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Where the template's runtime is newer, this still runs. */
+/** Code for this version also runs on newer runtimes of the template. */
 const TARGET = 'node22';
 const handler = fileURLToPath(new URL('handler.ts', import.meta.url));
 
 export interface Bundle {
   /** `index.mjs`: exports `handler`, imports nothing but Node's own modules. */
   file: string;
-  /** `consumer-<digest>.zip`: CloudFormation takes new code over only under a new name. */
+  /** `consumer-<digest>.zip`: CloudFormation deploys new code only under a new name. */
   zip: string;
 }
 
 /** Bundles the consumer into a folder. `onReading`: a module of your own with `onReading` instead of on-reading.ts. */
 export async function bundleConsumer(folder: string, { onReading }: { onReading?: string } = {}): Promise<Bundle> {
-  // Imported here: both are for development, and the product's image has neither.
+  // Imported here: both are development dependencies, which the product's image does not contain.
   const [{ build }, { zipSync }] = await Promise.all([import('esbuild'), import('fflate')]);
   mkdirSync(folder, { recursive: true });
   const file = path.join(folder, 'index.mjs');
@@ -28,7 +28,7 @@ export async function bundleConsumer(folder: string, { onReading }: { onReading?
     target: TARGET,
     format: 'esm',
     outfile: file,
-    // Your own function may bring CommonJS packages that ask for Node's modules by require, which an ES module does not have.
+    // CommonJS packages of your own function may call require for Node's modules, which an ES module does not have.
     banner: { js: 'import { createRequire as requireOf } from "node:module";\nconst require = requireOf(import.meta.url);' },
     logLevel: 'silent',
     plugins:

@@ -1,7 +1,8 @@
 /**
- * The Lambda consumer. Its answer names the first record that failed; Lambda takes what stands before it as done and brings it and what follows
- * again, halved where BisectBatchOnFunctionError says so, until the record's retries or age run out and it goes to the on-failure queue. So nothing
- * after a failed record is done in this call: it would be done twice. Your own code is in on-reading.ts.
+ * The Lambda consumer. Its answer names the first record that failed. Lambda treats the records before it as processed, and delivers
+ * the failed one and those after it again (in halves if BisectBatchOnFunctionError is set), until the retries or the age of the failed
+ * record are exhausted and it goes to the on-failure queue. So the handler stops at the first failure: anything after it would be
+ * processed twice. Your own code is in on-reading.ts.
  */
 import type { KinesisStreamBatchResponse, KinesisStreamEvent, KinesisStreamRecord } from 'aws-lambda';
 import { onReading } from './on-reading.ts';
@@ -12,7 +13,7 @@ const shardIdOf = ({ eventID }: KinesisStreamRecord): string => eventID.split(':
 
 async function take(record: KinesisStreamRecord, seen: Set<string>): Promise<void> {
   const { partitionKey, data, sequenceNumber, approximateArrivalTimestamp } = record.kinesis;
-  // All are checked before the first is given on: of a malformed aggregate nothing is done.
+  // All readings are checked before the first is passed on: nothing of a malformed aggregate is processed.
   for (const reading of readingsOfRecord(partitionKey, Buffer.from(data, 'base64'))) {
     const identity = identityOf(reading);
     if (identity !== undefined && seen.has(identity)) continue;
@@ -26,7 +27,7 @@ async function take(record: KinesisStreamRecord, seen: Set<string>): Promise<voi
   }
 }
 
-/** Takes a batch of one shard, in its order; a reading that is there twice goes to onReading once. */
+/** Processes a batch of one shard, in its order. A reading that the batch contains twice is passed to onReading once. */
 export async function handler(event: KinesisStreamEvent): Promise<KinesisStreamBatchResponse> {
   const seen = new Set<string>();
   for (const record of event.Records) {

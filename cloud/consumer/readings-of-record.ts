@@ -1,16 +1,16 @@
-/** The readings in one record of a Lambda event: of this gateway, plain or aggregated, or of the script before it. */
+/** The readings in one record of a Lambda event: from this gateway, plain or aggregated, or from the script that it replaces. */
 import { parseReading, type IncomingReading } from '../../contract/reading.ts';
 import { deaggregate } from '../aggregation.ts';
 
-/** A record that holds no reading: trying it again cannot help. */
+/** A record that holds no reading: a retry cannot help. */
 export class MalformedRecord extends Error {
   override readonly name = 'MalformedRecord';
 }
 
-/** Python's isoformat(), which the old producer may have used: an offset, or nothing, where the contract has Z. */
+/** Python's isoformat(), which the old producer may have used: an offset, or nothing, instead of the contract's Z. */
 const ISOFORMAT = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2}(?:\.\d+)?)(Z|[+-]\d{2}:\d{2})?$/;
 
-/** A record of two fields whose time is not written as the contract has it, with its time so written; undefined for anything else. */
+/** A record whose time is in Python's format, converted to the contract's; undefined for anything else. */
 function oldProducersReading(data: Buffer): IncomingReading | undefined {
   let value: unknown;
   try {
@@ -29,8 +29,8 @@ function oldProducersReading(data: Buffer): IncomingReading | undefined {
 }
 
 /**
- * The readings in a record's data, in their order: each checked by the contract's schema. Throws MalformedRecord with the reason, never the
- * content, which is about a person.
+ * The readings in a record's data, in their order, each checked by the contract's schema. Throws MalformedRecord with the reason, but
+ * never with the content, which is personal data.
  */
 export function readingsOfRecord(partitionKey: string, data: Buffer): IncomingReading[] {
   return deaggregate(partitionKey, data).map((record) => {
@@ -42,7 +42,7 @@ export function readingsOfRecord(partitionKey: string, data: Buffer): IncomingRe
   });
 }
 
-/** A reading's identity for ever, or undefined where its producer gave it none. */
+/** A reading's identity, or undefined if its producer gave it none. */
 export function identityOf({ gateway, run, seq }: IncomingReading): string | undefined {
   return gateway === undefined || run === undefined || seq === undefined ? undefined : `${gateway}\n${run}\n${seq}`;
 }

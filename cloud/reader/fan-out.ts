@@ -1,7 +1,7 @@
 /**
- * Reads shards by SubscribeToShard (enhanced fan-out): the stream pushes, 2 MB a second a shard for this consumer alone. At most one event a
- * shard is asked for ahead; what is not taken waits in the connection, so a slow consumer slows the stream down and fills no memory.
- * A subscription ends after five minutes and is taken anew from where the last one stopped.
+ * Reads shards by SubscribeToShard (enhanced fan-out): the stream pushes 2 MB per second and shard to this consumer alone. At most one
+ * event per shard is requested ahead; the rest waits in the connection, so a slow consumer slows the stream down instead of filling memory.
+ * A subscription ends after five minutes and is renewed from where the last one stopped.
  */
 import {
   SubscribeToShardCommand,
@@ -22,20 +22,20 @@ export interface FanOutOptions {
   signal: AbortSignal | undefined;
 }
 
-/** One SubscribeToShard a second a shard is allowed. */
+/** One SubscribeToShard per second and shard is allowed. */
 const SUBSCRIBE_EVERY_MS = 1000;
-/** A subscription says something every few seconds, records or none: one that has been silent so long is dead. */
+/** A subscription sends an event every few seconds, with or without records: one that is silent for this long is dead. */
 const SILENT_MS = 40_000;
-/** What the service says and takes back: the five seconds after an earlier subscription, too many calls, a fault of its own. */
-const PASSING = new Set([
+/** Transient errors of the service: five seconds after an earlier subscription, too many calls, an internal failure. */
+const TRANSIENT = new Set([
   'ResourceInUseException',
   'LimitExceededException',
   'InternalFailureException',
   'KMSThrottlingException',
 ]);
-/** A broken connection passes too; so many tries in a row without an event do not. */
+/** A broken connection is transient, too; this many attempts in a row without an event are not. */
 const TRIES_MAX = 8;
-const passes = (error: unknown): boolean => error instanceof Error && (!('$fault' in error) || PASSING.has(error.name));
+const isTransient = (error: unknown): boolean => error instanceof Error && (!('$fault' in error) || TRANSIENT.has(error.name));
 
 class Subscription {
   readonly shardId: string;
@@ -44,7 +44,7 @@ class Subscription {
   readonly #options: FanOutOptions;
   #events: AsyncIterator<SubscribeToShardEventStream> | undefined;
   #connection = new AbortController();
-  /** Where the next subscription starts, stated by the last event; it goes on where no records come. */
+  /** Where the next subscription starts. Every event states it, also one without records. */
   #continuation: string | undefined;
   #subscribedAt = Number.NEGATIVE_INFINITY;
   #first = true;
@@ -59,9 +59,13 @@ class Subscription {
     this.#options = options;
   }
 
-  /** The next event; undefined once it is closed. */
+  #isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** The next event; undefined once the subscription is closed. */
   async next(): Promise<SubscribeToShardEvent | undefined> {
-    while (!this.#closed) {
+    while (!this.#isClosed()) {
       const silent = setTimeout(() => this.#connection.abort(), SILENT_MS);
       try {
         this.#events ??= await this.#subscribe();
@@ -75,7 +79,7 @@ class Subscription {
       } catch (error) {
         this.#events = undefined;
         this.#tries += 1;
-        if (!this.#closed && (!passes(error) || this.#tries >= TRIES_MAX)) throw error;
+        if (!this.#isClosed() && (!isTransient(error) || this.#tries >= TRIES_MAX)) throw error;
       } finally {
         clearTimeout(silent);
       }
@@ -115,24 +119,89 @@ class Subscription {
   }
 }
 
-/** Yields the records of all shards, as they are pushed and as fast as they are taken. */
+interface Arrival {
+  subscription: Subscription;
+  /** Undefined: the subscription was closed. */
+  event: SubscribeToShardEvent | undefined;
+}
+
+/** The events of all subscriptions, in the order of their arrival. */
+class Arrivals {
+  readonly #arrived: (Arrival | { error: unknown })[] = [];
+  #wake = (): void => undefined;
+
+  get isEmpty(): boolean {
+    return this.#arrived.length === 0;
+  }
+
+  /** Requests the next event of a subscription. */
+  async request(subscription: Subscription): Promise<void> {
+    try {
+      this.#arrived.push({ subscription, event: await subscription.next() });
+    } catch (error) {
+      this.#arrived.push({ error });
+    }
+    this.#wake();
+  }
+
+  wake(): void {
+    this.#wake();
+  }
+
+  /** Waits for the next event; undefined if it was woken without one. Throws the error of a subscription. */
+  async next(): Promise<Arrival | undefined> {
+    if (this.isEmpty) await new Promise<void>((resolve) => void (this.#wake = resolve));
+    const arrival = this.#arrived.shift();
+    if (arrival !== undefined && 'error' in arrival) throw arrival.error;
+    return arrival;
+  }
+}
+
+/** Reads the rest of a closed shard by GetRecords, which reports the end of a shard reliably. Returns whether it was reached. */
+async function* readRemainder(
+  client: KinesisClient,
+  shards: Shards,
+  shardId: string,
+  options: FanOutOptions,
+): AsyncGenerator<StreamRecord, boolean> {
+  const remainder = new PolledShard(client, options, shards, shardId);
+  await remainder.open(true);
+  while (!remainder.ended && options.signal?.aborted !== true) {
+    yield* remainder.read();
+    await rest(ROUND_MS, options.signal);
+  }
+  return remainder.ended;
+}
+
+/** Yields the records of an event. Returns whether its shard was read to its end. */
+async function* readEvent(
+  client: KinesisClient,
+  shards: Shards,
+  subscription: Subscription,
+  event: SubscribeToShardEvent,
+  options: FanOutOptions,
+): AsyncGenerator<StreamRecord, boolean> {
+  const { shardId } = subscription;
+  const records = event.Records ?? [];
+  for (const record of records) {
+    yield* recordsOf(shardId, record);
+    shards.consumed(shardId, record.SequenceNumber ?? '');
+  }
+  subscription.caughtUp = records.length === 0 && (event.MillisBehindLatest ?? 0) === 0;
+  // The last event of a shard names its children, and has no position to continue from. It may be lost with its connection.
+  if ((event.ChildShards ?? []).length > 0 || event.ContinuationSequenceNumber === undefined) return true;
+  return subscription.caughtUp && shards.isClosed(shardId) && (yield* readRemainder(client, shards, shardId, options));
+}
+
+/** Yields the records of all shards, in the order in which they are pushed and as fast as the consumer takes them. */
 export async function* fanOut(client: KinesisClient, shards: Shards, options: FanOutOptions): AsyncGenerator<StreamRecord> {
   const { signal, untilCaughtUp } = options;
   const aborted = (): boolean => signal?.aborted === true;
   const subscriptions = new Set<Subscription>();
-  const arrived: { subscription: Subscription; event?: SubscribeToShardEvent | undefined; error?: unknown }[] = [];
-  let wake = (): void => undefined;
-  const ask = async (subscription: Subscription): Promise<void> => {
-    try {
-      arrived.push({ subscription, event: await subscription.next() });
-    } catch (error) {
-      arrived.push({ subscription, error });
-    }
-    wake();
-  };
+  const arrivals = new Arrivals();
   const stop = (): void => {
     for (const subscription of subscriptions) subscription.close();
-    wake();
+    arrivals.wake();
   };
   signal?.addEventListener('abort', stop);
   try {
@@ -140,40 +209,25 @@ export async function* fanOut(client: KinesisClient, shards: Shards, options: Fa
       for (const id of await shards.opened()) {
         const subscription = new Subscription(client, shards, id, options);
         subscriptions.add(subscription);
-        void ask(subscription);
+        void arrivals.request(subscription);
       }
       if (aborted()) return;
-      if (untilCaughtUp && arrived.length === 0 && [...subscriptions].every(({ caughtUp }) => caughtUp)) return;
+      if (untilCaughtUp && arrivals.isEmpty && [...subscriptions].every(({ caughtUp }) => caughtUp)) return;
       if (subscriptions.size === 0) {
         // The children of the last shard are not in the list yet.
         await rest(SUBSCRIBE_EVERY_MS, signal);
         shards.listAgain();
         continue;
       }
-      if (arrived.length === 0) await new Promise<void>((resolve) => void (wake = resolve));
-      const next = arrived.shift();
-      if (next === undefined) continue;
-      const { subscription, event, error } = next;
-      if (error !== undefined) throw error;
+      const arrival = await arrivals.next();
+      if (arrival === undefined) continue;
+      const { subscription, event } = arrival;
       if (event === undefined) return;
-      for (const record of event.Records ?? []) {
-        yield* recordsOf(subscription.shardId, record);
-        shards.consumed(subscription.shardId, record.SequenceNumber ?? '');
-      }
-      subscription.caughtUp = (event.Records ?? []).length === 0 && (event.MillisBehindLatest ?? 0) === 0;
-      // The last event of a shard names its children, and has nothing to go on from.
-      let ended = (event.ChildShards ?? []).length > 0 || event.ContinuationSequenceNumber === undefined;
-      if (!ended && subscription.caughtUp && shards.isClosed(subscription.shardId)) {
-        // That event did not come, or went with its connection: the rest of the closed shard, if any, is read by GetRecords, which says where the end is.
-        const remainder = new PolledShard(client, options, shards, subscription.shardId);
-        for (await remainder.open(true); !remainder.ended && !aborted(); await rest(ROUND_MS, signal)) yield* remainder.read();
-        ended = remainder.ended;
-      }
-      if (ended) {
+      if (yield* readEvent(client, shards, subscription, event, options)) {
         subscription.close();
         subscriptions.delete(subscription);
         shards.finish(subscription.shardId);
-      } else void ask(subscription);
+      } else void arrivals.request(subscription);
     }
   } finally {
     signal?.removeEventListener('abort', stop);

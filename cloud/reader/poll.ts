@@ -1,4 +1,4 @@
-/** Reads shards by GetRecords, in rounds: what all consumers of a stream share, 2 MB and 5 reads a second a shard. */
+/** Reads shards by GetRecords, in rounds. All consumers of a stream share 2 MB and 5 reads per second and shard. */
 import { GetRecordsCommand, GetShardIteratorCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
 import { rest } from './rest.ts';
 import type { Shards } from './shards.ts';
@@ -12,13 +12,13 @@ export interface PollOptions {
   signal: AbortSignal | undefined;
 }
 
-/** Five reads a second a shard are allowed: the shortest time between two rounds. */
+/** The shortest time between two rounds: five reads per second and shard are allowed. */
 export const ROUND_MS = 210;
 
 const isThrottled = (error: unknown): boolean =>
   error instanceof Error && (error.name === 'ProvisionedThroughputExceededException' || error.name === 'LimitExceededException');
 
-/** One shard, read by GetRecords from where it was read to. */
+/** One shard, read by GetRecords from its last position. */
 export class PolledShard {
   readonly id: string;
   readonly #client: KinesisClient;
@@ -26,7 +26,7 @@ export class PolledShard {
   readonly #recordsPerRead: number;
   readonly #shards: Shards;
   #iterator: string | undefined;
-  /** At its newest record when it was last read. */
+  /** The last read reached the newest record. */
   caughtUp = false;
   /** Closed, and read to its end. */
   ended = false;
@@ -44,7 +44,7 @@ export class PolledShard {
     this.id = id;
   }
 
-  /** Takes an iterator. `again`: the shard was opened before. */
+  /** Gets an iterator. `again`: the shard was opened before. */
   async open(again: boolean): Promise<void> {
     const start = this.#shards.startOf(this.id, again);
     const answer = await this.#client.send(
@@ -59,7 +59,7 @@ export class PolledShard {
     this.#iterator = answer.ShardIterator;
   }
 
-  /** One read; nothing where the shard was read too often. */
+  /** One read; it yields nothing if the shard is throttled. */
   async *read(): AsyncGenerator<StreamRecord> {
     try {
       const answer = await this.#client.send(
@@ -74,14 +74,14 @@ export class PolledShard {
       this.caughtUp = records.length === 0 && (answer.MillisBehindLatest ?? 0) === 0;
       this.ended = this.#iterator === undefined;
     } catch (error) {
-      // A consumer that took its time: an iterator lives five minutes.
+      // An iterator is valid for five minutes, and the consumer was slower.
       if (error instanceof Error && error.name === 'ExpiredIteratorException') await this.open(true);
       else if (!isThrottled(error)) throw error;
     }
   }
 }
 
-/** Yields the records of all shards, as fast as they are taken. */
+/** Yields the records of all shards, as fast as the consumer takes them. */
 export async function* poll(client: KinesisClient, shards: Shards, options: PollOptions): AsyncGenerator<StreamRecord> {
   const { pollMs, untilCaughtUp, signal } = options;
   const polled = new Set<PolledShard>();

@@ -1,6 +1,6 @@
 /**
- * Reads a stream: `for await (const { reading } of readStream(client, { from: 'oldest' }))`, over all shards, parents before their children,
- * so that resharding keeps each key's order. Plain and aggregated records. The reader goes only as fast as its consumer.
+ * Reads a stream: `for await (const { reading } of readStream(client, { from: 'oldest' }))`. Reads all shards, parents before their
+ * children, so that resharding keeps the order of each key; plain and aggregated records; and only as fast as its consumer.
  */
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import { fanOut } from './fan-out.ts';
@@ -12,22 +12,22 @@ export type { Checkpoint } from './shards.ts';
 export type { StreamRecord } from './stream-record.ts';
 
 export interface ReadStreamOptions {
-  /** Name of the stream; `hr-data-stream` where none is given. */
+  /** Name of the stream; the default is `hr-data-stream`. */
   stream?: string;
   /** Where a shard without a checkpoint begins. */
   from: 'oldest' | 'now';
-  /** Filled in place while the stream is read, a record after the consumer has had it; at the next start reading goes on from there. */
+  /** Updated in place after the consumer has received a record; the next start continues from there. */
   checkpoint?: Checkpoint;
   signal?: AbortSignal;
-  /** How long an idle stream rests, in ms; 5 reads a second a shard are allowed. */
+  /** Time between reads of an idle stream; 5 reads per second and shard are allowed. */
   pollMs?: number;
-  /** Most records that one read of a shard asks for, and so holds in memory: 1-10,000, which is the default. */
+  /** Records per read of a shard, which are held in memory: 1-10,000 (the default). */
   recordsPerRead?: number;
-  /** Ends when everything that is in the stream was read. */
+  /** Ends once everything in the stream was read. */
   untilCaughtUp?: boolean;
   /**
-   * Enhanced fan-out: ARN of a registered consumer (RegisterStreamConsumer, or the template's `EnhancedFanOut`); the stream then pushes. It costs a
-   * fee, and needs HTTP/2 with AWS: the client must have the SDK's own request handler.
+   * Enhanced fan-out: ARN of a registered consumer (RegisterStreamConsumer, or the template's `EnhancedFanOut`); the stream then pushes.
+   * AWS charges for it, and it needs HTTP/2: the client must have the SDK's own request handler.
    */
   consumerArn?: string;
 }
@@ -36,8 +36,8 @@ const POLL_MS = 300;
 const RECORDS_PER_READ = 10_000;
 
 /**
- * Reads all records of a stream until the signal is aborted. Throws what the SDK throws after its own retries, throttling and expired iterators
- * aside; called again with the same checkpoint it goes on.
+ * Reads all records of a stream until the signal is aborted. Throws the SDK's errors after its own retries, except throttling and expired
+ * iterators; a call with the same checkpoint continues.
  */
 export async function* readStream(client: KinesisClient, options: ReadStreamOptions): AsyncGenerator<StreamRecord> {
   const {

@@ -1,4 +1,4 @@
-/** Waits, or until the signal is aborted. */
+/** Waits for a time, at most until the signal is aborted. */
 export async function rest(ms: number, signal: AbortSignal | undefined): Promise<void> {
   await new Promise<void>((resolve) => {
     const done = (): void => {

@@ -1,10 +1,10 @@
 /**
- * Which shards are read, and from where. A shard is opened only when its parents were read to their end: so a key's records keep their
- * order through splits and merges. Positions advance when the consumer has had a record, and not before.
+ * Which shards are read, and from where. A shard is opened only after its parents were read to their end, so the records of a key keep
+ * their order through splits and merges. A position advances after the consumer has received the record, and not before.
  */
 import { ListShardsCommand, type KinesisClient, type Shard } from '@aws-sdk/client-kinesis';
 
-/** Where each shard was read to: shard id → the last sequence number. Kept by the caller, given back at the next start. */
+/** The position in each shard: shard id → last sequence number. The caller stores it and passes it in at the next start. */
 export type Checkpoint = Record<string, string>;
 
 export type ShardStart =
@@ -38,7 +38,7 @@ export class Shards {
   readonly #positions: Checkpoint;
   readonly #finished = new Set<string>();
   readonly #closed = new Set<string>();
-  /** Shards that are being read, and when one without a position was opened at its newest record. */
+  /** Shards that are being read. `latestSince`: when a shard without a position was opened at its newest record. */
   readonly #open = new Map<string, { latestSince: Date | undefined }>();
   #listedAt: number | undefined;
   #startedAt: Date | undefined;
@@ -49,7 +49,7 @@ export class Shards {
     this.#positions = options.checkpoint ?? {};
   }
 
-  /** Shards that may be read from now on and were not before. Lists the stream at the start, when a shard has ended, and now and then. */
+  /** Shards that may be read from now on. Lists the stream at the start, when a shard has ended, and every five seconds. */
   async opened(): Promise<string[]> {
     if (this.#listedAt !== undefined && performance.now() - this.#listedAt < LIST_EVERY_MS) return [];
     const first = this.#startedAt === undefined;
@@ -72,14 +72,14 @@ export class Shards {
         (parent): parent is string => parent !== undefined && known.has(parent),
       );
       if (!parents.every((parent) => this.#finished.has(parent))) continue;
-      // A shard that appears later is read from its beginning: it is the child of one that was read.
+      // A shard that appears later is the child of one that was read, so it is read from its beginning.
       this.#open.set(id, { latestSince: fresh ? this.#startedAt : undefined });
       opened.push(id);
     }
     return opened;
   }
 
-  /** Where reading this shard goes on. `again`: it was opened before, and its newest record then is the newest no more. */
+  /** Where to continue reading this shard. `again`: it was opened before, so LATEST would skip records by now. */
   startOf(id: string, again: boolean): ShardStart {
     const sequenceNumber = this.#positions[id];
     if (sequenceNumber !== undefined) return { type: 'AFTER_SEQUENCE_NUMBER', sequenceNumber };
@@ -88,29 +88,29 @@ export class Shards {
     return again ? { type: 'AT_TIMESTAMP', timestamp: since } : { type: 'LATEST' };
   }
 
-  /** The consumer has had this record: what it did not get is read again. */
+  /** The consumer has received this record. Records after it are read again after a restart. */
   consumed(id: string, sequenceNumber: string): void {
     this.#positions[id] = sequenceNumber;
   }
 
-  /** Read to its end: its children may be opened. */
+  /** The shard was read to its end: its children may be opened. */
   finish(id: string): void {
     this.#open.delete(id);
     this.#finished.add(id);
     this.listAgain();
   }
 
-  /** The stream is listed at the next `opened`. */
+  /** The next `opened` lists the stream. */
   listAgain(): void {
     this.#listedAt = undefined;
   }
 
-  /** Split or merged: nothing comes to it any more. */
+  /** The shard was split or merged: it receives no more records. */
   isClosed(id: string): boolean {
     return this.#closed.has(id);
   }
 
-  /** A shard has ended and its children were not looked for yet. */
+  /** A shard has ended, and the stream was not listed since. */
   get unlisted(): boolean {
     return this.#listedAt === undefined;
   }

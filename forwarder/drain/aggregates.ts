@@ -1,6 +1,6 @@
 /**
- * `KINESIS_MODE=aggregated`: KPL aggregates of one device, at most one of a device under way, so that the order of each device is strict:
- * what comes after waits until that one is shipped or buried.
+ * `KINESIS_MODE=aggregated`: each KPL aggregate holds readings of one device, and at most one aggregate per device is in flight. Later
+ * readings wait until it is shipped or buried, so the order of each device is strict.
  */
 import type { QueuedReading } from '../queue/drain-queue.ts';
 import { aggregate, aggregatedBytes, aggregateOverheadBytes } from './aggregation.ts';
@@ -21,8 +21,8 @@ const AGGREGATE_BYTES = 25 * 1024;
 interface DeviceRows {
   rows: RowFifo;
   bytes: number;
-  /** Shipments that are not settled. */
-  underWay: number;
+  /** Shipments that are neither shipped nor buried. */
+  inFlight: number;
 }
 
 function aggregateOf(key: string, rows: readonly QueuedReading[]): Shipment {
@@ -39,7 +39,7 @@ function aggregateOf(key: string, rows: readonly QueuedReading[]): Shipment {
 export class AggregateShipments implements Shipments {
   readonly #config: KinesisSettings;
   readonly #aggregateBytes: number;
-  /** The device whose turn is next comes first. */
+  /** Round robin: the device whose turn is next comes first. */
   readonly #devices = new Map<string, DeviceRows>();
   #size = 0;
 
@@ -54,8 +54,8 @@ export class AggregateShipments implements Shipments {
 
   get ready(): number {
     let ready = 0;
-    for (const { rows, underWay } of this.#devices.values())
-      if (underWay === 0 && rows.length > 0 && (ready += 1) >= BATCH_RECORDS) break;
+    for (const { rows, inFlight } of this.#devices.values())
+      if (inFlight === 0 && rows.length > 0 && (ready += 1) >= BATCH_RECORDS) break;
     return ready;
   }
 
@@ -64,14 +64,14 @@ export class AggregateShipments implements Shipments {
   }
 
   get full(): boolean {
-    for (const { bytes, underWay } of this.#devices.values()) if (underWay === 0 && bytes >= this.#aggregateBytes) return true;
+    for (const { bytes, inFlight } of this.#devices.values()) if (inFlight === 0 && bytes >= this.#aggregateBytes) return true;
     return false;
   }
 
   get oldestAcceptedAtMs(): number | undefined {
     let oldest: number | undefined;
-    for (const { rows, underWay } of this.#devices.values()) {
-      const first = underWay === 0 ? rows.at(0)?.acceptedAtMs : undefined;
+    for (const { rows, inFlight } of this.#devices.values()) {
+      const first = inFlight === 0 ? rows.at(0)?.acceptedAtMs : undefined;
       if (first !== undefined && (oldest === undefined || first < oldest)) oldest = first;
     }
     return oldest;
@@ -80,7 +80,7 @@ export class AggregateShipments implements Shipments {
   add(rows: readonly QueuedReading[]): void {
     for (const row of rows) {
       let device = this.#devices.get(row.device);
-      if (device === undefined) this.#devices.set(row.device, (device = { rows: new RowFifo(), bytes: 0, underWay: 0 }));
+      if (device === undefined) this.#devices.set(row.device, (device = { rows: new RowFifo(), bytes: 0, inFlight: 0 }));
       device.rows.push(row);
       device.bytes += aggregatedBytes(Buffer.byteLength(row.data) + 1);
     }
@@ -92,22 +92,22 @@ export class AggregateShipments implements Shipments {
     let left = maxBytes;
     for (const [name, device] of Array.from(this.#devices)) {
       if (shipments.length >= maxRecords || left <= 0) break;
-      if (device.underWay > 0 || device.rows.length === 0) continue;
+      if (device.inFlight > 0 || device.rows.length === 0) continue;
       const key = partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, name);
       const rows = this.#fill(device, aggregateOverheadBytes(key), shipments.length === 0 ? Number.POSITIVE_INFINITY : left);
       if (rows.length === 0) break;
       const shipment = aggregateOf(key, rows);
-      device.underWay = 1;
+      device.inFlight = 1;
       left -= shipment.bytes;
       shipments.push(shipment);
-      // To the end of the round.
+      // Its next turn is at the end of the round.
       this.#devices.delete(name);
       this.#devices.set(name, device);
     }
     return shipments;
   }
 
-  /** Takes the rows of one aggregate; none where not even the first fits what is left of the request. */
+  /** Takes the rows of one aggregate; none if not even the first fits into the rest of the request. */
   #fill(device: DeviceRows, overhead: number, left: number): QueuedReading[] {
     const max = Math.min(this.#aggregateBytes, left);
     let bytes = overhead;
@@ -127,16 +127,16 @@ export class AggregateShipments implements Shipments {
     const { rows, record } = shipment;
     if (rows.length < 2) return [shipment];
     const device = this.#devices.get(rows[0]?.device ?? '');
-    if (device !== undefined) device.underWay += 1;
+    if (device !== undefined) device.inFlight += 1;
     const middle = Math.ceil(rows.length / 2);
     return [rows.slice(0, middle), rows.slice(middle)].map((half) => aggregateOf(record.partitionKey, half));
   }
 
-  settled(shipment: Shipment): void {
+  finished(shipment: Shipment): void {
     const name = shipment.rows[0]?.device ?? '';
     const device = this.#devices.get(name);
     if (device === undefined) return;
-    device.underWay -= 1;
-    if (device.underWay === 0 && device.rows.length === 0) this.#devices.delete(name);
+    device.inFlight -= 1;
+    if (device.inFlight === 0 && device.rows.length === 0) this.#devices.delete(name);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * KPL aggregation: many readings in one record, as the Kinesis Producer Library's format describes it (magic F3 89 9A C2, a protobuf
- * message, its MD5). One partition key an aggregate, the same inside and outside, or KCL 2 drops sub-records.
+ * KPL aggregation: many readings in one record, in the format of the Kinesis Producer Library (magic F3 89 9A C2, a protobuf message,
+ * its MD5). The one partition key of an aggregate must be the same inside and outside, or KCL 2 drops its records.
  */
 import { createHash } from 'node:crypto';
 
@@ -12,8 +12,12 @@ const RECORD = 0x1a;
 const KEY_INDEX = 0x08;
 const DATA = 0x1a;
 
-const varintBytes = (value: number): number =>
-  value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : value < 0x1000_0000 ? 4 : 5;
+function varintBytes(value: number): number {
+  if (value < 0x80) return 1;
+  if (value < 0x4000) return 2;
+  if (value < 0x20_0000) return 3;
+  return value < 0x1000_0000 ? 4 : 5;
+}
 
 function writeVarint(into: Buffer, at: number, value: number): number {
   let rest = value;
@@ -27,14 +31,14 @@ function writeVarint(into: Buffer, at: number, value: number): number {
   return position + 1;
 }
 
-/** What one more reading of this size adds to an aggregate, in bytes, at most. */
+/** The most bytes that a reading of this size adds to an aggregate. */
 export const aggregatedBytes = (dataBytes: number): number => dataBytes + 12;
 
-/** An aggregate's own bytes beside its readings, at most; its key counts twice, inside and as the record's own. */
+/** The most bytes of an aggregate besides its readings. Its key counts twice: inside, and as the record's own. */
 export const aggregateOverheadBytes = (partitionKey: string): number =>
   MAGIC.length + MD5_BYTES + 6 + 2 * Buffer.byteLength(partitionKey);
 
-/** One aggregate of readings under one partition key. */
+/** Encodes readings as one aggregate under one partition key. */
 export function aggregate(partitionKey: string, readings: readonly Buffer[]): Buffer {
   const key = Buffer.from(partitionKey);
   // Index (a tag and a zero), then tag, length and data.

@@ -1,15 +1,16 @@
 /**
- * Ships what is queued: a reading that finds the uplink idle leaves at once, what arrives meanwhile goes in the next batch, a backlog
- * goes in full batches, several at once. A row is acknowledged on its own SequenceNumber and not before; failed records alone go
- * again; a request that is refused for what is in it is bisected until the poison record is alone (poison-hunt.ts).
+ * Ships queued readings. If the uplink is idle, a reading is sent at once; readings that arrive during a request form the next batch; a
+ * backlog is sent in full batches, several at once. A row is acknowledged on its own SequenceNumber and not before. Of a partly failed
+ * request only the failed records are sent again. A request that is refused because of its content is bisected until the poison record
+ * is alone (poison-hunt.ts).
  */
 import type { Config } from '../../service/config/config.ts';
 import { Backoff } from '../../service/pacing/backoff.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { DrainQueue, QueuedReading } from '../queue/drain-queue.ts';
-import { SinkError, type FailureClass, type Sink } from '../sink/sink.ts';
+import type { ForwarderMetrics } from '../metrics.ts';
+import { failureText, SinkError, type FailureClass, type Sink } from '../sink/sink.ts';
 import { AggregateShipments } from './aggregates.ts';
-import { DrainMetrics } from './drain-metrics.ts';
 import { PoisonHunt } from './poison-hunt.ts';
 import { failureOfRecords, isThrottling } from './record-failures.ts';
 import { Retries } from './retries.ts';
@@ -18,7 +19,7 @@ import { StreamLimits } from './stream-limits.ts';
 import { TokenBucket } from './token-bucket.ts';
 import { UplinkStatus } from './uplink.ts';
 
-/** Below the limit of 5 MiB a request, which counts partition keys too. */
+/** Below PutRecords' limit of 5 MiB per request, which includes partition keys. */
 const BATCH_BYTES = 4.9 * 1024 * 1024;
 const REQUESTS_MAX = 4;
 const BUFFER_ROWS = 8000;
@@ -33,17 +34,21 @@ export interface DrainOptions {
   log: Logger;
   queue: DrainQueue;
   sink: Sink;
-  /** The uplink's state has changed. */
-  onChange: () => void;
-  /** Size that aggregates are filled to, smaller in tests. */
+  metrics: ForwarderMetrics;
+  /** Size that aggregates are filled to, in bytes; smaller in tests. */
   aggregateBytes?: number;
 }
 
 interface Batch {
   shipments: Shipment[];
-  /** A group of the hunt, alone under way. */
+  /** A group of the poison hunt, which is sent alone. */
   hunted: boolean;
 }
+
+/** What to do next: send a batch, look again after a time, or look again when an event (an answer, a commit) has arrived. */
+type Decision = { kind: 'send'; batch: Batch } | { kind: 'wait'; ms: number } | { kind: 'wait_for_event' };
+
+const WAIT_FOR_EVENT: Decision = { kind: 'wait_for_event' };
 
 export class Drain {
   readonly #options: DrainOptions;
@@ -56,7 +61,7 @@ export class Drain {
   readonly #repeats: RepeatLimiter;
   readonly #abort = new AbortController();
   readonly uplink: UplinkStatus;
-  readonly metrics = new DrainMetrics();
+  readonly metrics: ForwarderMetrics;
   readonly #inFlight = new Set<Promise<void>>();
   readonly #testReadings: boolean;
   #taking = false;
@@ -69,26 +74,28 @@ export class Drain {
   #lastShippedAtMs: number | null = null;
 
   constructor(options: DrainOptions) {
-    const { config, log, sink } = options;
+    const { config, log, sink, metrics } = options;
     this.#options = options;
     this.#shipments =
       config.KINESIS_MODE === 'aggregated' ? new AggregateShipments(config, options.aggregateBytes) : new SingleShipments(config);
     this.#testReadings = config.KINESIS_TARGET === 'local' || config.ALLOW_TEST_READINGS;
     this.#repeats = new RepeatLimiter(log);
-    this.#limits = new StreamLimits({ sink, bucket: this.#bucket, log, signal: this.#abort.signal, onRead: () => this.#pump() });
-    this.uplink = new UplinkStatus(log, options.onChange);
+    this.#limits = new StreamLimits({ sink, bucket: this.#bucket, log, signal: this.#abort.signal });
+    this.uplink = new UplinkStatus(log);
+    this.metrics = metrics;
   }
 
+  /** This box's clock minus the stream's; null before the first answer. */
   get clockAheadMs(): number | null {
     return this.#clockAheadMs;
   }
 
-  /** Open shards that leaving is paced to; null: not paced by shards. */
+  /** Open shards that sending is paced to; null: not paced by shards. */
   get openShards(): number | null {
     return this.#bucket.shards;
   }
 
-  /** Requests under way. */
+  /** Requests in flight. */
   get underWay(): number {
     return this.#inFlight.size;
   }
@@ -99,29 +106,39 @@ export class Drain {
 
   start(): void {
     this.#stopped = false;
-    this.#options.queue.onReadable(() => {
+    this.#options.queue.on('readable', () => {
       this.#mayHaveMore = true;
       this.#pump();
     });
+    this.#limits.on('read', () => this.#pump());
     this.#limits.start();
     this.#pump();
   }
 
-  /** Does what can be done now, and sees to it that it is called again when there is more to do. */
+  /** Sends everything that can be sent now, and sets the timer for the next look if the decision is to wait. */
   #pump(): void {
     if (this.#stopped) return;
     clearTimeout(this.#timer);
-    let waitMs = this.#pausedUntilMs - performance.now();
     this.#refill();
-    while (waitMs <= 0) {
-      const next = this.#nextBatch();
-      if (typeof next === 'number') waitMs = next;
-      else {
-        this.#launch(next);
-        this.#refill();
+    const pauseMs = this.#pausedUntilMs - performance.now();
+    if (pauseMs > 0) return this.#pumpAfter(pauseMs);
+    for (;;) {
+      const next = this.#decide();
+      switch (next.kind) {
+        case 'send':
+          this.#launch(next.batch);
+          this.#refill();
+          break;
+        case 'wait':
+          return this.#pumpAfter(next.ms);
+        case 'wait_for_event':
+          return;
       }
     }
-    if (Number.isFinite(waitMs)) this.#timer = setTimeout(() => this.#pump(), Math.max(1, Math.ceil(waitMs)));
+  }
+
+  #pumpAfter(ms: number): void {
+    this.#timer = setTimeout(() => this.#pump(), Math.max(1, Math.ceil(ms)));
   }
 
   #launch(batch: Batch): void {
@@ -139,7 +156,7 @@ export class Drain {
   #refill(): void {
     if (this.#taking || !this.#mayHaveMore || this.#shipments.size + this.#retries.size + this.#hunt.size >= BUFFER_ROWS) return;
     this.#taking = true;
-    // Before the question: a commit that comes meanwhile sets it again.
+    // Before the rows are requested: a commit meanwhile sets it again.
     this.#mayHaveMore = false;
     void this.#options.queue.take({ maxRows: TAKE_ROWS, maxBytes: TAKE_BYTES }).then(
       (rows) => {
@@ -161,50 +178,54 @@ export class Drain {
     this.#repeats.warn(
       'test',
       { event: 'test_readings_kept', count: test.length },
-      'simulated or replayed readings do not leave for this target (ALLOW_TEST_READINGS)',
+      'evicting simulated or replayed readings: this target does not get them unless ALLOW_TEST_READINGS is set',
     );
-    this.#options.queue.giveUp(
+    this.#options.queue.evict(
       test.map(({ id }) => id),
       'test_reading',
     );
     return rows.filter(({ source }) => source === 'real');
   }
 
-  /** The next request, or how long until there may be one: infinite where an event (an answer, a commit) must come first. */
-  #nextBatch(): Batch | number {
+  #decide(): Decision {
     const now = performance.now();
     const { due, nextInMs } = this.#retries.look(now);
     const ready = this.#shipments.ready;
     const waiting = due + ready;
-    if (this.#hunt.active && !(this.#hunt.wantsOther && waiting > 0)) {
-      if (this.#inFlight.size > 0) return Number.POSITIVE_INFINITY;
-      const waitMs = this.#hunt.waitMs(now);
-      return waitMs > 0 ? waitMs : { shipments: this.#hunt.next(), hunted: true };
-    }
-    if (waiting === 0) return nextInMs;
+    if (this.#hunt.active && !(this.#hunt.wantsOther && waiting > 0)) return this.#decideHunt(now);
+    if (waiting === 0) return nextInMs === undefined ? WAIT_FOR_EVENT : { kind: 'wait', ms: nextInMs };
     const full = this.#shipments.full || waiting >= BATCH_RECORDS;
-    // What is less than a batch waits for the one that is under way, and goes together; one probe at a time while the uplink is not well.
-    const others = this.#inFlight.size;
-    if (others >= (full && this.uplink.current.state === 'ok' ? REQUESTS_MAX : 1)) return Number.POSITIVE_INFINITY;
-    const lingerMs = full || due > 0 ? 0 : this.#lingerLeft();
-    if (lingerMs > 0) return Math.min(lingerMs, nextInMs);
+    // Less than a batch waits for the request in flight, and is sent in one piece. While the uplink fails, one request at a time probes it.
+    const requestsMax = full && this.uplink.current.state === 'ok' ? REQUESTS_MAX : 1;
+    if (this.#inFlight.size >= requestsMax) return WAIT_FOR_EVENT;
+    const lingerMs = full || due > 0 ? 0 : this.#lingerLeftMs();
+    if (lingerMs > 0) return { kind: 'wait', ms: Math.min(lingerMs, nextInMs ?? lingerMs) };
     const wanted = Math.min(waiting, BATCH_RECORDS);
     const wantedBytes = Math.min(BATCH_BYTES, wanted * this.#shipments.recordBytes);
-    // Less than a batch goes with what the bucket has; a backlog waits until a whole batch may go.
-    const waitMs = full ? this.#bucket.waitMs(wanted, wantedBytes) : this.#bucket.waitMs(1, this.#shipments.recordBytes);
-    if (waitMs > 0) return waitMs;
-    return this.#compose(now, wanted);
+    // Less than a batch is sent with what the bucket has; a backlog waits until the bucket allows a whole batch.
+    const bucketMs = full ? this.#bucket.waitMs(wanted, wantedBytes) : this.#bucket.waitMs(1, this.#shipments.recordBytes);
+    if (bucketMs > 0) return { kind: 'wait', ms: bucketMs };
+    const shipments = this.#compose(now, wanted);
+    // All of them were too large, and are dead letters now.
+    return shipments.length === 0 ? this.#decide() : { kind: 'send', batch: { shipments, hunted: false } };
   }
 
-  #lingerLeft(): number {
+  /** A group of the hunt is sent with nothing beside it. */
+  #decideHunt(now: number): Decision {
+    if (this.#inFlight.size > 0) return WAIT_FOR_EVENT;
+    const ms = this.#hunt.waitMs(now);
+    return ms > 0 ? { kind: 'wait', ms } : { kind: 'send', batch: { shipments: this.#hunt.next(), hunted: true } };
+  }
+
+  #lingerLeftMs(): number {
     const oldest = this.#shipments.oldestAcceptedAtMs;
     if (oldest === undefined || this.#options.config.KINESIS_LINGER_MS === 0) return 0;
     const age = Date.now() - oldest;
-    // A clock that was set back must not hold a reading for hours.
+    // A clock that was set back must not delay a reading for hours.
     return age < 0 ? 0 : this.#options.config.KINESIS_LINGER_MS - age;
   }
 
-  #compose(now: number, wanted: number): Batch | number {
+  #compose(now: number, wanted: number): Shipment[] {
     const allowed = this.#bucket.available();
     const maxRecords = Math.max(1, Math.min(wanted, allowed.records));
     const maxBytes = Math.min(BATCH_BYTES, allowed.bytes);
@@ -215,16 +236,16 @@ export class Drain {
         if (shipment.bytes > this.#limits.maxRecordBytes) this.#tooLarge(shipment);
         else shipments.push(shipment);
       }
-    return shipments.length === 0 ? this.#nextBatch() : { shipments, hunted: false };
+    return shipments;
   }
 
   #tooLarge(shipment: Shipment): void {
-    this.#shipments.settled(shipment);
+    this.#shipments.finished(shipment);
     for (const row of shipment.rows)
       this.#options.queue.bury(
         row.id,
         'record_too_large',
-        `${shipment.bytes} bytes with its key; the stream takes ${this.#limits.maxRecordBytes}`,
+        `${shipment.bytes} bytes including its key; the stream takes at most ${this.#limits.maxRecordBytes}`,
       );
   }
 
@@ -236,7 +257,7 @@ export class Drain {
         shipments.map(({ record }) => record),
         this.#abort.signal,
       );
-      this.metrics.request(performance.now() - startedAt, shipments.length);
+      this.metrics.requestAnswered(performance.now() - startedAt, shipments.length);
       if (clockAheadMs !== undefined) this.#clockAheadMs = Math.round(clockAheadMs);
       const failed: Shipment[] = [];
       const shipped: Shipment[] = [];
@@ -245,7 +266,7 @@ export class Drain {
         const outcome = outcomes[index];
         if (outcome?.ok === true) {
           shipped.push(shipment);
-          if (outcome.shard !== undefined) this.#limits.sawShard(outcome.shard);
+          if (outcome.shard !== undefined) this.#limits.shardSeen(outcome.shard);
         } else {
           codes.push(outcome?.code ?? 'NoSequenceNumber');
           failed.push(shipment);
@@ -264,20 +285,20 @@ export class Drain {
     const ids: number[] = [];
     const now = Date.now();
     for (const shipment of shipments) {
-      this.#shipments.settled(shipment);
+      this.#shipments.finished(shipment);
       for (const row of shipment.rows) {
         ids.push(row.id);
-        this.metrics.shipped(row, now);
+        this.metrics.readingShipped(row, now);
       }
     }
     this.#lastShippedAtMs = now;
     this.#options.queue.acknowledge(ids);
-    this.#hunt.taken();
+    this.#hunt.shipped();
     this.#backoff.reset();
     this.uplink.succeeded();
   }
 
-  /** Failed records of a 200 go again alone, after a short jittered pause that grows with their attempts. */
+  /** Only the failed records of a 200 are sent again, after a short pause with jitter that grows with their attempts. */
   #someFailed(failed: Shipment[], codes: readonly string[], { shipments, hunted }: Batch, startedAt: number): void {
     for (const code of codes) this.metrics.recordFailed(code);
     const now = performance.now();
@@ -301,30 +322,31 @@ export class Drain {
     const failure: FailureClass =
       error instanceof SinkError
         ? error.failure
-        : { state: 'error', reason: `error: ${String(error)}`, hint: 'This is a fault of this program: report it with the log.' };
+        : { state: 'error', detail: String(error), hint: 'This is a bug in this program: report it with the log.' };
     this.uplink.failed(failure);
+    const reason = failureText(failure);
     if (failure.poison === true) {
       const verdict = this.#hunt.refused(batch.shipments, this.#shipments);
-      if (verdict.kind === 'bury') this.#bury(verdict.shipment, verdict.row, failure.reason);
+      if (verdict.kind === 'bury') this.#bury(verdict.shipment, verdict.row, reason);
       if (verdict.kind !== 'blocked') return;
       this.#repeats.error(
         'blocked',
-        { event: 'all_refused', reason: failure.reason },
-        'the stream refuses one reading after the other: no more go to the dead letters before one is taken',
+        { event: 'all_refused', reason },
+        'the stream refuses every reading: none is moved to the dead letters until it accepts one',
       );
     } else if (batch.hunted) this.#hunt.putBack(batch.shipments, 0);
     else this.#retries.add(batch.shipments, () => 0);
     this.#pause(failure, startedAt);
     this.#repeats.info(
       `send ${failure.state}`,
-      { event: 'send_failed', state: failure.state, reason: failure.reason, attempts: this.#backoff.attempts },
-      'a request to the stream failed',
+      { event: 'send_failed', state: failure.state, reason, attempts: this.#backoff.attempts },
+      'request to the stream failed',
     );
     if (failure.rebuild === true) void this.#options.sink.rebuild();
     if (failure.state === 'throttled') this.#limits.readSoon();
   }
 
-  /** Requests that were under way together fail together: they count as one attempt. */
+  /** Requests that were in flight together fail together: they count as one attempt. */
   #pause(failure: FailureClass, startedAt: number): void {
     const now = performance.now();
     const isSameAttempt = startedAt < this.#pausedAtMs;
@@ -334,16 +356,16 @@ export class Drain {
   }
 
   #bury(shipment: Shipment, row: QueuedReading, reason: string): void {
-    this.#shipments.settled(shipment);
+    this.#shipments.finished(shipment);
     this.#options.log.error(
       { event: 'reading_refused', device: row.device, reason },
-      'the stream refuses this reading: it went to the dead letters',
+      'the stream refuses this reading: moved to the dead letters',
     );
     this.#options.queue.bury(row.id, 'refused_by_stream', reason);
     if (!this.#hunt.active) this.uplink.succeeded();
   }
 
-  /** Waits a little for what is under way, then aborts it; what is not acknowledged stays queued. */
+  /** Waits up to 2 s for requests in flight, then aborts them. What is not acknowledged stays queued. */
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;

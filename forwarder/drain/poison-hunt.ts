@@ -1,16 +1,17 @@
 /**
- * Finds the record for which a request is refused: the request is halved until that record is alone, then it is to be buried. Its groups
- * go one after the other with nothing beside them, and one that fails otherwise goes again before the next: the order of a device holds.
- * After 20 in a row buried, with none taken between, it is not the records: nothing more is buried until something else was taken.
+ * Finds the record because of which a request is refused: the request is halved until that record is alone, and can be buried. The groups
+ * are sent one after the other with nothing beside them, and a group that fails for another reason is sent again before the next one, so
+ * the order of a device holds. If 20 records in a row would be buried and none was accepted between them, the records are not the cause:
+ * nothing more is buried until the stream accepts one.
  */
 import type { QueuedReading } from '../queue/drain-queue.ts';
 import type { Shipment, Shipments } from './shipments.ts';
 
 const BURIED_IN_A_ROW_MAX = 20;
-/** While blocked, so many other requests may be tried and join the groups. */
+/** While blocked, up to this many groups, other requests may be tried; refused ones join the groups. */
 const GROUPS_WHILE_BLOCKED_MAX = 50;
 
-/** What comes of a refused request: it was halved, this row is to be buried, or nothing may be buried now. */
+/** What to do about a refused request: it was halved, this row is to be buried, or nothing may be buried now. */
 export type Verdict = { kind: 'halved' } | { kind: 'bury'; shipment: Shipment; row: QueuedReading } | { kind: 'blocked' };
 
 export class PoisonHunt {
@@ -23,12 +24,12 @@ export class PoisonHunt {
     return this.#groups.length > 0;
   }
 
-  /** Shipments that are held here. */
+  /** Shipments held here. */
   get size(): number {
     return this.#groups.reduce((sum, group) => sum + group.length, 0);
   }
 
-  /** Something else is to be tried first: whether it is refused too says whether it is the records. */
+  /** Another request should be tried first: if it is refused, too, the records are not the cause. */
   get wantsOther(): boolean {
     return this.#blocked && this.#groups.length < GROUPS_WHILE_BLOCKED_MAX;
   }
@@ -41,13 +42,13 @@ export class PoisonHunt {
     return this.#groups.shift() ?? [];
   }
 
-  /** A group failed for another reason: it goes again, before all others. */
+  /** A group failed for another reason: it is sent again, before all others. */
   putBack(group: Shipment[], notBeforeMs: number): void {
     this.#groups.unshift(group);
     this.#notBeforeMs = notBeforeMs;
   }
 
-  /** A request was refused for what is in it. */
+  /** A request was refused because of its content. */
   refused(group: Shipment[], shipments: Shipments): Verdict {
     const only = group[0];
     if (only === undefined) return { kind: 'halved' };
@@ -71,8 +72,8 @@ export class PoisonHunt {
     return { kind: 'bury', shipment: only, row };
   }
 
-  /** Something was taken: it is the records. */
-  taken(): void {
+  /** The stream accepted a record, so refusals are about the records. */
+  shipped(): void {
     this.#buriedInARow = 0;
     this.#blocked = false;
   }

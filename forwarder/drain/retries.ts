@@ -1,4 +1,4 @@
-/** Shipments that are to go again, each at its own time. */
+/** Shipments to send again, each at its own time. */
 import type { BatchLimits, Shipment } from './shipments.ts';
 
 interface Retry {
@@ -17,17 +17,17 @@ export class Retries {
     for (const shipment of shipments) this.#retries.push({ shipment, atMs: atMs(shipment) });
   }
 
-  /** How many are due, and how long until the next that is not (infinite where there is none). */
-  look(nowMs: number): { due: number; nextInMs: number } {
+  /** How many are due, and how long until the next one that is not; undefined if there is none. */
+  look(nowMs: number): { due: number; nextInMs: number | undefined } {
     let due = 0;
-    let nextInMs = Number.POSITIVE_INFINITY;
+    let nextInMs: number | undefined;
     for (const { atMs } of this.#retries)
       if (atMs <= nowMs) due += 1;
-      else nextInMs = Math.min(nextInMs, atMs - nowMs);
+      else nextInMs = Math.min(nextInMs ?? Number.POSITIVE_INFINITY, atMs - nowMs);
     return { due, nextInMs };
   }
 
-  /** Takes those that are due, oldest first, within the limits; at least one where any is due. */
+  /** Takes those that are due, oldest first, within the limits; at least one if any is due. */
   takeDue(nowMs: number, { maxRecords, maxBytes }: BatchLimits): Shipment[] {
     const taken: Shipment[] = [];
     const left: Retry[] = [];

@@ -1,14 +1,14 @@
-/** Turns queued readings into records to send, in the order of acceptance: one record a reading, or aggregates (aggregates.ts). */
+/** Turns queued readings into records, in the order of acceptance: one record per reading, or aggregates (aggregates.ts). */
 import type { Config } from '../../service/config/config.ts';
 import type { QueuedReading } from '../queue/drain-queue.ts';
 import type { SinkRecord } from '../sink/sink.ts';
 import { partitionKeyOf } from './partition-key.ts';
 
-/** One record and the rows that are in it. */
+/** One record, and the rows in it. */
 export interface Shipment {
   rows: readonly QueuedReading[];
   record: SinkRecord;
-  /** As a shard counts them: data and key. */
+  /** Data and key, as a shard's limit counts them. */
   bytes: number;
   attempts: number;
 }
@@ -18,29 +18,29 @@ export interface BatchLimits {
   maxBytes: number;
 }
 
-/** Rows that wait for their record. */
+/** Rows that wait to be sent. */
 export interface Shipments {
-  /** Rows that wait. */
+  /** Number of waiting rows. */
   readonly size: number;
-  /** Records that these would be now, at most so many as a request takes. */
+  /** Number of records that could be sent now, at most as many as a request holds. */
   readonly ready: number;
-  /** About how many bytes a record has. */
+  /** Estimated bytes of a record. */
   readonly recordBytes: number;
-  /** Whether there is so much that it is worth a request beside one that is under way. */
+  /** Whether there is enough for another request beside one in flight. */
   readonly full: boolean;
   readonly oldestAcceptedAtMs: number | undefined;
   add(rows: readonly QueuedReading[]): void;
-  /** The next shipments within the limits; one that is larger comes alone. */
+  /** The next shipments within the limits. A shipment larger than the limit is returned alone. */
   next(limits: BatchLimits): Shipment[];
-  /** A refused shipment of several rows as two of the same kind. */
+  /** Splits a refused shipment of several rows in two. */
   halve(shipment: Shipment): Shipment[];
-  /** A shipment is shipped or buried. */
-  settled(shipment: Shipment): void;
+  /** A shipment was shipped or buried. */
+  finished(shipment: Shipment): void;
 }
 
 export type KinesisSettings = Pick<Config, 'KINESIS_MODE' | 'KINESIS_PARTITION_KEY'>;
 
-/** Records in a PutRecords request, at most. */
+/** The most records of a PutRecords request. */
 export const BATCH_RECORDS = 500;
 const GUESSED_BYTES = 300;
 
@@ -48,7 +48,7 @@ export function shipmentOf(rows: readonly QueuedReading[], partitionKey: string,
   return { rows, record: { partitionKey, data }, bytes: data.length + Buffer.byteLength(partitionKey), attempts: 0 };
 }
 
-/** Rows that come and go at the ends of a list. */
+/** A queue of rows. */
 export class RowFifo {
   #rows: QueuedReading[] = [];
   #from = 0;
@@ -76,7 +76,7 @@ export class RowFifo {
   }
 }
 
-/** `KINESIS_MODE=records`: a record a reading, its JSON and a newline. */
+/** `KINESIS_MODE=records`: one record per reading, its JSON and a newline. */
 export class SingleShipments implements Shipments {
   readonly #config: KinesisSettings;
   readonly #rows = new RowFifo();
@@ -133,5 +133,5 @@ export class SingleShipments implements Shipments {
     return [shipment];
   }
 
-  settled(): void {}
+  finished(): void {}
 }

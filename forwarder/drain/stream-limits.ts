@@ -1,13 +1,14 @@
 /**
- * What the stream takes: its open shards and its largest record. Read at the start and every minute; at once where an answer names a shard
- * that was not known (split, merge, UpdateShardCount) or records are throttled though they were paced.
+ * The stream's limits: its open shards and its largest record. They are read at the start and every minute, and soon after an answer
+ * names an unknown shard (split, merge, UpdateShardCount) or records are throttled although they were paced.
  */
+import { EventEmitter } from 'node:events';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { Sink } from '../sink/sink.ts';
 import type { TokenBucket } from './token-bucket.ts';
 
 const EVERY_MS = 60_000;
-/** The service allows 20 questions a second an account: no more than this often. */
+/** DescribeStreamSummary is limited to 20 calls per second and account: a box calls it at most once in this time. */
 const SOON_MS = 1000;
 const SHARDS_KNOWN_MAX = 10_000;
 
@@ -16,10 +17,9 @@ export interface StreamLimitsOptions {
   bucket: TokenBucket;
   log: Logger;
   signal: AbortSignal;
-  onRead: () => void;
 }
 
-export class StreamLimits {
+export class StreamLimits extends EventEmitter<{ read: [] }> {
   readonly #options: StreamLimitsOptions;
   readonly #repeats: RepeatLimiter;
   readonly #shards = new Set<string>();
@@ -31,6 +31,7 @@ export class StreamLimits {
   maxRecordBytes = 1024 * 1024;
 
   constructor(options: StreamLimitsOptions) {
+    super();
     this.#options = options;
     this.#repeats = new RepeatLimiter(options.log);
   }
@@ -45,15 +46,15 @@ export class StreamLimits {
     clearTimeout(this.#timer);
   }
 
-  /** The shard that took a record. */
-  sawShard(shard: string): void {
+  /** An answer named this shard. */
+  shardSeen(shard: string): void {
     if (this.#shards.has(shard)) return;
     if (this.#shards.size >= SHARDS_KNOWN_MAX) this.#shards.clear();
     this.#shards.add(shard);
     this.readSoon();
   }
 
-  /** Something speaks for other limits than those known. */
+  /** The limits may have changed: reads them again, at most once a second. */
   readSoon(): void {
     this.#schedule(Math.max(0, this.#readAt + SOON_MS - performance.now()));
   }
@@ -71,20 +72,19 @@ export class StreamLimits {
     if (this.#reading) return;
     this.#reading = true;
     this.#readAt = performance.now();
-    const { sink, bucket, log, signal, onRead } = this.#options;
+    const { sink, bucket, log, signal } = this.#options;
     try {
       const { openShards, maxRecordBytes } = await sink.limits(signal);
-      if (openShards !== bucket.shards)
-        log.info({ event: 'shards', open: openShards }, 'the stream has another number of open shards');
+      if (openShards !== bucket.shards) log.info({ event: 'shards', open: openShards }, 'the number of open shards has changed');
       bucket.setShards(openShards);
       this.maxRecordBytes = maxRecordBytes;
-      onRead();
+      this.emit('read');
     } catch (error) {
       if (!this.#stopped)
         this.#repeats.info(
           'limits',
           { event: 'limits_unknown', reason: error instanceof Error ? error.message : '' },
-          'shards and limits of the stream cannot be read: what was known is assumed, one shard at first',
+          'cannot read the shards and limits of the stream: keeping the last known ones (initially one shard)',
         );
     }
     this.#reading = false;

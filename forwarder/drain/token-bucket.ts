@@ -1,15 +1,15 @@
 /**
- * Paces what leaves to what the open shards take, in records and in bytes: sends that would be throttled are never made. Keys need not
- * spread evenly over the shards, so what is throttled all the same lowers the rate for a while.
+ * Paces sending to what the open shards accept, in records and in bytes, so that requests are not throttled. Keys may not be spread
+ * evenly over the shards, so throttling still happens; it lowers the rate for a while.
  */
 
-/** A little below the limits of a shard, so that our clock and theirs may differ. */
+/** Slightly below the limits of a shard, to allow for different clocks. */
 const RECORDS_PER_SHARD = 950;
 const BYTES_PER_SHARD = 0.95 * 1_048_576;
-/** The rate never falls below this share of what the shards take, and by no more than half at once: requests that bunched up pass. */
+/** The rate never falls below this share of the shards' limits, and by at most half at once, since a burst may just have bunched up. */
 const LEAST_SHARE = 0.05;
 const LEAST_FACTOR = 0.5;
-/** It grows back by so much of what the shards take a second: fast to a little below where it met the limit, slowly beyond. */
+/** Growth of the rate per second, as a share of the shards' limits: fast to slightly below the last throttling, slowly beyond. */
 const FAST_BACK_PER_SECOND = 0.3;
 const SLOW_BACK_PER_SECOND = 0.02;
 const BELOW_LIMIT = 0.95;
@@ -20,7 +20,7 @@ export class TokenBucket {
   #records = RECORDS_PER_SHARD;
   #bytes = BYTES_PER_SHARD;
   #share = 1;
-  /** Where the limit was met last, less a little. */
+  /** Slightly below the share at which throttling last happened. */
   #knee = 1;
   #at: number;
   #loweredAt = Number.NEGATIVE_INFINITY;
@@ -60,7 +60,7 @@ export class TokenBucket {
     this.#bytes = Math.min(this.#bytesPerSecond, this.#bytes + this.#bytesPerSecond * seconds);
   }
 
-  /** How many records and bytes may leave now. */
+  /** Records and bytes that may be sent now. */
   available(): { records: number; bytes: number } {
     if (this.#shards === null) return { records: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY };
     this.#refill();
@@ -73,7 +73,7 @@ export class TokenBucket {
     this.#bytes -= bytes;
   }
 
-  /** Until so many records and bytes (at most a bucket full of each) may leave, in milliseconds. */
+  /** Milliseconds until this many records and bytes (at most a full bucket of each) may be sent. */
   waitMs(records: number, bytes: number): number {
     if (this.#shards === null) return 0;
     this.#refill();
@@ -82,9 +82,9 @@ export class TokenBucket {
     return Math.max(0, Math.ceil(Math.max(forRecords, forBytes) * 1000));
   }
 
-  /** `throttled` of `sent` records of a request that began at `startedAt` were throttled: as much less leaves from now on. */
+  /** Of a request that began at `startedAt`, `throttled` of `sent` records were throttled: the rate falls by that share. */
   lower({ throttled, sent, startedAt }: { throttled: number; sent: number; startedAt: number }): void {
-    // Several requests of one moment meet the same limit: it counts once.
+    // Requests that were in flight together hit the same limit: it counts once.
     if (this.#shards === null || throttled === 0 || startedAt < this.#loweredAt) return;
     this.#refill();
     this.#loweredAt = this.#now();

@@ -1,69 +1,80 @@
-/** The uplink's state in words, changed in one place, and said in the log when it changes. */
+/** The state of the uplink. It is changed in one place only, and each change is logged. */
+import { EventEmitter } from 'node:events';
 import type { Uplink, UplinkState } from '../../contract/service-status.ts';
 import type { Logger } from '../../service/log/log.ts';
-import type { CheckReport } from '../../service/mqtt/status-reporter.ts';
-import type { FailureClass } from '../sink/sink.ts';
+import { failureText, type FailureClass } from '../sink/sink.ts';
 
-/** States in which a person is needed; the others heal by themselves. */
-const NEEDS_A_PERSON: ReadonlySet<UplinkState> = new Set([
+/** States that an operator has to resolve; the others heal by themselves. */
+const NEEDS_OPERATOR: ReadonlySet<UplinkState> = new Set([
   'unauthorized',
   'credentials_expired',
   'stream_missing',
   'kms_error',
   'clock_skew',
 ]);
-/** An uplink that comes and goes is said this often. */
-const SAY_EVERY_MS = 10_000;
+/** A flapping uplink is logged at most this often. */
+const LOG_EVERY_MS = 10_000;
 
-export class UplinkStatus {
+export interface UplinkCondition {
+  state: UplinkState;
+  /** Empty while `ok`. */
+  detail: string;
+  hint: string;
+  /** When the state was entered (RFC 3339). */
+  since: string;
+}
+
+export class UplinkStatus extends EventEmitter<{ changed: [] }> {
   readonly #log: Logger;
-  readonly #onChange: () => void;
-  #uplink: Uplink = { state: 'ok', reason: '', hint: '', since: new Date().toISOString() };
-  #saidState: UplinkState = 'ok';
-  #saidAt = Number.NEGATIVE_INFINITY;
+  #uplink: UplinkCondition = { state: 'ok', detail: '', hint: '', since: new Date().toISOString() };
+  #loggedState: UplinkState = 'ok';
+  #loggedAt = Number.NEGATIVE_INFINITY;
   #changes = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(log: Logger, onChange: () => void) {
+  constructor(log: Logger) {
+    super();
     this.#log = log;
-    this.#onChange = onChange;
   }
 
-  get current(): Uplink {
+  get current(): UplinkCondition {
     return this.#uplink;
   }
 
-  #set(state: UplinkState, reason: string, hint: string): void {
-    const changed = state !== this.#uplink.state;
-    this.#uplink = { state, reason, hint, since: changed ? new Date().toISOString() : this.#uplink.since };
-    if (!changed) return;
-    this.#changes += 1;
-    const sinceSaid = performance.now() - this.#saidAt;
-    if (sinceSaid >= SAY_EVERY_MS) this.#say();
-    else this.#timer ??= setTimeout(() => this.#say(), SAY_EVERY_MS - sinceSaid);
-    this.#onChange();
+  /** As the service's status shows it. */
+  asStatus(): Uplink {
+    const { state, detail, hint, since } = this.#uplink;
+    return { state, reason: state === 'ok' ? '' : failureText({ state, detail, hint }), hint, since };
   }
 
-  #say(): void {
+  #set({ state, detail, hint }: Omit<UplinkCondition, 'since'>): void {
+    const changed = state !== this.#uplink.state;
+    this.#uplink = { state, detail, hint, since: changed ? new Date().toISOString() : this.#uplink.since };
+    if (!changed) return;
+    this.#changes += 1;
+    const sinceLogged = performance.now() - this.#loggedAt;
+    if (sinceLogged >= LOG_EVERY_MS) this.#logState();
+    else this.#timer ??= setTimeout(() => this.#logState(), LOG_EVERY_MS - sinceLogged);
+    this.emit('changed');
+  }
+
+  #logState(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const { state, reason, hint } = this.#uplink;
-    if (state === this.#saidState && this.#changes < 2) return;
-    this.#saidAt = performance.now();
-    this.#saidState = state;
+    const { state, reason, hint } = this.asStatus();
+    if (state === this.#loggedState && this.#changes < 2) return;
+    this.#loggedAt = performance.now();
+    this.#loggedState = state;
     const changes = this.#changes > 1 ? { changes: this.#changes } : {};
     this.#changes = 0;
-    if (state === 'ok') this.#log.info({ event: 'uplink_ok', ...changes }, 'readings leave again');
-    else if (NEEDS_A_PERSON.has(state))
+    if (state === 'ok') this.#log.info({ event: 'uplink_ok', ...changes }, 'upload resumed');
+    else if (NEEDS_OPERATOR.has(state))
       this.#log.error(
         { event: 'uplink_failed', state, reason, hint, ...changes },
-        'readings do not leave, and a person is needed; they wait in the queue',
+        'upload failing, operator action required; readings wait in the queue',
       );
     else
-      this.#log.warn(
-        { event: 'uplink_degraded', state, reason, hint, ...changes },
-        'readings do not leave; they wait in the queue',
-      );
+      this.#log.warn({ event: 'uplink_degraded', state, reason, hint, ...changes }, 'upload failing; readings wait in the queue');
   }
 
   stop(): void {
@@ -72,15 +83,10 @@ export class UplinkStatus {
   }
 
   succeeded(): void {
-    if (this.#uplink.state !== 'ok') this.#set('ok', '', '');
+    if (this.#uplink.state !== 'ok') this.#set({ state: 'ok', detail: '', hint: '' });
   }
 
   failed(failure: FailureClass): void {
-    this.#set(failure.state, failure.reason, failure.hint);
-  }
-
-  check(): CheckReport {
-    const { state, reason, hint } = this.#uplink;
-    return { name: 'uplink', status: state === 'ok' ? 'ok' : state === 'throttled' ? 'warn' : 'fail', reason, hint };
+    this.#set(failure);
   }
 }

@@ -14,7 +14,7 @@ import {
 } from '../../contract/topics.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
-import type { Append, RunMark } from '../queue/queue-messages.ts';
+import type { Append, RunWatermark } from '../queue/queue-messages.ts';
 import { checkNumbered, ForeignReadings, identityOf, type Checked } from './reading-check.ts';
 import { RunIntake, type Taken } from './run-intake.ts';
 
@@ -33,14 +33,14 @@ export interface IntakeOptions {
 /** Runs that are known at once: a run is 16 hex digits of whoever may publish, so their number needs a bound. */
 const RUNS_MAX = 200;
 
-const emptyAppend = (): Append => ({ rows: { data: [], devices: [], sources: [] }, dead: [], marks: [] });
+const emptyAppend = (): Append => ({ rows: { data: [], devices: [], sources: [] }, dead: [], watermarks: [] });
 
 export class Intake {
   readonly #options: IntakeOptions;
   readonly #repeats: RepeatLimiter;
   readonly #runs = new Map<string, RunIntake>();
   readonly #foreign: ForeignReadings;
-  #marks = new Map<string, RunMark>();
+  #marks = new Map<string, RunWatermark>();
   #accepting = true;
   #ready = false;
   #oldDuplicates = 0;
@@ -70,7 +70,7 @@ export class Intake {
   }
 
   /** The queue is open: the marks that it holds, before anything is taken. */
-  start(marks: readonly RunMark[]): void {
+  start(marks: readonly RunWatermark[]): void {
     this.#marks = new Map(marks.map((mark) => [mark.run, mark]));
     this.#ready = true;
     this.askAll();
@@ -168,7 +168,7 @@ export class Intake {
     const append = emptyAppend();
     for (const { seq, payload } of taken.payloads)
       this.#add(append, checkNumbered(payload, { run: taken.mark.run, seq }, device));
-    append.marks.push(taken.mark);
+    append.watermarks.push(taken.mark);
     this.#options.queue.append(append);
   }
 
@@ -188,7 +188,7 @@ export class Intake {
   }
 
   /** The queue has committed: bridges may forget. */
-  committed(marks: readonly RunMark[]): void {
+  committed(marks: readonly RunWatermark[]): void {
     const newest = new Map<string, number>();
     for (const mark of marks) {
       newest.set(mark.run, Math.max(mark.stored, newest.get(mark.run) ?? 0));
@@ -206,7 +206,7 @@ export class Intake {
   }
 
   /** The queue did not take what was given: every run goes back to its mark, bridges send again when it accepts. */
-  refused(marks: readonly RunMark[], lostUnnumbered: number): void {
+  refused(marks: readonly RunWatermark[], lostUnnumbered: number): void {
     this.#marks = new Map(marks.map((mark) => [mark.run, mark]));
     for (const intake of this.#runs.values()) intake.rollBack(this.#marks.get(intake.run));
     if (lostUnnumbered > 0) this.#loseUnnumbered(lostUnnumbered);

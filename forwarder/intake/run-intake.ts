@@ -3,12 +3,12 @@
  * a bounded buffer, a lower one is a duplicate. Pure: no I/O.
  */
 import type { SourceMessage } from '../../contract/outbox-protocol.ts';
-import type { RunMark } from '../queue/queue-messages.ts';
+import type { RunWatermark } from '../queue/queue-messages.ts';
 
 /** What was taken in order, and how the run's mark moves with it. */
 export interface Taken {
   payloads: { seq: number; payload: string }[];
-  mark: RunMark;
+  mark: RunWatermark;
 }
 
 /** Readings are a few hundred characters; what is larger (up to a packet) must not fill memory by the window's count of them. */
@@ -25,7 +25,7 @@ export class RunIntake {
   #waitingCharacters = 0;
   duplicates = 0;
 
-  constructor(run: string, window: number, mark?: RunMark) {
+  constructor(run: string, window: number, mark?: RunWatermark) {
     this.run = run;
     this.#window = window;
     this.#stored = mark?.stored ?? 0;
@@ -90,7 +90,7 @@ export class RunIntake {
     }
   }
 
-  #mark(): RunMark {
+  #mark(): RunWatermark {
     return { run: this.run, stored: this.#next - 1, missed: { ...this.#missed } };
   }
 
@@ -132,7 +132,7 @@ export class RunIntake {
   }
 
   /** What was pending was not committed: from the mark on, everything is wanted again. */
-  rollBack(mark: RunMark | undefined): void {
+  rollBack(mark: RunWatermark | undefined): void {
     this.#stored = mark?.stored ?? 0;
     this.#next = this.#stored + 1;
     this.#missed = { ...mark?.missed };

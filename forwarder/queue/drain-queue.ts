@@ -1,4 +1,4 @@
-/** What the drain needs of the queue. */
+/** The part of the queue that the drain needs. */
 import type { RowSource } from './queue-messages.ts';
 
 export interface QueuedReading {
@@ -12,14 +12,15 @@ export interface QueuedReading {
 }
 
 export interface DrainQueue {
-  /** The next rows, oldest first; what was taken is not given again by this process. */
+  /** Takes the next rows, oldest first. A row is taken once per process. Rejects when the queue is closed. */
   take(limits: { maxRows: number; maxBytes: number }): Promise<QueuedReading[]>;
-  /** Shipped: deleted with the next commit. */
+  /** These rows were shipped: the next commit deletes them. */
   acknowledge(ids: readonly number[]): void;
-  /** Not to be shipped at all: counted as evicted by this cause. */
-  giveUp(ids: readonly number[], cause: string): void;
-  /** To the dead letters. */
+  /** These rows are not to be shipped at all: the next commit deletes them and counts them as evicted by this cause. */
+  evict(ids: readonly number[], cause: string): void;
+  /** Moves a row to the dead letters. */
   bury(id: number, reason: string, detail: string): void;
-  onReadable(listener: () => void): void;
+  /** There may be rows to take. */
+  on(event: 'readable', listener: () => void): unknown;
   readonly depth: number;
 }

@@ -1,12 +1,13 @@
 /**
- * The account of every reading: accepted = shipped + queued + dead + evicted, always. Kept in the state row, written in the same
- * transactions as the rows it counts. What was dropped before acceptance is `missed` and stands outside.
+ * The ledger: accepted = shipped + queued + dead + evicted, always. It is kept in the state row and written in the same transactions as
+ * the rows that it counts. Readings that were lost before acceptance are `missed`, and outside of the equation.
  */
 import type { Ledger } from '../../contract/service-status.ts';
-import type { Causes, RunMark } from './queue-messages.ts';
+import type { Causes, RunWatermark } from './queue-messages.ts';
+import type { QueueReason } from './queue-mode.ts';
 
 export interface LedgerState {
-  /** Id of the next row: never given twice, though SQLite would give ids of deleted rows again. */
+  /** Id of the next row. Ids are never used twice, although SQLite would reuse those of deleted rows. */
   nextRowId: number;
   accepted: number;
   shipped: number;
@@ -15,15 +16,15 @@ export interface LedgerState {
   evictedBy: Record<string, number>;
   missedBy: Record<string, number>;
   deadBy: Record<string, number>;
-  /** In the order of their last use, newest last. */
-  marks: RunMark[];
-  /** What was found damaged, until it is acknowledged. */
+  /** Watermarks by run, least recently used first. */
+  marks: RunWatermark[];
+  /** The report of the last damage, until it is acknowledged: `queue_damaged: <detail>`; empty if there is none. */
   damage: string;
-  /** True from open to a close in order: a file that says so has a write-ahead log beside it. */
+  /** True from opening the file until an orderly close: while it is, there is a write-ahead log beside the file. */
   open: boolean;
 }
 
-/** Runs whose marks are kept: a box sees a new run at each start of a bridge. */
+/** Runs whose watermarks are kept: each start of a bridge begins a new run. */
 const MARKS_MAX = 200;
 
 export const emptyLedger = (): LedgerState => ({
@@ -62,7 +63,7 @@ export function causesOf(state: LedgerState): Causes {
   return { evicted: { ...state.evictedBy }, missed: { ...state.missedBy }, dead: { ...state.deadBy } };
 }
 
-/** What is wrong with an account, or undefined. */
+/** How the equation is violated, or undefined if it holds. */
 export function imbalance(state: LedgerState): string | undefined {
   const { accepted, shipped, queued, dead } = state;
   const evicted = total(state.evictedBy);
@@ -71,12 +72,23 @@ export function imbalance(state: LedgerState): string | undefined {
     : `accepted ${accepted} != shipped ${shipped} + queued ${queued} + dead ${dead} + evicted ${evicted}`;
 }
 
-/** Moves a run's mark; what its `missed` grew by is booked. */
-export function moveMark(state: LedgerState, mark: RunMark): void {
-  const index = state.marks.findIndex(({ run }) => run === mark.run);
+/** Moves a run's watermark, and adds the growth of its `missed` to the ledger. */
+export function moveWatermark(state: LedgerState, watermark: RunWatermark): void {
+  const index = state.marks.findIndex(({ run }) => run === watermark.run);
   const before = index < 0 ? undefined : state.marks[index];
-  for (const [cause, count] of Object.entries(mark.missed)) addTo(state.missedBy, cause, count - (before?.missed[cause] ?? 0));
+  for (const [cause, count] of Object.entries(watermark.missed))
+    addTo(state.missedBy, cause, count - (before?.missed[cause] ?? 0));
   if (index >= 0) state.marks.splice(index, 1);
-  state.marks.push(mark);
+  state.marks.push(watermark);
   if (state.marks.length > MARKS_MAX) state.marks.splice(0, state.marks.length - MARKS_MAX);
+}
+
+const DAMAGE_CODE = 'queue_damaged';
+
+/** The report of damage as the state row keeps it. */
+export const damageText = (detail: string): string => `${DAMAGE_CODE}: ${detail}`;
+
+/** The report of the last damage, or null if there was none or it was acknowledged. */
+export function damageReport({ damage }: LedgerState): QueueReason | null {
+  return damage === '' ? null : { code: DAMAGE_CODE, detail: damage.slice(damageText('').length) };
 }

@@ -1,6 +1,6 @@
 /**
- * Opens the queue's file so that a commit survives a power cut. It is looked at first, by a connection that cannot write: a file of a
- * newer version is refused untouched, a damaged one is replaced (replace-damaged.ts). A new file is made whole under another name.
+ * Opens the queue's file so that a commit survives a power cut. The file is checked first, over a connection that cannot write: a file of
+ * a newer version is refused unchanged, a damaged one is replaced (replace-damaged.ts). A new file is completed under another name.
  */
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -27,8 +27,8 @@ export interface OpenedQueue {
 }
 
 /**
- * Closes without writing the log back and removing it: as after a kill. A connection that only reads is the last one then, and that
- * one does neither. For where the file says that it is open and cannot be told otherwise.
+ * Closes the database as a kill would: the WAL is neither written back nor removed. The last connection does both unless it is read-only,
+ * so a read-only one is opened here and closed last. Used if `open` in the state row is still true and cannot be changed.
  */
 export function closeKeepingLog(database: Database): void {
   const last = openDatabase(database.name, { readonly: true });
@@ -44,8 +44,8 @@ function connect(file: string): Database {
   const database = openDatabase(file);
   try {
     database.pragma(`page_size = ${PAGE_BYTES}`);
-    if (database.pragma('journal_mode = WAL', { simple: true }) !== 'wal') throw new Error('WAL is refused');
-    // A reopened WAL database runs NORMAL by its build's default: it is set, and looked at, at every open.
+    if (database.pragma('journal_mode = WAL', { simple: true }) !== 'wal') throw new Error('SQLite refuses journal mode WAL');
+    // SQLite's build default for a reopened WAL database is NORMAL: set and verify FULL at every open.
     database.pragma('synchronous = FULL');
     if (database.pragma('synchronous', { simple: true }) !== 2) throw new Error('synchronous is not FULL');
     database.pragma('wal_autocheckpoint = 1000');
@@ -58,7 +58,7 @@ function connect(file: string): Database {
   }
 }
 
-/** Makes a whole queue file under its own name: as long as it has it, it holds what `fill` put in. */
+/** Creates a queue file. The name appears only once the file is complete, with the content that `fill` writes. */
 function createFile(file: string, fill: (database: Database) => void): void {
   const unfinished = path.join(path.dirname(file), 'queue.unfinished.db');
   for (const ending of ['', '-wal', '-shm', '-journal']) rmSync(unfinished + ending, { force: true });
@@ -73,9 +73,9 @@ function createFile(file: string, fill: (database: Database) => void): void {
   syncFolder(path.dirname(file));
 }
 
-/** The state of a whole file. Throws where anything in it is not as it must be. */
-function look(file: string): LedgerState {
-  if (!existsSync(file)) throw new Error('the file is missing, its write-ahead log is there');
+/** Checks everything in a file, and returns its state. Throws an error that names the damage. */
+function checkFile(file: string): LedgerState {
+  if (!existsSync(file)) throw new Error('the file is missing, but its write-ahead log exists');
   const database = openDatabase(file, { readonly: true, fileMustExist: true });
   try {
     const version = database.pragma('user_version', { simple: true }) as number;
@@ -105,7 +105,7 @@ function look(file: string): LedgerState {
   }
 }
 
-/** Faults of the disk, not of the file: nothing is put aside for them. What cannot be read is damaged. */
+/** Failures of the disk, which say nothing about the file, so it is not replaced. A file that cannot be read counts as damaged. */
 function isOfTheDisk(error: unknown): boolean {
   const code = systemCodeOf(error) ?? '';
   return (
@@ -114,25 +114,23 @@ function isOfTheDisk(error: unknown): boolean {
   );
 }
 
-/** Says what is damaged, or undefined. */
+/** Describes the damage of a file, or returns undefined. Throws NewerSchemaError, or an error of the disk. */
 function damageOf(file: string): string | undefined {
-  // A log is there from the first open to the last close in order.
+  // The WAL exists from opening the file until an orderly close.
   const hadLog = existsSync(`${file}-wal`);
   try {
-    const state = look(file);
-    return state.open && !hadLog
-      ? 'the write-ahead log is missing: what was committed since it last was written back is gone'
-      : undefined;
+    const state = checkFile(file);
+    return state.open && !hadLog ? 'the write-ahead log is missing: commits since the last checkpoint are lost' : undefined;
   } catch (error) {
     if (error instanceof NewerSchemaError || isOfTheDisk(error)) throw error;
     return messageOf(error).replace(/\s+/g, ' ');
   } finally {
-    // Looking makes an empty log where there is none.
+    // Opening creates an empty WAL if there is none.
     if (!hadLog) for (const ending of ['-wal', '-shm']) rmSync(file + ending, { force: true });
   }
 }
 
-/** Opens, checks, and where needed makes or replaces the queue's file. Throws NewerSchemaError, or what the disk throws. */
+/** Checks and opens the queue's file, after creating or replacing it if necessary. Throws NewerSchemaError, or an error of the disk. */
 export function openQueue(file: string): OpenedQueue {
   finishReplacement(file);
   if (!existsSync(file) && !existsSync(`${file}-wal`)) createFile(file, (database) => writeState(database, emptyLedger()));
@@ -141,7 +139,7 @@ export function openQueue(file: string): OpenedQueue {
   const database = connect(file);
   try {
     const state = readState(database);
-    if (state === undefined) throw new Error('the state row cannot be read again');
+    if (state === undefined) throw new Error('the state row cannot be read after the check');
     state.open = true;
     writeState(database, state);
     database.pragma('wal_checkpoint(TRUNCATE)');
@@ -152,7 +150,7 @@ export function openQueue(file: string): OpenedQueue {
   }
 }
 
-/** Makes a copy of an open file a whole one of its own, without a log. */
+/** Marks a copy of an open file as closed in order, so that it needs no WAL. */
 export function markClosed(file: string): void {
   const database = connect(file);
   const state = readState(database);

@@ -1,11 +1,12 @@
-/** What main thread and queue thread say to each other. Rows travel as columns: few large messages, no object graphs. */
+/** Messages between the main thread and the queue thread. Rows travel as columns: few large messages, no object graphs. */
 import type { Ledger } from '../../contract/service-status.ts';
+import type { QueueMode, QueueReason } from './queue-mode.ts';
 
-/** Where a reading came from: a real strap, or one that must not leave for a target that is not local. */
+/** Where a reading came from: a real strap, or a source whose readings are only shipped to a local target. */
 export const ROW_SOURCES = ['real', 'simulated', 'replay'] as const;
 export type RowSource = (typeof ROW_SOURCES)[number];
 
-/** Rows to be queued, as columns of the same length. */
+/** Rows to queue, as columns of equal length. */
 export interface RowColumns {
   data: string[];
   devices: string[];
@@ -20,40 +21,40 @@ export interface DeadLetterInput {
   run: string | null;
   seq: number | null;
   bytes: number;
-  /** The first 4 KiB; all of it where `whole`. */
+  /** The first 4 KiB; all of it if `whole`. */
   payload: string;
   whole: boolean;
 }
 
-/** The mark of a run: everything up to `stored` is stored or accounted for. */
-export interface RunMark {
+/** The watermark of a run: every reading up to `stored` is stored or accounted for. */
+export interface RunWatermark {
   run: string;
   stored: number;
   /** Readings of this run that were never accepted, by cause. */
   missed: Record<string, number>;
 }
 
-/** One share of a transaction: rows, dead letters, and the marks that they move. */
+/** A part of a transaction: rows, dead letters, and the watermarks that they move. */
 export interface Append {
   rows: RowColumns;
   dead: DeadLetterInput[];
-  marks: RunMark[];
+  watermarks: RunWatermark[];
 }
 
 /**
- * Joins an append to the one before it, in order; false where they must stay apart: a refusal counts what has no number (no marks) by
- * itself. Of a run's marks the later one stands: marks and what they miss only grow.
+ * Joins an append to the one before it, in order. False if they must stay apart: a refusal counts un-numbered readings (an append
+ * without watermarks) one append at a time. Of a run's watermarks the later one is kept, since `stored` and `missed` only grow.
  */
 export function joinAppends(into: Append, append: Append): boolean {
-  if (into.marks.length === 0 || append.marks.length === 0) return false;
+  if (into.watermarks.length === 0 || append.watermarks.length === 0) return false;
   into.rows.data.push(...append.rows.data);
   into.rows.devices.push(...append.rows.devices);
   into.rows.sources.push(...append.rows.sources);
   into.dead.push(...append.dead);
-  for (const mark of append.marks) {
-    const index = into.marks.findIndex(({ run }) => run === mark.run);
-    if (index < 0) into.marks.push(mark);
-    else into.marks[index] = mark;
+  for (const watermark of append.watermarks) {
+    const index = into.watermarks.findIndex(({ run }) => run === watermark.run);
+    if (index < 0) into.watermarks.push(watermark);
+    else into.watermarks[index] = watermark;
   }
   return true;
 }
@@ -77,29 +78,43 @@ export interface Causes {
   dead: Record<string, number>;
 }
 
-/** A stretch of a device's readings that was given up. */
+/** Readings of one device that were evicted. */
 export interface EvictedSpan {
   device: string;
-  /** Timestamps of its first and last reading. */
+  /** Timestamps of the first and the last of them. */
   from: string;
   to: string;
   count: number;
 }
 
-export interface QueueState {
+/** What the queue's file holds. */
+export interface QueueContents {
   ledger: Ledger;
   causes: Causes;
   bytes: number;
   oldestAcceptedAtMs: number | null;
   deadLetters: number;
-  /** Whether rows are taken: false at a full disk, or at the limit with QUEUE_WHEN_FULL=refuse. */
-  accepting: boolean;
-  /** Coded reason while not accepting, or while deletes cannot be committed. */
-  trouble: string;
-  /** What was found at start, until it is acknowledged: file and counts. */
-  damage: string;
+  /** The damage that was found in the file, until it is acknowledged. */
+  damage: QueueReason | null;
   commits: number;
 }
+
+export interface QueueState extends QueueContents {
+  mode: QueueMode;
+  /** Why the mode is not `open`; null while it is. */
+  reason: QueueReason | null;
+}
+
+/** The contents as far as they are known before the file is open. */
+export const NO_CONTENTS: Readonly<QueueContents> = {
+  ledger: { accepted: 0, shipped: 0, queued: 0, dead: 0, evicted: 0, missed: 0 },
+  causes: { evicted: {}, missed: {}, dead: {} },
+  bytes: 0,
+  oldestAcceptedAtMs: null,
+  deadLetters: 0,
+  damage: null,
+  commits: 0,
+};
 
 export interface QueueWorkerData {
   file: string;
@@ -110,11 +125,11 @@ export interface QueueWorkerData {
 }
 
 export type QueueRequest =
-  /** `epoch`: the last one that a `refused` told; what was sent before a refusal was known must not be taken after it. */
+  /** `epoch`: that of the last `refused` reply. Appends that were sent before a refusal was known must not be committed after it. */
   | { kind: 'append'; appends: Append[]; epoch: number }
   | { kind: 'take'; id: number; maxRows: number; maxBytes: number }
   | { kind: 'acknowledge'; ids: Float64Array }
-  | { kind: 'giveUp'; ids: Float64Array; cause: string }
+  | { kind: 'evict'; ids: Float64Array; cause: string }
   | { kind: 'bury'; rowId: number; reason: string; detail: string }
   | { kind: 'deadLetters'; id: number; limit: number; before: number | null }
   | { kind: 'retryDead'; id: number; ids: number[] | null }
@@ -124,15 +139,15 @@ export type QueueRequest =
   | { kind: 'stop' };
 
 export type QueueReply =
-  /** The file is not open yet: it is large and is looked at first, or the disk is full. `opened` follows. */
+  /** The file is not open yet: it is large and is being checked, or the disk is full. `opened` follows. */
   | { kind: 'waiting'; state: QueueState }
-  | { kind: 'opened'; marks: RunMark[]; state: QueueState }
+  | { kind: 'opened'; watermarks: RunWatermark[]; state: QueueState }
   | { kind: 'failed'; code: string; message: string }
-  | { kind: 'committed'; marks: RunMark[]; state: QueueState; rows: number; commitMs: number; evicted: EvictedSpan[] }
-  | { kind: 'refused'; state: QueueState; marks: RunMark[]; lostUnnumbered: number; epoch: number }
+  | { kind: 'committed'; watermarks: RunWatermark[]; state: QueueState; rows: number; commitMs: number; evicted: EvictedSpan[] }
+  | { kind: 'refused'; state: QueueState; watermarks: RunWatermark[]; lostUnnumbered: number; epoch: number }
   | { kind: 'state'; state: QueueState }
-  /** As `state`; nothing new is there to be taken. */
-  | { kind: 'settled'; state: QueueState }
+  /** As `state`, but there is nothing new to take. */
+  | { kind: 'progress'; state: QueueState }
   | { kind: 'taken'; id: number; rows: TakenColumns }
   | { kind: 'answer'; id: number; value: unknown }
   | { kind: 'error'; id: number; message: string }

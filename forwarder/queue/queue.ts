@@ -1,4 +1,4 @@
-/** The queue as the forwarder's main thread sees it: it speaks to the thread that owns the file. */
+/** The queue on the forwarder's main thread: a proxy for the queue thread, which owns the file. */
 import { EventEmitter, once } from 'node:events';
 import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
@@ -15,35 +15,38 @@ import {
   type QueueRequest,
   type QueueState,
   type QueueWorkerData,
-  type RunMark,
+  type RunWatermark,
 } from './queue-messages.ts';
+import { isFileOpen } from './queue-mode.ts';
 
 const STOP_LIMIT_MS = 8000;
 const BACKUPS = 'backups';
-/** So many rows go to the queue's thread without waiting for the end of the turn: it commits at as many. */
+/** This many rows are sent to the queue thread before the end of the turn: it commits at as many. */
 const GATHERED_ROWS_MAX = 500;
 
 interface QueueEvents {
-  /** The file is open: the marks that it holds. Once, at `start()` or, where the disk was full then, later. */
-  opened: [RunMark[]];
+  /** The file is open, with these watermarks. Once: during `start()`, or later if the file is large or its disk was full. */
+  opened: [RunWatermark[]];
   committed: [Extract<QueueReply, { kind: 'committed' }>];
   refused: [Extract<QueueReply, { kind: 'refused' }>];
   state: [QueueState];
-  settled: [];
+  /** Rows were shipped; nothing else has changed. */
+  progress: [];
+  /** There may be rows to take. */
+  readable: [];
   fatal: [Error];
 }
 
 export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
   readonly #config: Config;
   #worker: Worker | undefined;
-  #isOpen = false;
   #stopping = false;
   #nextId = 1;
   readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
-  readonly #readable: (() => void)[] = [];
   #state: QueueState | undefined;
+  /** Of the last refusal; sent with every append (queue-thread.ts). */
   #epoch = 0;
-  /** Appends of this turn of the event loop: they go to the queue's thread as one message (one a reading took 18 % of this thread). */
+  /** Appends of this turn of the event loop, sent as one message: one message per reading took 18 % of this thread's time. */
   #gathered: Append[] = [];
   #gathering: NodeJS.Immediate | undefined;
 
@@ -52,22 +55,25 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     this.#config = config;
   }
 
-  /** The last state that the queue's thread told. */
+  /** The last state that the queue thread reported. Throws before `start()` has resolved. */
   get state(): QueueState {
     if (this.#state === undefined) throw new Error('the queue is not open');
     return this.#state;
   }
 
-  /** False while the file is looked at before it is used, or its disk is full: what `state` counts then is nothing. */
+  /** False while the file is being checked, or its disk is too full to open it: `state` has no counts then. */
   get isOpen(): boolean {
-    return this.#isOpen;
+    return this.#state !== undefined && isFileOpen(this.#state.mode);
   }
 
   get depth(): number {
     return this.#state?.ledger.queued ?? 0;
   }
 
-  /** Opens the queue; on a full disk it goes on trying, a large file is looked at first: `state` says so, and `opened` follows. Throws HrError `queue_too_new` or `queue_unusable`. */
+  /**
+   * Opens the queue. Resolves once the queue thread has reported a state: if the file is large, or its disk is full, the mode is
+   * `checking` or `waiting_for_space`, and `opened` follows. Throws HrError `queue_too_new` or `queue_unusable`.
+   */
   async start(): Promise<void> {
     const config = this.#config;
     const data: QueueWorkerData = {
@@ -85,15 +91,15 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     );
     this.#worker = worker;
     worker.on('error', (error) => this.#fatal(error));
-    worker.on('exit', (code) => this.#fatal(new Error(`the queue's thread ended with ${code}`)));
+    worker.on('exit', (code) => this.#fatal(new Error(`the queue thread ended with exit code ${code}`)));
     const [first] = (await once(worker, 'message')) as [QueueReply];
     if (first.kind === 'failed') {
       this.#stopping = true;
       void worker.terminate();
       throw this.#unusable(first);
     }
-    worker.on('message', (reply: QueueReply) => this.#heard(reply));
-    this.#heard(first);
+    worker.on('message', (reply: QueueReply) => this.#receive(reply));
+    this.#receive(first);
   }
 
   #unusable({ code, message }: Extract<QueueReply, { kind: 'failed' }>): HrError {
@@ -111,7 +117,7 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     this.emit('fatal', error);
   }
 
-  #heard(reply: QueueReply): void {
+  #receive(reply: QueueReply): void {
     if ('state' in reply) this.#state = reply.state;
     switch (reply.kind) {
       case 'taken':
@@ -127,16 +133,15 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       }
       case 'committed':
         this.emit('committed', reply);
-        if (reply.rows > 0) for (const listener of this.#readable) listener();
+        if (reply.rows > 0) this.emit('readable');
         return undefined;
       case 'refused':
-        // Gathered before the refusal was known, it has a hole before it; its bridge sends it again. What has no number waits for nothing.
-        this.#gathered = this.#gathered.filter(({ marks }) => marks.length === 0);
+        // Numbered readings that were gathered before the refusal was known follow a gap; their bridge sends them again.
+        this.#gathered = this.#gathered.filter(({ watermarks }) => watermarks.length === 0);
         this.#epoch = reply.epoch;
         return void this.emit('refused', reply);
       case 'opened':
-        this.#isOpen = true;
-        this.emit('opened', reply.marks);
+        this.emit('opened', reply.watermarks);
         this.emit('state', reply.state);
         return undefined;
       case 'failed':
@@ -144,10 +149,10 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       case 'waiting':
       case 'state':
         this.emit('state', reply.state);
-        for (const listener of this.#readable) listener();
+        this.emit('readable');
         return undefined;
-      case 'settled':
-        return void this.emit('settled');
+      case 'progress':
+        return void this.emit('progress');
       default:
         return undefined;
     }
@@ -197,16 +202,12 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     this.#send({ kind: 'acknowledge', ids: Float64Array.from(ids) });
   }
 
-  giveUp(ids: readonly number[], cause: string): void {
-    this.#send({ kind: 'giveUp', ids: Float64Array.from(ids), cause });
+  evict(ids: readonly number[], cause: string): void {
+    this.#send({ kind: 'evict', ids: Float64Array.from(ids), cause });
   }
 
   bury(rowId: number, reason: string, detail: string): void {
     this.#send({ kind: 'bury', rowId, reason, detail });
-  }
-
-  onReadable(listener: () => void): void {
-    this.#readable.push(listener);
   }
 
   async deadLetters(limit: number, before: number | null): Promise<unknown> {
@@ -225,13 +226,13 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     return await this.#ask((id) => ({ kind: 'acknowledgeDamage', id }));
   }
 
-  /** A consistent copy in DATA_DIR/backups, while the queue goes on. */
+  /** Writes a consistent copy to DATA_DIR/backups while the queue keeps working. */
   async backup(): Promise<unknown> {
     const file = path.join(dataFolder(this.#config, BACKUPS), `queue-${new Date().toISOString().replaceAll(/[:.]/g, '-')}.db`);
     return await this.#ask((id) => ({ kind: 'backup', id, file }));
   }
 
-  /** Commits what is pending and closes the file. */
+  /** Commits what is pending and closes the file, within 8 s. */
   async stop(): Promise<void> {
     this.#sendGathered();
     const worker = this.#worker;
@@ -241,7 +242,7 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       return;
     }
     this.#stopping = true;
-    if (!this.#isOpen) return void (await worker.terminate());
+    if (!this.isOpen) return void (await worker.terminate());
     const ended = once(worker, 'exit');
     worker.postMessage({ kind: 'stop' } satisfies QueueRequest);
     const limit = setTimeout(() => void worker.terminate(), STOP_LIMIT_MS);

@@ -1,12 +1,13 @@
 /**
- * Replaces a damaged queue file: what can be read of it goes into a new file, the damaged one is put aside as it was, under a dated
- * name. A power cut in between changes nothing: the new file is whole before the damaged one is touched, and a start goes on from there.
+ * Replaces a damaged queue file: everything that can still be read is copied into a new file, and the damaged one is kept unchanged
+ * under a dated name. This is safe against a power cut at any instant: the new file is complete before the damaged one is renamed, and
+ * the next start finishes the replacement.
  */
 import { existsSync, readdirSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { syncFolder } from '../../service/storage/data-dir.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
-import { addTo, emptyLedger, total, type LedgerState } from './ledger.ts';
+import { addTo, damageText, emptyLedger, total, type LedgerState } from './ledger.ts';
 import {
   deadChecksum,
   insertDead,
@@ -22,7 +23,7 @@ const REPLACEMENT = /^queue\.replacement-(.+)\.db$/;
 
 const asideName = (stamp: string): string => `queue.damaged-${stamp}.db`;
 
-/** Reads a table forward, then backward, up to the pages that cannot be read. */
+/** Reads a table forward and then backward, each time up to the first page that cannot be read. */
 function readable<Row extends { id: number }>(database: Database, table: string, isWhole: (row: Row) => boolean): Row[] {
   const rows = new Map<number, Row>();
   for (const order of ['ASC', 'DESC'])
@@ -65,7 +66,7 @@ function salvage(file: string): Salvaged {
   }
 }
 
-/** The account of what was salvaged: what the damaged file had accepted and nobody can read any more is evicted (`damaged`). */
+/** The ledger of what was salvaged: readings that the damaged file had accepted and that can no longer be read are evicted (`damaged`). */
 function accountOf({ rows, dead, state: known }: Salvaged, why: string, aside: string): LedgerState {
   const state = known ?? { ...emptyLedger(), accepted: rows.length + dead.length };
   state.queued = rows.length;
@@ -77,12 +78,13 @@ function accountOf({ rows, dead, state: known }: Salvaged, why: string, aside: s
   else state.accepted -= lost;
   state.nextRowId = Math.max(state.nextRowId, (rows.at(-1)?.id ?? 0) + 1);
   state.open = false;
-  const lostWords = known === undefined ? 'an unknown number' : `${Math.max(0, lost)}`;
-  state.damage = `queue_damaged: ${why}; put aside as ${aside}; ${rows.length} readings and ${dead.length} dead letters salvaged, ${lostWords} given up`;
+  const lostText = known === undefined ? 'an unknown number' : `${Math.max(0, lost)}`;
+  const counts = `${rows.length} readings and ${dead.length} dead letters salvaged, ${lostText} lost`;
+  state.damage = damageText(`${why}; put aside as ${aside}; ${counts}`);
   return state;
 }
 
-/** Makes the replacement, then puts it in the damaged file's place. Throws what the disk throws; then nothing has happened. */
+/** Writes the replacement, then moves it into the damaged file's place. Throws errors of the disk; then nothing has changed. */
 export function replaceDamaged(
   file: string,
   why: string,
@@ -101,7 +103,7 @@ export function replaceDamaged(
   finishReplacement(file);
 }
 
-/** Puts a finished replacement in its place, where there is one. */
+/** Moves a complete replacement into its place, if there is one. */
 export function finishReplacement(file: string): void {
   const folder = path.dirname(file);
   for (const name of readdirSync(folder)) {
@@ -109,7 +111,7 @@ export function finishReplacement(file: string): void {
     if (stamp === undefined) continue;
     const aside = path.join(folder, asideName(stamp));
     for (const ending of ['-wal', '-shm', '']) if (existsSync(file + ending)) renameSync(file + ending, aside + ending);
-    // The old log must be gone for good before there is a new file that it could be taken to belong to.
+    // The old log must be gone, durably, before a new file appears that SQLite would apply it to.
     syncFolder(folder);
     renameSync(path.join(folder, name), file);
     syncFolder(folder);

@@ -1,8 +1,8 @@
-/** Rows, dead letters and state as they stand in the file, each with its checksum: what a damaged page gives back is not taken for one. */
+/** Rows, dead letters and state as the file holds them, each with a checksum, so that the content of a damaged page is never used. */
 import { crc32 } from 'node:zlib';
 import type { Database } from '../../service/storage/sqlite.ts';
 import type { LedgerState } from './ledger.ts';
-import type { DeadLetterInput, RunMark } from './queue-messages.ts';
+import type { DeadLetterInput, RunWatermark } from './queue-messages.ts';
 
 export interface StoredRow {
   /** Grows in the order of acceptance. */
@@ -15,7 +15,7 @@ export interface StoredRow {
   crc: number;
 }
 
-/** A dead letter as it stands in its table, where `whole` is 0 or 1. */
+/** A dead letter as its table holds it: `whole` is 0 or 1. */
 export interface StoredDead extends Omit<DeadLetterInput, 'whole'> {
   id: number;
   at_ms: number;
@@ -31,7 +31,7 @@ export const rowChecksum = (row: Omit<StoredRow, 'id' | 'crc'>): number =>
 export const deadChecksum = (dead: Omit<StoredDead, 'id' | 'crc'>): number =>
   checksum(dead.at_ms, dead.reason, dead.detail, dead.device, dead.run, dead.seq, dead.bytes, dead.payload, dead.whole);
 
-/** Has SQLite's own code, so that it is treated like damage that SQLite finds. */
+/** Has SQLite's code for damage, so that it is handled like damage that SQLite finds. */
 export class DamagedRowError extends Error {
   readonly code = 'SQLITE_CORRUPT';
 
@@ -40,7 +40,7 @@ export class DamagedRowError extends Error {
   }
 }
 
-/** Marks in the row of the ledger. Those of earlier runs hardly ever move and stand in a second row: what is not written wears no flash. */
+/** Watermarks in the ledger's row. Those of earlier runs hardly ever move: they are in a second row, rarely written (flash wear). */
 const MARKS_BESIDE_LEDGER = 3;
 const STATE_ROW = 1;
 const EARLIER_MARKS_ROW = 2;
@@ -50,10 +50,10 @@ function readRow(database: Database, id: number): unknown {
   return row === undefined || checksum(row.json) !== row.crc ? undefined : JSON.parse(row.json);
 }
 
-/** The state, or undefined where any of it is missing or damaged. */
+/** The state, or undefined if any part of it is missing or damaged. */
 export function readState(database: Database): LedgerState | undefined {
   const state = readRow(database, STATE_ROW) as LedgerState | undefined;
-  const earlier = readRow(database, EARLIER_MARKS_ROW) as RunMark[] | undefined;
+  const earlier = readRow(database, EARLIER_MARKS_ROW) as RunWatermark[] | undefined;
   return state === undefined || earlier === undefined ? undefined : { ...state, marks: [...earlier, ...state.marks] };
 }
 
@@ -61,7 +61,7 @@ const WRITE_STATE =
   'INSERT INTO state (id, json, crc) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json, crc = excluded.crc';
 const earlierMarks = ({ marks }: LedgerState): string => JSON.stringify(marks.slice(0, -MARKS_BESIDE_LEDGER));
 
-/** Writes the state; of `previous`, what stands in the file, the marks of earlier runs are not written again. */
+/** Writes the state. `previous`: the state in the file, whose watermarks of earlier runs are not written again if they are the same. */
 export function writeState(database: Database, state: LedgerState, previous?: LedgerState): void {
   const write = database.prepare(WRITE_STATE);
   const json = JSON.stringify({ ...state, marks: state.marks.slice(-MARKS_BESIDE_LEDGER) });
@@ -75,7 +75,7 @@ export function insertRows(database: Database): (row: Omit<StoredRow, 'crc'>) =>
   return (row) => void insert.run(row.id, row.accepted_ms, row.source, row.device, row.data, rowChecksum(row));
 }
 
-/** Without an id the next one is given. */
+/** Without an id, SQLite assigns the next one. */
 export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | 'crc'> & { id?: number }) => void {
   const insert = database.prepare(
     'INSERT INTO dead (id, at_ms, reason, detail, device, run, seq, bytes, payload, whole, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
@@ -100,8 +100,8 @@ type RowColumns = [id: number, acceptedMs: number, source: number, device: strin
 const CHUNK_ROWS = 500;
 
 /**
- * Reads rows after an id, oldest first, up to so many and about so many bytes. In chunks: a statement that is stepped row by row costs
- * three times as much, and all at once might be very much of large rows. Throws DamagedRowError.
+ * Reads rows after an id, oldest first, within the limits (at least one row). It reads in chunks: stepping row by row costs three times as
+ * much, and one query for all might load very large rows. Throws DamagedRowError.
  */
 export function readRows(database: Database): (afterId: number, maxRows: number, maxBytes: number) => Omit<StoredRow, 'crc'>[] {
   const select = database
@@ -125,7 +125,7 @@ export function readRows(database: Database): (afterId: number, maxRows: number,
   };
 }
 
-/** Deletes rows, what follows one another by one statement: half the cost of one by one. Returns how many were there. */
+/** Deletes rows, consecutive ids by one statement, at half the cost of one statement per row. Returns how many existed. */
 export function deleteRows(database: Database): (ids: Iterable<number>) => number {
   const remove = database.prepare('DELETE FROM rows WHERE id BETWEEN ? AND ?');
   return (ids) => {
@@ -142,7 +142,7 @@ export function deleteRows(database: Database): (ids: Iterable<number>) => numbe
   };
 }
 
-/** The numbers of a row, which was checked when it was taken. */
+/** Run and seq of a row; both null if it has none. */
 export function identityIn(data: string): { run: string | null; seq: number | null } {
   try {
     const { run, seq } = JSON.parse(data) as { run?: unknown; seq?: unknown };

@@ -1,6 +1,6 @@
 /**
- * Looks for commits in a write-ahead log that SQLite will not replay: it stops silently at the first frame with a wrong checksum. A power
- * cut tears the last commit alone, since each is synced before the next; whole commits beyond a damaged frame were stored and are gone.
+ * Finds commits in a write-ahead log that SQLite will not replay: it stops silently at the first frame with a wrong checksum. A power cut
+ * tears only the last commit, since each is synced before the next begins. Complete commits after a damaged frame are lost.
  * Format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
  */
 import { existsSync, readFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ function sum([first, second]: Sums, bytes: Buffer, bigEndian: boolean): Sums {
   return [a, b];
 }
 
-/** Commits in a log by their salts, which are the same for all commits since the log was last begun. */
+/** The most commits with the same salts, which all commits since the last restart of the log share. */
 function mostCommitsOfOneLog(log: Buffer, frameBytes: number): number {
   const commits = new Map<string, number>();
   for (let at = HEADER_BYTES; at + frameBytes <= log.length; at += frameBytes) {
@@ -32,7 +32,7 @@ function mostCommitsOfOneLog(log: Buffer, frameBytes: number): number {
   return Math.max(0, ...commits.values());
 }
 
-/** What is wrong with the log beside a database file, or undefined; a torn last commit is not wrong. */
+/** Describes the damage of the log beside a database file, or returns undefined. A torn last commit is no damage. */
 export function walDamage(walFile: string): string | undefined {
   if (!existsSync(walFile)) return undefined;
   const log = readFileSync(walFile);
@@ -41,27 +41,27 @@ export function walDamage(walFile: string): string | undefined {
   const bigEndian = (magic & 1) === 1;
   const frameBytes = FRAME_HEADER_BYTES + PAGE_BYTES;
   let sums = sum([0, 0], log.subarray(0, 24), bigEndian);
-  const isHeaderWhole =
+  const isHeaderIntact =
     magic >>> 1 === MAGIC >>> 1 &&
     log.readUInt32BE(8) === PAGE_BYTES &&
     sums[0] === log.readUInt32BE(24) &&
     sums[1] === log.readUInt32BE(28);
-  // It is synced with the first commit: only that one may have a torn header.
-  if (!isHeaderWhole)
+  // The header is synced with the first commit: it may be torn only if there is no other.
+  if (!isHeaderIntact)
     return mostCommitsOfOneLog(log, frameBytes) > 1 ? 'the header of the write-ahead log is damaged' : undefined;
-  let whole = true;
+  let intact = true;
   let commitsBeyond = 0;
   for (let at = HEADER_BYTES; at + frameBytes <= log.length; at += frameBytes) {
     const isOfThisLog = log.compare(log, 16, 24, at + 8, at + 16) === 0;
-    if (whole) {
+    if (intact) {
       sums = sum(
         sum(sums, log.subarray(at, at + 8), bigEndian),
         log.subarray(at + FRAME_HEADER_BYTES, at + frameBytes),
         bigEndian,
       );
-      whole = isOfThisLog && sums[0] === log.readUInt32BE(at + 16) && sums[1] === log.readUInt32BE(at + 20);
+      intact = isOfThisLog && sums[0] === log.readUInt32BE(at + 16) && sums[1] === log.readUInt32BE(at + 20);
     }
-    if (!whole && isOfThisLog && log.readUInt32BE(at + 4) > 0) commitsBeyond += 1;
+    if (!intact && isOfThisLog && log.readUInt32BE(at + 4) > 0) commitsBeyond += 1;
   }
   return commitsBeyond > 1 ? `the write-ahead log is damaged before its last ${commitsBeyond} commits` : undefined;
 }

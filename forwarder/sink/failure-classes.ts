@@ -1,4 +1,4 @@
-/** Every way in which a whole request fails, as an uplink state with its reason and what to do (design section 3). */
+/** Classifies errors of whole requests: the uplink's state, the detail, a hint for the operator, and how to continue. */
 import type { FailureClass } from './sink.ts';
 
 interface SdkError {
@@ -9,12 +9,14 @@ interface SdkError {
   $response?: { headers?: Record<string, string> };
 }
 
-const CLOCK_SKEW: Omit<FailureClass, 'reason'> = {
+type Failure = Omit<FailureClass, 'detail' | 'retryAfterMs'>;
+
+const CLOCK_SKEW: Failure = {
   state: 'clock_skew',
   hint: 'Set the time of this box (timedatectl set-ntp true).',
 };
 
-const NAMED: readonly { names: readonly string[]; failure: Omit<FailureClass, 'reason'> }[] = [
+const NAMED: readonly { names: readonly string[]; failure: Failure }[] = [
   {
     names: [
       'ProvisionedThroughputExceededException',
@@ -26,14 +28,14 @@ const NAMED: readonly { names: readonly string[]; failure: Omit<FailureClass, 'r
     ],
     failure: {
       state: 'throttled',
-      hint: 'Nothing to do: it is tried again slower. If it lasts, give the stream more shards, or use KINESIS_MODE=aggregated.',
+      hint: 'Nothing to do: retried at a lower rate. If it persists, add shards to the stream, or use KINESIS_MODE=aggregated.',
     },
   },
   {
     names: ['ExpiredTokenException', 'ExpiredToken'],
     failure: {
       state: 'credentials_expired',
-      hint: 'Renew the credentials; rotated ones are picked up by themselves.',
+      hint: 'Renew the credentials; rotated ones are picked up automatically.',
       rebuild: true,
     },
   },
@@ -41,7 +43,7 @@ const NAMED: readonly { names: readonly string[]; failure: Omit<FailureClass, 'r
     names: ['CredentialsProviderError', 'TokenProviderError', 'ProviderError'],
     failure: {
       state: 'unauthorized',
-      hint: 'Give credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role (docs/kinesis.md).',
+      hint: 'Provide credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role (docs/kinesis.md).',
       rebuild: true,
     },
   },
@@ -72,7 +74,7 @@ const NAMED: readonly { names: readonly string[]; failure: Omit<FailureClass, 'r
     names: ['ResourceNotFoundException'],
     failure: {
       state: 'stream_missing',
-      hint: 'Make the stream (cloud/template.yaml), or correct KINESIS_STREAM and AWS_REGION. Readings wait in the queue.',
+      hint: 'Create the stream (cloud/template.yaml), or correct KINESIS_STREAM and AWS_REGION. Readings wait in the queue.',
     },
   },
   { names: ['ResourceInUseException'], failure: { state: 'stream_not_active', hint: 'Wait until the stream is ACTIVE.' } },
@@ -89,7 +91,7 @@ const NAMED: readonly { names: readonly string[]; failure: Omit<FailureClass, 'r
   { names: ['RequestTimeTooSkewed', 'RequestExpired', 'RequestInTheFuture'], failure: CLOCK_SKEW },
   {
     names: ['ValidationException', 'InvalidArgumentException', 'SerializationException'],
-    failure: { state: 'rejected', hint: 'A record is refused; it is looked for and goes to the dead letters.', poison: true },
+    failure: { state: 'rejected', hint: 'A record is refused; it is searched for and moved to the dead letters.', poison: true },
   },
 ];
 
@@ -117,71 +119,99 @@ function retryAfterMs(error: SdkError): number | undefined {
   return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds, 300) * 1000 : undefined;
 }
 
+interface Thrown {
+  name: string;
+  /** Name and message, at most 300 characters. */
+  text: string;
+  /** Node's code of a network error. */
+  code: string | undefined;
+  /** HTTP status; 0 without an answer. */
+  status: number;
+}
+
+interface Rule {
+  matches: (thrown: Thrown) => boolean;
+  failure: Failure;
+  /** The text where left out. */
+  detail?: (thrown: Thrown) => string;
+}
+
+const notKinesis = ({ status }: Thrown): string => `not a Kinesis answer (HTTP ${status})`;
+const NETWORK_ERRORS = ['TimeoutError', 'AbortError', 'RequestTimeout', 'NetworkingError'];
+
+/** The first rule that matches decides. */
+const RULES: readonly Rule[] = [
+  // The JSON protocol reports a wrong clock under the name of a wrong signature.
+  { matches: ({ text }) => /signature (expired|not yet current)/i.test(text), failure: CLOCK_SKEW },
+  ...NAMED.map(({ names, failure }): Rule => ({ matches: ({ name }) => names.includes(name), failure })),
+  {
+    matches: ({ text }) => /region is missing/i.test(text),
+    failure: { state: 'error', hint: 'Set AWS_REGION.', rebuild: true },
+  },
+  {
+    matches: ({ status }) => status === 429,
+    failure: { state: 'throttled', hint: 'Nothing to do: retried at a lower rate.' },
+    detail: ({ text }) => `HTTP 429 ${text}`,
+  },
+  {
+    matches: ({ status, text }) => status === 407 || /proxy|CONNECT/.test(text),
+    failure: { state: 'unreachable', hint: 'The proxy refuses: check HTTPS_PROXY, its user and password.' },
+  },
+  {
+    // A tunnel that the proxy refuses looks like an answer to the request itself.
+    matches: ({ name, status }) => name === 'Unknown' && status < 500,
+    failure: {
+      state: 'unreachable',
+      hint: 'A proxy refuses, or another server answers instead: check HTTPS_PROXY, NO_PROXY and the endpoint.',
+    },
+    detail: notKinesis,
+  },
+  {
+    matches: ({ name }) => name === 'SyntaxError',
+    failure: {
+      state: 'unreachable',
+      hint: 'Another server answers instead: a captive portal, a proxy, or a wrong endpoint.',
+    },
+    detail: notKinesis,
+  },
+  {
+    matches: ({ code, name, text }) =>
+      UNREACHABLE.has(code ?? '') ||
+      NETWORK_ERRORS.includes(name) ||
+      /socket hang up|timed? ?out|aborted|premature|network/i.test(text),
+    failure: {
+      state: 'unreachable',
+      hint: 'Check network, DNS, proxy and firewall; readings wait in the queue.',
+    },
+    detail: ({ code, text }) => (code === undefined ? text : `${code} ${text}`),
+  },
+  {
+    matches: ({ status }) => status >= 500,
+    failure: {
+      state: 'error',
+      hint: 'The service has a problem: retrying. See the AWS health dashboard if it persists.',
+    },
+    detail: ({ status, text }) => `HTTP ${status} ${text}`,
+  },
+];
+
+const OTHER: Rule = { matches: () => true, failure: { state: 'error', hint: 'Retrying; the log has the details.' } };
+
 /** Classifies what a request threw. Never throws. */
 export function classify(thrown: unknown): FailureClass {
   const error: SdkError = typeof thrown === 'object' && thrown !== null ? thrown : { message: String(thrown) };
-  const name = error.name ?? '';
-  const words = `${name}${error.message === undefined || error.message === '' ? '' : ` ${error.message}`}`.trim().slice(0, 300);
-  const after = retryAfterMs(error);
-  const waiting = after === undefined ? {} : { retryAfterMs: after };
-  // The JSON protocol's words for a wrong clock, under the name of a wrong signature.
-  if (/signature (expired|not yet current)/i.test(words)) return { ...CLOCK_SKEW, reason: `clock_skew: ${words}`, ...waiting };
-  for (const { names, failure } of NAMED)
-    if (names.includes(name)) return { ...failure, reason: `${failure.state}: ${words}`, ...waiting };
-  if (/region is missing/i.test(words))
-    return { state: 'error', reason: `error: ${words}`, hint: 'Set AWS_REGION.', rebuild: true };
-  const status = error.$metadata?.httpStatusCode ?? 0;
-  if (status === 429)
-    return {
-      state: 'throttled',
-      reason: `throttled: HTTP 429 ${words}`,
-      hint: 'Nothing to do: it is tried again slower.',
-      ...waiting,
-    };
-  if (status === 407 || /proxy|CONNECT/.test(words))
-    return {
-      state: 'unreachable',
-      reason: `unreachable: ${words}`,
-      hint: 'The proxy refuses: check HTTPS_PROXY, its user and password.',
-      ...waiting,
-    };
-  // A refused tunnel looks like an answer to the request itself.
-  if (name === 'Unknown' && status < 500)
-    return {
-      state: 'unreachable',
-      reason: `unreachable: the answer is no Kinesis answer (HTTP ${status})`,
-      hint: 'A proxy refuses, or something answers in its place: check HTTPS_PROXY, NO_PROXY and the endpoint.',
-      ...waiting,
-    };
-  if (name === 'SyntaxError')
-    return {
-      state: 'unreachable',
-      reason: `unreachable: the answer is no Kinesis answer (HTTP ${status})`,
-      hint: 'Something between answers in its place: a captive portal, a proxy, or a wrong endpoint.',
-      ...waiting,
-    };
-  if (
-    UNREACHABLE.has(error.code ?? '') ||
-    ['TimeoutError', 'AbortError', 'RequestTimeout', 'NetworkingError'].includes(name) ||
-    /socket hang up|timed? ?out|aborted|premature|network/i.test(words)
-  )
-    return {
-      state: 'unreachable',
-      reason: `unreachable: ${error.code === undefined ? words : `${error.code} ${words}`}`,
-      hint: 'Check network, DNS, proxy and firewall; readings wait in the queue.',
-      ...waiting,
-    };
-  if (status >= 500)
-    return {
-      state: 'error',
-      reason: `error: HTTP ${status} ${words}`,
-      hint: 'The service is in trouble: it is tried again. See the AWS health dashboard if it lasts.',
-      ...waiting,
-    };
+  const facts: Thrown = {
+    name: error.name ?? '',
+    text: `${error.name ?? ''} ${error.message ?? ''}`.trim().slice(0, 300),
+    code: error.code,
+    status: error.$metadata?.httpStatusCode ?? 0,
+  };
+  const { failure, detail } = RULES.find(({ matches }) => matches(facts)) ?? OTHER;
+  const text = detail === undefined ? facts.text : detail(facts);
+  const afterMs = retryAfterMs(error);
   return {
-    state: 'error',
-    reason: `error: ${words === '' ? `HTTP ${status}` : words}`,
-    hint: 'It is tried again; the log has the details.',
-    ...waiting,
+    ...failure,
+    detail: text === '' ? `HTTP ${facts.status}` : text,
+    ...(afterMs === undefined ? {} : { retryAfterMs: afterMs }),
   };
 }

@@ -1,4 +1,4 @@
-/** Kinesis by the AWS SDK, with the settings that make its time limits and its connections work (facts of issue 5). */
+/** Kinesis by the AWS SDK, configured so that its time limits hold and its connections are reused. */
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { KinesisClient, KinesisClientConfig } from '@aws-sdk/client-kinesis';
@@ -11,9 +11,9 @@ import { SinkError, type RecordOutcome, type SendResult, type Sink, type SinkLim
 export interface SinkTimeouts {
   connectMs: number;
   requestMs: number;
-  /** A stalled body is no request time-out for the SDK's handler: the socket's own limit ends it. */
+  /** The SDK's request timeout does not cover a stalled body; the socket's timeout does. */
   socketMs: number;
-  /** With the SDK's own second attempt. */
+  /** The whole call, including the SDK's second attempt. */
   wholeMs: number;
 }
 
@@ -27,16 +27,16 @@ interface Agents {
 }
 type SdkLogger = NonNullable<KinesisClientConfig['logger']>;
 
-/** Where readings go, as a person would name it. */
+/** The target as shown to people: the local stream, AWS, or the endpoint without credentials. */
 export function targetName(config: Config): string {
   if (config.KINESIS_TARGET === 'local') return `local stream on ${config.LOCAL_KINESIS_HOST}:${config.LOCAL_KINESIS_PORT}`;
   return config.KINESIS_TARGET === 'aws' ? 'AWS' : maskUrl(config.KINESIS_TARGET);
 }
 
-/** Agents that go through the proxies of the environment, or directly where NO_PROXY spares the host. */
+/** Agents that use the proxies of the environment, or connect directly if NO_PROXY names the host. */
 async function proxyAgents(direct: Agents): Promise<Agents> {
   const { ProxyAgent } = await import('proxy-agent');
-  // A plain request through a proxy names its whole URL, which the agent writes at a connection's first request alone: one a connection.
+  // A plain request through a proxy names its whole URL, which the agent writes only for the first request of a connection.
   const httpAgent = new ProxyAgent({ ...direct, keepAlive: false, maxSockets: SOCKETS_MAX });
   const httpsAgent = new ProxyAgent({ ...direct, keepAlive: true, maxSockets: SOCKETS_MAX });
   return { httpAgent: httpAgent as unknown as HttpAgent, httpsAgent: httpsAgent as unknown as HttpsAgent };
@@ -56,7 +56,7 @@ export class KinesisSink implements Sink {
   }
 
   async #make(): Promise<KinesisClient> {
-    // Imported at first use: 0.3 s and 18 MB that a bridge or a doctor need not pay.
+    // Imported at first use: it takes 0.3 s and 18 MB.
     const [{ KinesisClient }, { NodeHttpHandler }, { defaultProvider }] = await Promise.all([
       import('@aws-sdk/client-kinesis'),
       import('@smithy/node-http-handler'),
@@ -69,7 +69,7 @@ export class KinesisSink implements Sink {
     const agents = KINESIS_TARGET !== 'local' && proxyIsSet() ? await proxyAgents(direct) : direct;
     const client = new KinesisClient({
       maxAttempts: 2,
-      // An instance: the default handler opens a connection a request, and fails on http:// endpoints.
+      // The SDK's default handler opens a connection per request, and fails on http:// endpoints.
       requestHandler: new NodeHttpHandler({
         ...agents,
         connectionTimeout: connectMs,
@@ -77,14 +77,14 @@ export class KinesisSink implements Sink {
         socketTimeout: socketMs,
         throwOnRequestTimeout: true,
       }),
-      // No info, not even an empty one: with it the SDK walks every input for what to log. The others it calls without asking.
+      // Without `info`: with it, even an empty one, the SDK prepares every input for logging. It requires the other methods.
       logger: {
         trace() {},
         debug() {},
         warn: (...words: unknown[]) => this.#log.debug({ event: 'sdk_warning' }, String(words[0])),
         error: (...words: unknown[]) => this.#log.debug({ event: 'sdk_error' }, String(words[0])),
       } as unknown as SdkLogger,
-      // The SDK's own chain; without the cache, which would keep the shared files as they were at the first start of a client.
+      // The SDK's own credential chain; without its cache, which would keep the shared files as the first client read them.
       ...(KINESIS_TARGET === 'local'
         ? {
             endpoint: `http://${LOCAL_KINESIS_HOST}:${LOCAL_KINESIS_PORT}`,
@@ -98,12 +98,12 @@ export class KinesisSink implements Sink {
       (next) => async (args) => {
         const result = await next(args);
         const date = (result.response as { headers?: Record<string, string> }).headers?.['date'];
-        const farMs = date === undefined ? Number.NaN : Date.parse(date);
-        // The header has whole seconds: its middle is the best guess.
-        if (Number.isFinite(farMs)) this.#clockAheadMs = Date.now() - farMs - 500;
+        const streamMs = date === undefined ? Number.NaN : Date.parse(date);
+        // The header has whole seconds: half a second later is the best estimate.
+        if (Number.isFinite(streamMs)) this.#clockAheadMs = Date.now() - streamMs - 500;
         return result;
       },
-      { step: 'deserialize', priority: 'low', name: 'clockOfTheFarSide' },
+      { step: 'deserialize', priority: 'low', name: 'clockOfTheStream' },
     );
     return client;
   }
@@ -112,7 +112,7 @@ export class KinesisSink implements Sink {
     work: (client: KinesisClient, options: { abortSignal: AbortSignal }) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
-    // A controller a request, given back at its end: Node keeps what AbortSignal.any makes for as long as its sources, 12 KB a request.
+    // One controller per request: Node keeps the result of AbortSignal.any as long as its sources live, 12 KB per request.
     const controller = new AbortController();
     const abort = (): void => controller.abort();
     const limit = setTimeout(abort, this.#timeouts.wholeMs);

@@ -1,55 +1,59 @@
-/** The seam to where readings go. One small interface; Kinesis is its only production implementation. */
+/** The interface to the stream that readings are shipped to. Its only implementation is KinesisSink. */
 import type { UplinkState } from '../../contract/service-status.ts';
 
-/** A record as it leaves: its data, its key, and the rows in it (several in an aggregate). */
+/** A record as it is sent: one reading, or an aggregate of several, and its partition key. */
 export interface SinkRecord {
   partitionKey: string;
   data: Buffer;
 }
 
-/** What became of each record, in the order given; where known, the shard that took it. */
+/** The result of one record: stored, with its shard if the answer names it, or failed with the error code of the stream. */
 export type RecordOutcome = { ok: true; shard?: string } | { ok: false; code: string };
 
 export interface SendResult {
+  /** One for each record, in the order of the request. */
   outcomes: RecordOutcome[];
-  /** This box's clock minus the far side's, from its Date header; undefined where it has none. */
+  /** This box's clock minus the stream's, from the Date header of the last answer; undefined before an answer had one. */
   clockAheadMs?: number;
 }
 
-/** The whole request failed. */
+/** Why a whole request failed, and how to continue. */
 export interface FailureClass {
+  /** The uplink's state, and the code of the reason. */
   state: UplinkState;
-  /** Coded: `credentials_expired: The security token …`. */
-  reason: string;
+  detail: string;
   hint: string;
-  /** The request is refused for what is in it: bisect it. */
+  /** The request is refused because of its content: bisect it. */
   poison?: boolean;
-  /** The far side asked to wait this long. */
+  /** The stream asked to wait this long. */
   retryAfterMs?: number;
-  /** The client is to be made anew. */
+  /** Continue with a new client: its credentials may have changed. */
   rebuild?: boolean;
 }
+
+/** A failure as one line of text: `credentials_expired: The security token …`. */
+export const failureText = ({ state, detail }: FailureClass): string => `${state}: ${detail}`;
 
 export class SinkError extends Error {
   readonly failure: FailureClass;
   constructor(failure: FailureClass, cause: unknown) {
-    super(failure.reason, { cause });
+    super(failureText(failure), { cause });
     this.failure = failure;
   }
 }
 
 export interface SinkLimits {
-  /** Open shards; null where the capacity is not by shards (on-demand). */
+  /** Open shards; null if the answer names none. */
   openShards: number | null;
   maxRecordBytes: number;
 }
 
 export interface Sink {
-  /** Sends one batch. Throws SinkError where the whole request failed. */
+  /** Sends one batch, at most 500 records and 5 MiB. Throws SinkError if the whole request failed. */
   send(records: readonly SinkRecord[], signal: AbortSignal): Promise<SendResult>;
-  /** Asks for shards and limits. Throws SinkError. */
+  /** Reads the number of shards and the limits. Throws SinkError. */
   limits(signal: AbortSignal): Promise<SinkLimits>;
-  /** Makes the client anew, with fresh credentials. */
+  /** Replaces the client: the next request reads the credentials again. */
   rebuild(): Promise<void>;
   close(): void;
 }

@@ -27,7 +27,7 @@ const record = fc.record({
   data: fc.uint8Array({ minLength: 0, maxLength: 400 }).map((bytes) => Buffer.from(bytes)),
 });
 
-test("what AWS' own library aggregates, of many keys and with hash keys, is taken apart into the same records in the same order", () => {
+test("aggregates of AWS' own library, with many keys and hash keys, are split into the same records in the same order", () => {
   fc.assert(
     fc.property(fc.array(record, { minLength: 1, maxLength: 50 }), (records) => {
       const given = records.map(({ partitionKey, explicitHashKey, data }) => ({
@@ -44,7 +44,7 @@ test("what AWS' own library aggregates, of many keys and with hash keys, is take
   );
 });
 
-test('an aggregate with one changed or missing byte, and anything else, is given on as the one record that it is', () => {
+test('an aggregate with a changed or missing byte, and any other data, is returned as one record', () => {
   const given = Array.from({ length: 5 }, (_, index) => ({
     partitionKey: 'tickr-123456',
     data: Buffer.from(`{"seq":${index}}\n`),

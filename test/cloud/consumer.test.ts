@@ -14,12 +14,22 @@ import { aggregate } from '../../forwarder/drain/aggregation.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { lambdaRecord, runMapping, sequenceNumberAt, type Handler } from './support/lambda.ts';
 
+/** A reading without heart rate and seq. */
+const READING = {
+  timestamp: '2026-11-22T19:00:00.123Z',
+  device: 'polar-h10-a1b2c3',
+  gateway: 'front-desk',
+  run: '3f9a1c2e00b7d415',
+  rr_intervals_ms: [812.5, 830.1],
+  sensor_contact: true,
+  energy_expended_kj: null,
+  clock: 'synced',
+};
+
 const run = promisify(execFile);
 const DEVICE = 'polar-h10-a1b2c3';
 const readingOf = (seq: number, more: object = {}): Buffer =>
-  Buffer.from(
-    `${JSON.stringify({ timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 60 + seq, device: DEVICE, gateway: 'front-desk', run: '3f9a1c2e00b7d415', seq, rr_intervals_ms: [812.5, 830.1], sensor_contact: true, energy_expended_kj: null, clock: 'synced', ...more })}\n`,
-  );
+  Buffer.from(`${JSON.stringify({ ...READING, heart_rate: 60 + seq, seq, ...more })}\n`);
 const plain = (index: number, data: Buffer | string): ReturnType<typeof lambdaRecord> =>
   lambdaRecord(index, DEVICE, Buffer.from(data));
 
@@ -28,7 +38,7 @@ interface Taken {
   origin: ReadingOrigin;
 }
 
-/** The handler out of the bundled file, with a function of one's own in it that keeps what it gets, and throws where `fails` says so. */
+/** The handler of the bundled file, with an onReading that collects readings, and throws for those that `fails` selects. */
 async function bundled(
   t: TestContext,
   fails: (reading: IncomingReading) => boolean = () => false,
@@ -38,7 +48,8 @@ async function bundled(
   const name = `onReading of ${folder}`;
   writeFileSync(
     own,
-    `export const onReading = async (reading: object, origin: object) => await (globalThis as never as Record<string, Function>)[${JSON.stringify(name)}](reading, origin);`,
+    'export const onReading = async (reading: object, origin: object) => ' +
+      `await (globalThis as never as Record<string, Function>)[${JSON.stringify(name)}](reading, origin);`,
   );
   const { file } = await bundleConsumer(path.join(folder, 'bundle'), { onReading: own });
   const taken: Taken[] = [];
@@ -49,12 +60,12 @@ async function bundled(
     },
   });
   const { handler } = (await import(pathToFileURL(file).href)) as { handler: Handler };
-  // It says in its log which record failed.
+  // The log names the failed record.
   t.mock.method(console, 'error', () => undefined);
   return { handler, taken, seqs: () => taken.map(({ reading }) => reading.seq) };
 }
 
-test('plain records and aggregates go to the function in the order of the shard, with where they came from', async (t) => {
+test('plain and aggregated readings reach the function in the order of the shard, with their origin', async (t) => {
   const { handler, taken, seqs } = await bundled(t);
   const answer = await handler({
     Records: [
@@ -81,7 +92,7 @@ test('plain records and aggregates go to the function in the order of the shard,
   assert.deepEqual(taken[0]?.reading, JSON.parse(readingOf(1).toString()));
 });
 
-test('a reading that is there twice, plain or in an aggregate, goes to the function once; other runs and gateways are others', async (t) => {
+test('a repeated reading, plain or aggregated, reaches the function once; gateway, run and seq identify it', async (t) => {
   const { handler, taken } = await bundled(t);
   const records = [
     readingOf(1),
@@ -103,7 +114,7 @@ test('a reading that is there twice, plain or in an aggregate, goes to the funct
   );
 });
 
-test("records of the script before, two fields alone, are taken as they come: none is another's repetition, and Python's ways to write UTC are read", async (t) => {
+test("records of the old script, with two fields only, are never treated as repeated, and Python's formats of UTC are read", async (t) => {
   const { handler, taken } = await bundled(t);
   const old = [
     '2026-11-22T19:00:00.123Z',
@@ -128,7 +139,7 @@ test("records of the script before, two fields alone, are taken as they come: no
   );
 });
 
-test('the first record that is malformed or makes the function throw is named, and nothing after it is done', async (t) => {
+test('the first record that is malformed or makes the function throw is named, and nothing after it is processed', async (t) => {
   const { handler, taken, seqs } = await bundled(t, ({ heart_rate }) => heart_rate === 200);
   const broken = aggregate(DEVICE, [readingOf(7), readingOf(8)]);
   broken.writeUInt8(broken.readUInt8(broken.length - 1) ^ 1, broken.length - 1);
@@ -151,7 +162,7 @@ test('the first record that is malformed or makes the function throw is named, a
   }
 });
 
-test("under Lambda's rules a poison record goes to the on-failure queue alone, every other reading is taken once, in order, after a passing fault too", async (t) => {
+test("under Lambda's rules only a poison record goes to the on-failure queue; all others are processed once, in order", async (t) => {
   let away = 3;
   const { handler, seqs } = await bundled(t, ({ seq }) => seq === 40 && (away -= 1) >= 0);
   const records = Array.from({ length: 100 }, (_, index) => plain(index, index === 70 ? 'poison' : readingOf(index + 1)));
@@ -162,7 +173,7 @@ test("under Lambda's rules a poison record goes to the on-failure queue alone, e
   );
 });
 
-test("a function of one's own may bring CommonJS packages that need Node's modules", async (t) => {
+test("your own function may use CommonJS packages that require Node's modules", async (t) => {
   const folder = tempDir(t);
   writeFileSync(
     path.join(folder, 'package.cjs'),
@@ -183,7 +194,7 @@ test("a function of one's own may bring CommonJS packages that need Node's modul
   assert.equal(stdout, `${DEVICE}\n`);
 });
 
-test("the zip holds one file that imports nothing but Node's own modules, and runs with the function that comes with it", async (t) => {
+test("the zip holds one file that imports only Node's own modules, and runs with the default function", async (t) => {
   const folder = tempDir(t);
   const { zip } = await bundleConsumer(folder);
   const files = unzipSync(readFileSync(zip));

@@ -11,13 +11,13 @@ import { readStream, type Checkpoint } from '../../cloud/reader/read-stream.ts';
 import { aggregate } from '../../forwarder/drain/aggregation.ts';
 import { startFanOutStream } from './support/fan-out-stream.ts';
 
+const READING = { timestamp: '2026-11-22T19:00:00.123Z', gateway: 'test-box', run: '3f9a1c2e00b7d415' };
+
 const StreamName = 'hr-data-stream';
 const HALF = (2n ** 127n).toString();
 const DEVICES = ['polar-h10-a1b2c3', 'polar-h9-0000ff', 'tickr-123456'];
 const readingOf = (device: string, seq: number): Buffer =>
-  Buffer.from(
-    `${JSON.stringify({ timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 60 + (seq % 100), device, gateway: 'test-box', run: '3f9a1c2e00b7d415', seq })}\n`,
-  );
+  Buffer.from(`${JSON.stringify({ ...READING, heart_rate: 60 + (seq % 100), device, seq })}\n`);
 
 async function putRound(client: KinesisClient, from: number, to: number): Promise<void> {
   for (let seq = from; seq <= to; seq += 1)
@@ -26,7 +26,7 @@ async function putRound(client: KinesisClient, from: number, to: number): Promis
 }
 
 describe('enhanced fan-out', { concurrency: true }, () => {
-  test('nothing is missing and each device stays in order through a split and a merge; a second reader goes on from the checkpoint', async (t) => {
+  test('through a split, a merge and a restart from the checkpoint no reading is missing and each device stays in order', async (t) => {
     const { client, consumerArn, active } = await startFanOutStream(t, 1);
     const ended = new AbortController();
     const seen = new Map(DEVICES.map((device): [string, number[]] => [device, []]));
@@ -63,7 +63,7 @@ describe('enhanced fan-out', { concurrency: true }, () => {
     ended.abort();
     await reading;
 
-    // What comes while nobody reads, aggregated, is what the next reader gets first.
+    // An aggregate that arrives between two readers is the first record of the second.
     await client.send(
       new PutRecordsCommand({
         StreamName,
@@ -79,7 +79,7 @@ describe('enhanced fan-out', { concurrency: true }, () => {
     assert.deepEqual(later, [26, 27, 26, 27, 26, 27]);
   });
 
-  test('a stream that is gone ends a reader that subscribed to it, with the reason', async (t) => {
+  test('a deleted stream ends its subscribed reader with the reason', async (t) => {
     const { client, consumerArn, stop } = await startFanOutStream(t, 1);
     await putRound(client, 1, 1);
     const records = readStream(client, { from: 'oldest', consumerArn });

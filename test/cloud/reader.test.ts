@@ -8,11 +8,11 @@ import { eventually } from '../support/eventually.ts';
 import { startLocalStream } from '../support/local-stream.ts';
 import { startProduct } from '../support/product-process.ts';
 
+const READING = { timestamp: '2026-11-22T19:00:00.123Z', gateway: 'test-box', run: '3f9a1c2e00b7d415' };
+
 const StreamName = 'hr-data-stream';
 const readingOf = (seq: number): Buffer =>
-  Buffer.from(
-    `${JSON.stringify({ timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 60 + (seq % 100), device: 'tickr-123456', gateway: 'test-box', run: '3f9a1c2e00b7d415', seq })}\n`,
-  );
+  Buffer.from(`${JSON.stringify({ ...READING, heart_rate: 60 + (seq % 100), device: 'tickr-123456', seq })}\n`);
 const seqsOf = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
 async function put(
@@ -42,7 +42,7 @@ function countCalls(client: KinesisClient, command: string): () => number {
   return () => calls;
 }
 
-/** Makes every iterator six minutes older that was given out so far or in the next half second; they live five. How many were refused for it. */
+/** Ages every iterator issued until half a second from now by six minutes; they are valid for five. Returns the number of refusals. */
 function ageIterators(client: KinesisClient): () => number {
   const before = Date.now() + 500;
   let refused = 0;
@@ -78,7 +78,7 @@ async function seqsOfStream(client: KinesisClient, options: Partial<ReadStreamOp
 }
 
 describe('the reader', () => {
-  test('it asks for no more than its consumer takes', async (t) => {
+  test('it requests no more than its consumer takes', async (t) => {
     const { client } = await startLocalStream(t);
     await put(client, 1, 100);
     const calls = countCalls(client, 'GetRecordsCommand');
@@ -92,7 +92,7 @@ describe('the reader', () => {
     assert.equal(calls(), 3);
   });
 
-  test('an iterator that expired while the consumer was busy costs nothing and repeats nothing, from the oldest record and from now on', async (t) => {
+  test('an iterator that expires while the consumer is busy neither loses nor repeats a record', async (t) => {
     const { client, endpoint } = await startLocalStream(t);
     const other = clientOf(endpoint);
     t.after(() => other.destroy());
@@ -112,7 +112,7 @@ describe('the reader', () => {
     await Promise.all([oldest.return(undefined), now.return(undefined)]);
   });
 
-  test('what is in the stream is read to its end, past a shard that closed empty and readers that take its five reads a second', async (t) => {
+  test('the stream is read to its end, past an empty closed shard and beside readers that use its five reads per second', async (t) => {
     const { client } = await startLocalStream(t);
     await client.send(
       new SplitShardCommand({ StreamName, ShardToSplit: 'shardId-000000000000', NewStartingHashKey: (2n ** 127n).toString() }),
@@ -126,7 +126,7 @@ describe('the reader', () => {
       );
   });
 
-  test('a checkpoint moves when the consumer has had a record, an aggregate only as a whole; what is no reading is given on as it is', async (t) => {
+  test('a checkpoint moves after the consumer received a record or a whole aggregate; other data is passed on unchanged', async (t) => {
     const { client } = await startLocalStream(t);
     await put(client, 1, 3);
     await client.send(
@@ -153,7 +153,7 @@ describe('the reader', () => {
     assert.deepEqual(await seqsOfStream(client, { from: 'now' }), []);
   });
 
-  test('npm run tail prints readings as they come, aggregated ones too, and as JSON where asked', async (t) => {
+  test('npm run tail prints readings, aggregated ones too, as they arrive, and as JSON on request', async (t) => {
     const { client, port } = await startLocalStream(t);
     await client.send(
       new PutRecordsCommand({

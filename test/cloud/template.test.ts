@@ -79,7 +79,7 @@ s3.upload_file(sys.argv[2], 'code', sys.argv[3])
 `;
 
 describe('the template', () => {
-  test('cfn-lint finds nothing in it, not even a remark', async (t) => {
+  test('cfn-lint reports nothing, not even a remark', async (t) => {
     const python = await cloudPython();
     if (python === undefined) return withoutPython(t);
     const { stdout } = await run(path.join(path.dirname(python), 'cfn-lint'), [
@@ -97,7 +97,7 @@ describe('the template', () => {
     assert.equal(stdout.trim(), '');
   });
 
-  test('enhanced fan-out is off unless asked for, and then the consumer reads by it', async (t) => {
+  test('enhanced fan-out is off by default; switched on, the consumer reads by it', async (t) => {
     const python = await cloudPython();
     if (python === undefined) return withoutPython(t);
     const plan = async (...parameters: string[]): Promise<{ resources: string[]; source: unknown }> =>
@@ -118,7 +118,7 @@ describe('the template', () => {
     assert.ok(!without.resources.includes('FanOut') && !without.resources.includes('Consumer'));
   });
 
-  test('every parameter is described, and used', () => {
+  test('every parameter is described and used', () => {
     const text = readFileSync(TEMPLATE, 'utf8');
     const parameters = text
       .slice(text.indexOf('\nParameters:\n'), text.indexOf('\nConditions:\n'))
@@ -127,7 +127,7 @@ describe('the template', () => {
     assert.ok(parameters.length > 20);
     for (const parameter of parameters) {
       const name = /^ {2}(\w+):/.exec(parameter)?.[1] ?? '';
-      assert.match(parameter, /\n {4}Description: .{20}/, name);
+      assert.match(parameter, /\n {4}Description:\s+\S.{19}/, name);
       assert.match(text.slice(text.indexOf('\nConditions:\n')), new RegExp(`!Ref ${name}\\b|\\$\\{${name}\\}`), name);
     }
   });
@@ -145,13 +145,13 @@ describe('the template in moto', () => {
     for (const stop of stops) await stop();
   });
 
-  test('deployed, it has stream, delivery, consumer, queue and alarms as its parameters say, and a policy for the box that allows four calls on this stream', async (t) => {
+  test('deployed, it has the resources that its parameters select, and a policy that allows the box four calls', async (t) => {
     if (python === undefined) return withoutPython(t);
     const topic = 'arn:aws:sns:eu-west-1:123456789012:alarms';
     const { zip } = await bundleConsumer(tempDir(t));
     const code = { ConsumerCodeBucket: 'code', ConsumerCodeKey: path.basename(zip) };
     await run(python, ['-c', UPLOAD, endpoint, zip, code.ConsumerCodeKey]);
-    const told = await deploy(python, endpoint, 'eu-west-1', {
+    const deployed = await deploy(python, endpoint, 'eu-west-1', {
       ...code,
       RetentionHours: '48',
       AlarmTopicArn: topic,
@@ -160,30 +160,35 @@ describe('the template in moto', () => {
       ExpireAfterDays: '90',
     });
 
-    // What moto's CloudFormation has not was made by the services' own APIs.
-    assert.deepEqual(told.byApi, [
+    // Resources that moto's CloudFormation lacks are created by the services' own APIs.
+    assert.deepEqual(deployed.byApi, [
       'AWS::CloudWatch::Alarm',
       'AWS::KinesisFirehose::DeliveryStream',
       'AWS::Logs::LogStream',
       'AWS::S3::BucketPolicy',
     ]);
-    assert.deepEqual([told.stream.StreamStatus, told.stream.OpenShardCount, told.stream.RetentionPeriodHours], ['ACTIVE', 1, 48]);
-    const streamArn = told.outputs['StreamArn'] ?? '';
-    assert.deepEqual(told.gatewayPolicy.Statement, [
+    assert.deepEqual(
+      [deployed.stream.StreamStatus, deployed.stream.OpenShardCount, deployed.stream.RetentionPeriodHours],
+      ['ACTIVE', 1, 48],
+    );
+    const streamArn = deployed.outputs['StreamArn'] ?? '';
+    assert.deepEqual(deployed.gatewayPolicy.Statement, [
       {
         Effect: 'Allow',
         Action: ['kinesis:DescribeStreamSummary', 'kinesis:ListShards', 'kinesis:PutRecord', 'kinesis:PutRecords'],
         Resource: streamArn,
       },
     ]);
-    assert.equal(told.delivery?.DeliveryStreamType, 'KinesisStreamAsSource');
-    assert.equal(told.delivery?.Source.KinesisStreamSourceDescription.KinesisStreamARN, streamArn);
-    const destination = told.delivery?.Destinations[0]?.ExtendedS3DestinationDescription;
-    assert.equal(destination?.['BucketARN'], `arn:aws:s3:::${told.outputs['BucketName']}`);
+    const { delivery } = deployed;
+    assert.ok(delivery !== undefined);
+    assert.equal(delivery.DeliveryStreamType, 'KinesisStreamAsSource');
+    assert.equal(delivery.Source.KinesisStreamSourceDescription.KinesisStreamARN, streamArn);
+    const destination = delivery.Destinations[0]?.ExtendedS3DestinationDescription;
+    assert.equal(destination?.['BucketARN'], `arn:aws:s3:::${deployed.outputs['BucketName']}`);
     assert.equal(destination['Prefix'], 'readings/dt=!{timestamp:yyyy-MM-dd}/');
     assert.equal(destination['ErrorOutputPrefix'], 'readings-errors/!{firehose:error-output-type}/dt=!{timestamp:yyyy-MM-dd}/');
-    const mapping = told.mappings?.[0];
-    assert.equal(told.mappings?.length, 1);
+    const mapping = deployed.mappings?.[0];
+    assert.equal(deployed.mappings?.length, 1);
     assert.equal(mapping?.['EventSourceArn'], streamArn);
     assert.deepEqual(
       [
@@ -197,9 +202,9 @@ describe('the template in moto', () => {
       [200, 5, true, 7, 21_600, 'TRIM_HORIZON'],
     );
     assert.deepEqual(mapping['FunctionResponseTypes'], ['ReportBatchItemFailures']);
-    assert.deepEqual(mapping['DestinationConfig'], { OnFailure: { Destination: told.queue?.['QueueArn'] } });
+    assert.deepEqual(mapping['DestinationConfig'], { OnFailure: { Destination: deployed.queue?.['QueueArn'] } });
     assert.deepEqual(
-      told.alarms
+      deployed.alarms
         .map(
           ({ Namespace, MetricName, Dimensions }) => `${Namespace} ${MetricName} ${Dimensions.map(({ Value }) => Value).join()}`,
         )
@@ -213,7 +218,7 @@ describe('the template in moto', () => {
         'AWS/SQS ApproximateNumberOfMessagesVisible hr-data-stream-consumer-on-failure',
       ],
     );
-    assert.ok(told.alarms.every(({ AlarmActions }) => AlarmActions[0] === topic));
+    assert.ok(deployed.alarms.every(({ AlarmActions }) => AlarmActions[0] === topic));
 
     // With as little as can be: stream, policy and the stream's own alarms; and a key of one's own, which a producer must be let use.
     const key = 'arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab';
@@ -226,12 +231,12 @@ describe('the template in moto', () => {
   });
 
   // Without the consumer: at every record moto would call its stand-in for the function, a good part of a second each.
-  test("a gateway with the template's policy and no other right ships, and what it shipped is read back by the reader, by the consumer out of its bundle, and by a consumer of the script before", async (t) => {
+  test("a gateway with only the template's policy ships, and the reader, the bundled consumer and the old one read it", async (t) => {
     if (python === undefined) return withoutPython(t);
-    const told = await deploy(python, endpoint, 'us-east-1', {});
+    const deployed = await deploy(python, endpoint, 'us-east-1', {});
 
     // From here on moto refuses what the caller's policy does not allow.
-    const { stdout } = await run(python, [at('support/box_user.py'), endpoint, JSON.stringify(told.gatewayPolicy)]);
+    const { stdout } = await run(python, [at('support/box_user.py'), endpoint, JSON.stringify(deployed.gatewayPolicy)]);
     const credentials = JSON.parse(stdout) as { accessKeyId: string; secretAccessKey: string };
     await checkRights(endpoint, true);
     const box = new KinesisClient({ endpoint, region: 'us-east-1', credentials, requestHandler: new NodeHttpHandler() });
@@ -241,7 +246,7 @@ describe('the template in moto', () => {
       new GetShardIteratorCommand({ StreamName, ShardId: 'shardId-000000000000', ShardIteratorType: 'TRIM_HORIZON' }),
       new DeleteStreamCommand({ StreamName }),
     ])
-      // In XML, which the SDK cannot read; the status says it.
+      // The answer is XML, which the SDK cannot parse; the status is enough.
       await assert.rejects(
         box.send(refused as DeleteStreamCommand),
         (error) => (error as { $response?: { statusCode?: number } }).$response?.statusCode === 403,

@@ -48,7 +48,7 @@ async function read(client: KinesisClient, type: ShardIteratorType, extra: objec
   return Records.map(({ Data }) => (JSON.parse(Buffer.from(Data ?? []).toString()) as { seq: number }).seq);
 }
 
-test('what is put is read back in order by every type of iterator', async (t) => {
+test('records are read back in order by every type of iterator', async (t) => {
   const { client } = await startLocalStream(t, { LOCAL_KINESIS_LIMITS: 'false' });
   const { Records = [] } = await client.send(
     new PutRecordsCommand({ StreamName: stream, Records: [1, 2, 3].map((seq) => record(seq)) }),
@@ -68,7 +68,7 @@ test('what is put is read back in order by every type of iterator', async (t) =>
   );
 });
 
-test("over a shard's limits records fail one by one inside a 200, and whole requests over theirs are refused", async (t) => {
+test("records over a shard's limits fail one by one inside a 200, and requests over their own limits are refused", async (t) => {
   const { client } = await startLocalStream(t);
   const full = Array.from({ length: 500 }, (_, index) => record(index));
   const answers = await Promise.all(
@@ -102,7 +102,7 @@ test("over a shard's limits records fail one by one inside a 200, and whole requ
   );
 });
 
-test('streams are made, listed, described and deleted; what is not there is said as Kinesis says it', async (t) => {
+test('streams are created, listed, described and deleted; a missing one is reported as Kinesis does', async (t) => {
   const { client } = await startLocalStream(t);
   await client.send(new CreateStreamCommand({ StreamName: 'second', ShardCount: 3 }));
   assert.equal(
@@ -130,7 +130,7 @@ test('streams are made, listed, described and deleted; what is not there is said
   assert.equal(await nameOf(client.send(new GetRecordsCommand({ ShardIterator: 'rubbish' }))), 'InvalidArgumentException');
 });
 
-test('a reader follows split, merge and scaling: nothing is missing, and each key keeps its order', async (t) => {
+test('a reader follows split, merge and scaling without a missing record, and each key stays in order', async (t) => {
   const { client } = await startLocalStream(t, { LOCAL_KINESIS_LIMITS: 'false' });
   const keys = ['a', 'b', 'c', 'd', 'e'];
   let seq = 0;
@@ -173,7 +173,7 @@ test('a reader follows split, merge and scaling: nothing is missing, and each ke
     );
 });
 
-test('what was answered is there after a restart, and a second one on the same folder is refused', async (t) => {
+test('acknowledged records survive a restart, and a second process on the same folder is refused', async (t) => {
   const config = testConfig({ DATA_DIR: tempDir(t) });
   const context = { config, log: testLog(config) };
   const first = new LocalKinesisService(context);

@@ -1,7 +1,7 @@
-"""Deploys a template into moto's server and says, as JSON, what its APIs then tell.
+"""Deploys a template into moto's server and prints, as JSON, what its APIs report.
 
     deploy_template.py ENDPOINT REGION TEMPLATE NAME=VALUE...
-    deploy_template.py plan REGION TEMPLATE NAME=VALUE...        only says which resources there would be, and what the mapping reads
+    deploy_template.py plan REGION TEMPLATE NAME=VALUE...        only prints the resources, and what the mapping reads
 
 What moto's CloudFormation has not (Firehose, alarms, bucket policies, log streams) is made through the services' APIs, from the template's own
 properties; a resource that neither knows fails the deployment.
@@ -148,8 +148,8 @@ class Deployment:
         version = iam.get_policy(PolicyArn=arn)['Policy']['DefaultVersionId']
         return iam.get_policy_version(PolicyArn=arn, VersionId=version)['PolicyVersion']['Document']
 
-    def told(self):
-        told = {
+    def describe(self):
+        resources = {
             'outputs': self.outputs,
             'types': sorted({resource['Type'] for resource in [*self.by_cloudformation.values(), *self.by_api.values()]}),
             'byApi': sorted({resource['Type'] for resource in self.by_api.values()}),
@@ -158,11 +158,11 @@ class Deployment:
             'alarms': client('cloudwatch').describe_alarms()['MetricAlarms'],
         }
         if 'Delivery' in self.physical:
-            told['delivery'] = client('firehose').describe_delivery_stream(DeliveryStreamName=self.physical['Delivery'])['DeliveryStreamDescription']
+            resources['delivery'] = client('firehose').describe_delivery_stream(DeliveryStreamName=self.physical['Delivery'])['DeliveryStreamDescription']
         if 'Consumer' in self.physical:
-            told['mappings'] = client('lambda').list_event_source_mappings(FunctionName=self.outputs['ConsumerFunctionName'])['EventSourceMappings']
-            told['queue'] = client('sqs').get_queue_attributes(QueueUrl=self.outputs['OnFailureQueueUrl'], AttributeNames=['All'])['Attributes']
-        return told
+            resources['mappings'] = client('lambda').list_event_source_mappings(FunctionName=self.outputs['ConsumerFunctionName'])['EventSourceMappings']
+            resources['queue'] = client('sqs').get_queue_attributes(QueueUrl=self.outputs['OnFailureQueueUrl'], AttributeNames=['All'])['Attributes']
+        return resources
 
 
     def plan(self):
@@ -179,4 +179,4 @@ if ENDPOINT == 'plan':
     print(json.dumps(deployment.plan()))
     sys.exit()
 deployment.create()
-print(json.dumps(deployment.told(), default=str))
+print(json.dumps(deployment.describe(), default=str))

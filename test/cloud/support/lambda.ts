@@ -1,4 +1,4 @@
-/** A Lambda event as AWS documents it (Lambda Developer Guide, "Using AWS Lambda with Amazon Kinesis"), and what Lambda does with the answer. */
+/** Lambda events and retries as AWS documents them (Lambda Developer Guide, "Using AWS Lambda with Amazon Kinesis"). */
 import type { KinesisStreamBatchResponse, KinesisStreamEvent, KinesisStreamRecord } from 'aws-lambda';
 
 export type Handler = (event: KinesisStreamEvent) => Promise<KinesisStreamBatchResponse>;
@@ -29,18 +29,19 @@ export function lambdaRecord(index: number, partitionKey: string, data: Buffer):
 }
 
 /**
- * An event source mapping with ReportBatchItemFailures and BisectBatchOnFunctionError, by the guide's words: what stands before the lowest sequence
- * number named is done; what is left is tried again; a batch of which nothing was done is halved, which costs no retry; one that has no retries
- * left is given up, which is what goes to the on-failure queue. Returns those sequence numbers.
+ * An event source mapping with ReportBatchItemFailures and BisectBatchOnFunctionError, as the guide describes it: records before the
+ * lowest sequence number named are processed; the rest is retried; a batch of which nothing was processed is halved, which costs no
+ * retry; one without retries left goes to the on-failure queue. Returns the sequence numbers of those.
  */
 export async function runMapping(handler: Handler, records: KinesisStreamRecord[], maximumRetries: number): Promise<string[]> {
-  const givenUp: string[] = [];
+  const onFailure: string[] = [];
   const batches = [{ records, retries: 0 }];
   for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
     const { batchItemFailures } = await handler({ Records: batch.records });
     if (batchItemFailures.length === 0) continue;
-    const failed = batchItemFailures.map(
-      ({ itemIdentifier }) => batch?.records.findIndex(({ kinesis }) => kinesis.sequenceNumber === itemIdentifier) ?? -1,
+    const { records: delivered } = batch;
+    const failed = batchItemFailures.map(({ itemIdentifier }) =>
+      delivered.findIndex(({ kinesis }) => kinesis.sequenceNumber === itemIdentifier),
     );
     const done = Math.min(...failed);
     if (done < 0) throw new Error(`no record of the batch: ${JSON.stringify(batchItemFailures)}`);
@@ -48,8 +49,9 @@ export async function runMapping(handler: Handler, records: KinesisStreamRecord[
     if (done === 0 && left.length > 1) {
       const half = Math.ceil(left.length / 2);
       batches.unshift({ records: left.slice(0, half), retries: batch.retries }, { records: left.slice(half), retries: 0 });
-    } else if (done === 0 && batch.retries >= maximumRetries) givenUp.push(...left.map(({ kinesis }) => kinesis.sequenceNumber));
+    } else if (done === 0 && batch.retries >= maximumRetries)
+      onFailure.push(...left.map(({ kinesis }) => kinesis.sequenceNumber));
     else batches.unshift({ records: left, retries: done === 0 ? batch.retries + 1 : 0 });
   }
-  return givenUp;
+  return onFailure;
 }

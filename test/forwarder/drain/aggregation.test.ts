@@ -9,15 +9,15 @@ import { deaggregate } from '../../../cloud/aggregation.ts';
 import { aggregate, aggregatedBytes, aggregateOverheadBytes } from '../../../forwarder/drain/aggregation.ts';
 import { kinesisPython } from '../../support/kinesis-python.ts';
 
+const READING = { timestamp: '2026-11-22T19:00:00.123Z', device: 'polar-h10-a1b2c3', run: '3f9a1c2e00b7d415' };
+
 interface Case {
   key: string;
   readings: Buffer[];
 }
 
 const readingOf = (seq: number, padding: number): Buffer =>
-  Buffer.from(
-    `${JSON.stringify({ timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 60 + (seq % 120), device: 'polar-h10-a1b2c3', run: '3f9a1c2e00b7d415', seq, padding: 'x'.repeat(padding) })}\n`,
-  );
+  Buffer.from(`${JSON.stringify({ ...READING, heart_rate: 60 + (seq % 120), seq, padding: 'x'.repeat(padding) })}\n`);
 
 /** Sizes around the borders of one, two and three bytes of length, one reading and thousands. */
 const CASES: readonly Case[] = [
@@ -38,7 +38,7 @@ const CASES: readonly Case[] = [
   { key: 'many', readings: Array.from({ length: 5000 }, (_, index) => readingOf(index, 0)) },
 ];
 
-test('an aggregate comes apart into what went in, whatever it is, and is no larger than was reckoned', () => {
+test('any aggregate is split into the same readings, and is no larger than estimated', () => {
   fc.assert(
     fc.property(
       fc.string({ minLength: 1, maxLength: 40, unit: 'binary' }),
@@ -61,7 +61,7 @@ test('an aggregate comes apart into what went in, whatever it is, and is no larg
   assert.deepEqual(deaggregate('k', Buffer.from('{"plain":true}')), [{ partitionKey: 'k', data: Buffer.from('{"plain":true}') }]);
 });
 
-test('npm aws-kinesis-agg takes our aggregates apart', async () => {
+test('npm aws-kinesis-agg splits our aggregates', async () => {
   for (const { key, readings } of CASES) {
     const record = {
       kinesisSchemaVersion: '1.0',
@@ -72,7 +72,7 @@ test('npm aws-kinesis-agg takes our aggregates apart', async () => {
     };
     const found = await new Promise<{ partitionKey: string; data: string }[]>((resolve, reject) => {
       aggregation.deaggregateSync(record, true, (error, records) =>
-        error === null || error === undefined ? resolve(records ?? []) : reject(error),
+        error instanceof Error ? reject(error) : resolve(records ?? []),
       );
     });
     assert.deepEqual(
@@ -82,7 +82,7 @@ test('npm aws-kinesis-agg takes our aggregates apart', async () => {
   }
 });
 
-test('Python aws_kinesis_agg takes our aggregates apart', async (t) => {
+test('Python aws_kinesis_agg splits our aggregates', async (t) => {
   const python = await kinesisPython();
   if (python === undefined) {
     return cannotRun(t, 'no Python with aws_kinesis_agg');

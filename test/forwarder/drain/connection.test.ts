@@ -45,7 +45,7 @@ function sharedFiles(t: TestContext, config = ''): { credentials: string; enviro
 
 const profile = (key: string): string => `[default]\naws_access_key_id = ${key}\naws_secret_access_key = secret\n`;
 
-test('HTTP_PROXY is used for an endpoint, and NO_PROXY spares hosts from it', async (t) => {
+test('an endpoint is reached through HTTP_PROXY unless NO_PROXY names its host', async (t) => {
   const { bench, proxy } = await throughProxy(t, { AWS_ACCESS_KEY_ID: 'FIRST', AWS_SECRET_ACCESS_KEY: 'secret' });
   bench.add(3);
   await bench.settled(3);
@@ -62,7 +62,7 @@ for (const [name, environment, host] of [
   ['with AWS_USE_DUALSTACK_ENDPOINT', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }, 'kinesis.eu-west-1.api.aws:443'],
   ['with AWS_ENDPOINT_URL_KINESIS', { AWS_ENDPOINT_URL_KINESIS: 'https://stream.example.invalid' }, 'stream.example.invalid:443'],
 ] as const)
-  test(`aws ${name} is ${host}, through HTTPS_PROXY; a proxy that refuses is said`, async (t) => {
+  test(`aws ${name} is ${host}, through HTTPS_PROXY, and a refusing proxy is reported`, async (t) => {
     const proxy = await startRecordingProxy(t);
     withEnvironment(t, {
       ...NO_CREDENTIALS,
@@ -74,7 +74,7 @@ for (const [name, environment, host] of [
     const bench = await startDrain(t, await unlimited(), { elsewhere: { KINESIS_TARGET: 'aws' } });
     bench.add(1);
     await eventually(() => proxy.tunnels.includes(host), { what: `${host}, not ${proxy.tunnels.join()}` });
-    await eventually(() => bench.drain.uplink.current.state === 'unreachable', { what: bench.drain.uplink.current.reason });
+    await eventually(() => bench.drain.uplink.current.state === 'unreachable', { what: bench.drain.uplink.current.detail });
     assert.deepEqual([...new Set(proxy.tunnels)], [host]);
   });
 
@@ -93,23 +93,25 @@ test('credentials rotated in the shared file are picked up without a restart', a
   await bench.settled(2);
 });
 
-test('without credentials the uplink is unauthorized and says how to give some; once they are there it goes on', async (t) => {
+test('without credentials the uplink is unauthorized and hints at them; once they exist it continues', async (t) => {
   const { credentials, environment } = sharedFiles(t);
   const { bench } = await throughProxy(t, environment);
   bench.add(1);
-  await eventually(() => bench.drain.uplink.current.state === 'unauthorized', { what: bench.drain.uplink.current.reason });
+  await eventually(() => bench.drain.uplink.current.state === 'unauthorized', { what: bench.drain.uplink.current.detail });
   assert.match(bench.drain.uplink.current.hint, /AWS_ACCESS_KEY_ID.*AWS_PROFILE.*role/s);
   writeFileSync(credentials, profile('LATER'));
   await bench.settled(1);
 });
 
-test('a credential_process, as X.509 identities use it, is run again when its credentials end', async (t) => {
+test('a credential_process, as X.509 identities use it, runs again when its credentials expire', async (t) => {
   const { folder, environment } = sharedFiles(t, '[default]\ncredential_process = FOLDER/process\n');
   const program = path.join(folder, 'process');
   writeFileSync(path.join(folder, 'runs'), '');
   writeFileSync(
     program,
-    `#!/bin/sh\necho run >> ${folder}/runs\nn=$(wc -l < ${folder}/runs)\necho '{"Version":1,"AccessKeyId":"RUN'$n'","SecretAccessKey":"secret","SessionToken":"token","Expiration":"'$(date -u -d '+1 second' +%Y-%m-%dT%H:%M:%SZ)'"}'\n`,
+    `#!/bin/sh\necho run >> ${folder}/runs\nn=$(wc -l < ${folder}/runs)\n` +
+      `echo '{"Version":1,"AccessKeyId":"RUN'$n'","SecretAccessKey":"secret","SessionToken":"token",` +
+      `"Expiration":"'$(date -u -d '+1 second' +%Y-%m-%dT%H:%M:%SZ)'"}'\n`,
   );
   chmodSync(program, 0o755);
   const { bench, proxy } = await throughProxy(t, environment);
@@ -121,7 +123,7 @@ test('a credential_process, as X.509 identities use it, is run again when its cr
   assert.ok(readFileSync(path.join(folder, 'runs'), 'utf8').split('\n').length > 2);
 });
 
-test('a stop in the middle of a request ends soon, and what was under way stays queued', async (t) => {
+test('a stop during a request ends soon, and its readings stay queued', async (t) => {
   const bench = await startDrain(t, await unlimited());
   await bench.faults({ latencyMs: 60_000 });
   bench.add(5);

@@ -13,7 +13,7 @@ import { assertOrderOfDevices, failedRecords, sharedStream, startDrain } from '.
 const unlimited = sharedStream();
 const limited = sharedStream({ LOCAL_KINESIS_LIMITS: 'true' });
 
-test('a reading leaves at once, each row is there once, and the account balances', async (t) => {
+test('a reading is sent at once, each row is in the stream once, and the ledger balances', async (t) => {
   const bench = await startDrain(t, await unlimited(), { shards: 10 });
   bench.add(1);
   await bench.settled(1);
@@ -28,7 +28,7 @@ test('a reading leaves at once, each row is there once, and the account balances
   assert.equal(bench.drain.metrics.recordsSent, 1501);
 });
 
-test('what arrives while a request is under way goes together in the next', async (t) => {
+test('readings that arrive during a request are sent together in the next one', async (t) => {
   const bench = await startDrain(t, await unlimited());
   await bench.faults({ latencyMs: 300 });
   bench.add(1);
@@ -38,7 +38,7 @@ test('what arrives while a request is under way goes together in the next', asyn
   assert.ok(bench.drain.metrics.requests <= 3, String(bench.drain.metrics.requests));
 });
 
-test('with a linger readings wait for one another, and fewer requests leave', async (t) => {
+test('with KINESIS_LINGER_MS readings are collected into fewer requests', async (t) => {
   const bench = await startDrain(t, await unlimited(), {
     environment: { KINESIS_LINGER_MS: '1000', QUEUE_COMMIT_INTERVAL_MS: '0' },
   });
@@ -50,7 +50,7 @@ test('with a linger readings wait for one another, and fewer requests leave', as
   assert.equal(bench.drain.metrics.requests, 1);
 });
 
-test('a backlog is paced to the open shards, which are read again after split, merge and UpdateShardCount: sent ÷ needed ≤ 1.05', async (t) => {
+test('a backlog is paced to the open shards, also after split, merge and UpdateShardCount: sent ÷ needed ≤ 1.05', async (t) => {
   const bench = await startDrain(t, await limited());
   const { client } = bench.stream;
   const StreamName = bench.streamName;
@@ -78,7 +78,7 @@ test('a backlog is paced to the open shards, which are read again after split, m
   assert.ok(bench.drain.metrics.recordsSent / rows <= 1.05, `${bench.drain.metrics.recordsSent} of ${rows}`);
 });
 
-test('a hot shard slows its sender down: one key on two shards is not hammered', async (t) => {
+test('a hot shard lowers the rate: one key on two shards is sent at most 1.25 times', async (t) => {
   const bench = await startDrain(t, await limited(), { shards: 2 });
   await eventually(() => bench.drain.openShards === 2);
   bench.add(3500, 1);
@@ -93,7 +93,7 @@ test('large readings are paced by their bytes', async (t) => {
   assert.ok(bench.drain.metrics.recordsSent / 1000 <= 1.05, String(bench.drain.metrics.recordsSent));
 });
 
-test("a reading larger than the stream takes is a dead letter; the limit is the stream's own, key included", async (t) => {
+test("a reading larger than the stream's own limit, key included, becomes a dead letter", async (t) => {
   const bench = await startDrain(t, await unlimited());
   const summary = await bench.stream.client.send(new DescribeStreamSummaryCommand({ StreamName: bench.streamName }));
   await bench.stream.client.send(
@@ -112,7 +112,7 @@ test("a reading larger than the stream takes is a dead letter; the limit is the 
   );
 });
 
-test('of a partial failure only the failed records go again', async (t) => {
+test('after a partial failure only the failed records are sent again', async (t) => {
   const bench = await startDrain(t, await unlimited(), { shards: 5 });
   await bench.faults({ recordFailureRate: 0.2, seed: 7 });
   bench.add(400, 10);
@@ -123,9 +123,13 @@ test('of a partial failure only the failed records go again', async (t) => {
   assert.equal(bench.drain.metrics.recordsSent, 400 + failedRecords(bench.drain));
 });
 
-test('simulated and replayed readings do not leave for a target that is not local, and are counted', async (t) => {
+test('simulated and replayed readings are not sent to a target that is not local, and count as evicted', async (t) => {
   const bench = await startDrain(t, await unlimited(), { elsewhere: { KINESIS_TARGET: 'http://127.0.0.1:1' } });
-  bench.queue.append({ rows: { data: ['{"seq":1}', '{"seq":2}'], devices: ['a', 'a'], sources: [1, 2] }, dead: [], marks: [] });
+  bench.queue.append({
+    rows: { data: ['{"seq":1}', '{"seq":2}'], devices: ['a', 'a'], sources: [1, 2] },
+    dead: [],
+    watermarks: [],
+  });
   await eventually(() => bench.queue.state.causes.evicted['test_reading'] === 2);
 });
 

@@ -20,14 +20,14 @@ for (const [request, state] of [
   ['notActive', 'stream_not_active'],
   ['clockSkew', 'clock_skew'],
 ] as const)
-  test(`a request that ends in ${request} is the uplink state ${state}; when it is over everything is shipped`, async (t) => {
+  test(`a request that fails with ${request} is uplink state ${state}; afterwards everything is shipped`, async (t) => {
     const bench = await startDrain(t, await unlimited());
     await bench.faults({ request });
     bench.add(20);
     await eventually(() => bench.drain.uplink.current.state === state, {
-      what: `${state}, not ${bench.drain.uplink.current.reason}`,
+      what: `${state}, not ${bench.drain.uplink.current.detail}`,
     });
-    assert.match(bench.drain.uplink.current.reason, new RegExp(`^${state}: .`));
+    assert.match(bench.drain.uplink.asStatus().reason, new RegExp(`^${state}: .`));
     assert.notEqual(bench.drain.uplink.current.hint, '');
     assert.equal(bench.queue.state.ledger.shipped, 0);
     await bench.faults({});
@@ -35,7 +35,7 @@ for (const [request, state] of [
     await eventually(() => bench.drain.uplink.current.state === 'ok');
   });
 
-test("a body that stalls ends by the socket's limit, and the readings go again", async (t) => {
+test('a stalled body ends by the socket timeout, and its readings are sent again', async (t) => {
   const bench = await startDrain(t, await unlimited(), {
     timeouts: { connectMs: 300, requestMs: 300, socketMs: 300, wholeMs: 2000 },
   });
@@ -47,7 +47,7 @@ test("a body that stalls ends by the socket's limit, and the readings go again",
   assert.equal(new Set((await bench.read()).map(({ seq }) => seq)).size, 5);
 });
 
-test("an answer that never begins ends by the request's limit", async (t) => {
+test('an answer that never begins ends by the request timeout', async (t) => {
   const bench = await startDrain(t, await unlimited(), {
     timeouts: { connectMs: 300, requestMs: 300, socketMs: 60_000, wholeMs: 2000 },
   });
@@ -58,7 +58,7 @@ test("an answer that never begins ends by the request's limit", async (t) => {
   await bench.settled(5);
 });
 
-test('an answer that is cut in half ships at least once: the rows stay until a whole answer names them', async (t) => {
+test('rows whose answer was cut in half stay queued until a complete answer names them', async (t) => {
   const bench = await startDrain(t, await unlimited());
   await bench.faults({ request: 'halfBody' });
   bench.add(5);
@@ -68,7 +68,7 @@ test('an answer that is cut in half ships at least once: the rows stay until a w
   await bench.settled(5);
 });
 
-test('a stream that refuses connections, is deleted, or is not there yet is waited for', async (t) => {
+test('readings wait for a stream that refuses connections, is deleted, or does not exist yet', async (t) => {
   const bench = await startDrain(t, await unlimited());
   await bench.faults({ refuseConnectionsMs: 1500 });
   bench.add(5);
@@ -82,7 +82,7 @@ test('a stream that refuses connections, is deleted, or is not there yet is wait
   await bench.settled(10);
 });
 
-test('Retry-After is honoured: nothing is sent before', async (t) => {
+test('nothing is sent before Retry-After has passed', async (t) => {
   const bench = await startDrain(t, await unlimited());
   await bench.faults({ request: 'retryAfter', count: 2 });
   const startedAt = performance.now();
@@ -91,7 +91,7 @@ test('Retry-After is honoured: nothing is sent before', async (t) => {
   assert.ok(performance.now() - startedAt >= 2000);
 });
 
-test('a stream that is gone for long is not hammered: each failure doubles the pause', async (t) => {
+test('each failure doubles the pause between requests', async (t) => {
   const bench = await startDrain(t, await unlimited());
   await bench.faults({ request: 'accessDenied' });
   bench.add(3000, 3);
@@ -101,20 +101,24 @@ test('a stream that is gone for long is not hammered: each failure doubles the p
   assert.ok(bench.drain.metrics.requestsFailed - before <= 5, String(bench.drain.metrics.requestsFailed));
 });
 
-test('a poison record is found by halving and buried; all others are shipped', async (t) => {
+test('a poison record is found by bisection and buried; all others are shipped', async (t) => {
   const bench = await startDrain(t, await unlimited());
   await bench.faults({ request: 'rejectPoison' });
   const rows = Array.from({ length: 300 }, (_, index) =>
     JSON.stringify({ seq: index + 1, device: 'd', text: index === 137 ? 'poison' : '' }),
   );
-  bench.queue.append({ rows: { data: rows, devices: rows.map(() => 'd'), sources: rows.map(() => 0) }, dead: [], marks: [] });
+  bench.queue.append({
+    rows: { data: rows, devices: rows.map(() => 'd'), sources: rows.map(() => 0) },
+    dead: [],
+    watermarks: [],
+  });
   await bench.settled(300);
   assert.equal(bench.queue.state.causes.dead['refused_by_stream'], 1);
   assert.equal(new Set((await bench.read()).map(({ seq }) => seq)).size, 299);
   assert.equal(bench.drain.uplink.current.state, 'ok');
 });
 
-test('aggregated: poison is found inside its aggregate, and the order of its device holds', async (t) => {
+test('aggregated: a poison record is found inside its aggregate, and its device stays in order', async (t) => {
   const bench = await startDrain(t, await unlimited(), {
     environment: { KINESIS_MODE: 'aggregated' },
     aggregateBytes: 4096,
@@ -130,7 +134,7 @@ test('aggregated: poison is found inside its aggregate, and the order of its dev
   assertOrderOfDevices(readings);
 });
 
-test('where everything is refused it is not the readings: after 20 none is buried until one is taken', async (t) => {
+test('if everything is refused, no more than 20 readings are buried until one is accepted', async (t) => {
   const bench = await startDrain(t, await unlimited());
   await bench.faults({ request: 'rejectPoison' });
   bench.add(30, 1, 'poison');
@@ -141,11 +145,11 @@ test('where everything is refused it is not the readings: after 20 none is burie
   assert.equal(bench.queue.state.ledger.dead, 30);
 });
 
-test('whatever is thrown has a state, a coded reason and a hint', () => {
+test('every thrown value is classified with a state, a detail and a hint', () => {
   fc.assert(
     fc.property(fc.anything(), (thrown) => {
       const failure = classify(thrown);
-      assert.ok(failure.reason.startsWith(`${failure.state}: `) && failure.hint !== '');
+      assert.ok(failure.state !== 'ok' && failure.detail !== '' && failure.hint !== '');
     }),
   );
   const named = (name: string, message = 'x'): string => classify(Object.assign(new Error(message), { name })).state;

@@ -18,7 +18,7 @@ function sent(bucket: TokenBucket, clock: { ms: number }, forMs: number): number
   return records;
 }
 
-test('in no span does more leave than the shards take: a bucket full and 950 a second and shard', () => {
+test('in any time span at most a full bucket and 950 records per second and shard are sent', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1000, max: 60_000 }), (shards, forMs) => {
       const clock = { ms: 0 };
@@ -31,7 +31,7 @@ test('in no span does more leave than the shards take: a bucket full and 950 a s
   );
 });
 
-test('a request that met the limit by chance costs a second or two, not more', () => {
+test('a single throttled request costs at most two seconds', () => {
   const clock = { ms: 0 };
   const bucket = new TokenBucket(() => clock.ms);
   sent(bucket, clock, 10_000);
@@ -41,7 +41,7 @@ test('a request that met the limit by chance costs a second or two, not more', (
   assert.ok(sent(bucket, clock, 10_000) >= 0.98 * 9500 - 500);
 });
 
-test('where half of it is throttled, the rate stays about there: little is sent in vain', () => {
+test('if half is throttled, the rate settles near the limit and little is sent in vain', () => {
   const clock = { ms: 0 };
   const bucket = new TokenBucket(() => clock.ms);
   bucket.setShards(2);
@@ -64,7 +64,7 @@ test('where half of it is throttled, the rate stays about there: little is sent 
   assert.ok(records - throttled >= 0.9 * 60_000, `${records - throttled} taken`);
 });
 
-test('requests that were under way together lower the rate once', () => {
+test('requests that were in flight together lower the rate once', () => {
   const clock = { ms: 1000 };
   const bucket = new TokenBucket(() => clock.ms);
   bucket.setShards(10);

@@ -28,9 +28,9 @@ test('hundreds of other runs do not make a bridge that goes on begin anew: none 
     // Commits lag behind: some of what was taken is always pending.
     if (seq % 7 === 0)
       intake.committed(
-        appends.splice(0, appends.length - 5).flatMap(({ marks, rows }) => {
+        appends.splice(0, appends.length - 5).flatMap(({ watermarks, rows }) => {
           taken.push(...rows.data);
-          return marks;
+          return watermarks;
         }),
       );
   }

@@ -5,7 +5,7 @@ import { throughForwarder, throughQueue } from './support/backlog.ts';
 /** What a garbage collector may let pile up; a row held by mistake would show as a hundred and more. */
 const SLACK_MIB = 96;
 
-test('a million rows come and go with flat memory, depth and oldest age right', async (t) => {
+test('a million rows are queued and shipped with flat memory and correct depth and oldest age', async (t) => {
   const many = await throughQueue(t, 1_000_000);
   t.diagnostic(JSON.stringify(many));
   assert.ok(many.rssMiB.most < many.rssMiB.early + SLACK_MIB, JSON.stringify(many));

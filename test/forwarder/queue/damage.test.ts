@@ -16,7 +16,7 @@ import {
 import path from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { imbalance } from '../../../forwarder/queue/ledger.ts';
+import { damageReport, imbalance } from '../../../forwarder/queue/ledger.ts';
 import { NewerSchemaError } from '../../../forwarder/queue/schema.ts';
 import { openDatabase } from '../../../service/storage/sqlite.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -61,7 +61,7 @@ function flip(file: string, offsets: readonly number[]): void {
   writeFileSync(file, bytes);
 }
 
-/** The law of every damage: never a false reading, the account whole, and either all is there or the damage is reported. */
+/** The law of every damage: no false reading, a balanced ledger, and either every row or a report. */
 function holds({ state, rows, dead, synchronous }: Contents, folder: string): void {
   assert.equal(synchronous, 2);
   assert.equal(imbalance(state), undefined);
@@ -69,7 +69,7 @@ function holds({ state, rows, dead, synchronous }: Contents, folder: string): vo
   assert.equal(state.dead, dead.length);
   for (const { id, data } of rows) assert.equal(data, readingOf(id));
   if (state.damage === '') {
-    assert.equal(rows.length, ROWS, 'readings are gone and nothing is said');
+    assert.equal(rows.length, ROWS, 'readings are lost and nothing is reported');
     assert.equal(dead.length, LETTERS);
     assert.deepEqual(asideOf(folder), []);
   } else {
@@ -87,7 +87,7 @@ function damaged(t: Cleaner, harm: (file: string) => void): { folder: string; co
   return { folder, contents };
 }
 
-test('a killed queue whose file is whole gives everything back and reports nothing', (t) => {
+test('a killed queue with an intact file returns every row and reports no damage', (t) => {
   const { contents } = damaged(t, () => undefined);
   assert.equal(contents.state.damage, '');
   assert.deepEqual(contents.state.marks, [{ run: RUN, stored: ROWS, missed: {} }]);
@@ -98,7 +98,7 @@ for (const [words, harm, salvagedAtLeast] of [
   ['that is missing while its log is there', (file) => rmSync(file), 0],
   [
     'that is no database',
-    (file) => writeFileSync(file, 'this is not a database, it only says so at some length '.repeat(200)),
+    (file) => writeFileSync(file, 'this is a text file and not a database, for many lines '.repeat(200)),
     0,
   ],
   ['cut in half', (file) => truncateSync(file, Math.floor(statSync(file).size / 2)), 300],
@@ -125,14 +125,14 @@ for (const [words, harm, salvagedAtLeast] of [
   ['with one flipped bit in the text of a row', (file) => flip(file, [readFileSync(file).indexOf('"seq":700}') + 7]), ROWS - 1],
   ['with one flipped byte in its state', (file) => flip(file, [readFileSync(file).indexOf('"nextRowId"') + 2]), ROWS - 200],
 ] as const satisfies readonly (readonly [string, (file: string) => void, number])[])
-  test(`a queue file ${words} is put aside, what can be read goes on, the account stays whole, and the report stays until acknowledged`, (t) => {
+  test(`a queue file ${words} is put aside, readable rows are kept, the ledger balances, and the report stays until acknowledged`, (t) => {
     const { folder, contents } = damaged(t, harm);
-    // A change of the state in the file is overruled by a newer one in the log.
+    // The log holds a newer copy of the state than the damaged one in the file.
     if (words !== 'with one flipped byte in its state') assert.match(contents.state.damage, /^queue_damaged: /);
     assert.ok(contents.rows.length >= salvagedAtLeast, `${contents.rows.length} salvaged: ${contents.state.damage}`);
     const queue = openFile(folder);
-    assert.equal(queue.state().damage, contents.state.damage);
-    const last = Math.max(ROWS, queue.marks[0]?.stored ?? 0);
+    assert.deepEqual(queue.contents().damage, damageReport(contents.state));
+    const last = Math.max(ROWS, queue.watermarks[0]?.stored ?? 0);
     queue.commit([appendOf(last + 1, 3)]);
     queue.acknowledgeDamage();
     queue.close();
@@ -142,7 +142,7 @@ for (const [words, harm, salvagedAtLeast] of [
     assert.equal(imbalance(later.state), undefined);
   });
 
-test('the damaged file is put aside byte for byte, with its log', (t) => {
+test('the damaged file is kept byte for byte, with its log', (t) => {
   const folder = tempDir(t);
   cpSync(template, folder, { recursive: true });
   flip(fileOf(folder), [50_000, 50_001, 50_002, 50_100]);
@@ -157,7 +157,7 @@ test('the damaged file is put aside byte for byte, with its log', (t) => {
   );
 });
 
-test('whatever bytes are flipped or cut off, in the file or its log: no false reading, a whole account, and a report unless all is there', (t) => {
+test('whatever bytes of file or log are flipped or cut off, no reading is false, the ledger balances, and loss is reported', (t) => {
   const at = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true });
   const harm = fc.record({
     ending: fc.constantFrom('', '-wal'),
@@ -177,7 +177,7 @@ test('whatever bytes are flipped or cut off, in the file or its log: no false re
           offsets.map((offset) => Math.floor(offset * size)).filter((offset) => ending !== '' || offset < 60 || offset >= 64),
         );
         if (cutAt !== undefined) truncateSync(file, Math.floor(cutAt * size));
-        // A log that ends early is what a power cut leaves of commits that were not synced: it cannot be told from a cut-off one.
+        // A power cut leaves a log without the commits that were not synced: a log that was cut off later looks the same.
         if (ending === '-wal') tornEnd ||= cutAt !== undefined || offsets.some((offset) => offset * size > size - 40_000);
       }
       const contents = contentsOf(folder);
@@ -191,7 +191,7 @@ test('whatever bytes are flipped or cut off, in the file or its log: no false re
   );
 });
 
-test('a power cut in the middle of a replacement loses nothing of what was salvaged', (t) => {
+test('a power cut during a replacement loses no salvaged row', (t) => {
   const folder = tempDir(t);
   cpSync(template, folder, { recursive: true });
   flip(fileOf(folder), [readFileSync(fileOf(folder)).indexOf('"seq":700}') + 7]);
@@ -213,7 +213,7 @@ test('a power cut in the middle of a replacement loses nothing of what was salva
   }
 });
 
-test('a queue of a newer version is refused and left untouched, its log too', (t) => {
+test('a queue of a newer version is refused, and the file and its log stay unchanged', (t) => {
   const folder = tempDir(t);
   const writer = openFile(folder);
   writer.commit([appendOf(1, 3)]);
@@ -235,7 +235,7 @@ test('a queue of a newer version is refused and left untouched, its log too', (t
   closeSync(fd);
 });
 
-test('the torn header of a log whose very first commit was under way is no damage: that commit was never acknowledged', (t) => {
+test('a torn log header during the very first commit is no damage: that commit was never acknowledged', (t) => {
   const folder = tempDir(t);
   const queue = openFile(folder);
   queue.commit([appendOf(1, 3)]);
@@ -255,7 +255,7 @@ test('the torn header of a log whose very first commit was under way is no damag
   assert.equal(rows.length, 3);
 });
 
-test('a file that was cut off while it was made is no queue: a new one is made beside', (t) => {
+test('an unfinished new file is ignored, and a new one is created', (t) => {
   const folder = tempDir(t);
   writeFileSync(path.join(folder, 'queue.unfinished.db'), 'half');
   writeFileSync(path.join(folder, 'queue.unfinished.db-wal'), 'half');

@@ -22,7 +22,7 @@ const NO_MOUNT = 'a small file system cannot be mounted here';
 
 interface Bench {
   queue: Queue;
-  /** The highest mark that was committed. */
+  /** The highest committed watermark. */
   committed(): number;
   refusals(): number;
 }
@@ -31,7 +31,7 @@ async function open(t: TestContext, disk: SmallDisk): Promise<Bench> {
   const queue = new Queue(testConfig({ DATA_DIR: disk.folder, QUEUE_MIN_FREE_DISK_BYTES: '0', QUEUE_COMMIT_INTERVAL_MS: '0' }));
   let committed = 0;
   let refusals = 0;
-  queue.on('committed', ({ marks }) => void (committed = Math.max(committed, ...marks.map(({ stored }) => stored))));
+  queue.on('committed', ({ watermarks }) => void (committed = Math.max(committed, ...watermarks.map(({ stored }) => stored))));
   queue.on('refused', () => void (refusals += 1));
   await queue.start();
   t.after(() => queue.stop());
@@ -41,12 +41,12 @@ async function open(t: TestContext, disk: SmallDisk): Promise<Bench> {
 const balanced = ({ ledger }: QueueState): boolean =>
   ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
 
-/** Gives readings until the queue takes no more. */
+/** Appends readings until the queue rejects writes. */
 async function fillUp({ queue, committed }: Bench): Promise<void> {
-  while (queue.state.accepting) {
+  while (queue.state.mode === 'open') {
     const before = committed();
     queue.append(appendOf(before + 1, 250));
-    await eventually(() => committed() > before || !queue.state.accepting);
+    await eventually(() => committed() > before || queue.state.mode !== 'open');
   }
 }
 
@@ -67,36 +67,36 @@ function rowsOnDisk(folder: string): number {
   }
 }
 
-test('a full disk: nothing more is accepted, what was accepted is all there, deletes of what ships are committed, and it goes on by itself when there is space', async (t) => {
+test('on a full disk the queue keeps every row, commits deletes of shipped ones, and accepts again once there is space', async (t) => {
   const disk = smallDisk(t, 12 * MiB);
   if (disk === undefined) return t.skip(NO_MOUNT);
   const bench = await open(t, disk);
   const { queue } = bench;
-  await eventually(() => queue.state.accepting);
+  await eventually(() => queue.state.mode === 'open');
   disk.fillTo(3 * MiB);
   await fillUp(bench);
-  assert.match(queue.state.trouble, /^disk_full: /);
+  assert.equal(queue.state.reason?.code, 'disk_full');
   const accepted = bench.committed();
   assert.ok(accepted > 0 && bench.refusals() > 0);
   assert.equal(queue.state.ledger.accepted, accepted);
   assert.ok(balanced(queue.state));
-  // What is offered now is refused, and nothing of it is marked.
+  // Further readings are refused, and the watermark stays.
   queue.append(appendOf(accepted + 1, 10));
   await eventually(() => bench.refusals() > 1);
   assert.equal(bench.committed(), accepted);
-  // The rest of the disk goes to others, as far as the reserve let it: shipping still empties the file.
+  // Only the released reserve is free now: shipping still empties the file.
   await shipAll(queue);
   await eventually(() => queue.state.ledger.shipped === accepted && rowsOnDisk(disk.folder) === 0);
   assert.ok(balanced(queue.state));
   disk.clear();
-  await eventually(() => queue.state.accepting);
-  assert.equal(queue.state.trouble, '');
+  await eventually(() => queue.state.mode === 'open');
+  assert.equal(queue.state.reason, null);
   queue.append(appendOf(accepted + 1, 100));
   await eventually(() => bench.committed() === accepted + 100);
   assert.ok(balanced(queue.state));
 });
 
-test('a disk that the queue alone has filled: once what it held is shipped, it gives free pages back and accepts again', async (t) => {
+test('a queue that filled its disk returns free pages after shipping and accepts again', async (t) => {
   const disk = smallDisk(t, 12 * MiB);
   if (disk === undefined) return t.skip(NO_MOUNT);
   const bench = await open(t, disk);
@@ -105,7 +105,9 @@ test('a disk that the queue alone has filled: once what it held is shipped, it g
   const accepted = bench.committed();
   assert.ok(accepted > 10_000, String(accepted));
   await shipAll(queue);
-  await eventually(() => queue.state.accepting, { what: `accepting again: ${queue.state.trouble}, ${disk.freeBytes()} free` });
+  await eventually(() => queue.state.mode === 'open', {
+    what: `accepting again: ${queue.state.reason?.detail}, ${disk.freeBytes()} free`,
+  });
   queue.append(appendOf(accepted + 1, 100));
   await eventually(() => bench.committed() === accepted + 100);
   assert.deepEqual(queue.state.ledger, {
@@ -118,7 +120,7 @@ test('a disk that the queue alone has filled: once what it held is shipped, it g
   });
 });
 
-test('a queue whose disk is full at the start is waited for: it says so, and opens when there is space', async (t) => {
+test('a queue whose disk is full at the start reports it and opens once there is space', async (t) => {
   const disk = smallDisk(t, 6 * MiB);
   if (disk === undefined) return t.skip(NO_MOUNT);
   const first = await open(t, disk);
@@ -126,21 +128,21 @@ test('a queue whose disk is full at the start is waited for: it says so, and ope
   await eventually(() => first.committed() === 50);
   await first.queue.stop();
   disk.fillTo(0);
-  // The reserve, too, is somebody else's by now.
+  // The space of the reserve is taken, too.
   writeFileSync(path.join(disk.folder, 'queue.db.reserve'), '');
   disk.fillTo(0);
   const { queue } = await open(t, disk);
-  assert.equal(queue.state.accepting, false);
-  assert.match(queue.state.trouble, /^disk_full: /);
+  assert.notEqual(queue.state.mode, 'open');
+  assert.equal(queue.state.reason?.code, 'disk_full');
   const opened = once(queue, 'opened');
   disk.clear();
-  const [marks] = (await opened) as [{ stored: number }[]];
-  assert.equal(marks[0]?.stored, 50);
-  await eventually(() => queue.state.accepting && queue.state.ledger.queued === 50);
-  assert.equal(queue.state.damage, '');
+  const [watermarks] = (await opened) as [{ stored: number }[]];
+  assert.equal(watermarks[0]?.stored, 50);
+  await eventually(() => queue.state.mode === 'open' && queue.state.ledger.queued === 50);
+  assert.equal(queue.state.damage, null);
 });
 
-test('with less free than QUEUE_MIN_FREE_DISK_BYTES nothing more is accepted, until there is again', async (t) => {
+test('with less free space than QUEUE_MIN_FREE_DISK_BYTES nothing is accepted until there is more', async (t) => {
   const disk = smallDisk(t, 12 * MiB);
   if (disk === undefined) return t.skip(NO_MOUNT);
   const queue = new Queue(
@@ -150,14 +152,14 @@ test('with less free than QUEUE_MIN_FREE_DISK_BYTES nothing more is accepted, un
   t.after(() => queue.stop());
   disk.fillTo(3 * MiB);
   queue.append(appendOf(1, 5));
-  await eventually(() => !queue.state.accepting);
-  assert.match(queue.state.trouble, /^disk_low: /);
+  await eventually(() => queue.state.mode !== 'open');
+  assert.equal(queue.state.reason?.code, 'disk_low');
   assert.equal(queue.state.ledger.accepted, 5);
   disk.clear();
-  await eventually(() => queue.state.accepting);
+  await eventually(() => queue.state.mode === 'open');
 });
 
-test('a forwarder on a full disk runs on, says so in health, its bridge holds; with space back everything is stored, once', async (t) => {
+test('a forwarder on a full disk reports it while its bridge holds; with space, every reading is stored once', async (t) => {
   const disk = smallDisk(t, 12 * MiB);
   if (disk === undefined) return t.skip(NO_MOUNT);
   const home = tempDir(t);
@@ -244,7 +246,7 @@ test('a forwarder on a full disk runs on, says so in health, its bridge holds; w
   assert.equal(await forwarder.end(), 0);
 });
 
-test('an outbox whose disk is full keeps its readings in memory, says so, and writes them when there is space', async (t) => {
+test('an outbox whose disk is full keeps its readings in memory, reports it, and writes them once there is space', async (t) => {
   const disk = smallDisk(t, 2 * MiB);
   if (disk === undefined) return t.skip(NO_MOUNT);
   const config = testConfig({ DATA_DIR: disk.folder, OUTBOX_MEMORY: '1000' });

@@ -25,7 +25,7 @@ interface Bench {
   /** The last status that the forwarder published. */
   status(): ForwarderStatus | undefined;
   /** The highest mark published of a run. */
-  marks: Map<string, number>;
+  watermarks: Map<string, number>;
   request(verb: string, args: object): Promise<ResponseMessage>;
   stream: Awaited<ReturnType<typeof startLocalStream>>;
 }
@@ -45,7 +45,7 @@ async function start(t: TestContext): Promise<Bench> {
     },
   });
   await forwarder.start();
-  const marks = new Map<string, number>();
+  const watermarks = new Map<string, number>();
   const answers = new Map<string, ResponseMessage>();
   let status: ForwarderStatus | undefined;
   const bridge = new MqttLink({
@@ -55,7 +55,7 @@ async function start(t: TestContext): Promise<Bench> {
     subscriptions: {
       'edge/stored/+': (topic, payload) => {
         const run = topic.slice('edge/stored/'.length);
-        marks.set(run, Math.max(marks.get(run) ?? 0, (JSON.parse(payload.toString()) as { stored: number }).stored));
+        watermarks.set(run, Math.max(watermarks.get(run) ?? 0, (JSON.parse(payload.toString()) as { stored: number }).stored));
       },
     },
   });
@@ -84,7 +84,7 @@ async function start(t: TestContext): Promise<Bench> {
   return {
     publish: (topic, payload) => assert.ok(bridge.publish(topic, payload)),
     status: () => status,
-    marks,
+    watermarks,
     stream,
     async request(verb, args) {
       const id = randomBytes(6).toString('hex');
@@ -128,7 +128,7 @@ const RUBBISH: readonly (readonly [string, string])[] = [
   ['many bytes a character', `${'💓'.repeat(3000)}`],
 ];
 
-test('what is no reading goes to the dead letters with its reason and first 4 KiB; it blocks nothing, and is listed, retried and discarded', async (t) => {
+test('an invalid reading becomes a dead letter with reason and first 4 KiB, and can be listed, retried and discarded', async (t) => {
   const { publish, status, request, stream } = await start(t);
   for (const [, payload] of RUBBISH) publish(readingTopic('strap-1'), payload);
   publish(readingTopic('strap-1'), '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":71}');
@@ -169,13 +169,13 @@ test('what is no reading goes to the dead letters with its reason and first 4 Ki
   assert.equal((await stream.readAll()).length, 1);
 });
 
-test('a numbered reading that is refused still moves its mark, live and sent again: what comes after it is taken', async (t) => {
-  const { publish, status, marks, stream } = await start(t);
+test('a refused numbered reading still moves the watermark, live and resent, so later readings are accepted', async (t) => {
+  const { publish, status, watermarks, stream } = await start(t);
   publish(readingTopic('strap-1'), numbered(1));
   publish(readingTopic('strap-1'), numbered(2, { heart_rate: 'seventy' }));
   publish(readingTopic('strap-1'), numbered(3, { heart_rate: 70_000 }));
   publish(readingTopic('strap-1'), numbered(4, { note: 'x'.repeat(300_000) }));
-  await eventually(() => marks.get(RUN) === 4);
+  await eventually(() => watermarks.get(RUN) === 4);
   publish(
     resendTopic(RUN),
     encodeResend([
@@ -188,7 +188,7 @@ test('a numbered reading that is refused still moves its mark, live and sent aga
   publish(resendTopic(RUN), 'no resend at all');
   publish(resendTopic(RUN), '');
   publish(readingTopic('strap-1'), numbered(9));
-  await eventually(() => marks.get(RUN) === 9);
+  await eventually(() => watermarks.get(RUN) === 9);
   await eventually(() => status()?.ledger.shipped === 4 && status()?.ledger.dead === 5);
   assert.deepEqual({ ...status()?.ledger }, { accepted: 9, shipped: 4, queued: 0, dead: 5, evicted: 0, missed: 0 });
   assert.deepEqual(
@@ -197,7 +197,7 @@ test('a numbered reading that is refused still moves its mark, live and sent aga
   );
 });
 
-test('whatever bytes arrive, the check gives a row only for a reading, else a letter with a reason, and never throws', () => {
+test('whatever bytes arrive, the check returns a row for a reading, otherwise a dead letter with a reason, and never throws', () => {
   const json = fc.oneof(
     fc.json(),
     fc
@@ -210,7 +210,7 @@ test('whatever bytes arrive, the check gives a row only for a reading, else a le
         },
         { requiredKeys: [] },
       )
-      .map((value) => JSON.stringify(value) ?? ''),
+      .map((value) => JSON.stringify(value)),
   );
   const payloads = fc.oneof(
     fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes).toString()),

@@ -15,7 +15,7 @@ import { openFile, readingOf, RUN } from './support/queue-files.ts';
 
 const BATCH = 500;
 
-/** A queue file of some 20 KB a row; returns how many rows. */
+/** Writes a queue file with rows of about 20 KB. Returns the number of rows. */
 function largeFile(folder: string, megabytes: number): number {
   const file = openFile(folder);
   const padding = 'x'.repeat(20_000);
@@ -30,7 +30,7 @@ function largeFile(folder: string, megabytes: number): number {
           sources: seqs.map(() => 0),
         },
         dead: [],
-        marks: [{ run: RUN, stored: from + BATCH - 1, missed: {} }],
+        watermarks: [{ run: RUN, stored: from + BATCH - 1, missed: {} }],
       },
     ]);
   }
@@ -68,22 +68,24 @@ async function watchStatus(
   return { MQTT_URL, statuses, metrics };
 }
 
-test('a large queue is looked at while the forwarder runs already: it accepts nothing yet and says why, then goes on with every row', async (t) => {
+test('a large queue is checked after the start: it reports why it accepts nothing, then opens with every row', async (t) => {
   const folder = tempDir(t);
   const rows = largeFile(folder, 80);
   const queue = new Queue(testConfig({ DATA_DIR: folder }));
   await queue.start();
   t.after(() => queue.stop());
   assert.equal(queue.isOpen, false);
-  assert.equal(queue.state.accepting, false);
-  assert.match(queue.state.trouble, /^queue_checking: \d+ MB/);
-  const [marks] = (await once(queue, 'opened')) as [{ stored: number }[]];
-  assert.equal(marks[0]?.stored, rows);
-  assert.equal(queue.state.accepting, true);
+  assert.notEqual(queue.state.mode, 'open');
+  assert.equal(queue.state.mode, 'checking');
+  assert.equal(queue.state.reason?.code, 'queue_checking');
+  assert.match(queue.state.reason.detail, /\d+ MB/);
+  const [watermarks] = (await once(queue, 'opened')) as [{ stored: number }[]];
+  assert.equal(watermarks[0]?.stored, rows);
+  assert.equal(queue.state.mode, 'open');
   assert.equal(queue.state.ledger.queued, rows);
 });
 
-test('a forwarder with a large queue starts at once, health says that it is being looked at, and no counter falls to nothing', async (t) => {
+test('a forwarder with a large queue starts at once, reports the check in health, and no counter falls to zero', async (t) => {
   const home = tempDir(t);
   const folder = tempDir(t);
   const rows = largeFile(folder, 300);
@@ -102,7 +104,7 @@ test('a forwarder with a large queue starts at once, health says that it is bein
   await eventually(() => statuses.at(-1)?.forwarder?.depth === rows, { withinMs: 60_000 });
   const first = statuses[0]?.checks?.find(({ name }) => name === 'queue');
   assert.equal(first?.status, 'warn');
-  assert.match(first?.reason ?? '', /^queue_checking: /);
+  assert.match(first.reason, /^queue_checking: /);
   assert.equal(statuses.at(-1)?.checks?.find(({ name }) => name === 'queue')?.status, 'ok');
   assert.equal(metrics[0]?.includes('hr_gateway_readings_accepted_total'), false);
   assert.ok(!forwarder.lines().some(({ level }) => level === 'error'), forwarder.output());

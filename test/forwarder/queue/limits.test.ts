@@ -26,12 +26,12 @@ interface Bench {
   queue(): Promise<Queue>;
   metrics(): Promise<string>;
   health(): Promise<{ checks: { name: string; status: string; reason: string }[] }>;
-  /** Takes as many readings, at a pace that the queue keeps up with. */
+  /** Accepts this many readings, at a pace that the queue keeps up with. */
   accept(count: number): Promise<void>;
   restartForwarder(): Promise<void>;
 }
 
-/** Real broker, forwarder, admin API, local stream and outbox in this process, with a queue of 1 MiB and a stream that refuses. */
+/** Real broker, forwarder, admin API, local stream and outbox in this process, with a queue of 1 MiB and a stream that fails. */
 async function start(t: TestContext, environment: Record<string, string>): Promise<Bench> {
   const stream = await startLocalStream(t, { LOCAL_KINESIS_LIMITS: 'false' });
   const base = testConfig({
@@ -122,7 +122,7 @@ async function start(t: TestContext, environment: Record<string, string>): Promi
 const balanced = ({ ledger }: Queue): boolean =>
   ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
 
-test('a full queue gives the oldest up that are not in flight: counted by cause, said as a gap, the same in /queue and /metrics and after a restart', async (t) => {
+test('a full queue evicts the oldest readings not in flight, reports a gap, and keeps the counts over a restart', async (t) => {
   const { accept, outbox, queue, metrics, gaps, restartForwarder, stream } = await start(t, {});
   await accept(6500);
   await eventually(() => outbox.held === 0, { withinMs: 60_000 });
@@ -152,11 +152,11 @@ test('a full queue gives the oldest up that are not in flight: counted by cause,
   assert.ok(balanced(end));
   const seqs = new Set((await stream.readAll()).map(({ seq }) => seq));
   assert.equal(seqs.size, 6500 - end.ledger.evicted);
-  // What was in flight when the queue was full, the oldest of all, was not given up.
+  // The oldest reading was in flight when the queue was full, so it was not evicted.
   assert.ok(seqs.has(1));
 });
 
-test('with QUEUE_WHEN_FULL=refuse the mark stops, the bridge holds and spills, nothing is given up, and all of it is shipped in the end', async (t) => {
+test('with QUEUE_WHEN_FULL=refuse the bridge holds and spills, nothing is evicted, and every reading is shipped in the end', async (t) => {
   const { accept, outbox, queue, health, stream } = await start(t, { QUEUE_WHEN_FULL: 'refuse' });
   await accept(6500);
   await eventually(async () => (await health()).checks.some(({ reason }) => reason.startsWith('queue_full')), {

@@ -35,12 +35,12 @@ const versionOf = (database: Database): unknown => database.pragma('user_version
 const columnsOf = (database: Database): string[] =>
   (database.pragma('table_info(rows)') as { name: string }[]).map(({ name }) => name);
 
-test('a queue file of schema 1 is opened by this version: its rows, marks, ledger and dead letter go on', async (t) => {
+test('this version opens a queue file of schema 1 with its rows, watermarks, ledger and dead letter', async (t) => {
   const { folder } = older(t);
   const queue = new Queue(testConfig({ DATA_DIR: folder }));
   t.after(() => queue.stop());
   await queue.start();
-  assert.equal(queue.state.damage, '');
+  assert.equal(queue.state.damage, null);
   assert.deepEqual(queue.state.ledger, { accepted: 41, shipped: 10, queued: 30, dead: 1, evicted: 0, missed: 0 });
   const rows = await queue.take({ maxRows: 100, maxBytes: 1_000_000 });
   assert.deepEqual(
@@ -51,7 +51,7 @@ test('a queue file of schema 1 is opened by this version: its rows, marks, ledge
   await eventually(() => queue.state.ledger.shipped === 40 && queue.state.ledger.queued === 0);
 });
 
-test('migrations run in their order from the version of the file, keep its rows, and do nothing the second time', (t) => {
+test('migrations run in order from the version of the file, keep its rows, and run once', (t) => {
   const { open } = older(t);
   const database = open();
   const before = database.prepare('SELECT id, data FROM rows ORDER BY id').all();
@@ -69,7 +69,7 @@ test('migrations run in their order from the version of the file, keep its rows,
   assert.deepEqual(database.prepare('SELECT DISTINCT later FROM rows').pluck().all(), [14]);
 });
 
-test('a step that fails leaves the file as it was before it, and is taken again at the next start', (t) => {
+test('a failed migration leaves the file unchanged and runs again at the next start', (t) => {
   const { open } = older(t);
   const database = open();
   const first = 'ALTER TABLE rows ADD COLUMN later INTEGER';
@@ -83,13 +83,13 @@ test('a step that fails leaves the file as it was before it, and is taken again 
   assert.ok(columnsOf(database).includes('half'));
 });
 
-test('there is no way back: a file of a newer version is refused, by the queue and by the local stream', async (t) => {
+test('a file of a newer version is refused by the queue and by the local stream', async (t) => {
   const { open } = older(t);
   const database = open();
   database.pragma('user_version = 5');
   assert.throws(
     () => migrate(database, ['', '']),
-    (error) => error instanceof NewerSchemaError && /version 5, this program knows up to 2/.test(error.message),
+    (error) => error instanceof NewerSchemaError && /version 5, this program supports up to 2/.test(error.message),
   );
 
   const config = testConfig({ DATA_DIR: tempDir(t) });

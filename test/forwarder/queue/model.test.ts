@@ -23,7 +23,7 @@ function run(t: TestContext, taken: readonly Step[]): void {
 
 const law = (t: TestContext) => fc.property(steps, (taken) => run(t, taken));
 
-test('accept, take, acknowledge, fail, evict, discard, retry, restart and kill in any order: the queue does what its model does', (t) => {
+test('accept, take, acknowledge, fail, evict, discard, retry, restart and kill in any order: the queue agrees with its model', (t) => {
   fc.assert(law(t), { numRuns: Number(process.env['HR_MODEL_RUNS'] ?? 60), includeErrorInReport: true });
 });
 

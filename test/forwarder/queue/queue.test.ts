@@ -4,7 +4,7 @@ import { closeSync, copyFileSync, existsSync, openSync, readdirSync, statSync, w
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Queue } from '../../../forwarder/queue/queue.ts';
-import type { Append, RunMark } from '../../../forwarder/queue/queue-messages.ts';
+import type { Append, RunWatermark } from '../../../forwarder/queue/queue-messages.ts';
 import type { QueuedReading } from '../../../forwarder/queue/drain-queue.ts';
 import { HrError } from '../../../service/errors/errors.ts';
 import { openDatabase } from '../../../service/storage/sqlite.ts';
@@ -14,7 +14,7 @@ import { testConfig } from '../../support/test-config.ts';
 
 const RUN = '0123456789abcdef';
 
-function append(from: number, count: number, mark = true): Append {
+function append(from: number, count: number, numbered = true): Append {
   const seqs = Array.from({ length: count }, (_, index) => from + index);
   return {
     rows: {
@@ -23,13 +23,13 @@ function append(from: number, count: number, mark = true): Append {
       sources: seqs.map(() => 0),
     },
     dead: [],
-    marks: mark ? [{ run: RUN, stored: from + count - 1, missed: {} }] : [],
+    watermarks: numbered ? [{ run: RUN, stored: from + count - 1, missed: {} }] : [],
   };
 }
 
 interface Opened {
   queue: Queue;
-  marks: RunMark[];
+  watermarks: RunWatermark[];
 }
 
 async function open(t: TestContext, folder: string, environment: Record<string, string> = {}): Promise<Opened> {
@@ -37,8 +37,8 @@ async function open(t: TestContext, folder: string, environment: Record<string, 
   const opened = once(queue, 'opened');
   await queue.start();
   t.after(() => queue.stop());
-  const [marks] = (await opened) as [RunMark[]];
-  return { queue, marks };
+  const [watermarks] = (await opened) as [RunWatermark[]];
+  return { queue, watermarks };
 }
 
 const seqsOf = (rows: readonly QueuedReading[]): number[] => rows.map(({ data }) => (JSON.parse(data) as { seq: number }).seq);
@@ -51,7 +51,7 @@ async function fill(queue: Queue, count: number): Promise<void> {
   await eventually(() => queue.state.ledger.accepted === count);
 }
 
-test('rows come back in the order of acceptance, once; a restart gives back what was not acknowledged, with marks and ledger', async (t) => {
+test('rows are taken once, in order; a restart returns unacknowledged rows in order, with watermarks and ledger', async (t) => {
   const folder = tempDir(t);
   const { queue } = await open(t, folder);
   await fill(queue, 10);
@@ -62,12 +62,12 @@ test('rows come back in the order of acceptance, once; a restart gives back what
   assert.deepEqual(await queue.take(all), []);
   await queue.stop();
   const again = await open(t, folder);
-  assert.deepEqual(again.marks, [{ run: RUN, stored: 10, missed: {} }]);
+  assert.deepEqual(again.watermarks, [{ run: RUN, stored: 10, missed: {} }]);
   assert.deepEqual(seqsOf(await again.queue.take(all)), [2, 4, 5, 6, 7, 8, 9, 10]);
   assert.deepEqual(again.queue.state.ledger, { accepted: 10, shipped: 2, queued: 8, dead: 0, evicted: 0, missed: 0 });
 });
 
-test('an emptied queue does not give an id twice: what comes later is taken', async (t) => {
+test('an emptied queue never reuses an id, so later rows are taken', async (t) => {
   const { queue } = await open(t, tempDir(t));
   for (let round = 0; round < 5; round += 1) {
     queue.append(append(round * 3 + 1, 3));
@@ -80,7 +80,7 @@ test('an emptied queue does not give an id twice: what comes later is taken', as
   assert.equal(queue.state.ledger.shipped, 15);
 });
 
-test('dead letters are counted, listed, retried where they are whole readings, and discarded as evicted', async (t) => {
+test('dead letters are counted and listed; whole readings can be retried, and discarded ones count as evicted', async (t) => {
   const { queue } = await open(t, tempDir(t));
   await fill(queue, 2);
   const [good] = await queue.take(all);
@@ -88,7 +88,7 @@ test('dead letters are counted, listed, retried where they are whole readings, a
   queue.append({
     rows: { data: [], devices: [], sources: [] },
     dead: [{ reason: 'invalid', detail: 'not JSON', device: 'x', run: null, seq: null, bytes: 3, payload: 'abc', whole: true }],
-    marks: [],
+    watermarks: [],
   });
   await eventually(() => queue.state.deadLetters === 2);
   assert.ok(balanced(queue));
@@ -105,7 +105,7 @@ test('dead letters are counted, listed, retried where they are whole readings, a
   assert.ok(balanced(queue));
 });
 
-test('at its limit the oldest rows that are not in flight are given up, counted, and said', async (t) => {
+test('at the limit the oldest rows that are not in flight are evicted, counted and reported', async (t) => {
   const { queue } = await open(t, tempDir(t), { QUEUE_MAX_BYTES: '1MiB', QUEUE_COMMIT_INTERVAL_MS: '0' });
   const spans: number[] = [];
   queue.on('committed', ({ evicted }) => void spans.push(...evicted.map(({ count }) => count)));
@@ -124,7 +124,7 @@ test('at its limit the oldest rows that are not in flight are given up, counted,
   assert.ok(balanced(queue));
 });
 
-test('with QUEUE_WHEN_FULL=refuse a full queue takes no more, gives nothing up, and goes on when it is emptier', async (t) => {
+test('with QUEUE_WHEN_FULL=refuse a full queue rejects writes, evicts nothing, and accepts again once it has drained', async (t) => {
   const { queue } = await open(t, tempDir(t), {
     QUEUE_MAX_BYTES: '1MiB',
     QUEUE_WHEN_FULL: 'refuse',
@@ -133,7 +133,7 @@ test('with QUEUE_WHEN_FULL=refuse a full queue takes no more, gives nothing up, 
   let refusals = 0;
   queue.on('refused', () => void (refusals += 1));
   for (let from = 1; from < 30_000; from += 500) queue.append(append(from, 500));
-  await eventually(() => !queue.state.accepting);
+  await eventually(() => queue.state.mode !== 'open');
   assert.equal(queue.state.ledger.evicted, 0);
   const accepted = queue.state.ledger.accepted;
   queue.append(append(accepted + 1, 1));
@@ -144,22 +144,22 @@ test('with QUEUE_WHEN_FULL=refuse a full queue takes no more, gives nothing up, 
     if (rows.length === 0) break;
     queue.acknowledge(rows.map(({ id }) => id));
   }
-  await eventually(() => queue.state.accepting);
+  await eventually(() => queue.state.mode === 'open');
   queue.append(append(accepted + 1, 5));
   await eventually(() => queue.state.ledger.accepted === accepted + 5);
   assert.ok(balanced(queue));
 });
 
-test('a queue that is found damaged while it is open is replaced at once: what can be read goes on, what is in flight stays in flight', async (t) => {
+test('an open queue that is found damaged is replaced at once: readable rows are kept, and rows in flight stay in flight', async (t) => {
   const folder = tempDir(t);
   const { queue } = await open(t, folder, { QUEUE_COMMIT_INTERVAL_MS: '0' });
   const file = path.join(folder, 'queue.db');
-  // Far more than the page cache holds: what is read next comes from the file.
+  // Far more than the page cache holds, so reads come from the file.
   const rows = 120_000;
   for (let from = 1; from <= rows; from += 500) queue.append(append(from, 500));
   await eventually(() => queue.state.ledger.accepted === rows, { withinMs: 60_000 });
   const inFlight = await queue.take({ maxRows: 10, maxBytes: 1_000_000 });
-  // What the log still holds would be read from there.
+  // Rows in the WAL would be read from there.
   const other = openDatabase(file);
   other.pragma('wal_checkpoint(TRUNCATE)');
   other.close();
@@ -171,9 +171,9 @@ test('a queue that is found damaged while it is open is replaced at once: what c
   const taken: number[] = [];
   await eventually(async () => {
     for (const seq of seqsOf(await queue.take({ maxRows: rows, maxBytes: 100_000_000 }))) taken.push(seq);
-    return queue.state.damage !== '' && taken.length > rows * 0.9;
+    return queue.state.damage !== null && taken.length > rows * 0.9;
   });
-  assert.match(queue.state.damage, /^queue_damaged: /);
+  assert.equal(queue.state.damage?.code, 'queue_damaged');
   assert.ok(readdirSync(folder).some((name) => name.startsWith('queue.damaged-')));
   assert.equal(new Set([...taken, ...seqsOf(inFlight)]).size, taken.length + inFlight.length);
   queue.acknowledge(inFlight.map(({ id }) => id));
@@ -182,10 +182,10 @@ test('a queue that is found damaged while it is open is replaced at once: what c
   assert.ok(balanced(queue), JSON.stringify(queue.state.ledger));
   assert.ok((queue.state.causes.evicted['damaged'] ?? 0) > 0);
   assert.deepEqual(await queue.acknowledgeDamage(), { acknowledged: true });
-  await eventually(() => queue.state.damage === '');
+  await eventually(() => queue.state.damage === null);
 });
 
-test('a queue of a newer version is refused by its code', async (t) => {
+test('a queue of a newer version is refused with its error code', async (t) => {
   const folder = tempDir(t);
   const { queue } = await open(t, folder);
   await queue.stop();
@@ -198,7 +198,7 @@ test('a queue of a newer version is refused by its code', async (t) => {
   );
 });
 
-test('acknowledged twice, a row is counted once', async (t) => {
+test('a row acknowledged twice is counted once', async (t) => {
   const { queue } = await open(t, tempDir(t));
   await fill(queue, 5);
   const ids = (await queue.take(all)).map(({ id }) => id);
@@ -210,7 +210,7 @@ test('acknowledged twice, a row is counted once', async (t) => {
   assert.deepEqual(queue.state.ledger, { accepted: 5, shipped: 4, queued: 1, dead: 0, evicted: 0, missed: 0 });
 });
 
-test('dead letters have a bound of their own: rubbish does not push readings out', async (t) => {
+test('dead letters have a limit of their own, so garbage never evicts readings', async (t) => {
   const { queue } = await open(t, tempDir(t), { QUEUE_MAX_BYTES: '1MiB' });
   await fill(queue, 500);
   for (let index = 1; index <= 200; index += 1)
@@ -228,7 +228,7 @@ test('dead letters have a bound of their own: rubbish does not push readings out
           whole: true,
         },
       ],
-      marks: [],
+      watermarks: [],
     });
   await eventually(() => queue.state.ledger.accepted === 700);
   const { dead, evicted, queued } = queue.state.ledger;
@@ -240,7 +240,7 @@ test('dead letters have a bound of their own: rubbish does not push readings out
   assert.ok(letters[0]?.payload.startsWith('200x'));
 });
 
-test('a simulated reading that is retried stays a simulated one', async (t) => {
+test('a retried simulated reading stays simulated', async (t) => {
   const { queue } = await open(t, tempDir(t));
   queue.append({
     rows: {
@@ -258,7 +258,7 @@ test('a simulated reading that is retried stays a simulated one', async (t) => {
       sources: [1],
     },
     dead: [],
-    marks: [],
+    watermarks: [],
   });
   const [row] = await eventually(async () => {
     const rows = await queue.take(all);
@@ -278,7 +278,7 @@ test('a simulated reading that is retried stays a simulated one', async (t) => {
   );
 });
 
-test('a backup taken while the queue works is a whole queue', async (t) => {
+test('a backup taken while the queue works is a complete queue', async (t) => {
   const { queue } = await open(t, tempDir(t));
   await fill(queue, 500);
   const { file } = (await queue.backup()) as { file: string };
@@ -287,5 +287,5 @@ test('a backup taken while the queue works is a whole queue', async (t) => {
   copyFileSync(file, path.join(restored, 'queue.db'));
   const copy = await open(t, restored);
   assert.equal((await copy.queue.take(all)).length, 500);
-  assert.deepEqual(copy.marks, [{ run: RUN, stored: 500, missed: {} }]);
+  assert.deepEqual(copy.watermarks, [{ run: RUN, stored: 500, missed: {} }]);
 });

@@ -47,7 +47,7 @@ for (const name of ['local stream', 'moto', 'kinesis-local'] as const)
       });
     };
 
-    law('answers an outcome a record, in the order given, with the shard that took it', async () => {
+    law('returns an outcome per record, in the order given, with the shard that stored it', async () => {
       const { outcomes, clockAheadMs } = await sink.send(
         [record('1'), record('2'), { partitionKey: 'b', data: Buffer.from('3') }],
         never,
@@ -60,11 +60,11 @@ for (const name of ['local stream', 'moto', 'kinesis-local'] as const)
       assert.ok(clockAheadMs === undefined || Math.abs(clockAheadMs) < 60_000);
     });
 
-    law('says how many shards are open and how large a record may be', async () => {
+    law('reports how many shards are open and how large a record may be', async () => {
       assert.deepEqual(await sink.limits(never), { openShards: 2, maxRecordBytes: 1024 * 1024 });
     });
 
-    law('throws a SinkError with state, coded reason and hint where the request fails', async () => {
+    law('throws a SinkError with state, detail and hint if the request fails', async () => {
       const missing = sinkOf('none-such');
       for (const request of [async () => await missing.send([record('x')], never), async () => await missing.limits(never)])
         await assert.rejects(
@@ -72,18 +72,19 @@ for (const name of ['local stream', 'moto', 'kinesis-local'] as const)
           (error) =>
             error instanceof SinkError &&
             error.failure.state === 'stream_missing' &&
-            error.failure.reason.startsWith('stream_missing: ') &&
+            error.message.startsWith('stream_missing: ') &&
+            error.failure.detail !== '' &&
             error.failure.hint !== '',
         );
       missing.close();
     });
 
-    law('sends again after it was made anew', async () => {
+    law('sends after its client was replaced', async () => {
       await sink.rebuild();
       assert.equal((await sink.send([record('4')], never)).outcomes[0]?.ok, true);
     });
 
-    law('ends a request when it is aborted, as unreachable', async () => {
+    law('ends an aborted request as unreachable', async () => {
       const abort = new AbortController();
       abort.abort();
       await assert.rejects(

@@ -5,13 +5,13 @@ import { laws } from './contract.ts';
 import { emulators, type Emulator } from './emulators.ts';
 import { cannotRun } from '../../support/cannot-run.ts';
 
-/** Where an emulator is known not to do what AWS' documentation says, by law. None of the local stream. */
+/** Known deviations of emulators from AWS' documentation, by law. The local stream has none. */
 const differences: Readonly<Record<keyof typeof emulators, Readonly<Record<string, string>>>> = {
   'local stream': {},
   moto: {
     'a record above 1 MiB with its key is refused, one of 1 MiB with its key is taken': 'the key does not count',
     'over 1,000 records a second a shard fail one by one inside a 200': 'no limits a second',
-    'what is not there or not so is said by its name': 'a wrong iterator is an HTML page with status 500',
+    'missing or invalid arguments are errors with the names of Kinesis': 'a wrong iterator is an HTML page with status 500',
     'shards are listed in pages': "the token is refused without the first request's parameters, which the API forbids beside it",
     'a split closes its shard and opens two halves; a closed shard is read to its end, which names its children':
       'a closed shard never ends',
@@ -23,11 +23,11 @@ const differences: Readonly<Record<keyof typeof emulators, Readonly<Record<strin
     'a record above 1 MiB with its key is refused, one of 1 MiB with its key is taken': 'the key does not count',
     'a request above 5 MiB is refused': 'any size is taken',
     'over 1,000 records a second a shard fail one by one inside a 200': 'no limits a second',
-    'what is not there or not so is said by its name': 'a wrong iterator is an error without a name',
+    'missing or invalid arguments are errors with the names of Kinesis': 'a wrong iterator is an error without a name',
   },
 };
 
-/** `known`: whether the known differences are looked at again, too; one that is gone is to be taken from the list. */
+/** `known`: also checks the known deviations; one that no longer exists must be removed from the list. */
 export function contractSuite({ known }: { known: boolean }): void {
   for (const [name, differs] of Object.entries(differences))
     describe(name, () => {

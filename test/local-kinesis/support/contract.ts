@@ -1,4 +1,4 @@
-/** What AWS' documentation says of Kinesis, as laws that any stream with its API is held to. Each works on a stream of its own. */
+/** AWS' documentation of Kinesis, as laws for any stream with its API. Each law uses its own stream. */
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
 import {
@@ -105,7 +105,7 @@ export const laws: Readonly<Record<string, Law>> = {
     assert.deepEqual(await read({ client, StreamName }), ['1', '2', '3', '4']);
   },
 
-  'every type of iterator begins where it says': async (client) => {
+  'every type of iterator begins at its position': async (client) => {
     const StreamName = await made(client);
     const { Records = [] } = await client.send(
       new PutRecordsCommand({ StreamName, Records: ['1', '2', '3'].map((data) => put(data)) }),
@@ -190,7 +190,7 @@ export const laws: Readonly<Record<string, Law>> = {
     );
   },
 
-  'what is not there or not so is said by its name': async (client) => {
+  'missing or invalid arguments are errors with the names of Kinesis': async (client) => {
     const StreamName = await made(client);
     assert.equal(
       await nameOf(client.send(new PutRecordCommand({ StreamName: 'none-such', ...put('x') }))),

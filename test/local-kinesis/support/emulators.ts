@@ -50,7 +50,7 @@ async function startKinesisLocal(t: Scope): Promise<Emulator> {
   return emulator;
 }
 
-/** Starts one; undefined where it cannot run here (it says so). */
+/** Starts an emulator; undefined, with a message, if it cannot run here. */
 export const emulators: Readonly<Record<'local stream' | 'moto' | 'kinesis-local', (t: Scope) => Promise<Emulator | undefined>>> =
   {
     'local stream': async (t) => emulatorAt(t, (await startLocalStream(t)).endpoint),

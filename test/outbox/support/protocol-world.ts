@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { encodeResend, parseSource, parseStored } from '../../../contract/outbox-protocol.ts';
 import { OutboxRun } from '../../../outbox/outbox-run.ts';
 import { Intake } from '../../../forwarder/intake/intake.ts';
-import type { Append, RunMark } from '../../../forwarder/queue/queue-messages.ts';
+import type { Append, RunWatermark } from '../../../forwarder/queue/queue-messages.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
 export const WINDOW = 40;
@@ -40,7 +40,7 @@ const identity = (run: string, seq: number): string => `${run} ${seq}`;
 
 /** The queue as the forwarder's main thread sees it, with its epochs. */
 class ModelQueue {
-  committed = new Map<string, RunMark>();
+  committed = new Map<string, RunWatermark>();
   stored = new Map<string, number[]>();
   pending: Append[] = [];
   accepting = true;
@@ -69,7 +69,7 @@ export class World {
   readonly earlierQueues = new Set<string>();
   readonly everStored = new Set<string>();
   readonly liveSent = new Map<string, number>();
-  #snapshot: { committed: Map<string, RunMark>; stored: Map<string, number[]> } | undefined;
+  #snapshot: { committed: Map<string, RunWatermark>; stored: Map<string, number[]> } | undefined;
   resent = 0;
   sources = 0;
 
@@ -173,7 +173,7 @@ export class World {
     const { pending } = this.queue;
     if (pending.length === 0) return;
     this.queue.pending = [];
-    for (const { rows, dead, marks } of pending) {
+    for (const { rows, dead, watermarks } of pending) {
       assert.deepEqual(dead, []);
       for (const data of rows.data) {
         const { run, seq } = JSON.parse(data) as { run: string; seq: number };
@@ -183,12 +183,12 @@ export class World {
         seqs.push(seq);
         this.everStored.add(identity(run, seq));
       }
-      for (const mark of marks) {
+      for (const mark of watermarks) {
         assert.ok(mark.stored >= (this.queue.committed.get(mark.run)?.stored ?? 0), 'a mark never goes back');
         this.queue.committed.set(mark.run, mark);
       }
     }
-    this.#intake.committed(pending.flatMap(({ marks }) => marks));
+    this.#intake.committed(pending.flatMap(({ watermarks }) => watermarks));
   }
 
   read(count: number): void {

@@ -32,7 +32,7 @@ test('a clock that jumps ahead, back and to 2001 loses, duplicates and reorders 
   set(-HOUR_MS);
   await eventually(() => hourOff('behind').test(clockReason()), { what: 'an hour behind' });
   set(-25 * 365 * 24 * HOUR_MS);
-  await eventually(() => clockReason().startsWith('clock_wrong: this box says 2001-'), { what: 'the year 2001' });
+  await eventually(() => clockReason().startsWith('clock_wrong: the time of this box is 2001-'), { what: 'the year 2001' });
   assert.equal(witness.live.at(-1)?.clock, 'unsynced');
   set(0);
   await eventually(() => clockReason() === '' && witness.live.at(-1)?.clock === 'synced', { what: 'the clock is right again' });

@@ -182,6 +182,6 @@ test('after an uncaught error the queue is closed with everything accepted in it
   const queue = new Queue(testConfig({ DATA_DIR: data }));
   t.after(() => queue.stop());
   await queue.start();
-  assert.equal(queue.state.damage, '');
+  assert.equal(queue.state.damage, null);
   assert.ok(queue.state.ledger.accepted >= accepted);
 });

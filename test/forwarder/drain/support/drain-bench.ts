@@ -1,9 +1,10 @@
-/** A real queue, drain and sink on a local stream with fault hooks; the stream's process is shared by a file, each bench has a stream of its own. */
+/** A real queue, drain and sink on a local stream with fault hooks. A file shares the stream's process; each bench has its own stream. */
 import assert from 'node:assert/strict';
 import { after, type TestContext } from 'node:test';
 import { CreateStreamCommand } from '@aws-sdk/client-kinesis';
 import { readStream } from '../../../../cloud/reader/read-stream.ts';
 import { Drain } from '../../../../forwarder/drain/drain.ts';
+import { ForwarderMetrics } from '../../../../forwarder/metrics.ts';
 import { Queue } from '../../../../forwarder/queue/queue.ts';
 import { KinesisSink, type SinkTimeouts } from '../../../../forwarder/sink/kinesis-sink.ts';
 import type { FaultSettings } from '../../../../local-kinesis/faults.ts';
@@ -22,12 +23,12 @@ export interface DrainBench {
   streamName: string;
   queue: Queue;
   drain: Drain;
-  /** Queues readings of some devices, in turn: seq 1, 2, 3…, each with this text. */
+  /** Queues readings seq 1, 2, 3…, spread over the devices, each with this text. */
   add(count: number, devices?: number, text?: string): void;
   faults(settings: FaultSettings): Promise<void>;
-  /** Waits until so many rows are shipped or dead, and the account is whole. */
+  /** Waits until this many rows are shipped or dead, and the ledger balances. */
   settled(count: number): Promise<void>;
-  /** What is in the stream, aggregates taken apart, each shard's in its order. */
+  /** All readings in the stream, aggregates split, in the order of each shard. */
   read(): Promise<StoredReading[]>;
 }
 
@@ -36,13 +37,13 @@ export interface BenchOptions {
   shards?: number;
   timeouts?: SinkTimeouts;
   aggregateBytes?: number;
-  /** Another stream than the bench's own, or another target. */
+  /** Settings of another stream or target. */
   elsewhere?: Record<string, string>;
 }
 
 let streams = 0;
 
-/** A bench on a stream of its own. What it started ends with the test, or by `stop`. */
+/** Starts a bench on a new stream. It stops with the test, or by `stop`. */
 export async function startDrain(
   t: Pick<TestContext, 'after'>,
   stream: LocalStream,
@@ -65,7 +66,7 @@ export async function startDrain(
     log,
     queue,
     sink: new KinesisSink(config, log, timeouts),
-    onChange: () => {},
+    metrics: new ForwarderMetrics(),
     ...(aggregateBytes === undefined ? {} : { aggregateBytes }),
   });
   drain.start();
@@ -93,13 +94,13 @@ export async function startDrain(
           sources: seqs.map(() => 0),
         },
         dead: [],
-        marks: [],
+        watermarks: [],
       });
     },
     async settled(count) {
       await eventually(() => queue.state.ledger.shipped + queue.state.ledger.dead === count && queue.depth === 0, {
         withinMs: 60_000,
-        what: `${count} shipped or dead; ${JSON.stringify(queue.state.ledger)}, ${drain.uplink.current.reason}`,
+        what: `${count} shipped or dead; ${JSON.stringify(queue.state.ledger)}, ${drain.uplink.current.detail}`,
       });
       const { accepted, shipped, queued, dead, evicted } = queue.state.ledger;
       assert.equal(accepted, shipped + queued + dead + evicted);
@@ -118,7 +119,7 @@ export async function startDrain(
   };
 }
 
-/** The stream of a test file, made at its first use; called outside of tests, since it ends with the file. */
+/** The stream of a test file, created at its first use. Call it outside of tests: it ends with the file. */
 export function sharedStream(environment: Record<string, string> = {}): () => Promise<LocalStream> {
   const cleanups: (() => unknown)[] = [];
   let stream: Promise<LocalStream> | undefined;
@@ -132,7 +133,7 @@ export function sharedStream(environment: Record<string, string> = {}): () => Pr
     ));
 }
 
-/** That every device's readings stand in the order of their seq. */
+/** Asserts that the readings of each device are in the order of their seq. */
 export function assertOrderOfDevices(readings: readonly StoredReading[]): void {
   const last = new Map<string, number>();
   for (const { device, seq } of readings) {
@@ -144,6 +145,6 @@ export function assertOrderOfDevices(readings: readonly StoredReading[]): void {
 
 /** Records that failed inside answered requests, by code. */
 export function failedRecords(drain: Drain): number {
-  const metric = drain.metrics.read().find(({ name }) => name === 'hr_gateway_records_failed_total');
+  const metric = drain.metrics.read(undefined).find(({ name }) => name === 'hr_gateway_records_failed_total');
   return metric !== undefined && 'values' in metric ? metric.values.reduce((sum, { value }) => sum + value, 0) : 0;
 }

@@ -1,13 +1,13 @@
-/** An HTTP proxy that notes what goes through it: whole requests where they are plain, the host that is asked for where they are tunnels. */
+/** An HTTP proxy that records its traffic: the access keys of plain requests, and the hosts of tunnels. */
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 
 export interface RecordingProxy {
   url: string;
-  /** Access keys of the requests that came, in their order. */
+  /** Access keys of the received requests, in order. */
   accessKeys: string[];
-  /** `host:port` of tunnels that were asked for; all are refused. */
+  /** `host:port` of requested tunnels; all are refused. */
   tunnels: string[];
 }
 
@@ -36,7 +36,7 @@ export async function startRecordingProxy(t: Pick<TestContext, 'after'>): Promis
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, accessKeys, tunnels };
 }
 
-/** Sets variables of the environment for a test; undefined removes one. */
+/** Sets environment variables for a test; undefined removes one. */
 export function withEnvironment(t: Pick<TestContext, 'after'>, variables: Readonly<Record<string, string | undefined>>): void {
   const set = (name: string, value: string | undefined): void => {
     if (value === undefined) delete process.env[name];

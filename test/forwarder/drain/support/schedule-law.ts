@@ -1,4 +1,7 @@
-/** Under any schedule of faults: every row ends shipped or dead, shipped at least once, nothing sent again that was taken, order where promised. */
+/**
+ * The law of the drain under any schedule of faults: every row is shipped at least once or dead, accepted records are not sent again,
+ * promised orders hold.
+ */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeleteStreamCommand } from '@aws-sdk/client-kinesis';
@@ -32,7 +35,7 @@ const REQUEST_FAULTS = [
   'notActive',
   'rejectPoison',
 ] as const;
-/** Their records are stored, but their sender does not learn it: these alone may be there twice. */
+/** The records are stored, but the sender does not know: only these may be in the stream twice. */
 const CUTS_ANSWERS = new Set<string>(['halfBody', 'stalledBody']);
 const TIMEOUTS = { connectMs: 500, requestMs: 2000, socketMs: 2000, wholeMs: 5000 };
 
@@ -90,12 +93,15 @@ export async function holdsUnder({ mode, steps }: Schedule, stream: LocalStream)
     assert.ok(dead <= steps.filter(({ poison }) => poison).length, 'only poison is buried');
     const stored = await bench.read();
     const first = firstOfEach(stored);
-    assert.ok(first.length >= shipped && first.length <= rows, `${first.length} of ${rows} are there, ${shipped} shipped`);
+    assert.ok(
+      first.length >= shipped && first.length <= rows,
+      `${first.length} of ${rows} are in the stream, ${shipped} shipped`,
+    );
     if (mode === 'records')
-      assert.equal(bench.drain.metrics.recordsSent, shipped + failedRecords(bench.drain), 'what was taken went again');
+      assert.equal(bench.drain.metrics.recordsSent, shipped + failedRecords(bench.drain), 'an accepted record was sent again');
     else assertOrderOfDevices(first);
     if (!steps.some((step) => CUTS_ANSWERS.has(step.faults.request ?? '')))
-      assert.equal(stored.length, shipped, 'one is there twice');
+      assert.equal(stored.length, shipped, 'a record is in the stream twice');
   } finally {
     for (const cleanup of cleanups.toReversed()) await cleanup();
     await stream.client.send(new DeleteStreamCommand({ StreamName: bench.streamName }));

@@ -27,8 +27,8 @@ async function openQueue(folder: string): Promise<Queue> {
 /** Appends as many, a few commits ahead at most. `each` is called about every tenth of it. */
 async function fill(queue: Queue, rows: number, each: () => void): Promise<void> {
   let committed = queue.state.ledger.accepted;
-  const listener = ({ marks }: { marks: { stored: number }[] }): void =>
-    void (committed = Math.max(committed, ...marks.map(({ stored }) => stored)));
+  const listener = ({ watermarks }: { watermarks: { stored: number }[] }): void =>
+    void (committed = Math.max(committed, ...watermarks.map(({ stored }) => stored)));
   queue.on('committed', listener);
   for (let from = committed + 1; from <= rows; from += PER_APPEND) {
     queue.append(appendOf(from, Math.min(PER_APPEND, rows - from + 1)));
@@ -48,7 +48,7 @@ export interface ManyRows {
   seconds: { fill: number; open: number; drain: number };
 }
 
-/** Fills the queue, closes and opens it, and takes everything; depth and oldest age are looked at on the way. */
+/** Fills the queue, closes and opens it, and takes everything, checking depth and oldest age along the way. */
 export async function throughQueue(t: TestContext, rows: number): Promise<ManyRows> {
   const folder = tempDir(t);
   const filled = await openQueue(folder);
@@ -78,7 +78,7 @@ export async function throughQueue(t: TestContext, rows: number): Promise<ManyRo
     if (Math.floor(taken / (rows / 10)) !== Math.floor((taken - batch.length) / (rows / 10))) {
       samples.push(rssMiB());
       await eventually(() => queue.depth === rows - taken);
-      const age: number | null = queue.state.oldestAcceptedAtMs;
+      const { oldestAcceptedAtMs: age } = queue.state;
       assert.equal(age === null, taken === rows);
       if (age !== null) assert.ok(age >= oldest && age <= filledAt);
     }

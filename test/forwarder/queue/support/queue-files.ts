@@ -1,4 +1,4 @@
-/** Queue files made by the product's own code, in this process: no thread, no timers. */
+/** Queue files written by the product's own code in this process, without thread and timers. */
 import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { closeKeepingLog, openQueue } from '../../../../forwarder/queue/open-queue.ts';
@@ -19,13 +19,13 @@ export const readingOf = (seq: number, more: object = {}): string =>
     ...more,
   });
 
-/** Consecutive numbered readings as intake gives them, with the mark that they move. */
+/** Consecutive numbered readings as the intake appends them, with the watermark that they move. */
 export function appendOf(from: number, count: number, dead: DeadLetterInput[] = []): Append {
   const seqs = Array.from({ length: count }, (_, index) => from + index);
   return {
     rows: { data: seqs.map((seq) => readingOf(seq)), devices: seqs.map((seq) => `strap-${seq % 5}`), sources: seqs.map(() => 0) },
     dead,
-    marks: count === 0 ? [] : [{ run: RUN, stored: from + count - 1, missed: {} }],
+    watermarks: count === 0 ? [] : [{ run: RUN, stored: from + count - 1, missed: {} }],
   };
 }
 
@@ -43,7 +43,7 @@ export const letterOf = (payload: string, reason = 'invalid'): DeadLetterInput =
 export const fileOf = (folder: string): string => path.join(folder, 'queue.db');
 
 export function openFile(folder: string, options: Partial<QueueWorkerData> = {}): QueueFile {
-  return new QueueFile({
+  const queue = new QueueFile({
     file: fileOf(folder),
     commitIntervalMs: 0,
     maxBytes: 1024 * 1024 * 1024,
@@ -51,9 +51,11 @@ export function openFile(folder: string, options: Partial<QueueWorkerData> = {})
     whenFull: 'evict-oldest',
     ...options,
   });
+  queue.open();
+  return queue;
 }
 
-/** Copies the files as they stand, as a kill at this instant would leave them. */
+/** Copies the files as a kill at this instant would leave them. */
 export function copyOf(folder: string, to: string): string {
   mkdirSync(to, { recursive: true });
   for (const ending of ['', '-wal'])
@@ -69,7 +71,7 @@ export interface Contents {
   synchronous: number;
 }
 
-/** Opens a file as the product does at its start, and reads all of it. */
+/** Opens a file as the product does at its start, and reads everything in it. */
 export function contentsOf(folder: string): Contents {
   const { database, state } = openQueue(fileOf(folder));
   try {

@@ -1,4 +1,4 @@
-/** The queue against a simple model: arrays in memory. Every answer of the real file is compared after every step. */
+/** The queue file against a simple model of arrays in memory. Every answer of the file is compared after every step. */
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import fc from 'fast-check';
@@ -8,7 +8,7 @@ import { copyOf, letterOf, openFile, readingOf, RUN } from './queue-files.ts';
 
 const part = fc.double({ min: 0, max: 1, noNaN: true });
 
-/** `part`: which share of what there is to choose from. */
+/** `part`: the share of the rows or letters that the step applies to. */
 export const steps = fc.array(
   fc.oneof(
     {
@@ -23,7 +23,7 @@ export const steps = fc.array(
     },
     { weight: 1, arbitrary: fc.record({ act: fc.constant('acceptFails' as const), rows: fc.integer({ min: 1, max: 5 }) }) },
     { weight: 5, arbitrary: fc.record({ act: fc.constant('take' as const), rows: fc.integer({ min: 1, max: 20 }) }) },
-    { weight: 4, arbitrary: fc.record({ act: fc.constantFrom('acknowledge' as const, 'giveUp' as const), part }) },
+    { weight: 4, arbitrary: fc.record({ act: fc.constantFrom('acknowledge' as const, 'evictTaken' as const), part }) },
     { weight: 2, arbitrary: fc.record({ act: fc.constant('acknowledgeAgain' as const) }) },
     { weight: 3, arbitrary: fc.record({ act: fc.constant('fail' as const), part }) },
     { weight: 2, arbitrary: fc.record({ act: fc.constant('evict' as const) }) },
@@ -38,7 +38,7 @@ interface ModelRow {
   data: string;
   /** Taken by this process. */
   inFlight: boolean;
-  /** Shipped (''), or given up by a cause, by this process and not yet committed. */
+  /** Shipped (''), or evicted with this cause, and not yet deleted by a commit. */
   settled?: string;
 }
 
@@ -85,7 +85,7 @@ export class QueueUnderTest {
   #ids = new Map<string, number>();
   #lastAcknowledged: number[] = [];
 
-  /** `folderFor` gives a new folder at each call. */
+  /** `folderFor` returns a new folder at each call. */
   constructor(folderFor: () => string) {
     this.#folderFor = folderFor;
     this.#folder = folderFor();
@@ -111,7 +111,7 @@ export class QueueUnderTest {
     return {
       rows: { data, devices: data.map(() => 'strap-1'), sources: data.map(() => 0) },
       dead: letters,
-      marks: [
+      watermarks: [
         {
           run: RUN,
           stored: this.#seq,
@@ -125,117 +125,135 @@ export class QueueUnderTest {
   }
 
   step(step: Step): void {
-    const model = this.#model;
-    switch (step.act) {
-      case 'accept': {
-        const append = this.#append(step.rows, step.dead, step.missed, step.bytes);
-        this.#queue.commit([append]);
-        model.commitSettled();
-        for (const data of append.rows.data) model.rows.push({ data, inFlight: false });
-        for (const { payload, reason } of append.dead) model.dead.push({ payload, reason });
-        model.accepted += step.rows + step.dead;
-        model.stored = this.#seq;
-        if (step.missed > 0) model.missed.set('outbox_full', (model.missed.get('outbox_full') ?? 0) + step.missed);
-        this.#limitDead();
-        break;
-      }
-      case 'acceptFails': {
-        const seq = this.#seq;
-        const append = this.#append(step.rows, 1, 1, 0);
-        // The last of it cannot be written: nothing of it may have happened.
-        append.dead = append.dead.map((letter) => ({ ...letter, detail: null as unknown as string }));
-        assert.throws(() => this.#queue.commit([append]));
-        this.#seq = seq;
-        break;
-      }
-      case 'take': {
-        const taken = this.#queue.take(step.rows, Number.MAX_SAFE_INTEGER);
-        const expected = model.rows.filter(({ inFlight }) => !inFlight).slice(0, step.rows);
-        assert.deepEqual(
-          taken.data,
-          expected.map(({ data }) => data),
-        );
-        for (const [index, row] of expected.entries()) {
-          row.inFlight = true;
-          this.#ids.set(row.data, taken.ids[index] ?? 0);
-        }
-        break;
-      }
-      case 'acknowledge':
-      case 'giveUp': {
-        const cause = step.act === 'acknowledge' ? '' : 'test_reading';
-        const chosen = this.#inFlight().filter((_, index) => (index * 7919 + 13) % 100 < step.part * 100);
-        for (const row of chosen) row.settled = cause;
-        this.#lastAcknowledged = chosen.map(({ data }) => this.#ids.get(data) ?? 0);
-        if (cause === '') this.#queue.settleShipped(Float64Array.from(this.#lastAcknowledged));
-        else this.#queue.settleEvicted(Float64Array.from(this.#lastAcknowledged), cause);
-        break;
-      }
-      case 'acknowledgeAgain': {
-        // Only of what is committed away: it must change nothing.
-        this.#queue.commit([]);
-        model.commitSettled();
-        this.#queue.settleShipped(Float64Array.from(this.#lastAcknowledged));
-        this.#queue.commit([]);
-        break;
-      }
-      case 'fail': {
-        const inFlight = this.#inFlight();
-        const row = inFlight[Math.min(inFlight.length - 1, Math.floor(step.part * inFlight.length))];
-        if (row === undefined) break;
-        this.#queue.bury(this.#ids.get(row.data) ?? 0, 'refused_by_stream', 'why');
-        model.rows = model.rows.filter((other) => other !== row);
-        model.dead.push({ payload: row.data, reason: 'refused_by_stream' });
-        this.#limitDead();
-        break;
-      }
-      case 'evict': {
-        const given = this.#queue.evictOverLimit().reduce((sum, { count }) => sum + count, 0);
-        const evictable = model.rows.filter(({ inFlight }) => !inFlight);
-        assert.ok(given <= evictable.length, 'what is in flight was given up');
-        const gone = new Set(evictable.slice(0, given));
-        model.rows = model.rows.filter((row) => !gone.has(row));
-        model.evict('queue_full', given);
-        assert.ok(this.#queue.bytes() <= MAX_BYTES || given === evictable.length);
-        break;
-      }
-      case 'retry':
-      case 'discard': {
-        const { dead_letters: letters } = this.#queue.deadLetters(100_000, null);
-        const chosen =
-          step.part === null ? null : letters.filter((_, index) => index < (step.part ?? 0) * letters.length).map(({ id }) => id);
-        const payloads = new Set(
-          (chosen === null ? letters : letters.filter(({ id }) => chosen.includes(id))).map(({ payload }) => payload),
-        );
-        const isChosen = ({ payload }: ModelLetter): boolean => payloads.has(payload.slice(0, 4096));
-        if (step.act === 'retry') {
-          this.#queue.retryDead(chosen, isReading);
-          const good = model.dead.filter((letter) => isChosen(letter) && isReading(letter.payload) !== undefined);
-          model.dead = model.dead.filter((letter) => !good.includes(letter));
-          for (const { payload } of chosen === null ? good : good.toReversed())
-            model.rows.push({ data: payload, inFlight: false });
-        } else {
-          this.#queue.discardDead(chosen);
-          model.evict('discarded', model.dead.filter(isChosen).length);
-          model.dead = model.dead.filter((letter) => !isChosen(letter));
-        }
-        break;
-      }
-      case 'restart':
-        this.#queue.close();
-        this.#queue = this.#open();
-        model.restarted();
-        break;
-      case 'kill': {
-        const killed = copyOf(this.#folder, path.join(this.#folderFor(), 'killed'));
-        this.#queue.close();
-        this.#folder = killed;
-        this.#queue = this.#open();
-        model.restarted();
-        break;
-      }
-    }
+    this.#act(step);
     this.#compare();
+  }
+
+  #act(step: Step): void {
+    switch (step.act) {
+      case 'accept':
+        return this.#accept(step);
+      case 'acceptFails':
+        return this.#acceptFails(step.rows);
+      case 'take':
+        return this.#take(step.rows);
+      case 'acknowledge':
+      case 'evictTaken':
+        return this.#deleteTaken(step.act === 'acknowledge' ? '' : 'test_reading', step.part);
+      case 'acknowledgeAgain':
+        return this.#acknowledgeAgain();
+      case 'fail':
+        return this.#fail(step.part);
+      case 'evict':
+        return this.#evict();
+      case 'retry':
+      case 'discard':
+        return this.#settleDead(step.act, step.part);
+      case 'restart':
+        return this.#restart(this.#folder);
+      case 'kill':
+        return this.#restart(copyOf(this.#folder, path.join(this.#folderFor(), 'killed')));
+    }
+  }
+
+  #accept({ rows, dead, missed, bytes }: Extract<Step, { act: 'accept' }>): void {
+    const model = this.#model;
+    const append = this.#append(rows, dead, missed, bytes);
+    this.#queue.commit([append]);
+    model.commitSettled();
+    for (const data of append.rows.data) model.rows.push({ data, inFlight: false });
+    for (const { payload, reason } of append.dead) model.dead.push({ payload, reason });
+    model.accepted += rows + dead;
+    model.stored = this.#seq;
+    if (missed > 0) model.missed.set('outbox_full', (model.missed.get('outbox_full') ?? 0) + missed);
+    this.#limitDead();
+  }
+
+  #acceptFails(rows: number): void {
+    const seq = this.#seq;
+    const append = this.#append(rows, 1, 1, 0);
+    // The last part cannot be written: nothing of the append may have happened.
+    append.dead = append.dead.map((letter) => ({ ...letter, detail: null as unknown as string }));
+    assert.throws(() => this.#queue.commit([append]));
+    this.#seq = seq;
+  }
+
+  #take(rows: number): void {
+    const taken = this.#queue.take(rows, Number.MAX_SAFE_INTEGER);
+    const expected = this.#model.rows.filter(({ inFlight }) => !inFlight).slice(0, rows);
+    assert.deepEqual(
+      taken.data,
+      expected.map(({ data }) => data),
+    );
+    for (const [index, row] of expected.entries()) {
+      row.inFlight = true;
+      this.#ids.set(row.data, taken.ids[index] ?? 0);
+    }
+  }
+
+  #deleteTaken(cause: string, share: number): void {
+    const chosen = this.#inFlight().filter((_, index) => (index * 7919 + 13) % 100 < share * 100);
+    for (const row of chosen) row.settled = cause;
+    this.#lastAcknowledged = chosen.map(({ data }) => this.#ids.get(data) ?? 0);
+    if (cause === '') this.#queue.shipped(Float64Array.from(this.#lastAcknowledged));
+    else this.#queue.evict(Float64Array.from(this.#lastAcknowledged), cause);
+  }
+
+  /** Acknowledges rows that are deleted already: it must change nothing. */
+  #acknowledgeAgain(): void {
+    this.#queue.commit([]);
+    this.#model.commitSettled();
+    this.#queue.shipped(Float64Array.from(this.#lastAcknowledged));
+    this.#queue.commit([]);
+  }
+
+  #fail(share: number): void {
+    const model = this.#model;
+    const inFlight = this.#inFlight();
+    const row = inFlight[Math.min(inFlight.length - 1, Math.floor(share * inFlight.length))];
+    if (row === undefined) return;
+    this.#queue.bury(this.#ids.get(row.data) ?? 0, 'refused_by_stream', 'why');
+    model.rows = model.rows.filter((other) => other !== row);
+    model.dead.push({ payload: row.data, reason: 'refused_by_stream' });
+    this.#limitDead();
+  }
+
+  #evict(): void {
+    const model = this.#model;
+    const evicted = this.#queue.evictOverLimit().reduce((sum, { count }) => sum + count, 0);
+    const evictable = model.rows.filter(({ inFlight }) => !inFlight);
+    assert.ok(evicted <= evictable.length, 'a row in flight was evicted');
+    const gone = new Set(evictable.slice(0, evicted));
+    model.rows = model.rows.filter((row) => !gone.has(row));
+    model.evict('queue_full', evicted);
+    assert.ok(this.#queue.bytes() <= MAX_BYTES || evicted === evictable.length);
+  }
+
+  #settleDead(act: 'retry' | 'discard', share: number | null): void {
+    const model = this.#model;
+    const { dead_letters: letters } = this.#queue.deadLetters(100_000, null);
+    const selected = share === null ? letters : letters.filter((_, index) => index < share * letters.length);
+    const chosen = share === null ? null : selected.map(({ id }) => id);
+    const payloads = new Set(selected.map(({ payload }) => payload));
+    const isChosen = ({ payload }: ModelLetter): boolean => payloads.has(payload.slice(0, 4096));
+    if (act === 'retry') {
+      this.#queue.retryDead(chosen, isReading);
+      const good = model.dead.filter((letter) => isChosen(letter) && isReading(letter.payload) !== undefined);
+      model.dead = model.dead.filter((letter) => !good.includes(letter));
+      for (const { payload } of chosen === null ? good : good.toReversed()) model.rows.push({ data: payload, inFlight: false });
+    } else {
+      this.#queue.discardDead(chosen);
+      model.evict('discarded', model.dead.filter(isChosen).length);
+      model.dead = model.dead.filter((letter) => !isChosen(letter));
+    }
+  }
+
+  /** Opens the file in this folder after the present one was closed: the same, or a copy as a kill leaves it. */
+  #restart(folder: string): void {
+    this.#queue.close();
+    this.#folder = folder;
+    this.#queue = this.#open();
+    this.#model.restarted();
   }
 
   #inFlight(): ModelRow[] {
@@ -251,7 +269,7 @@ export class QueueUnderTest {
 
   #compare(): void {
     const model = this.#model;
-    const { ledger, causes, deadLetters, oldestAcceptedAtMs, damage } = this.#queue.state();
+    const { ledger, causes, deadLetters, oldestAcceptedAtMs, damage } = this.#queue.contents();
     const settled = model.rows.filter((row) => row.settled !== undefined);
     const evicted = new Map(model.evicted);
     for (const { settled: cause = '' } of settled) if (cause !== '') evicted.set(cause, (evicted.get(cause) ?? 0) + 1);
@@ -275,8 +293,8 @@ export class QueueUnderTest {
     );
     assert.equal(deadLetters, model.dead.length);
     assert.equal(oldestAcceptedAtMs === null, queued === 0);
-    assert.equal(damage, '');
-    assert.equal(this.#queue.marks.find(({ run }) => run === RUN)?.stored ?? 0, model.stored);
+    assert.equal(damage, null);
+    assert.equal(this.#queue.watermarks.find(({ run }) => run === RUN)?.stored ?? 0, model.stored);
     const listed = this.#queue.deadLetters(100_000, null).dead_letters.toReversed();
     assert.deepEqual(
       listed.map(({ payload, reason }) => ({ payload, reason })),
@@ -284,7 +302,7 @@ export class QueueUnderTest {
     );
   }
 
-  /** At the end: a restart gives back every row that is not settled, in order. */
+  /** The last law: a restart returns every row that was not shipped or evicted, in order. */
   finish(): void {
     this.step({ act: 'restart' });
     this.step({ act: 'take', rows: 1_000_000 });

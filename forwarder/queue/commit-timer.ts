@@ -1,0 +1,59 @@
+/**
+ * When the queue commits (group commit): an idle queue commits at once; a busy one after the commit interval, or at 500 pending rows,
+ * whichever comes first. A commit for pending deletes only can wait: it writes as much to disk as a commit of readings, and a row that
+ * is not deleted because of a kill is shipped again, which at-least-once allows.
+ */
+const PENDING_ROWS_MAX = 500;
+const DELETES_WAIT_MS = 5000;
+
+export class CommitTimer {
+  readonly #intervalMs: number;
+  readonly #commit: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #timerDueAt = 0;
+  #soon: NodeJS.Immediate | undefined;
+  #lastCommitAt = Number.NEGATIVE_INFINITY;
+
+  /** `intervalMs`: QUEUE_COMMIT_INTERVAL_MS. `commit` must call `clear`, then `committed`. */
+  constructor(intervalMs: number, commit: () => void) {
+    this.#intervalMs = intervalMs;
+    this.#commit = commit;
+  }
+
+  /** Schedules the commit of what is pending; with no pending appends, that of the deletes. */
+  schedule(pending: { appends: number; rows: number }): void {
+    if (this.#soon !== undefined) return;
+    const now = performance.now();
+    const isDue = pending.appends > 0 && now - this.#lastCommitAt >= this.#intervalMs;
+    if (pending.rows >= PENDING_ROWS_MAX || isDue) {
+      // After everything else that has arrived in this turn of the event loop.
+      this.#soon = setImmediate(() => {
+        this.#soon = undefined;
+        this.#commit();
+      });
+      return;
+    }
+    const dueAt =
+      pending.appends > 0 ? this.#lastCommitAt + this.#intervalMs : now + Math.max(DELETES_WAIT_MS, 2 * this.#intervalMs);
+    if (this.#timer !== undefined && this.#timerDueAt <= dueAt) return;
+    clearTimeout(this.#timer);
+    this.#timerDueAt = dueAt;
+    this.#timer = setTimeout(this.#commit, Math.max(1, dueAt - now));
+  }
+
+  /** A commit succeeded or failed: the interval starts again. */
+  committed(): void {
+    this.#lastCommitAt = performance.now();
+  }
+
+  clear(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  stop(): void {
+    this.clear();
+    clearImmediate(this.#soon);
+    this.#soon = undefined;
+  }
+}

@@ -1,0 +1,71 @@
+/** The disk space of the queue's file: a reserve for a full disk, and what the file itself uses. */
+import { existsSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Database } from '../../service/storage/sqlite.ts';
+
+export const RESERVE_BYTES = 1024 * 1024;
+
+/** A file that holds some space, to be released when the disk is full, so that deletes can still be committed. */
+export class Reserve {
+  readonly #file: string;
+
+  constructor(queueFile: string) {
+    this.#file = `${queueFile}.reserve`;
+  }
+
+  get exists(): boolean {
+    return existsSync(this.#file);
+  }
+
+  /** Writes the reserve if it is missing. Without space for it there is none. */
+  fill(): void {
+    try {
+      if (this.exists && statSync(this.#file).size === RESERVE_BYTES) return;
+      writeFileSync(this.#file, Buffer.alloc(RESERVE_BYTES));
+    } catch {
+      this.release();
+    }
+  }
+
+  release(): void {
+    rmSync(this.#file, { force: true });
+  }
+}
+
+export function freeDiskBytes(file: string): number {
+  const { bavail, bsize } = statfsSync(path.dirname(file));
+  return bavail * bsize;
+}
+
+const pragma = (database: Database, name: string): number => database.pragma(name, { simple: true }) as number;
+
+/** Writes the WAL into the file and truncates it. */
+export function checkpoint(database: Database): void {
+  database.pragma('wal_checkpoint(TRUNCATE)');
+}
+
+/** Bytes on disk: used pages and the WAL. */
+export function usedBytes(database: Database): number {
+  const pages = pragma(database, 'page_count') - pragma(database, 'freelist_count');
+  return pages * pragma(database, 'page_size') + walBytes(database);
+}
+
+function walBytes(database: Database): number {
+  try {
+    return statSync(`${database.name}-wal`).size;
+  } catch {
+    return 0;
+  }
+}
+
+/**
+ * Deletes leave free pages in the file. If they are most of it, and the disk has room for a copy of the rest, the file is rewritten
+ * without them.
+ */
+export function returnFreePages(database: Database): void {
+  const free = pragma(database, 'freelist_count') * pragma(database, 'page_size');
+  const used = pragma(database, 'page_count') * pragma(database, 'page_size') - free;
+  if (free < 2 * RESERVE_BYTES || used > free || 2 * used > freeDiskBytes(database.name)) return;
+  database.exec('VACUUM');
+  checkpoint(database);
+}
