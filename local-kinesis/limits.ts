@@ -1,4 +1,7 @@
-/** The limits of a shard (Kinesis quotas): 1,000 records/s and 1 MB/s in, 2 MB/s and 5 calls/s out, in bursts of up to one second's worth. */
+/**
+ * The limits of a shard (Kinesis quotas): 1,000 records/s and 1 MB/s in, 2 MB/s and 5 calls/s out, in bursts of up to one second's
+ * worth.
+ */
 import { TokenBucket } from '../service/pacing/token-bucket.ts';
 
 const RECORDS_PER_SECOND = 1000;

@@ -23,7 +23,8 @@ function limitsOf({
   RetentionPeriodHours,
   MaxRecordSizeInKiB,
 }: StreamDescriptionSummary): string {
-  const rate = `${OpenShardCount} open shard${OpenShardCount === 1 ? '' : 's'}: ${OpenShardCount * 1000} records/s and ${OpenShardCount} MB/s in`;
+  const shards = `${OpenShardCount} open shard${OpenShardCount === 1 ? '' : 's'}`;
+  const rate = `${shards}: ${OpenShardCount * 1000} records/s and ${OpenShardCount} MB/s in`;
   const mode = StreamModeDetails?.StreamMode === 'ON_DEMAND' ? ', scales on demand' : '';
   return `${rate}${mode}; records up to ${MaxRecordSizeInKiB ?? 1024} KiB, kept ${RetentionPeriodHours ?? '?'} h`;
 }

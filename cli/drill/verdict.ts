@@ -19,7 +19,10 @@ export interface Verdict {
 
 const line = (name: string, text: string | number): string => `${name.padEnd(24)}${text}`;
 
-/** Passed: at least one reading, the ledger balances, and every reading is in the stream. `ledger`: the forwarder's last one, if it reported any. */
+/**
+ * Passed: at least one reading, the ledger balances, and every reading is in the stream. `ledger`: the forwarder's last one, if it
+ * reported any.
+ */
 export function verdictOf(
   ledger: NonNullable<ServiceStatus['forwarder']>['ledger'] | undefined,
   produced: Produced,

@@ -141,8 +141,9 @@ describe('the statuses of services as doctor lines', () => {
     assert.equal(well?.status, 'ok');
     assert.match(
       well.found,
-      /hci0 powered_on, 30 advertisements in the last minute, 4 connects \(ended: 2 out_of_range\), reconnects in 800 ms \(p50\), 2100 ms \(p95\)/,
+      /hci0 powered_on, 30 advertisements in the last minute, 4 connects \(ended: 2 out_of_range\), reconnects in 800 ms \(p50\)/,
     );
+    assert.match(well.found, /\(p50\), 2100 ms \(p95\)/);
     assert.equal(line(bridge({ state: 'powered_off' }), 'radio')?.status, 'fail');
     assert.match(line(bridge({ straps_limit: 7 }), 'radio')?.found ?? '', /supports 7 straps at once/);
     assert.equal(line(bridge({ advertisements_per_minute: 0, connects: 0 }), 'radio')?.status, 'warn');

@@ -3,8 +3,8 @@
     deploy_template.py ENDPOINT REGION TEMPLATE NAME=VALUE...
     deploy_template.py plan REGION TEMPLATE NAME=VALUE...        only prints the resources, and what the mapping reads
 
-What moto's CloudFormation has not (Firehose, alarms, bucket policies, log streams) is made through the services' APIs, from the template's own
-properties; a resource that neither knows fails the deployment.
+What moto's CloudFormation does not support (Firehose, alarms, bucket policies, log streams) is created through the services' APIs, from
+the template's own properties; a resource that neither knows fails the deployment.
 """
 import json
 import re
@@ -26,7 +26,10 @@ class Deployment:
     def __init__(self):
         self.template = json.loads(json.dumps(load(TEMPLATE)))
         given = dict(parameter.split('=', 1) for parameter in PARAMETERS)
-        self.parameters = {name: given.get(name, str(parameter.get('Default', ''))) for name, parameter in self.template['Parameters'].items()}
+        self.parameters = {
+            name: given.get(name, str(parameter.get('Default', '')))
+            for name, parameter in self.template['Parameters'].items()
+        }
         known = {model.cloudformation_type() for model in get_model_list()}
         wanted = {name: resource for name, resource in self.template['Resources'].items() if self.condition(resource.get('Condition'))}
         self.by_cloudformation = {name: resource for name, resource in wanted.items() if resource['Type'] in known}
@@ -71,7 +74,8 @@ class Deployment:
             if function == 'Fn::If':
                 return self.resolve(arguments[1] if self.condition(arguments[0]) else arguments[2])
             if function == 'Fn::Sub':
-                return re.sub(r'\$\{(\w+)(?:\.(\w+))?\}', lambda m: self.outputs[f'GetAtt{m[1]}{m[2]}'] if m[2] else self.ref(m[1]), arguments)
+                value_of = lambda m: self.outputs[f'GetAtt{m[1]}{m[2]}'] if m[2] else self.ref(m[1])
+                return re.sub(r'\$\{(\w+)(?:\.(\w+))?\}', value_of, arguments)
         resolved = {key: self.resolve(each) for key, each in value.items()}
         return {key: each for key, each in resolved.items() if each is not NO_VALUE}
 
@@ -158,10 +162,14 @@ class Deployment:
             'alarms': client('cloudwatch').describe_alarms()['MetricAlarms'],
         }
         if 'Delivery' in self.physical:
-            resources['delivery'] = client('firehose').describe_delivery_stream(DeliveryStreamName=self.physical['Delivery'])['DeliveryStreamDescription']
+            delivery = client('firehose').describe_delivery_stream(DeliveryStreamName=self.physical['Delivery'])
+            resources['delivery'] = delivery['DeliveryStreamDescription']
         if 'Consumer' in self.physical:
-            resources['mappings'] = client('lambda').list_event_source_mappings(FunctionName=self.outputs['ConsumerFunctionName'])['EventSourceMappings']
-            resources['queue'] = client('sqs').get_queue_attributes(QueueUrl=self.outputs['OnFailureQueueUrl'], AttributeNames=['All'])['Attributes']
+            mappings = client('lambda').list_event_source_mappings(FunctionName=self.outputs['ConsumerFunctionName'])
+            resources['mappings'] = mappings['EventSourceMappings']
+            queue_url = self.outputs['OnFailureQueueUrl']
+            queue = client('sqs').get_queue_attributes(QueueUrl=queue_url, AttributeNames=['All'])
+            resources['queue'] = queue['Attributes']
         return resources
 
 

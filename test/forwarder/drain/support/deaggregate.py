@@ -4,9 +4,22 @@ import sys
 
 from aws_kinesis_agg.deaggregator import deaggregate_records
 
+
+def text_of(data):
+    return data if isinstance(data, str) else data.decode()
+
+
 answers = []
 for record in json.load(sys.stdin):
-    whole = {"kinesis": {"kinesisSchemaVersion": "1.0", "partitionKey": record["key"], "sequenceNumber": "1", "data": record["data"], "approximateArrivalTimestamp": 1.0}}
+    whole = {
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "partitionKey": record["key"],
+            "sequenceNumber": "1",
+            "data": record["data"],
+            "approximateArrivalTimestamp": 1.0,
+        }
+    }
     parts = deaggregate_records([whole])
-    answers.append([{"key": part["kinesis"]["partitionKey"], "data": part["kinesis"]["data"] if isinstance(part["kinesis"]["data"], str) else part["kinesis"]["data"].decode()} for part in parts])
+    answers.append([{"key": part["kinesis"]["partitionKey"], "data": text_of(part["kinesis"]["data"])} for part in parts])
 json.dump(answers, sys.stdout)
