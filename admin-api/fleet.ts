@@ -1,10 +1,11 @@
 /**
- * What the admin API knows: the last statuses, readings and gaps it heard over MQTT, each with its age. A service that is offline, or a
- * broker that is away, leaves last known values, marked as such; nothing is ever shown as current that is not.
+ * What the admin API knows: the last statuses, readings and gaps received over MQTT, each with its age. While a service is offline or the
+ * broker is away, the last known values stay, marked as stale; nothing is ever shown as current that is not.
  */
 import { parseDeviceStatus, parseGap, type DeviceStatus, type Gap } from '../contract/device-status.ts';
-import { parseReading } from '../contract/reading.ts';
-import { parseMetrics, parseServiceStatus, type MetricsMessage, type ServiceStatus } from '../contract/service-status.ts';
+import { parseMetrics, type MetricsMessage } from '../contract/metrics.ts';
+import { parseReading, type IncomingReading } from '../contract/reading.ts';
+import { parseServiceStatus, STATUS_STALE_MS, type ServiceStatus } from '../contract/service-status.ts';
 import {
   DEVICE_STATUS_FILTER,
   deviceOfTopic,
@@ -16,6 +17,7 @@ import {
   type ServiceName,
 } from '../contract/topics.ts';
 import type { MessageHandler } from '../service/mqtt/mqtt-link.ts';
+import type { RefusedMessages } from '../service/mqtt/refused-messages.ts';
 
 /** A reading as it is kept for ten minutes. */
 export interface RecentReading {
@@ -26,16 +28,22 @@ export interface RecentReading {
 
 interface Device {
   status: DeviceStatus;
-  /** Its status was said by a bridge; else it is a device of another app, of which only readings are known. */
-  said: boolean;
+  /** A bridge publishes its status; else it is a device of another app, of which only readings are known. */
+  hasStatus: boolean;
   readings: RecentReading[];
   lastGap: Gap | undefined;
 }
 
-interface Heard<T> {
+interface Received<T> {
   value: T;
+  /** When it was received. */
   atMs: number;
 }
+
+/** A status as last received; `stale`: its service is offline or has stopped publishing. */
+export type KnownStatus = Received<ServiceStatus> & { stale: boolean };
+
+export type KnownDevice = DeviceStatus & { last_gap: Gap | null };
 
 export type FleetEvent =
   | { type: 'reading'; device: string; reading: RecentReading }
@@ -46,29 +54,49 @@ export type FleetEvent =
 const READINGS_MAX = 2400;
 const READINGS_MS = 10 * 60_000;
 const DEVICES_MAX = 500;
+/** A device of another app is shown as silent after this. */
 const APP_SILENT_MS = 10_000;
-/** A service says its status every 5 s: after three times as long it is not current any more. */
-export const STATUS_STALE_MS = 15_000;
 
 export class Fleet {
+  readonly #refused: RefusedMessages;
   readonly #devices = new Map<string, Device>();
-  readonly #services = new Map<ServiceName, Heard<ServiceStatus>>();
-  readonly #metrics = new Map<ServiceName, Heard<MetricsMessage>>();
+  readonly #services = new Map<ServiceName, Received<ServiceStatus>>();
+  readonly #metrics = new Map<ServiceName, Received<MetricsMessage>>();
   readonly #listeners = new Set<(event: FleetEvent) => void>();
-  readingsHeard = 0;
+  /** Readings received since the start. */
+  readingsReceived = 0;
 
+  constructor(refused: RefusedMessages) {
+    this.#refused = refused;
+  }
+
+  /** To be spread into the subscriptions of the service's MqttLink. */
   get subscriptions(): Record<string, MessageHandler> {
+    const refused = this.#refused;
+    const reading = refused.reader('reading', parseReading, (topic, value) => this.#reading(topic, value));
+    const status = refused.reader('device_status', parseDeviceStatus, (topic, value) => this.#deviceStatus(topic, value));
     return {
       [READINGS_FILTER]: (topic, payload, retained) => {
-        if (!retained) this.#reading(topic, payload);
+        if (!retained) reading(topic, payload, retained);
       },
-      [DEVICE_STATUS_FILTER]: (topic, payload) => this.#deviceStatus(topic, payload),
-      [GAP_FILTER]: (topic, payload) => this.#gap(topic, payload),
-      [SERVICE_STATUS_FILTER]: (topic, payload) => this.#serviceStatus(topic, payload),
-      [SERVICE_METRICS_FILTER]: (topic, payload) => this.#serviceMetrics(topic, payload),
+      [DEVICE_STATUS_FILTER]: (topic, payload, retained) => {
+        if (payload.length === 0) this.#deviceRemoved(topic);
+        else status(topic, payload, retained);
+      },
+      [GAP_FILTER]: refused.reader('gap', parseGap, (topic, gap) => {
+        const device = this.#devices.get(deviceOfTopic(topic) ?? '');
+        if (device !== undefined) device.lastGap = gap;
+      }),
+      [SERVICE_STATUS_FILTER]: refused.reader('service_status', parseServiceStatus, (topic, value) =>
+        this.#serviceStatus(topic, value),
+      ),
+      [SERVICE_METRICS_FILTER]: refused.reader('metrics', parseMetrics, (topic, value) => {
+        if (this.#isOf(value.service, topic, 'metrics')) this.#metrics.set(value.service, { value, atMs: Date.now() });
+      }),
     };
   }
 
+  /** Calls `listener` at each event; returns a function that ends that. */
   onEvent(listener: (event: FleetEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -78,26 +106,33 @@ export class Fleet {
     for (const listener of this.#listeners) listener(event);
   }
 
-  #device(name: string): Device | undefined {
+  /** Whether a service's message names the service of its topic; else it is refused. */
+  #isOf(service: ServiceName, topic: string, message: 'service_status' | 'metrics'): boolean {
+    if (serviceOfTopic(topic) === service) return true;
+    this.#refused.refuse(message, topic, `service is ${service}`);
+    return false;
+  }
+
+  /** The device of a topic, new if need be; undefined if the topic names none or there are too many. */
+  #deviceAt(topic: string): Device | undefined {
+    const name = deviceOfTopic(topic);
+    if (name === undefined) return undefined;
     let device = this.#devices.get(name);
     if (device === undefined) {
       if (this.#devices.size >= DEVICES_MAX) return undefined;
-      device = { status: unknownDevice(name), said: false, readings: [], lastGap: undefined };
+      device = { status: unknownDevice(name), hasStatus: false, readings: [], lastGap: undefined };
       this.#devices.set(name, device);
     }
     return device;
   }
 
-  #reading(topic: string, payload: Buffer): void {
-    const name = deviceOfTopic(topic);
-    const parsed = name === undefined ? undefined : parseReading(payload);
-    if (name === undefined || parsed === undefined || !parsed.ok) return;
-    const device = this.#device(name);
+  #reading(topic: string, { timestamp, heart_rate, sensor_contact, source }: IncomingReading): void {
+    const device = this.#deviceAt(topic);
     if (device === undefined) return;
-    this.readingsHeard += 1;
-    const { timestamp, heart_rate, sensor_contact, source } = parsed.value;
-    if (!device.said) {
-      const { status } = device;
+    this.readingsReceived += 1;
+    const { status } = device;
+    const name = status.device;
+    if (!device.hasStatus) {
       device.status = { ...status, readings: status.readings + 1, last_reading_at: timestamp, source: source ?? status.source };
       if (status.readings === 0) this.#emit({ type: 'device', device: name, status: this.#current(device) });
     }
@@ -109,75 +144,68 @@ export class Fleet {
     this.#emit({ type: 'reading', device: name, reading });
   }
 
-  #deviceStatus(topic: string, payload: Buffer): void {
+  #deviceStatus(topic: string, status: DeviceStatus): void {
+    const name = deviceOfTopic(topic);
+    if (name !== status.device) return this.#refused.refuse('device_status', topic, `device is ${status.device}`);
+    const device = this.#deviceAt(topic);
+    if (device === undefined) return;
+    device.hasStatus = true;
+    device.status = status;
+    this.#emit({ type: 'device', device: name, status });
+  }
+
+  #deviceRemoved(topic: string): void {
     const name = deviceOfTopic(topic);
     if (name === undefined) return;
-    if (payload.length === 0) {
-      this.#devices.delete(name);
-      return this.#emit({ type: 'device', device: name, status: null });
-    }
-    const parsed = parseDeviceStatus(payload);
-    const device = parsed.ok ? this.#device(name) : undefined;
-    if (!parsed.ok || device === undefined) return;
-    device.said = true;
-    device.status = { ...parsed.value, device: name };
-    this.#emit({ type: 'device', device: name, status: device.status });
+    this.#devices.delete(name);
+    this.#emit({ type: 'device', device: name, status: null });
   }
 
-  #gap(topic: string, payload: Buffer): void {
-    const name = deviceOfTopic(topic);
-    const parsed = parseGap(payload);
-    const device = name === undefined ? undefined : this.#devices.get(name);
-    if (parsed.ok && device !== undefined) device.lastGap = parsed.value;
-  }
-
-  #serviceStatus(topic: string, payload: Buffer): void {
-    const service = serviceOfTopic(topic);
-    const parsed = parseServiceStatus(payload);
-    if (service === undefined || !parsed.ok) return;
+  #serviceStatus(topic: string, status: ServiceStatus): void {
+    const { service } = status;
+    if (!this.#isOf(service, topic, 'service_status')) return;
     const before = this.#services.get(service)?.value;
-    // The will has no details: what was known before stands beside it, as last known.
-    const value = parsed.value.state === 'offline' && before !== undefined ? { ...before, ...parsed.value } : parsed.value;
+    // A last will has no details: the last known ones are kept beside it.
+    const value = status.state === 'offline' && before !== undefined ? { ...before, ...status } : status;
     this.#services.set(service, { value, atMs: Date.now() });
     this.#emit({ type: 'service', service });
   }
 
-  #serviceMetrics(topic: string, payload: Buffer): void {
-    const service = serviceOfTopic(topic);
-    const parsed = parseMetrics(payload);
-    if (service !== undefined && parsed.ok) this.#metrics.set(service, { value: parsed.value, atMs: Date.now() });
-  }
-
-  /** Of a device whose status nobody says, the state is the age of its readings. */
-  #current({ status, said }: Device): DeviceStatus {
-    if (said) return status;
+  /** The state of a device without a status follows from the age of its readings. */
+  #current({ status, hasStatus }: Device): DeviceStatus {
+    if (hasStatus) return status;
     return { ...status, state: Date.now() - Date.parse(status.last_reading_at ?? '') < APP_SILENT_MS ? 'streaming' : 'silent' };
   }
 
-  devices(): (DeviceStatus & { last_gap: Gap | null })[] {
+  /** Every known device, by name. */
+  devices(): KnownDevice[] {
     return [...this.#devices.values()]
       .map((device) => ({ ...this.#current(device), last_gap: device.lastGap ?? null }))
       .sort((a, b) => (a.device < b.device ? -1 : 1));
   }
 
-  device(name: string): (DeviceStatus & { last_gap: Gap | null }) | undefined {
+  device(name: string): KnownDevice | undefined {
     return this.devices().find(({ device }) => device === name);
   }
 
+  /** Readings of the last ten minutes, oldest first; undefined if there is no such device. */
   readings(name: string): readonly RecentReading[] | undefined {
     const device = this.#devices.get(name);
     const oldest = Date.now() - READINGS_MS;
     return device?.readings.filter(({ timestamp }) => Date.parse(timestamp) >= oldest);
   }
 
-  service(name: ServiceName): (Heard<ServiceStatus> & { stale: boolean }) | undefined {
-    const heard = this.#services.get(name);
-    if (heard === undefined) return undefined;
-    const saidAtMs = Date.parse(heard.value.as_of ?? heard.value.since);
-    return { ...heard, stale: heard.value.state === 'offline' || Date.now() - Math.min(heard.atMs, saidAtMs) > STATUS_STALE_MS };
+  /** The last status of a service; undefined if none was received. */
+  service(name: ServiceName): KnownStatus | undefined {
+    const known = this.#services.get(name);
+    if (known === undefined) return undefined;
+    const { value, atMs } = known;
+    const writtenAtMs = Date.parse(value.as_of ?? value.since);
+    const stale = value.state === 'offline' || Date.now() - Math.min(atMs, writtenAtMs) > STATUS_STALE_MS;
+    return { ...known, stale };
   }
 
-  /** Figures that are current: those of a service that is gone would look like a service that stands still. */
+  /** Current metrics only: those of a service that is gone would look like a service that does nothing. */
   get metrics(): readonly MetricsMessage[] {
     return [...this.#metrics]
       .filter(([service, { atMs }]) => Date.now() - atMs <= STATUS_STALE_MS && this.service(service)?.stale !== true)

@@ -1,6 +1,7 @@
-/** Health that tells causes: every service's checks, and whether the service itself and the broker are there. */
-import type { Check } from '../contract/service-status.ts';
+/** Health with causes: every service's checks, and whether the service itself and the broker are there. */
+import type { Check } from '../contract/check.ts';
 import type { ServiceName } from '../contract/topics.ts';
+import { failing, okCheck, type CheckReport } from '../service/health/check-report.ts';
 import type { Fleet } from './fleet.ts';
 
 export interface Health {
@@ -8,17 +9,17 @@ export interface Health {
   checks: Check[];
 }
 
-/** Services without which no reading is accepted. */
-const EXPECTED: readonly ServiceName[] = ['gateway', 'ble-bridge', 'forwarder'];
-const HINTS: Record<string, string> = {
-  gateway: 'Look at the log of the gateway; its supervisor starts it again.',
-  'ble-bridge': 'Look at the log of the ble-bridge; its supervisor starts it again. Straps are not read meanwhile.',
-  forwarder: 'Look at the log of the forwarder; its supervisor starts it again. The bridge holds readings meanwhile.',
-};
+/** The services without which no reading is accepted, and what each one's absence means. */
+const EXPECTED: readonly { name: ServiceName; hint: string }[] = [
+  { name: 'gateway', hint: 'Check the log of the gateway; its supervisor restarts it.' },
+  { name: 'ble-bridge', hint: 'Check the log of the ble-bridge; its supervisor restarts it. Straps are not read meanwhile.' },
+  { name: 'forwarder', hint: 'Check the log of the forwarder; its supervisor restarts it. The bridge holds readings meanwhile.' },
+];
 
 /** The broker as the admin API sees it; `name` is its URL without credentials. */
 export interface BrokerLine {
   connected: boolean;
+  /** When the connection was established or lost. */
   since: string;
   own: boolean;
   name: string;
@@ -30,58 +31,41 @@ const BROKER_HINTS = {
     'Check that the broker runs, that this box reaches it, and the credentials in MQTT_URL. The values shown are the last known ones.',
 };
 
-export function healthOf(fleet: Fleet, line: BrokerLine): Health {
-  if (!line.connected)
-    return {
-      status: 'down',
-      checks: [
-        {
-          name: 'broker',
-          status: 'fail',
-          since: line.since,
-          reason: `broker_away: the admin API has no connection to the broker ${line.name}`,
-          hint: BROKER_HINTS[line.own ? 'own' : 'external'],
-        },
-      ],
-    };
-  const checks: Check[] = [{ name: 'broker', status: 'ok', since: line.since, reason: '', hint: '' }];
-  for (const name of EXPECTED) {
+const since = (time: string, report: CheckReport): Check => ({ ...report, since: time });
+
+function serviceChecks(fleet: Fleet, name: ServiceName, hint: string, broker: BrokerLine): Check[] {
+  const known = fleet.service(name);
+  if (known === undefined) {
     // An external broker may be the gateway of another box, which reports a status of its own; any other broker reports none.
-    if (name === 'gateway' && !line.own && fleet.service(name) === undefined) continue;
-    const heard = fleet.service(name);
-    if (heard === undefined) {
-      checks.push({
-        name,
-        status: 'fail',
-        since: line.since,
-        reason: `service_unknown: ${name} has said nothing yet`,
-        hint: HINTS[name] ?? '',
-      });
-      continue;
-    }
-    if (heard.stale) {
-      const offline = heard.value.state === 'offline';
-      checks.push({
-        name,
-        status: 'fail',
-        since: offline ? heard.value.since : new Date(heard.atMs).toISOString(),
-        reason: `${offline ? 'service_offline' : 'service_silent'}: ${name} ${offline ? 'is offline' : 'has said nothing for a while'}`,
-        hint: HINTS[name] ?? '',
-      });
-      continue;
-    }
-    const own = heard.value.checks ?? [];
-    checks.push({ name, status: 'ok', since: heard.value.since, reason: '', hint: '' });
-    for (const check of own) checks.push(check);
+    if (name === 'gateway' && !broker.own) return [];
+    return [since(broker.since, failing(name, 'service_unknown', `no status from ${name} yet`, hint))];
   }
+  const { value: status, atMs, stale } = known;
+  if (status.state === 'offline') return [since(status.since, failing(name, 'service_offline', `${name} is offline`, hint))];
+  if (stale)
+    return [since(new Date(atMs).toISOString(), failing(name, 'service_silent', `${name} stopped publishing its status`, hint))];
+  return [since(status.since, okCheck(name)), ...(status.checks ?? [])];
+}
+
+/** The health of the whole box, as the admin API sees it. */
+export function healthOf(fleet: Fleet, broker: BrokerLine): Health {
+  if (!broker.connected) {
+    const hint = BROKER_HINTS[broker.own ? 'own' : 'external'];
+    const reason = `the admin API has no connection to the broker ${broker.name}`;
+    return { status: 'down', checks: [since(broker.since, failing('broker', 'broker_away', reason, hint))] };
+  }
+  const checks = [
+    since(broker.since, okCheck('broker')),
+    ...EXPECTED.flatMap(({ name, hint }) => serviceChecks(fleet, name, hint, broker)),
+  ];
   return { status: checks.some(({ status }) => status !== 'ok') ? 'degraded' : 'ok', checks };
 }
 
 /** Health as lines for a terminal. */
 export function healthText({ status, checks }: Health): string {
-  const lines = checks.map(
-    (check) =>
-      `${check.status.padEnd(4)}  ${check.name}${check.reason === '' ? '' : `  since ${check.since}  ${check.reason}\n      → ${check.hint}`}`,
-  );
+  const lines = checks.map((check) => {
+    const line = `${check.status.padEnd(4)}  ${check.name}`;
+    return check.code === '' ? line : `${line}  since ${check.since}  ${check.code}: ${check.reason}\n      → ${check.hint}`;
+  });
   return `${status}\n${lines.join('\n')}\n`;
 }

@@ -1,5 +1,5 @@
 /**
- * The queue's last ten minutes, one point a second, and rates over the last ten seconds: what a page needs that was opened just now.
+ * The queue's last ten minutes, one point a second, and rates over the last ten seconds: what a page needs when it is opened.
  * Bounded: ten minutes of five numbers.
  */
 import type { Fleet } from './fleet.ts';
@@ -8,7 +8,7 @@ const EVERY_MS = 1000;
 const POINTS_MAX = 600;
 const RATE_POINTS = 10;
 
-/** Columns of the same length, oldest first. A point without values (null): the forwarder was offline or silent. */
+/** Columns of the same length, oldest first. Null: the forwarder was offline or silent at that time. */
 export interface QueueHistory {
   /** Seconds since 1970, UTC. */
   at: number[];
@@ -16,13 +16,13 @@ export interface QueueHistory {
   oldest_age_seconds: (number | null)[];
 }
 
-/** A second over the last ten seconds; null where nobody says it now. */
+/** Per second, over the last ten seconds; null if its service is offline or silent. */
 export interface Rates {
-  /** Readings that straps sent, as heard on MQTT. */
+  /** Readings of straps, received over MQTT. */
   heard: number | null;
   accepted: number | null;
   shipped: number | null;
-  /** Messages that the broker took from its clients. */
+  /** Messages that the broker received from its clients. */
   broker_in: number | null;
 }
 
@@ -54,34 +54,34 @@ export class History {
   /** Takes the point of this second; called by the timer. */
   take(atMs = Date.now()): void {
     const forwarder = this.#fleet.service('forwarder');
-    const told = forwarder?.stale === false ? forwarder.value.forwarder : undefined;
-    // A queue that is not open yet has no bytes and counts nothing: taken for a count, the next one would be a flood.
-    const queue = told === undefined || told.bytes === 0 ? undefined : told;
+    const current = forwarder?.stale === false ? forwarder.value.forwarder : undefined;
+    // A queue that is not open yet has no bytes and all counts are 0: the first real counts would look like a flood.
+    const queue = current === undefined || current.bytes === 0 ? undefined : current;
     const gateway = this.#fleet.service('gateway');
     const broker = gateway?.stale === false ? gateway.value.gateway : undefined;
-    const said = (heard: typeof forwarder, count: number | undefined): Point['counts'][keyof Rates] =>
-      heard === undefined || count === undefined ? null : { count, atMs: Date.parse(heard.value.as_of ?? heard.value.since) };
+    const countOf = (known: typeof forwarder, count: number | undefined): Point['counts'][keyof Rates] =>
+      known === undefined || count === undefined ? null : { count, atMs: Date.parse(known.value.as_of ?? known.value.since) };
     this.#points.push({
       atMs,
       depth: queue?.depth ?? null,
       oldest: queue?.oldest_age_seconds ?? null,
       counts: {
-        heard: { count: this.#fleet.readingsHeard, atMs },
-        accepted: said(forwarder, queue?.ledger.accepted),
-        shipped: said(forwarder, queue?.ledger.shipped),
-        broker_in: said(gateway, broker?.messages_in),
+        heard: { count: this.#fleet.readingsReceived, atMs },
+        accepted: countOf(forwarder, queue?.ledger.accepted),
+        shipped: countOf(forwarder, queue?.ledger.shipped),
+        broker_in: countOf(gateway, broker?.messages_in),
       },
     });
     if (this.#points.length > POINTS_MAX) this.#points.shift();
   }
 
-  /** From the first to the last point of the window at which the count was said: services say it every few seconds. */
+  /** From the first to the last point of the window that has the count: services publish it every few seconds. */
   #rate(name: keyof Rates): number | null {
     const window = this.#points.slice(-RATE_POINTS - 1);
     const last = window.at(-1)?.counts[name];
     const first = window.find(({ counts }) => counts[name] !== null)?.counts[name];
     if (last === null || last === undefined || first === null || first === undefined || last.atMs <= first.atMs) return null;
-    // A count that went back is a process that began anew.
+    // A count that decreased belongs to a restarted process.
     return Math.max(0, (last.count - first.count) / ((last.atMs - first.atMs) / 1000));
   }
 

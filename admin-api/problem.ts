@@ -2,6 +2,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import Type, { type Static } from 'typebox';
 import { ERRORS, type ErrorCode } from '../service/errors/error-catalogue.ts';
 import { HrError } from '../service/errors/errors.ts';
 import type { Logger } from '../service/log/log.ts';
@@ -24,20 +25,19 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   too_many_pages: 503,
 };
 
-export const problemSchema = {
-  type: 'object',
-  properties: {
-    type: { type: 'string' },
-    title: { type: 'string' },
-    status: { type: 'integer' },
-    code: { type: 'string' },
-    detail: { type: 'string' },
-    hint: { type: 'string' },
-  },
-  required: ['type', 'title', 'status', 'code', 'detail', 'hint'],
-} as const;
+/** By Node's error code. */
+const BROKEN_HTTP_STATUS: Readonly<Record<string, number>> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 };
 
-const problem = (status: number, code: ErrorCode, detail: string, hint: string): object => ({
+export const problemSchema = Type.Object({
+  type: Type.String(),
+  title: Type.String(),
+  status: Type.Integer(),
+  code: Type.String(),
+  detail: Type.String(),
+  hint: Type.String(),
+});
+
+const problem = (status: number, code: ErrorCode, detail: string, hint: string): Static<typeof problemSchema> => ({
   type: 'about:blank',
   title: ERRORS[code].summary,
   status,
@@ -54,11 +54,11 @@ function answer(reply: FastifyReply, status: number, code: ErrorCode, detail: st
     .send(problem(status, code, detail, hint));
 }
 
-/** What is no HTTP at all is answered on its socket. */
+/** Answers something that is not HTTP directly on its socket. */
 export function answerBrokenHttp(error: { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
-  const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
-  const body = JSON.stringify(problem(status, 'request_invalid', 'this is not a request', ERRORS.request_invalid.hint));
+  const status = BROKEN_HTTP_STATUS[error.code ?? ''] ?? 400;
+  const body = JSON.stringify(problem(status, 'request_invalid', 'this is not an HTTP request', ERRORS.request_invalid.hint));
   if (socket.writable)
     socket.write(
       `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,

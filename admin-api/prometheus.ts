@@ -1,6 +1,6 @@
-/** /metrics: what the services say over MQTT, as Prometheus text, beside this process's own figures (prom-client). */
+/** /metrics: the services' metrics, received over MQTT, as Prometheus text, beside this process's own (prom-client). */
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { Metric } from '../contract/service-status.ts';
+import type { Metric } from '../contract/metrics.ts';
 import { SERVICE_NAMES } from '../contract/topics.ts';
 import type { Fleet } from './fleet.ts';
 
@@ -13,19 +13,17 @@ function labelsText(labels: Readonly<Record<string, string>>): string {
 
 function linesOf(metric: Metric): string[] {
   if (metric.type !== 'histogram')
-    return (metric.values ?? []).map(
-      ({ labels, value }) => `${metric.name}${labelsText(labels as Record<string, string>)} ${value}`,
-    );
-  const counts = metric.counts ?? [];
-  const bounds = [...(metric.bounds ?? []).map(String), '+Inf'];
+    return metric.values.map(({ labels, value }) => `${metric.name}${labelsText(labels)} ${value}`);
+  const { name, counts, sum } = metric;
+  const bounds = [...metric.bounds.map(String), '+Inf'];
   return [
-    ...bounds.map((bound, index) => `${metric.name}_bucket{le="${bound}"} ${counts[index] ?? 0}`),
-    `${metric.name}_sum ${metric.sum ?? 0}`,
-    `${metric.name}_count ${counts.at(-1) ?? 0}`,
+    ...bounds.map((bound, index) => `${name}_bucket{le="${bound}"} ${counts[index] ?? 0}`),
+    `${name}_sum ${sum}`,
+    `${name}_count ${counts.at(-1) ?? 0}`,
   ];
 }
 
-/** What stands before the figures of this process. */
+/** Prefix of this process's own metrics. */
 const OWN = 'hr_gateway_admin_';
 const HOUR_MS = 3_600_000;
 
@@ -37,13 +35,13 @@ export class Prometheus {
     this.#fleet = fleet;
     new Gauge({
       name: 'hr_gateway_service_up',
-      help: '1 where the service is online and has said so lately',
+      help: '1 if the service is online and publishes its status',
       labelNames: ['service'],
       registers: [this.#registry],
       collect() {
         for (const service of SERVICE_NAMES) {
-          const heard = fleet.service(service);
-          if (heard !== undefined) this.set({ service }, heard.stale ? 0 : 1);
+          const known = fleet.service(service);
+          if (known !== undefined) this.set({ service }, known.stale ? 0 : 1);
         }
       },
     });
@@ -57,28 +55,30 @@ export class Prometheus {
         for (const { state } of fleet.devices()) this.inc({ state });
       },
     });
-    // Its monitor of the event loop's delay wakes the process a hundred times a second, half of what an idle one costs: the delay is taken at each scrape alone.
+    // prom-client's event loop monitor wakes the process a hundred times a second, half of an idle one's CPU: measured at scrapes only.
     collectDefaultMetrics({ register: this.#registry, prefix: OWN, eventLoopMonitoringPrecision: HOUR_MS });
     for (const name of ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'])
       this.#registry.removeSingleMetric(`${OWN}nodejs_eventloop_lag_${name}_seconds`);
-    // Gauges that are named like counters, against Prometheus' conventions.
+    // Gauges that are named like counters, contrary to Prometheus' conventions.
     for (const name of ['handles', 'requests', 'resources'])
       this.#registry.removeSingleMetric(`${OWN}nodejs_active_${name}_total`);
   }
 
   async text(): Promise<string> {
-    const seen = new Set<string>();
-    const lines: string[] = [];
+    // Several services have metrics of one name, told apart by their labels: the lines of a name must be together.
+    const byName = new Map<string, { head: string[]; lines: Map<string, string> }>();
     for (const { metrics } of this.#fleet.metrics)
       for (const metric of metrics) {
-        if (seen.has(metric.name)) continue;
-        seen.add(metric.name);
-        lines.push(
-          `# HELP ${metric.name} ${metric.help.replaceAll('\n', ' ')}`,
-          `# TYPE ${metric.name} ${metric.type}`,
-          ...linesOf(metric),
-        );
+        const { name, help, type } = metric;
+        const head = [`# HELP ${name} ${help.replaceAll('\n', ' ')}`, `# TYPE ${name} ${type}`];
+        const entry = byName.get(name) ?? { head, lines: new Map() };
+        byName.set(name, entry);
+        for (const line of linesOf(metric)) {
+          const sample = line.slice(0, line.lastIndexOf(' '));
+          if (!entry.lines.has(sample)) entry.lines.set(sample, line);
+        }
       }
+    const lines = [...byName.values()].flatMap(({ head, lines: own }) => [...head, ...own.values()]);
     return `${await this.#registry.metrics()}${lines.join('\n')}\n`;
   }
 

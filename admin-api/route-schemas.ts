@@ -1,140 +1,70 @@
-/** Schemas of requests and answers: they validate, serialize and describe (openapi.json). */
+/** Schemas of requests and answers: they validate, serialize and describe (openapi.json). Those of commands are the contract's. */
+import Type, { type Static, type TSchema } from 'typebox';
+import { checkSchema } from '../contract/check.ts';
+import { COMMANDS, LOG_LEVELS } from '../contract/commands.ts';
 import { deviceStatusSchema, gapSchema } from '../contract/device-status.ts';
-import { checkSchema, UPLINK_STATES } from '../contract/service-status.ts';
+import { deviceNameSchema, nullable, timeSchema } from '../contract/fields.ts';
+import { forwarderStatusSchema } from '../contract/forwarder-status.ts';
 import { SERVICE_NAMES } from '../contract/topics.ts';
 import { problemSchema } from './problem.ts';
 
-const number = { type: 'number' } as const;
-const text = { type: 'string' } as const;
-const bool = { type: 'boolean' } as const;
-const counts = { type: 'object', additionalProperties: number } as const;
-const whole = <P extends Record<string, object>>(
-  properties: P,
-): { type: 'object'; properties: P; required: string[]; additionalProperties: false } => ({
-  type: 'object',
-  properties,
-  required: Object.keys(properties),
-  additionalProperties: false,
-});
-const listOf = (items: object): object => ({ type: 'array', items });
+const strict = { additionalProperties: false } as const;
 
-export const deviceParams = {
-  type: 'object',
-  properties: { id: { type: 'string', pattern: '^[a-z0-9-]{1,64}$' } },
-  required: ['id'],
-} as const;
-export const deviceSchema = {
-  type: 'object',
-  properties: {
-    ...deviceStatusSchema.properties,
-    last_gap: {
-      anyOf: [
-        { type: 'null' },
-        { type: 'object', properties: gapSchema.properties, required: gapSchema.required, additionalProperties: true },
-      ],
-    },
-  },
-  required: [...deviceStatusSchema.required, 'last_gap'],
-  additionalProperties: true,
-} as const;
-export const healthSchema = whole({ status: { enum: ['ok', 'degraded', 'down'] }, checks: listOf(checkSchema) });
-export const queueSchema = {
-  type: 'object',
-  properties: {
-    depth: number,
-    bytes: number,
-    oldest_age_seconds: number,
-    dead_letters: number,
-    duplicates: number,
-    uplink: whole({ state: { enum: UPLINK_STATES }, reason: text, hint: text, since: text }),
-    ledger: whole({ accepted: number, shipped: number, queued: number, dead: number, evicted: number, missed: number }),
-    causes: whole({ evicted: counts, missed: counts, dead: counts }),
-    target: { enum: ['local', 'aws', 'endpoint'] },
-    target_name: text,
-    stream: text,
-    mode: { enum: ['records', 'aggregated'] },
-    commit_interval_ms: number,
-    last_shipped_at: { type: ['string', 'null'] },
-    clock_ahead_ms: { type: ['number', 'null'] },
-    as_of: { type: 'string', description: 'When the forwarder said so' },
-    stale: { type: 'boolean', description: 'True: last known values of a forwarder that is offline or silent' },
-  },
-  required: ['depth', 'bytes', 'oldest_age_seconds', 'uplink', 'ledger', 'as_of', 'stale'],
-  additionalProperties: true,
-} as const;
-export const historySchema = whole({
-  at: { ...listOf(number), description: 'Seconds since 1970' },
-  depth: listOf({ type: ['number', 'null'] }),
-  oldest_age_seconds: listOf({ type: ['number', 'null'] }),
+export const deviceParams = Type.Object({ id: deviceNameSchema });
+export type DeviceParams = Static<typeof deviceParams>;
+
+export const deviceSchema = Type.Object({ ...deviceStatusSchema.properties, last_gap: nullable(gapSchema) });
+
+export const HEALTH_STATUSES = ['ok', 'degraded', 'down'] as const;
+export const healthSchema = Type.Object({ status: Type.Enum(HEALTH_STATUSES), checks: Type.Array(checkSchema) });
+
+export const queueSchema = Type.Object({
+  ...forwarderStatusSchema.properties,
+  as_of: Type.String({ ...timeSchema, description: 'When the forwarder published this' }),
+  stale: Type.Boolean({ description: 'True: last known values of a forwarder that is offline or has stopped publishing' }),
 });
-export const readingsSchema = listOf(
-  whole({ timestamp: text, heart_rate: number, sensor_contact: { type: ['boolean', 'null'] } }),
+export type QueueAnswer = Static<typeof queueSchema>;
+
+export const historySchema = Type.Object({
+  at: Type.Array(Type.Number(), { description: 'Seconds since 1970' }),
+  depth: Type.Array(nullable(Type.Number())),
+  oldest_age_seconds: Type.Array(nullable(Type.Number())),
+});
+export const readingsSchema = Type.Array(
+  Type.Object({ timestamp: Type.String(), heart_rate: Type.Number(), sensor_contact: nullable(Type.Boolean()) }),
 );
 
-export const formatQuery = (...formats: string[]): object => ({ type: 'object', properties: { format: { enum: formats } } });
-export const deadLettersQuery = {
-  type: 'object',
-  properties: { limit: { type: 'integer', minimum: 1, maximum: 500 }, before: { type: 'integer', minimum: 1 } },
-} as const;
-export const deadLettersSchema = whole({
-  total: number,
-  dead_letters: listOf(
-    whole({
-      id: number,
-      at: text,
-      reason: text,
-      detail: text,
-      device: text,
-      run: { type: ['string', 'null'] },
-      seq: { type: ['number', 'null'] },
-      bytes: number,
-      payload: { type: 'string', description: 'At most 4,096 characters of it' },
-      whole: { type: 'boolean', description: 'The payload is kept whole, so that it can be retried' },
-    }),
-  ),
-});
-export const idsBody = {
-  type: 'object',
-  properties: {
-    ids: { type: 'array', items: { type: 'integer', minimum: 1 }, minItems: 1, maxItems: 1000 },
-    all: { const: true },
-  },
-  additionalProperties: false,
-} as const;
-export const retriedSchema = whole({
-  retried: number,
-  left: { type: 'number', description: 'Chosen ones that are no readings and stay' },
-});
-export const discardedSchema = whole({ discarded: number });
-export const acknowledgedSchema = whole({ acknowledged: bool });
-export const backupSchema = whole({ file: text, bytes: number });
-export const scanSchema = whole({ scanning: bool });
-export const forgottenSchema = whole({ forgotten: text });
-export const resetSchema = whole({ reset: text });
-const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
-export const logLevelBody = whole({ service: { enum: SERVICE_NAMES }, level: { enum: LEVELS } });
-export const logLevelSchema = whole({ level: { enum: LEVELS } });
-export const tokenBody = whole({ token: { type: 'string', maxLength: 200 } });
-export const sessionSchema = whole({ operator: bool });
-export const aliveSchema = whole({ status: { const: 'ok' } });
+export const healthQuery = Type.Object({ format: Type.Optional(Type.Enum(['json', 'text'])) });
+export type HealthQuery = Static<typeof healthQuery>;
+export const readingsQuery = Type.Object({ format: Type.Optional(Type.Enum(['json', 'csv'])) });
+export type ReadingsQuery = Static<typeof readingsQuery>;
+/** Like the arguments of the command, but unknown parameters are ignored. */
+export const deadLettersQuery = Type.Object({ ...COMMANDS['list-dead-letters'].args.properties });
+
+export const logLevelBody = Type.Object({ service: Type.Enum(SERVICE_NAMES), level: Type.Enum(LOG_LEVELS) }, strict);
+export type LogLevelBody = Static<typeof logLevelBody>;
+export const tokenBody = Type.Object({ token: Type.String({ maxLength: 200 }) }, strict);
+export type TokenBody = Static<typeof tokenBody>;
+export const sessionSchema = Type.Object({ operator: Type.Boolean() });
+export const aliveSchema = Type.Object({ status: Type.Literal('ok') });
 
 const problem = (description: string): object => ({
   description,
   content: { 'application/problem+json': { schema: problemSchema } },
 });
 /** What a route may answer: this, or a problem. */
-export const answers = (schema: object): object => ({
+export const answers = (schema: TSchema): object => ({
   200: { description: 'Done', content: { 'application/json': { schema } } },
   '4XX': problem('Refused'),
   '5XX': problem('Failed'),
 });
-/** The same, where another media type can be asked for. */
-export const answersAlso = (schema: object, type: string): object => ({
+/** The same, if another media type can be asked for. */
+export const answersAlso = (schema: TSchema, type: string): object => ({
   ...answers(schema),
-  200: { description: 'Done', content: { 'application/json': { schema }, [type]: { schema: text } } },
+  200: { description: 'Done', content: { 'application/json': { schema }, [type]: { schema: Type.String() } } },
 });
 export const answersText = (type: string): object => ({
-  200: { description: 'Text', content: { [type]: { schema: text } } },
+  200: { description: 'Text', content: { [type]: { schema: Type.String() } } },
   '4XX': problem('Refused'),
   '5XX': problem('Failed'),
 });

@@ -1,7 +1,7 @@
 /** Every route of the API with its schemas. */
 import type { FastifyInstance } from 'fastify';
-import type { CommandArgs, CommandVerb } from '../contract/commands.ts';
-import type { ForwarderStatus } from '../contract/service-status.ts';
+import Type from 'typebox';
+import { COMMANDS, type CommandArgs, type CommandResult, type CommandVerb } from '../contract/commands.ts';
 import type { ServiceName } from '../contract/topics.ts';
 import { HrError } from '../service/errors/errors.ts';
 import { COOKIE, type Access } from './access.ts';
@@ -21,39 +21,39 @@ export interface RouteOptions {
   events: EventStream;
   history: History;
   health: () => Health;
-  command: <V extends CommandVerb>(service: ServiceName, verb: V, args: CommandArgs<V>) => Promise<unknown>;
+  command: <V extends CommandVerb>(service: ServiceName, verb: V, args: CommandArgs<V>) => Promise<CommandResult<V>>;
 }
 
-/** What the forwarder last said, for /queue and the page. */
-export function queueOf(fleet: Fleet): (ForwarderStatus & { as_of: string; stale: boolean }) | undefined {
-  const heard = fleet.service('forwarder');
-  if (heard?.value.forwarder === undefined) return undefined;
-  return { ...heard.value.forwarder, as_of: heard.value.as_of ?? heard.value.since, stale: heard.stale };
+/** The last status of the queue, for /queue and the page. */
+export function queueOf(fleet: Fleet): schemas.QueueAnswer | undefined {
+  const known = fleet.service('forwarder');
+  if (known?.value.forwarder === undefined) return undefined;
+  return { ...known.value.forwarder, as_of: known.value.as_of ?? known.value.since, stale: known.stale };
 }
 
 const unknownStrap = (id: string): HrError => new HrError('strap_unknown', { operation: 'find a strap', detail: id });
 
-/** Reading routes; open as ADMIN_ANONYMOUS says. */
+/** Routes that only read; who may use them depends on ADMIN_ANONYMOUS. */
 export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events, health, history }: RouteOptions): void {
   const healthAnswers = answersAlso(schemas.healthSchema, 'text/plain');
   const down = {
-    description: 'Down: the same, for probes that look at the status alone',
-    content: { 'application/json': { schema: schemas.healthSchema }, 'text/plain': { schema: { type: 'string' } } },
+    description: 'Down: the same body, for probes that check only the HTTP status',
+    content: { 'application/json': { schema: schemas.healthSchema }, 'text/plain': { schema: Type.String() } },
   };
-  app.get(
+  app.get<{ Querystring: schemas.HealthQuery }>(
     '/health',
     {
       schema: {
         tags: ['read'],
-        summary: 'What is well and what is not, and what to do',
-        querystring: schemas.formatQuery('json', 'text'),
+        summary: 'Every check with its reason and what to do',
+        querystring: schemas.healthQuery,
         response: { ...healthAnswers, 503: down } as object,
       },
     },
     async (request, reply) => {
       const now = health();
       reply.code(now.status === 'down' ? 503 : 200);
-      if ((request.query as { format?: string }).format !== 'text') return now;
+      if (request.query.format !== 'text') return now;
       return await reply.type('text/plain; charset=utf-8').serializer(String).send(healthText(now));
     },
   );
@@ -62,14 +62,17 @@ export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events,
     {
       schema: {
         tags: ['read'],
-        summary: 'Queue, ledger and uplink, as the forwarder last said',
+        summary: 'Queue, ledger and uplink, as last published by the forwarder',
         response: answers(schemas.queueSchema),
       },
     },
     async () => {
       const queue = queueOf(fleet);
       if (queue === undefined)
-        throw new HrError('nothing_known', { operation: 'read the queue', detail: 'the forwarder has said nothing yet' });
+        throw new HrError('nothing_known', {
+          operation: 'read the queue',
+          detail: 'the forwarder has not published a status yet',
+        });
       return queue;
     },
   );
@@ -89,38 +92,38 @@ export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events,
     {
       schema: {
         tags: ['read'],
-        summary: 'Every strap that is known',
-        response: answers({ type: 'array', items: schemas.deviceSchema }),
+        summary: 'Every known strap',
+        response: answers(Type.Array(schemas.deviceSchema)),
       },
     },
     async () => fleet.devices(),
   );
-  app.get(
+  app.get<{ Params: schemas.DeviceParams }>(
     '/devices/:id',
     { schema: { tags: ['read'], summary: 'One strap', params: schemas.deviceParams, response: answers(schemas.deviceSchema) } },
     async (request) => {
-      const { id } = request.params as { id: string };
+      const { id } = request.params;
       const device = fleet.device(id);
       if (device === undefined) throw unknownStrap(id);
       return device;
     },
   );
-  app.get(
+  app.get<{ Params: schemas.DeviceParams; Querystring: schemas.ReadingsQuery }>(
     '/devices/:id/readings',
     {
       schema: {
         tags: ['read'],
         summary: 'Readings of the last ten minutes, at most 2,400',
         params: schemas.deviceParams,
-        querystring: schemas.formatQuery('json', 'csv'),
+        querystring: schemas.readingsQuery,
         response: answersAlso(schemas.readingsSchema, 'text/csv'),
       },
     },
     async (request, reply) => {
-      const { id } = request.params as { id: string };
+      const { id } = request.params;
       const readings = fleet.readings(id);
       if (readings === undefined) throw unknownStrap(id);
-      if ((request.query as { format?: string }).format !== 'csv') return readings;
+      if (request.query.format !== 'csv') return readings;
       const lines = readings.map(
         ({ timestamp, heart_rate, sensor_contact }) => `${timestamp},${heart_rate},${sensor_contact ?? ''}\n`,
       );
@@ -139,7 +142,7 @@ export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events,
         .serializer(String)
         .send(await prometheus.text()),
   );
-  // A HEAD of it would never end.
+  // A HEAD request to it would never end.
   app.get(
     '/events',
     {
@@ -160,7 +163,7 @@ export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events,
 /** Routes that need the operator's token. */
 export function addChangeRoutes(app: FastifyInstance, { command }: RouteOptions): void {
   const security = [{ operator: [] }];
-  app.get(
+  app.get<{ Querystring: CommandArgs<'list-dead-letters'> }>(
     '/dead-letters',
     {
       schema: {
@@ -168,45 +171,49 @@ export function addChangeRoutes(app: FastifyInstance, { command }: RouteOptions)
         summary: 'Readings that were refused, newest first',
         security,
         querystring: schemas.deadLettersQuery,
-        response: answers(schemas.deadLettersSchema),
+        response: answers(COMMANDS['list-dead-letters'].result),
       },
     },
-    async (request) => await command('forwarder', 'list-dead-letters', request.query as CommandArgs<'list-dead-letters'>),
+    async ({ query: { limit, before } }) =>
+      await command('forwarder', 'list-dead-letters', {
+        ...(limit === undefined ? {} : { limit }),
+        ...(before === undefined ? {} : { before }),
+      }),
   );
-  app.post(
+  app.post<{ Body: CommandArgs<'retry-dead-letters'> }>(
     '/dead-letters/retry',
     {
       schema: {
         tags: ['operator'],
-        summary: 'Put dead letters back into the queue',
+        summary: 'Move dead letters back into the queue',
         security,
-        body: schemas.idsBody,
-        response: answers(schemas.retriedSchema),
+        body: COMMANDS['retry-dead-letters'].args,
+        response: answers(COMMANDS['retry-dead-letters'].result),
       },
     },
-    async (request) => await command('forwarder', 'retry-dead-letters', request.body as CommandArgs<'retry-dead-letters'>),
+    async (request) => await command('forwarder', 'retry-dead-letters', request.body),
   );
-  app.post(
+  app.post<{ Body: CommandArgs<'discard-dead-letters'> }>(
     '/dead-letters/discard',
     {
       schema: {
         tags: ['operator'],
-        summary: 'Give dead letters up',
+        summary: 'Drop dead letters',
         security,
-        body: schemas.idsBody,
-        response: answers(schemas.discardedSchema),
+        body: COMMANDS['discard-dead-letters'].args,
+        response: answers(COMMANDS['discard-dead-letters'].result),
       },
     },
-    async (request) => await command('forwarder', 'discard-dead-letters', request.body as CommandArgs<'discard-dead-letters'>),
+    async (request) => await command('forwarder', 'discard-dead-letters', request.body),
   );
   app.post(
     '/damage/acknowledge',
     {
       schema: {
         tags: ['operator'],
-        summary: 'The report of a damaged queue file has been read',
+        summary: 'Acknowledge the report of a damaged queue file',
         security,
-        response: answers(schemas.acknowledgedSchema),
+        response: answers(COMMANDS['acknowledge-damage'].result),
       },
     },
     async () => await command('forwarder', 'acknowledge-damage', {}),
@@ -216,19 +223,19 @@ export function addChangeRoutes(app: FastifyInstance, { command }: RouteOptions)
     {
       schema: {
         tags: ['operator'],
-        summary: 'Copy of the queue into DATA_DIR/backups',
+        summary: 'Copy the queue into DATA_DIR/backups',
         security,
-        response: answers(schemas.backupSchema),
+        response: answers(COMMANDS.backup.result),
       },
     },
     async () => await command('forwarder', 'backup', {}),
   );
   app.post(
     '/scan',
-    { schema: { tags: ['operator'], summary: 'Look for straps now', security, response: answers(schemas.scanSchema) } },
+    { schema: { tags: ['operator'], summary: 'Scan for straps now', security, response: answers(COMMANDS['scan-now'].result) } },
     async () => await command('ble-bridge', 'scan-now', {}),
   );
-  app.delete(
+  app.delete<{ Params: schemas.DeviceParams }>(
     '/devices/:id',
     {
       schema: {
@@ -236,12 +243,12 @@ export function addChangeRoutes(app: FastifyInstance, { command }: RouteOptions)
         summary: 'Forget a strap',
         security,
         params: schemas.deviceParams,
-        response: answers(schemas.forgottenSchema),
+        response: answers(COMMANDS['forget-device'].result),
       },
     },
-    async (request) => await command('ble-bridge', 'forget-device', { device: (request.params as { id: string }).id }),
+    async (request) => await command('ble-bridge', 'forget-device', { device: request.params.id }),
   );
-  app.post(
+  app.post<{ Params: schemas.DeviceParams }>(
     '/devices/:id/reset-energy',
     {
       schema: {
@@ -249,12 +256,12 @@ export function addChangeRoutes(app: FastifyInstance, { command }: RouteOptions)
         summary: 'Set the energy count of a strap to 0',
         security,
         params: schemas.deviceParams,
-        response: answers(schemas.resetSchema),
+        response: answers(COMMANDS['reset-energy'].result),
       },
     },
-    async (request) => await command('ble-bridge', 'reset-energy', { device: (request.params as { id: string }).id }),
+    async (request) => await command('ble-bridge', 'reset-energy', { device: request.params.id }),
   );
-  app.post(
+  app.post<{ Body: schemas.LogLevelBody }>(
     '/log-level',
     {
       schema: {
@@ -262,19 +269,19 @@ export function addChangeRoutes(app: FastifyInstance, { command }: RouteOptions)
         summary: 'Change the log level of a service until its next start',
         security,
         body: schemas.logLevelBody,
-        response: answers(schemas.logLevelSchema),
+        response: answers(COMMANDS['set-log-level'].result),
       },
     },
     async (request) => {
-      const { service, level } = request.body as { service: ServiceName; level: 'info' };
+      const { service, level } = request.body;
       return await command(service, 'set-log-level', { level });
     },
   );
 }
 
-/** The page's login: takes the token once, gives a cookie that no script reads and no other site sends. */
+/** The page's login: exchanges the token for a cookie that no script can read and no other site can send. */
 export function addLoginRoutes(app: FastifyInstance, { access }: RouteOptions): void {
-  app.post(
+  app.post<{ Body: schemas.TokenBody }>(
     '/login',
     {
       schema: {
@@ -285,7 +292,7 @@ export function addLoginRoutes(app: FastifyInstance, { access }: RouteOptions): 
       },
     },
     async (request, reply) => {
-      const { token } = request.body as { token: string };
+      const { token } = request.body;
       if (!access.isToken(token))
         throw new HrError('token_needed', { operation: 'log in', detail: "this is not the operator's token" });
       void reply.setCookie(COOKIE, token, {

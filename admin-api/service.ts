@@ -11,7 +11,9 @@ import { listenError } from '../service/errors/errors.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { Gauge } from '../service/metrics/metrics.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
-import { offlineWill, okCheck, StatusReporter } from '../service/mqtt/status-reporter.ts';
+import { okCheck } from '../service/health/check-report.ts';
+import { RefusedMessages } from '../service/mqtt/refused-messages.ts';
+import { offlineWill, StatusReporter } from '../service/mqtt/status-reporter.ts';
 import { TlsFiles } from '../service/network/tls-files.ts';
 import { VERSION } from '../service/process/version.ts';
 import { Access } from './access.ts';
@@ -27,16 +29,18 @@ const COMMAND_TIMEOUT_MS = 10_000;
 export class AdminApiService implements Service {
   readonly name = 'admin-api';
   readonly #context: ServiceContext;
-  readonly #fleet = new Fleet();
-  readonly #history = new History(this.#fleet);
+  readonly #refused: RefusedMessages;
+  readonly #fleet: Fleet;
+  readonly #history: History;
   readonly #access: Access;
   readonly #tls: TlsFiles | undefined;
   readonly #client: CommandClient;
   readonly #link: MqttLink;
   readonly #events: EventStream;
   readonly #reporter: StatusReporter;
-  readonly #pages = new Gauge('hr_gateway_pages', 'Pages that are open');
-  #lineSince = new Date().toISOString();
+  readonly #pages = new Gauge('hr_gateway_pages', 'Open pages');
+  /** When the connection to the broker was established or lost. */
+  #brokerSince = new Date().toISOString();
   #gatewayName = '';
   #app: FastifyInstance | undefined;
   #lock: DataDirLock | undefined;
@@ -45,11 +49,14 @@ export class AdminApiService implements Service {
     this.#context = context;
     const { config, log } = context;
     const publish = (topic: string, payload: string): boolean => this.#link.publish(topic, payload);
+    this.#refused = new RefusedMessages('admin-api', log);
+    this.#fleet = new Fleet(this.#refused);
+    this.#history = new History(this.#fleet);
     this.#access = new Access(config);
     const { ADMIN_TLS_CERT_FILE: certFile, ADMIN_TLS_KEY_FILE: keyFile } = config;
     this.#tls = certFile === undefined || keyFile === undefined ? undefined : new TlsFiles({ certFile, keyFile, log });
-    this.#client = new CommandClient({ publish });
-    const commands = new CommandServer({ service: 'admin-api', log, handlers: {}, publish });
+    this.#client = new CommandClient({ publish, refused: this.#refused });
+    const commands = new CommandServer({ service: 'admin-api', log, handlers: {}, publish, refused: this.#refused });
     this.#link = new MqttLink({
       service: 'admin-api',
       config,
@@ -59,7 +66,7 @@ export class AdminApiService implements Service {
     });
     for (const event of ['up', 'down'] as const)
       this.#link.on(event, () => {
-        this.#lineSince = new Date().toISOString();
+        this.#brokerSince = new Date().toISOString();
       });
     this.#events = new EventStream(this.#fleet, () => this.#overview());
     this.#reporter = new StatusReporter({
@@ -68,12 +75,12 @@ export class AdminApiService implements Service {
       checks: () => [okCheck('admin API'), ...(this.#tls === undefined ? [] : [this.#tls.check()])],
       metrics: () => {
         this.#pages.set(this.#events.pages);
-        return [this.#pages.read()];
+        return [this.#pages.read(), this.#refused.read()];
       },
     });
   }
 
-  /** The port that it listens on, once started. */
+  /** The port that it listens on, after start(). */
   get port(): number {
     return (this.#app?.server.address() as AddressInfo | null | undefined)?.port ?? 0;
   }
@@ -82,20 +89,20 @@ export class AdminApiService implements Service {
     const { config } = this.#context;
     return healthOf(this.#fleet, {
       connected: this.#link.connected,
-      since: this.#lineSince,
+      since: this.#brokerSince,
       own: brokerOf(config).kind === 'own',
       name: maskUrl(config.MQTT_URL),
     });
   }
 
-  /** All that the page shows beside readings. */
+  /** Everything that the page shows beside readings. */
   #overview(): object {
     const bridge = this.#fleet.service('ble-bridge');
     const gateway = this.#fleet.service('gateway');
     return {
       gateway_name: this.#gatewayName,
       version: VERSION,
-      /** The box's clock: a page on a phone reckons ages by it. */
+      /** The box's clock: a page on a phone computes ages with it. */
       now: new Date().toISOString(),
       health: this.#health(),
       queue: queueOf(this.#fleet) ?? null,
@@ -112,7 +119,7 @@ export class AdminApiService implements Service {
     this.#lock = lockDataDir(config, 'admin-api');
     this.#access.start(operatorToken(config));
     this.#gatewayName = gatewayName(config);
-    // Imported at start: HTTP is not needed where only a class of this module is.
+    // Imported at start: who only needs this class does not load the HTTP stack.
     const { buildApp } = await import('./app.ts');
     const app = await buildApp({
       log,
@@ -136,7 +143,7 @@ export class AdminApiService implements Service {
     this.#history.start();
     this.#events.start();
     this.#reporter.start();
-    log.info({ event: 'listening', host: config.ADMIN_HOST, port: this.port }, 'the admin API listens');
+    log.info({ event: 'listening', host: config.ADMIN_HOST, port: this.port }, 'the admin API is listening');
   }
 
   async stop(): Promise<void> {

@@ -1,5 +1,5 @@
 /** Prometheus metrics of the bridge, all of them; the outbox adds its own. Values for the status are in radio/radio-statistics.ts. */
-import type { Metric } from '../contract/service-status.ts';
+import type { Metric } from '../contract/metrics.ts';
 import { Counter, Histogram } from '../service/metrics/metrics.ts';
 
 export class BridgeMetrics {

@@ -1,6 +1,7 @@
 /** What the bridge knows about the forwarder from its status: target, commit interval, and the error of this box's clock. */
 import type { Reading } from '../contract/reading.ts';
-import { parseServiceStatus, type ForwarderStatus } from '../contract/service-status.ts';
+import type { ForwarderStatus } from '../contract/forwarder-status.ts';
+import type { ServiceStatus } from '../contract/service-status.ts';
 import { clockState } from '../service/process/clock-state.ts';
 import type { StrapClock } from './straps/strap-ports.ts';
 
@@ -18,10 +19,7 @@ export class ForwarderView implements StrapClock {
   }
 
   /** Takes a status of the forwarder. Returns its commit interval in ms, also of one that is offline; undefined if it has none. */
-  received(payload: Buffer): number | undefined {
-    const status = parseServiceStatus(payload);
-    if (!status.ok) return undefined;
-    const { state, forwarder } = status.value;
+  received({ state, forwarder }: ServiceStatus): number | undefined {
     this.#online = state === 'online' ? forwarder : undefined;
     return forwarder?.commit_interval_ms;
   }

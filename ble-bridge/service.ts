@@ -2,11 +2,14 @@
  * The bridge's composition root. Data flows one way: radio → straps → outbox → publishing. Constructors do no I/O; `start` does, and
  * `stop` ends it in order: straps are disconnected first, then what they sent is stored or spilled.
  */
-import type { BridgeStatus } from '../contract/service-status.ts';
+import type { BridgeStatus } from '../contract/bridge-status.ts';
+import { parseDeviceStatus } from '../contract/device-status.ts';
+import { parseServiceStatus, type ServiceStatus } from '../contract/service-status.ts';
 import { DEVICE_STATUS_FILTER, serviceStatusTopic } from '../contract/topics.ts';
 import { Outbox } from '../outbox/outbox.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
+import { RefusedMessages } from '../service/mqtt/refused-messages.ts';
 import { offlineWill, StatusReporter } from '../service/mqtt/status-reporter.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { gatewayName, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
@@ -50,6 +53,7 @@ export class BleBridgeService implements Service {
     const aliases = parseAliases(config.BLE_ALIASES);
     const statistics = new RadioStatistics();
     const events = new StrapEvents(log);
+    const refused = new RefusedMessages(name, log);
     const publish = (topic: string, payload: string): boolean => this.#link.publish(topic, payload);
 
     this.#outbox = new Outbox({ config, log, publish, writableLength: () => this.#link.writableLength });
@@ -61,10 +65,12 @@ export class BleBridgeService implements Service {
       subscriptions: () => ({
         ...this.#outbox.subscriptions,
         ...server.subscriptions,
-        [serviceStatusTopic('forwarder')]: (_: string, payload: Buffer) => this.#forwarderStatus(payload),
-        [DEVICE_STATUS_FILTER]: (topic: string, payload: Buffer, retained: boolean) => {
-          if (retained) this.#publisher.retained(topic, payload, (device) => this.#sessions.find(device));
-        },
+        [serviceStatusTopic('forwarder')]: refused.reader('service_status', parseServiceStatus, (_, status) =>
+          this.#forwarderStatus(status),
+        ),
+        [DEVICE_STATUS_FILTER]: refused.reader('device_status', parseDeviceStatus, (topic, status, retained) => {
+          if (retained) this.#publisher.retained(topic, status, (device) => this.#sessions.find(device));
+        }),
       }),
     });
 
@@ -106,6 +112,7 @@ export class BleBridgeService implements Service {
     const server = new CommandServer({
       service: name,
       log,
+      refused,
       publish,
       handlers: {
         'scan-now': async () => await commands.scanNow(),
@@ -118,7 +125,7 @@ export class BleBridgeService implements Service {
       link: this.#link,
       checks: () => [...(this.#sessions.checks() ?? [this.#source.check()]), ...this.#outbox.checks()],
       details: () => ({ bridge: this.#status() }),
-      metrics: () => [...statistics.metrics.read(), ...this.#outbox.metrics()],
+      metrics: () => [...statistics.metrics.read(), ...this.#outbox.metrics(), refused.read()],
     });
   }
 
@@ -147,8 +154,8 @@ export class BleBridgeService implements Service {
     return await this.#source.chosen();
   }
 
-  #forwarderStatus(payload: Buffer): void {
-    const commitIntervalMs = this.#forwarder.received(payload);
+  #forwarderStatus(status: ServiceStatus): void {
+    const commitIntervalMs = this.#forwarder.received(status);
     if (commitIntervalMs !== undefined) this.#outbox.commitInterval(commitIntervalMs);
     this.#source.reconsider();
   }

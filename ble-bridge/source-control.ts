@@ -1,9 +1,10 @@
 /** Decides which source of readings is used (BLE_SOURCE), and decides again when the conditions change (`auto`). */
-import type { BridgeStatus, ForwarderStatus } from '../contract/service-status.ts';
+import type { BridgeStatus } from '../contract/bridge-status.ts';
+import type { ForwarderStatus } from '../contract/forwarder-status.ts';
 import { adapterExists } from '../service/bluetooth/adapter.ts';
 import type { Config } from '../service/config/config.ts';
 import type { Logger } from '../service/log/log.ts';
-import type { CheckReport } from '../service/mqtt/status-reporter.ts';
+import type { CheckReport } from '../service/health/check-report.ts';
 import { makeRadio } from './radio/make-radio.ts';
 import { radioCheck } from './radio/radio-check.ts';
 import type { Radio } from './radio/radio.ts';

@@ -1,127 +1,119 @@
 /**
- * Commands: `edge/<service>/request/<verb>` with `{id, reply_to, args}`, answered on `edge/<service>/response/<id>`
- * with `{id, ok, result}` or `{id, ok: false, error: {code, message, hint}}`. The table is the whole list.
+ * Commands: a request `{id, args}` on `edge/<service>/request/<verb>` is answered on `edge/<service>/response/<id>` (response.ts).
+ * The table lists every command with its arguments and its result. Arguments are acted on, so unknown ones are refused.
  */
-import type { FromSchema } from 'json-schema-to-ts';
+import Type, { type Static, type TSchema } from 'typebox';
+import { deadLettersSchema } from './dead-letter.ts';
+import { countSchema, deviceNameSchema } from './fields.ts';
+import { requestIdSchema } from './response.ts';
 import type { ServiceName } from './topics.ts';
-import { untypedValidatorOf, validatorOf, type Validated } from './validate.ts';
+import { checkerOf, parserOf, type Checker } from './validate.ts';
 
-export const requestSchema = {
-  $id: 'request',
-  type: 'object',
-  properties: { id: { type: 'string', pattern: '^[A-Za-z0-9-]{1,64}$' }, args: { type: 'object' } },
-  required: ['id'],
-  additionalProperties: false,
-} as const;
-export type RequestMessage = FromSchema<typeof requestSchema>;
-export const checkRequest = validatorOf(requestSchema);
+export const requestSchema = Type.Object(
+  { id: requestIdSchema, args: Type.Optional(Type.Record(Type.String(), Type.Unknown())) },
+  { additionalProperties: false },
+);
+export type RequestMessage = Static<typeof requestSchema>;
 
-export const responseSchema = {
-  $id: 'response',
-  type: 'object',
-  properties: {
-    id: { type: 'string' },
-    ok: { type: 'boolean' },
-    result: {},
-    error: {
-      type: 'object',
-      properties: { code: { type: 'string' }, message: { type: 'string' }, hint: { type: 'string' } },
-      required: ['code', 'message', 'hint'],
-      additionalProperties: false,
-    },
+/** Parses a request without its arguments; never throws. */
+export const parseRequest = parserOf(requestSchema);
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
+
+const strict = { additionalProperties: false } as const;
+const noArgs = Type.Object({}, strict);
+const idSchema = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+const chosenLetters = Type.Object(
+  {
+    ids: Type.Optional(Type.Array(idSchema, { minItems: 1, maxItems: 1000 })),
+    all: Type.Optional(Type.Literal(true)),
   },
-  required: ['id', 'ok'],
-  additionalProperties: false,
-} as const;
-/** By hand: the derived type of a free `result` is too deep for the compiler. */
-export interface ResponseMessage {
-  id: string;
-  ok: boolean;
-  result?: unknown;
-  error?: { code: string; message: string; hint: string };
-}
-export const checkResponse = untypedValidatorOf(responseSchema) as (value: unknown) => Validated<ResponseMessage>;
+  strict,
+);
+const device = Type.Object({ device: deviceNameSchema }, strict);
+const level = Type.Object({ level: Type.Enum(LOG_LEVELS) }, strict);
 
 interface CommandRow {
-  /** Who answers; `every` = all services. */
+  /** The service that answers; `every`: all services. */
   service: ServiceName | 'every';
   summary: string;
-  /** A JSON schema. */
-  args: object;
+  args: TSchema;
+  result: TSchema;
 }
-
-const noArgs = { type: 'object', additionalProperties: false } as const;
-const ids = {
-  type: 'object',
-  properties: {
-    ids: { type: 'array', items: { type: 'integer', minimum: 1 }, minItems: 1, maxItems: 1000 },
-    all: { const: true },
-  },
-  additionalProperties: false,
-} as const;
-const device = {
-  type: 'object',
-  properties: { device: { type: 'string', pattern: '^[a-z0-9-]{1,64}$' } },
-  required: ['device'],
-  additionalProperties: false,
-} as const;
 
 export const COMMANDS = {
   'list-dead-letters': {
     service: 'forwarder',
-    summary: 'Dead letters, newest first: {dead_letters: [{id, at, reason, device, run, seq, bytes, payload}], total}',
-    args: {
-      type: 'object',
-      properties: { limit: { type: 'integer', minimum: 1, maximum: 500 }, before: { type: 'integer', minimum: 1 } },
-      additionalProperties: false,
-    },
+    summary: 'Lists dead letters, newest first',
+    args: Type.Object(
+      { limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500 })), before: Type.Optional(idSchema) },
+      strict,
+    ),
+    result: deadLettersSchema,
   },
-  'retry-dead-letters': { service: 'forwarder', summary: 'Puts dead letters back into the queue: {retried}', args: ids },
+  'retry-dead-letters': {
+    service: 'forwarder',
+    summary: 'Moves dead letters back into the queue',
+    args: chosenLetters,
+    result: Type.Object({
+      retried: countSchema,
+      left: Type.Integer({ minimum: 0, description: 'Chosen ones that are not whole readings and stay' }),
+    }),
+  },
   'discard-dead-letters': {
     service: 'forwarder',
-    summary: 'Gives dead letters up, counted as evicted (discarded): {discarded}',
-    args: ids,
+    summary: 'Drops dead letters; they are counted as evicted (discarded)',
+    args: chosenLetters,
+    result: Type.Object({ discarded: countSchema }),
   },
   'acknowledge-damage': {
     service: 'forwarder',
-    summary: 'The report of a damaged queue file has been read: {acknowledged}',
+    summary: 'Ends the report of a damaged queue file: an operator has read it',
     args: noArgs,
+    result: Type.Object({ acknowledged: Type.Boolean() }),
   },
   backup: {
     service: 'forwarder',
-    summary: 'Online copy of the queue into DATA_DIR/backups: {file, bytes}',
+    summary: 'Makes an online copy of the queue in DATA_DIR/backups',
     args: noArgs,
+    result: Type.Object({ file: Type.String({ maxLength: 4096 }), bytes: countSchema }),
   },
-  'scan-now': { service: 'ble-bridge', summary: 'Restarts the scan for straps: {scanning}', args: noArgs },
+  'scan-now': {
+    service: 'ble-bridge',
+    summary: 'Restarts the scan for straps',
+    args: noArgs,
+    result: Type.Object({ scanning: Type.Boolean() }),
+  },
   'forget-device': {
     service: 'ble-bridge',
-    summary: 'Removes a strap: its retained topics and its kept name: {forgotten}',
+    summary: 'Removes a strap: its retained topics and its stored name',
     args: device,
+    result: Type.Object({ forgotten: deviceNameSchema }),
   },
-  'reset-energy': { service: 'ble-bridge', summary: 'Sets the energy count of a strap to 0 (0x2A39): {reset}', args: device },
+  'reset-energy': {
+    service: 'ble-bridge',
+    summary: 'Resets the energy count of a strap to 0 (0x2A39)',
+    args: device,
+    result: Type.Object({ reset: deviceNameSchema }),
+  },
   'set-log-level': {
     service: 'every',
-    summary: 'Changes the log level until the next start: {level}',
-    args: {
-      type: 'object',
-      properties: { level: { enum: ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] } },
-      required: ['level'],
-      additionalProperties: false,
-    },
+    summary: 'Changes the log level until the next start',
+    args: level,
+    result: Type.Object({ level: Type.Enum(LOG_LEVELS) }),
   },
 } as const satisfies Record<string, CommandRow>;
-export type CommandVerb = keyof typeof COMMANDS;
 
-/** Arguments by verb, derived from the schemas one by one: derived generically they are too deep for the compiler. */
-interface ArgsByVerb {
-  'list-dead-letters': FromSchema<(typeof COMMANDS)['list-dead-letters']['args']>;
-  'retry-dead-letters': FromSchema<typeof ids>;
-  'discard-dead-letters': FromSchema<typeof ids>;
-  'acknowledge-damage': FromSchema<typeof noArgs>;
-  backup: FromSchema<typeof noArgs>;
-  'scan-now': FromSchema<typeof noArgs>;
-  'forget-device': FromSchema<typeof device>;
-  'reset-energy': FromSchema<typeof device>;
-  'set-log-level': FromSchema<(typeof COMMANDS)['set-log-level']['args']>;
-}
-export type CommandArgs<V extends CommandVerb> = ArgsByVerb[V];
+export type CommandVerb = keyof typeof COMMANDS;
+export type CommandArgs<V extends CommandVerb> = Static<(typeof COMMANDS)[V]['args']>;
+export type CommandResult<V extends CommandVerb> = Static<(typeof COMMANDS)[V]['result']>;
+
+/** Makes a checker of a command's arguments; keep it: each compiles its schema. */
+export const argsCheckerOf = <V extends CommandVerb>(verb: V): Checker<CommandArgs<V>> =>
+  checkerOf<(typeof COMMANDS)[V]['args']>(COMMANDS[verb].args);
+/** Makes a checker of a command's result. */
+export const resultCheckerOf = <V extends CommandVerb>(verb: V): Checker<CommandResult<V>> =>
+  checkerOf<(typeof COMMANDS)[V]['result']>(COMMANDS[verb].result);
+
+/** Type guard for the verb of a topic. */
+export const isCommandVerb = (verb: string): verb is CommandVerb => Object.hasOwn(COMMANDS, verb);

@@ -1,6 +1,7 @@
 /** Device status and gaps (design section 2): retained on `hr/<device>/status`, not retained on `hr/<device>/gap`. */
-import type { FromSchema } from 'json-schema-to-ts';
-import { parseJson, validatorOf, type Validated } from './validate.ts';
+import Type, { type Static } from 'typebox';
+import { countsSchema, countSchema, deviceNameSchema, durationSchema, nullable, textSchema, timeSchema } from './fields.ts';
+import { parserOf } from './validate.ts';
 
 export const DEVICE_STATES = [
   'discovered',
@@ -16,59 +17,34 @@ export const DEVICE_STATES = [
 ] as const;
 export type DeviceState = (typeof DEVICE_STATES)[number];
 
-const textOrNull = { type: ['string', 'null'] } as const;
-const numberOrNull = { type: ['number', 'null'] } as const;
-
-export const deviceStatusSchema = {
-  $id: 'device-status',
-  type: 'object',
-  properties: {
-    device: { type: 'string', pattern: '^[a-z0-9-]{1,64}$' },
-    state: { enum: DEVICE_STATES },
-    since: { type: 'string' },
-    name: textOrNull,
-    address: textOrNull,
-    battery_percent: numberOrNull,
-    battery_low: { type: 'boolean' },
-    rssi: numberOrNull,
-    manufacturer: textOrNull,
-    model: textOrNull,
-    firmware: textOrNull,
-    body_sensor_location: textOrNull,
-    last_reading_at: textOrNull,
-    readings: { type: 'integer' },
-    reconnects: { type: 'integer' },
-    source: { enum: ['noble', 'simulated', 'replay'] },
-    /** Radio health of this strap, since the bridge was started; the bridge's own status has it for all straps together. */
-    adapter_state: { type: 'string' },
-    advertisements_per_minute: { type: 'integer' },
-    connects: { type: 'integer' },
-    /** Ends of its links, by reason. */
-    disconnects: { type: 'object', additionalProperties: { type: 'integer' } },
-    /** From the loss of the link to the next notification, of the last 500 times. */
-    reconnect_ms_p50: numberOrNull,
-    reconnect_ms_p95: numberOrNull,
-  },
-  required: [
-    'device',
-    'state',
-    'since',
-    'name',
-    'address',
-    'battery_percent',
-    'rssi',
-    'manufacturer',
-    'model',
-    'firmware',
-    'body_sensor_location',
-    'last_reading_at',
-    'readings',
-    'reconnects',
-    'source',
-  ],
-  additionalProperties: true,
-} as const;
-export type DeviceStatus = FromSchema<typeof deviceStatusSchema>;
+export const deviceStatusSchema = Type.Object({
+  device: deviceNameSchema,
+  state: Type.Enum(DEVICE_STATES),
+  since: timeSchema,
+  name: nullable(textSchema),
+  address: nullable(textSchema),
+  battery_percent: nullable(Type.Number()),
+  battery_low: Type.Optional(Type.Boolean()),
+  rssi: nullable(Type.Number()),
+  manufacturer: nullable(textSchema),
+  model: nullable(textSchema),
+  firmware: nullable(textSchema),
+  body_sensor_location: nullable(textSchema),
+  last_reading_at: nullable(timeSchema),
+  readings: countSchema,
+  reconnects: countSchema,
+  source: Type.Enum(['noble', 'simulated', 'replay']),
+  /** Radio health of this strap since the start of the bridge; the bridge's own status has it for all straps together. */
+  adapter_state: Type.Optional(textSchema),
+  advertisements_per_minute: Type.Optional(countSchema),
+  connects: Type.Optional(countSchema),
+  /** Ended links, by reason. */
+  disconnects: Type.Optional(countsSchema),
+  /** From the loss of the link to the next notification, over the last 500 reconnects. */
+  reconnect_ms_p50: Type.Optional(nullable(durationSchema)),
+  reconnect_ms_p95: Type.Optional(nullable(durationSchema)),
+});
+export type DeviceStatus = Static<typeof deviceStatusSchema>;
 
 export const GAP_CAUSES = [
   'out_of_range',
@@ -81,16 +57,15 @@ export const GAP_CAUSES = [
 ] as const;
 export type GapCause = (typeof GAP_CAUSES)[number];
 
-export const gapSchema = {
-  $id: 'gap',
-  type: 'object',
-  properties: { from: { type: 'string' }, to: { type: 'string' }, cause: { enum: GAP_CAUSES } },
-  required: ['from', 'to', 'cause'],
-  additionalProperties: true,
-} as const;
-export type Gap = FromSchema<typeof gapSchema>;
+export const gapSchema = Type.Object({
+  from: timeSchema,
+  to: timeSchema,
+  cause: Type.Enum(GAP_CAUSES),
+  /** How many readings were lost, if that is known. */
+  readings: Type.Optional(countSchema),
+});
+export type Gap = Static<typeof gapSchema>;
 
-const checkDeviceStatus = validatorOf(deviceStatusSchema);
-const checkGap = validatorOf(gapSchema);
-export const parseDeviceStatus = (payload: Buffer | string): Validated<DeviceStatus> => parseJson(payload, checkDeviceStatus);
-export const parseGap = (payload: Buffer | string): Validated<Gap> => parseJson(payload, checkGap);
+/** Parse a device status or a gap; never throw. */
+export const parseDeviceStatus = parserOf(deviceStatusSchema);
+export const parseGap = parserOf(gapSchema);

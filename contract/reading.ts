@@ -1,58 +1,45 @@
 /**
- * The reading, version 1 (design section 2): what stands on `hr/<device>/bpm`, in the queue and, with a newline, in a
- * Kinesis record. (gateway, run, seq) is its identity for ever. The first two fields are the record of the old script.
+ * The reading, version 1 (design section 2): what is published on `hr/<device>/bpm`, stored in the queue and, with a newline, sent as a
+ * Kinesis record. (gateway, run, seq) is its identity for ever. The first two fields are the record that consumers already know.
  */
-import type { FromSchema } from 'json-schema-to-ts';
-import { parseJson, validatorOf, type Validated } from './validate.ts';
+import Type, { type Static } from 'typebox';
+import { deviceNameSchema, nullable } from './fields.ts';
+import { parserOf } from './validate.ts';
 
-export const readingSchema = {
-  $id: 'reading',
-  type: 'object',
-  properties: {
-    timestamp: { type: 'string', pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,9})?Z$', maxLength: 40 },
-    heart_rate: { type: 'integer', minimum: 1, maximum: 65535 },
-    device: { type: 'string', pattern: '^[a-z0-9-]{1,64}$' },
-    gateway: { type: 'string', minLength: 1, maxLength: 128 },
-    run: { type: 'string', pattern: '^[0-9a-f]{16}$' },
-    seq: { type: 'integer', minimum: 1, maximum: 9007199254740991 },
-    rr_intervals_ms: { type: 'array', items: { type: 'number', minimum: 0 } },
-    sensor_contact: { type: ['boolean', 'null'] },
-    energy_expended_kj: { type: ['integer', 'null'], minimum: 0 },
-    clock: { enum: ['synced', 'unsynced', 'unknown'] },
-    source: { enum: ['simulated', 'replay'] },
-  },
-  required: ['timestamp', 'heart_rate'],
-  additionalProperties: true,
-} as const;
+export const CLOCK_STATES = ['synced', 'unsynced', 'unknown'] as const;
 
-/** A reading as any app may publish it: only timestamp and heart_rate are required. */
-export type IncomingReading = FromSchema<typeof readingSchema>;
-
-/** A reading as the bridge publishes it and as the stream holds it. `source` is absent on a real one. */
-export interface Reading {
+const fields = {
   /** Arrival of the notification at the bridge, UTC, milliseconds. */
-  timestamp: string;
-  /** Beats a minute, 1-65535. */
-  heart_rate: number;
-  device: string;
-  gateway: string;
-  run: string;
-  seq: number;
-  /** raw × 1000 / 1024, oldest first, as sent. */
-  rr_intervals_ms: number[];
-  /** null: the strap does not support contact detection. */
-  sensor_contact: boolean | null;
-  energy_expended_kj: number | null;
-  clock: 'synced' | 'unsynced' | 'unknown';
-  source?: 'simulated' | 'replay';
-}
+  timestamp: Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,9})?Z$', maxLength: 40 }),
+  /** Beats a minute. */
+  heart_rate: Type.Integer({ minimum: 1, maximum: 65535 }),
+};
 
-const checkReading = validatorOf(readingSchema);
+const details = {
+  device: deviceNameSchema,
+  gateway: Type.String({ minLength: 1, maxLength: 128 }),
+  run: Type.String({ pattern: '^[0-9a-f]{16}$' }),
+  seq: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
+  /** raw × 1000 / 1024, oldest first, as sent. */
+  rr_intervals_ms: Type.Array(Type.Number({ minimum: 0 })),
+  /** null: the strap does not support contact detection. */
+  sensor_contact: nullable(Type.Boolean()),
+  energy_expended_kj: nullable(Type.Integer({ minimum: 0 })),
+  clock: Type.Enum(CLOCK_STATES),
+};
+
+const source = Type.Optional(Type.Enum(['simulated', 'replay']));
+
+/** A reading as the bridge publishes it and as the stream holds it. `source` is absent in a real one. */
+export const readingSchema = Type.Object({ ...fields, ...details, source });
+export type Reading = Static<typeof readingSchema>;
+
+/** A reading as any app may publish it: only timestamp and heart_rate are required, and further fields are kept. */
+export const incomingReadingSchema = Type.Object({ ...fields, ...Type.Partial(Type.Object(details)).properties, source });
+export type IncomingReading = Static<typeof incomingReadingSchema>;
+
+/** Largest reading that is accepted, in bytes of JSON; larger ones become dead letters. The record limit of a stream is 1 MiB. */
+export const READING_MAX_BYTES = 256 * 1024;
 
 /** Parses and checks a reading's JSON; never throws. `reason` says which field is wrong. */
-export function parseReading(payload: string | Buffer): Validated<IncomingReading> {
-  return parseJson(payload, checkReading);
-}
-
-/** Largest reading that is taken, in bytes of JSON; larger ones become dead letters. The record limit of a stream is 1 MiB. */
-export const READING_MAX_BYTES = 256 * 1024;
+export const parseReading = parserOf(incomingReadingSchema, READING_MAX_BYTES);

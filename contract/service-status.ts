@@ -1,181 +1,44 @@
 /**
- * Service status, retained on `edge/<service>/status` (last will: offline), and metrics on `edge/<service>/metrics`.
- * The admin API knows the other services only through these.
+ * Service status, retained on `edge/<service>/status` (last will: offline). Services know each other only through it. The details of
+ * a service are under a key of its own, so that a reader never mistakes one service's for another's.
  */
-import type { FromSchema } from 'json-schema-to-ts';
-import { parseJson, validatorOf, type Validated } from './validate.ts';
+import Type, { type Static } from 'typebox';
+import { bridgeStatusSchema } from './bridge-status.ts';
+import { checkSchema } from './check.ts';
+import { timeSchema } from './fields.ts';
+import { forwarderStatusSchema } from './forwarder-status.ts';
+import { gatewayStatusSchema } from './gateway-status.ts';
+import { SERVICE_NAMES } from './topics.ts';
+import { parserOf } from './validate.ts';
 
-/** One line of health: what, how it is, since when, why, and what to do. */
-export const checkSchema = {
-  type: 'object',
-  properties: {
-    name: { type: 'string' },
-    status: { enum: ['ok', 'warn', 'fail'] },
-    since: { type: 'string' },
-    /** Empty where all is well; else begins with a coded reason: `credentials_expired: …`. */
-    reason: { type: 'string' },
-    hint: { type: 'string' },
-  },
-  required: ['name', 'status', 'since', 'reason', 'hint'],
-  additionalProperties: false,
-} as const;
-export type Check = FromSchema<typeof checkSchema>;
-export type CheckStatus = Check['status'];
+/** How often a service publishes its status and its metrics, even if nothing changed. */
+export const STATUS_INTERVAL_MS = 5000;
+/** A status older than this is stale: its service hangs or lost its connection. The one limit for every reader. */
+export const STATUS_STALE_MS = 3 * STATUS_INTERVAL_MS;
 
-export const UPLINK_STATES = [
-  'ok',
-  'throttled',
-  'unreachable',
-  'unauthorized',
-  'credentials_expired',
-  'stream_missing',
-  'stream_not_active',
-  'kms_error',
-  'clock_skew',
-  'rejected',
-  'error',
-] as const;
-export type UplinkState = (typeof UPLINK_STATES)[number];
+/** A last will, which is written long before it is published, has neither pid nor `as_of`, checks or details. */
+export const serviceStatusSchema = Type.Object({
+  service: Type.Enum(SERVICE_NAMES),
+  state: Type.Enum(['online', 'offline']),
+  /** Online: start of the process. */
+  since: timeSchema,
+  version: Type.String({ maxLength: 100 }),
+  pid: Type.Optional(Type.Integer({ minimum: 0 })),
+  /** When this status was written. */
+  as_of: Type.Optional(timeSchema),
+  checks: Type.Optional(Type.Array(checkSchema, { maxItems: 100 })),
+  forwarder: Type.Optional(forwarderStatusSchema),
+  bridge: Type.Optional(bridgeStatusSchema),
+  gateway: Type.Optional(gatewayStatusSchema),
+});
+export type ServiceStatus = Static<typeof serviceStatusSchema>;
+/** What a service adds about itself. */
+export type ServiceDetails = Pick<ServiceStatus, 'forwarder' | 'bridge' | 'gateway'>;
 
-export interface Uplink {
-  state: UplinkState;
-  reason: string;
-  hint: string;
-  since: string;
+/** Parses a service status; never throws. */
+export const parseServiceStatus = parserOf(serviceStatusSchema);
+
+/** True if the status is not current: the service is offline, or has not published for STATUS_STALE_MS. Clocks of one box agree. */
+export function isStale({ state, since, as_of: asOf }: ServiceStatus, nowMs = Date.now()): boolean {
+  return state === 'offline' || nowMs - Date.parse(asOf ?? since) > STATUS_STALE_MS;
 }
-
-/** accepted = shipped + queued + dead + evicted, at every moment. `missed` was never accepted and stands outside. */
-export interface Ledger {
-  accepted: number;
-  shipped: number;
-  queued: number;
-  dead: number;
-  evicted: number;
-  missed: number;
-}
-
-/** What the forwarder says about itself beside `checks`. */
-export interface ForwarderStatus {
-  target: 'local' | 'aws' | 'endpoint';
-  /** The endpoint as a person would name it: "local stream on 127.0.0.1:4567", "AWS eu-west-1", the URL. */
-  target_name: string;
-  stream: string;
-  mode: 'records' | 'aggregated';
-  depth: number;
-  bytes: number;
-  oldest_age_seconds: number;
-  dead_letters: number;
-  ledger: Ledger;
-  /** Causes stand beside the ledger's numbers: evicted and missed by cause, dead by reason. */
-  causes: { evicted: Record<string, number>; missed: Record<string, number>; dead: Record<string, number> };
-  duplicates: number;
-  uplink: Uplink;
-  commit_interval_ms: number;
-  /** Box clock minus the clock of the far side's Date header; null before the first answer. */
-  clock_ahead_ms: number | null;
-  last_shipped_at: string | null;
-}
-
-/** What the bridge says about itself beside `checks`. */
-export interface BridgeStatus {
-  source: 'noble' | 'simulated' | 'replay' | 'none';
-  run: string;
-  radio: {
-    adapter: string | null;
-    state: string;
-    advertisements_per_minute: number;
-    connects: number;
-    disconnects: Record<string, number>;
-    reconnect_ms_p50: number | null;
-    reconnect_ms_p95: number | null;
-    straps_limit: number | null;
-  };
-  outbox: { held: number; spilled: number; spill_bytes: number; dropped: number; last_seq: number; stored_seq: number };
-}
-
-/** What the gateway says about itself beside `checks`. */
-export interface GatewayStatus {
-  clients: number;
-  listeners: string[];
-  /** Breaches of limits since the start, by name of the limit. */
-  breaches: Record<string, number>;
-  messages_in: number;
-  messages_out: number;
-}
-
-export const serviceStatusSchema = {
-  $id: 'service-status',
-  type: 'object',
-  properties: {
-    service: { type: 'string' },
-    state: { enum: ['online', 'offline'] },
-    since: { type: 'string' },
-    version: { type: 'string' },
-    pid: { type: 'integer' },
-    /** When this status was written. */
-    as_of: { type: 'string' },
-    checks: { type: 'array', items: checkSchema },
-    forwarder: { type: 'object', additionalProperties: true },
-    bridge: { type: 'object', additionalProperties: true },
-    gateway: { type: 'object', additionalProperties: true },
-  },
-  required: ['service', 'state', 'since', 'version'],
-  additionalProperties: true,
-} as const;
-
-/** The details stand under the service's own name, so that a reader never mistakes one for another. */
-export interface ServiceDetails {
-  forwarder?: ForwarderStatus;
-  bridge?: BridgeStatus;
-  gateway?: GatewayStatus;
-}
-export type ServiceStatus = {
-  service: string;
-  state: 'online' | 'offline';
-  since: string;
-  version: string;
-  pid?: number;
-  as_of?: string;
-  checks?: Check[];
-} & ServiceDetails;
-
-const checkServiceStatus = validatorOf(serviceStatusSchema);
-export const parseServiceStatus = (payload: Buffer | string): Validated<ServiceStatus> =>
-  parseJson(payload, checkServiceStatus) as Validated<ServiceStatus>;
-
-/** One metric as it crosses MQTT: name by Prometheus' conventions, without labels of its own for the service. */
-export const metricSchema = {
-  type: 'object',
-  properties: {
-    name: { type: 'string', pattern: '^hr_gateway_[a-z0-9_]+$' },
-    help: { type: 'string' },
-    type: { enum: ['counter', 'gauge', 'histogram'] },
-    /** Counters and gauges: a value for each set of labels. */
-    values: {
-      type: 'array',
-      items: {
-        type: 'object',
-        properties: { labels: { type: 'object', additionalProperties: { type: 'string' } }, value: { type: 'number' } },
-        required: ['labels', 'value'],
-        additionalProperties: false,
-      },
-    },
-    /** Histograms: upper bounds, cumulative counts (the last is +Inf), sum. */
-    bounds: { type: 'array', items: { type: 'number' } },
-    counts: { type: 'array', items: { type: 'number' } },
-    sum: { type: 'number' },
-  },
-  required: ['name', 'help', 'type'],
-  additionalProperties: false,
-} as const;
-export type Metric = FromSchema<typeof metricSchema>;
-export const metricsSchema = {
-  $id: 'metrics',
-  type: 'object',
-  properties: { service: { type: 'string' }, as_of: { type: 'string' }, metrics: { type: 'array', items: metricSchema } },
-  required: ['service', 'as_of', 'metrics'],
-  additionalProperties: false,
-} as const;
-export type MetricsMessage = FromSchema<typeof metricsSchema>;
-const checkMetrics = validatorOf(metricsSchema);
-export const parseMetrics = (payload: Buffer | string): Validated<MetricsMessage> => parseJson(payload, checkMetrics);

@@ -1,61 +1,44 @@
 /**
- * Schemas become validators here: one Ajv for all of contract/. A schema is written once; its type is derived from it
- * (json-schema-to-ts), the same schema validates and documents.
+ * Schemas become validators here. A schema is written once in TypeBox: it validates and documents, and its type is derived from it.
+ * What does not match is refused with a reason that names the field, and is never cast.
  */
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
-import type { FromSchema, JSONSchema } from 'json-schema-to-ts';
 import type { Static, TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 
 export type Validated<T> = { ok: true; value: T } | { ok: false; reason: string };
+export type Checker<T> = (value: unknown) => Validated<T>;
+export type Parser<T> = (payload: Buffer | string) => Validated<T>;
 
-const ajv = new Ajv({ allErrors: false, strict: true, allowUnionTypes: true });
+/** A message larger than this is refused unparsed, unless its parser allows more. Ours have some kilobytes. */
+export const MESSAGE_MAX_BYTES = 256 * 1024;
 
-function describe(error: ErrorObject | undefined): string {
-  if (error === undefined) return 'invalid';
-  const field = error.instancePath === '' ? '' : `${error.instancePath.slice(1).replaceAll('/', '.')} `;
-  return `${field}${error.message ?? error.keyword}`;
-}
-
-/** Makes a checker from a schema whose type is not derived; `reason` names the field and what is wrong with it. Compiled at the first use. */
-export function untypedValidatorOf(schema: object): (value: unknown) => Validated<unknown> {
-  let validate: ValidateFunction | undefined;
-  return (value) => {
-    validate ??= ajv.compile(schema);
-    return validate(value) ? { ok: true, value } : { ok: false, reason: describe(validate.errors?.[0]) };
-  };
-}
-
-/** Makes a checker of parsed values whose type is derived from the schema. */
-export function validatorOf<const S extends JSONSchema>(schema: S): (value: unknown) => Validated<FromSchema<S>> {
-  return untypedValidatorOf(schema as object) as (value: unknown) => Validated<FromSchema<S>>;
-}
-
-/** Parses JSON and checks it; never throws. */
-export function parseJson<T>(text: string | Buffer, check: (value: unknown) => Validated<T>): Validated<T> {
-  let value: unknown;
-  try {
-    value = JSON.parse(typeof text === 'string' ? text : text.toString('utf8'));
-  } catch {
-    return { ok: false, reason: 'not JSON' };
-  }
-  return check(value);
-}
-
-/** Makes a checker of parsed values from a TypeBox schema; `reason` names the field and what is wrong with it. Compiled at first use. */
-export function checkerOf<const S extends TSchema>(schema: S): (value: unknown) => Validated<Static<S>> {
+/** Makes a checker of parsed values from a schema; `reason` names the field and what is wrong with it. Compiled at first use. */
+export function checkerOf<const S extends TSchema>(schema: S): Checker<Static<S>> {
   let validator: Validator<{}, S> | undefined;
   return (value) => {
     validator ??= Compile(schema);
     if (validator.Check(value)) return { ok: true, value };
     const [error] = validator.Errors(value);
     const field = error === undefined || error.instancePath === '' ? '' : `${error.instancePath.slice(1).replaceAll('/', '.')} `;
-    return { ok: false, reason: `${field}${error?.message ?? 'invalid'}` };
+    return { ok: false, reason: `${field}${error?.message ?? 'invalid'}`.slice(0, 500) };
   };
 }
 
-/** Makes a parser of JSON messages from a TypeBox schema; never throws. */
-export function parserOf<const S extends TSchema>(schema: S): (payload: Buffer | string) => Validated<Static<S>> {
+/** Parses JSON of at most `maxBytes` and checks it; never throws. */
+export function parseJson<T>(payload: Buffer | string, check: Checker<T>, maxBytes = MESSAGE_MAX_BYTES): Validated<T> {
+  const bytes = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length;
+  if (bytes > maxBytes) return { ok: false, reason: `${bytes} bytes, at most ${maxBytes} are allowed` };
+  let value: unknown;
+  try {
+    value = JSON.parse(typeof payload === 'string' ? payload : payload.toString('utf8'));
+  } catch {
+    return { ok: false, reason: 'not JSON' };
+  }
+  return check(value);
+}
+
+/** Makes a parser of JSON messages from a schema; never throws. `maxBytes` as in `parseJson`. */
+export function parserOf<const S extends TSchema>(schema: S, maxBytes = MESSAGE_MAX_BYTES): Parser<Static<S>> {
   const check = checkerOf(schema);
-  return (payload) => parseJson(payload, check);
+  return (payload) => parseJson(payload, check, maxBytes);
 }

@@ -1,5 +1,6 @@
 /** All metrics of the forwarder, in the order in which they are published. */
-import type { Metric, UplinkState } from '../contract/service-status.ts';
+import type { UplinkState } from '../contract/forwarder-status.ts';
+import type { Metric } from '../contract/metrics.ts';
 import { Counter, Gauge, Histogram } from '../service/metrics/metrics.ts';
 import type { QueuedReading } from './queue/drain-queue.ts';
 import type { QueueState } from './queue/queue-messages.ts';

@@ -1,6 +1,8 @@
 /** The forwarder: intake → queue → drain → sink. This is the composition root of the service. */
 import type { CommandArgs } from '../contract/commands.ts';
-import type { ForwarderStatus, Metric, ServiceDetails } from '../contract/service-status.ts';
+import type { ForwarderStatus } from '../contract/forwarder-status.ts';
+import type { Metric } from '../contract/metrics.ts';
+import type { ServiceDetails } from '../contract/service-status.ts';
 import { gapTopic } from '../contract/topics.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { gatewayName, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
@@ -8,6 +10,7 @@ import { HrError } from '../service/errors/errors.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { RepeatLimiter } from '../service/log/log.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
+import { RefusedMessages } from '../service/mqtt/refused-messages.ts';
 import { offlineWill, StatusReporter } from '../service/mqtt/status-reporter.ts';
 import { Drain } from './drain/drain.ts';
 import { ForwarderHealth } from './health.ts';
@@ -30,6 +33,7 @@ export class ForwarderService implements Service {
   readonly #commands: CommandServer;
   readonly #link: MqttLink;
   readonly #reporter: StatusReporter;
+  readonly #refused: RefusedMessages;
   #intake: Intake | undefined;
   #lock: DataDirLock | undefined;
   #isReporting = false;
@@ -40,6 +44,7 @@ export class ForwarderService implements Service {
     this.#context = context;
     const { config, log } = context;
     this.#repeats = new RepeatLimiter(log);
+    this.#refused = new RefusedMessages('forwarder', log);
     this.#queue = new Queue(config);
     const sink = options.sink ?? new KinesisSink(config, log);
     this.#drain = new Drain({ config, log, queue: this.#queue, sink, metrics: this.#metrics });
@@ -57,7 +62,7 @@ export class ForwarderService implements Service {
       link: this.#link,
       checks: () => this.#health.checks(),
       details: () => this.#details(),
-      metrics: () => this.#readMetrics(),
+      metrics: () => [...this.#readMetrics(), this.#refused.read()],
       news: () => this.#news(),
     });
   }
@@ -152,6 +157,7 @@ export class ForwarderService implements Service {
     return new CommandServer({
       service: 'forwarder',
       log: this.#context.log,
+      refused: this.#refused,
       publish: (topic, payload) => this.#link.publish(topic, payload),
       handlers: {
         'list-dead-letters': async ({ limit, before }) => await queue.deadLetters(limit ?? 100, before ?? null),
@@ -172,7 +178,7 @@ export class ForwarderService implements Service {
       causes,
       mode,
       this.#drain.uplink.current.state,
-      this.#health.checks().map(({ status, reason }) => `${status} ${reason}`),
+      this.#health.checks().map(({ status, code, reason }) => [status, code, reason]),
     ]);
   }
 

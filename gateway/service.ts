@@ -3,6 +3,7 @@ import { CommandServer } from '../service/mqtt/command-server.ts';
 import { lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { Counter, Gauge } from '../service/metrics/metrics.ts';
+import { RefusedMessages } from '../service/mqtt/refused-messages.ts';
 import { StatusReporter, type StatusLine } from '../service/mqtt/status-reporter.ts';
 import { TlsFiles } from '../service/network/tls-files.ts';
 import { Access } from './access.ts';
@@ -21,6 +22,7 @@ export class GatewayService implements Service {
   readonly #broker: Broker;
   readonly #listeners: Listeners;
   readonly #tls: TlsFiles | undefined;
+  readonly #refused: RefusedMessages;
   readonly #commands: CommandServer;
   readonly #reporter: StatusReporter;
   readonly #clients = new Gauge('hr_gateway_broker_clients', 'MQTT clients that are connected');
@@ -47,10 +49,12 @@ export class GatewayService implements Service {
       tls: this.#tls,
       limits: clientLimits,
     });
+    this.#refused = new RefusedMessages('gateway', log);
     this.#commands = new CommandServer({
       service: 'gateway',
       log,
       handlers: {},
+      refused: this.#refused,
       publish: (topic, payload) => this.#broker.publish(topic, payload),
     });
     const line: StatusLine = {
@@ -76,7 +80,7 @@ export class GatewayService implements Service {
         this.#messages.setTo(this.#broker.messagesIn, { direction: 'in' });
         this.#messages.setTo(this.#broker.messagesOut, { direction: 'out' });
         for (const [limit, count] of Object.entries(this.#breaches.counts)) this.#limits.setTo(count, { limit });
-        return [this.#clients.read(), this.#messages.read(), this.#limits.read()];
+        return [this.#clients.read(), this.#messages.read(), this.#limits.read(), this.#refused.read()];
       },
     });
   }

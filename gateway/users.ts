@@ -5,37 +5,13 @@
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { parseJson, validatorOf } from '../contract/validate.ts';
+import { parseUsersFile, type User } from '../contract/users-file.ts';
 import type { Config } from '../service/config/config.ts';
 import { writeFileAtomic, dataFolder } from '../service/storage/data-dir.ts';
 import { HrError, systemCodeOf } from '../service/errors/errors.ts';
 import type { Logger } from '../service/log/log.ts';
 import type { Identity } from './access.ts';
 import { filterFault, RightsCheck } from './rights.ts';
-
-const usersSchema = {
-  $id: 'users',
-  type: 'object',
-  additionalProperties: {
-    type: 'object',
-    properties: {
-      salt: { type: 'string' },
-      hash: { type: 'string' },
-      publish: { type: 'array', items: { type: 'string' } },
-      subscribe: { type: 'array', items: { type: 'string' } },
-    },
-    required: ['salt', 'hash', 'publish', 'subscribe'],
-    additionalProperties: false,
-  },
-} as const;
-const checkUsers = validatorOf(usersSchema);
-
-export interface User {
-  salt: string;
-  hash: string;
-  publish: string[];
-  subscribe: string[];
-}
 
 const HASH_BYTES = 32;
 const LOOK_EVERY_MS = 2000;
@@ -63,9 +39,9 @@ export function readUsers(config: Pick<Config, 'DATA_DIR'>): Record<string, User
     if (systemCodeOf(error) === 'ENOENT') return {};
     throw new HrError('users_unreadable', { operation: 'read users.json', detail: String(error), cause: error });
   }
-  const parsed = parseJson(text, checkUsers);
+  const parsed = parseUsersFile(text);
   if (!parsed.ok) throw new HrError('users_unreadable', { operation: 'read users.json', detail: parsed.reason });
-  const users = parsed.value as Record<string, User>;
+  const users = parsed.value;
   for (const [name, user] of Object.entries(users))
     for (const kind of ['publish', 'subscribe'] as const)
       for (const filter of user[kind]) {

@@ -1,50 +1,6 @@
 /** Seeded faults on request, for tests and drills: failures of the network and of the service. Off unless LOCAL_KINESIS_FAULTS is true. */
-import { parseJson, validatorOf } from '../contract/validate.ts';
+import { parseFaultSettings, type FaultSettings, type RequestFault } from '../contract/fault-settings.ts';
 import { KinesisError, validation } from './kinesis-error.ts';
-
-const faultsSchema = {
-  $id: 'local-kinesis-faults',
-  type: 'object',
-  properties: {
-    /** Delay of each answer. */
-    latencyMs: { type: 'number', minimum: 0, maximum: 600_000 },
-    /** Share of records that fail with ProvisionedThroughputExceededException, 0-1. */
-    throttleRate: { type: 'number', minimum: 0, maximum: 1 },
-    /** Share of records that fail with InternalFailure, 0-1. */
-    recordFailureRate: { type: 'number', minimum: 0, maximum: 1 },
-    /** How whole requests fail. */
-    request: {
-      enum: [
-        'status500',
-        'status503',
-        'connectionReset',
-        'halfBody',
-        'stalledBody',
-        'expiredToken',
-        'accessDenied',
-        'unrecognizedClient',
-        'throttled',
-        'kmsDisabled',
-        'streamMissing',
-        'clockSkew',
-        'rejectPoison',
-        'retryAfter',
-        'notActive',
-      ],
-    },
-    /** Share of requests that `request` applies to, 0-1 (default 1). */
-    requestRate: { type: 'number', minimum: 0, maximum: 1 },
-    /** How many requests `request` applies to before it ends (default: no limit). */
-    count: { type: 'integer', minimum: 1 },
-    /** How long connections are refused, from the answer to this request on. */
-    refuseConnectionsMs: { type: 'integer', minimum: 1, maximum: 600_000 },
-    /** Offset of the answers' Date header from the box's clock. */
-    clockOffsetMs: { type: 'number' },
-    seed: { type: 'integer' },
-  },
-  additionalProperties: false,
-} as const;
-const checkFaults = validatorOf(faultsSchema);
 
 /** mulberry32: a small generator that repeats for the same seed. */
 function randomOf(seed: number): () => number {
@@ -57,18 +13,6 @@ function randomOf(seed: number): () => number {
   };
 }
 
-export interface FaultSettings {
-  latencyMs?: number;
-  throttleRate?: number;
-  recordFailureRate?: number;
-  request?: string;
-  requestRate?: number;
-  count?: number;
-  refuseConnectionsMs?: number;
-  clockOffsetMs?: number;
-  seed?: number;
-}
-
 export class Faults {
   #settings: FaultSettings = {};
   #random = randomOf(1);
@@ -76,9 +20,9 @@ export class Faults {
 
   /** Replaces all faults by those of a JSON text; `{}` ends them. Throws ValidationException. */
   set(text: string): void {
-    const parsed = parseJson(text, checkFaults);
+    const parsed = parseFaultSettings(text);
     if (!parsed.ok) throw validation(parsed.reason);
-    this.#settings = parsed.value as FaultSettings;
+    this.#settings = parsed.value;
     this.#random = randomOf(this.#settings.seed ?? 1);
     this.#left = this.#settings.count ?? Number.POSITIVE_INFINITY;
   }
@@ -96,7 +40,7 @@ export class Faults {
   }
 
   /** The fault of this whole request, or undefined. */
-  requestFault(): string | undefined {
+  requestFault(): RequestFault | undefined {
     const { request, requestRate = 1 } = this.#settings;
     if (request === undefined || this.#left <= 0 || this.#random() >= requestRate) return undefined;
     this.#left -= 1;

@@ -5,14 +5,15 @@
 import { randomBytes } from 'node:crypto';
 import { encodeResend, parseStored, type DropCause, type NumberedPayload } from '../contract/outbox-protocol.ts';
 import type { Reading } from '../contract/reading.ts';
-import type { BridgeStatus, Metric } from '../contract/service-status.ts';
+import type { BridgeStatus } from '../contract/bridge-status.ts';
+import type { Metric } from '../contract/metrics.ts';
 import { gapTopic, readingTopic, resendTopic, runOfTopic, sourceTopic, storedTopic, SYNC_TOPIC } from '../contract/topics.ts';
 import type { Config } from '../service/config/config.ts';
 import { dataFolder, gatewayName } from '../service/storage/data-dir.ts';
 import { RepeatLimiter, type Logger } from '../service/log/log.ts';
 import { Counter, Gauge } from '../service/metrics/metrics.ts';
 import type { MessageHandler } from '../service/mqtt/mqtt-link.ts';
-import { okCheck, type CheckReport } from '../service/mqtt/status-reporter.ts';
+import { failing, okCheck, warning, type CheckReport } from '../service/health/check-report.ts';
 import { HeldRun } from './held-run.ts';
 import { OutboxRun } from './outbox-run.ts';
 import { fileBytesFor, findEarlierRuns, RunFiles } from './spill-files.ts';
@@ -314,43 +315,12 @@ export class Outbox {
     const { config } = this.#options;
     if (this.#droppedTotal > 0) {
       const { outbox_full: full, damaged } = this.#droppedBy;
-      const status = performance.now() - this.#droppedAtMs < DROPPED_FRESH_MS ? 'fail' : 'warn';
-      if (full > 0)
-        return [
-          {
-            name: 'outbox',
-            status,
-            reason: `outbox_full: ${full} readings were given up`,
-            hint: 'Mend the forwarder or the broker; raise OUTBOX_MAX_BYTES if the disk allows.',
-          },
-        ];
-      return [
-        {
-          name: 'outbox',
-          status,
-          reason: `outbox_damaged: ${damaged} readings on disk could not be read back`,
-          hint: 'Look at the disk of DATA_DIR.',
-        },
-      ];
+      const report = performance.now() - this.#droppedAtMs < DROPPED_FRESH_MS ? failing : warning;
+      if (full > 0) return [report('outbox', 'outbox_full', `${full} readings were dropped`)];
+      return [report('outbox', 'outbox_damaged', `${damaged} readings on disk could not be read back`)];
     }
-    if (this.#runs.some(({ diskFull }) => diskFull))
-      return [
-        {
-          name: 'outbox',
-          status: 'warn',
-          reason: `spill_failed: ${this.#diskTrouble}`,
-          hint: 'Free space on the disk of DATA_DIR.',
-        },
-      ];
-    if (held > config.OUTBOX_WINDOW)
-      return [
-        {
-          name: 'outbox',
-          status: 'warn',
-          reason: `outbox_filling: ${held} readings wait to be stored`,
-          hint: 'See the forwarder: it does not store them.',
-        },
-      ];
+    if (this.#runs.some(({ diskFull }) => diskFull)) return [warning('outbox', 'spill_failed', this.#diskTrouble)];
+    if (held > config.OUTBOX_WINDOW) return [warning('outbox', 'outbox_filling', `${held} readings wait to be stored`)];
     return [okCheck('outbox')];
   }
 

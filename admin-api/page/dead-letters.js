@@ -1,5 +1,5 @@
 /** Dead letters: listed, retried and discarded by the operator. */
-import { ageText, element, numberText, secondsSince, setText, wordsOf } from './format.js';
+import { ageText, element, find, messageOf, numberText, secondsSince, setText, wordsOf } from './format.js';
 import { ask, isOperator, onOperator, say } from './operator.js';
 
 let shown = -1;
@@ -13,10 +13,10 @@ async function act(path, body) {
         : `${discarded} discarded.`,
     );
     await list();
-    // The button that was pressed is gone: go on from the heading, not from the top of the page.
-    if (document.activeElement === document.body) document.querySelector('#dead-title').focus();
+    // The pressed button is gone: keep the focus at the heading instead of the top of the page.
+    if (document.activeElement === document.body) find('#dead-title').focus();
   } catch (error) {
-    say(error.message);
+    say(messageOf(error));
   }
 }
 
@@ -41,7 +41,7 @@ function row({ id, at, device, reason, detail, payload }) {
 
 async function list() {
   const { dead_letters: letters } = await ask('GET', '/dead-letters?limit=50');
-  const table = document.querySelector('#dead-list');
+  const table = /** @type {HTMLTableElement} */ (find('#dead-list'));
   table.hidden = letters.length === 0;
   table.tBodies[0].replaceChildren(...letters.map(row));
 }
@@ -52,9 +52,9 @@ function refresh() {
 
 export function drawDeadLetters({ queue }) {
   const count = queue?.dead_letters ?? 0;
-  document.querySelector('#dead-none').hidden = count > 0;
-  document.querySelector('#dead-some').hidden = count === 0;
-  const badge = document.querySelector('#dead-count');
+  find('#dead-none').hidden = count > 0;
+  find('#dead-some').hidden = count === 0;
+  const badge = find('#dead-count');
   setText(badge, numberText(count));
   badge.classList.toggle('not-none', count > 0);
   if (count === shown) return;
@@ -63,13 +63,13 @@ export function drawDeadLetters({ queue }) {
 }
 
 onOperator((is) => {
-  document.querySelector('#login').hidden = is;
-  document.querySelector('#dead-actions').hidden = !is;
-  if (!is) document.querySelector('#dead-list').hidden = true;
+  find('#login').hidden = is;
+  find('#dead-actions').hidden = !is;
+  if (!is) find('#dead-list').hidden = true;
   refresh();
 });
-document.querySelector('#retry-all').addEventListener('click', () => void act('/dead-letters/retry', { all: true }));
-document.querySelector('#discard-all').addEventListener('click', () => {
+find('#retry-all').addEventListener('click', () => void act('/dead-letters/retry', { all: true }));
+find('#discard-all').addEventListener('click', () => {
   if (confirm('Discard all dead letters? They are counted as evicted and cannot be brought back.'))
     void act('/dead-letters/discard', { all: true });
 });

@@ -1,10 +1,12 @@
 /** Depth of the queue and age of its oldest reading, over the last ten minutes. */
-import { ageText, boxNow } from './format.js';
+import { ageText, boxNow, find } from './format.js';
 import uPlot from './uplot.js';
 
 const WINDOW_S = 600;
 const HEIGHT = 170;
+/** @type {[number[], (number | null)[], (number | null)[]]} */
 const data = [[], [], []];
+/** @type {uPlot | undefined} */
 let chart;
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -67,14 +69,14 @@ function make(target) {
 }
 
 function draw() {
-  const target = document.querySelector('#depth-chart');
+  const target = find('#depth-chart');
   if (target.clientWidth === 0) return;
   chart ??= make(target);
   if (chart.width !== target.clientWidth) chart.setSize({ width: target.clientWidth, height: HEIGHT });
   chart.setData(data);
 }
 
-/** The box's own memory of the last ten minutes, in columns. */
+/** Sets the history of the last ten minutes, in columns. */
 export function setHistory({ at, depth, oldest_age_seconds: oldest }) {
   [data[0], data[1], data[2]] = [[...at], [...depth], [...oldest]];
   draw();
@@ -95,4 +97,4 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
 });
 new ResizeObserver(() => {
   if (chart !== undefined) draw();
-}).observe(document.querySelector('#depth-chart'));
+}).observe(find('#depth-chart'));

@@ -1,23 +1,26 @@
-/** The way from strap to stream: each part's state, the rates between them, and the uplink in words. */
-import { ageText, numberText, secondsSince, setClass, setText, wordsOf } from './format.js';
+/** The path from strap to stream: each part's state, the rates between them, and why the uplink fails. */
+import { ageText, find, numberText, secondsSince, setClass, setText, wordsOf } from './format.js';
 import { strapCounts } from './straps.js';
 
 const rateText = (rate) =>
   rate === null || rate === undefined ? '–' : `${rate >= 100 ? Math.round(rate).toLocaleString('en-US') : rate.toFixed(1)}/s`;
 
 function node(name, kind, words) {
-  const part = document.querySelector(`[data-node=${name}]`);
+  const part = find(`[data-node=${name}]`);
   setClass(part, `node ${kind}`);
   setText(part.querySelector('.what'), words);
 }
 
 function link(name, flows, rate) {
-  const part = document.querySelector(`[data-link=${name}]`);
+  const part = find(`[data-link=${name}]`);
   setClass(part, `link ${flows ? (rate > 0 ? 'flows' : 'idle') : 'cut'}`);
   setText(part.querySelector('.rate-text'), flows ? rateText(rate) : 'cut');
 }
 
-const failing = (overview, name) => overview.health.checks.find((check) => check.name === name && check.status !== 'ok');
+/** Reason codes with which the queue rejects writes. */
+const QUEUE_REJECTS = new Set(['queue_checking', 'queue_full', 'disk_low', 'disk_full', 'disk_error']);
+
+const queueRejects = ({ health }) => health.checks.some(({ code }) => QUEUE_REJECTS.has(code));
 
 function strapsNode({ bridge }) {
   if (bridge === null || bridge.stale) return node('straps', 'bad', 'bridge is offline');
@@ -28,7 +31,7 @@ function strapsNode({ bridge }) {
 
 function brokerNode({ broker_connected: connected, gateway }) {
   if (!connected) return node('broker', 'bad', 'away');
-  // Its first word, before anybody came, is 0: this API alone is one.
+  // Its first status, before any client connected, has 0; but this API is a client.
   const clients = gateway === null || gateway.stale ? 0 : gateway.clients;
   node(
     'broker',
@@ -40,8 +43,7 @@ function brokerNode({ broker_connected: connected, gateway }) {
 function queueNode(overview) {
   const { queue } = overview;
   if (queue === null || queue.stale) return node('queue', 'bad', 'forwarder is offline');
-  const trouble = failing(overview, 'queue');
-  if (trouble !== undefined) return node('queue', 'bad', 'takes no more');
+  if (queueRejects(overview)) return node('queue', 'bad', 'rejecting writes');
   node(
     'queue',
     queue.depth > 1000 || queue.dead_letters > 0 ? 'warn' : 'good',
@@ -53,7 +55,7 @@ function streamNode({ queue }) {
   if (queue === null) return node('stream', 'bad', 'unknown');
   const where = queue.target === 'local' ? `${queue.stream}, local` : `${queue.stream}, ${queue.target_name}`;
   const ok = queue.uplink.state === 'ok';
-  document.querySelector('[data-node=stream]').title = queue.target_name;
+  find('[data-node=stream]').title = queue.target_name;
   node(
     'stream',
     queue.stale ? 'warn' : ok ? 'good' : queue.uplink.state === 'throttled' ? 'warn' : 'bad',
@@ -62,20 +64,20 @@ function streamNode({ queue }) {
 }
 
 function uplinkNotice({ queue }) {
-  const notice = document.querySelector('#uplink');
+  const notice = find('#uplink');
   const cut = queue !== null && !queue.stale && queue.uplink.state !== 'ok';
   notice.hidden = !cut;
   if (!cut) return;
   const { state, since, reason, hint } = queue.uplink;
   setClass(notice, `notice ${state === 'throttled' ? 'warn' : 'bad'}`);
-  // The age changes every second; only the words are for a screen reader.
+  // No age here: it changes every second, and a screen reader would read it out each time.
   setText(
-    document.querySelector('#uplink-what'),
+    find('#uplink-what'),
     state === 'throttled'
-      ? `The stream takes less than comes: ${reason}.`
-      : `Nothing leaves this box since ${new Date(since).toLocaleTimeString()}: ${reason}.`,
+      ? `The stream takes fewer readings than arrive: ${reason}.`
+      : `Nothing has been uploaded since ${new Date(since).toLocaleTimeString()}: ${wordsOf(state)}, ${reason}.`,
   );
-  setText(document.querySelector('#uplink-hint'), `${hint} ${numberText(queue.depth)} readings wait in the queue.`);
+  setText(find('#uplink-hint'), `${hint} ${numberText(queue.depth)} readings wait in the queue.`);
 }
 
 export function drawFlow(overview) {
@@ -86,7 +88,7 @@ export function drawFlow(overview) {
   streamNode(overview);
   const forwarderBad = queue === null || queue.stale;
   link('heard', connected && overview.bridge !== null && !overview.bridge.stale, rates.heard);
-  link('accepted', connected && !forwarderBad && failing(overview, 'queue') === undefined, rates.accepted);
+  link('accepted', connected && !forwarderBad && !queueRejects(overview), rates.accepted);
   link('shipped', !forwarderBad && (queue.uplink.state === 'ok' || queue.uplink.state === 'throttled'), rates.shipped);
   uplinkNotice(overview);
 }

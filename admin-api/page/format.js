@@ -1,10 +1,10 @@
-/** Words and numbers as a person reads them, by the box's clock. */
+/** Times, numbers and codes as text, by the box's clock. */
 
 /** Box clock minus this device's clock: a phone that is wrong must not make every reading look old. */
 let clockAheadMs = 0;
 let clockKnown = false;
 
-/** Takes the box's time as it was said; its way here makes it late, never early, so the largest difference is the truest. */
+/** Sets the box's time. Network delay only makes it late, so the largest difference is the most accurate. */
 export function setBoxClock(text) {
   const ahead = Date.parse(text) - Date.now();
   if (!clockKnown || ahead > clockAheadMs || ahead < clockAheadMs - 5000) clockAheadMs = ahead;
@@ -28,7 +28,25 @@ export const numberText = (value) => (Number.isFinite(value) ? value.toLocaleStr
 
 export const wordsOf = (code) => code.replaceAll('_', ' ');
 
-/** An element with attributes and children; text is never taken for HTML. */
+/**
+ * The element of the page that a selector names; throws if there is none.
+ * @param {string} selector
+ * @returns {HTMLElement}
+ */
+export function find(selector) {
+  const found = document.querySelector(selector);
+  if (found instanceof HTMLElement) return found;
+  throw new Error(`the page has no ${selector}`);
+}
+
+/**
+ * The message of anything thrown.
+ * @param {unknown} error
+ * @returns {string}
+ */
+export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
+
+/** Makes an element with attributes and children; text is never parsed as HTML. */
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes))
@@ -37,7 +55,7 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** Changes a text only where it is another one: what did not change is not read out again, nor laid out again. */
+/** Sets a text only if it differs: unchanged text is neither read out nor laid out again. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -46,7 +64,7 @@ export function setClass(node, name) {
   if (node.getAttribute('class') !== name) node.setAttribute('class', name);
 }
 
-/** Makes a list's children anew where `key` is another one. */
+/** Replaces a node's children if `key` differs from the last one. */
 export function setChildren(node, key, make) {
   if (node.dataset.key === key) return;
   node.dataset.key = key;

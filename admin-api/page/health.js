@@ -1,5 +1,5 @@
-/** The verdict at the top, what is wrong with its cause and what to do, and what is well. */
-import { ageText, element, secondsSince, setChildren, setClass, setText, wordsOf } from './format.js';
+/** The verdict at the top, failing checks with cause and hint, and passing checks. */
+import { ageText, element, find, secondsSince, setChildren, setClass, setText, wordsOf } from './format.js';
 
 const VERDICTS = { ok: 'All is well', degraded: 'Degraded', down: 'Down' };
 
@@ -7,22 +7,22 @@ export function drawHealth({ health, version, gateway_name: gateway }) {
   const bad = health.checks
     .filter(({ status }) => status !== 'ok')
     .sort((a, b) => (a.status === b.status ? 0 : a.status === 'fail' ? -1 : 1));
-  const first = bad.length === 0 ? '' : [...new Set([bad[0].name, wordsOf(bad[0].reason.split(':')[0])])].join(', ');
+  const first = bad.length === 0 ? '' : [...new Set([bad[0].name, wordsOf(bad[0].code)])].join(', ');
   const words =
     bad.length === 0
       ? VERDICTS[health.status]
       : `${VERDICTS[health.status]}: ${first}${bad.length > 1 ? `, and ${bad.length - 1} more` : ''}`;
-  const verdict = document.querySelector('#verdict');
+  const verdict = find('#verdict');
   setClass(verdict, `verdict ${health.status}`);
   setText(verdict, words);
-  setText(document.querySelector('#gateway'), gateway);
-  setText(document.querySelector('#version'), version);
+  setText(find('#gateway'), gateway);
+  setText(find('#version'), version);
   document.title = `${health.status === 'ok' ? '' : `${VERDICTS[health.status]} · `}${gateway} · hr-gateway`;
-  setChildren(document.querySelector('#troubles'), JSON.stringify(bad), () =>
-    bad.map(({ name, status, since, reason, hint }) =>
+  setChildren(find('#troubles'), JSON.stringify(bad), () =>
+    bad.map(({ name, status, since, code, reason, hint }) =>
       element(
         'li',
-        { class: status },
+        { class: status, 'data-code': code },
         element('span', { class: `state ${status === 'fail' ? 'bad' : 'warn'}` }, status),
         element(
           'div',
@@ -31,6 +31,8 @@ export function drawHealth({ health, version, gateway_name: gateway }) {
           ' ',
           element('span', { class: 'quiet', 'data-since': since }),
           element('br'),
+          element('code', {}, code),
+          ' ',
           reason,
           element('br'),
           element('span', { class: 'hint' }, hint),
@@ -38,8 +40,8 @@ export function drawHealth({ health, version, gateway_name: gateway }) {
       ),
     ),
   );
-  for (const age of document.querySelectorAll('#troubles [data-since]'))
+  for (const age of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('#troubles [data-since]')))
     setText(age, `since ${ageText(secondsSince(age.dataset.since))}`);
   const good = [...new Set(health.checks.filter(({ status }) => status === 'ok').map(({ name }) => name))];
-  setChildren(document.querySelector('#checks'), good.join('|'), () => good.map((name) => element('li', {}, name)));
+  setChildren(find('#checks'), good.join('|'), () => good.map((name) => element('li', {}, name)));
 }

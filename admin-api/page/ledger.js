@@ -1,5 +1,5 @@
 /** The ledger with causes, and the figures above the chart. */
-import { ageText, element, numberText, setChildren, setText, wordsOf } from './format.js';
+import { ageText, element, find, numberText, setChildren, setText, wordsOf } from './format.js';
 
 const ROWS = [
   ['accepted', 'accepted'],
@@ -17,9 +17,9 @@ const causesText = (causes) =>
     .join(', ');
 
 export function drawLedger({ queue, bridge }) {
-  setText(document.querySelector('#held'), bridge === null || bridge.stale ? '–' : numberText(bridge.outbox.held));
+  setText(find('#held'), bridge === null || bridge.stale ? '–' : numberText(bridge.outbox.held));
   if (queue === null) return;
-  const table = document.querySelector('#ledger');
+  const table = find('#ledger');
   setChildren(table, 'made', () =>
     ROWS.map(([name, words]) =>
       element(
@@ -36,6 +36,6 @@ export function drawLedger({ queue, bridge }) {
     setText(row.querySelector('td'), numberText(queue.ledger[name]));
     row.className = ['dead', 'evicted', 'missed'].includes(name) && queue.ledger[name] > 0 ? 'not-none' : '';
   }
-  setText(document.querySelector('#depth'), numberText(queue.depth));
-  setText(document.querySelector('#oldest'), queue.depth === 0 ? '–' : ageText(queue.oldest_age_seconds));
+  setText(find('#depth'), numberText(queue.depth));
+  setText(find('#oldest'), queue.depth === 0 ? '–' : ageText(queue.oldest_age_seconds));
 }

@@ -1,17 +1,17 @@
-/** The operator: whose token is taken once and becomes a cookie that no script can read. */
-import { setText } from './format.js';
+/** The operator's session: the token is entered once and exchanged for a cookie that no script can read. */
+import { find, setText } from './format.js';
 
 const listeners = new Set();
 let operator = false;
 
 export const isOperator = () => operator;
 
-/** Told at every change, and once the box has said who we are. */
+/** Calls `listener` at every login and logout, and once the session is known. */
 export function onOperator(listener) {
   listeners.add(listener);
 }
 
-/** Asks the API; throws the problem's own words. */
+/** Calls the API; throws the problem's detail and hint. */
 export async function ask(method, path, body) {
   const answer = await fetch(path, {
     method,
@@ -24,11 +24,11 @@ export async function ask(method, path, body) {
 }
 
 export function say(words) {
-  setText(document.querySelector('#dead-answer'), words);
+  setText(find('#dead-answer'), words);
 }
 
 function sayLogin(words) {
-  setText(document.querySelector('#login-answer'), words);
+  setText(find('#login-answer'), words);
 }
 
 function set(is) {
@@ -37,17 +37,17 @@ function set(is) {
   for (const listener of listeners) listener(is);
 }
 
-/** Where nothing can be read without the token, the form stands at the top. */
+/** If nothing can be read without the token, the form is shown at the top. */
 export function showLocked(locked) {
-  const notice = document.querySelector('#locked');
+  const notice = find('#locked');
   notice.hidden = !locked;
-  (locked ? notice : document.querySelector('#dead-login')).append(document.querySelector('#login'));
-  if (locked) document.querySelector('#login').hidden = false;
+  (locked ? notice : find('#dead-login')).append(find('#login'));
+  if (locked) find('#login').hidden = false;
 }
 
-document.querySelector('#login').addEventListener('submit', (event) => {
+find('#login').addEventListener('submit', (event) => {
   event.preventDefault();
-  const field = document.querySelector('#token');
+  const field = /** @type {HTMLInputElement} */ (find('#token'));
   ask('POST', '/login', { token: field.value.trim() }).then(
     () => {
       field.value = '';
@@ -57,7 +57,7 @@ document.querySelector('#login').addEventListener('submit', (event) => {
     (error) => sayLogin(error.message),
   );
 });
-document.querySelector('#logout').addEventListener('click', () => {
+find('#logout').addEventListener('click', () => {
   ask('POST', '/logout').then(
     () => set(false),
     (error) => say(error.message),

@@ -2,13 +2,13 @@
 import { drawDeadLetters } from './dead-letters.js';
 import { addPoint, setHistory } from './depth-chart.js';
 import { drawFlow } from './flow.js';
-import { setBoxClock, setClass, setText } from './format.js';
+import { find, setBoxClock, setClass, setText } from './format.js';
 import { drawHealth } from './health.js';
 import { drawLedger } from './ledger.js';
 import { onOperator, readSession, showLocked } from './operator.js';
 import { addReading, drawStraps, knownDevices, setDevice, setReadings } from './straps.js';
 
-/** The box is lost once it has been silent for so long; shorter breaks are mended unseen. */
+/** The connection counts as lost after this; shorter interruptions are not shown. */
 const LOST_MS = 2500;
 let overview;
 let events;
@@ -20,7 +20,7 @@ const read = async (path) => {
   return await answer.json();
 };
 
-/** What the box remembers: the page was just opened, or was away. */
+/** Reads the last ten minutes: the page was just opened, or was disconnected. */
 async function readAll() {
   setHistory(await read('/queue/history'));
   const devices = await read('/devices');
@@ -47,19 +47,19 @@ function draw() {
 function found() {
   clearTimeout(lostTimer);
   lostTimer = undefined;
-  document.querySelector('#lost').hidden = true;
+  find('#lost').hidden = true;
   document.body.classList.remove('is-lost');
 }
 
 function lost() {
-  document.querySelector('#lost').hidden = false;
+  find('#lost').hidden = false;
   document.body.classList.add('is-lost');
-  const verdict = document.querySelector('#verdict');
+  const verdict = find('#verdict');
   setClass(verdict, 'verdict down');
   setText(verdict, 'No connection to the box');
 }
 
-/** The browser gives up on an answer that is no stream, and says not which: ask once. */
+/** The browser stops at a response that is no event stream and does not tell its status: ask once. */
 async function whyClosed() {
   const answer = await fetch('/queue').catch(() => undefined);
   showLocked(answer?.status === 401);
@@ -96,9 +96,9 @@ function follow() {
 }
 
 onOperator((is) => {
-  if (is && !document.querySelector('#locked').hidden) follow();
+  if (is && !find('#locked').hidden) follow();
 });
 follow();
 readSession().catch(() => undefined);
-// Ages grow, and a strap falls silent, though nothing is heard.
+// Ages grow, and a strap becomes silent, even if no event arrives.
 setInterval(draw, 1000);

@@ -1,8 +1,8 @@
-/** A card a strap: name, big heart rate, ten minutes as a line with gaps left open, contact, battery, signal, state, age. */
-import { ageText, boxNow, secondsSince, setClass, setText } from './format.js';
+/** One card per strap: name, heart rate, the last ten minutes as a line with gaps, contact, battery, signal, state, age. */
+import { ageText, boxNow, find, secondsSince, setClass, setText } from './format.js';
 import { sparkline, WINDOW_MS } from './sparkline.js';
 
-/** The last reading is not current any more. */
+/** After this, the last reading is no longer current. */
 const OLD_SECONDS = 3;
 
 /** What each state means to a person, and how bad it is. */
@@ -58,13 +58,13 @@ function ageOf(status) {
   return last === undefined ? secondsSince(status.last_reading_at) : (boxNow() - last) / 1000;
 }
 
-/** Words and kind of a strap's state, by the age of its data first. */
+/** Text and severity of a strap's state; the age of its data counts first. */
 function stateOf(status) {
   if (status.state === 'streaming' && ageOf(status) > OLD_SECONDS) return ['no readings', 'bad'];
   return STATES[status.state] ?? [status.state, 'warn'];
 }
 
-/** How many straps there are, and how many of them stream just now. */
+/** How many straps there are, and how many of them are streaming. */
 export function strapCounts() {
   const all = [...devices.values()];
   return {
@@ -77,7 +77,10 @@ export function strapCounts() {
 function cardOf(device) {
   let known = cards.get(device);
   if (known === undefined) {
-    const card = document.querySelector('#strap-card').content.cloneNode(true).firstElementChild;
+    const template = /** @type {HTMLTemplateElement} */ (find('#strap-card'));
+    const card = /** @type {HTMLElement} */ (
+      /** @type {DocumentFragment} */ (template.content.cloneNode(true)).firstElementChild
+    );
     card.dataset.device = device;
     const part = (name) => card.querySelector(name);
     known = {
@@ -100,8 +103,11 @@ function cardOf(device) {
       signal: part('.signal'),
     };
     cards.set(device, known);
-    const next = [...document.querySelectorAll('#straps > li')].find((other) => other.dataset.device > device) ?? null;
-    document.querySelector('#straps').insertBefore(card, next);
+    const next =
+      [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('#straps > li'))].find(
+        (other) => other.dataset.device > device,
+      ) ?? null;
+    find('#straps').insertBefore(card, next);
   }
   return known;
 }
@@ -147,7 +153,7 @@ function draw(status) {
   const last = list.at(-1);
   const name = status.name ?? status.device;
   setText(part.name, name);
-  // As it stands in topics; straps of one kind often have one name.
+  // The name used in topics; straps of one model often share a display name.
   setText(part.device, name === status.device ? '' : status.device);
   part.mark.hidden = !test;
   setText(part.mark, test ? status.source : '');
@@ -167,14 +173,14 @@ function draw(status) {
   setClass(part.signal, `signal ${status.rssi === null ? '' : signalWord(status.rssi)}`);
 }
 
-/** All cards anew: ages grow though nothing is heard. */
+/** Redraws all cards: ages grow even if no event arrives. */
 export function drawStraps() {
   for (const status of devices.values()) draw(status);
   const { all, streaming } = strapCounts();
-  document.querySelector('#no-straps').hidden = all > 0;
-  setText(document.querySelector('#straps-count'), all === 0 ? '' : `${streaming} of ${all} streaming`);
+  find('#no-straps').hidden = all > 0;
+  setText(find('#straps-count'), all === 0 ? '' : `${streaming} of ${all} streaming`);
   const kinds = new Set([...devices.values()].map(({ source }) => source).filter((source) => TEST_SOURCES.has(source)));
-  const banner = document.querySelector('#test-banner');
+  const banner = find('#test-banner');
   banner.hidden = kinds.size === 0;
   const real = [...devices.values()].some(({ source }) => !TEST_SOURCES.has(source));
   setText(

@@ -1,6 +1,7 @@
 /** The queue of a running forwarder, as its status on MQTT reports it. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseServiceStatus, type ForwarderStatus } from '../../contract/service-status.ts';
+import type { ForwarderStatus } from '../../contract/forwarder-status.ts';
+import { parseServiceStatus } from '../../contract/service-status.ts';
 import { serviceStatusTopic } from '../../contract/topics.ts';
 import { readConfig } from '../../service/config/config.ts';
 import { createLogger } from '../../service/log/log.ts';

@@ -108,7 +108,8 @@ class Publisher {
 
   /** Readings that were sent again. */
   get resent(): number {
-    return this.#outbox.metrics().find(({ name }) => name === 'hr_gateway_outbox_resent_total')?.values?.[0]?.value ?? 0;
+    const metric = this.#outbox.metrics().find(({ name }) => name === 'hr_gateway_outbox_resent_total');
+    return metric !== undefined && metric.type !== 'histogram' ? (metric.values[0]?.value ?? 0) : 0;
   }
 
   async stop(): Promise<void> {

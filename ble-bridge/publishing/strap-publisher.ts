@@ -2,7 +2,7 @@
  * Publishes what is known about each strap: its retained status and its Home Assistant entities. Takes over what an earlier process
  * left: retained statuses and the times of the last readings.
  */
-import { parseDeviceStatus } from '../../contract/device-status.ts';
+import type { DeviceStatus } from '../../contract/device-status.ts';
 import { deviceStatusTopic } from '../../contract/topics.ts';
 import type { DeviceNames } from '../straps/device-names.ts';
 import type { EarlierStrap, StrapEvents, StrapHistory } from '../straps/strap-ports.ts';
@@ -47,14 +47,12 @@ export class StrapPublisher implements StrapHistory {
    * A retained device status that an earlier process left. A strap that is known already restores its values from it; one without an
    * advertisement so far is published as lost. `find` looks a strap up by its device.
    */
-  retained(topic: string, payload: Buffer, find: (device: string) => Strap | undefined): void {
-    const status = payload.length === 0 ? undefined : parseDeviceStatus(payload);
-    if (status?.ok !== true) return;
-    const { device } = status.value;
+  retained(topic: string, status: DeviceStatus, find: (device: string) => Strap | undefined): void {
+    const { device } = status;
     if (deviceStatusTopic(device) !== topic) return;
     const strap = find(device);
-    if (strap !== undefined) return strap.restore({ status: status.value });
-    if (this.#o.names.all.some((known) => known.device === device)) this.#o.devices.add(device, this.#earlier.keep(status.value));
+    if (strap !== undefined) return strap.restore({ status });
+    if (this.#o.names.all.some((known) => known.device === device)) this.#o.devices.add(device, this.#earlier.keep(status));
   }
 
   /** Removes the retained topics of a device. */

@@ -1,8 +1,8 @@
 /** One radio in use, with its straps, scan and recovery ladder. Recreated when the source of readings changes. */
-import type { BridgeStatus } from '../../contract/service-status.ts';
+import type { BridgeStatus } from '../../contract/bridge-status.ts';
 import type { HrError } from '../../service/errors/errors.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
-import { okCheck, type CheckReport } from '../../service/mqtt/status-reporter.ts';
+import { okCheck, type CheckReport } from '../../service/health/check-report.ts';
 import { radioCheck } from '../radio/radio-check.ts';
 import type { Radio } from '../radio/radio.ts';
 import { RecoveryLadder } from '../radio/recovery-ladder.ts';

@@ -1,6 +1,6 @@
 /** Replaces the radio in use, with its straps: at most one radio session exists at a time. */
-import type { BridgeStatus } from '../../contract/service-status.ts';
-import type { CheckReport } from '../../service/mqtt/status-reporter.ts';
+import type { BridgeStatus } from '../../contract/bridge-status.ts';
+import type { CheckReport } from '../../service/health/check-report.ts';
 import type { Radio } from '../radio/radio.ts';
 import { RadioSession, type RadioSessionOptions } from './radio-session.ts';
 import type { Strap } from './strap.ts';

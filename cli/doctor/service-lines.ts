@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { ServiceStatus } from '../../contract/service-status.ts';
-import { parseServiceStatus } from '../../contract/service-status.ts';
+import { parseServiceStatus, STATUS_STALE_MS } from '../../contract/service-status.ts';
 import { SERVICE_STATUS_FILTER } from '../../contract/topics.ts';
 import { brokerOf } from '../../service/network/broker.ts';
 import { maskUrl, type Config } from '../../service/config/config.ts';
@@ -18,8 +18,6 @@ const CONNECT_LIMIT_MS = 5000;
 const RETAINED_WAIT_MS = 2000;
 const POLL_MS = 50;
 const EXPECTED = ['ble-bridge', 'forwarder', 'admin-api'];
-/** A service says its status every 5 s. */
-const SILENT_AFTER_MS = 20_000;
 
 /**
  * A failing line if there is no key for the broker, otherwise undefined. The doctor creates no key: if it were run as root before the
@@ -73,7 +71,7 @@ function serviceLine(name: string, status: ServiceStatus | undefined): DoctorLin
   if (status === undefined) return fail(name, 'has never reported a status to this broker', 'Start it, and read its log.');
   if (status.state === 'offline') return fail(name, `offline since ${status.since}`, 'Start it, and read its log.');
   const silentMs = status.as_of === undefined ? 0 : Date.now() - Date.parse(status.as_of);
-  if (silentMs > SILENT_AFTER_MS)
+  if (silentMs > STATUS_STALE_MS)
     return fail(
       name,
       `last status ${Math.round(silentMs / 1000)} s ago`,
@@ -82,7 +80,7 @@ function serviceLine(name: string, status: ServiceStatus | undefined): DoctorLin
   const bad = (status.checks ?? []).filter((check) => check.status !== 'ok');
   const worst = bad.find((check) => check.status === 'fail') ?? bad[0];
   if (worst === undefined) return ok(name, `online since ${status.since}, version ${status.version}`);
-  return (worst.status === 'fail' ? fail : warn)(name, `${worst.name}: ${worst.reason}`, worst.hint);
+  return (worst.status === 'fail' ? fail : warn)(name, `${worst.name}: ${worst.code}: ${worst.reason}`, worst.hint);
 }
 
 /** The radio as the running bridge reports it. */

@@ -1,6 +1,6 @@
 /** Checks credentials and stream with the SDK, as the forwarder uses them. */
 import { DescribeStreamSummaryCommand, type KinesisClient, type StreamDescriptionSummary } from '@aws-sdk/client-kinesis';
-import type { ForwarderStatus } from '../../contract/service-status.ts';
+import type { ForwarderStatus } from '../../contract/forwarder-status.ts';
 import { maskUrl, type Config } from '../../service/config/config.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { streamClient } from '../stream-client.ts';

@@ -1,8 +1,8 @@
 /** The state of the uplink. It is changed in one place only, and each change is logged. */
 import { EventEmitter } from 'node:events';
-import type { Uplink, UplinkState } from '../../contract/service-status.ts';
+import type { Uplink, UplinkState } from '../../contract/forwarder-status.ts';
 import type { Logger } from '../../service/log/log.ts';
-import { failureText, type FailureClass } from '../sink/sink.ts';
+import type { FailureClass } from '../sink/sink.ts';
 
 /** States that an operator has to resolve; the others heal by themselves. */
 const NEEDS_OPERATOR: ReadonlySet<UplinkState> = new Set([
@@ -44,7 +44,7 @@ export class UplinkStatus extends EventEmitter<{ changed: [] }> {
   /** As the service's status shows it. */
   asStatus(): Uplink {
     const { state, detail, hint, since } = this.#uplink;
-    return { state, reason: state === 'ok' ? '' : failureText({ state, detail, hint }), hint, since };
+    return { state, reason: detail, hint, since };
   }
 
   #set({ state, detail, hint }: Omit<UplinkCondition, 'since'>): void {

@@ -2,7 +2,7 @@
  * The ledger: accepted = shipped + queued + dead + evicted, always. It is kept in the state row and written in the same transactions as
  * the rows that it counts. Readings that were lost before acceptance are `missed`, and outside of the equation.
  */
-import type { Ledger } from '../../contract/service-status.ts';
+import type { Ledger } from '../../contract/forwarder-status.ts';
 import type { Causes, RunWatermark } from './queue-messages.ts';
 import type { QueueReason } from './queue-mode.ts';
 

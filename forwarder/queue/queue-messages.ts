@@ -1,5 +1,5 @@
 /** Messages between the main thread and the queue thread. Rows travel as columns: few large messages, no object graphs. */
-import type { Ledger } from '../../contract/service-status.ts';
+import type { Ledger } from '../../contract/forwarder-status.ts';
 import type { QueueMode, QueueReason } from './queue-mode.ts';
 
 /** Where a reading came from: a real strap, or a source whose readings are only shipped to a local target. */

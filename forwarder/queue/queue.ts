@@ -2,6 +2,7 @@
 import { EventEmitter, once } from 'node:events';
 import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
+import { resultCheckerOf, type CommandResult, type CommandVerb } from '../../contract/commands.ts';
 import type { Config } from '../../service/config/config.ts';
 import { dataFolder } from '../../service/storage/data-dir.ts';
 import { HrError } from '../../service/errors/errors.ts';
@@ -172,6 +173,13 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     });
   }
 
+  /** Asks the queue's thread for the result of a command, as the contract describes it. */
+  async #command<V extends CommandVerb>(verb: V, make: (id: number) => QueueRequest): Promise<CommandResult<V>> {
+    const result = resultCheckerOf(verb)(await this.#ask(make));
+    if (result.ok) return result.value;
+    throw new HrError('command_failed', { operation: verb, detail: result.reason });
+  }
+
   append(append: Append): void {
     const last = this.#gathered.at(-1);
     if (last === undefined || !joinAppends(last, append)) this.#gathered.push(append);
@@ -210,26 +218,26 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     this.#send({ kind: 'bury', rowId, reason, detail });
   }
 
-  async deadLetters(limit: number, before: number | null): Promise<unknown> {
-    return await this.#ask((id) => ({ kind: 'deadLetters', id, limit, before }));
+  async deadLetters(limit: number, before: number | null): Promise<CommandResult<'list-dead-letters'>> {
+    return await this.#command('list-dead-letters', (id) => ({ kind: 'deadLetters', id, limit, before }));
   }
 
-  async retryDead(ids: number[] | null): Promise<unknown> {
-    return await this.#ask((id) => ({ kind: 'retryDead', id, ids }));
+  async retryDead(ids: number[] | null): Promise<CommandResult<'retry-dead-letters'>> {
+    return await this.#command('retry-dead-letters', (id) => ({ kind: 'retryDead', id, ids }));
   }
 
-  async discardDead(ids: number[] | null): Promise<unknown> {
-    return await this.#ask((id) => ({ kind: 'discardDead', id, ids }));
+  async discardDead(ids: number[] | null): Promise<CommandResult<'discard-dead-letters'>> {
+    return await this.#command('discard-dead-letters', (id) => ({ kind: 'discardDead', id, ids }));
   }
 
-  async acknowledgeDamage(): Promise<unknown> {
-    return await this.#ask((id) => ({ kind: 'acknowledgeDamage', id }));
+  async acknowledgeDamage(): Promise<CommandResult<'acknowledge-damage'>> {
+    return await this.#command('acknowledge-damage', (id) => ({ kind: 'acknowledgeDamage', id }));
   }
 
   /** Writes a consistent copy to DATA_DIR/backups while the queue keeps working. */
-  async backup(): Promise<unknown> {
+  async backup(): Promise<CommandResult<'backup'>> {
     const file = path.join(dataFolder(this.#config, BACKUPS), `queue-${new Date().toISOString().replaceAll(/[:.]/g, '-')}.db`);
-    return await this.#ask((id) => ({ kind: 'backup', id, file }));
+    return await this.#command('backup', (id) => ({ kind: 'backup', id, file }));
   }
 
   /** Commits what is pending and closes the file, within 8 s. */

@@ -1,5 +1,5 @@
 /** The interface to the stream that readings are shipped to. Its only implementation is KinesisSink. */
-import type { UplinkState } from '../../contract/service-status.ts';
+import type { UplinkState } from '../../contract/forwarder-status.ts';
 
 /** A record as it is sent: one reading, or an aggregate of several, and its partition key. */
 export interface SinkRecord {

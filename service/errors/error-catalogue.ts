@@ -1,18 +1,18 @@
 /**
- * Every coded error of the product: what it means, what to do, and whether trying again can help.
- * docs/errors.md is made from this table (`npm run docs`), and a test holds both and the code together.
+ * Every coded error of the product: what it means, what to do, and whether a retry can help.
+ * docs/errors.md is made from this table (`npm run docs`), and a test compares both with the code.
  */
 export interface ErrorEntry {
   summary: string;
   hint: string;
-  /** True where the same call may succeed later without anybody doing anything. */
+  /** True if the same call may succeed later without any action. */
   retryable: boolean;
 }
 
 export const ERRORS = {
   // service
   config_invalid: {
-    summary: 'The configuration has faults; all of them are named at once.',
+    summary: 'The configuration is invalid; all faults are named at once.',
     hint: 'Correct the named variables; npm run config shows the effective values.',
     retryable: false,
   },
@@ -32,28 +32,28 @@ export const ERRORS = {
     retryable: false,
   },
   data_dir_unusable: {
-    summary: 'The data folder cannot be made, read or written.',
+    summary: 'The data folder cannot be created, read or written.',
     hint: 'Check that DATA_DIR exists, that this user owns it, and that the disk is not read-only.',
     retryable: false,
   },
   port_in_use: {
-    summary: 'The port to listen on is taken by another program.',
-    hint: 'Stop the other program, or choose another port by the setting that the detail names.',
+    summary: 'The port to listen on is in use by another program.',
+    hint: 'Stop the other program, or choose another port with the setting that the detail names.',
     retryable: false,
   },
   uncaught_error: {
-    summary: 'A programming error; the service was stopped in order and ends with exit code 1.',
-    hint: 'The supervisor starts it again. Please report the log line.',
+    summary: 'A programming error; the service stops in order and ends with exit code 1.',
+    hint: 'The supervisor restarts it. Please report the log line.',
     retryable: true,
   },
   worker_failed: {
-    summary: 'A worker thread of the service ended unasked.',
-    hint: 'The service ends so that its supervisor starts it again; the log line before says why.',
+    summary: 'A worker thread of the service ended unexpectedly.',
+    hint: 'The service ends so that its supervisor restarts it; the preceding log line has the cause.',
     retryable: true,
   },
   // commands
   not_connected: {
-    summary: 'The broker is away, so nothing can be asked of the other services.',
+    summary: 'There is no connection to the broker, so no command can be sent to the other services.',
     hint: 'See /health for the gateway; try again when it is back.',
     retryable: true,
   },
@@ -68,7 +68,7 @@ export const ERRORS = {
     retryable: false,
   },
   command_invalid: {
-    summary: 'The arguments of a command are not what its description allows.',
+    summary: 'The arguments of a command do not match its description.',
     hint: 'See the API description for this command.',
     retryable: false,
   },
@@ -80,17 +80,17 @@ export const ERRORS = {
   // radio
   radio_unavailable: {
     summary: 'No Bluetooth adapter can be used: there is none, it is off, or this process has no right to it.',
-    hint: 'npm run doctor says which. Straps are read as soon as the adapter answers; nothing needs to be restarted.',
+    hint: 'npm run doctor says which. Straps are read as soon as the adapter responds; no restart is needed.',
     retryable: true,
   },
   radio_stuck: {
-    summary: 'The Bluetooth adapter does not do what it is told, though noble was started anew several times.',
-    hint: 'The bridge ends and its supervisor starts it again. If it returns, unplug the adapter or restart the box.',
+    summary: 'The Bluetooth adapter does not respond, although noble was restarted several times.',
+    hint: 'The bridge ends and its supervisor restarts it. If the error returns, unplug the adapter or restart the box.',
     retryable: true,
   },
   radio_scan_refused: {
     summary: 'The adapter refuses to scan for straps, or does not answer.',
-    hint: 'Another program may hold it (bluetoothctl scan off); the scan is tried again by itself.',
+    hint: 'Another program may be using it (bluetoothctl scan off); the scan is retried automatically.',
     retryable: true,
   },
   strap_unknown: {
@@ -109,41 +109,41 @@ export const ERRORS = {
     retryable: false,
   },
   recording_unreadable: {
-    summary: 'The recording to replay is missing, broken, or of a kind that is not known.',
+    summary: 'The recording to replay is missing, damaged, or of an unknown format.',
     hint: 'Give REPLAY_FILE a CSV file with offset_seconds and heart_rate_bpm, or an activity as a FIT file.',
     retryable: false,
   },
   // broker
   listener_unprotected: {
-    summary: 'A listener beyond loopback would be open to everybody without anybody having decided it.',
+    summary: 'A listener beyond loopback would be open to everybody without a decision for that.',
     hint: 'Add users (npm run users -- add NAME), or set MQTT_ANONYMOUS=read or none.',
     retryable: false,
   },
   users_unreadable: {
     summary: 'DATA_DIR/users.json cannot be read.',
-    hint: 'Correct or remove it; npm run users writes it anew.',
+    hint: 'Correct or remove it; npm run users recreates it.',
     retryable: false,
   },
   certificate_unusable: {
-    summary: 'A certificate or its key cannot be read, or they do not belong together.',
-    hint: 'Check the files that MQTT_TLS_… or ADMIN_TLS_… name: PEM, readable for this user, one pair. Changed files are read anew by themselves.',
+    summary: 'A certificate or its key cannot be read, or they do not match.',
+    hint: 'Check the files that MQTT_TLS_… or ADMIN_TLS_… name: PEM, readable for this user, one pair. Changed files are reloaded automatically.',
     retryable: false,
   },
   // local stream
   local_stream_unusable: {
     summary: 'The file of the local stream cannot be opened.',
-    hint: 'Move DATA_DIR/local-kinesis.db away: a new, empty local stream is made. The queue is not touched.',
+    hint: 'Move DATA_DIR/local-kinesis.db away: a new, empty local stream is created. The queue is not touched.',
     retryable: false,
   },
   // queue
   queue_too_new: {
-    summary: 'The queue file is of a newer version than this program; it was left untouched.',
+    summary: 'The queue file was written by a newer version of this program; it was left untouched.',
     hint: 'Run the newer version again, or move DATA_DIR/queue.db away; its readings are then shipped by that version.',
     retryable: false,
   },
   queue_unusable: {
-    summary: 'The queue file cannot be opened or made.',
-    hint: 'Check space, rights and health of the disk that holds DATA_DIR. A damaged file is replaced by itself; this is something else.',
+    summary: 'The queue file cannot be opened or created.',
+    hint: 'Check space, rights and health of the disk that holds DATA_DIR. A damaged file is replaced automatically; this is another fault.',
     retryable: true,
   },
   // admin API
@@ -158,27 +158,27 @@ export const ERRORS = {
     retryable: false,
   },
   origin_not_allowed: {
-    summary: 'A page of another site asked for a change.',
+    summary: 'A page of another site requested a change.',
     hint: 'Use the page of this box.',
     retryable: false,
   },
   too_many_pages: {
-    summary: 'As many pages follow the events as this box serves.',
-    hint: 'Close some; the page tries again by itself.',
+    summary: 'The maximum number of pages is following the events.',
+    hint: 'Close some; the page retries automatically.',
     retryable: true,
   },
   nothing_known: {
-    summary: 'The service that knows this has said nothing yet.',
+    summary: 'The service that knows this has not published a status yet.',
     hint: 'See /health for that service; try again when it is online.',
     retryable: true,
   },
   request_invalid: {
-    summary: 'The request is not what the API description allows.',
+    summary: 'The request does not match the API description.',
     hint: 'See /docs.',
     retryable: false,
   },
   not_found: {
-    summary: 'There is nothing under this address.',
+    summary: 'There is no resource at this address.',
     hint: 'See /docs.',
     retryable: false,
   },

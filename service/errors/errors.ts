@@ -8,7 +8,7 @@ export interface HrErrorOptions {
   /** What was found, for a person. */
   detail: string;
   cause?: unknown;
-  /** Replaces the catalogue's hint where the place knows better. */
+  /** Replaces the catalogue's hint if the caller has a more precise one. */
   hint?: string;
 }
 
@@ -31,7 +31,7 @@ export class HrError extends Error {
   }
 }
 
-/** The words of anything thrown. */
+/** The message of anything thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

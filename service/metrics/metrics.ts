@@ -1,5 +1,5 @@
-/** Counters, gauges and histograms as they cross MQTT (contract Metric); the admin API turns them into Prometheus text. */
-import type { Metric } from '../../contract/service-status.ts';
+/** Counters, gauges and histograms in the form that crosses MQTT (contract/metrics.ts); the admin API turns them into Prometheus text. */
+import type { HistogramMetric, ValuedMetric } from '../../contract/metrics.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -26,7 +26,7 @@ class Valued {
     else entry.value = change(entry.value);
   }
 
-  read(): Metric {
+  read(): ValuedMetric {
     const values = [...this.values.values()].map(({ labels, value }) => ({ labels: { ...labels }, value }));
     return {
       name: this.#name,
@@ -37,7 +37,7 @@ class Valued {
   }
 }
 
-/** Only grows within a process. Name ends in `_total`. */
+/** Only increases within a process. The name ends in `_total`. */
 export class Counter extends Valued {
   constructor(name: string, help: string) {
     super(name, help, 'counter');
@@ -45,7 +45,7 @@ export class Counter extends Valued {
   add(amount = 1, labels: Labels = {}): void {
     this.put(labels, (value) => value + amount);
   }
-  /** For counts that are kept elsewhere (the ledger). */
+  /** For counts that are kept elsewhere, such as the ledger's. */
   setTo(total: number, labels: Labels = {}): void {
     this.put(labels, () => total);
   }
@@ -60,7 +60,7 @@ export class Gauge extends Valued {
   }
 }
 
-/** Cumulative buckets, by Prometheus' rules; `bounds` ascending, in the unit that the name ends with. */
+/** Cumulative buckets as in Prometheus; `bounds` ascending, in the unit that the name ends with. */
 export class Histogram {
   readonly #name: string;
   readonly #help: string;
@@ -82,7 +82,7 @@ export class Histogram {
     this.#sum += value * times;
   }
 
-  read(): Metric {
+  read(): HistogramMetric {
     let total = 0;
     const counts = this.#counts.map((count) => (total += count));
     return { name: this.#name, help: this.#help, type: 'histogram', bounds: [...this.#bounds], counts, sum: this.#sum };

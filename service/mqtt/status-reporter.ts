@@ -1,20 +1,13 @@
 /**
- * Publishes a service's retained status and its metrics. `since` of a check is kept here: it changes with the check's status or
- * coded reason only.
+ * Publishes a service's retained status and its metrics. Keeps `since` of each check: it changes only if the check's status or reason
+ * code changes.
  */
-import type { Check, Metric, MetricsMessage, ServiceDetails, ServiceStatus } from '../../contract/service-status.ts';
+import { REASON_MAX_LENGTH, type Check } from '../../contract/check.ts';
+import type { Metric, MetricsMessage } from '../../contract/metrics.ts';
+import { STATUS_INTERVAL_MS, type ServiceDetails, type ServiceStatus } from '../../contract/service-status.ts';
 import { serviceMetricsTopic, serviceStatusTopic, type ServiceName } from '../../contract/topics.ts';
+import type { CheckReport } from '../health/check-report.ts';
 import { VERSION } from '../process/version.ts';
-
-export interface CheckReport {
-  name: string;
-  status: Check['status'];
-  reason: string;
-  hint: string;
-}
-
-/** A line of health that is well. */
-export const okCheck = (name: string): CheckReport => ({ name, status: 'ok', reason: '', hint: '' });
 
 export interface StatusLine {
   publish(topic: string, payload: string, options?: { retain?: boolean }): boolean;
@@ -27,17 +20,17 @@ export interface StatusReporterOptions {
   checks: () => readonly CheckReport[];
   details?: () => ServiceDetails;
   metrics?: () => readonly Metric[];
-  /** What of a change must be seen at once; while this text stays the same, changes wait for the next regular status. All of it where left out. */
+  /** The part of the status that is urgent, as text: changes to anything else wait for the next regular status. Default: everything is urgent. */
   news?: () => string;
-  /** How often status and metrics go out though nothing changed. */
+  /** How often status and metrics are published if nothing changed; default STATUS_INTERVAL_MS. */
   intervalMs?: number;
 }
 
 const CHANGE_DELAY_MS = 250;
-/** Changes that go on and on are said once in this time: everybody who listens parses each status. */
+/** Continuous changes are published at most once in this time: every subscriber parses each status. */
 const CHANGES_APART_MS = 1000;
 
-/** The will of a service: its status, offline. */
+/** The last will of a service: its status, offline. */
 export function offlineWill(service: ServiceName): { topic: string; payload: string; retain: boolean } {
   const status: ServiceStatus = { service, state: 'offline', since: new Date().toISOString(), version: VERSION };
   return { topic: serviceStatusTopic(service), payload: JSON.stringify(status), retain: true };
@@ -58,11 +51,11 @@ export class StatusReporter {
 
   start(): void {
     this.#options.link.on('up', () => this.#publish());
-    this.#interval = setInterval(() => this.#publish(), this.#options.intervalMs ?? 5000);
+    this.#interval = setInterval(() => this.#publish(), this.#options.intervalMs ?? STATUS_INTERVAL_MS);
     this.#publish();
   }
 
-  /** Something that the status shows has changed: it goes out soon, together with what else changes meanwhile. */
+  /** Call when something that the status shows has changed: it is published soon, together with further changes until then. */
   changed(): void {
     this.#soon ??= setTimeout(
       () => {
@@ -74,7 +67,7 @@ export class StatusReporter {
     );
   }
 
-  /** Says offline in order; call before the link is stopped. */
+  /** Publishes `offline`; call before the link is stopped. */
   stop(): void {
     clearInterval(this.#interval);
     clearTimeout(this.#soon);
@@ -86,13 +79,14 @@ export class StatusReporter {
     const reports = this.#options.checks();
     for (const report of reports) {
       const before = this.#checks.get(report.name);
-      const same = before !== undefined && before.status === report.status && codeOf(before.reason) === codeOf(report.reason);
-      this.#checks.set(report.name, { ...report, since: same ? before.since : now });
+      const same = before !== undefined && before.status === report.status && before.code === report.code;
+      const reason = report.reason.slice(0, REASON_MAX_LENGTH);
+      this.#checks.set(report.name, { ...report, reason, since: same ? before.since : now });
     }
     return reports.flatMap(({ name }) => this.#checks.get(name) ?? []);
   }
 
-  /** The status as it would be published now. */
+  /** The status that would be published now. */
   current(state: 'online' | 'offline' = 'online'): ServiceStatus {
     return {
       service: this.#options.service,
@@ -119,9 +113,4 @@ export class StatusReporter {
     const message: MetricsMessage = { service: this.#options.service, as_of: new Date().toISOString(), metrics: [...metrics] };
     this.#options.link.publish(serviceMetricsTopic(this.#options.service), JSON.stringify(message));
   }
-}
-
-/** The code of a coded reason: what stands before the first colon. */
-function codeOf(reason: string): string {
-  return reason.split(':', 1)[0] ?? '';
 }

@@ -7,7 +7,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { createSecureContext, type SecureContextOptions, type Server } from 'node:tls';
 import { HrError, messageOf } from '../errors/errors.ts';
 import type { Logger } from '../log/log.ts';
-import { okCheck, type CheckReport } from '../mqtt/status-reporter.ts';
+import { failing, okCheck, warning, type CheckReport } from '../health/check-report.ts';
 
 const CHECK_EVERY_MS = 2000;
 const EXPIRES_SOON_MS = 14 * 86_400_000;
@@ -45,22 +45,14 @@ export class TlsFiles {
 
   /** Warns of a certificate that expires within 14 days or cannot be read; fails once it has expired. */
   check(): CheckReport {
-    const hint = 'Renew the certificate; it is reloaded without a restart.';
     if (this.#trouble !== '')
-      return {
-        name: 'certificate',
-        status: 'warn',
-        reason: `certificate_unusable: ${this.#trouble}; the previous one stays in use`,
-        hint,
-      };
+      return warning('certificate', 'certificate_unusable', `${this.#trouble}; the previous one stays in use`);
     const leftMs = this.#validTo - Date.now();
     if (leftMs > EXPIRES_SOON_MS) return okCheck('certificate');
-    return {
-      name: 'certificate',
-      status: leftMs > 0 ? 'warn' : 'fail',
-      reason: `the certificate ${leftMs > 0 ? 'expires' : 'expired'} on ${new Date(this.#validTo).toISOString()}`,
-      hint,
-    };
+    const expires = new Date(this.#validTo).toISOString();
+    return leftMs > 0
+      ? warning('certificate', 'certificate_expiring', `the certificate expires on ${expires}`)
+      : failing('certificate', 'certificate_expired', `the certificate expired on ${expires}`);
   }
 
   #stamp(): string {

@@ -1,6 +1,6 @@
 /** What `npm start` and `hr-gateway start` print once all services run. */
 import path from 'node:path';
-import type { BridgeStatus } from '../../contract/service-status.ts';
+import type { BridgeStatus } from '../../contract/bridge-status.ts';
 import type { Config } from '../config/config.ts';
 import { maskUrl } from '../config/config.ts';
 import { VERSION } from './version.ts';

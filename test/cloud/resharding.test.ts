@@ -4,7 +4,8 @@ import { ListShardsCommand, MergeShardsCommand, SplitShardCommand, type KinesisC
 import { connectAsync } from 'mqtt';
 import { readStream, type Checkpoint } from '../../cloud/reader/read-stream.ts';
 import type { IncomingReading } from '../../contract/reading.ts';
-import { parseServiceStatus, type Ledger } from '../../contract/service-status.ts';
+import type { Ledger } from '../../contract/forwarder-status.ts';
+import { parseServiceStatus } from '../../contract/service-status.ts';
 import { ForwarderService } from '../../forwarder/service.ts';
 import { GatewayService } from '../../gateway/service.ts';
 import { readOrCreateSecret } from '../../service/storage/data-dir.ts';

@@ -2,7 +2,7 @@
 import type { TestContext } from 'node:test';
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import { LocalKinesisService } from '../../local-kinesis/service.ts';
-import type { FaultSettings } from '../../local-kinesis/faults.ts';
+import type { FaultSettings } from '../../contract/fault-settings.ts';
 import { clientOf, readAll, type StreamReading } from '../system/pipeline/support/stream.ts';
 import { tempDir } from './temp-dir.ts';
 import { testConfig, testLog } from './test-config.ts';

@@ -1,5 +1,14 @@
 /** Documentation tables generated from the code: `npm run docs` writes them, test/docs compares them. */
 import { ERRORS } from '../../service/errors/error-catalogue.ts';
+import {
+  DEAD_LETTER_REASONS,
+  EVICTED_CAUSES,
+  GAP_CAUSES,
+  HEALTH_REASONS,
+  MISSED_CAUSES,
+  UPLINK_REASONS,
+  type ReasonEntry,
+} from '../../service/errors/reason-catalogue.ts';
 import { SETTINGS, type Setting } from '../../service/config/settings.ts';
 import { costsTable } from './costs.ts';
 
@@ -50,11 +59,30 @@ export function settingsTable(): string {
 
 /** The table in docs/errors.md. */
 export function errorsTable(): string {
-  const rows = Object.entries(ERRORS).map(
+  const errors = Object.entries(ERRORS).map(
     ([code, { summary, hint, retryable }]) =>
-      `| \`${code}\` | ${cell(summary)} | ${cell(hint)} | ${retryable ? 'may heal by itself' : 'needs a person'} |`,
+      `| \`${code}\` | ${cell(summary)} | ${cell(hint)} | ${retryable ? 'retried or heals' : 'operator action required'} |`,
   );
-  return ['| code | meaning | what to do | |', '|---|---|---|---|', ...rows].join('\n');
+  const withHints = (entries: Readonly<Record<string, ReasonEntry>>): string[] => [
+    '| code | meaning | what to do |',
+    '|---|---|---|',
+    ...Object.entries(entries).map(([code, { summary, hint }]) => `| \`${code}\` | ${cell(summary)} | ${cell(hint)} |`),
+  ];
+  const plain = (entries: Readonly<Record<string, string>>): string[] => [
+    '| code | meaning |',
+    '|---|---|',
+    ...Object.entries(entries).map(([code, summary]) => `| \`${code}\` | ${cell(summary)} |`),
+  ];
+  const parts: [title: string, lines: string[]][] = [
+    ['Errors', ['| code | meaning | what to do | |', '|---|---|---|---|', ...errors]],
+    ['Reasons of health checks', withHints(HEALTH_REASONS)],
+    ['States of the uplink', withHints(UPLINK_REASONS)],
+    ['Reasons of dead letters', plain(DEAD_LETTER_REASONS)],
+    ['Causes of evicted readings', plain(EVICTED_CAUSES)],
+    ['Causes of missed readings', plain(MISSED_CAUSES)],
+    ['Causes of gaps', plain(GAP_CAUSES)],
+  ];
+  return parts.map(([title, lines]) => `## ${title}\n\n${lines.join('\n')}`).join('\n\n');
 }
 
 /** Replaces the text between the `<!-- table -->` markers of a document. */

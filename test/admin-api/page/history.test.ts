@@ -3,30 +3,28 @@ import { test } from 'node:test';
 import { Fleet } from '../../../admin-api/fleet.ts';
 import { History } from '../../../admin-api/history.ts';
 import { serviceStatusTopic, SERVICE_STATUS_FILTER } from '../../../contract/topics.ts';
+import { RefusedMessages } from '../../../service/mqtt/refused-messages.ts';
+import { forwarderStatus, serviceStatus } from '../../support/messages.ts';
+import { testConfig, testLog } from '../../support/test-config.ts';
 
-/** A fleet that hears what a forwarder says at a time. */
-function forwarder(fleet: Fleet): (atMs: number, accepted: number, depth: number, state?: string, bytes?: number) => void {
-  return (atMs, accepted, depth, state = 'online', bytes = 4096) =>
-    fleet.subscriptions[SERVICE_STATUS_FILTER]?.(
-      serviceStatusTopic('forwarder'),
-      Buffer.from(
-        JSON.stringify({
-          service: 'forwarder',
-          state,
-          since: new Date(atMs).toISOString(),
-          version: '1',
-          as_of: new Date(atMs).toISOString(),
-          ...(state === 'online'
-            ? { forwarder: { depth, bytes, oldest_age_seconds: depth / 10, ledger: { accepted, shipped: accepted - depth } } }
-            : {}),
-        }),
-      ),
-      false,
-    );
+const newFleet = (): Fleet => new Fleet(new RefusedMessages('admin-api', testLog(testConfig({}))));
+
+/** Gives a fleet the status of a forwarder as of a time. */
+function forwarder(
+  fleet: Fleet,
+): (atMs: number, accepted: number, depth: number, state?: 'online' | 'offline', bytes?: number) => void {
+  return (atMs, accepted, depth, state = 'online', bytes = 4096) => {
+    const at = new Date(atMs).toISOString();
+    const ledger = { accepted, shipped: accepted - depth, queued: depth, dead: 0, evicted: 0, missed: 0 };
+    const details = forwarderStatus({ depth, bytes, oldest_age_seconds: depth / 10, ledger });
+    const online = serviceStatus('forwarder', { since: at, as_of: at, forwarder: details });
+    const status = state === 'online' ? online : { service: 'forwarder', state, since: at, version: '1', as_of: at };
+    fleet.subscriptions[SERVICE_STATUS_FILTER]?.(serviceStatusTopic('forwarder'), Buffer.from(JSON.stringify(status)), false);
+  };
 }
 
-test('rates are those of the last ten seconds, by the times at which they were said', () => {
-  const fleet = new Fleet();
+test('rates are those of the last ten seconds, by the times at which services published their counts', () => {
+  const fleet = newFleet();
   const history = new History(fleet);
   const say = forwarder(fleet);
   const from = Date.now() - 20_000;
@@ -34,15 +32,15 @@ test('rates are those of the last ten seconds, by the times at which they were s
   // Nothing for ten seconds, then 30 a second; the last ten seconds count.
   for (let second = 0; second <= 20; second += 1) {
     say(from + second * 1000 + 7, second < 10 ? 0 : (second - 10) * 30, 0);
-    fleet.readingsHeard = second < 10 ? 0 : (second - 10) * 20;
+    fleet.readingsReceived = second < 10 ? 0 : (second - 10) * 20;
     history.take(from + second * 1000);
   }
   const { heard, accepted, broker_in } = history.rates();
   assert.deepEqual([heard, accepted, broker_in], [20, 30, null]);
 });
 
-test('a count that went back is a new beginning, not a negative rate', () => {
-  const fleet = new Fleet();
+test('a count that decreased is a restart, not a negative rate', () => {
+  const fleet = newFleet();
   const history = new History(fleet);
   const say = forwarder(fleet);
   const now = Date.now();
@@ -53,8 +51,8 @@ test('a count that went back is a new beginning, not a negative rate', () => {
   assert.equal(history.rates().accepted, 0);
 });
 
-test('ten minutes are remembered and no more; while the forwarder is offline there is a gap, not its last word', () => {
-  const fleet = new Fleet();
+test('ten minutes are kept and no more; while the forwarder is offline there is a gap, not its last value', () => {
+  const fleet = newFleet();
   const history = new History(fleet);
   const say = forwarder(fleet);
   const now = Date.now();
@@ -68,8 +66,8 @@ test('ten minutes are remembered and no more; while the forwarder is offline the
   assert.equal(history.rates().accepted, null);
 });
 
-test('a queue that is not open yet, because it is looked at first, is a gap and no flood of readings afterwards', () => {
-  const fleet = new Fleet();
+test('a queue that is not open yet, because it is being checked, is a gap and causes no flood of readings afterwards', () => {
+  const fleet = newFleet();
   const history = new History(fleet);
   const say = forwarder(fleet);
   const now = Date.now();

@@ -122,7 +122,7 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
   test('a cut uplink shows its reason and what to do, readings wait, and it heals by itself', async () => {
     await box.stream.faults({ request: 'expiredToken' });
     await eventually(async () => await visible(page, '#uplink'), { what: 'the notice' });
-    assert.match(await text(page, '#uplink-what'), /Nothing leaves this box since .*credentials_expired/);
+    assert.match(await text(page, '#uplink-what'), /Nothing has been uploaded since .*credentials expired/);
     assert.match(await text(page, '#uplink-hint'), /Renew the credentials/);
     assert.match(await text(page, '[data-node=stream] .what'), /credentials expired/);
     await eventually(async () => /Degraded: uplink, credentials expired/.test(await text(page, '#verdict')), {

@@ -4,7 +4,8 @@ import { describe, test, type TestContext } from 'node:test';
 import { serviceLines } from '../../../cli/doctor/service-lines.ts';
 import { streamLines } from '../../../cli/doctor/stream-lines.ts';
 import type { DoctorLine } from '../../../cli/doctor/check-line.ts';
-import type { BridgeStatus, ServiceStatus } from '../../../contract/service-status.ts';
+import type { BridgeStatus } from '../../../contract/bridge-status.ts';
+import type { ServiceStatus } from '../../../contract/service-status.ts';
 import { startOneProcess } from '../../system/pipeline/support/one-process.ts';
 import { readOrCreateSecret } from '../../../service/storage/data-dir.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -157,7 +158,7 @@ describe('the statuses of services as doctor lines', () => {
       /last status 60 s ago/,
     );
     const checks = [
-      { name: 'radio', status: 'fail' as const, since, reason: 'radio_stuck: no sign of life', hint: 'Restart the box.' },
+      { name: 'radio', status: 'fail' as const, since, code: 'radio_stuck', reason: 'no sign of life', hint: 'Restart the box.' },
     ];
     assert.deepEqual(line(bridge({}, { checks }), 'ble-bridge'), {
       name: 'ble-bridge',

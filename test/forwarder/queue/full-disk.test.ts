@@ -218,7 +218,7 @@ test('a forwarder on a full disk reports it while its bridge holds; with space, 
   await forwarder.event('started');
   disk.fillTo(MiB);
   let taken = 0;
-  const queueCheck = (): string => status?.checks?.find(({ name }) => name === 'queue')?.reason ?? '';
+  const queueCheck = (): string => status?.checks?.find(({ name }) => name === 'queue')?.code ?? '';
   await eventually(
     () => {
       for (let n = 0; n < 200; n += 1) {
@@ -264,7 +264,7 @@ test('an outbox whose disk is full keeps its readings in memory, reports it, and
       energy_expended_kj: null,
       clock: 'synced',
     });
-  await eventually(() => outbox.checks().some(({ reason }) => reason.startsWith('spill_failed') || reason.startsWith('outbox')));
+  await eventually(() => outbox.checks().some(({ code }) => code === 'spill_failed' || code.startsWith('outbox')));
   assert.equal(outbox.held, 600);
   assert.equal(outbox.status().dropped, 0);
   disk.clear();

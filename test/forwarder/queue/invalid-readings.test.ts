@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import type { ResponseMessage } from '../../../contract/commands.ts';
+import type { ResponseMessage } from '../../../contract/response.ts';
 import { encodeResend } from '../../../contract/outbox-protocol.ts';
 import { parseReading } from '../../../contract/reading.ts';
 import { readingTopic, resendTopic, responseTopic } from '../../../contract/topics.ts';
-import { parseServiceStatus, type ForwarderStatus } from '../../../contract/service-status.ts';
+import type { ForwarderStatus } from '../../../contract/forwarder-status.ts';
+import { parseServiceStatus } from '../../../contract/service-status.ts';
 import { ForwarderService } from '../../../forwarder/service.ts';
 import { checkNumbered, ForeignReadings, identityOf } from '../../../forwarder/intake/reading-check.ts';
 import { GatewayService } from '../../../gateway/service.ts';
@@ -26,7 +27,7 @@ interface Bench {
   status(): ForwarderStatus | undefined;
   /** The highest mark published of a run. */
   watermarks: Map<string, number>;
-  request(verb: string, args: object): Promise<ResponseMessage>;
+  request(verb: string, args: object): Promise<ResponseMessage & { ok: true }>;
   stream: Awaited<ReturnType<typeof startLocalStream>>;
 }
 
@@ -89,7 +90,9 @@ async function start(t: TestContext): Promise<Bench> {
     async request(verb, args) {
       const id = randomBytes(6).toString('hex');
       admin.publish(`edge/forwarder/request/${verb}`, JSON.stringify({ id, args }));
-      return await eventually(() => answers.get(id), { what: verb });
+      const answer = await eventually(() => answers.get(id), { what: verb });
+      if (!answer.ok) throw new Error(answer.error.message);
+      return answer;
     },
   };
 }

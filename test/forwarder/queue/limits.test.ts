@@ -25,7 +25,7 @@ interface Bench {
   gaps: (Gap & { readings?: number })[];
   queue(): Promise<Queue>;
   metrics(): Promise<string>;
-  health(): Promise<{ checks: { name: string; status: string; reason: string }[] }>;
+  health(): Promise<{ checks: { name: string; status: string; code: string; reason: string }[] }>;
   /** Accepts this many readings, at a pace that the queue keeps up with. */
   accept(count: number): Promise<void>;
   restartForwarder(): Promise<void>;
@@ -159,7 +159,7 @@ test('a full queue evicts the oldest readings not in flight, reports a gap, and 
 test('with QUEUE_WHEN_FULL=refuse the bridge holds and spills, nothing is evicted, and every reading is shipped in the end', async (t) => {
   const { accept, outbox, queue, health, stream } = await start(t, { QUEUE_WHEN_FULL: 'refuse' });
   await accept(6500);
-  await eventually(async () => (await health()).checks.some(({ reason }) => reason.startsWith('queue_full')), {
+  await eventually(async () => (await health()).checks.some(({ code }) => code === 'queue_full'), {
     withinMs: 60_000,
   });
   await eventually(() => outbox.held > 400 && outbox.status().spilled > 0);

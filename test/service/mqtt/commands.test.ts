@@ -38,7 +38,7 @@ const codeOf = async (promise: Promise<unknown>): Promise<string> => {
 
 test('requests are answered each with its own result, a refusal comes back with its code and hint', async () => {
   const { client } = joined({
-    'retry-dead-letters': async ({ ids }) => ({ retried: ids?.length ?? 0 }),
+    'retry-dead-letters': async ({ ids }) => ({ retried: ids?.length ?? 0, left: 0 }),
     backup: async () => {
       throw new HrError('data_dir_unusable', { operation: 'backup', detail: 'no room', hint: 'make room' });
     },
@@ -49,7 +49,10 @@ test('requests are answered each with its own result, a refusal comes back with 
   const results = await Promise.all(
     [1, 2, 3].map((n) => client.request('forwarder', 'retry-dead-letters', { ids: Array.from({ length: n }, (_, i) => i + 1) })),
   );
-  assert.deepEqual(results, [{ retried: 1 }, { retried: 2 }, { retried: 3 }]);
+  assert.deepEqual(
+    results,
+    [1, 2, 3].map((retried) => ({ retried, left: 0 })),
+  );
   await assert.rejects(
     client.request('forwarder', 'backup', {}),
     (error) =>
@@ -60,7 +63,7 @@ test('requests are answered each with its own result, a refusal comes back with 
 
 test('arguments that the table does not allow are refused before the handler sees them; unknown verbs by name', async () => {
   let calls = 0;
-  const { client } = joined({ 'retry-dead-letters': async () => (calls += 1) });
+  const { client } = joined({ 'retry-dead-letters': async () => ({ retried: (calls += 1), left: 0 }) });
   assert.equal(await codeOf(client.request('forwarder', 'retry-dead-letters', { ids: [] })), 'command_invalid');
   assert.equal(await codeOf(client.request('forwarder', 'retry-dead-letters', { bad: 1 } as never)), 'command_invalid');
   assert.equal(calls, 0);

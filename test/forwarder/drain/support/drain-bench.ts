@@ -7,7 +7,7 @@ import { Drain } from '../../../../forwarder/drain/drain.ts';
 import { ForwarderMetrics } from '../../../../forwarder/metrics.ts';
 import { Queue } from '../../../../forwarder/queue/queue.ts';
 import { KinesisSink, type SinkTimeouts } from '../../../../forwarder/sink/kinesis-sink.ts';
-import type { FaultSettings } from '../../../../local-kinesis/faults.ts';
+import type { FaultSettings } from '../../../../contract/fault-settings.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { startLocalStream, type LocalStream } from '../../../support/local-stream.ts';
 import { tempDir } from '../../../support/temp-dir.ts';

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeleteStreamCommand } from '@aws-sdk/client-kinesis';
 import fc from 'fast-check';
-import type { FaultSettings } from '../../../../local-kinesis/faults.ts';
+import type { FaultSettings } from '../../../../contract/fault-settings.ts';
 import type { LocalStream } from '../../../support/local-stream.ts';
 import { assertOrderOfDevices, failedRecords, startDrain, type StoredReading } from './drain-bench.ts';
 

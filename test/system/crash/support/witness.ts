@@ -11,7 +11,7 @@ export interface LiveReading {
 
 interface LastStatus {
   state: string;
-  checks?: { name: string; status: string; reason: string }[];
+  checks?: { name: string; status: string; code: string; reason: string }[];
   bridge?: { run: string; outbox: { last_seq: number; held: number; dropped: number } };
   forwarder?: {
     depth: number;

@@ -1,0 +1,38 @@
+/** Dead letters: refused readings that wait for an operator. Crosses processes in answers to `list-dead-letters` and in counts. */
+import Type, { type Static } from 'typebox';
+import { countSchema, nullable, timeSchema } from './fields.ts';
+
+/** Why a reading was refused. */
+export const DEAD_LETTER_REASONS = ['invalid', 'too_large', 'refused_by_stream'] as const;
+export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number];
+
+/** Why an accepted reading was dropped. */
+export const EVICTED_CAUSES = ['queue_full', 'dead_letters_full', 'discarded', 'damaged'] as const;
+export type EvictedCause = (typeof EVICTED_CAUSES)[number];
+
+/** At most this many characters of a refused payload are kept. */
+export const DEAD_LETTER_PAYLOAD_MAX = 4096;
+
+export const deadLetterSchema = Type.Object({
+  id: countSchema,
+  /** When it was refused. */
+  at: timeSchema,
+  /** Reason code (docs/errors.md); queues of older versions may hold others. */
+  reason: Type.String(),
+  /** What was found, for a person. */
+  detail: Type.String(),
+  device: Type.String(),
+  run: nullable(Type.String()),
+  seq: nullable(countSchema),
+  /** Size of the payload as it was received. */
+  bytes: countSchema,
+  payload: Type.String({ maxLength: DEAD_LETTER_PAYLOAD_MAX, description: 'At most 4,096 characters of it' }),
+  whole: Type.Boolean({ description: 'The payload is kept whole, so that it can be retried' }),
+});
+export type DeadLetter = Static<typeof deadLetterSchema>;
+
+export const deadLettersSchema = Type.Object({
+  total: countSchema,
+  dead_letters: Type.Array(deadLetterSchema, { maxItems: 500 }),
+});
+export type DeadLetters = Static<typeof deadLettersSchema>;

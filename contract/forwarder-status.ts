@@ -1,0 +1,63 @@
+/** What the forwarder reports of itself beside its checks: queue, ledger, uplink. Part of its service status and of `GET /queue`. */
+import Type, { type Static } from 'typebox';
+import { countsSchema, countSchema, durationSchema, nullable, textSchema, timeSchema } from './fields.ts';
+
+/** `ok`, or the reason code of why readings are not shipped (docs/errors.md). */
+export const UPLINK_STATES = [
+  'ok',
+  'throttled',
+  'unreachable',
+  'unauthorized',
+  'credentials_expired',
+  'stream_missing',
+  'stream_not_active',
+  'kms_error',
+  'clock_skew',
+  'rejected',
+  'error',
+] as const;
+export type UplinkState = (typeof UPLINK_STATES)[number];
+
+export const uplinkSchema = Type.Object({
+  state: Type.Enum(UPLINK_STATES),
+  /** What was found, for a person, without the code; empty if ok. */
+  reason: Type.String(),
+  hint: textSchema,
+  since: timeSchema,
+});
+export type Uplink = Static<typeof uplinkSchema>;
+
+/** accepted = shipped + queued + dead + evicted, always. `missed` readings were never accepted and are counted separately. */
+export const ledgerSchema = Type.Object({
+  accepted: countSchema,
+  shipped: countSchema,
+  queued: countSchema,
+  dead: countSchema,
+  evicted: countSchema,
+  missed: countSchema,
+});
+export type Ledger = Static<typeof ledgerSchema>;
+
+export const forwarderStatusSchema = Type.Object({
+  target: Type.Enum(['local', 'aws', 'endpoint']),
+  /** The endpoint for display: "local stream on 127.0.0.1:4567", "AWS eu-west-1", the URL. */
+  target_name: textSchema,
+  stream: textSchema,
+  mode: Type.Enum(['records', 'aggregated']),
+  depth: countSchema,
+  bytes: countSchema,
+  oldest_age_seconds: durationSchema,
+  dead_letters: countSchema,
+  ledger: ledgerSchema,
+  /** Causes beside the ledger's numbers: evicted and missed by cause, dead by reason. */
+  causes: Type.Object({ evicted: countsSchema, missed: countsSchema, dead: countsSchema }),
+  /** Readings that arrived again and were not stored twice. */
+  duplicates: countSchema,
+  uplink: uplinkSchema,
+  /** How long readings wait for a commit under load; bridges wait at least this long for an acknowledgement. */
+  commit_interval_ms: Type.Integer({ minimum: 0, maximum: 3_600_000 }),
+  /** This box's clock minus the clock of the stream's Date header; null before the first answer. */
+  clock_ahead_ms: nullable(Type.Number()),
+  last_shipped_at: nullable(timeSchema),
+});
+export type ForwarderStatus = Static<typeof forwarderStatusSchema>;

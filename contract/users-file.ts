@@ -1,0 +1,25 @@
+/** `DATA_DIR/users.json`: users of the broker, written by `users` and read by the running gateway. */
+import Type, { type Static } from 'typebox';
+import { parserOf } from './validate.ts';
+
+export const userSchema = Type.Object(
+  {
+    /** Base64. */
+    salt: Type.String({ maxLength: 256 }),
+    /** scrypt of the password, base64. */
+    hash: Type.String({ maxLength: 256 }),
+    /** Topic filters. */
+    publish: Type.Array(Type.String({ maxLength: 1024 }), { maxItems: 1000 }),
+    subscribe: Type.Array(Type.String({ maxLength: 1024 }), { maxItems: 1000 }),
+  },
+  // Unknown fields are refused: a misspelled right must not be ignored.
+  { additionalProperties: false },
+);
+export type User = Static<typeof userSchema>;
+
+/** Users by name. */
+export const usersFileSchema = Type.Record(Type.String({ pattern: '^[\\s\\S]*$' }), userSchema);
+export type UsersFile = Static<typeof usersFileSchema>;
+
+/** Parses users.json; never throws. */
+export const parseUsersFile = parserOf(usersFileSchema, 16 * 1024 * 1024);

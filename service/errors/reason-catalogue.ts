@@ -1,0 +1,167 @@
+/**
+ * Every stable code that is no error: reasons of health checks, states of the uplink, reasons of dead letters, and causes of gaps and
+ * losses. docs/errors.md is made from these tables (`npm run docs`), and test/docs compares them with the code in both directions.
+ */
+import type { DeadLetterReason, EvictedCause } from '../../contract/dead-letter.ts';
+import type { MissedCause } from '../../contract/delivery.ts';
+import type { GapCause } from '../../contract/device-status.ts';
+import type { UplinkState } from '../../contract/forwarder-status.ts';
+import { ERRORS, type ErrorCode } from './error-catalogue.ts';
+
+export interface ReasonEntry {
+  summary: string;
+  hint: string;
+}
+
+/** Reasons of health checks that are not errors of ERRORS as well. */
+export const HEALTH_REASONS = {
+  broker_away: {
+    summary: 'The admin API has no connection to the broker; everything it shows is the last known value.',
+    hint: 'Start the gateway, or check its log. What is shown is the last known value.',
+  },
+  service_unknown: {
+    summary: 'A service has not published a status to this broker yet.',
+    hint: 'Start the service, and check its log.',
+  },
+  service_offline: {
+    summary: 'A service has stopped, or its connection to the broker was lost.',
+    hint: 'Check the log of the service; its supervisor restarts it.',
+  },
+  service_silent: {
+    summary: 'A service is connected but has stopped publishing its status.',
+    hint: 'The service hangs, or its connection does: check its log, and restart it.',
+  },
+  certificate_expiring: {
+    summary: 'A TLS certificate expires soon.',
+    hint: 'Renew the certificate; changed files are reloaded automatically.',
+  },
+  certificate_expired: {
+    summary: 'A TLS certificate has expired; clients refuse to connect.',
+    hint: 'Renew the certificate; changed files are reloaded automatically.',
+  },
+  queue_checking: {
+    summary: 'The queue file is being checked before it is used; bridges hold their readings meanwhile.',
+    hint: 'Wait: a large queue is read through once at the start. Bridges hold their readings meanwhile.',
+  },
+  queue_full: {
+    summary: 'The queue has reached QUEUE_MAX_BYTES and is rejecting writes (QUEUE_WHEN_FULL=refuse).',
+    hint: 'Fix the uplink, or raise QUEUE_MAX_BYTES. Bridges hold their readings meanwhile.',
+  },
+  disk_low: {
+    summary: 'Less than QUEUE_MIN_FREE_DISK_BYTES is free on the disk of DATA_DIR; the queue is rejecting writes.',
+    hint: 'Free space on the disk of DATA_DIR. Bridges hold their readings meanwhile.',
+  },
+  disk_full: {
+    summary: 'The disk of DATA_DIR is full; the queue is rejecting writes.',
+    hint: 'Free space on the disk of DATA_DIR. Bridges hold their readings meanwhile.',
+  },
+  disk_error: {
+    summary: 'The disk of DATA_DIR reports errors, or is read-only; the queue is rejecting writes.',
+    hint: 'Check the health of the disk of DATA_DIR. Bridges hold their readings meanwhile.',
+  },
+  queue_damaged: {
+    summary: 'The queue file was damaged and was replaced; the detail names what was salvaged and what was lost.',
+    hint: 'Check the disk, then acknowledge the report (POST /damage/acknowledge).',
+  },
+  dead_letters: {
+    summary: 'Readings were refused and wait among the dead letters.',
+    hint: 'List them with GET /dead-letters; retry or discard them.',
+  },
+  clock_wrong: {
+    summary: "This box's clock differs from the clock of the stream by more than 5 s, or is before the year of this build.",
+    hint: 'Set the time of this box (timedatectl set-ntp true); readings are marked unsynced until then.',
+  },
+  outbox_full: {
+    summary: 'The bridge dropped readings: OUTBOX_MAX_BYTES was reached while the forwarder did not store them.',
+    hint: 'Fix the forwarder or the broker; raise OUTBOX_MAX_BYTES if the disk allows.',
+  },
+  outbox_damaged: {
+    summary: 'Readings that the bridge had spilled to disk could not be read back.',
+    hint: 'Check the disk of DATA_DIR.',
+  },
+  spill_failed: {
+    summary: 'The bridge cannot write its outbox to disk; readings are held in memory only.',
+    hint: 'Free space on the disk of DATA_DIR.',
+  },
+  outbox_filling: {
+    summary: 'The bridge holds more readings than usual: the forwarder does not store them.',
+    hint: 'Check the forwarder: it does not store readings.',
+  },
+} as const satisfies Record<string, ReasonEntry>;
+
+/** Usual hints; the forwarder gives a more precise one if it knows the exact failure. */
+export const UPLINK_REASONS = {
+  throttled: {
+    summary: 'The stream takes fewer readings than arrive; sending is slowed down.',
+    hint: 'No action required: sending is retried more slowly. If it lasts, add shards, or use KINESIS_MODE=aggregated.',
+  },
+  unreachable: {
+    summary: 'The stream cannot be reached, or something else answers in its place.',
+    hint: 'Check network, DNS, proxy and firewall; readings wait in the queue.',
+  },
+  unauthorized: {
+    summary: 'The credentials are wrong or missing, or have no right to this stream.',
+    hint: 'Check key, secret and region, and the policy for this user (docs/kinesis.md).',
+  },
+  credentials_expired: {
+    summary: 'The credentials have expired.',
+    hint: 'Renew the credentials; rotated ones are picked up automatically.',
+  },
+  stream_missing: {
+    summary: 'There is no stream of this name in this region.',
+    hint: 'Create the stream (cloud/template.yaml), or correct KINESIS_STREAM and AWS_REGION. Readings wait in the queue.',
+  },
+  stream_not_active: { summary: 'The stream is being created, updated or deleted.', hint: 'Wait until the stream is ACTIVE.' },
+  kms_error: {
+    summary: "The stream's encryption key cannot be used.",
+    hint: 'Check the state of the key and its policy for this user.',
+  },
+  clock_skew: {
+    summary: "This box's clock differs too much from AWS' for requests to be accepted.",
+    hint: 'Set the time of this box (timedatectl set-ntp true).',
+  },
+  rejected: {
+    summary: 'The stream refuses a record for its content.',
+    hint: 'No action required: the record is located and moved to the dead letters.',
+  },
+  error: { summary: 'The stream answered with an unexpected error.', hint: 'Sending is retried; the log has the details.' },
+} as const satisfies Record<Exclude<UplinkState, 'ok'>, ReasonEntry>;
+
+export const DEAD_LETTER_REASONS = {
+  invalid: 'Not a reading: the detail names the field and what is wrong with it.',
+  too_large: 'The reading is larger than 256 KiB.',
+  refused_by_stream: 'The stream refuses this reading; the detail has its answer.',
+} as const satisfies Record<DeadLetterReason, string>;
+
+export const EVICTED_CAUSES = {
+  queue_full: 'The queue reached QUEUE_MAX_BYTES (QUEUE_WHEN_FULL=evict-oldest).',
+  dead_letters_full: 'Too many dead letters: the oldest were dropped.',
+  discarded: 'An operator discarded dead letters.',
+  damaged: 'The queue file was damaged and these readings could not be salvaged.',
+} as const satisfies Record<EvictedCause, string>;
+
+export const MISSED_CAUSES = {
+  outbox_full: "The bridge's outbox reached OUTBOX_MAX_BYTES.",
+  damaged: 'Files of the outbox on disk were damaged.',
+  earlier_queue: 'Stored by an earlier queue file that no longer exists.',
+  not_accepting: 'Un-numbered readings of other apps that arrived while the queue was rejecting writes.',
+  unknown: 'The cause was not recorded.',
+} as const satisfies Record<MissedCause | 'not_accepting', string>;
+
+export const GAP_CAUSES = {
+  out_of_range: 'The strap was out of range, or switched off.',
+  no_pulse: 'The strap was worn by nobody, or found no pulse.',
+  adapter: 'The Bluetooth adapter failed.',
+  sensor_silent: 'The strap was connected but sent nothing.',
+  bridge_restart: 'The bridge was restarted.',
+  outbox_full: "Readings were dropped: the bridge's outbox was full.",
+  evicted: 'Readings were dropped: the queue was full.',
+} as const satisfies Record<GapCause, string>;
+
+/** Codes that a health check may carry. */
+export type ReasonCode = keyof typeof HEALTH_REASONS | keyof typeof UPLINK_REASONS | ErrorCode;
+
+const ENTRIES: Readonly<Record<ReasonCode, ReasonEntry>> = { ...ERRORS, ...HEALTH_REASONS, ...UPLINK_REASONS };
+
+/** What to do about a reason. */
+export const hintOf = (code: ReasonCode): string => ENTRIES[code].hint;

@@ -1,0 +1,170 @@
+/** Every kind of message with a valid example, its parser, and which fields may be null or missing. */
+import { argsCheckerOf, parseRequest, resultCheckerOf } from '../../../contract/commands.ts';
+import { parseDeviceStatus, parseGap } from '../../../contract/device-status.ts';
+import { parseFaultSettings } from '../../../contract/fault-settings.ts';
+import { parseMetrics } from '../../../contract/metrics.ts';
+import { parseSource, parseStored } from '../../../contract/outbox-protocol.ts';
+import { parseReading } from '../../../contract/reading.ts';
+import { parseResponse } from '../../../contract/response.ts';
+import { parseServiceStatus } from '../../../contract/service-status.ts';
+import { parseUsersFile } from '../../../contract/users-file.ts';
+import { parseJson, type Parser } from '../../../contract/validate.ts';
+import * as messages from '../../support/messages.ts';
+import type { Exceptions } from './mutations.ts';
+
+export interface Kind {
+  name: string;
+  message: object;
+  parse: Parser<unknown>;
+  exceptions: Exceptions;
+  /** An unknown field refuses the message: it is acted on literally. */
+  strict?: boolean;
+}
+
+const none: Exceptions = { nullable: [], optional: [], maps: [] };
+
+const status: Exceptions = {
+  nullable: [
+    'forwarder.clock_ahead_ms',
+    'forwarder.last_shipped_at',
+    'bridge.radio.adapter',
+    'bridge.radio.reconnect_ms_p50',
+    'bridge.radio.reconnect_ms_p95',
+    'bridge.radio.straps_limit',
+  ],
+  optional: ['pid', 'as_of', 'checks', 'forwarder', 'bridge', 'gateway'],
+  maps: [
+    'forwarder.causes.evicted',
+    'forwarder.causes.missed',
+    'forwarder.causes.dead',
+    'bridge.radio.disconnects',
+    'gateway.breaches',
+  ],
+};
+
+export const DEVICE_STATUS: Exceptions = {
+  nullable: [
+    'name',
+    'address',
+    'battery_percent',
+    'rssi',
+    'manufacturer',
+    'model',
+    'firmware',
+    'body_sensor_location',
+    'last_reading_at',
+    'reconnect_ms_p50',
+    'reconnect_ms_p95',
+  ],
+  optional: [
+    'battery_low',
+    'adapter_state',
+    'advertisements_per_minute',
+    'connects',
+    'disconnects',
+    'reconnect_ms_p50',
+    'reconnect_ms_p95',
+  ],
+  maps: ['disconnects'],
+};
+
+const DEAD_LETTERS = {
+  total: 1,
+  dead_letters: [
+    {
+      id: 1,
+      at: new Date().toISOString(),
+      reason: 'invalid',
+      detail: 'heart_rate must be integer',
+      device: 'strap-1',
+      run: '3f9a1c2e00b7d415',
+      seq: 3,
+      bytes: 20,
+      payload: '{}',
+      whole: true,
+    },
+  ],
+};
+
+export const SERVICE_STATUS = status;
+export const METRICS: Exceptions = { ...none, maps: ['metrics.values.labels'] };
+
+const statusKind = (service: Parameters<typeof messages.serviceStatus>[0]): Kind => ({
+  name: `status of ${service}`,
+  message: messages.serviceStatus(service),
+  parse: parseServiceStatus,
+  exceptions: status,
+});
+
+export const KINDS: readonly Kind[] = [
+  statusKind('forwarder'),
+  statusKind('ble-bridge'),
+  statusKind('gateway'),
+  statusKind('admin-api'),
+  { name: 'device status', message: messages.deviceStatus('strap-1'), parse: parseDeviceStatus, exceptions: DEVICE_STATUS },
+  { name: 'gap', message: messages.gap(), parse: parseGap, exceptions: { ...none, optional: ['readings'] } },
+  { name: 'metrics', message: messages.metricsMessage('forwarder'), parse: parseMetrics, exceptions: METRICS },
+  {
+    name: 'reading',
+    message: messages.reading('strap-1'),
+    parse: parseReading,
+    exceptions: {
+      ...none,
+      nullable: ['sensor_contact', 'energy_expended_kj'],
+      optional: ['device', 'gateway', 'run', 'seq', 'rr_intervals_ms', 'sensor_contact', 'energy_expended_kj', 'clock', 'source'],
+    },
+  },
+  {
+    name: 'request',
+    message: { id: 'a-1' },
+    parse: parseRequest,
+    exceptions: none,
+    strict: true,
+  },
+  {
+    name: 'arguments of list-dead-letters',
+    message: { limit: 3, before: 5 },
+    parse: (payload) => parseJson(payload, argsCheckerOf('list-dead-letters')),
+    exceptions: { ...none, optional: ['limit', 'before'] },
+    strict: true,
+  },
+  {
+    name: 'failed response',
+    message: { id: 'a-1', ok: false, error: { code: 'command_failed', message: 'no room', hint: 'make room' } },
+    parse: parseResponse,
+    exceptions: none,
+  },
+  {
+    name: 'list of dead letters',
+    message: DEAD_LETTERS,
+    parse: (payload) => parseJson(payload, resultCheckerOf('list-dead-letters')),
+    exceptions: { ...none, nullable: ['dead_letters.run', 'dead_letters.seq'] },
+  },
+  {
+    name: 'source',
+    message: { run: '3f9a1c2e00b7d415', from: 1, last: 3, dropped: { outbox_full: 2 }, sync: 1 },
+    parse: parseSource,
+    exceptions: { ...none, maps: ['dropped'] },
+    strict: true,
+  },
+  {
+    name: 'watermark',
+    message: { stored: 3, next: 4, sync: 1 },
+    parse: parseStored,
+    exceptions: { ...none, optional: ['next', 'sync'] },
+    strict: true,
+  },
+  {
+    name: 'users file',
+    message: { coach: { salt: 'c2FsdA==', hash: 'aGFzaA==', publish: ['hr/+/bpm'], subscribe: ['hr/#'] } },
+    parse: parseUsersFile,
+    exceptions: { ...none, optional: ['coach'] },
+  },
+  {
+    name: 'fault settings',
+    message: { latencyMs: 10, throttleRate: 0.5, request: 'status500', count: 3, seed: 1 },
+    parse: parseFaultSettings,
+    exceptions: { ...none, optional: ['latencyMs', 'throttleRate', 'request', 'count', 'seed'] },
+    strict: true,
+  },
+];
