@@ -201,6 +201,24 @@ test('a second forwarder that takes the same readings: each sequencer follows on
   );
 });
 
+test('a second forwarder that is faster cannot make a sequencer forget what the followed one has not stored', () => {
+  const world = new World();
+  assert.notEqual(world.settle(), -1);
+  world.act({ do: 'startSecond' });
+  world.act({ do: 'flow', rounds: 3 });
+  world.act({ do: 'read', bridge: 'bridge', count: 20 });
+  world.deliver('bridge', true, 100);
+  world.deliver('second', false, 100);
+  world.forwarders.second.commit();
+  world.deliver('second', true, 100);
+  world.deliver('bridge', false, 100);
+  assert.equal(world.bridges.bridge.own.stored, 0);
+  assert.ok(world.bridges.bridge.sequencer.queue.ignored > 0);
+  assert.notEqual(world.settle(), -1);
+  assert.equal(world.bridges.bridge.own.stored, 20);
+  assert.deepEqual(world.missed, {});
+});
+
 test('a broker that swallows large messages: packets shrink, a reading that it never carries is refused, and nothing is missed', () => {
   fc.assert(
     fc.property(acts(sizeLimits), (list) => {
