@@ -71,7 +71,7 @@ async function fill(queue: Queue, rows: number): Promise<number[]> {
     queue.append({
       rows: { data, devices, sources: data.map(() => 0) },
       dead: [],
-      watermarks: [{ run: RUN, stored: seq - 1, missed: {} }],
+      watermarks: [{ gateway: 'test-box', run: RUN, stored: seq - 1, missed: {} }],
     });
     const wanted = seq - 1;
     while (committed < wanted) await new Promise<void>((resolve) => (wake = resolve));

@@ -6,7 +6,6 @@ import type { BridgeStatus } from '../contract/bridge-status.ts';
 import { parseDeviceStatus } from '../contract/device-status.ts';
 import { parseServiceStatus, type ServiceStatus } from '../contract/service-status.ts';
 import { DEVICE_STATUS_FILTER, serviceStatusTopic } from '../contract/topics.ts';
-import { Outbox } from '../outbox/outbox.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
 import { RefusedMessages } from '../service/mqtt/refused-messages.ts';
@@ -15,6 +14,7 @@ import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { gatewayName, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { BridgeCommands } from './bridge-commands.ts';
 import { ForwarderView } from './forwarder-view.ts';
+import { BridgeOutbox } from './publishing/bridge-outbox.ts';
 import { DevicePublisher } from './publishing/device-publisher.ts';
 import { HomeAssistant } from './publishing/home-assistant.ts';
 import { LastReadings } from './publishing/last-readings.ts';
@@ -33,7 +33,7 @@ export class BleBridgeService implements Service {
   readonly #context: ServiceContext;
   readonly #link: MqttLink;
   readonly #reporter: StatusReporter;
-  readonly #outbox: Outbox;
+  readonly #outbox: BridgeOutbox;
   readonly #forwarder = new ForwarderView();
   readonly #names: DeviceNames;
   readonly #devices: DevicePublisher;
@@ -56,7 +56,7 @@ export class BleBridgeService implements Service {
     const refused = new RefusedMessages(name, log);
     const publish = (topic: string, payload: string): boolean => this.#link.publish(topic, payload);
 
-    this.#outbox = new Outbox({ config, log, publish, writableLength: () => this.#link.writableLength });
+    this.#outbox = new BridgeOutbox({ config, log, publish, writableLength: () => this.#link.writableLength });
     this.#link = new MqttLink({
       service: name,
       config,
@@ -135,7 +135,7 @@ export class BleBridgeService implements Service {
     this.#lock = lockDataDir(config, this.name);
     this.#names.load();
     this.#homeAssistant.start(gatewayName(config));
-    await this.#outbox.start();
+    this.#outbox.start();
     this.#started = true;
     this.#lastReadings.start();
     this.#link.on('up', () => {

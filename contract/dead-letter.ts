@@ -2,8 +2,8 @@
 import Type, { type Static } from 'typebox';
 import { countSchema, nullable, timeSchema } from './fields.ts';
 
-/** Why a reading was refused. */
-export const DEAD_LETTER_REASONS = ['invalid', 'too_large', 'refused_by_stream'] as const;
+/** Why the forwarder refused a reading. A sequencer may refuse with codes of its own. */
+export const DEAD_LETTER_REASONS = ['invalid', 'too_large', 'identity', 'too_large_for_broker', 'refused_by_stream'] as const;
 export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number];
 
 /** Why an accepted reading was dropped. */

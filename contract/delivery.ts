@@ -32,7 +32,10 @@ export const offerSchema = Type.Object(
     /** Newest seq given out in this run; 0 if none yet. */
     last: seqSchema,
     /** Readings of this run that were dropped before they were stored, by cause. */
-    dropped: Type.Record(Type.Union([Type.Literal('outbox_full'), Type.Literal('damaged')]), seqSchema),
+    dropped: Type.Object(
+      { outbox_full: Type.Optional(seqSchema), damaged: Type.Optional(seqSchema) },
+      { additionalProperties: false },
+    ),
     /** Starts at random and counts up with each offer; sending starts at the answer that carries the current one. */
     sync: seqSchema,
   },
@@ -45,7 +48,12 @@ export const missedSpanSchema = Type.Object(
   {
     from: positiveSeqSchema,
     to: positiveSeqSchema,
-    cause: Type.Union(MISSED_CAUSES.map((cause) => Type.Literal(cause))),
+    cause: Type.Union([
+      Type.Literal('outbox_full'),
+      Type.Literal('damaged'),
+      Type.Literal('earlier_queue'),
+      Type.Literal('unknown'),
+    ]),
   },
   { additionalProperties: false },
 );

@@ -38,6 +38,17 @@ export const ledgerSchema = Type.Object({
 });
 export type Ledger = Static<typeof ledgerSchema>;
 
+/** Outcomes of the readings that arrived, counted for each gateway whose sequencer sent them. */
+export const arrivalsSchema = Type.Object({
+  accepted: countSchema,
+  duplicate: countSchema,
+  put_back: countSchema,
+  copy: countSchema,
+  /** By code (docs/errors.md, reasons of dead letters). */
+  refused: countsSchema,
+});
+export type ArrivalCounts = Static<typeof arrivalsSchema>;
+
 export const forwarderStatusSchema = Type.Object({
   target: Type.Enum(['local', 'aws', 'endpoint']),
   /** The endpoint for display: "local stream on 127.0.0.1:4567", "AWS eu-west-1", the URL. */
@@ -53,6 +64,8 @@ export const forwarderStatusSchema = Type.Object({
   causes: Type.Object({ evicted: countsSchema, missed: countsSchema, dead: countsSchema }),
   /** Readings that arrived again and were not stored twice. */
   duplicates: countSchema,
+  /** By name of the gateway. */
+  arrivals: Type.Optional(Type.Record(Type.String({ pattern: '^[a-z0-9-]{1,64}$' }), arrivalsSchema)),
   uplink: uplinkSchema,
   /** How long readings wait for a commit under load; bridges wait at least this long for an acknowledgement. */
   commit_interval_ms: Type.Integer({ minimum: 0, maximum: 3_600_000 }),

@@ -8,25 +8,21 @@ export type ServiceName = (typeof SERVICE_NAMES)[number];
 /** A device name as it stands in topics: lower-case letters, digits and hyphens, at most 64. */
 export const DEVICE_PATTERN = /^[a-z0-9-]{1,64}$/;
 /** 16 hexadecimal digits, chosen at the start of a bridge process. */
-export const RUN_PATTERN = /^[0-9a-f]{16}$/;
+const RUN_PATTERN = /^[0-9a-f]{16}$/;
 
-export const SYNC_TOPIC = 'edge/sync';
 export const READINGS_FILTER = 'hr/+/bpm';
 export const DEVICE_STATUS_FILTER = 'hr/+/status';
 export const GAP_FILTER = 'hr/+/gap';
 export const SERVICE_STATUS_FILTER = 'edge/+/status';
 export const SERVICE_METRICS_FILTER = 'edge/+/metrics';
-export const SOURCE_FILTER = 'edge/source/+';
-export const RESEND_FILTER = 'edge/resend/+';
+/** A bridge of version 1 offers its readings here. */
+export const VERSION_1_SOURCE_FILTER = 'edge/source/+';
 
 export const readingTopic = (device: string): string => `hr/${device}/bpm`;
 export const deviceStatusTopic = (device: string): string => `hr/${device}/status`;
 export const gapTopic = (device: string): string => `hr/${device}/gap`;
 export const serviceStatusTopic = (service: ServiceName): string => `edge/${service}/status`;
 export const serviceMetricsTopic = (service: ServiceName): string => `edge/${service}/metrics`;
-export const sourceTopic = (run: string): string => `edge/source/${run}`;
-export const resendTopic = (run: string): string => `edge/resend/${run}`;
-export const storedTopic = (run: string): string => `edge/stored/${run}`;
 export const requestTopic = (service: ServiceName, verb: string): string => `edge/${service}/request/${verb}`;
 export const requestFilter = (service: ServiceName): string => `edge/${service}/request/+`;
 export const responseTopic = (service: ServiceName, id: string): string => `edge/${service}/response/${id}`;
@@ -40,7 +36,7 @@ export function deviceOfTopic(topic: string): string | undefined {
   return device;
 }
 
-/** The run of an `edge/source|resend|stored/<run>` topic, or undefined. */
+/** The run that is the last level of a topic, or undefined. */
 export function runOfTopic(topic: string): string | undefined {
   const run = topic.slice(topic.lastIndexOf('/') + 1);
   return RUN_PATTERN.test(run) ? run : undefined;

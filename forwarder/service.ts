@@ -12,6 +12,7 @@ import { RepeatLimiter } from '../service/log/log.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
 import { RefusedMessages } from '../service/mqtt/refused-messages.ts';
 import { offlineWill, StatusReporter } from '../service/mqtt/status-reporter.ts';
+import type { CheckReport } from '../service/health/check-report.ts';
 import { Drain } from './drain/drain.ts';
 import { ForwarderHealth } from './health.ts';
 import { Intake } from './intake/intake.ts';
@@ -22,9 +23,18 @@ import { Queue } from './queue/queue.ts';
 import { KinesisSink, targetName } from './sink/kinesis-sink.ts';
 import type { Sink } from './sink/sink.ts';
 
+export interface ForwarderOptions {
+  sink?: Sink;
+  /** Whose sequencers are served; `*`, the default: every gateway's. */
+  gateways?: readonly string[];
+  /** Whether other clients' readings are taken from `hr/<device>/bpm`, because no gateway on this broker adopts them. */
+  takesLiveReadings?: boolean;
+}
+
 export class ForwarderService implements Service {
   readonly name = 'forwarder';
   readonly #context: ServiceContext;
+  readonly #options: ForwarderOptions;
   readonly #repeats: RepeatLimiter;
   readonly #metrics = new ForwarderMetrics();
   readonly #queue: Queue;
@@ -40,8 +50,9 @@ export class ForwarderService implements Service {
   #loggedDamage = '';
   #loggedDeadEvicted = 0;
 
-  constructor(context: ServiceContext, options: { sink?: Sink } = {}) {
+  constructor(context: ServiceContext, options: ForwarderOptions = {}) {
     this.#context = context;
+    this.#options = options;
     const { config, log } = context;
     this.#repeats = new RepeatLimiter(log);
     this.#refused = new RefusedMessages('forwarder', log);
@@ -60,7 +71,7 @@ export class ForwarderService implements Service {
     this.#reporter = new StatusReporter({
       service: 'forwarder',
       link: this.#link,
-      checks: () => this.#health.checks(),
+      checks: () => this.#checks(),
       details: () => this.#details(),
       metrics: () => [...this.#readMetrics(), this.#refused.read()],
       news: () => this.#news(),
@@ -74,8 +85,9 @@ export class ForwarderService implements Service {
     const intake = new Intake({
       queue: this.#queue,
       log,
-      window: config.OUTBOX_WINDOW,
       gateway: gatewayName(config),
+      gateways: this.#options.gateways ?? ['*'],
+      takesLiveReadings: this.#options.takesLiveReadings ?? true,
       publish: (topic, payload) => this.#link.publish(topic, payload),
     });
     this.#intake = intake;
@@ -98,13 +110,13 @@ export class ForwarderService implements Service {
       this.#followState(intake, state);
       this.#reporter.changed();
     });
-    queue.on('refused', ({ watermarks, state, lostUnnumbered }) => {
-      intake.refused(watermarks, lostUnnumbered);
+    queue.on('refused', ({ queue: queueId, watermarks, state, lostUnnumbered }) => {
+      intake.refused(queueId, watermarks, lostUnnumbered);
       this.#followState(intake, state);
     });
     queue.on('state', (state) => this.#followState(intake, state));
     queue.on('progress', () => this.#reporter.changed());
-    queue.on('opened', (watermarks) => intake.start(watermarks));
+    queue.on('opened', (watermarks, queueId) => intake.start(queueId, watermarks));
     queue.on('fatal', (error) => {
       const failed =
         error instanceof HrError
@@ -178,8 +190,12 @@ export class ForwarderService implements Service {
       causes,
       mode,
       this.#drain.uplink.current.state,
-      this.#health.checks().map(({ status, code, reason }) => [status, code, reason]),
+      this.#checks().map(({ status, code, reason }) => [status, code, reason]),
     ]);
+  }
+
+  #checks(): CheckReport[] {
+    return [...this.#health.checks(), ...(this.#intake?.checks() ?? [])];
   }
 
   #oldestAgeSeconds(): number {
@@ -204,7 +220,8 @@ export class ForwarderService implements Service {
       dead_letters: deadLetters,
       ledger: { ...ledger, missed: ledger.missed + unnumbered },
       causes: { ...causes, missed },
-      duplicates: this.#intake?.duplicates ?? 0,
+      duplicates: this.#intake?.arrivals.total('duplicate') ?? 0,
+      arrivals: this.#intake?.arrivals.read() ?? {},
       uplink: this.#drain.uplink.asStatus(),
       commit_interval_ms: config.QUEUE_COMMIT_INTERVAL_MS,
       clock_ahead_ms: this.#drain.clockAheadMs,
@@ -214,17 +231,20 @@ export class ForwarderService implements Service {
   }
 
   #readMetrics(): Metric[] {
-    if (!this.#queue.isOpen) return this.#metrics.read(undefined);
-    return this.#metrics.read({
+    const arrivals = this.#intake === undefined ? [] : [this.#intake.arrivals.metric()];
+    if (!this.#queue.isOpen) return [...this.#metrics.read(undefined), ...arrivals];
+    const read = this.#metrics.read({
       state: this.#queue.state,
       oldestAgeSeconds: this.#oldestAgeSeconds(),
-      duplicates: this.#intake?.duplicates ?? 0,
+      duplicates: this.#intake?.arrivals.total('duplicate') ?? 0,
       uplink: this.#drain.uplink.current.state,
     });
+    return [...read, ...arrivals];
   }
 
   async stop(): Promise<void> {
     await this.#drain.stop();
+    this.#intake?.stop();
     // The last commit comes before the link is closed, so that bridges learn of it.
     await this.#queue.stop();
     if (this.#isReporting) this.#reporter.stop();

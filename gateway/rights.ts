@@ -17,15 +17,46 @@ const own = (service: ServiceName): string[] => [
   `edge/${service}/response/+`,
 ];
 
+/**
+ * A bridge of version 1 uses these topics. It may, so that it stays connected and keeps its readings until it is updated; the forwarder
+ * only reports it.
+ */
+const BRIDGE_OF_VERSION_1: Rights = { publish: ['edge/source/+', 'edge/resend/+'], subscribe: ['edge/stored/+'] };
+
 export const SERVICE_RIGHTS: Readonly<Record<ServiceName, Rights>> = {
   gateway: { publish: own('gateway'), subscribe: ['edge/gateway/request/+'] },
   'ble-bridge': {
-    publish: [...own('ble-bridge'), 'hr/+/bpm', 'hr/+/status', 'hr/+/gap', 'edge/source/+', 'edge/resend/+', 'homeassistant/#'],
-    subscribe: ['edge/ble-bridge/request/+', 'edge/stored/+', 'edge/sync', 'edge/+/status', 'hr/+/status', 'homeassistant/#'],
+    publish: [
+      ...own('ble-bridge'),
+      'hr/+/bpm',
+      'hr/+/status',
+      'hr/+/gap',
+      'edge/+/offer/+',
+      'edge/+/readings/+',
+      'homeassistant/#',
+      ...BRIDGE_OF_VERSION_1.publish,
+    ],
+    subscribe: [
+      'edge/ble-bridge/request/+',
+      'edge/+/stored/+',
+      'edge/sync',
+      'edge/+/status',
+      'hr/+/status',
+      'homeassistant/#',
+      ...BRIDGE_OF_VERSION_1.subscribe,
+    ],
   },
   forwarder: {
-    publish: [...own('forwarder'), 'hr/+/gap', 'edge/stored/+', 'edge/sync'],
-    subscribe: ['edge/forwarder/request/+', 'hr/+/bpm', 'edge/source/+', 'edge/resend/+', 'edge/+/status'],
+    publish: [...own('forwarder'), 'hr/+/gap', 'edge/+/stored/+', 'edge/sync'],
+    subscribe: [
+      'edge/forwarder/request/+',
+      'hr/+/bpm',
+      'edge/+/offer/+',
+      'edge/+/readings/+',
+      'edge/sync',
+      'edge/source/+',
+      'edge/+/status',
+    ],
   },
   'admin-api': {
     publish: [...own('admin-api'), 'edge/+/request/+'],

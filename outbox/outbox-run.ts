@@ -1,80 +1,105 @@
 /**
- * The bridge's side of the acknowledgement for one run (design section 1): what is held, what is sent again and when. Pure: no I/O, time
- * is given. Readings are held in ascending order of seq; a gap in it is a hole that the forwarder is told of.
+ * The sequencer's side of the delivery protocol for one run (design section 1): what is held, what is offered, what is sent and when.
+ * Pure: no I/O, the caller passes the time. Readings are held in ascending order of seq; a gap between them is a hole that the next
+ * offer reports.
  */
-import {
-  RESEND_PACKET_BYTES,
-  RESEND_PACKET_READINGS,
-  type DropCause,
-  type NumberedPayload,
-  type SourceMessage,
-  type StoredMessage,
-} from '../contract/outbox-protocol.ts';
+import { randomInt } from 'node:crypto';
+import { PACKET_MAX_BYTES, type DropCause, type NumberedReading, type Offer, type Stored } from '../contract/delivery.ts';
+import { refusalOf, SMALL_READING_BYTES } from './refusal.ts';
 
 export interface OutboxRunOptions {
   run: string;
+  /** Readings that may be sent ahead of the watermark. */
   window: number;
-  /** A run of an earlier process: its own last seq is not surely known. */
-  recovered: boolean;
-  last?: number;
-  dropped?: Record<string, number>;
+  /** The run of an earlier process: its newest seq is known from the disk only. */
+  recovered?: {
+    last: number;
+    /** Highest seq that the earlier process may have sent; undefined for files of 1.0.0, which do not record it. */
+    mayHaveSent: number | undefined;
+    dropped: Readonly<Partial<Record<DropCause, number>>>;
+  };
   random?: () => number;
+  /** Value of `sync` before the first offer; random if left out. */
+  firstSync?: number;
 }
 
 const PATIENCE_MIN_MS = 1000;
 const PATIENCE_MAX_MS = 30_000;
-const SOURCES_APART_MS = 200;
+const OFFERS_APART_MS = 200;
+/** Packets are tried again after readings that were sent singly made progress for this long. */
+const SINGLES_MS = 60_000;
+/** A large reading is refused after this many answered offers without progress. */
+const LARGE_ATTEMPTS = 3;
 
 export class OutboxRun {
   readonly run: string;
-  readonly recovered: boolean;
+  readonly isRecovered: boolean;
   readonly #window: number;
   readonly #random: () => number;
   /** Held in memory, ascending. */
-  #held: NumberedPayload[] = [];
+  #held: NumberedReading[] = [];
   #last: number;
   #stored = 0;
-  /** Highest seq that was given up. */
+  /** Highest seq that was dropped. */
   #droppedTo = 0;
-  /** Nothing between memory and this seq can be read. */
+  /** Nothing between memory and this seq can be read from disk. */
   #lostTo = 0;
-  readonly #dropped: Record<string, number>;
-  #sync = 0;
-  #answered = false;
-  #resendNext: number | undefined;
-  /** Sent live inside the window since the current source. */
-  #live = new Set<number>();
-  #lastSourceAtMs = Number.NEGATIVE_INFINITY;
+  readonly #dropped: Partial<Record<DropCause, number>>;
+  #sync: number;
+  #isAnswered = false;
+  /** Next seq to send; undefined until the current offer is answered. */
+  #sendNext: number | undefined;
+  #sentTo = 0;
+  #offeredFrom = 0;
+  #mayHaveSent: number;
+  /** A file of 1.0.0 does not say what may have been sent: the answer to the current offer is believed. */
+  #believesAnswers: boolean;
+  #sendLimit = Number.POSITIVE_INFINITY;
+  #lastOfferAtMs = Number.NEGATIVE_INFINITY;
   #lastProgressAtMs = 0;
-  #sourceWanted = false;
+  #offerWanted = false;
+  #isStallOffer = false;
   #patienceFactor = 1;
   #commitIntervalMs = 0;
-  /** What is held beyond memory, on disk. */
   #moreOnDisk = false;
+  /** The first packet that was sent after the current answer. */
+  #firstPacket: { seq: number; readings: number; bytes: number } | undefined;
+  #singles = false;
+  /** Since when readings that are sent singly make progress. */
+  #singlesProgressAtMs: number | undefined;
+  #largeAttempts = 0;
+  /** Readings that were sent again. */
   resent = 0;
+  /** Watermarks that were ignored because they are above what this run may have sent. */
+  impossible = 0;
 
   constructor(options: OutboxRunOptions) {
+    const { recovered } = options;
     this.run = options.run;
-    this.recovered = options.recovered;
+    this.isRecovered = recovered !== undefined;
     this.#window = options.window;
     this.#random = options.random ?? Math.random;
-    this.#last = options.last ?? 0;
-    this.#dropped = { ...options.dropped };
+    this.#sync = options.firstSync ?? randomInt(1, 2 ** 31);
+    this.#last = recovered?.last ?? 0;
+    this.#dropped = { ...recovered?.dropped };
+    this.#mayHaveSent = Math.max(recovered?.last ?? 0, recovered?.mayHaveSent ?? 0);
+    this.#believesAnswers = recovered !== undefined && recovered.mayHaveSent === undefined;
   }
 
   get last(): number {
     return this.#last;
   }
 
+  /** The watermark. */
   get stored(): number {
     return this.#stored;
   }
 
-  get held(): readonly NumberedPayload[] {
+  get held(): readonly NumberedReading[] {
     return this.#held;
   }
 
-  get dropped(): Readonly<Record<string, number>> {
+  get dropped(): Readonly<Partial<Record<DropCause, number>>> {
     return this.#dropped;
   }
 
@@ -82,26 +107,38 @@ export class OutboxRun {
     return this.#held.length > 0 || this.#moreOnDisk;
   }
 
-  /** Everything up to here is stored or given up. */
+  /** Everything up to here is stored or dropped. */
   get settledTo(): number {
     return Math.max(this.#stored, this.#droppedTo, this.#held.length === 0 ? this.#lostTo : 0);
   }
 
-  /** Whether the forwarder has something to learn or to take: readings, or that some were given up. */
+  /** Whether the forwarder still has to take readings, or to learn that some were dropped. */
   get unsettled(): boolean {
     return this.holdsAnything || Math.max(this.#droppedTo, this.#lostTo) > this.#stored;
   }
 
+  /** Time of the last growth of the watermark, or when the oldest unsettled reading was added. */
   get lastProgressAtMs(): number {
     return this.#lastProgressAtMs;
   }
 
+  /** Readings are sent one by one, because a packet made no progress. */
+  get sendsSingly(): boolean {
+    return this.#singles;
+  }
+
+  /** Whether readings are held on disk beyond those in memory. */
   set moreOnDisk(more: boolean) {
     this.#moreOnDisk = more;
   }
 
   set commitIntervalMs(ms: number) {
     this.#commitIntervalMs = ms;
+  }
+
+  /** Nothing above this seq may be sent: the disk records at most so much as possibly sent. */
+  set sendLimit(seq: number) {
+    this.#sendLimit = seq;
   }
 
   /** The next number of this run. */
@@ -111,34 +148,32 @@ export class OutboxRun {
   }
 
   /** Holds a reading, in ascending order. */
-  hold(entry: NumberedPayload, nowMs: number): void {
-    if (!this.unsettled) this.#lastProgressAtMs = nowMs;
-    if (entry.seq > this.#stored) this.#held.push(entry);
-    if (entry.seq > this.#last) this.#last = entry.seq;
+  hold(reading: NumberedReading, nowMs: number): void {
+    if (!this.unsettled) {
+      this.#lastProgressAtMs = nowMs;
+      if (!this.#isAnswered) this.#offerWanted = true;
+    }
+    if (reading.seq > this.#stored) this.#held.push(reading);
+    if (reading.seq > this.#last) this.#last = reading.seq;
   }
 
-  /** A reading was published live. */
-  sentLive(seq: number): void {
-    if (seq <= this.#stored + this.#window) this.#live.add(seq);
-  }
-
-  /** Takes the oldest readings out of memory that are not stored: given up. Returns them. */
-  dropOldest(count: number, cause: DropCause): NumberedPayload[] {
+  /** Drops the oldest readings in memory. Returns them. */
+  dropOldest(count: number, cause: DropCause): NumberedReading[] {
     const dropped = this.#held.splice(0, count);
     this.#droppedTo = Math.max(this.#droppedTo, dropped.at(-1)?.seq ?? 0);
     this.#count(cause, dropped.length);
     return dropped;
   }
 
-  /** Readings up to a seq are given up, in memory and on disk; `count` of them were only on disk. */
+  /** Drops readings up to a seq, in memory and on disk; `onlyOnDisk` of them were not in memory. */
   dropThrough(seq: number, onlyOnDisk: number, cause: DropCause): void {
     this.#droppedTo = Math.max(this.#droppedTo, seq);
-    const index = this.#held.findIndex((entry) => entry.seq > seq);
+    const index = this.#held.findIndex((reading) => reading.seq > seq);
     const inMemory = this.#held.splice(0, index < 0 ? this.#held.length : index);
     this.#count(cause, inMemory.length + onlyOnDisk);
   }
 
-  /** What lies beyond memory up to a seq cannot be read any more: it is settled when memory is. */
+  /** Nothing beyond memory up to a seq can be read any more: it is settled once memory is. */
   lostBeyondMemory(seq: number): void {
     this.#lostTo = Math.max(this.#lostTo, seq);
   }
@@ -146,97 +181,150 @@ export class OutboxRun {
   #count(cause: DropCause, count: number): void {
     if (count <= 0) return;
     this.#dropped[cause] = (this.#dropped[cause] ?? 0) + count;
-    this.#sourceWanted = true;
+    this.#offerWanted = true;
   }
 
-  /** The line is up (subscriptions acknowledged), or the forwarder asks: what is held is said. */
-  askedForSource(): void {
-    this.#sourceWanted = true;
+  /** Our subscriptions are acknowledged, or the forwarder asks: offer as soon as possible. */
+  wantOffer(): void {
+    this.#offerWanted = true;
     this.#patienceFactor = 1;
   }
 
   lineDown(): void {
-    this.#answered = false;
-    this.#resendNext = undefined;
-    this.#live.clear();
-    this.#sourceWanted = false;
+    this.#stopSending();
+    this.#offerWanted = false;
+    // A packet that went down with the line proves nothing about its size.
+    this.#firstPacket = undefined;
   }
 
-  /** The source to publish now, or undefined; called often. */
-  dueSource(nowMs: number): SourceMessage | undefined {
-    if (!this.unsettled && !this.#sourceWanted) return undefined;
-    if (nowMs - this.#lastSourceAtMs < SOURCES_APART_MS) return undefined;
-    // The oldest is still on disk: what is held cannot be said before it is read.
+  #stopSending(): void {
+    this.#isAnswered = false;
+    this.#sendNext = undefined;
+  }
+
+  /** The offer to publish now, or undefined. To be called often. */
+  dueOffer(nowMs: number): Offer | undefined {
+    if (nowMs - this.#lastOfferAtMs < OFFERS_APART_MS) return undefined;
+    // The oldest reading is still on disk: `from` is not known before it is read.
     if (this.#moreOnDisk && this.#held.length === 0) return undefined;
     const patienceMs = Math.min(PATIENCE_MAX_MS, Math.max(PATIENCE_MIN_MS, 3 * this.#commitIntervalMs) * this.#patienceFactor);
-    const stalled =
+    const isStalled =
       this.unsettled &&
-      nowMs - Math.max(this.#lastProgressAtMs, this.#lastSourceAtMs) >= patienceMs * (0.75 + 0.5 * this.#random());
-    if (!this.#sourceWanted && !stalled) return undefined;
-    if (stalled && !this.#sourceWanted) this.#patienceFactor = Math.min(this.#patienceFactor * 2, 64);
-    this.#sourceWanted = false;
-    if (!this.unsettled && this.#last === 0) return undefined;
-    this.#lastSourceAtMs = nowMs;
+      nowMs - Math.max(this.#lastProgressAtMs, this.#lastOfferAtMs) >= patienceMs * (0.75 + 0.5 * this.#random());
+    if (!this.#offerWanted && !isStalled) return undefined;
+    this.#isStallOffer = isStalled && !this.#offerWanted;
+    if (this.#isStallOffer) {
+      this.#patienceFactor = Math.min(this.#patienceFactor * 2, 64);
+      this.#singlesProgressAtMs = undefined;
+    }
+    this.#offerWanted = false;
+    this.#lastOfferAtMs = nowMs;
     this.#sync += 1;
-    this.#answered = false;
-    this.#resendNext = undefined;
-    this.#live.clear();
-    return {
-      run: this.run,
-      from: this.#held[0]?.seq ?? this.#last + 1,
-      last: this.#last,
-      dropped: { ...this.#dropped },
-      sync: this.#sync,
-    };
+    this.#stopSending();
+    this.#offeredFrom = this.#held[0]?.seq ?? this.#last + 1;
+    return { run: this.run, from: this.#offeredFrom, last: this.#last, dropped: { ...this.#dropped }, sync: this.#sync };
   }
 
-  /** A mark, or the answer to a source. Returns whether something was forgotten. */
-  heard(message: StoredMessage, nowMs: number): boolean {
-    if (message.stored > this.#last && !this.recovered) return false;
+  /** A message of the forwarder about this run. Returns whether the watermark moved. */
+  received(message: Stored, nowMs: number): boolean {
+    const isAnswer = message.sync === this.#sync && !this.#isAnswered;
+    if (message.stored > Math.max(this.#sentTo, this.#mayHaveSent, this.#offeredFrom - 1)) {
+      if (!(isAnswer && this.#believesAnswers)) {
+        this.impossible += 1;
+        return false;
+      }
+      this.#mayHaveSent = message.stored;
+    }
     const progressed = message.stored > this.#stored;
     if (progressed) this.#forget(message.stored, nowMs);
-    if (message.sync === this.#sync && message.next !== undefined && !this.#answered) {
-      this.#answered = true;
-      this.#resendNext = message.next;
-    }
+    if (isAnswer) this.#answered(nowMs);
     return progressed;
+  }
+
+  #answered(nowMs: number): void {
+    this.#believesAnswers = false;
+    this.#isAnswered = true;
+    this.#sendNext = this.#stored + 1;
+    const packet = this.#firstPacket;
+    this.#firstPacket = undefined;
+    // Only silence after a packet counts: an offer that the forwarder asked for says nothing about what became of it.
+    if (packet === undefined || !this.#isStallOffer || packet.seq !== this.#stored + 1) return;
+    if (packet.readings > 1) {
+      this.#singles = true;
+      this.#singlesProgressAtMs = undefined;
+      return;
+    }
+    if (packet.bytes <= SMALL_READING_BYTES) return;
+    this.#largeAttempts += 1;
+    if (this.#largeAttempts >= LARGE_ATTEMPTS) this.#refuse(packet.seq, nowMs);
+  }
+
+  /** Replaces a reading that the broker does not carry by a numbered refusal, so that those behind it can follow. */
+  #refuse(seq: number, nowMs: number): void {
+    const [oldest] = this.#held;
+    if (oldest?.seq !== seq) return;
+    this.#held[0] = { seq, payload: refusalOf(oldest.payload, nowMs) };
+    this.#largeAttempts = 0;
   }
 
   #forget(stored: number, nowMs: number): void {
     this.#stored = stored;
     this.#lastProgressAtMs = nowMs;
     this.#patienceFactor = 1;
+    this.#largeAttempts = 0;
+    if (this.#singles) this.#singlesProgressAtMs ??= nowMs;
+    if ((this.#firstPacket?.seq ?? 0) <= stored) this.#firstPacket = undefined;
     const index = this.#held.findIndex(({ seq }) => seq > stored);
     this.#held.splice(0, index < 0 ? this.#held.length : index);
-    for (const seq of this.#live) {
-      if (seq > stored) break;
-      this.#live.delete(seq);
-    }
     const oldest = this.#held[0]?.seq;
-    // A hole right above the mark: the forwarder waits for what is not held any more.
-    if (oldest !== undefined && oldest > stored + 1) this.#sourceWanted = true;
+    // A hole right above the watermark: the forwarder must learn that these seqs are not held any more.
+    if (oldest !== undefined && oldest > stored + 1) this.#offerWanted = true;
   }
 
-  /** The next packet to send again inside the window, or undefined: nothing is due, or it has to be read from disk first. */
-  nextResend(): NumberedPayload[] | undefined {
-    if (this.#resendNext === undefined) return undefined;
-    const limit = this.#stored + this.#window;
-    const packet: NumberedPayload[] = [];
+  /**
+   * The next packet to send inside the window, or undefined if nothing is due. `onlyFull`: only one that could not take another
+   * reading; the line is busy, and a packet that waits may still grow.
+   */
+  nextPacket(nowMs: number, onlyFull = false): NumberedReading[] | undefined {
+    if (this.#sendNext === undefined) return undefined;
+    this.#endSingles(nowMs);
+    const first = Math.max(this.#sendNext, this.#stored + 1);
+    const limit = Math.min(this.#stored + this.#window, this.#sendLimit);
+    const packet: NumberedReading[] = [];
     let bytes = 0;
-    let index = this.#indexOf(Math.max(this.#resendNext, this.#stored + 1));
-    for (; index < this.#held.length && packet.length < RESEND_PACKET_READINGS; index += 1) {
-      const entry = this.#held[index];
-      if (entry === undefined || entry.seq > limit) break;
-      if (!this.#live.has(entry.seq)) {
-        bytes += entry.payload.length;
-        if (packet.length > 0 && bytes > RESEND_PACKET_BYTES) break;
-        packet.push(entry);
-      }
-      this.#resendNext = entry.seq + 1;
+    let isFull = false;
+    for (let index = this.#indexOf(first); index < this.#held.length; index += 1) {
+      const reading = this.#held[index];
+      // A hole ends the packet: the forwarder takes nothing beyond it before it has learnt of it.
+      if (reading === undefined || reading.seq !== first + packet.length) break;
+      isFull = reading.seq > limit;
+      if (isFull) break;
+      const size = Buffer.byteLength(reading.payload) + 17;
+      isFull = packet.length > 0 && (this.#singles || bytes + size > PACKET_MAX_BYTES);
+      if (isFull) break;
+      packet.push(reading);
+      bytes += size;
     }
-    if (packet.length === 0) return undefined;
-    this.resent += packet.length;
+    const last = packet.at(-1)?.seq;
+    if (last === undefined || (onlyFull && !isFull)) return undefined;
+    this.#sendNext = last + 1;
+    this.resent += Math.max(0, Math.min(this.#sentTo, last) - first + 1);
+    this.#sentTo = Math.max(this.#sentTo, last);
+    this.#firstPacket ??= { seq: first, readings: packet.length, bytes };
     return packet;
+  }
+
+  /** Whether a packet is due that waits for the line. */
+  get hasMoreToSend(): boolean {
+    const next = Math.max(this.#sendNext ?? Number.POSITIVE_INFINITY, this.#stored + 1);
+    const newest = this.#held.at(-1)?.seq ?? 0;
+    return next <= Math.min(newest, this.#stored + this.#window, this.#sendLimit);
+  }
+
+  #endSingles(nowMs: number): void {
+    if (!this.#singles || this.#singlesProgressAtMs === undefined || nowMs - this.#singlesProgressAtMs < SINGLES_MS) return;
+    this.#singles = false;
+    this.#singlesProgressAtMs = undefined;
   }
 
   #indexOf(seq: number): number {

@@ -1,42 +1,26 @@
 /**
- * Readings on disk that are held beyond memory or against a crash: files of checksummed lines in DATA_DIR/outbox, appended and synced off
- * the event loop. A file goes when all of it is stored; the oldest file goes first when the limit is reached. Damaged lines are left out.
+ * Readings on disk, held beyond memory or against a crash: files of checksummed lines (spill-lines.ts), appended and synced off the event
+ * loop. A file is removed once all of it is stored; at the limit the oldest file is dropped first. Damaged lines are left out.
+ *
+ * Headers record what the process may have sent: after a crash that bounds the watermarks that are believed. So nothing above
+ * `mayHaveSent` may be sent while there are files.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
-import { crc32 } from 'node:zlib';
-import type { NumberedPayload } from '../contract/outbox-protocol.ts';
-import { RUN_PATTERN } from '../contract/topics.ts';
+import { offerSchema, type DropCause, type NumberedReading } from '../contract/delivery.ts';
+import { parserOf } from '../contract/validate.ts';
+import { decodeHeader, decodeLines, encodeHeader, encodeLine } from './spill-lines.ts';
 
 const FILE_BYTES = 4 * 1024 * 1024;
-/** A piece of a file that is read at once. */
+/** Bytes of a file that are read at once. */
 const PIECE_BYTES = 256 * 1024;
+/** Seqs beyond the newest one that a header allows to send. */
+const SEND_AHEAD = 10_000;
 const NAME = /^([0-9a-f]{16})-(\d{8})\.spill$/;
 
-export function encodeLine({ seq, payload }: NumberedPayload): string {
-  const text = `${seq} ${payload}`;
-  return `${crc32(text).toString(16).padStart(8, '0')} ${text}\n`;
-}
-
-/** The readings of a file's text, damaged lines left out, ascending. */
-export function decodeLines(text: string): NumberedPayload[] {
-  const entries: NumberedPayload[] = [];
-  let last = 0;
-  for (const line of text.split('\n')) {
-    const body = line.slice(9);
-    if (line.length < 11 || line[8] !== ' ' || crc32(body).toString(16).padStart(8, '0') !== line.slice(0, 8)) continue;
-    const space = body.indexOf(' ');
-    const seq = Number(body.slice(0, space));
-    if (space < 1 || !Number.isSafeInteger(seq) || seq <= last) continue;
-    last = seq;
-    entries.push({ seq, payload: body.slice(space + 1) });
-  }
-  return entries;
-}
-
-/** The first piece of a file that has readings above a seq: those readings; none at the file's end. */
-async function readPiece(file: SpillFile, seq: number): Promise<NumberedPayload[]> {
+/** The readings above a seq in the first piece of a file that has any; none at the file's end. */
+async function readPiece(file: SpillFile, seq: number): Promise<NumberedReading[]> {
   const handle = await open(file.file, 'r');
   try {
     let byte = file.readFrom !== undefined && file.readFrom.seq <= seq ? file.readFrom.byte : 0;
@@ -65,25 +49,49 @@ interface SpillFile {
   lastSeq: number;
   count: number;
   bytes: number;
-  /** Where reading goes on: everything up to a seq stands before this byte. */
+  /** Where reading continues: everything up to a seq is before this byte. */
   readFrom?: { seq: number; byte: number };
 }
 
-/** What a run left on disk. */
+export interface RunFilesOptions {
+  folder: string;
+  run: string;
+  /** Whose sequencer gave out the numbers. */
+  gateway: string;
+  /** Size at which a file is closed and the next one begun. */
+  fileBytes: number;
+  existing?: SpillFile[];
+  nextIndex?: number;
+}
+
+/** A run on disk. */
 export class RunFiles {
   readonly run: string;
+  readonly gateway: string;
   readonly #folder: string;
   readonly #fileBytes: number;
+  #mayHaveSent = 0;
   #files: SpillFile[] = [];
   #open: { handle: FileHandle; file: SpillFile } | undefined;
   #nextIndex: number;
 
-  constructor(folder: string, run: string, fileBytes: number, existing: SpillFile[] = [], nextIndex = 1) {
-    this.#folder = folder;
-    this.run = run;
-    this.#fileBytes = fileBytes;
-    this.#files = existing;
-    this.#nextIndex = nextIndex;
+  constructor(options: RunFilesOptions) {
+    this.#folder = options.folder;
+    this.run = options.run;
+    this.gateway = options.gateway;
+    this.#fileBytes = options.fileBytes;
+    this.#files = options.existing ?? [];
+    this.#nextIndex = options.nextIndex ?? 1;
+  }
+
+  /** Highest seq that may be sent now; without files nothing has to be recorded. */
+  get sendLimit(): number {
+    return this.#files.length === 0 ? Number.POSITIVE_INFINITY : Math.max(this.#mayHaveSent, this.lastSeq);
+  }
+
+  /** Highest seq that may be sent during `append`: what its file will record, if the process is killed meanwhile. */
+  sendLimitDuring(newest: number): number {
+    return this.#files.length === 0 ? newest + SEND_AHEAD : this.sendLimit;
   }
 
   get bytes(): number {
@@ -98,15 +106,21 @@ export class RunFiles {
     return this.#files.at(-1)?.lastSeq ?? 0;
   }
 
-  /** Appends and syncs; what a failed write leaves is taken back, or left out when read. Throws what the disk throws. */
-  async append(entries: readonly NumberedPayload[]): Promise<void> {
+  /**
+   * Appends and syncs; `newest` is the newest seq of the run. The remains of a failed write are truncated, or left out when read. Throws
+   * errors of the disk.
+   */
+  async append(entries: readonly NumberedReading[], newest: number): Promise<void> {
     const first = entries[0];
     const last = entries.at(-1);
     if (first === undefined || last === undefined) return;
     if (this.#open !== undefined && this.#open.file.bytes >= this.#fileBytes) await this.closeOpen();
     this.#open ??= await this.#create(first.seq);
     const { handle, file } = this.#open;
-    const text = Buffer.from(entries.map(encodeLine).join(''));
+    const mayHaveSent = newest + SEND_AHEAD;
+    const isRenewed = file.count === 0 || newest + SEND_AHEAD / 2 > this.#mayHaveSent;
+    const header = isRenewed ? encodeHeader({ gateway: this.gateway, run: this.run, may_have_sent: mayHaveSent }) : '';
+    const text = Buffer.from(header + entries.map(encodeLine).join(''));
     try {
       await handle.appendFile(text);
       await handle.datasync();
@@ -114,6 +128,7 @@ export class RunFiles {
       await this.#takeBack(this.#open);
       throw error;
     }
+    if (isRenewed) this.#mayHaveSent = mayHaveSent;
     file.lastSeq = last.seq;
     file.count += entries.length;
     file.bytes += text.length;
@@ -134,7 +149,7 @@ export class RunFiles {
     return { handle, file };
   }
 
-  /** After a failed write: a file that holds nothing goes, another ends where it was whole; a new one begins at the next try. */
+  /** After a failed write: removes a file without readings, truncates another one to its last good line; the next write begins anew. */
   async #takeBack({ handle, file }: { handle: FileHandle; file: SpillFile }): Promise<void> {
     this.#open = undefined;
     if (file.count > 0) await handle.truncate(file.bytes).catch(() => undefined);
@@ -150,25 +165,25 @@ export class RunFiles {
     await opened?.handle.close();
   }
 
-  /** Some of the readings above a seq, the next first; undefined where there are none. */
-  async readAfter(seq: number): Promise<NumberedPayload[] | undefined> {
+  /** Some of the readings above a seq, ascending; undefined if there are none. */
+  async readAfter(seq: number): Promise<NumberedReading[] | undefined> {
     for (const file of this.#files) {
       if (file.lastSeq <= seq) continue;
       const entries = await readPiece(file, seq);
       if (entries.length > 0) return entries;
-      // Nothing readable is left in it: it holds nothing.
+      // Nothing in it can be read any more.
       file.lastSeq = Math.min(file.lastSeq, seq);
     }
     return undefined;
   }
 
-  /** The file that holds what comes after a seq cannot be read: it holds nothing. */
+  /** The file with the readings after a seq cannot be read: from now on it counts as empty. */
   skipUnreadable(seq: number): void {
     const file = this.#files.find(({ lastSeq }) => lastSeq > seq);
     if (file !== undefined) file.lastSeq = Math.min(file.lastSeq, seq);
   }
 
-  /** Removes files of which everything is settled. */
+  /** Removes files whose readings are all settled. */
   async removeThrough(seq: number): Promise<void> {
     for (let file = this.#files[0]; file !== undefined && file.lastSeq <= seq; file = this.#files[0]) {
       this.#files.shift();
@@ -177,8 +192,8 @@ export class RunFiles {
     }
   }
 
-  /** Gives the oldest file up; returns its readings. */
-  async removeOldest(): Promise<{ entries: NumberedPayload[]; lastSeq: number } | undefined> {
+  /** Removes the oldest file although it is not stored; returns its readings. */
+  async removeOldest(): Promise<{ entries: NumberedReading[]; lastSeq: number } | undefined> {
     const file = this.#files.shift();
     if (file === undefined) return undefined;
     if (this.#open?.file === file) await this.closeOpen();
@@ -194,7 +209,7 @@ export class RunFiles {
     await rm(droppedFile(this.#folder, this.run), { force: true });
   }
 
-  /** Keeps what was dropped, for the next process to tell: whole or not at all. */
+  /** Writes the counts of dropped readings, atomically, for the next process to report. */
   async keepDropped(dropped: Readonly<Record<string, number>>): Promise<void> {
     const file = droppedFile(this.#folder, this.run);
     const handle = await open(`${file}.tmp`, 'w', 0o600);
@@ -210,7 +225,7 @@ export class RunFiles {
 
 const droppedFile = (folder: string, run: string): string => path.join(folder, `${run}.dropped.json`);
 
-/** A file that was made or removed is so on the disk too. */
+/** Makes creations and removals of files durable. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   try {
@@ -223,29 +238,33 @@ async function syncFolder(folder: string): Promise<void> {
 export interface EarlierRun {
   files: RunFiles;
   lastSeq: number;
-  dropped: Record<string, number>;
+  /** undefined: the files are of 1.0.0. */
+  mayHaveSent: number | undefined;
+  dropped: Partial<Record<DropCause, number>>;
 }
 
-/** How large files get, so that giving one up never costs more than an eighth of the limit. */
+/** How large files get: dropping one never costs more than an eighth of the limit. */
 export const fileBytesFor = (maxBytes: number): number => Math.min(FILE_BYTES, Math.max(8192, Math.floor(maxBytes / 8)));
 
-/** What was counted as dropped; nothing where the file says nothing of sense. */
-function readDropped(file: string): Record<string, number> {
+const parseDropped = parserOf(offerSchema.properties.dropped);
+
+/** Counts of dropped readings; none if the file cannot be read. */
+function readDropped(file: string): EarlierRun['dropped'] {
   try {
-    const parsed: unknown = JSON.parse(readFileSync(file, 'utf8'));
-    if (typeof parsed !== 'object' || parsed === null) return {};
-    return Object.fromEntries(
-      Object.entries(parsed).filter(
-        (entry): entry is [string, number] => Number.isSafeInteger(entry[1]) && (entry[1] as number) >= 0,
-      ),
-    );
+    const parsed = parseDropped(readFileSync(file, 'utf8'));
+    return parsed.ok ? parsed.value : {};
   } catch {
     return {};
   }
 }
 
-/** A spill file's readings, or undefined where it holds none; then it is removed. One that cannot be read is left alone: it must not stop a start. */
-function readSpillFile(file: string): SpillFile | undefined {
+interface FoundFile extends SpillFile {
+  mayHaveSent: number | undefined;
+  gateway: string | undefined;
+}
+
+/** Reads a spill file. One without readings is removed; one that cannot be read is left alone, and must not prevent the start. */
+function readSpillFile(file: string): FoundFile | undefined {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
@@ -253,23 +272,33 @@ function readSpillFile(file: string): SpillFile | undefined {
     return undefined;
   }
   const entries = decodeLines(text);
+  const header = decodeHeader(text);
   const first = entries[0];
   const last = entries.at(-1);
   if (first !== undefined && last !== undefined)
-    return { file, firstSeq: first.seq, lastSeq: last.seq, count: entries.length, bytes: Buffer.byteLength(text) };
+    return {
+      file,
+      firstSeq: first.seq,
+      lastSeq: last.seq,
+      count: entries.length,
+      bytes: Buffer.byteLength(text),
+      mayHaveSent: header?.may_have_sent,
+      // Readings of 1.0.0 carry the name of their box, files only since then.
+      gateway: header?.gateway ?? /"gateway":"([a-z0-9-]{1,64})"/.exec(first.payload)?.[1],
+    };
   rmSync(file, { force: true });
   return undefined;
 }
 
-/** What earlier processes left, oldest first. */
-export function findEarlierRuns(folder: string, maxBytes: number): EarlierRun[] {
+/** Runs that earlier processes left, oldest first. `gateway`: name of this box, for files that do not say whose they are. */
+export function findEarlierRuns(folder: string, maxBytes: number, gateway: string): EarlierRun[] {
   if (!existsSync(folder)) return [];
   const byRun = new Map<string, { index: number; file: string; mtimeMs: number }[]>();
   const names = readdirSync(folder);
   for (const name of names) {
     const match = NAME.exec(name);
     const run = match?.[1];
-    if (run === undefined || !RUN_PATTERN.test(run)) continue;
+    if (run === undefined) continue;
     const file = path.join(folder, name);
     byRun.set(run, [...(byRun.get(run) ?? []), { index: Number(match?.[2]), file, mtimeMs: statSync(file).mtimeMs }]);
   }
@@ -285,10 +314,19 @@ export function findEarlierRuns(folder: string, maxBytes: number): EarlierRun[] 
     .flatMap(({ run, files }) => {
       const spilled = files.flatMap(({ file }) => readSpillFile(file) ?? []);
       if (spilled.length === 0) return [];
+      const known = spilled.flatMap(({ mayHaveSent }) => mayHaveSent ?? []);
       return [
         {
-          files: new RunFiles(folder, run, fileBytesFor(maxBytes), spilled, (files.at(-1)?.index ?? 0) + 1),
+          files: new RunFiles({
+            folder,
+            run,
+            gateway: spilled.find((file) => file.gateway !== undefined)?.gateway ?? gateway,
+            fileBytes: fileBytesFor(maxBytes),
+            existing: spilled,
+            nextIndex: (files.at(-1)?.index ?? 0) + 1,
+          }),
           lastSeq: Math.max(...spilled.map(({ lastSeq }) => lastSeq)),
+          mayHaveSent: known.length === 0 ? undefined : Math.max(...known),
           dropped: readDropped(droppedFile(folder, run)),
         },
       ];

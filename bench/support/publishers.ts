@@ -5,7 +5,7 @@
  */
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { Outbox } from '../../outbox/outbox.ts';
+import { BridgeOutbox } from '../../ble-bridge/publishing/bridge-outbox.ts';
 import { readConfig } from '../../service/config/config.ts';
 import { createLogger } from '../../service/log/log.ts';
 import { MqttLink, type MessageHandler } from '../../service/mqtt/mqtt-link.ts';
@@ -25,7 +25,7 @@ const padding = (): number[] =>
   Array.from({ length: Math.max(0, Math.round((bytes - 210) / 6)) }, (_, index) => 700 + (index % 90) + 0.5);
 
 class Publisher {
-  readonly #outbox: Outbox;
+  readonly #outbox: BridgeOutbox;
   readonly #link: MqttLink;
   readonly #index: number;
   readonly #sentAt = new Map<number, number>();
@@ -41,7 +41,7 @@ class Publisher {
     const log = createLogger('bench', { LOG_LEVEL: 'warn', LOG_PRETTY: 'false' });
     this.#index = index;
     this.#window = config.OUTBOX_WINDOW;
-    this.#outbox = new Outbox({
+    this.#outbox = new BridgeOutbox({
       config: own,
       log,
       publish: (topic, payload) => this.#link.publish(topic, payload),
@@ -65,7 +65,7 @@ class Publisher {
   }
 
   async start(): Promise<void> {
-    await this.#outbox.start();
+    this.#outbox.start();
     this.#link.on('up', () => {
       this.#outbox.up();
       this.#up = true;

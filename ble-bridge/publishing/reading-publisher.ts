@@ -1,15 +1,15 @@
 /**
- * Hands each reading to the outbox, which numbers it, publishes it live on `hr/<device>/bpm` and holds it until it is stored. The only
- * place where the bridge uses the outbox for readings.
+ * Hands each reading to the bridge's outbox, which numbers it, delivers it to the forwarder and publishes it live. The only place where
+ * the bridge uses the outbox for readings.
  */
 import type { Gap } from '../../contract/device-status.ts';
-import type { Outbox } from '../../outbox/outbox.ts';
 import type { StrapReading, StrapSink } from '../straps/strap-ports.ts';
+import type { BridgeOutbox } from './bridge-outbox.ts';
 import type { DevicePublisher } from './device-publisher.ts';
 import type { LastReadings } from './last-readings.ts';
 
 export interface ReadingPublisherOptions {
-  outbox: Pick<Outbox, 'accept'>;
+  outbox: Pick<BridgeOutbox, 'accept'>;
   devices: Pick<DevicePublisher, 'gap'>;
   lastReadings: Pick<LastReadings, 'read'>;
 }

@@ -1,22 +1,31 @@
 /**
- * Takes readings off MQTT into the queue: per run in order, each once; says `stored` when the queue has committed; asks bridges for
- * what is missing. What it cannot take now stays with the bridges.
+ * Takes readings from the delivery plane into the queue: of each offered run in order, each seq once. It confirms with `stored` what the
+ * queue has committed. A reading that it does not take now stays with its sequencer. All state about a run is keyed by (gateway, run).
  */
-import { decodeResend, parseSource } from '../../contract/outbox-protocol.ts';
 import {
-  deviceOfTopic,
-  READINGS_FILTER,
-  RESEND_FILTER,
-  runOfTopic,
-  SOURCE_FILTER,
-  storedTopic,
-  SYNC_TOPIC,
-} from '../../contract/topics.ts';
+  decodePacket,
+  DELIVERY_SYNC_TOPIC,
+  deliveredReadingsTopic,
+  deliveryStoredTopic,
+  offerTopic,
+  parseOffer,
+  parseSync,
+  sequencerOfTopic,
+  type MissedSpan,
+  type NumberedReading,
+  type Stored,
+} from '../../contract/delivery.ts';
+import { READINGS_FILTER, runOfTopic, VERSION_1_SOURCE_FILTER } from '../../contract/topics.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
+import type { CheckReport } from '../../service/health/check-report.ts';
 import type { Append, RunWatermark } from '../queue/queue-messages.ts';
-import { checkNumbered, ForeignReadings, identityOf, type Checked } from './reading-check.ts';
-import { RunIntake, type Taken } from './run-intake.ts';
+import { watermarkKey } from '../queue/watermark-key.ts';
+import { Arrivals } from './arrivals.ts';
+import { IntakeReport } from './intake-report.ts';
+import { LiveReadings } from './live-readings.ts';
+import { checkNumbered, type Checked } from './reading-check.ts';
+import { RunIntake } from './run-intake.ts';
 
 export interface IntakeQueue {
   append(append: Append): void;
@@ -25,160 +34,215 @@ export interface IntakeQueue {
 export interface IntakeOptions {
   queue: IntakeQueue;
   log: Logger;
-  window: number;
+  /** Name of this box. */
   gateway: string;
+  /** Whose sequencers are served; `*`: every gateway's. */
+  gateways: readonly string[];
+  /** Whether other clients' readings are taken from `hr/<device>/bpm`: no gateway on this broker adopts them. */
+  takesLiveReadings: boolean;
   publish: (topic: string, payload: string) => boolean;
+  /** Milliseconds, monotonic; for tests. */
+  now?: () => number;
 }
 
-/** Runs that are known at once: a run is 16 hex digits of whoever may publish, so their number needs a bound. */
-const RUNS_MAX = 200;
+/** Runs with state beside their watermark. Idle ones beyond it are forgotten, and have to be offered again. */
+const RUNS_MAX = 1000;
+/** Runs of bridges of version 1 that are remembered. */
+const VERSION_1_RUNS_MAX = 100;
+/** A sync that nobody waited for interrupts every sequencer: not more often than this. */
+const NUDGE_EVERY_MS = 2000;
+const OTHER_ANSWERED_EVERY_MS = 10_000;
+/** Spans in one `stored` message. */
+const SPANS_MAX = 100;
 
 const emptyAppend = (): Append => ({ rows: { data: [], devices: [], sources: [] }, dead: [], watermarks: [] });
 
 export class Intake {
+  readonly arrivals = new Arrivals();
   readonly #options: IntakeOptions;
+  readonly #now: () => number;
   readonly #repeats: RepeatLimiter;
+  readonly #report = new IntakeReport();
+  readonly #live: LiveReadings;
   readonly #runs = new Map<string, RunIntake>();
-  readonly #foreign: ForeignReadings;
-  #marks = new Map<string, RunWatermark>();
-  #accepting = true;
-  #ready = false;
-  #oldDuplicates = 0;
+  #watermarks = new Map<string, RunWatermark>();
+  readonly #version1Runs = new Set<string>();
+  /** Identity of the queue file; undefined before it is open. */
+  #queue: string | undefined;
+  #isAccepting = true;
+  #nudgedAtMs = Number.NEGATIVE_INFINITY;
+  #otherAnsweredAtMs = Number.NEGATIVE_INFINITY;
+  /** Un-numbered readings that could not be taken. */
   lostUnnumbered = 0;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
     this.#repeats = new RepeatLimiter(options.log);
-    this.#foreign = new ForeignReadings(options.gateway);
+    this.#live = new LiveReadings({
+      gateway: options.gateway,
+      arrivals: this.arrivals,
+      isServed: (gateway, run) => this.#isServed(gateway, run),
+      isOfVersion1: (run) => this.#version1Runs.has(run),
+      isAccepting: () => this.#isReady,
+      store: (checked) => this.#storeUnnumbered(checked),
+      onLost: () => this.#loseUnnumbered(1),
+    });
   }
 
   /** To be spread into the forwarder's subscriptions. */
   get subscriptions(): Record<string, MessageHandler> {
-    return {
-      [READINGS_FILTER]: (topic, payload, retained) => {
-        if (!retained) this.#live(topic, payload);
-      },
-      [RESEND_FILTER]: (topic, payload) => this.#resent(topic, payload),
-      [SOURCE_FILTER]: (topic, payload) => this.#source(topic, payload),
+    const gateways = this.#options.gateways.includes('*') ? ['+'] : this.#options.gateways;
+    const handlers: Record<string, MessageHandler> = {
+      [DELIVERY_SYNC_TOPIC]: (_, payload) => this.#sync(payload),
+      [VERSION_1_SOURCE_FILTER]: (topic) => this.#bridgeOfVersion1(topic),
     };
+    for (const gateway of gateways) {
+      handlers[offerTopic(gateway, '+')] = (topic, payload) => this.#offer(topic, payload);
+      handlers[deliveredReadingsTopic(gateway, '+')] = (topic, payload) => this.#readings(topic, payload);
+    }
+    if (this.#options.takesLiveReadings)
+      handlers[READINGS_FILTER] = (topic, payload, isRetained) => {
+        if (!isRetained) this.#live.receive(topic, payload);
+      };
+    return handlers;
   }
 
-  get duplicates(): number {
-    let sum = this.#oldDuplicates;
-    for (const { duplicates } of this.#runs.values()) sum += duplicates;
-    return sum;
+  get #isReady(): boolean {
+    return this.#queue !== undefined && this.#isAccepting;
   }
 
-  /** The queue is open: the marks that it holds, before anything is taken. */
-  start(marks: readonly RunWatermark[]): void {
-    this.#marks = new Map(marks.map((mark) => [mark.run, mark]));
-    this.#ready = true;
+  /** The queue is open: its identity, and the watermarks that it holds. */
+  start(queue: string, watermarks: readonly RunWatermark[]): void {
+    this.#queue = queue;
+    this.#watermarks = new Map(watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
     this.askAll();
   }
 
-  /** The line to the broker is up: every bridge is asked what it holds. */
+  /** The broker has acknowledged the subscriptions. */
   up(): void {
     this.askAll();
   }
 
+  /** Asks every sequencer to offer what it holds. */
   askAll(): void {
-    this.#options.publish(SYNC_TOPIC, '{}');
+    if (this.#queue === undefined) return;
+    this.#nudgedAtMs = this.#now();
+    this.#options.publish(DELIVERY_SYNC_TOPIC, JSON.stringify({ queue: this.#queue, gateways: this.#options.gateways }));
   }
 
-  #run(run: string): RunIntake {
-    let intake = this.#runs.get(run);
-    if (intake === undefined) {
-      if (this.#runs.size >= RUNS_MAX) this.#forgetOne();
-      intake = new RunIntake(run, this.#options.window, this.#marks.get(run));
-      this.#runs.set(run, intake);
+  #isServed(gateway: string, run: string): boolean {
+    const key = watermarkKey({ gateway, run });
+    return this.#runs.get(key)?.isOffered === true || this.#watermarks.has(key);
+  }
+
+  #run(identity: { gateway: string; run: string }): RunIntake {
+    const key = watermarkKey(identity);
+    let run = this.#runs.get(key);
+    if (run === undefined) {
+      if (this.#runs.size >= RUNS_MAX) this.#forgetIdle();
+      run = new RunIntake(identity, this.#watermarks.get(key));
+      this.#runs.set(key, run);
     } else if (this.#runs.size > RUNS_MAX / 2) {
-      // In the order of their last use.
-      this.#runs.delete(run);
-      this.#runs.set(run, intake);
+      // Keeps the map in the order of last use.
+      this.#runs.delete(key);
+      this.#runs.set(key, run);
     }
-    return intake;
+    return run;
   }
 
-  /** Forgets the run that was used least recently and has nothing under way: its mark stands in the queue. */
-  #forgetOne(): void {
-    let forgotten: RunIntake | undefined;
-    for (const intake of this.#runs.values()) {
-      forgotten ??= intake;
-      if (!intake.idle) continue;
-      forgotten = intake;
-      break;
-    }
-    if (forgotten === undefined) return;
-    this.#oldDuplicates += forgotten.duplicates;
-    this.#runs.delete(forgotten.run);
+  /** Forgets the least recently used run that has nothing under way: its watermark stays. */
+  #forgetIdle(): void {
+    for (const [key, run] of this.#runs)
+      if (run.isIdle) {
+        this.#runs.delete(key);
+        return;
+      }
   }
 
-  #live(topic: string, payload: Buffer): void {
-    const device = deviceOfTopic(topic);
-    if (device === undefined || !this.#ready || !this.#accepting) {
-      if (device !== undefined && identityOf(payload.toString()) === undefined) this.#loseUnnumbered(1);
+  #offer(topic: string, payload: Buffer): void {
+    const sequencer = sequencerOfTopic(topic);
+    const offer = parseOffer(payload);
+    if (sequencer === undefined || !offer.ok || offer.value.run !== sequencer.run) {
+      this.#repeats.warn('offer', { event: 'offer_invalid', topic }, 'ignoring an offer that does not match its schema or topic');
       return;
     }
-    const text = payload.toString();
-    const identity = identityOf(text);
-    if (identity === undefined) {
-      const append = emptyAppend();
-      this.#add(append, this.#foreign.check(text, device));
-      this.#options.queue.append(append);
+    this.#live.offered(sequencer.gateway, sequencer.run);
+    const run = this.#run(sequencer);
+    const isFirst = !run.isOffered;
+    run.isOffered = true;
+    // Without an answer the sequencer keeps what it holds, and offers again with growing backoff.
+    if (!this.#isReady) return;
+    const missed = run.offered(offer.value);
+    for (const span of missed) this.#missed(sequencer.gateway, span);
+    // The first offer to this process marks the watermark as used; whatever moves it is answered once it is committed.
+    if (missed.length > 0 || (isFirst && run.stored > 0)) {
+      run.pending(0, [], missed);
+      this.#options.queue.append({ ...emptyAppend(), watermarks: [run.watermark] });
       return;
     }
-    this.#take(this.#run(identity.run).offer(identity.seq, text), device);
+    const sync = run.answer();
+    if (sync !== undefined) this.#confirm(run, { sync });
   }
 
-  #loseUnnumbered(count: number): void {
-    this.lostUnnumbered += count;
+  #missed(gateway: string, { from, to, cause }: MissedSpan): void {
     this.#repeats.error(
-      'unnumbered',
-      { event: 'unnumbered_readings_lost', count: this.lostUnnumbered },
-      'readings of other apps could not be taken: the queue does not accept',
+      `missed ${gateway} ${cause}`,
+      { event: 'readings_missed', gateway, cause, from, to },
+      'readings were lost before they were accepted',
     );
+    if (cause !== 'earlier_queue') this.#report.missed(gateway, cause, this.#now());
   }
 
-  #resent(topic: string, packet: Buffer): void {
-    const run = runOfTopic(topic);
-    if (run === undefined || !this.#ready || !this.#accepting) return;
-    const intake = this.#run(run);
-    for (const { seq, payload } of decodeResend(packet)) this.#take(intake.offer(seq, payload), undefined);
-  }
-
-  #source(topic: string, payload: Buffer): void {
-    const message = parseSource(payload);
-    const run = runOfTopic(topic);
-    if (!message.ok || run !== message.value.run) {
-      this.#repeats.warn('source', { event: 'source_unreadable', topic }, 'a source message cannot be read');
+  #readings(topic: string, packet: Buffer): void {
+    const sequencer = sequencerOfTopic(topic);
+    if (sequencer === undefined) return;
+    const { readings, malformed } = decodePacket(packet);
+    const run = this.#run(sequencer);
+    if (!this.#isReady || !run.isOffered) {
+      this.#putBack(sequencer.gateway, readings.length + malformed);
+      if (this.#isReady) this.#nudge();
       return;
     }
-    // No answer is a refusal too: the bridge asks again, ever more seldom, and holds what it has.
-    if (!this.#ready || !this.#accepting) return;
-    const intake = this.#run(run);
-    this.#take(intake.source(message.value), undefined);
-    this.#options.publish(
-      storedTopic(run),
-      JSON.stringify({ stored: intake.stored, next: intake.next, sync: message.value.sync }),
-    );
+    const { taken, duplicates, putBack } = run.arrived(readings);
+    this.arrivals.count(sequencer.gateway, 'duplicate', duplicates);
+    this.#putBack(sequencer.gateway, putBack + malformed);
+    if (taken.length > 0) this.#take(run, taken);
   }
 
-  #take(taken: Taken | undefined, device: string | undefined): void {
-    if (taken === undefined) return;
+  #putBack(gateway: string, readings: number): void {
+    if (readings === 0) return;
+    this.arrivals.count(gateway, 'put_back', readings);
+    this.#report.putBack(gateway, this.#now());
+  }
+
+  /** A sequencer sends although its run was not offered to this process: it has missed our sync. */
+  #nudge(): void {
+    if (this.#now() - this.#nudgedAtMs >= NUDGE_EVERY_MS) this.askAll();
+  }
+
+  #take(run: RunIntake, readings: readonly NumberedReading[]): void {
     const append = emptyAppend();
-    for (const { seq, payload } of taken.payloads)
-      this.#add(append, checkNumbered(payload, { run: taken.mark.run, seq }, device));
-    append.watermarks.push(taken.mark);
+    const { gateway, run: id } = run;
+    const refused: string[] = [];
+    for (const { seq, payload } of readings) {
+      const checked = checkNumbered(payload, { gateway, run: id, seq });
+      if (checked.kind === 'dead') refused.push(checked.letter.reason);
+      this.#add(append, checked);
+    }
+    append.watermarks.push(run.watermark);
+    run.pending(readings.length - refused.length, refused);
     this.#options.queue.append(append);
   }
 
   #add(append: Append, checked: Checked): void {
     if (checked.kind === 'dead') {
+      const { reason, detail, device } = checked.letter;
       append.dead.push(checked.letter);
       this.#repeats.warn(
-        `dead ${checked.letter.reason}`,
-        { event: 'reading_dead', reason: checked.letter.reason, detail: checked.letter.detail, device: checked.letter.device },
-        'a reading is invalid and went to the dead letters',
+        `dead ${reason}`,
+        { event: 'reading_dead', reason, detail, device },
+        'a reading was refused and went to the dead letters',
       );
       return;
     }
@@ -187,35 +251,95 @@ export class Intake {
     append.rows.sources.push(checked.source);
   }
 
-  /** The queue has committed: bridges may forget. */
-  committed(marks: readonly RunWatermark[]): void {
-    const newest = new Map<string, number>();
-    for (const mark of marks) {
-      newest.set(mark.run, Math.max(mark.stored, newest.get(mark.run) ?? 0));
-      this.#marks.delete(mark.run);
-      this.#marks.set(mark.run, mark);
-    }
-    for (const run of this.#marks.keys()) {
-      if (this.#marks.size <= 2 * RUNS_MAX) break;
-      this.#marks.delete(run);
-    }
-    for (const [run, stored] of newest) {
-      this.#runs.get(run)?.committed(stored);
-      this.#options.publish(storedTopic(run), JSON.stringify({ stored }));
+  #storeUnnumbered(checked: Checked): void {
+    const append = emptyAppend();
+    this.#add(append, checked);
+    this.#options.queue.append(append);
+    if (checked.kind === 'dead') this.arrivals.refused(this.#options.gateway, checked.letter.reason);
+    else this.arrivals.count(this.#options.gateway, 'accepted', 1);
+  }
+
+  #loseUnnumbered(count: number): void {
+    this.lostUnnumbered += count;
+    this.#repeats.error(
+      'unnumbered',
+      { event: 'unnumbered_readings_lost', count: this.lostUnnumbered },
+      'readings of other clients were lost: the queue does not accept',
+    );
+  }
+
+  /** A sync of another forwarder; ours arrives here too. */
+  #sync(payload: Buffer): void {
+    const sync = parseSync(payload);
+    if (!sync.ok || this.#queue === undefined || sync.value.queue === this.#queue) return;
+    const { gateways } = this.#options;
+    const isShared =
+      [...gateways, ...sync.value.gateways].includes('*') || gateways.some((name) => sync.value.gateways.includes(name));
+    if (!isShared) return;
+    const now = this.#now();
+    this.#report.otherForwarder(sync.value.queue, now);
+    // The other one learns of this forwarder by the same message.
+    if (now - this.#otherAnsweredAtMs < OTHER_ANSWERED_EVERY_MS) return;
+    this.#otherAnsweredAtMs = now;
+    this.askAll();
+  }
+
+  #bridgeOfVersion1(topic: string): void {
+    const run = runOfTopic(topic);
+    this.#report.bridgeOfVersion1(this.#now());
+    this.#repeats.warn(
+      'version 1',
+      { event: 'bridge_of_version_1', run },
+      'a bridge of version 1 offers its readings; it keeps them until it is updated',
+    );
+    if (run !== undefined && this.#version1Runs.size < VERSION_1_RUNS_MAX) this.#version1Runs.add(run);
+  }
+
+  /** The queue has committed: sequencers may forget. */
+  committed(watermarks: readonly RunWatermark[]): void {
+    const newest = new Map(watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
+    for (const [key, watermark] of newest) {
+      this.#watermarks.set(key, watermark);
+      const run = this.#runs.get(key);
+      if (run === undefined) continue;
+      const { accepted, refused, missed, sync } = run.committed(watermark.stored);
+      this.arrivals.count(watermark.gateway, 'accepted', accepted);
+      for (const code of refused) this.arrivals.refused(watermark.gateway, code);
+      for (let index = SPANS_MAX; index < missed.length; index += SPANS_MAX)
+        this.#confirm(run, { missed: missed.slice(index, index + SPANS_MAX) });
+      this.#confirm(run, {
+        ...(sync === undefined ? {} : { sync }),
+        ...(missed.length === 0 ? {} : { missed: missed.slice(0, SPANS_MAX) }),
+      });
     }
   }
 
-  /** The queue did not take what was given: every run goes back to its mark, bridges send again when it accepts. */
-  refused(marks: readonly RunWatermark[], lostUnnumbered: number): void {
-    this.#marks = new Map(marks.map((mark) => [mark.run, mark]));
-    for (const intake of this.#runs.values()) intake.rollBack(this.#marks.get(intake.run));
+  #confirm({ gateway, run, stored }: RunIntake, more: Pick<Stored, 'sync' | 'missed'>): void {
+    const message: Stored = { queue: this.#queue ?? '', stored, ...more };
+    this.#options.publish(deliveryStoredTopic(gateway, run), JSON.stringify(message));
+  }
+
+  /** The queue did not take what it was given: every run returns to its watermark, and sequencers send again once it accepts. */
+  refused(queue: string, watermarks: readonly RunWatermark[], lostUnnumbered: number): void {
+    this.#queue = queue;
+    this.#watermarks = new Map(watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
+    for (const [key, run] of this.#runs) this.#putBack(run.gateway, run.rollBack(this.#watermarks.get(key)));
     if (lostUnnumbered > 0) this.#loseUnnumbered(lostUnnumbered);
   }
 
-  /** Whether the queue accepts; when it does again, bridges are asked for what they hold. */
-  setAccepting(accepting: boolean): void {
-    const again = accepting && !this.#accepting;
-    this.#accepting = accepting;
-    if (again) this.askAll();
+  /** Whether the queue accepts. When it does again, sequencers are asked for what they hold. */
+  setAccepting(isAccepting: boolean): void {
+    const isAgain = isAccepting && !this.#isAccepting;
+    this.#isAccepting = isAccepting;
+    if (isAgain) this.askAll();
+  }
+
+  checks(): CheckReport[] {
+    return this.#report.checks(this.#now());
+  }
+
+  /** Stores what still waits for an offer. Call before the queue is stopped. */
+  stop(): void {
+    this.#live.stop();
   }
 }

@@ -1,142 +1,152 @@
 /**
- * The forwarder's side of the end-to-end acknowledgement for one run (design section 1): takes only the next seq; a later one waits in
- * a bounded buffer, a lower one is a duplicate. Pure: no I/O.
+ * The forwarder's side of the delivery protocol for one run (design section 1). Once the run is offered, only its next seq is taken; a
+ * lower one is a duplicate, a higher one is put back. What was taken is pending until the queue has committed it. Pure: no I/O.
  */
-import type { SourceMessage } from '../../contract/outbox-protocol.ts';
+import { DROP_CAUSES, type MissedSpan, type NumberedReading, type Offer } from '../../contract/delivery.ts';
 import type { RunWatermark } from '../queue/queue-messages.ts';
 
-/** What was taken in order, and how the run's mark moves with it. */
-export interface Taken {
-  payloads: { seq: number; payload: string }[];
-  mark: RunWatermark;
+/** Taken together, and committed together. */
+interface Batch {
+  /** Highest seq of the batch. */
+  to: number;
+  accepted: number;
+  /** Codes of the readings that became dead letters. */
+  refused: readonly string[];
+  missed: readonly MissedSpan[];
 }
 
-/** Readings are a few hundred characters; what is larger (up to a packet) must not fill memory by the window's count of them. */
-const WAITING_CHARACTERS_MAX = 4 * 1024 * 1024;
+/** What a commit settled. */
+export interface Settled {
+  accepted: number;
+  refused: string[];
+  missed: MissedSpan[];
+  /** `sync` of the offer that is answered by this commit. */
+  sync: number | undefined;
+}
+
+export interface Arrived {
+  /** The readings to store, in order, the next seq first. */
+  taken: NumberedReading[];
+  duplicates: number;
+  putBack: number;
+}
 
 export class RunIntake {
+  readonly gateway: string;
   readonly run: string;
-  readonly #window: number;
-  /** The next seq that is wanted; everything below it is stored, pending, or accounted for. */
+  /** The next seq to take; everything below it is stored, pending or missed. */
   #next: number;
   #stored: number;
   #missed: Record<string, number>;
-  readonly #waiting = new Map<number, string>();
-  #waitingCharacters = 0;
-  duplicates = 0;
+  /** Whether the run was offered since the queue file was opened: a file that was replaced or restored shows at the first offer. */
+  #isKnown = false;
+  #pending: Batch[] = [];
+  /** The offer that has no answer yet: answered once everything up to a seq is committed. */
+  #unanswered: { sync: number; to: number } | undefined;
+  isOffered = false;
 
-  constructor(run: string, window: number, mark?: RunWatermark) {
-    this.run = run;
-    this.#window = window;
-    this.#stored = mark?.stored ?? 0;
+  constructor(identity: { gateway: string; run: string }, watermark?: RunWatermark) {
+    this.gateway = identity.gateway;
+    this.run = identity.run;
+    this.#stored = watermark?.stored ?? 0;
     this.#next = this.#stored + 1;
-    this.#missed = { ...mark?.missed };
-  }
-
-  get next(): number {
-    return this.#next;
+    this.#missed = { ...watermark?.missed };
   }
 
   get stored(): number {
     return this.#stored;
   }
 
-  /** Nothing is pending and nothing waits: all that is known of the run stands in its mark. */
-  get idle(): boolean {
-    return this.#next === this.#stored + 1 && this.#waiting.size === 0;
+  /** Nothing is pending or unanswered: the watermark is all there is to know. */
+  get isIdle(): boolean {
+    return this.#pending.length === 0 && this.#unanswered === undefined;
   }
 
-  get buffered(): number {
-    return this.#waiting.size;
+  /** The watermark, once everything that was taken is committed. */
+  get watermark(): RunWatermark {
+    return { gateway: this.gateway, run: this.run, stored: this.#next - 1, missed: { ...this.#missed } };
   }
 
-  /** A reading of this run, live or resent. Returns what is now taken, or undefined. */
-  offer(seq: number, payload: string): Taken | undefined {
-    if (seq < this.#next) {
-      this.duplicates += 1;
-      return undefined;
+  /** Readings of an offered run, in the order of arrival. */
+  arrived(readings: readonly NumberedReading[]): Arrived {
+    const taken: NumberedReading[] = [];
+    let duplicates = 0;
+    let putBack = 0;
+    for (const reading of readings) {
+      if (!this.isOffered || reading.seq > this.#next) putBack += 1;
+      else if (reading.seq < this.#next) duplicates += 1;
+      else {
+        taken.push(reading);
+        this.#next += 1;
+      }
     }
-    if (seq > this.#next) {
-      // Beyond the window it is discarded: the bridge sends it again.
-      if (seq - this.#next <= this.#window && this.#waiting.size < this.#window) this.#wait(seq, payload);
-      return undefined;
-    }
-    const payloads = [{ seq, payload }];
-    this.#next += 1;
-    this.#drainWaiting(payloads);
-    return { payloads, mark: this.#mark() };
+    return { taken, duplicates, putBack };
   }
 
-  #wait(seq: number, payload: string): void {
-    if (this.#waiting.has(seq) || this.#waitingCharacters + payload.length > WAITING_CHARACTERS_MAX) return;
-    this.#waiting.set(seq, payload);
-    this.#waitingCharacters += payload.length;
+  /** What was taken is on its way to the queue. */
+  pending(accepted: number, refused: readonly string[], missed: readonly MissedSpan[] = []): void {
+    this.#pending.push({ to: this.#next - 1, accepted, refused, missed });
   }
 
-  /** Takes one that waits. */
-  #unwait(seq: number): string | undefined {
-    const payload = this.#waiting.get(seq);
-    if (payload !== undefined) {
-      this.#waiting.delete(seq);
-      this.#waitingCharacters -= payload.length;
-    }
-    return payload;
-  }
-
-  #drainWaiting(payloads: { seq: number; payload: string }[]): void {
-    for (let waiting = this.#unwait(this.#next); waiting !== undefined; waiting = this.#unwait(this.#next)) {
-      payloads.push({ seq: this.#next, payload: waiting });
-      this.#next += 1;
-    }
-  }
-
-  #mark(): RunWatermark {
-    return { run: this.run, stored: this.#next - 1, missed: { ...this.#missed } };
+  /** The sequencer says what it holds. Returns the seqs that it does not hold any more although this queue never got them. */
+  offered({ from, dropped, sync }: Offer): MissedSpan[] {
+    const spans = from > this.#next ? this.#miss(from, dropped) : [];
+    this.isOffered = true;
+    this.#isKnown = true;
+    this.#unanswered = { sync, to: this.#next - 1 };
+    return spans;
   }
 
   /**
-   * The bridge says what it holds. Where its oldest is beyond what is wanted, the buffer gives what it has below it, the rest is
-   * missed: by the causes that the bridge counted, else it was stored in a queue that was since replaced.
+   * Records [next, from - 1] as missed. A sequencer drops its oldest readings, so those that it counts as dropped are the last of the
+   * span. The others were stored by a queue file that this one replaces, or nobody knows where.
    */
-  source(message: SourceMessage): Taken | undefined {
-    if (message.from <= this.#next) return undefined;
-    const payloads: { seq: number; payload: string }[] = [];
-    let missing = 0;
-    for (let seq = this.#next; seq < message.from; seq += 1) {
-      const payload = this.#unwait(seq);
-      if (payload === undefined) {
-        // A gap of millions is not walked one by one.
-        if (this.#waiting.size === 0) {
-          missing += message.from - seq;
-          break;
-        }
-        missing += 1;
-      } else {
-        payloads.push({ seq, payload });
-      }
-    }
-    for (const [cause, dropped] of Object.entries(message.dropped)) {
-      const count = Math.min(missing, Math.max(0, dropped - (this.#missed[cause] ?? 0)));
-      if (count > 0) this.#missed[cause] = (this.#missed[cause] ?? 0) + count;
-      missing -= count;
-    }
-    if (missing > 0) this.#missed['earlier_queue'] = (this.#missed['earlier_queue'] ?? 0) + missing;
-    this.#next = message.from;
-    this.#drainWaiting(payloads);
-    return { payloads, mark: this.#mark() };
+  #miss(from: number, dropped: Offer['dropped']): MissedSpan[] {
+    const spans: MissedSpan[] = [];
+    let to = from - 1;
+    const record = (cause: MissedSpan['cause'], count: number): void => {
+      if (count <= 0) return;
+      spans.unshift({ from: to - count + 1, to, cause });
+      this.#missed[cause] = (this.#missed[cause] ?? 0) + count;
+      to -= count;
+    };
+    for (const cause of DROP_CAUSES)
+      record(cause, Math.min(to - this.#next + 1, (dropped[cause] ?? 0) - (this.#missed[cause] ?? 0)));
+    record(this.#isKnown ? 'unknown' : 'earlier_queue', to - this.#next + 1);
+    this.#next = from;
+    return spans;
   }
 
-  /** A commit has moved the mark. */
-  committed(stored: number): void {
-    if (stored > this.#stored) this.#stored = stored;
+  /** The queue has committed everything up to a seq. */
+  committed(stored: number): Settled {
+    this.#stored = Math.max(this.#stored, stored);
+    const settled: Settled = { accepted: 0, refused: [], missed: [], sync: this.answer() };
+    for (let batch = this.#pending[0]; batch !== undefined && batch.to <= stored; batch = this.#pending[0]) {
+      this.#pending.shift();
+      settled.accepted += batch.accepted;
+      settled.refused.push(...batch.refused);
+      settled.missed.push(...batch.missed);
+    }
+    return settled;
   }
 
-  /** What was pending was not committed: from the mark on, everything is wanted again. */
-  rollBack(mark: RunWatermark | undefined): void {
-    this.#stored = mark?.stored ?? 0;
+  /** `sync` of the offer that can be answered now, once: everything that was taken before it is committed. */
+  answer(): number | undefined {
+    const unanswered = this.#unanswered;
+    if (unanswered === undefined || unanswered.to > this.#stored) return undefined;
+    this.#unanswered = undefined;
+    return unanswered.sync;
+  }
+
+  /** Nothing pending was committed: from the watermark on, everything is expected again. Returns how many readings that puts back. */
+  rollBack(watermark: RunWatermark | undefined): number {
+    const putBack = this.#pending.reduce((sum, { accepted, refused }) => sum + accepted + refused.length, 0);
+    this.#pending = [];
+    this.#unanswered = undefined;
+    this.#isKnown = false;
+    this.#stored = watermark?.stored ?? 0;
     this.#next = this.#stored + 1;
-    this.#missed = { ...mark?.missed };
-    this.#waiting.clear();
-    this.#waitingCharacters = 0;
+    this.#missed = { ...watermark?.missed };
+    return putBack;
   }
 }

@@ -3,7 +3,7 @@
  * the rows that it counts. Readings that were lost before acceptance are `missed`, and outside of the equation.
  */
 import type { Ledger } from '../../contract/forwarder-status.ts';
-import type { Causes, RunWatermark } from './queue-messages.ts';
+import type { Causes } from './queue-messages.ts';
 import type { QueueReason } from './queue-mode.ts';
 
 export interface LedgerState {
@@ -16,16 +16,11 @@ export interface LedgerState {
   evictedBy: Record<string, number>;
   missedBy: Record<string, number>;
   deadBy: Record<string, number>;
-  /** Watermarks by run, least recently used first. */
-  marks: RunWatermark[];
   /** The report of the last damage, until it is acknowledged: `queue_damaged: <detail>`; empty if there is none. */
   damage: string;
   /** True from opening the file until an orderly close: while it is, there is a write-ahead log beside the file. */
   open: boolean;
 }
-
-/** Runs whose watermarks are kept: each start of a bridge begins a new run. */
-const MARKS_MAX = 200;
 
 export const emptyLedger = (): LedgerState => ({
   nextRowId: 1,
@@ -36,7 +31,6 @@ export const emptyLedger = (): LedgerState => ({
   evictedBy: {},
   missedBy: {},
   deadBy: {},
-  marks: [],
   damage: '',
   open: false,
 });
@@ -70,17 +64,6 @@ export function imbalance(state: LedgerState): string | undefined {
   return accepted === shipped + queued + dead + evicted
     ? undefined
     : `accepted ${accepted} != shipped ${shipped} + queued ${queued} + dead ${dead} + evicted ${evicted}`;
-}
-
-/** Moves a run's watermark, and adds the growth of its `missed` to the ledger. */
-export function moveWatermark(state: LedgerState, watermark: RunWatermark): void {
-  const index = state.marks.findIndex(({ run }) => run === watermark.run);
-  const before = index < 0 ? undefined : state.marks[index];
-  for (const [cause, count] of Object.entries(watermark.missed))
-    addTo(state.missedBy, cause, count - (before?.missed[cause] ?? 0));
-  if (index >= 0) state.marks.splice(index, 1);
-  state.marks.push(watermark);
-  if (state.marks.length > MARKS_MAX) state.marks.splice(0, state.marks.length - MARKS_MAX);
 }
 
 const DAMAGE_CODE = 'queue_damaged';

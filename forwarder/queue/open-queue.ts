@@ -9,7 +9,7 @@ import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
 import { emptyLedger, imbalance, type LedgerState } from './ledger.ts';
 import { finishReplacement, replaceDamaged } from './replace-damaged.ts';
-import { migrate, NewerSchemaError, PAGE_BYTES, SCHEMA_VERSION } from './schema.ts';
+import { migrate, NewerSchemaError, PAGE_BYTES, SCHEMA_VERSION, type MigrationContext } from './schema.ts';
 import {
   DamagedRowError,
   deadChecksum,
@@ -20,6 +20,7 @@ import {
   type StoredRow,
 } from './stored-rows.ts';
 import { walDamage } from './wal-check.ts';
+import { watermarkDamage } from './watermarks.ts';
 
 export interface OpenedQueue {
   database: Database;
@@ -40,7 +41,7 @@ export function closeKeepingLog(database: Database): void {
   }
 }
 
-function connect(file: string): Database {
+function connect(file: string, context?: MigrationContext): Database {
   const database = openDatabase(file);
   try {
     database.pragma(`page_size = ${PAGE_BYTES}`);
@@ -50,7 +51,7 @@ function connect(file: string): Database {
     if (database.pragma('synchronous', { simple: true }) !== 2) throw new Error('synchronous is not FULL');
     database.pragma('wal_autocheckpoint = 1000');
     database.pragma('cache_size = -4096');
-    migrate(database);
+    migrate(database, undefined, context);
     return database;
   } catch (error) {
     closeKeepingLog(database);
@@ -93,7 +94,7 @@ function checkFile(file: string): LedgerState {
       throw new Error(
         `the ledger counts ${state.queued} rows and ${state.dead} dead letters, the file holds ${rows} and ${dead}`,
       );
-    const wrong = imbalance(state);
+    const wrong = imbalance(state) ?? (version > 1 ? watermarkDamage(database) : undefined);
     if (wrong !== undefined) throw new Error(wrong);
     for (const row of database.prepare('SELECT * FROM rows').iterate() as IterableIterator<StoredRow>)
       if (rowChecksum(row) !== row.crc) throw new DamagedRowError(row.id);
@@ -130,13 +131,16 @@ function damageOf(file: string): string | undefined {
   }
 }
 
-/** Checks and opens the queue's file, after creating or replacing it if necessary. Throws NewerSchemaError, or an error of the disk. */
-export function openQueue(file: string): OpenedQueue {
+/**
+ * Checks and opens the queue's file, after creating or replacing it if necessary. `gateway`: name of this box. Throws NewerSchemaError, or
+ * an error of the disk.
+ */
+export function openQueue(file: string, gateway: string): OpenedQueue {
   finishReplacement(file);
   if (!existsSync(file) && !existsSync(`${file}-wal`)) createFile(file, (database) => writeState(database, emptyLedger()));
   const damage = damageOf(file);
-  if (damage !== undefined) replaceDamaged(file, damage, createFile);
-  const database = connect(file);
+  if (damage !== undefined) replaceDamaged(file, gateway, damage, createFile);
+  const database = connect(file, { gateway });
   try {
     const state = readState(database);
     if (state === undefined) throw new Error('the state row cannot be read after the check');

@@ -7,7 +7,7 @@ import { statSync } from 'node:fs';
 import type { Database, Statement } from '../../service/storage/sqlite.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { checkpoint, freeDiskBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
-import { addTo, causesOf, damageReport, imbalance, ledgerOf, moveWatermark, total, type LedgerState } from './ledger.ts';
+import { addTo, causesOf, damageReport, imbalance, ledgerOf, total, type LedgerState } from './ledger.ts';
 import { closeKeepingLog, markClosed, openQueue } from './open-queue.ts';
 import type {
   Append,
@@ -20,6 +20,7 @@ import type {
 } from './queue-messages.ts';
 import { NewerSchemaError } from './schema.ts';
 import { identityIn, deleteRows, insertRows, readRows, writeState, type StoredRow } from './stored-rows.ts';
+import { Watermarks } from './watermarks.ts';
 
 const EVICT_ROWS = 1000;
 
@@ -37,6 +38,7 @@ class OpenFile {
   readonly database: Database;
   ledger: LedgerState;
   readonly dead: DeadLetters;
+  readonly watermarks: Watermarks;
   readonly insertRow: ReturnType<typeof insertRows>;
   readonly deleteRow: Statement;
   readonly deleteRows: ReturnType<typeof deleteRows>;
@@ -48,6 +50,7 @@ class OpenFile {
     this.database = database;
     this.ledger = state;
     this.dead = new DeadLetters(database, maxBytes);
+    this.watermarks = new Watermarks(database);
     this.insertRow = insertRows(database);
     this.deleteRow = database.prepare('DELETE FROM rows WHERE id = ?');
     this.deleteRows = deleteRows(database);
@@ -61,15 +64,21 @@ class OpenFile {
   /** Runs `work` and writes the ledger that it changed, in one transaction. If it throws, nothing has changed. */
   change(work: (next: LedgerState) => void): void {
     const next = structuredClone(this.ledger);
-    this.database
-      .transaction(() => {
-        work(next);
-        // A wrong ledger must never be committed.
-        const wrong = imbalance(next);
-        if (wrong !== undefined) throw new Error(`ledger: ${wrong}`);
-        writeState(this.database, next, this.ledger);
-      })
-      .immediate();
+    try {
+      this.database
+        .transaction(() => {
+          work(next);
+          // A wrong ledger must never be committed.
+          const wrong = imbalance(next);
+          if (wrong !== undefined) throw new Error(`ledger: ${wrong}`);
+          writeState(this.database, next);
+        })
+        .immediate();
+    } catch (error) {
+      this.watermarks.rolledBack();
+      throw error;
+    }
+    this.watermarks.committed();
     this.ledger = next;
   }
 
@@ -108,11 +117,11 @@ export class QueueFile {
   open(): void {
     let opened: ReturnType<typeof openQueue>;
     try {
-      opened = openQueue(this.#options.file);
+      opened = openQueue(this.#options.file, this.#options.gateway);
     } catch (error) {
       if (!this.#reserve.exists || error instanceof NewerSchemaError) throw error;
       this.#reserve.release();
-      opened = openQueue(this.#options.file);
+      opened = openQueue(this.#options.file, this.#options.gateway);
     }
     this.#opened = new OpenFile(opened, this.#options.maxBytes);
     this.#reserve.fill();
@@ -135,7 +144,12 @@ export class QueueFile {
   }
 
   get watermarks(): RunWatermark[] {
-    return this.#file.ledger.marks;
+    return this.#file.watermarks.all;
+  }
+
+  /** Identity of the file. */
+  get queueId(): string {
+    return this.#file.watermarks.queueId;
   }
 
   /** Rows that were shipped or evicted, and are not deleted yet. */
@@ -196,7 +210,7 @@ export class QueueFile {
     next.accepted += rows.data.length + dead.length;
     next.queued += rows.data.length;
     for (const letter of dead) this.#file.dead.add(next, letter);
-    for (const watermark of watermarks) moveWatermark(next, watermark);
+    for (const watermark of watermarks) this.#file.watermarks.move(next, watermark);
   }
 
   /** Takes the next rows, oldest first. Throws DamagedRowError: a row with a wrong checksum is never shipped. */

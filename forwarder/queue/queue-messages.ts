@@ -26,8 +26,9 @@ export interface DeadLetterInput {
   whole: boolean;
 }
 
-/** The watermark of a run: every reading up to `stored` is stored or accounted for. */
+/** The watermark of a run: every reading up to `stored` is stored or accounted for. (gateway, run) identifies it. */
 export interface RunWatermark {
+  gateway: string;
   run: string;
   stored: number;
   /** Readings of this run that were never accepted, by cause. */
@@ -52,7 +53,7 @@ export function joinAppends(into: Append, append: Append): boolean {
   into.rows.sources.push(...append.rows.sources);
   into.dead.push(...append.dead);
   for (const watermark of append.watermarks) {
-    const index = into.watermarks.findIndex(({ run }) => run === watermark.run);
+    const index = into.watermarks.findIndex(({ gateway, run }) => gateway === watermark.gateway && run === watermark.run);
     if (index < 0) into.watermarks.push(watermark);
     else into.watermarks[index] = watermark;
   }
@@ -118,6 +119,8 @@ export const NO_CONTENTS: Readonly<QueueContents> = {
 
 export interface QueueWorkerData {
   file: string;
+  /** Name of this box. */
+  gateway: string;
   commitIntervalMs: number;
   maxBytes: number;
   minFreeDiskBytes: number;
@@ -141,10 +144,11 @@ export type QueueRequest =
 export type QueueReply =
   /** The file is not open yet: it is large and is being checked, or the disk is full. `opened` follows. */
   | { kind: 'waiting'; state: QueueState }
-  | { kind: 'opened'; watermarks: RunWatermark[]; state: QueueState }
+  /** `queue`: identity of the file. */
+  | { kind: 'opened'; queue: string; watermarks: RunWatermark[]; state: QueueState }
   | { kind: 'failed'; code: string; message: string }
   | { kind: 'committed'; watermarks: RunWatermark[]; state: QueueState; rows: number; commitMs: number; evicted: EvictedSpan[] }
-  | { kind: 'refused'; state: QueueState; watermarks: RunWatermark[]; lostUnnumbered: number; epoch: number }
+  | { kind: 'refused'; queue: string; state: QueueState; watermarks: RunWatermark[]; lostUnnumbered: number; epoch: number }
   | { kind: 'state'; state: QueueState }
   /** As `state`, but there is nothing new to take. */
   | { kind: 'progress'; state: QueueState }

@@ -106,7 +106,7 @@ export class QueueThread {
       this.#diskTrouble(error, []);
     }
     this.#recheckLater();
-    this.#post({ kind: 'opened', watermarks: this.#file.watermarks, state: this.#state() });
+    this.#post({ kind: 'opened', queue: this.#file.queueId, watermarks: this.#file.watermarks, state: this.#state() });
     return true;
   }
 
@@ -198,6 +198,7 @@ export class QueueThread {
       if (watermarks.length === 0) lostUnnumbered += rows.data.length + dead.length;
     this.#post({
       kind: 'refused',
+      queue: this.#file.queueId,
       state: this.#state(),
       watermarks: this.#file.watermarks,
       lostUnnumbered,

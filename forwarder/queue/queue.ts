@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { resultCheckerOf, type CommandResult, type CommandVerb } from '../../contract/commands.ts';
 import type { Config } from '../../service/config/config.ts';
-import { dataFolder } from '../../service/storage/data-dir.ts';
+import { dataFolder, gatewayName } from '../../service/storage/data-dir.ts';
 import { HrError } from '../../service/errors/errors.ts';
 import { startWorker } from '../../service/process/worker-thread.ts';
 import type { DrainQueue, QueuedReading } from './drain-queue.ts';
@@ -27,7 +27,7 @@ const GATHERED_ROWS_MAX = 500;
 
 interface QueueEvents {
   /** The file is open, with these watermarks. Once: during `start()`, or later if the file is large or its disk was full. */
-  opened: [RunWatermark[]];
+  opened: [watermarks: RunWatermark[], queue: string];
   committed: [Extract<QueueReply, { kind: 'committed' }>];
   refused: [Extract<QueueReply, { kind: 'refused' }>];
   state: [QueueState];
@@ -79,6 +79,7 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     const config = this.#config;
     const data: QueueWorkerData = {
       file: path.join(dataFolder(config), 'queue.db'),
+      gateway: gatewayName(config),
       commitIntervalMs: config.QUEUE_COMMIT_INTERVAL_MS,
       maxBytes: config.QUEUE_MAX_BYTES,
       minFreeDiskBytes: config.QUEUE_MIN_FREE_DISK_BYTES,
@@ -142,7 +143,7 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
         this.#epoch = reply.epoch;
         return void this.emit('refused', reply);
       case 'opened':
-        this.emit('opened', reply.watermarks);
+        this.emit('opened', reply.watermarks, reply.queue);
         this.emit('state', reply.state);
         return undefined;
       case 'failed':

@@ -8,16 +8,19 @@ import path from 'node:path';
 import { syncFolder } from '../../service/storage/data-dir.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
 import { addTo, damageText, emptyLedger, total, type LedgerState } from './ledger.ts';
+import type { RunWatermark } from './queue-messages.ts';
 import {
   deadChecksum,
   insertDead,
   insertRows,
   readState,
   rowChecksum,
+  watermarksOfVersion1,
   writeState,
   type StoredDead,
   type StoredRow,
 } from './stored-rows.ts';
+import { insertWatermarks, queueIdOf, salvageWatermarks, setQueueId } from './watermarks.ts';
 
 const REPLACEMENT = /^queue\.replacement-(.+)\.db$/;
 
@@ -42,12 +45,15 @@ interface Salvaged {
   rows: StoredRow[];
   dead: StoredDead[];
   state: LedgerState | undefined;
+  watermarks: RunWatermark[];
+  queueId: string | undefined;
 }
 
-function salvage(file: string): Salvaged {
+function salvage(file: string, gateway: string): Salvaged {
   let database: Database | undefined;
   try {
     database = openDatabase(file, { readonly: true, fileMustExist: true });
+    const version: unknown = database.pragma('user_version', { simple: true });
     let state: LedgerState | undefined;
     try {
       state = readState(database);
@@ -58,9 +64,11 @@ function salvage(file: string): Salvaged {
       rows: readable<StoredRow>(database, 'rows', (row) => rowChecksum(row) === row.crc),
       dead: readable<StoredDead>(database, 'dead', (dead) => deadChecksum(dead) === dead.crc),
       state,
+      watermarks: version === 1 ? watermarksOfVersion1(database, gateway) : salvageWatermarks(database),
+      queueId: queueIdOf(database),
     };
   } catch {
-    return { rows: [], dead: [], state: undefined };
+    return { rows: [], dead: [], state: undefined, watermarks: [], queueId: undefined };
   } finally {
     database?.close();
   }
@@ -87,11 +95,12 @@ function accountOf({ rows, dead, state: known }: Salvaged, why: string, aside: s
 /** Writes the replacement, then moves it into the damaged file's place. Throws errors of the disk; then nothing has changed. */
 export function replaceDamaged(
   file: string,
+  gateway: string,
   why: string,
   createFile: (file: string, fill: (database: Database) => void) => void,
 ): void {
   const stamp = new Date().toISOString().replaceAll(/[:.]/g, '-');
-  const salvaged = salvage(file);
+  const salvaged = salvage(file, gateway);
   const state = accountOf(salvaged, why, asideName(stamp));
   createFile(path.join(path.dirname(file), `queue.replacement-${stamp}.db`), (database) => {
     const row = insertRows(database);
@@ -99,6 +108,8 @@ export function replaceDamaged(
     for (const stored of salvaged.rows) row(stored);
     for (const stored of salvaged.dead) letter(stored);
     writeState(database, state);
+    insertWatermarks(database, salvaged.watermarks, Date.now());
+    if (salvaged.queueId !== undefined) setQueueId(database, salvaged.queueId);
   });
   finishReplacement(file);
 }

@@ -1,20 +1,34 @@
 /**
- * The tables of the queue's file: `rows` (readings to ship), `dead` (dead letters), `state` (two rows with checksums: the ledger with the
- * newest watermarks, and the watermarks of earlier runs). Migrations are numbered and run forward only; a file of a newer version is
- * refused and left unchanged.
+ * The tables of the queue's file: `rows` (readings to ship), `dead` (dead letters), `state` (the ledger, one row with a checksum),
+ * `watermarks` (a row for each run), `meta` (the identity of the file). Migrations are numbered and run forward only; a file of a newer
+ * version is refused and left unchanged.
  */
 import type { Database } from '../../service/storage/sqlite.ts';
+import { moveWatermarksToRows } from './stored-rows.ts';
+import { CREATE_WATERMARKS } from './watermarks.ts';
 
 /** A commit of one reading writes 6.2 kB, instead of 12.3 kB with SQLite's default of 4096 (measured). */
 export const PAGE_BYTES = 1024;
 
-const MIGRATIONS: readonly string[] = [
+/** What a migration may need to know about the box. */
+export interface MigrationContext {
+  /** Name of this box: whose sequencers a file of version 1 served. */
+  gateway: string;
+}
+
+type Migration = string | ((database: Database, context: MigrationContext) => void);
+
+const MIGRATIONS: readonly Migration[] = [
   `CREATE TABLE rows (id INTEGER PRIMARY KEY, accepted_ms INTEGER NOT NULL, source INTEGER NOT NULL, device TEXT NOT NULL,
      data TEXT NOT NULL, crc INTEGER NOT NULL);
    CREATE TABLE dead (id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
      device TEXT NOT NULL, run TEXT, seq INTEGER, bytes INTEGER NOT NULL, payload TEXT NOT NULL, whole INTEGER NOT NULL,
      crc INTEGER NOT NULL);
    CREATE TABLE state (id INTEGER PRIMARY KEY, json TEXT NOT NULL, crc INTEGER NOT NULL);`,
+  (database, { gateway }) => {
+    database.exec(CREATE_WATERMARKS);
+    moveWatermarksToRows(database, gateway);
+  },
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
@@ -22,13 +36,18 @@ export const SCHEMA_VERSION = MIGRATIONS.length;
  * Migrates an open database to the newest version, each step completely or not at all. Throws NewerSchemaError if its version is newer.
  * `migrations`: for tests.
  */
-export function migrate(database: Database, migrations: readonly string[] = MIGRATIONS): void {
+export function migrate(
+  database: Database,
+  migrations: readonly Migration[] = MIGRATIONS,
+  context: MigrationContext = { gateway: '' },
+): void {
   const version = database.pragma('user_version', { simple: true }) as number;
   if (version > migrations.length) throw new NewerSchemaError(version, migrations.length);
-  for (const [index, sql] of migrations.entries())
+  for (const [index, migration] of migrations.entries())
     if (index >= version)
       database.transaction(() => {
-        database.exec(sql);
+        if (typeof migration === 'string') database.exec(migration);
+        else migration(database, context);
         database.pragma(`user_version = ${index + 1}`);
       })();
 }

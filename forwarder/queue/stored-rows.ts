@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib';
 import type { Database } from '../../service/storage/sqlite.ts';
 import type { LedgerState } from './ledger.ts';
 import type { DeadLetterInput, RunWatermark } from './queue-messages.ts';
+import { insertWatermarks } from './watermarks.ts';
 
 export interface StoredRow {
   /** Grows in the order of acceptance. */
@@ -40,34 +41,54 @@ export class DamagedRowError extends Error {
   }
 }
 
-/** Watermarks in the ledger's row. Those of earlier runs hardly ever move: they are in a second row, rarely written (flash wear). */
-const MARKS_BESIDE_LEDGER = 3;
 const STATE_ROW = 1;
+/** Version 1 kept the watermarks of earlier runs in a second row, those of current runs in the ledger's. */
 const EARLIER_MARKS_ROW = 2;
+
+interface StateOfVersion1 extends LedgerState {
+  marks: Omit<RunWatermark, 'gateway'>[];
+}
 
 function readRow(database: Database, id: number): unknown {
   const row = database.prepare('SELECT json, crc FROM state WHERE id = ?').get(id) as { json: string; crc: number } | undefined;
   return row === undefined || checksum(row.json) !== row.crc ? undefined : JSON.parse(row.json);
 }
 
-/** The state, or undefined if any part of it is missing or damaged. */
+function readVersion1(database: Database): { state: LedgerState; marks: StateOfVersion1['marks'] } | undefined {
+  const both = readRow(database, STATE_ROW) as StateOfVersion1 | undefined;
+  const earlier = readRow(database, EARLIER_MARKS_ROW) as StateOfVersion1['marks'] | undefined;
+  if (both === undefined || earlier === undefined) return undefined;
+  const { marks, ...state } = both;
+  return { state, marks: [...earlier, ...marks] };
+}
+
+/** The state, or undefined if any of it is missing or damaged. */
 export function readState(database: Database): LedgerState | undefined {
-  const state = readRow(database, STATE_ROW) as LedgerState | undefined;
-  const earlier = readRow(database, EARLIER_MARKS_ROW) as RunWatermark[] | undefined;
-  return state === undefined || earlier === undefined ? undefined : { ...state, marks: [...earlier, ...state.marks] };
+  if (database.pragma('user_version', { simple: true }) === 1) return readVersion1(database)?.state;
+  return readRow(database, STATE_ROW) as LedgerState | undefined;
+}
+
+/** The watermarks of a file of version 1; all of them served the sequencers of this box. */
+export function watermarksOfVersion1(database: Database, gateway: string): RunWatermark[] {
+  return (readVersion1(database)?.marks ?? []).map((mark) => ({ gateway, ...mark }));
+}
+
+/** Migrates a file of version 1, inside the migration's transaction. */
+export function moveWatermarksToRows(database: Database, gateway: string): void {
+  const state = readVersion1(database)?.state;
+  // A new file has no state yet.
+  if (state === undefined) return;
+  insertWatermarks(database, watermarksOfVersion1(database, gateway), Date.now());
+  writeState(database, state);
+  database.prepare('DELETE FROM state WHERE id = ?').run(EARLIER_MARKS_ROW);
 }
 
 const WRITE_STATE =
   'INSERT INTO state (id, json, crc) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json, crc = excluded.crc';
-const earlierMarks = ({ marks }: LedgerState): string => JSON.stringify(marks.slice(0, -MARKS_BESIDE_LEDGER));
 
-/** Writes the state. `previous`: the state in the file, whose watermarks of earlier runs are not written again if they are the same. */
-export function writeState(database: Database, state: LedgerState, previous?: LedgerState): void {
-  const write = database.prepare(WRITE_STATE);
-  const json = JSON.stringify({ ...state, marks: state.marks.slice(-MARKS_BESIDE_LEDGER) });
-  write.run(STATE_ROW, json, checksum(json));
-  const earlier = earlierMarks(state);
-  if (previous === undefined || earlierMarks(previous) !== earlier) write.run(EARLIER_MARKS_ROW, earlier, checksum(earlier));
+export function writeState(database: Database, state: LedgerState): void {
+  const json = JSON.stringify(state);
+  database.prepare(WRITE_STATE).run(STATE_ROW, json, checksum(json));
 }
 
 export function insertRows(database: Database): (row: Omit<StoredRow, 'crc'>) => void {

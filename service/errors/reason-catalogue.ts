@@ -83,6 +83,30 @@ export const HEALTH_REASONS = {
     summary: 'The bridge cannot write its outbox to disk; readings are held in memory only.',
     hint: 'Free space on the disk of DATA_DIR.',
   },
+  no_acknowledgement: {
+    summary: 'Readings are held for 10 s or longer, and the forwarder has acknowledged none of them.',
+    hint: 'Check the forwarder: its health, its disk, and that the broker carries messages to and from it.',
+  },
+  foreign_queue: {
+    summary: 'A second forwarder answers for the same readings; it is ignored.',
+    hint: 'Stop the second forwarder, or give each box its own GATEWAY_NAME.',
+  },
+  second_forwarder: {
+    summary: 'Another forwarder takes readings of the same gateways.',
+    hint: 'Stop one of the two forwarders, or give each box its own GATEWAY_NAME.',
+  },
+  bridge_of_version_1: {
+    summary: 'A bridge of version 1 offers its readings; it keeps them until it is updated.',
+    hint: 'Update the bridge to the version of this forwarder. Its readings are delivered then.',
+  },
+  readings_missed: {
+    summary: 'Readings were lost before they were accepted, by another cause than a replaced queue file.',
+    hint: 'See the outbox of that bridge or gateway, and the disk of its box.',
+  },
+  put_back: {
+    summary: 'Readings of a sequencer are put back again and again for more than 10 s.',
+    hint: 'Check that the broker carries edge/ in order and in full, and that no second sequencer uses the same run.',
+  },
   outbox_filling: {
     summary: 'The bridge holds more readings than usual: the forwarder does not store them.',
     hint: 'Check the forwarder: it does not store readings.',
@@ -130,6 +154,8 @@ export const UPLINK_REASONS = {
 export const DEAD_LETTER_REASONS = {
   invalid: 'Not a reading: the detail names the field and what is wrong with it.',
   too_large: 'The reading is larger than 256 KiB.',
+  identity: 'Gateway, run or seq of the reading differ from the topic and line that carried it.',
+  too_large_for_broker: 'The broker dropped this reading in three attempts; it has more than 2,500 bytes.',
   refused_by_stream: 'The stream refuses this reading; the detail has its answer.',
 } as const satisfies Record<DeadLetterReason, string>;
 
@@ -143,9 +169,9 @@ export const EVICTED_CAUSES = {
 export const MISSED_CAUSES = {
   outbox_full: "The bridge's outbox reached OUTBOX_MAX_BYTES.",
   damaged: 'Files of the outbox on disk were damaged.',
-  earlier_queue: 'Stored by an earlier queue file that no longer exists.',
+  earlier_queue: 'Stored by an earlier queue file that was replaced, or restored from a backup.',
   not_accepting: 'Un-numbered readings of other apps that arrived while the queue was rejecting writes.',
-  unknown: 'The cause was not recorded.',
+  unknown: 'Not held any more by their sequencer, for no known reason; look for a second forwarder.',
 } as const satisfies Record<MissedCause | 'not_accepting', string>;
 
 export const GAP_CAUSES = {

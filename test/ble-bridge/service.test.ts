@@ -6,10 +6,18 @@ import { fileURLToPath } from 'node:url';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { discoveryMessages } from '../../ble-bridge/publishing/home-assistant.ts';
 import { BleBridgeService } from '../../ble-bridge/service.ts';
+import {
+  decodePacket,
+  DELIVERED_READINGS_FILTER,
+  deliveryStoredTopic,
+  OFFER_FILTER,
+  parseOffer,
+  sequencerOfTopic,
+} from '../../contract/delivery.ts';
 import { parseDeviceStatus, type DeviceStatus } from '../../contract/device-status.ts';
 import type { Reading } from '../../contract/reading.ts';
 import { parseServiceStatus, type ServiceStatus } from '../../contract/service-status.ts';
-import { READINGS_FILTER, serviceStatusTopic, SOURCE_FILTER, storedTopic } from '../../contract/topics.ts';
+import { serviceStatusTopic } from '../../contract/topics.ts';
 import { GatewayService } from '../../gateway/service.ts';
 import { CommandClient } from '../../service/mqtt/command-client.ts';
 import { gatewayName, readOrCreateSecret } from '../../service/storage/data-dir.ts';
@@ -64,16 +72,18 @@ async function startBox(t: TestContext): Promise<Box> {
   const forwarder = await as('forwarder');
   // Acknowledges every reading that it receives.
   forwarder.on('message', (topic, payload) => {
-    const { run, seq, last, sync } = JSON.parse(payload.toString()) as {
-      run: string;
-      seq?: number;
-      last?: number;
-      sync?: number;
-    };
-    const stored = topic.startsWith('hr/') ? { stored: seq } : { stored: last, next: (last ?? 0) + 1, sync };
-    forwarder.publish(storedTopic(run), JSON.stringify(stored));
+    const sequencer = sequencerOfTopic(topic);
+    const offer = parseOffer(payload);
+    const stored = offer.ok
+      ? { stored: offer.value.from - 1, sync: offer.value.sync }
+      : { stored: decodePacket(payload).readings.at(-1)?.seq };
+    if (sequencer !== undefined)
+      forwarder.publish(
+        deliveryStoredTopic(sequencer.gateway, sequencer.run),
+        JSON.stringify({ queue: 'f000000000000001', ...stored }),
+      );
   });
-  await forwarder.subscribeAsync([READINGS_FILTER, SOURCE_FILTER]);
+  await forwarder.subscribeAsync([OFFER_FILTER, DELIVERED_READINGS_FILTER]);
   return {
     url,
     folder,

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { MqttClient } from 'mqtt';
-import { SOURCE_FILTER } from '../../contract/topics.ts';
+import { OFFER_FILTER } from '../../contract/delivery.ts';
 import { eventually } from '../support/eventually.ts';
 import { deviceStatus, forwarderStatus, gap, metricsMessage, reading, serviceStatus } from '../support/messages.ts';
 import { DEVICE_STATUS, METRICS, SERVICE_STATUS } from './support/kinds.ts';
@@ -144,9 +144,9 @@ describe('a message that does not match the contract has no effect on a running 
   test('bridge: it keeps asking a forwarder whose status has no commit interval', async () => {
     const offers: string[] = [];
     box.forwarder.on('message', (topic) => {
-      if (topic.startsWith('edge/source/')) offers.push(topic);
+      if (topic.includes('/offer/')) offers.push(topic);
     });
-    await box.forwarder.subscribeAsync(SOURCE_FILTER);
+    await box.forwarder.subscribeAsync(OFFER_FILTER);
     const { commit_interval_ms: _interval, ...incomplete } = forwarderStatus();
     for (const forwarder of [incomplete, {}])
       box.forwarder.publish('edge/forwarder/status', JSON.stringify({ ...serviceStatus('forwarder'), forwarder }), {

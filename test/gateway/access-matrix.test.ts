@@ -27,7 +27,10 @@ const TOPICS = {
   gatewayMetrics: 'edge/gateway/metrics',
   source: 'edge/source/0123456789abcdef',
   resend: 'edge/resend/0123456789abcdef',
-  stored: 'edge/stored/0123456789abcdef',
+  stored: 'edge/box/stored/0123456789abcdef',
+  offer: 'edge/box/offer/0123456789abcdef',
+  delivered: 'edge/box/readings/0123456789abcdef',
+  version1Stored: 'edge/stored/0123456789abcdef',
   sync: 'edge/sync',
   request: 'edge/forwarder/request/backup',
   response: 'edge/forwarder/response/1',
@@ -68,14 +71,25 @@ const EXPECTED: Record<string, Expected> = {
   gateway: { connects: both, publishes: ['gatewayMetrics'], subscribes: [], filters: [] },
   'ble-bridge': {
     connects: both,
-    publishes: ['bpm', 'phone', 'status', 'gap', 'bridgeStatus', 'source', 'resend', 'discovery'],
-    subscribes: ['status', 'serviceStatus', 'bridgeStatus', 'streamStatus', 'stored', 'sync', 'discovery'],
+    publishes: ['bpm', 'phone', 'status', 'gap', 'bridgeStatus', 'offer', 'delivered', 'source', 'resend', 'discovery'],
+    subscribes: ['status', 'serviceStatus', 'bridgeStatus', 'streamStatus', 'stored', 'version1Stored', 'sync', 'discovery'],
     filters: ['edge/+/status', 'homeassistant/#'],
   },
   forwarder: {
     connects: both,
     publishes: ['gap', 'serviceStatus', 'metrics', 'stored', 'sync', 'response'],
-    subscribes: ['bpm', 'phone', 'serviceStatus', 'bridgeStatus', 'streamStatus', 'source', 'resend', 'request'],
+    subscribes: [
+      'bpm',
+      'phone',
+      'serviceStatus',
+      'bridgeStatus',
+      'streamStatus',
+      'offer',
+      'delivered',
+      'sync',
+      'source',
+      'request',
+    ],
     filters: ['edge/+/status', 'hr/+/bpm'],
   },
   'admin-api': {
@@ -163,15 +177,16 @@ for (const where of ['loopback', 'beyond'] as const)
         // What is retained now is what the wills of those that were let in left.
         for (const [client, filters] of [
           [watcher, ['hr/#', 'edge/+/status', 'edge/+/metrics', 'edge/+/response/+', 'homeassistant/#']],
-          [bridge, ['edge/stored/+', 'edge/sync']],
-          [forwarder, ['edge/source/+', 'edge/resend/+', 'edge/forwarder/request/+']],
+          [bridge, ['edge/+/stored/+', 'edge/sync']],
+          [forwarder, ['edge/+/offer/+', 'edge/+/readings/+', 'edge/source/+', 'edge/forwarder/request/+']],
         ] as const)
           for (const filter of filters) assert.equal(await client.subscribe(filter), 0);
         await Promise.all([watcher, bridge, forwarder].map(async (client) => await client.settled()));
         const seen = [watcher, bridge, forwarder]
           .flatMap((client) => client.messages())
           .filter(({ payload }) => /^[mw]-/.test(payload));
-        const wanted = new Set<string>(expected.publishes.map((topic) => TOPICS[topic]));
+        // Nobody subscribes to what a bridge of version 1 sends again.
+        const wanted = new Set<string>(expected.publishes.filter((topic) => topic !== 'resend').map((topic) => TOPICS[topic]));
         for (const { topic } of seen) assert.ok(wanted.has(topic), `${topic} was left by ${who}`);
         assert.equal(new Set(seen.map(({ topic }) => topic)).size, wanted.size);
       });

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { HeldRun } from '../../outbox/held-run.ts';
 import { OutboxRun } from '../../outbox/outbox-run.ts';
 import { findEarlierRuns, RunFiles } from '../../outbox/spill-files.ts';
-import type { NumberedPayload } from '../../contract/outbox-protocol.ts';
+import type { NumberedReading } from '../../contract/delivery.ts';
 
 /**
  * A run on real files, against what it must do: adds, disk work, a disk that takes nothing or half of a write, a forwarder that takes some,
@@ -15,6 +15,8 @@ import type { NumberedPayload } from '../../contract/outbox-protocol.ts';
  */
 const MEMORY = 20;
 const RUN = '0123456789abcdef';
+const GATEWAY = 'box';
+const QUEUE = 'f000000000000001';
 const PAYLOAD = '"'.padEnd(40, 'x');
 
 type Act =
@@ -33,18 +35,18 @@ class FaultyFiles extends RunFiles {
   readonly durable: Set<number>;
 
   constructor(folder: string, durable: Set<number>, existing?: RunFiles) {
-    super(folder, RUN, 600);
+    super({ folder, run: RUN, gateway: GATEWAY, fileBytes: 600 });
     this.durable = durable;
     if (existing !== undefined) Object.assign(this, existing);
   }
 
-  override async append(entries: readonly NumberedPayload[]): Promise<void> {
+  override async append(entries: readonly NumberedReading[], newest: number): Promise<void> {
     if (this.full && this.half && entries.length > 1) {
-      await super.append(entries.slice(0, entries.length / 2));
+      await super.append(entries.slice(0, entries.length / 2), newest);
       for (const { seq } of entries.slice(0, entries.length / 2)) this.durable.add(seq);
     }
     if (this.full) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
-    await super.append(entries);
+    await super.append(entries, newest);
     for (const { seq } of entries) this.durable.add(seq);
   }
 }
@@ -62,23 +64,26 @@ class World {
   nextWanted = 1;
   crashed = false;
   damaged = false;
+  /** Of offers: far apart, so that each is due. */
+  #nowMs = 0;
   run: HeldRun;
   files: RunFiles;
 
   constructor() {
     this.files = new FaultyFiles(this.folder, this.durable);
-    this.run = this.#hold(new OutboxRun({ run: RUN, window: 1000, recovered: false, random: () => 0.5 }), this.files);
+    this.run = this.#hold(new OutboxRun({ run: RUN, window: 1000, random: () => 0.5 }), this.files);
   }
 
   #hold(protocol: OutboxRun, files: RunFiles): HeldRun {
     return new HeldRun({
       protocol,
       files,
+      gateway: GATEWAY,
       memoryMax: MEMORY,
       diskRetryMs: 0,
-      onDropped: (cause, count, entries) => {
+      onDropped: ({ cause, count, readings }) => {
         this.dropped[cause] = (this.dropped[cause] ?? 0) + count;
-        for (const { seq } of entries) {
+        for (const { seq } of readings) {
           assert.ok(!this.droppedSeqs.has(seq), `${seq} is dropped twice`);
           this.droppedSeqs.add(seq);
         }
@@ -89,7 +94,7 @@ class World {
 
   add(): void {
     // The next process has a run of its own.
-    if (this.run.protocol.recovered) return;
+    if (this.run.protocol.isRecovered) return;
     this.taken += 1;
     this.run.add({ seq: this.run.protocol.nextSeq(), payload: PAYLOAD }, performance.now());
     assert.ok(this.run.protocol.held.length <= MEMORY, 'memory is kept to its limit');
@@ -101,7 +106,7 @@ class World {
     const oldest = protocol.held[0]?.seq;
     if (oldest === undefined) {
       if (!protocol.holdsAnything && this.run.protocol.settledTo >= this.nextWanted) this.nextWanted = protocol.settledTo + 1;
-      protocol.heard({ stored: this.nextWanted - 1 }, performance.now());
+      this.#answer();
       return;
     }
     if (oldest > this.nextWanted) this.nextWanted = oldest;
@@ -113,20 +118,30 @@ class World {
       this.nextWanted += 1;
       taken += 1;
     }
-    protocol.heard({ stored: this.nextWanted - 1 }, performance.now());
+    this.#answer();
+  }
+
+  /** The readings were sent, and the offer is answered, as far as the protocol says so. */
+  #answer(): void {
+    const { protocol } = this.run;
+    this.#nowMs += 1_000_000;
+    const offer = protocol.dueOffer(this.#nowMs);
+    // What is not held any more is recorded as missed before the offer is answered.
+    if (offer !== undefined)
+      protocol.received({ queue: QUEUE, stored: Math.max(protocol.stored, offer.from - 1), sync: offer.sync }, performance.now());
+    while (protocol.nextPacket(performance.now()) !== undefined);
+    protocol.received({ queue: QUEUE, stored: this.nextWanted - 1 }, performance.now());
   }
 
   restart(): void {
     this.crashed = true;
-    const [found] = findEarlierRuns(this.folder, 4800);
-    this.files = found?.files ?? new RunFiles(this.folder, RUN, 600);
+    const [found] = findEarlierRuns(this.folder, 4800, GATEWAY);
+    this.files = found?.files ?? new RunFiles({ folder: this.folder, run: RUN, gateway: GATEWAY, fileBytes: 600 });
     this.run = this.#hold(
       new OutboxRun({
         run: RUN,
         window: 1000,
-        recovered: true,
-        last: found?.lastSeq ?? 0,
-        dropped: found?.dropped ?? {},
+        recovered: { last: found?.lastSeq ?? 0, mayHaveSent: found?.mayHaveSent, dropped: found?.dropped ?? {} },
         random: () => 0.5,
       }),
       this.files,

@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdirSync, readdirSync, readFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { Outbox } from '../../outbox/outbox.ts';
-import { decodeLines, encodeLine, findEarlierRuns } from '../../outbox/spill-files.ts';
-import { parseSource } from '../../contract/outbox-protocol.ts';
+import { fileURLToPath } from 'node:url';
+import { BridgeOutbox } from '../../ble-bridge/publishing/bridge-outbox.ts';
+import { decodeHeader, decodeLines, encodeHeader, encodeLine } from '../../outbox/spill-lines.ts';
+import { findEarlierRuns } from '../../outbox/spill-files.ts';
+import { decodePacket, parseOffer, type Offer } from '../../contract/delivery.ts';
 import { topicMatches } from '../../service/mqtt/mqtt-link.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
+
+const QUEUE = 'f000000000000001';
+/** See test/data/SOURCES.md. */
+const VERSION_1_FOLDER = fileURLToPath(new URL('../data/spill-1.0.0', import.meta.url));
 
 const fields = (heart_rate: number) => ({
   timestamp: new Date().toISOString(),
@@ -21,49 +27,71 @@ const fields = (heart_rate: number) => ({
 });
 
 interface Bench {
-  outbox: Outbox;
+  outbox: BridgeOutbox;
   published: { topic: string; payload: string }[];
 }
 
 async function start(t: TestContext, folder: string, environment: Record<string, string> = {}): Promise<Bench> {
   const config = testConfig({ DATA_DIR: folder, ...environment });
   const published: { topic: string; payload: string }[] = [];
-  const outbox = new Outbox({
+  const outbox = new BridgeOutbox({
     config,
     log: testLog(config),
     publish: (topic, payload) => published.push({ topic, payload }) > 0,
     writableLength: () => 0,
   });
-  await outbox.start();
+  outbox.start();
   t.after(() => outbox.stop());
   return { outbox, published };
 }
 
-/** The forwarder's word about a run, as far as the bridge has subscribed it. */
-function mark(outbox: Outbox, run: string, message: object): void {
-  const topic = `edge/stored/${run}`;
+/** A message of the forwarder about a run, if the bridge has subscribed to it. */
+function stored(outbox: BridgeOutbox, run: string, message: object, gateway = 'test-box'): void {
+  const topic = `edge/${gateway}/stored/${run}`;
   for (const [filter, handler] of Object.entries(outbox.subscriptions))
-    if (topicMatches(filter, topic)) handler(topic, Buffer.from(JSON.stringify(message)), false);
+    if (topicMatches(filter, topic)) handler(topic, Buffer.from(JSON.stringify({ queue: QUEUE, ...message })), false);
 }
 
-/** Answers sources and stores everything, as a forwarder that works. */
+interface Published {
+  kind: string;
+  gateway: string;
+  run: string;
+  payload: string;
+}
+const onDeliveryPlane = ({ topic, payload }: Bench['published'][number]): Published[] => {
+  const [first, gateway = '', kind = '', run = ''] = topic.split('/');
+  return first === 'edge' ? [{ kind, gateway, run, payload }] : [];
+};
+
+const offersOf = ({ published }: Bench, run?: string): Offer[] =>
+  published.flatMap(onDeliveryPlane).flatMap((message) => {
+    if (message.kind !== 'offer' || (run !== undefined && message.run !== run)) return [];
+    const offer = parseOffer(message.payload);
+    assert.ok(offer.ok);
+    return [offer.value];
+  });
+
+/** Answers offers and stores everything, as a forwarder that works. Returns the seqs in the order of arrival. */
 function storeAll({ outbox, published }: Bench): number[] {
-  const stored: number[] = [];
+  const seqs: number[] = [];
   const next = new Map<string, number>();
-  for (let at = 0; at < published.length; at += 1) {
-    const { topic, payload } = published[at] ?? { topic: '', payload: '' };
-    const run = topic.slice(topic.lastIndexOf('/') + 1);
-    if (topic.startsWith('edge/source/')) {
-      const source = parseSource(payload);
-      if (source.ok)
-        mark(outbox, run, { stored: source.value.from - 1, next: next.get(run) ?? source.value.from, sync: source.value.sync });
+  for (let at = 0; at < published.length; at += 1)
+    for (const { kind, gateway, run, payload } of onDeliveryPlane(published[at] ?? { topic: '', payload: '' })) {
+      if (kind === 'offer') {
+        const offer = parseOffer(payload);
+        assert.ok(offer.ok);
+        const from = Math.max(next.get(run) ?? 1, offer.value.from);
+        next.set(run, from);
+        stored(outbox, run, { stored: from - 1, sync: offer.value.sync }, gateway);
+        continue;
+      }
+      for (const { seq } of decodePacket(payload).readings) {
+        seqs.push(seq);
+        if (seq === next.get(run)) next.set(run, seq + 1);
+      }
+      stored(outbox, run, { stored: (next.get(run) ?? 1) - 1 }, gateway);
     }
-    if (!topic.startsWith('edge/resend/')) continue;
-    for (const line of payload.split('\n')) stored.push(Number(line.split(' ', 1)[0]));
-    next.set(run, Math.max(...stored) + 1);
-    mark(outbox, run, { stored: Math.max(...stored) });
-  }
-  return stored;
+  return seqs;
 }
 
 test('what is not stored when a bridge ends is found by the next one and sent by it, in order, until its files are gone', async (t) => {
@@ -75,12 +103,12 @@ test('what is not stored when a bridge ends is found by the next one and sent by
   const second = await start(t, folder);
   assert.equal(second.outbox.held, 250);
   second.outbox.up();
-  const stored = await eventually(() => {
+  const delivered = await eventually(() => {
     const all = storeAll(second);
     return new Set(all).size === 250 ? all : undefined;
   });
   assert.deepEqual(
-    [...new Set(stored)],
+    [...new Set(delivered)],
     Array.from({ length: 250 }, (_, index) => index + 1),
   );
   await eventually(() => second.outbox.held === 0 && readdirSync(path.join(folder, 'outbox')).length === 0);
@@ -120,15 +148,10 @@ test('a full outbox gives the oldest up, counts them, tells the forwarder and sa
   assert.equal(gap?.cause, 'outbox_full');
   assert.ok(gap.readings >= dropped && gap.from < gap.to, JSON.stringify(gap));
   assert.deepEqual(others, []);
-  const source = await eventually(() =>
-    bench.published
-      .map(({ topic, payload }) => (topic.startsWith('edge/source/') ? parseSource(payload) : undefined))
-      .find((parsed) => parsed?.ok === true),
-  );
-  assert.ok(source.ok);
-  assert.ok((source.value.dropped['outbox_full'] ?? 0) >= dropped - 1000);
-  assert.equal(source.value.last, 2400);
-  assert.ok(source.value.from > 1);
+  const offer = await eventually(() => offersOf(bench).at(-1));
+  assert.ok((offer.dropped.outbox_full ?? 0) >= dropped - 1000);
+  assert.equal(offer.last, 2400);
+  assert.ok(offer.from > 1);
 });
 
 test('a torn end and damaged bytes cost the lines they are in, and never give back a false reading', () => {
@@ -154,13 +177,13 @@ test('files that are empty, foreign or torn are no obstacle', (t) => {
   writeFileSync(second, [1, 2, 3].map((seq) => encodeLine({ seq, payload: '{}' })).join(''));
   truncateSync(second, readFileSync(second).length - 4);
   appendFileSync(second, encodeLine({ seq: 4, payload: '{}' }));
-  const [found, ...others] = findEarlierRuns(folder, 1_000_000);
+  const [found, ...others] = findEarlierRuns(folder, 1_000_000, 'test-box');
   assert.equal(others.length, 0);
   assert.equal(found?.files.count, 2);
   assert.ok(readdirSync(folder).includes('notes.txt'));
 });
 
-test('what many earlier processes left keeps to one limit together: the oldest goes, counted and told until the forwarder has heard it', async (t) => {
+test('earlier processes share one limit: the oldest run is dropped, counted, and offered until the forwarder knows', async (t) => {
   const folder = tempDir(t);
   mkdirSync(path.join(folder, 'outbox'));
   const runs = [1, 2, 3, 4, 5, 6].map((n) => n.toString(16).padStart(16, '0'));
@@ -184,11 +207,8 @@ test('what many earlier processes left keeps to one limit together: the oldest g
   );
   assert.ok(dropped > 0 && dropped % 200 === 0, String(dropped));
   bench.outbox.up();
-  // The first source is lost on its way: it is said again.
-  const told = (run: string): { from: number; dropped: Record<string, number> }[] =>
-    bench.published
-      .filter(({ topic }) => topic === `edge/source/${run}`)
-      .map(({ payload }) => JSON.parse(payload) as { from: number; dropped: Record<string, number> });
+  // The first offer is lost on its way: it is made again.
+  const told = (run: string): Offer[] => offersOf(bench, run);
   await eventually(() => told(runs[0] ?? '').length > 1);
   assert.deepEqual(
     [...new Set(told(runs[0] ?? '').map(({ from, dropped: by }) => JSON.stringify([from, by])))],
@@ -200,44 +220,79 @@ test('what many earlier processes left keeps to one limit together: the oldest g
   );
 });
 
-test('a bridge subscribes the marks of the runs that it holds, and of all where those are many', async (t) => {
+test('a bridge subscribes to the watermarks of its box, and of the box whose readings an earlier process left', async (t) => {
   const folder = tempDir(t);
   const first = await start(t, folder);
-  assert.deepEqual(Object.keys(first.outbox.subscriptions), [`edge/stored/${first.outbox.run}`, 'edge/sync']);
+  assert.deepEqual(Object.keys(first.outbox.subscriptions), ['edge/test-box/stored/+', 'edge/sync']);
   first.outbox.accept(fields(70));
   await first.outbox.stop();
-  const second = await start(t, folder);
+  const renamed = await start(t, folder, { GATEWAY_NAME: 'renamed' });
+  assert.deepEqual(Object.keys(renamed.outbox.subscriptions), ['edge/renamed/stored/+', 'edge/test-box/stored/+', 'edge/sync']);
+  renamed.outbox.up();
+  await eventually(() => storeAll(renamed).length > 0 && renamed.outbox.held === 0);
+  const [packet] = renamed.published.filter(({ topic }) => topic.includes('/readings/'));
+  assert.equal(packet?.topic, `edge/test-box/readings/${first.outbox.run}`);
+  assert.match(packet.payload, /"gateway":"test-box"/);
+});
+
+test('the header of a spill file says whose it is and what may have been sent; the newest counts, and version 1.0.0 skips it', () => {
+  const run = '0123456789abcdef';
+  const header = (may_have_sent: number): string => encodeHeader({ gateway: 'box', run, may_have_sent });
+  const text = [header(10_000), encodeLine({ seq: 1, payload: '{}' }), header(20_000), encodeLine({ seq: 2, payload: '{}' })];
+  assert.deepEqual(decodeHeader(text.join('')), { format: 2, gateway: 'box', run, may_have_sent: 20_000 });
   assert.deepEqual(
-    Object.keys(second.outbox.subscriptions).toSorted(),
-    [`edge/stored/${first.outbox.run}`, `edge/stored/${second.outbox.run}`, 'edge/sync'].toSorted(),
+    decodeLines(text.join('')).map(({ seq }) => seq),
+    [1, 2],
   );
-  await second.outbox.stop();
-  for (let run = 0; run < 20; run += 1)
-    writeFileSync(
-      path.join(folder, 'outbox', `${String(run).padStart(16, '0')}-00000001.spill`),
-      encodeLine({
-        seq: 1,
-        payload: JSON.stringify({ ...fields(70), gateway: 'test-box', run: String(run).padStart(16, '0'), seq: 1 }),
-      }),
-    );
-  const third = await start(t, folder);
-  assert.deepEqual(Object.keys(third.outbox.subscriptions), ['edge/stored/+', 'edge/sync']);
+  assert.equal(decodeHeader(encodeLine({ seq: 1, payload: '{}' })), undefined);
+});
+
+test('a spilling bridge that is killed after it sent more than was on disk is believed what its forwarder stored', async (t) => {
+  const folder = tempDir(t);
+  const first = await start(t, folder, { OUTBOX_MEMORY: '100' });
+  for (let i = 0; i < 60; i += 1) first.outbox.accept(fields(70));
+  await eventually(() => first.outbox.status().spilled === 60);
+  const copy = path.join(tempDir(t), 'killed');
+  cpSync(folder, copy, { recursive: true });
+  // It went on to 90 before it was killed; the forwarder has stored all of them.
+  const second = await start(t, copy);
+  second.outbox.up();
+  const offer = await eventually(() => offersOf(second, first.outbox.run)[0]);
+  assert.equal(offer.last, 60);
+  stored(second.outbox, first.outbox.run, { stored: 20_000, sync: offer.sync });
+  assert.equal(second.outbox.held, 60, 'more than it can have sent');
+  stored(second.outbox, first.outbox.run, { stored: 90, sync: offer.sync });
+  await eventually(() => second.outbox.held === 0);
+});
+
+test('what a bridge of version 1.0.0 left is delivered as it was, under its own run', async (t) => {
+  const folder = tempDir(t);
+  cpSync(VERSION_1_FOLDER, path.join(folder, 'outbox'), { recursive: true });
+  const bench = await start(t, folder);
+  assert.equal(bench.outbox.held, 30);
+  bench.outbox.up();
+  await eventually(() => storeAll(bench).length >= 30 && bench.outbox.held === 0);
+  const packets = bench.published.filter(({ topic }) => topic.includes('/readings/'));
+  const sent = packets.flatMap(({ payload }) => decodePacket(payload).readings);
+  const [file = ''] = readdirSync(VERSION_1_FOLDER);
+  assert.deepEqual(sent, decodeLines(readFileSync(path.join(VERSION_1_FOLDER, file), 'utf8')));
+  assert.equal(packets[0]?.topic, `edge/test-box/readings/${file.slice(0, 16)}`);
 });
 
 const timersOfThisProcess = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
 
-test('an outbox that holds nothing sleeps: no timer wakes an idle bridge, one runs while a reading waits for its mark', async (t) => {
+test('an outbox that holds nothing sleeps: no timer wakes an idle bridge, one runs while a reading waits to be stored', async (t) => {
   const bench = await start(t, tempDir(t));
   const slept = async (): Promise<boolean> => await eventually(() => timersOfThisProcess() === 0, { what: 'no timer is left' });
   assert.ok(await slept());
   bench.outbox.up();
   assert.ok(await slept());
-  const { run, seq } = bench.outbox.accept(fields(70));
+  bench.outbox.accept(fields(70));
   for (let look = 0; look < 5; look += 1) {
     await new Promise((resolve) => setTimeout(resolve, 60));
     assert.ok(timersOfThisProcess() > 0, 'the reading is watched over');
   }
-  mark(bench.outbox, run, { stored: seq });
+  storeAll(bench);
   assert.equal(bench.outbox.held, 0);
   assert.ok(await slept());
 });

@@ -111,7 +111,7 @@ export class TraceReader {
     const file = this.#open.get(Number(match[2]));
     const bytes = stringsOf(call);
     if (file === undefined) {
-      if (bytes.includes('edge/stored/')) this.events.push({ kind: 'said', text: bytes.toString('latin1') });
+      if (bytes.includes('/stored/')) this.events.push({ kind: 'said', text: bytes.toString('latin1') });
       return true;
     }
     const positioned = match[1]?.startsWith('p') === true;

@@ -3,7 +3,7 @@ import { argsCheckerOf, parseRequest, resultCheckerOf } from '../../../contract/
 import { parseDeviceStatus, parseGap } from '../../../contract/device-status.ts';
 import { parseFaultSettings } from '../../../contract/fault-settings.ts';
 import { parseMetrics } from '../../../contract/metrics.ts';
-import { parseSource, parseStored } from '../../../contract/outbox-protocol.ts';
+import { parseOffer, parseStored, parseSync } from '../../../contract/delivery.ts';
 import { parseReading } from '../../../contract/reading.ts';
 import { parseResponse } from '../../../contract/response.ts';
 import { parseServiceStatus } from '../../../contract/service-status.ts';
@@ -141,17 +141,24 @@ export const KINDS: readonly Kind[] = [
     exceptions: { ...none, nullable: ['dead_letters.run', 'dead_letters.seq'] },
   },
   {
-    name: 'source',
+    name: 'offer',
     message: { run: '3f9a1c2e00b7d415', from: 1, last: 3, dropped: { outbox_full: 2 }, sync: 1 },
-    parse: parseSource,
-    exceptions: { ...none, maps: ['dropped'] },
+    parse: parseOffer,
+    exceptions: { ...none, optional: ['dropped.outbox_full'] },
     strict: true,
   },
   {
-    name: 'watermark',
-    message: { stored: 3, next: 4, sync: 1 },
+    name: 'stored',
+    message: { queue: '00b7d4153f9a1c2e', stored: 3, sync: 1, missed: [{ from: 1, to: 2, cause: 'outbox_full' }] },
     parse: parseStored,
-    exceptions: { ...none, optional: ['next', 'sync'] },
+    exceptions: { ...none, optional: ['sync', 'missed'] },
+    strict: true,
+  },
+  {
+    name: 'sync',
+    message: { queue: '00b7d4153f9a1c2e', gateways: ['*'] },
+    parse: parseSync,
+    exceptions: none,
     strict: true,
   },
   {

@@ -1,44 +1,322 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { Intake } from '../../../forwarder/intake/intake.ts';
-import type { Append } from '../../../forwarder/queue/queue-messages.ts';
+import { once } from 'node:events';
+import { test, type TestContext } from 'node:test';
+import {
+  encodePacket,
+  parseStored,
+  parseSync,
+  type NumberedReading,
+  type Offer,
+  type Stored,
+} from '../../../contract/delivery.ts';
+import { Intake, type IntakeOptions } from '../../../forwarder/intake/intake.ts';
+import { Queue } from '../../../forwarder/queue/queue.ts';
+import type { RunWatermark } from '../../../forwarder/queue/queue-messages.ts';
+import { topicMatches } from '../../../service/mqtt/mqtt-link.ts';
+import { eventually } from '../../support/eventually.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
 const RUN = '0123456789abcdef';
-const reading = (run: string, seq: number): Buffer =>
-  Buffer.from(
-    `{"timestamp":"2026-11-22T19:00:00.123Z","heart_rate":72,"device":"strap","gateway":"g","run":"${run}","seq":${seq}}`,
-  );
 
-test('hundreds of other runs do not make a bridge that goes on begin anew: none of its readings is taken twice, or forgotten', () => {
-  const appends: Append[] = [];
-  const taken: string[] = [];
+interface Bench {
+  intake: Intake;
+  queue: Queue;
+  queueId: string;
+  watermarks: RunWatermark[];
+  published: { topic: string; payload: string }[];
+  send(topic: string, payload: string): void;
+  offer(gateway: string, offer?: Partial<Offer>): void;
+  packet(gateway: string, seqs: readonly number[], run?: string): void;
+  /** Messages on `stored` of a run, in order. */
+  stored(gateway: string, run?: string): Stored[];
+  live(device: string, reading: object): void;
+  rows(): Promise<Record<string, unknown>[]>;
+}
+
+const reading = (gateway: string, run: string, seq: number, more: object = {}): object => ({
+  timestamp: '2026-11-22T19:00:00.123Z',
+  heart_rate: 72,
+  device: 'strap',
+  gateway,
+  run,
+  seq,
+  ...more,
+});
+
+/** The real intake on the real queue, with its thread and file; the broker is a list of what was published. */
+async function start(t: TestContext, folder: string, options: Partial<IntakeOptions> = {}): Promise<Bench> {
+  const config = testConfig({ DATA_DIR: folder, QUEUE_COMMIT_INTERVAL_MS: '5' });
+  const queue = new Queue(config);
+  const published: Bench['published'] = [];
   const intake = new Intake({
-    queue: { append: (append) => appends.push(append) },
-    log: testLog(testConfig({})),
-    window: 100,
-    gateway: 'g',
-    publish: () => true,
+    queue,
+    log: testLog(config),
+    gateway: 'test-box',
+    gateways: ['*'],
+    takesLiveReadings: true,
+    publish: (topic, payload) => published.push({ topic, payload }) > 0,
+    ...options,
   });
-  intake.start([]);
-  const live = (run: string, seq: number): void => intake.subscriptions['hr/+/bpm']?.('hr/strap/bpm', reading(run, seq), false);
-  for (let seq = 1; seq <= 1000; seq += 1) {
-    live(RUN, seq);
-    live(`a${seq.toString(16).padStart(15, '0')}`, 1);
-    // Commits lag behind: some of what was taken is always pending.
-    if (seq % 7 === 0)
-      intake.committed(
-        appends.splice(0, appends.length - 5).flatMap(({ watermarks, rows }) => {
-          taken.push(...rows.data);
-          return watermarks;
-        }),
-      );
-  }
-  taken.push(...appends.flatMap(({ rows }) => rows.data));
-  const ours = taken.map((data) => JSON.parse(data) as { run: string; seq: number }).filter(({ run }) => run === RUN);
+  queue.on('committed', ({ watermarks }) => intake.committed(watermarks));
+  queue.on('refused', (refused) => intake.refused(refused.queue, refused.watermarks, refused.lostUnnumbered));
+  queue.on('state', ({ mode }) => intake.setAccepting(mode === 'open'));
+  const opened = once(queue, 'opened');
+  await queue.start();
+  const [watermarks, queueId] = (await opened) as [RunWatermark[], string];
+  intake.start(queueId, watermarks);
+  t.after(async () => {
+    intake.stop();
+    await queue.stop();
+  });
+  const send = (topic: string, payload: string): void => {
+    for (const [filter, handler] of Object.entries(intake.subscriptions))
+      if (topicMatches(filter, topic)) handler(topic, Buffer.from(payload), false);
+  };
+  return {
+    intake,
+    queue,
+    queueId,
+    watermarks,
+    published,
+    send,
+    offer(gateway, offer = {}) {
+      const run = offer.run ?? RUN;
+      send(`edge/${gateway}/offer/${run}`, JSON.stringify({ run, from: 1, last: 0, dropped: {}, sync: 1, ...offer }));
+    },
+    packet(gateway, seqs, run = RUN) {
+      const readings: NumberedReading[] = seqs.map((seq) => ({ seq, payload: JSON.stringify(reading(gateway, run, seq)) }));
+      send(`edge/${gateway}/readings/${run}`, encodePacket(readings));
+    },
+    stored(gateway, run = RUN) {
+      return published.flatMap(({ topic, payload }) => {
+        const message = parseStored(payload);
+        return topic === `edge/${gateway}/stored/${run}` && message.ok ? [message.value] : [];
+      });
+    },
+    live: (device, message) => send(`hr/${device}/bpm`, JSON.stringify(message)),
+    async rows() {
+      const rows = await queue.take({ maxRows: 10_000, maxBytes: 100_000_000 });
+      return rows.map(({ data }) => JSON.parse(data) as Record<string, unknown>);
+    },
+  };
+}
+
+const failing = ({ intake }: Bench): string[] => intake.checks().flatMap(({ status, code }) => (status === 'fail' ? [code] : []));
+
+test('of an offered run only the next seq is taken: lower ones are duplicates, higher ones are put back, all counted', async (t) => {
+  const bench = await start(t, tempDir(t));
+  bench.offer('box');
+  assert.deepEqual(bench.stored('box'), [{ queue: bench.queueId, stored: 0, sync: 1 }]);
+  bench.packet('box', [1, 2, 3]);
+  bench.packet('box', [2, 3, 4]);
+  bench.packet('box', [7, 8]);
+  bench.packet('box', [5]);
+  await eventually(() => bench.stored('box').at(-1)?.stored === 5);
+  assert.deepEqual(bench.intake.arrivals.read(), {
+    box: { accepted: 5, duplicate: 2, put_back: 2, copy: 0, refused: {} },
+  });
   assert.deepEqual(
-    ours.map(({ seq }) => seq),
-    Array.from({ length: 1000 }, (_, index) => index + 1),
+    (await bench.rows()).map(({ seq }) => seq),
+    [1, 2, 3, 4, 5],
   );
-  assert.equal(intake.duplicates, 0);
+});
+
+test('readings of a run that was not offered are put back, and a rate-limited sync makes its sequencer offer', async (t) => {
+  let nowMs = 0;
+  const bench = await start(t, tempDir(t), { now: () => nowMs });
+  const syncs = (): number => bench.published.filter(({ topic }) => topic === 'edge/sync').length;
+  const before = syncs();
+  nowMs += 5000;
+  for (let seq = 1; seq <= 20; seq += 1) bench.packet('box', [seq]);
+  assert.equal(syncs(), before + 1);
+  nowMs += 2001;
+  bench.packet('box', [21]);
+  assert.equal(syncs(), before + 2);
+  assert.equal(bench.intake.arrivals.read()['box']?.put_back, 21);
+  const sync = parseSync(bench.published.findLast(({ topic }) => topic === 'edge/sync')?.payload ?? '');
+  assert.deepEqual(sync, { ok: true, value: { queue: bench.queueId, gateways: ['*'] } });
+  assert.deepEqual(bench.stored('box'), []);
+});
+
+test('an offer is answered once everything that was taken before it is committed', async (t) => {
+  const bench = await start(t, tempDir(t));
+  bench.offer('box');
+  bench.packet('box', [1, 2, 3]);
+  bench.offer('box', { last: 3, sync: 2 });
+  assert.deepEqual(
+    bench.stored('box').map(({ sync }) => sync),
+    [1],
+  );
+  await eventually(() => bench.stored('box').some(({ sync, stored }) => sync === 2 && stored === 3));
+});
+
+test('runs of the same digits from two gateways have separate watermarks, also after a restart of the queue', async (t) => {
+  const folder = tempDir(t);
+  const first = await start(t, folder);
+  first.offer('box');
+  first.offer('neighbour');
+  first.packet('box', [1, 2, 3]);
+  first.packet('neighbour', [1]);
+  await eventually(() => first.stored('box').at(-1)?.stored === 3 && first.stored('neighbour').at(-1)?.stored === 1);
+  await first.queue.stop();
+  const second = await start(t, folder);
+  assert.equal(second.queueId, first.queueId);
+  assert.deepEqual(
+    second.watermarks.toSorted((a, b) => a.gateway.localeCompare(b.gateway)),
+    [
+      { gateway: 'box', run: RUN, stored: 3, missed: {} },
+      { gateway: 'neighbour', run: RUN, stored: 1, missed: {} },
+    ],
+  );
+  second.offer('neighbour', { from: 2, last: 2 });
+  second.packet('neighbour', [2]);
+  await eventually(() => second.stored('neighbour').at(-1)?.stored === 2);
+  assert.equal((await second.rows()).length, 5);
+});
+
+test('seqs that a sequencer does not hold any more are missed by cause, in the ledger and named to the sequencer', async (t) => {
+  const bench = await start(t, tempDir(t));
+  bench.offer('box', { from: 11, last: 20, dropped: { outbox_full: 4 } });
+  await eventually(() => bench.stored('box').length === 1);
+  assert.deepEqual(bench.stored('box'), [
+    {
+      queue: bench.queueId,
+      stored: 10,
+      sync: 1,
+      missed: [
+        { from: 1, to: 6, cause: 'earlier_queue' },
+        { from: 7, to: 10, cause: 'outbox_full' },
+      ],
+    },
+  ]);
+  assert.deepEqual(bench.queue.state.causes.missed, { earlier_queue: 6, outbox_full: 4 });
+  assert.equal(bench.queue.state.ledger.accepted, 0);
+  assert.deepEqual(failing(bench), ['readings_missed']);
+  bench.packet('box', [11]);
+  await eventually(() => bench.stored('box').at(-1)?.stored === 11);
+});
+
+test('a queue file that was replaced fails no check: its seqs are missed as earlier_queue', async (t) => {
+  const bench = await start(t, tempDir(t));
+  bench.offer('box', { from: 11, last: 20 });
+  await eventually(() => bench.queue.state.causes.missed['earlier_queue'] === 10);
+  assert.deepEqual(failing(bench), []);
+});
+
+test('a thousand other runs evict no watermark: a sequencer that continues is taken where it was', async (t) => {
+  const bench = await start(t, tempDir(t));
+  bench.offer('box');
+  bench.packet('box', [1, 2]);
+  await eventually(() => bench.stored('box').at(-1)?.stored === 2);
+  for (let other = 1; other <= 1500; other += 1) {
+    const run = `a${other.toString(16).padStart(15, '0')}`;
+    bench.offer('box', { run });
+    bench.packet('box', [1], run);
+    // Commits lag behind: some of what was taken is always pending.
+    if (other % 100 === 0) await eventually(() => bench.queue.state.ledger.accepted >= other - 50);
+  }
+  await eventually(() => bench.queue.state.ledger.accepted === 1502);
+  bench.packet('box', [3]);
+  bench.offer('box', { from: 3, last: 3, sync: 9 });
+  bench.packet('box', [3, 4]);
+  await eventually(() => bench.stored('box').at(-1)?.stored === 4);
+  assert.equal(bench.queue.state.ledger.accepted, 1504);
+  assert.equal(bench.queue.state.ledger.missed, 0);
+});
+
+test('a live message with an offered identity and its own device is a copy; any other is numbered by the forwarder', async (t) => {
+  const bench = await start(t, tempDir(t));
+  bench.offer('box');
+  bench.live('strap', reading('box', RUN, 1));
+  bench.live('other', reading('box', RUN, 2));
+  bench.live('phone', { timestamp: '2026-11-22T19:00:01Z', heart_rate: 80 });
+  bench.live('phone', { timestamp: '2026-11-22T19:00:02Z', heart_rate: 81, device: 'strap', mood: 'good' });
+  await eventually(() => bench.queue.state.ledger.accepted === 3);
+  assert.equal(bench.intake.arrivals.read()['box']?.copy, 1);
+  assert.equal(bench.intake.arrivals.read()['test-box']?.accepted, 3);
+  const rows = await bench.rows();
+  for (const row of rows) {
+    assert.equal(row['gateway'], 'test-box');
+    assert.notEqual(row['run'], RUN);
+  }
+  assert.deepEqual(
+    rows.map(({ device, seq }) => [device, seq]),
+    [
+      ['other', 1],
+      ['phone', 2],
+      ['phone', 3],
+    ],
+  );
+  assert.equal(rows[1]?.['original'], undefined);
+  assert.equal((JSON.parse(String(rows[2]?.['original'])) as { mood: string }).mood, 'good');
+  assert.equal(rows[2]?.['mood'], undefined);
+});
+
+test('a numbered live message waits for the offer of its run: then it is a copy, without one it is stored', async (t) => {
+  const bench = await start(t, tempDir(t));
+  bench.live('strap', reading('box', RUN, 1));
+  bench.live('strap', reading('stranger', RUN, 1));
+  assert.deepEqual(bench.intake.arrivals.read(), {});
+  bench.offer('box');
+  assert.equal(bench.intake.arrivals.read()['box']?.copy, 1);
+  bench.intake.stop();
+  await eventually(() => bench.queue.state.ledger.accepted === 1);
+  const [row] = await bench.rows();
+  assert.equal(row?.['gateway'], 'test-box');
+  assert.match(String(row['original']), /"gateway":"stranger"/);
+});
+
+test('more numbered live messages than may wait are stored, the oldest first', async (t) => {
+  const bench = await start(t, tempDir(t));
+  for (let seq = 1; seq <= 2010; seq += 1) bench.live('strap', reading('stranger', RUN, seq));
+  await eventually(() => bench.queue.state.ledger.accepted === 10);
+});
+
+test('a bridge of version 1 fails a check, and its readings are not taken: it keeps them until it is updated', async (t) => {
+  const bench = await start(t, tempDir(t));
+  bench.send(`edge/source/${RUN}`, JSON.stringify({ run: RUN, from: 1, last: 3, dropped: {}, sync: 1 }));
+  bench.live('strap', reading('box', RUN, 1));
+  assert.deepEqual(failing(bench), ['bridge_of_version_1']);
+  assert.equal(bench.intake.arrivals.read()['box']?.put_back, 1);
+  bench.intake.stop();
+  assert.equal(bench.queue.state.ledger.accepted, 0);
+  assert.deepEqual(
+    bench.published.filter(({ topic }) => topic.includes('/stored/')),
+    [],
+  );
+});
+
+test('a second forwarder for the same gateways fails a check, and learns of this one; one for others does not', async (t) => {
+  const bench = await start(t, tempDir(t), { gateways: ['box'] });
+  const sync = (gateways: string[]): void => bench.send('edge/sync', JSON.stringify({ queue: 'f000000000000009', gateways }));
+  const before = bench.published.length;
+  sync(['elsewhere']);
+  assert.deepEqual(failing(bench), []);
+  sync(['box', 'elsewhere']);
+  sync(['*']);
+  assert.deepEqual(failing(bench), ['second_forwarder']);
+  assert.deepEqual(
+    bench.published.slice(before).map(({ topic }) => topic),
+    ['edge/sync'],
+  );
+});
+
+test('while the queue does not accept, readings are put back and offers stay unanswered; then sequencers are asked again', async (t) => {
+  const bench = await start(t, tempDir(t));
+  bench.offer('box');
+  bench.intake.setAccepting(false);
+  bench.packet('box', [1]);
+  bench.offer('box', { sync: 2 });
+  assert.equal(bench.intake.arrivals.read()['box']?.put_back, 1);
+  assert.deepEqual(
+    bench.stored('box').map(({ sync }) => sync),
+    [1],
+  );
+  const before = bench.published.length;
+  bench.intake.setAccepting(true);
+  assert.deepEqual(
+    bench.published.slice(before).map(({ topic }) => topic),
+    ['edge/sync'],
+  );
 });

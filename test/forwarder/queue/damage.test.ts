@@ -90,7 +90,7 @@ function damaged(t: Cleaner, harm: (file: string) => void): { folder: string; co
 test('a killed queue with an intact file returns every row and reports no damage', (t) => {
   const { contents } = damaged(t, () => undefined);
   assert.equal(contents.state.damage, '');
-  assert.deepEqual(contents.state.marks, [{ run: RUN, stored: ROWS, missed: {} }]);
+  assert.deepEqual(contents.watermarks, [{ gateway: 'test-box', run: RUN, stored: ROWS, missed: {} }]);
 });
 
 for (const [words, harm, salvagedAtLeast] of [

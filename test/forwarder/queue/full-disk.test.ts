@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { cpSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { Outbox } from '../../../outbox/outbox.ts';
+import { BridgeOutbox } from '../../../ble-bridge/publishing/bridge-outbox.ts';
 import { parseServiceStatus, type ServiceStatus } from '../../../contract/service-status.ts';
 import { Queue } from '../../../forwarder/queue/queue.ts';
 import type { QueueState } from '../../../forwarder/queue/queue-messages.ts';
@@ -170,7 +170,7 @@ test('a forwarder on a full disk reports it while its bridge holds; with space, 
   const MQTT_URL = `mqtt://127.0.0.1:${gateway.mqttPort}`;
   const linkConfig = { ...config, MQTT_URL };
   let link: MqttLink | undefined;
-  const outbox = new Outbox({
+  const outbox = new BridgeOutbox({
     config: linkConfig,
     log: testLog(config),
     publish: (topic, payload) => link?.publish(topic, payload) ?? false,
@@ -195,7 +195,7 @@ test('a forwarder on a full disk reports it while its bridge holds; with space, 
     },
   });
   link.on('up', () => outbox.up());
-  await outbox.start();
+  outbox.start();
   link.start();
   watcher.start();
   t.after(async () => {
@@ -250,8 +250,8 @@ test('an outbox whose disk is full keeps its readings in memory, reports it, and
   const disk = smallDisk(t, 2 * MiB);
   if (disk === undefined) return t.skip(NO_MOUNT);
   const config = testConfig({ DATA_DIR: disk.folder, OUTBOX_MEMORY: '1000' });
-  const outbox = new Outbox({ config, log: testLog(config), publish: () => false, writableLength: () => 0 });
-  await outbox.start();
+  const outbox = new BridgeOutbox({ config, log: testLog(config), publish: () => false, writableLength: () => 0 });
+  outbox.start();
   t.after(() => outbox.stop());
   disk.fillTo(0);
   for (let n = 0; n < 600; n += 1)

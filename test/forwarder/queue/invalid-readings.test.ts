@@ -3,13 +3,14 @@ import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import type { ResponseMessage } from '../../../contract/response.ts';
-import { encodeResend } from '../../../contract/outbox-protocol.ts';
+import { deliveredReadingsTopic, encodePacket, offerTopic } from '../../../contract/delivery.ts';
 import { parseReading } from '../../../contract/reading.ts';
-import { readingTopic, resendTopic, responseTopic } from '../../../contract/topics.ts';
+import { readingTopic, responseTopic } from '../../../contract/topics.ts';
 import type { ForwarderStatus } from '../../../contract/forwarder-status.ts';
 import { parseServiceStatus } from '../../../contract/service-status.ts';
 import { ForwarderService } from '../../../forwarder/service.ts';
-import { checkNumbered, ForeignReadings, identityOf } from '../../../forwarder/intake/reading-check.ts';
+import { checkNumbered } from '../../../forwarder/intake/reading-check.ts';
+import { UnnumberedReadings } from '../../../forwarder/intake/unnumbered.ts';
 import { GatewayService } from '../../../gateway/service.ts';
 import type { Config } from '../../../service/config/config.ts';
 import { MqttLink } from '../../../service/mqtt/mqtt-link.ts';
@@ -54,8 +55,8 @@ async function start(t: TestContext): Promise<Bench> {
     config,
     log: testLog(config),
     subscriptions: {
-      'edge/stored/+': (topic, payload) => {
-        const run = topic.slice('edge/stored/'.length);
+      'edge/+/stored/+': (topic, payload) => {
+        const run = topic.slice(topic.lastIndexOf('/') + 1);
         watermarks.set(run, Math.max(watermarks.get(run) ?? 0, (JSON.parse(payload.toString()) as { stored: number }).stored));
       },
     },
@@ -167,36 +168,52 @@ test('an invalid reading becomes a dead letter with reason and first 4 KiB, and 
     { accepted: RUBBISH.length + 1, shipped: 1, queued: 0, dead: 0, evicted: RUBBISH.length, missed: 0 },
   );
   assert.deepEqual(status()?.causes.evicted, { discarded: RUBBISH.length });
-  const refused = await request('discard-dead-letters', {});
-  assert.equal(refused.ok, false);
+  await assert.rejects(request('discard-dead-letters', {}), /give ids/);
   assert.equal((await stream.readAll()).length, 1);
 });
 
-test('a refused numbered reading still moves the watermark, live and resent, so later readings are accepted', async (t) => {
+test('a numbered reading that is refused still moves the watermark: the readings behind it are taken', async (t) => {
   const { publish, status, watermarks, stream } = await start(t);
-  publish(readingTopic('strap-1'), numbered(1));
-  publish(readingTopic('strap-1'), numbered(2, { heart_rate: 'seventy' }));
-  publish(readingTopic('strap-1'), numbered(3, { heart_rate: 70_000 }));
-  publish(readingTopic('strap-1'), numbered(4, { note: 'x'.repeat(300_000) }));
-  await eventually(() => watermarks.get(RUN) === 4);
+  const packets = deliveredReadingsTopic('box', RUN);
+  publish(offerTopic('box', RUN), JSON.stringify({ run: RUN, from: 1, last: 0, dropped: {}, sync: 7 }));
+  await eventually(() => watermarks.get(RUN) === 0);
+  const refusal = { refused: { code: 'device_claimed', detail: 'strap-1 is a strap' }, device: 'strap-1', payload: '72' };
   publish(
-    resendTopic(RUN),
-    encodeResend([
-      { seq: 5, payload: numbered(5) },
-      { seq: 6, payload: 'rubbish' },
-      { seq: 7, payload: numbered(8) },
-      { seq: 8, payload: numbered(8) },
+    packets,
+    encodePacket([
+      { seq: 1, payload: numbered(1) },
+      { seq: 2, payload: numbered(2, { heart_rate: 'seventy' }) },
+      { seq: 3, payload: numbered(3, { heart_rate: 70_000 }) },
+      { seq: 4, payload: numbered(4, { note: 'x'.repeat(300_000) }) },
+      { seq: 5, payload: JSON.stringify(refusal) },
     ]),
   );
-  publish(resendTopic(RUN), 'no resend at all');
-  publish(resendTopic(RUN), '');
-  publish(readingTopic('strap-1'), numbered(9));
+  await eventually(() => watermarks.get(RUN) === 5);
+  publish(packets, 'no packet at all');
+  publish(packets, '');
+  publish(
+    packets,
+    encodePacket([
+      { seq: 6, payload: 'rubbish' },
+      { seq: 7, payload: numbered(8) },
+      { seq: 8, payload: numbered(8, { gateway: 'another' }) },
+      { seq: 9, payload: numbered(9) },
+    ]),
+  );
   await eventually(() => watermarks.get(RUN) === 9);
-  await eventually(() => status()?.ledger.shipped === 4 && status()?.ledger.dead === 5);
-  assert.deepEqual({ ...status()?.ledger }, { accepted: 9, shipped: 4, queued: 0, dead: 5, evicted: 0, missed: 0 });
+  await eventually(() => status()?.ledger.shipped === 2 && status()?.ledger.dead === 7);
+  assert.deepEqual({ ...status()?.ledger }, { accepted: 9, shipped: 2, queued: 0, dead: 7, evicted: 0, missed: 0 });
+  assert.deepEqual(status()?.causes.dead, { invalid: 3, too_large: 1, device_claimed: 1, identity: 2 });
+  assert.deepEqual(status()?.arrivals?.['box'], {
+    accepted: 2,
+    duplicate: 0,
+    put_back: 2,
+    copy: 0,
+    refused: { invalid: 3, too_large: 1, device_claimed: 1, identity: 2 },
+  });
   assert.deepEqual(
-    (await stream.readAll()).map(({ seq }) => seq).sort((a, b) => a - b),
-    [1, 5, 8, 9],
+    (await stream.readAll()).map(({ seq }) => seq).sort((first, second) => first - second),
+    [1, 9],
   );
 });
 
@@ -220,11 +237,10 @@ test('whatever bytes arrive, the check returns a row for a reading, otherwise a 
     fc.string({ unit: 'binary' }),
     json,
   );
-  const foreign = new ForeignReadings('box');
+  const unnumbered = new UnnumberedReadings('box');
   fc.assert(
     fc.property(payloads, (payload) => {
-      identityOf(payload);
-      for (const checked of [foreign.check(payload, 'strap'), checkNumbered(payload, { run: RUN, seq: 1 }, undefined)])
+      for (const checked of [unnumbered.check(payload, 'strap'), checkNumbered(payload, { gateway: 'box', run: RUN, seq: 1 })])
         if (checked.kind === 'row')
           assert.ok(parseReading(payload).ok && parseReading(checked.data).ok && typeof checked.device === 'string');
         else

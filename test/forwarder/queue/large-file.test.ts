@@ -30,7 +30,7 @@ function largeFile(folder: string, megabytes: number): number {
           sources: seqs.map(() => 0),
         },
         dead: [],
-        watermarks: [{ run: RUN, stored: from + BATCH - 1, missed: {} }],
+        watermarks: [{ gateway: 'test-box', run: RUN, stored: from + BATCH - 1, missed: {} }],
       },
     ]);
   }

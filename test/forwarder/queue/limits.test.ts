@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminApiService } from '../../../admin-api/service.ts';
-import { Outbox } from '../../../outbox/outbox.ts';
+import { BridgeOutbox } from '../../../ble-bridge/publishing/bridge-outbox.ts';
 import { parseGap, type Gap } from '../../../contract/device-status.ts';
 import { ForwarderService } from '../../../forwarder/service.ts';
 import { GatewayService } from '../../../gateway/service.ts';
@@ -21,7 +21,7 @@ interface Queue extends QueueAnswer {
 
 interface Bench {
   stream: LocalStream;
-  outbox: Outbox;
+  outbox: BridgeOutbox;
   gaps: (Gap & { readings?: number })[];
   queue(): Promise<Queue>;
   metrics(): Promise<string>;
@@ -65,7 +65,7 @@ async function start(t: TestContext, environment: Record<string, string>): Promi
   const admin = await add(new AdminApiService(context));
   const api = `http://127.0.0.1:${admin.port}`;
   let link: MqttLink | undefined;
-  const outbox = new Outbox({
+  const outbox = new BridgeOutbox({
     config,
     log: testLog(config),
     publish: (topic, payload) => link?.publish(topic, payload) ?? false,
@@ -85,7 +85,7 @@ async function start(t: TestContext, environment: Record<string, string>): Promi
     },
   });
   link.on('up', () => outbox.up());
-  await outbox.start();
+  outbox.start();
   link.start();
   watcher.start();
   running.unshift(link, watcher, outbox);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -6,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { migrate, NewerSchemaError } from '../../../forwarder/queue/schema.ts';
 import { Queue } from '../../../forwarder/queue/queue.ts';
+import type { RunWatermark } from '../../../forwarder/queue/queue-messages.ts';
 import { LocalKinesisService } from '../../../local-kinesis/service.ts';
 import { HrError } from '../../../service/errors/errors.ts';
 import { openDatabase, type Database } from '../../../service/storage/sqlite.ts';
@@ -39,7 +41,14 @@ test('this version opens a queue file of schema 1 with its rows, watermarks, led
   const { folder } = older(t);
   const queue = new Queue(testConfig({ DATA_DIR: folder }));
   t.after(() => queue.stop());
+  const opened = once(queue, 'opened');
   await queue.start();
+  const [watermarks, queueId] = (await opened) as [RunWatermark[], string];
+  assert.deepEqual(
+    watermarks.map(({ gateway, stored }) => [gateway, stored]),
+    [['test-box', 40]],
+  );
+  assert.match(queueId, /^[0-9a-f]{16}$/);
   assert.equal(queue.state.damage, null);
   assert.deepEqual(queue.state.ledger, { accepted: 41, shipped: 10, queued: 30, dead: 1, evicted: 0, missed: 0 });
   const rows = await queue.take({ maxRows: 100, maxBytes: 1_000_000 });

@@ -23,7 +23,7 @@ function append(from: number, count: number, numbered = true): Append {
       sources: seqs.map(() => 0),
     },
     dead: [],
-    watermarks: numbered ? [{ run: RUN, stored: from + count - 1, missed: {} }] : [],
+    watermarks: numbered ? [{ gateway: 'test-box', run: RUN, stored: from + count - 1, missed: {} }] : [],
   };
 }
 
@@ -62,7 +62,7 @@ test('rows are taken once, in order; a restart returns unacknowledged rows in or
   assert.deepEqual(await queue.take(all), []);
   await queue.stop();
   const again = await open(t, folder);
-  assert.deepEqual(again.watermarks, [{ run: RUN, stored: 10, missed: {} }]);
+  assert.deepEqual(again.watermarks, [{ gateway: 'test-box', run: RUN, stored: 10, missed: {} }]);
   assert.deepEqual(seqsOf(await again.queue.take(all)), [2, 4, 5, 6, 7, 8, 9, 10]);
   assert.deepEqual(again.queue.state.ledger, { accepted: 10, shipped: 2, queued: 8, dead: 0, evicted: 0, missed: 0 });
 });
@@ -287,5 +287,5 @@ test('a backup taken while the queue works is a complete queue', async (t) => {
   copyFileSync(file, path.join(restored, 'queue.db'));
   const copy = await open(t, restored);
   assert.equal((await copy.queue.take(all)).length, 500);
-  assert.deepEqual(copy.watermarks, [{ run: RUN, stored: 500, missed: {} }]);
+  assert.deepEqual(copy.watermarks, [{ gateway: 'test-box', run: RUN, stored: 500, missed: {} }]);
 });

@@ -192,7 +192,9 @@ describe('virtual straps through the whole pipeline', { skip: virtualRadioMissin
       { withinMs: 30_000, what: 'five readings in the stream' },
     );
     for (const [index, reading] of all.filter(({ device }) => device === 'lab-chair').entries()) {
-      assert.deepEqual({ ...reading, ...published[index] }, reading);
+      assert.equal(reading.timestamp, published[index]?.timestamp);
+      assert.equal(reading.heart_rate, 80);
+      assert.equal({ original: '', ...reading }.original, JSON.stringify(published[index]), 'the text is unaltered');
       assert.ok(JSON.stringify(reading).length > 2048);
     }
   });

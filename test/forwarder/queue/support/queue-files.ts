@@ -3,7 +3,8 @@ import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { closeKeepingLog, openQueue } from '../../../../forwarder/queue/open-queue.ts';
 import { QueueFile } from '../../../../forwarder/queue/queue-file.ts';
-import type { Append, DeadLetterInput, QueueWorkerData } from '../../../../forwarder/queue/queue-messages.ts';
+import type { Append, DeadLetterInput, QueueWorkerData, RunWatermark } from '../../../../forwarder/queue/queue-messages.ts';
+import { Watermarks } from '../../../../forwarder/queue/watermarks.ts';
 import type { LedgerState } from '../../../../forwarder/queue/ledger.ts';
 
 export const RUN = '0123456789abcdef';
@@ -25,7 +26,7 @@ export function appendOf(from: number, count: number, dead: DeadLetterInput[] = 
   return {
     rows: { data: seqs.map((seq) => readingOf(seq)), devices: seqs.map((seq) => `strap-${seq % 5}`), sources: seqs.map(() => 0) },
     dead,
-    watermarks: count === 0 ? [] : [{ run: RUN, stored: from + count - 1, missed: {} }],
+    watermarks: count === 0 ? [] : [{ gateway: 'test-box', run: RUN, stored: from + count - 1, missed: {} }],
   };
 }
 
@@ -45,6 +46,7 @@ export const fileOf = (folder: string): string => path.join(folder, 'queue.db');
 export function openFile(folder: string, options: Partial<QueueWorkerData> = {}): QueueFile {
   const queue = new QueueFile({
     file: fileOf(folder),
+    gateway: 'test-box',
     commitIntervalMs: 0,
     maxBytes: 1024 * 1024 * 1024,
     minFreeDiskBytes: 0,
@@ -65,6 +67,7 @@ export function copyOf(folder: string, to: string): string {
 
 export interface Contents {
   state: LedgerState;
+  watermarks: RunWatermark[];
   /** In the order of acceptance. */
   rows: { id: number; data: string }[];
   dead: { payload: string; reason: string }[];
@@ -73,10 +76,11 @@ export interface Contents {
 
 /** Opens a file as the product does at its start, and reads everything in it. */
 export function contentsOf(folder: string): Contents {
-  const { database, state } = openQueue(fileOf(folder));
+  const { database, state } = openQueue(fileOf(folder), 'test-box');
   try {
     return {
       state,
+      watermarks: new Watermarks(database).all,
       rows: database.prepare('SELECT id, data FROM rows ORDER BY id').all() as Contents['rows'],
       dead: database.prepare('SELECT payload, reason FROM dead ORDER BY id').all() as Contents['dead'],
       synchronous: database.pragma('synchronous', { simple: true }) as number,

@@ -113,6 +113,7 @@ export class QueueUnderTest {
       dead: letters,
       watermarks: [
         {
+          gateway: 'test-box',
           run: RUN,
           stored: this.#seq,
           missed:

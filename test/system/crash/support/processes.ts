@@ -137,13 +137,11 @@ export class Processes {
     if (this.spillFiles().length > 0 && !this.#running.has('ble-bridge'))
       await this.start('ble-bridge', { BLE_SOURCE: 'noble', BLE_ADAPTER: 'hci9' });
     const since = Date.now();
-    await eventually(
-      () =>
-        this.spillFiles().length === 0 &&
-        Date.now() - since > 700 &&
-        this.witness.statuses.get('forwarder')?.forwarder?.depth === 0,
-      { withinMs: 60_000, everyMs: 100, what: 'drained' },
-    );
+    await eventually(() => this.spillFiles().length === 0 && this.witness.depthAfter(since + 700) === 0, {
+      withinMs: 60_000,
+      everyMs: 100,
+      what: 'drained',
+    });
     return await readAll(this.streamUrl);
   }
 }

@@ -11,6 +11,7 @@ export interface LiveReading {
 
 interface LastStatus {
   state: string;
+  as_of?: string;
   checks?: { name: string; status: string; code: string; reason: string }[];
   bridge?: { run: string; outbox: { last_seq: number; held: number; dropped: number } };
   forwarder?: {
@@ -24,11 +25,12 @@ interface LastStatus {
 export class Witness {
   readonly live: LiveReading[] = [];
   /** Highest published watermark by run. */
-  readonly marks = new Map<string, number>();
+  readonly watermarks = new Map<string, number>();
   readonly statuses = new Map<string, LastStatus>();
   readonly gaps: { device: string; from: string; to: string; cause: string }[] = [];
-  /** Readings that were sent again. */
+  /** Readings on the delivery plane that had been sent before. */
   resent = 0;
+  readonly #sentTo = new Map<string, number>();
   readonly #clients: MqttClient[];
 
   /** `passwordOf` returns the key of a service. */
@@ -49,29 +51,42 @@ export class Witness {
     };
     this.#clients = [
       connect({}, ['hr/+/bpm', 'hr/+/gap', 'edge/+/status']),
-      connect(as('ble-bridge'), ['edge/stored/+']),
-      connect(as('forwarder'), ['edge/resend/+']),
+      connect(as('ble-bridge'), ['edge/+/stored/+']),
+      connect(as('forwarder'), ['edge/+/readings/+']),
     ];
     t.after(() => this.close());
   }
 
   /** Readings that are stored according to the watermarks, over all runs. */
   get storedTotal(): number {
-    return [...this.marks.values()].reduce((sum, mark) => sum + mark, 0);
+    return [...this.watermarks.values()].reduce((sum, watermark) => sum + watermark, 0);
+  }
+
+  /** The queue's depth in a status of the forwarder that is newer than `sinceMs`: a calm queue reports its counts every 5 s only. */
+  depthAfter(sinceMs: number): number | undefined {
+    const status = this.statuses.get('forwarder');
+    return Date.parse(status?.as_of ?? '') > sinceMs ? status?.forwarder?.depth : undefined;
   }
 
   #heard(topic: string, payload: string): void {
-    const [first, second, third] = topic.split('/');
+    const [first, second, third, run = ''] = topic.split('/');
     if (payload === '') return;
     if (first === 'hr' && third === 'bpm') {
       const { run, seq, timestamp, clock } = JSON.parse(payload) as LiveReading;
       this.live.push({ run, seq, timestamp, clock });
     } else if (first === 'hr')
       this.gaps.push({ device: second ?? '', ...(JSON.parse(payload) as { from: string; to: string; cause: string }) });
-    else if (second === 'resend') this.resent += payload.split('\n').length;
-    else if (second === 'stored')
-      this.marks.set(third ?? '', Math.max(this.marks.get(third ?? '') ?? 0, (JSON.parse(payload) as { stored: number }).stored));
+    else if (third === 'readings') this.#delivered(run, payload);
+    else if (third === 'stored')
+      this.watermarks.set(run, Math.max(this.watermarks.get(run) ?? 0, (JSON.parse(payload) as { stored: number }).stored));
     else this.statuses.set(second ?? '', JSON.parse(payload) as LastStatus);
+  }
+
+  #delivered(run: string, packet: string): void {
+    const sentTo = this.#sentTo.get(run) ?? 0;
+    const seqs = packet.split('\n').map((line) => Number(line.split(' ', 1)[0]));
+    this.resent += seqs.filter((seq) => seq <= sentTo).length;
+    this.#sentTo.set(run, Math.max(sentTo, ...seqs));
   }
 
   close(): void {

@@ -16,7 +16,7 @@ import type { Recording } from './recorded-forwarder.ts';
 
 /** The highest watermark of a run that was published before an event. */
 function publishedBefore(events: readonly DiskEvent[], cut: number, run: string): number {
-  const said = new RegExp(`edge/stored/${run}[^{]{0,8}\\{"stored":(\\d+)`, 'g');
+  const said = new RegExp(`edge/[a-z-]+/stored/${run}[^{]{0,8}\\{"queue":"[0-9a-f]{16}","stored":(\\d+)`, 'g');
   let mark = 0;
   for (const event of events.slice(0, cut))
     if (event.kind === 'said') for (const match of event.text.matchAll(said)) mark = Math.max(mark, Number(match[1]));
@@ -25,10 +25,10 @@ function publishedBefore(events: readonly DiskEvent[], cut: number, run: string)
 
 function holds({ events, run, payloads, shipped }: Recording, cut: number, image: string): number {
   const published = publishedBefore(events, cut, run);
-  const { state, rows } = contentsOf(image);
+  const { state, rows, watermarks } = contentsOf(image);
   assert.equal(state.damage, '', 'a power cut is no damage');
   assert.equal(imbalance(state), undefined);
-  const stored = state.marks.find((mark) => mark.run === run)?.stored ?? 0;
+  const stored = watermarks.find((watermark) => watermark.run === run)?.stored ?? 0;
   assert.ok(stored >= published, `the mark says ${stored}, ${published} was published`);
   assert.equal(state.accepted, stored);
   assert.equal(state.queued, rows.length);

@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Outbox } from '../../../../outbox/outbox.ts';
+import { BridgeOutbox } from '../../../../ble-bridge/publishing/bridge-outbox.ts';
 import { GatewayService } from '../../../../gateway/service.ts';
 import { MqttLink } from '../../../../service/mqtt/mqtt-link.ts';
 import { TraceReader, straceArgs, type DiskEvent } from '../../../support/disk-trace.ts';
@@ -65,7 +65,7 @@ export async function recordForwarder(t: TestContext, readings: number): Promise
   const linkConfig = { ...config, MQTT_URL };
   const payloads = new Map<number, string>();
   let link: MqttLink | undefined;
-  const outbox = new Outbox({
+  const outbox = new BridgeOutbox({
     config: linkConfig,
     log: testLog(config),
     publish: (topic, payload) => link?.publish(topic, payload) ?? false,
@@ -79,7 +79,7 @@ export async function recordForwarder(t: TestContext, readings: number): Promise
   });
   link.on('up', () => outbox.up());
   link.on('down', () => outbox.down());
-  await outbox.start();
+  outbox.start();
   link.start();
   t.after(async () => {
     await link.stop();

@@ -6,7 +6,8 @@ import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { decodeLines, findEarlierRuns } from '../../../../outbox/spill-files.ts';
+import { findEarlierRuns } from '../../../../outbox/spill-files.ts';
+import { decodeLines } from '../../../../outbox/spill-lines.ts';
 import { TraceReader, straceArgs, type DiskEvent } from '../../../support/disk-trace.ts';
 import { writeImage } from '../../../support/power-cut.ts';
 import { seeded } from '../../../support/seeded.ts';
@@ -66,7 +67,7 @@ function linesOf(events: readonly DiskEvent[]): Line[] {
 
 async function foundIn(folder: string): Promise<Map<number, string>> {
   const found = new Map<number, string>();
-  for (const { files } of findEarlierRuns(folder, 65_536)) {
+  for (const { files } of findEarlierRuns(folder, 65_536, 'test-box')) {
     let after = 0;
     for (let entries = await files.readAfter(after); entries !== undefined; entries = await files.readAfter(after)) {
       for (const { seq, payload } of entries) found.set(seq, payload);

@@ -3,15 +3,15 @@
  * without one again. Arguments: DATA_DIR, number of readings. It ends itself with SIGKILL.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Outbox } from '../../../../outbox/outbox.ts';
-import { decodeResend, parseSource } from '../../../../contract/outbox-protocol.ts';
+import { BridgeOutbox } from '../../../../ble-bridge/publishing/bridge-outbox.ts';
+import { decodePacket, deliveryStoredTopic, parseOffer, sequencerOfTopic } from '../../../../contract/delivery.ts';
 import { testConfig, testLog } from '../../../support/test-config.ts';
 
 const [dataDir = '', readings = '0'] = process.argv.slice(2);
 const config = testConfig({ DATA_DIR: dataDir, OUTBOX_MEMORY: '100', OUTBOX_WINDOW: '50', OUTBOX_MAX_BYTES: '65536' });
 let answering = false;
 
-const outbox = new Outbox({
+const outbox = new BridgeOutbox({
   config,
   log: testLog(config),
   writableLength: () => 0,
@@ -23,13 +23,16 @@ const outbox = new Outbox({
 
 /** Acts as a forwarder that stores everything at once. */
 function answer(topic: string, payload: string): void {
-  const run = topic.slice(topic.lastIndexOf('/') + 1);
-  const heard = (message: object): void =>
-    outbox.subscriptions[`edge/stored/${run}`]?.(`edge/stored/${run}`, Buffer.from(JSON.stringify(message)), false);
-  if (topic.startsWith('edge/source/')) {
-    const source = parseSource(payload);
-    if (source.ok) heard({ stored: source.value.from - 1, next: source.value.from, sync: source.value.sync });
-  } else if (topic.startsWith('edge/resend/')) heard({ stored: decodeResend(Buffer.from(payload)).at(-1)?.seq ?? 0 });
+  const sequencer = sequencerOfTopic(topic);
+  if (sequencer === undefined) return;
+  const stored = deliveryStoredTopic(sequencer.gateway, sequencer.run);
+  const send = (message: object): void => {
+    const [handler] = Object.values(outbox.subscriptions);
+    handler?.(stored, Buffer.from(JSON.stringify({ queue: 'f000000000000001', ...message })), false);
+  };
+  const offer = parseOffer(payload);
+  if (offer.ok) send({ stored: offer.value.from - 1, sync: offer.value.sync });
+  else send({ stored: decodePacket(payload).readings.at(-1)?.seq ?? 0 });
 }
 
 async function accept(count: number): Promise<void> {
@@ -47,7 +50,7 @@ async function accept(count: number): Promise<void> {
   }
 }
 
-await outbox.start();
+outbox.start();
 await accept(Number(readings));
 answering = true;
 outbox.up();

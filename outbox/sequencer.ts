@@ -1,0 +1,119 @@
+/**
+ * The protocol of all runs of one outbox: offers, packets, and what the forwarder answers. Which forwarder is believed is decided here,
+ * for all runs alike. No disk and no timers: the owner calls `pump` after every change and every 50 ms while something is held.
+ */
+import {
+  deliveryStoredTopic,
+  DELIVERY_SYNC_TOPIC,
+  parseStored,
+  parseSync,
+  sequencerOfTopic,
+  type Stored,
+} from '../contract/delivery.ts';
+import { RepeatLimiter, type Logger } from '../service/log/log.ts';
+import { FollowedQueue } from './followed-queue.ts';
+import type { HeldRun } from './held-run.ts';
+import { Sender, type DeliveryLine } from './sender.ts';
+
+export interface SequencerOptions {
+  /** Name of this box. */
+  gateway: string;
+  line: DeliveryLine;
+  log: Logger;
+  /** Milliseconds, monotonic. */
+  now: () => number;
+  /** The forwarder has said something about a run; `progressed`: its watermark has moved. */
+  onStored: (run: HeldRun, message: Stored, progressed: boolean) => void;
+}
+
+export class Sequencer {
+  readonly queue = new FollowedQueue();
+  readonly #options: SequencerOptions;
+  readonly #repeats: RepeatLimiter;
+  readonly #sender: Sender;
+  readonly #startedAtMs: number;
+  /** Runs of earlier processes, oldest first, then our own. */
+  runs: readonly HeldRun[] = [];
+
+  constructor(options: SequencerOptions) {
+    this.#options = options;
+    this.#repeats = new RepeatLimiter(options.log);
+    this.#sender = new Sender(options.line, () => this.runs, options.now);
+    this.#startedAtMs = options.now();
+  }
+
+  /** What the next connection has to subscribe. */
+  get filters(): string[] {
+    const gateways = new Set([this.#options.gateway, ...this.runs.map(({ gateway }) => gateway)]);
+    return [...[...gateways].map((gateway) => deliveryStoredTopic(gateway, '+')), DELIVERY_SYNC_TOPIC];
+  }
+
+  get isUp(): boolean {
+    return this.#sender.isUp;
+  }
+
+  /** The line is up, and the broker has acknowledged the subscriptions. */
+  up(): void {
+    this.#sender.up();
+    this.#offerAll();
+  }
+
+  down(): void {
+    this.#sender.down();
+    for (const { protocol } of this.runs) protocol.lineDown();
+  }
+
+  /** Publishes what is due now. */
+  pump(): void {
+    this.#sender.pump();
+  }
+
+  #offerAll(): void {
+    for (const { protocol } of this.runs) if (protocol.unsettled || !protocol.isRecovered) protocol.wantOffer();
+    this.#sender.pump();
+  }
+
+  /** A message on one of the subscribed topics. */
+  receive(topic: string, payload: Buffer | string): void {
+    if (topic === DELIVERY_SYNC_TOPIC) return this.#receiveSync(payload);
+    const sequencer = sequencerOfTopic(topic);
+    const run = this.runs.find(({ protocol, gateway }) => protocol.run === sequencer?.run && gateway === sequencer.gateway);
+    const message = parseStored(payload);
+    if (run === undefined || !message.ok || !this.#follows(message.value.queue)) return;
+    this.#options.onStored(run, message.value, run.protocol.received(message.value, this.#options.now()));
+    this.#sender.pump();
+  }
+
+  /** The forwarder has subscribed, and asks what is held. */
+  #receiveSync(payload: Buffer | string): void {
+    const sync = parseSync(payload);
+    if (!sync.ok) return;
+    const { gateways, queue } = sync.value;
+    const isOurs = gateways.includes('*') || this.runs.some(({ gateway }) => gateways.includes(gateway));
+    if (isOurs && this.#follows(queue)) this.#offerAll();
+  }
+
+  #follows(queue: string): boolean {
+    const { id, changes } = this.queue;
+    const isFollowed = this.queue.accepts(queue, this.#options.now(), this.waitingSinceMs);
+    if (!isFollowed)
+      this.#repeats.warn(
+        'foreign_queue',
+        { event: 'foreign_queue', queue, followed: id },
+        'ignoring a second forwarder that answers for the same readings',
+      );
+    else if (this.queue.changes > changes)
+      this.#options.log.warn(
+        { event: 'queue_changed', queue, before: id },
+        'the forwarder that was followed does not answer any more; following another queue',
+      );
+    return isFollowed;
+  }
+
+  /** Since when nothing of what is held makes progress; undefined if nothing is held. */
+  get waitingSinceMs(): number | undefined {
+    const waiting = this.runs.filter(({ protocol }) => protocol.unsettled);
+    if (waiting.length === 0) return undefined;
+    return Math.max(this.#startedAtMs, ...waiting.map(({ protocol }) => protocol.lastProgressAtMs));
+  }
+}
