@@ -17,6 +17,8 @@ import { bannerOf, type Running } from './service/process/banner.ts';
 
 interface Stoppable {
   stop(): Promise<void>;
+  /** Finishes what needs the other services, before any of them stops. */
+  settle?(): Promise<void>;
 }
 
 /** How often a missing adapter is checked for; the bridge itself checks less often. */
@@ -139,6 +141,7 @@ class AllServices {
   async stop(): Promise<void> {
     this.#stopped = true;
     let failure: unknown;
+    await Promise.allSettled(this.#running.map(async (service) => await service.settle?.()));
     for (const service of this.#running.reverse()) {
       try {
         await service.stop();

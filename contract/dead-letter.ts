@@ -2,8 +2,40 @@
 import Type, { type Static } from 'typebox';
 import { countSchema, nullable, timeSchema } from './fields.ts';
 
-/** Why the forwarder refused a reading. A sequencer may refuse with codes of its own. */
-export const DEAD_LETTER_REASONS = ['invalid', 'too_large', 'identity', 'too_large_for_broker', 'refused_by_stream'] as const;
+/** Why the gateway refused what another client published under `hr/` (docs/mqtt.md, "Publish from your own app"). */
+export const ADOPTION_REFUSALS = [
+  'payload_not_json',
+  'payload_not_a_reading',
+  'payload_not_finite',
+  'payload_duplicate_names',
+  'payload_lone_surrogate',
+  'payload_too_deep',
+  'payload_not_utf8',
+  'payload_byte_order_mark',
+  'payload_too_large',
+  'heart_rate_missing',
+  'heart_rate_type',
+  'heart_rate_not_integer',
+  'heart_rate_out_of_range',
+  'timestamp_type',
+  'timestamp_epoch',
+  'timestamp_invalid',
+  'timestamp_without_offset',
+  'timestamp_impossible',
+  'topic',
+  'device_claimed',
+] as const;
+export type AdoptionRefusal = (typeof ADOPTION_REFUSALS)[number];
+
+/** Why a reading was refused: by the forwarder, by a sequencer, or by the stream. */
+export const DEAD_LETTER_REASONS = [
+  'invalid',
+  'too_large',
+  'identity',
+  'too_large_for_broker',
+  'refused_by_stream',
+  ...ADOPTION_REFUSALS,
+] as const;
 export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number];
 
 /** Why an accepted reading was dropped. */

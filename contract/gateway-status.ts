@@ -2,6 +2,21 @@
 import Type, { type Static } from 'typebox';
 import { countsSchema, countSchema } from './fields.ts';
 
+/** What became of other clients' messages under `hr/` since the start; each message has one outcome or one refusal code. */
+export const adoptionStatusSchema = Type.Object({
+  /** A PUBACK waits until its reading is stored. */
+  holding: Type.Boolean(),
+  /** Readings whose PUBACK waits, and their bytes. */
+  held: countSchema,
+  held_bytes: countSchema,
+  outcomes: countsSchema,
+  /** By code. */
+  refused: countsSchema,
+  /** Connections that were closed because none of their readings was stored for 30 s. */
+  stalled_connections: countSchema,
+});
+export type AdoptionStatus = Static<typeof adoptionStatusSchema>;
+
 export const gatewayStatusSchema = Type.Object({
   clients: countSchema,
   /** URLs that the broker listens on. */
@@ -10,5 +25,6 @@ export const gatewayStatusSchema = Type.Object({
   breaches: countsSchema,
   messages_in: countSchema,
   messages_out: countSchema,
+  adoption: Type.Optional(adoptionStatusSchema),
 });
 export type GatewayStatus = Static<typeof gatewayStatusSchema>;

@@ -35,7 +35,13 @@ export const readingSchema = Type.Object({ ...fields, ...details, source });
 export type Reading = Static<typeof readingSchema>;
 
 /** A reading as any app may publish it: only timestamp and heart_rate are required, and further fields are kept. */
-export const incomingReadingSchema = Type.Object({ ...fields, ...Type.Partial(Type.Object(details)).properties, source });
+export const incomingReadingSchema = Type.Object({
+  ...fields,
+  ...Type.Partial(Type.Object(details)).properties,
+  /** A topic level; other clients' names follow wider rules than ours: 64 code points (gateway/adoption/device-name.ts). */
+  device: Type.Optional(Type.String({ pattern: '^(?!\\.{1,2}$)[^/+#\\u0000-\\u001f\\u007f-\\u009f]{1,128}$' })),
+  source,
+});
 export type IncomingReading = Static<typeof incomingReadingSchema>;
 
 /** Largest reading that is accepted, in bytes of JSON; larger ones become dead letters. The record limit of a stream is 1 MiB. */

@@ -7,6 +7,7 @@ import { gapTopic } from '../contract/topics.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { gatewayName, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';
+import { brokerOf } from '../service/network/broker.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { RepeatLimiter } from '../service/log/log.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
@@ -27,7 +28,7 @@ export interface ForwarderOptions {
   sink?: Sink;
   /** Whose sequencers are served; `*`, the default: every gateway's. */
   gateways?: readonly string[];
-  /** Whether other clients' readings are taken from `hr/<device>/bpm`, because no gateway on this broker adopts them. */
+  /** Whether other clients' readings are taken from `hr/<device>/bpm`: by default on an external broker only, ours adopts them. */
   takesLiveReadings?: boolean;
 }
 
@@ -87,7 +88,7 @@ export class ForwarderService implements Service {
       log,
       gateway: gatewayName(config),
       gateways: this.#options.gateways ?? ['*'],
-      takesLiveReadings: this.#options.takesLiveReadings ?? true,
+      takesLiveReadings: this.#options.takesLiveReadings ?? brokerOf(config).kind === 'external',
       publish: (topic, payload) => this.#link.publish(topic, payload),
     });
     this.#intake = intake;

@@ -1,28 +1,14 @@
-/** Who is who: services by their keys, users by their passwords, everybody else anonymous. */
+/** Authenticates clients: services by their keys, users by their passwords; everybody else is anonymous. */
 import { timingSafeEqual } from 'node:crypto';
 import { SERVICE_NAMES, type ServiceName } from '../contract/topics.ts';
 import { isLoopback } from '../service/network/addresses.ts';
 import type { Config } from '../service/config/config.ts';
 import { readOrCreateSecret } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';
+import type { Identity, Peer } from './identity.ts';
 import type { LoginThrottle } from './login-throttle.ts';
 import { ANONYMOUS_READ, RightsCheck, SERVICE_RIGHTS } from './rights.ts';
 import type { Users } from './users.ts';
-
-/** Where a connection comes from. */
-export interface Peer {
-  address: string;
-  /** It came in by a listener that only this machine reaches. */
-  loopback: boolean;
-}
-
-/** Who a client is, and what it may do. */
-export interface Identity {
-  kind: 'service' | 'user' | 'anonymous';
-  /** Empty for anonymous clients. */
-  name: string;
-  rights: RightsCheck;
-}
 
 function sameText(a: string, b: string): boolean {
   const left = Buffer.from(a);
@@ -54,7 +40,7 @@ export class Access {
   }
 
   /**
-   * Reads the keys, making missing ones. Throws HrError `listener_unprotected` where a listener beyond loopback has neither users nor
+   * Reads the keys and creates missing ones. Throws HrError `listener_unprotected` if a listener beyond loopback has neither users nor
    * an explicit MQTT_ANONYMOUS.
    */
   start(): void {
@@ -76,7 +62,7 @@ export class Access {
     this.#users.stop();
   }
 
-  /** Who a client is, or undefined where it is not let in. No name: anonymous. */
+  /** The identity of a client, or undefined if it is refused. A client without a name is anonymous. */
   async authenticate(username: string | undefined, password: string | undefined, peer: Peer): Promise<Identity | undefined> {
     if (username === undefined || username === '') {
       const granted = this.#config.MQTT_ANONYMOUS ?? (peer.loopback ? 'read' : 'none');

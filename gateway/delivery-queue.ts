@@ -1,18 +1,18 @@
 /**
- * The messages that wait in Aedes' emitter for their turn (100 are under way at once). It keeps them in arrays and shifts these: with some
- * 16,000 waiting V8 moves the whole array at each message. 50 bridges that fill their windows cost the broker 37 µs a reading by that
- * instead of 9 (bench:accept). A double-ended queue takes their place.
+ * Aedes' emitter delivers 100 messages at once and keeps the others in arrays that it shifts. With some 16,000 messages waiting, V8 moves
+ * the whole array at each shift: 50 bridges with full windows then cost the broker 37 µs a reading instead of 9 (bench:accept). A
+ * double-ended queue replaces the arrays.
  */
 import type { Aedes } from 'aedes';
 import Denque from 'denque';
 
-/** What mqemitter 7 keeps of its own, and uses by push, shift and length alone. */
+/** Private fields of mqemitter 7; it uses only their `push`, `shift` and `length`. */
 interface Emitter {
   _messageQueue?: unknown;
   _messageCallbacks?: unknown;
 }
 
-/** Call before anything is published. False where the emitter is another one than is known here: it is left as it is. */
+/** Call before anything is published. Returns false, and changes nothing, if the emitter is not the known one. */
 export function useDeliveryQueue(aedes: Aedes): boolean {
   const emitter = (aedes as unknown as { mq: Emitter }).mq;
   if (!Array.isArray(emitter._messageQueue) || !Array.isArray(emitter._messageCallbacks)) return false;

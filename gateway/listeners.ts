@@ -1,4 +1,4 @@
-/** Where clients come in: MQTT over TCP and over WebSocket, and both over TLS where there is a certificate. */
+/** The broker's listeners: MQTT over TCP and over WebSocket, and both over TLS if there is a certificate. */
 import {
   createServer as createHttpServer,
   type IncomingMessage,
@@ -15,7 +15,7 @@ import { hostOf, isLoopback, isOwnHost } from '../service/network/addresses.ts';
 import type { Config } from '../service/config/config.ts';
 import { listenError } from '../service/errors/errors.ts';
 import type { TlsFiles } from '../service/network/tls-files.ts';
-import type { Peer } from './access.ts';
+import type { Peer } from './identity.ts';
 import type { Breaches } from './breaches.ts';
 import type { ClientLimits } from './client-limits.ts';
 import type { Broker } from './broker.ts';
@@ -26,15 +26,15 @@ export interface ListenersOptions {
   broker: Broker;
   breaches: Breaches;
   limits: ClientLimits;
-  /** Certificate and key, where the broker speaks TLS. */
+  /** Certificate and key, if the broker serves TLS. */
   tls: TlsFiles | undefined;
 }
 
 type AnyServer = Server | HttpServer | TlsServer;
 
 /**
- * A page of another site must not speak to this broker through its visitor's browser: its Origin has another host than it asks for, or,
- * where its name was rebound to this address, a host that is not ours. Only browsers send an Origin.
+ * A page of another site must not reach this broker through its visitor's browser: its Origin has another host than the request, or,
+ * after DNS rebinding, a host that is not ours. Only browsers send an Origin.
  */
 function originAllowed(request: IncomingMessage, names: readonly string[]): boolean {
   const { origin, host } = request.headers;
@@ -67,12 +67,13 @@ export class Listeners {
   readonly #open = new Set<Socket>();
   readonly #servers: { name: 'mqtt' | 'ws' | 'mqtts' | 'wss'; host: string; server: AnyServer }[] = [];
   readonly #webSockets: WebSocketServer[] = [];
+  #closed: Promise<unknown> | undefined;
 
   constructor(options: ListenersOptions) {
     this.#options = options;
   }
 
-  /** The ports that are listened on, 0 where one is not. */
+  /** The ports that are listened on, 0 for a listener that is off. */
   get ports(): Record<'mqtt' | 'ws' | 'mqtts' | 'wss', number> {
     const of = (name: string): number => portOf(this.#servers.find((entry) => entry.name === name)?.server);
     return { mqtt: of('mqtt'), ws: of('ws'), mqtts: of('mqtts'), wss: of('wss') };
@@ -85,17 +86,15 @@ export class Listeners {
     );
   }
 
-  /** Counts a new connection, before anything is read of it; false, and it is ended, where there are too many. */
+  /** Counts a new connection before anything of it is read; returns false, and closes it, if there are too many. */
   #admit(socket: Socket): boolean {
     const { config, breaches, limits } = this.#options;
     const address = socket.remoteAddress ?? 'unknown';
     const count = this.#perAddress.get(address) ?? 0;
-    const limit =
-      this.#open.size >= config.MQTT_MAX_CONNECTIONS
-        ? 'connections'
-        : count >= Math.max(1, Math.floor(config.MQTT_MAX_CONNECTIONS * limits.connectionsShareOfAddress))
-          ? 'connections_per_address'
-          : undefined;
+    let limit: string | undefined;
+    if (this.#open.size >= config.MQTT_MAX_CONNECTIONS) limit = 'connections';
+    else if (count >= Math.max(1, Math.floor(config.MQTT_MAX_CONNECTIONS * limits.connectionsShareOfAddress)))
+      limit = 'connections_per_address';
     if (limit !== undefined) {
       breaches.add(limit, { address });
       socket.destroy();
@@ -175,7 +174,7 @@ export class Listeners {
     );
     const wss = createHttpsServer({ ...http, ...secure }, upgradeRequired);
     for (const server of [mqtts, wss]) {
-      // Counted as raw sockets: one that never ends its handshake is a connection too.
+      // Counted as raw sockets: one that never finishes its handshake is a connection too.
       server.on('connection', (socket: Socket) => void this.#admit(socket));
       server.on('tlsClientError', (error, socket) => {
         breaches.add('tls_handshake', { address: socket.remoteAddress ?? 'unknown', reason: error.message.slice(0, 100) });
@@ -199,17 +198,24 @@ export class Listeners {
     this.#servers.push({ name, host, server });
   }
 
-  /** Takes no one in any more; ends who is there. */
+  /** Accepts no more connections; those that are open stay. */
+  stopAccepting(): void {
+    this.#closed ??= Promise.all(
+      this.#servers.map(async ({ server }) => {
+        if (server.listening) await new Promise<void>((resolve) => server.close(() => resolve()));
+      }),
+    );
+  }
+
+  /** Accepts no more connections, and closes those that are open. */
   async stop(): Promise<void> {
-    const closed = this.#servers.map(async ({ server }) => {
-      if (server.listening) await new Promise<void>((resolve) => server.close(() => resolve()));
-    });
+    this.stopAccepting();
     this.#options.tls?.stop();
     for (const webSockets of this.#webSockets) {
       for (const client of webSockets.clients) client.terminate();
       webSockets.close();
     }
     for (const socket of this.#open) socket.destroy();
-    await Promise.all(closed);
+    await this.#closed;
   }
 }

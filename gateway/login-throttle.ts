@@ -1,7 +1,7 @@
 /**
- * Slows failed logins down per address: one password of an address is looked at at a time, after some failures an address waits, ever
- * longer, and what it tries meanwhile is refused unseen. Service keys, and passwords that were right before, do not come here: behind
- * Docker all clients share one address, and a guessing one must not lock the others out.
+ * Slows down failed logins per address: an address has one password checked at a time; after some failures it has to wait, longer each
+ * time, and its logins are refused unchecked meanwhile. Service keys, and passwords that were verified before, do not pass through here:
+ * behind Docker all clients share one address, and a client that guesses must not lock out the others.
  */
 export class LoginThrottle {
   readonly #failures = new Map<string, { count: number; untilMs: number }>();
@@ -14,7 +14,7 @@ export class LoginThrottle {
     this.#now = now;
   }
 
-  /** Runs `check` when it is this address's turn; undefined, and not run, while the address waits for its failures. */
+  /** Runs `check` when it is this address's turn. Returns undefined without running it while the address has to wait. */
   async inTurn<T>(address: string, check: () => Promise<T>): Promise<T | undefined> {
     const before = this.#turns.get(address) ?? Promise.resolve();
     const turn = before.then(async () => ((this.#failures.get(address)?.untilMs ?? 0) > this.#now() ? undefined : await check()));
@@ -27,11 +27,11 @@ export class LoginThrottle {
     }
   }
 
-  /** Counts a failure; how long the answer to it is held back, in milliseconds. */
+  /** Counts a failure. Returns for how many milliseconds to delay the answer. */
   failed(address: string): number {
     const before = this.#failures.get(address);
     const nowMs = this.#now();
-    // Refused unseen: the wait it ran into is not prolonged, so that it ends for one who then gives the right password.
+    // Refused unchecked: the wait is not extended, so that it ends for a user who then gives the right password.
     if (before !== undefined && before.untilMs > nowMs) return before.untilMs - nowMs;
     const count = (before?.count ?? 0) + 1;
     this.#failures.delete(address);

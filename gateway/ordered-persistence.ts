@@ -1,25 +1,25 @@
 /**
- * Memory persistence that keeps Aedes' deliveries in the order of arrival. Aedes waits for its persistence before it delivers a retained or
- * a QoS 1 message, so that a plain one that came later overtakes it; its dedupe then takes the overtaken one for a repetition and discards
- * it for good (issues 955 and 994 of Aedes; a status followed by metrics is enough). Here these steps end at once: nothing overtakes.
+ * Memory persistence that keeps Aedes' deliveries in the order of arrival. Aedes awaits its persistence before it delivers a retained or a
+ * QoS 1 message, so a later QoS 0 message overtakes it; Aedes' dedupe then mistakes the overtaken message for a duplicate and discards it
+ * (issues 955 and 994 of Aedes; a status followed by metrics is enough). Here these steps complete synchronously: nothing overtakes.
  */
 import { createRequire } from 'node:module';
 
-/** The steps of a publish that Aedes waits for, as it calls them. */
+/** The steps of a publish that Aedes awaits. */
 interface PublishSteps {
   storeRetained(packet: { topic: string }): PromiseLike<void>;
   subscriptionsByTopic(topic: string): PromiseLike<readonly never[]>;
   outgoingEnqueueCombi(subscriptions: readonly never[], packet: object): PromiseLike<void>;
 }
 
-/** By require: the package exports its function, its types do not. */
+/** Loaded with require, because the package's types do not declare its function. */
 const memory = createRequire(import.meta.url)('aedes-persistence') as () => PublishSteps;
 
-/** Calls what goes on before `then` returns, which a promise never does. */
+/** Calls the continuation before `then` returns, which a promise never does. */
 function done<T>(value: T): PromiseLike<T> {
   return {
-    then(goOn) {
-      goOn?.(value);
+    then(proceed) {
+      proceed?.(value);
       return done(undefined as never);
     },
   };

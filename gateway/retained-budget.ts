@@ -1,4 +1,4 @@
-/** Which topics are retained, and with how many bytes: both are bounded. */
+/** Bounds the number of retained topics and their bytes. */
 export interface RetainedLimits {
   maxTopics: number;
   maxBytes: number;
@@ -13,7 +13,7 @@ export class RetainedBudget {
     this.#limits = limits;
   }
 
-  /** Books a retained message; the limit that it would break, and then nothing is booked. An empty payload frees its topic. */
+  /** Counts a retained message. Returns the limit that it would exceed, and then does not count it. An empty payload frees its topic. */
   take(topic: string, payloadBytes: number): 'retained' | 'retained_bytes' | undefined {
     const before = this.#bytesByTopic.get(topic);
     if (payloadBytes === 0) {

@@ -1,6 +1,6 @@
 /**
  * Who may publish and subscribe what (design sections 2 and 5). Each service has the rights of the topic table; anonymous clients
- * may read `hr/#`, `edge/+/status` and `homeassistant/#` where that is granted, and publish nothing, ever.
+ * may read the topics below if that is enabled, and never publish.
  */
 import type { ServiceName } from '../contract/topics.ts';
 
@@ -72,9 +72,9 @@ export const SERVICE_RIGHTS: Readonly<Record<ServiceName, Rights>> = {
 export function filterFault(kind: keyof Rights, filter: string): string | undefined {
   const levels = filter.split('/');
   const first = levels[0] ?? '';
-  if (filter === '' || filter.length > 256 || filter.includes('\0')) return 'is no filter';
+  if (filter === '' || filter.length > 256 || filter.includes('\0')) return 'is not a filter';
   if (levels.some((level, index) => (level.length > 1 && /[#+]/.test(level)) || (level === '#' && index !== levels.length - 1)))
-    return 'has a wildcard where none may stand';
+    return 'has a wildcard in a place where none is allowed';
   if (first === '#' || first === '+') return 'the first level must be named: a wildcard there would reach edge/ and $SYS';
   if (first.startsWith('$')) return "$ topics are the broker's";
   if (first === 'edge' && !(kind === 'subscribe' && covers('edge/+/status', filter)))
@@ -82,7 +82,7 @@ export function filterFault(kind: keyof Rights, filter: string): string | undefi
   return undefined;
 }
 
-/** True where everything that `asked` (a topic or filter) can match is matched by `granted` too. */
+/** True if `granted` matches everything that `asked` (a topic or filter) can match. */
 export function covers(granted: string, asked: string): boolean {
   const grants = granted.split('/');
   const asks = asked.split('/');
@@ -95,7 +95,7 @@ export function covers(granted: string, asked: string): boolean {
   return grants.length === asks.length;
 }
 
-/** Decides by rights, and remembers: the same few topics are asked for all the time. */
+/** Checks rights, and caches the results: the same few topics are checked all the time. */
 export class RightsCheck {
   readonly #rights: Rights;
   readonly #decided = { publish: new Map<string, boolean>(), subscribe: new Map<string, boolean>() };

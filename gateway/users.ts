@@ -1,6 +1,6 @@
 /**
- * Users of the broker: names, scrypt hashes and rights in DATA_DIR/users.json (`npm run users` writes it). Read anew when it
- * changes, without a restart.
+ * Users of the broker: names, scrypt hashes and rights in DATA_DIR/users.json (`npm run users` writes it). The file is read again when
+ * it changes, without a restart.
  */
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
@@ -10,11 +10,11 @@ import type { Config } from '../service/config/config.ts';
 import { writeFileAtomic, dataFolder } from '../service/storage/data-dir.ts';
 import { HrError, systemCodeOf } from '../service/errors/errors.ts';
 import type { Logger } from '../service/log/log.ts';
-import type { Identity } from './access.ts';
+import type { Identity } from './identity.ts';
 import { filterFault, RightsCheck } from './rights.ts';
 
 const HASH_BYTES = 32;
-const LOOK_EVERY_MS = 2000;
+const CHECK_EVERY_MS = 2000;
 
 async function hashOf(password: string, salt: Buffer): Promise<Buffer> {
   return await new Promise((resolve, reject) =>
@@ -30,7 +30,7 @@ export async function newUser(password: string, rights: { publish: string[]; sub
 
 const fileOf = (config: Pick<Config, 'DATA_DIR'>): string => path.join(config.DATA_DIR, 'users.json');
 
-/** All users; none where there is no file. Throws HrError `users_unreadable`. */
+/** All users; none if there is no file. Throws HrError `users_unreadable`. */
 export function readUsers(config: Pick<Config, 'DATA_DIR'>): Record<string, User> {
   let text: string;
   try {
@@ -62,13 +62,13 @@ export class Users {
   readonly #log: Logger;
   readonly #onChange: () => void;
   #users = new Map<string, { user: User; identity: Identity }>();
-  /** Passwords that were right, as keyed digests in memory alone: who was let in once costs no scrypt again. */
+  /** Passwords that were correct before, as keyed digests in memory only: they are not hashed with scrypt again. */
   readonly #right = new Map<string, Buffer>();
   readonly #digestKey = randomBytes(32);
   #seen = '';
   #timer: NodeJS.Timeout | undefined;
 
-  /** `onChange`: the file was read anew; ask `isCurrent` for who is connected. */
+  /** `onChange`: the file was read again; check the connected clients with `isCurrent`. */
   constructor(config: Config, log: Logger, onChange: () => void) {
     this.#config = config;
     this.#log = log;
@@ -82,7 +82,7 @@ export class Users {
   start(): void {
     this.#take(readUsers(this.#config));
     this.#seen = this.#stamp();
-    this.#timer = setInterval(() => this.#reload(), LOOK_EVERY_MS);
+    this.#timer = setInterval(() => this.#reload(), CHECK_EVERY_MS);
   }
 
   stop(): void {
@@ -99,7 +99,7 @@ export class Users {
   }
 
   #take(users: Record<string, User>): void {
-    // Who did not change stays the same identity, and so stays connected.
+    // A user that did not change keeps its identity object, and so stays connected.
     const before = this.#users;
     this.#users = new Map(
       Object.entries(users).map(([name, user]) => {
@@ -122,13 +122,13 @@ export class Users {
     try {
       this.#take(readUsers(this.#config));
       this.#onChange();
-      this.#log.info({ event: 'users_reloaded', users: this.count }, 'users.json was read anew');
+      this.#log.info({ event: 'users_reloaded', users: this.count }, 'users.json was read again');
     } catch (error) {
-      this.#log.error({ event: 'users_unreadable', err: error }, 'users.json cannot be read: the users before stay');
+      this.#log.error({ event: 'users_unreadable', err: error }, 'users.json cannot be read: the previous users stay valid');
     }
   }
 
-  /** False where a user was removed, or its password or rights changed. */
+  /** False if a user was removed, or its password or rights changed. */
   isCurrent(identity: Identity): boolean {
     return identity.kind !== 'user' || this.#users.get(identity.name)?.identity === identity;
   }
@@ -137,7 +137,7 @@ export class Users {
     return createHmac('sha256', this.#digestKey).update(password).digest();
   }
 
-  /** The user, where this password was found right before. */
+  /** The user, if this password was verified before. */
   known(name: string, password: string): Identity | undefined {
     const digest = this.#right.get(name);
     return digest !== undefined && timingSafeEqual(digest, this.#digest(password)) ? this.#users.get(name)?.identity : undefined;
@@ -148,7 +148,7 @@ export class Users {
     const entry = this.#users.get(name);
     const salt = entry === undefined ? randomBytes(16) : Buffer.from(entry.user.salt, 'base64');
     const hash = await hashOf(password, salt);
-    // Looked up again: the file may have been read anew meanwhile.
+    // Checked again: the file may have been read again meanwhile.
     if (entry === undefined || this.#users.get(name) !== entry) return undefined;
     const right = Buffer.from(entry.user.hash, 'base64');
     if (right.length !== hash.length || !timingSafeEqual(right, hash)) return undefined;

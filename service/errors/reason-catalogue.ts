@@ -111,6 +111,22 @@ export const HEALTH_REASONS = {
     summary: 'The bridge holds more readings than usual: the forwarder does not store them.',
     hint: 'Check the forwarder: it does not store readings.',
   },
+  adoption_off: {
+    summary: 'Other clients get their PUBACK before their reading is stored.',
+    hint: 'Remove GATEWAY_ADOPT=false. If the self-test failed, the reason says where: please report it.',
+  },
+  no_forwarder: {
+    summary: 'No forwarder is connected to the broker, so nothing is stored.',
+    hint: 'Start the forwarder, and check its MQTT_URL and its log.',
+  },
+  readings_unacknowledged: {
+    summary: 'Readings of other clients have waited for more than 10 s to be stored.',
+    hint: 'See the forwarder in /health: it does not store, or it is not connected.',
+  },
+  publisher_stalled: {
+    summary: 'A publisher was disconnected, because none of its unacknowledged readings was stored for 30 s.',
+    hint: 'See the forwarder in /health. The publisher sends its readings again.',
+  },
 } as const satisfies Record<string, ReasonEntry>;
 
 /** Usual hints; the forwarder gives a more precise one if it knows the exact failure. */
@@ -157,6 +173,26 @@ export const DEAD_LETTER_REASONS = {
   identity: 'Gateway, run or seq of the reading differ from the topic and line that carried it.',
   too_large_for_broker: 'The broker dropped this reading in three attempts; it has more than 2,500 bytes.',
   refused_by_stream: 'The stream refuses this reading; the detail has its answer.',
+  payload_not_json: 'The payload is neither a JSON object nor an integer.',
+  payload_not_a_reading: 'The payload is JSON, but neither an object nor an integer.',
+  payload_not_finite: 'The payload has NaN or Infinity, which JSON does not have.',
+  payload_duplicate_names: 'A name is in one JSON object twice, so it is not clear which value is meant.',
+  payload_lone_surrogate: 'A JSON string has half of a surrogate pair.',
+  payload_too_deep: 'The payload has more than 32 levels of objects and arrays.',
+  payload_not_utf8: 'The payload is not valid UTF-8.',
+  payload_byte_order_mark: 'The payload begins with a byte order mark.',
+  payload_too_large: 'The payload is larger than 64 KiB; the dead letter has its first 1,024 bytes.',
+  heart_rate_missing: 'The payload has no heart_rate.',
+  heart_rate_type: 'heart_rate is not a number.',
+  heart_rate_not_integer: 'heart_rate is not an integer.',
+  heart_rate_out_of_range: 'heart_rate is not between 1 and 65535.',
+  timestamp_type: 'timestamp is not a string.',
+  timestamp_epoch: 'timestamp is a number; it is not known whether it counts seconds or milliseconds.',
+  timestamp_invalid: 'timestamp is not an RFC 3339 timestamp.',
+  timestamp_without_offset: 'timestamp has no offset from UTC, so the moment is not known.',
+  timestamp_impossible: 'timestamp is not a real date and time, such as 30 February or a leap second.',
+  topic: 'Another client published under hr/ on another topic than hr/<device>/bpm, or with a device name that is not allowed.',
+  device_claimed: 'Another client published on the topic of a strap of this box; the message was not delivered.',
 } as const satisfies Record<DeadLetterReason, string>;
 
 export const EVICTED_CAUSES = {

@@ -8,17 +8,17 @@ import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
 
-/** Far more than Aedes has under way at once, and than V8 shifts cheaply. */
+/** Far more than Aedes delivers at once, and than V8 shifts cheaply. */
 const MESSAGES = 40_000;
 
-test('the emitter of the installed Aedes takes our queue; an unknown one is left alone', async (t) => {
+test('the emitter of the installed Aedes uses our queue; an unknown emitter is not changed', async (t) => {
   const aedes = await Aedes.createBroker();
   t.after(async () => await new Promise<void>((resolve) => aedes.close(() => resolve())));
   assert.equal(useDeliveryQueue(aedes), true);
   assert.equal(useDeliveryQueue(aedes), false, 'it is no array any more');
 });
 
-test('tens of thousands of messages that wait in the broker are delivered, each once and in order', async (t) => {
+test('tens of thousands of messages waiting in the broker are delivered once each, in order', async (t) => {
   const config = testConfig({ DATA_DIR: tempDir(t) });
   const gateway = new GatewayService({ config, log: testLog(config) });
   await gateway.start();

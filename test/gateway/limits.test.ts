@@ -9,7 +9,7 @@ import { startGateway, type TestGateway } from './support/gateway.ts';
 import { connected, rawClient, type RawClient } from './support/raw-client.ts';
 import { residentBytes } from './support/process-memory.ts';
 
-const USERS = { app: { password: 'pass-word', subscribe: ['hr/#'], publish: ['hr/#'] } };
+const USERS = { app: { password: 'pass-word', subscribe: ['hr/#', 'app/#'], publish: ['hr/#', 'app/#'] } };
 const APP = { username: 'app', password: Buffer.from('pass-word') };
 const app = async (t: TestContext, gateway: TestGateway): Promise<RawClient> => await connected(t, gateway.ports.mqtt, APP);
 const named = async (gateway: TestGateway, limit: string): Promise<void> =>
@@ -26,7 +26,7 @@ function header(bytes: number): Buffer {
   return Buffer.from([0x30, ...length]);
 }
 
-test('a header that announces more than the limit ends the connection before anything of it is buffered', async (t) => {
+test('a header that announces more than the limit closes the connection before anything of it is buffered', async (t) => {
   const gateway = await startGateway(t, {}, USERS);
   for (const before of ['connect', 'nothing'] as const) {
     const client = before === 'connect' ? await app(t, gateway) : await rawClient(t, gateway.ports.mqtt);
@@ -40,7 +40,7 @@ test('a header that announces more than the limit ends the connection before any
   assert.equal(await whole.publishAcknowledged('hr/a/bpm', Buffer.alloc(1024 * 1024 + 1)), false);
 });
 
-test('two hundred connections that announce 256 MB and go on sending cost the broker less than 1 MiB each', async (t) => {
+test('two hundred connections that announce 256 MB and keep sending cost the broker less than 1 MiB each', async (t) => {
   const product = startProduct(t, 'gateway/main', { DATA_DIR: tempDir(t), MQTT_LISTEN_PORT: '0', MQTT_LISTEN_WS_PORT: '0' });
   const { port } = (await product.event('listening')) as { port: number };
   const attack = async (): Promise<void> => {
@@ -66,7 +66,7 @@ test('two hundred connections that announce 256 MB and go on sending cost the br
   assert.equal(await product.end(), 0);
 });
 
-test('a connection that sends no CONNECT within its time is ended: over TCP, over WebSocket, before an HTTP upgrade', async (t) => {
+test('a connection that sends no CONNECT in time is closed: over TCP, over WebSocket, before an HTTP upgrade', async (t) => {
   const gateway = await startGateway(t, {}, {}, { connectTimeoutMs: 300 });
   const silent = await rawClient(t, gateway.ports.mqtt);
   const half = await rawClient(t, gateway.ports.mqtt);
@@ -85,12 +85,12 @@ test('a connection that sends no CONNECT within its time is ended: over TCP, ove
   assert.equal(gateway.service.breaches['connect_timeout'], 3);
 });
 
-test('connections are bounded in all and per address, and one that leaves makes room', async (t) => {
+test('connections are bounded in total and per address, and a closed one makes room', async (t) => {
   const few = await startGateway(t, { MQTT_MAX_CONNECTIONS: '10' }, {}, { connectionsShareOfAddress: 1 });
   const clients: RawClient[] = [];
   for (let i = 0; i < 10; i += 1) clients.push(await connected(t, few.ports.mqtt));
   await (await rawClient(t, few.ports.mqtt)).ended();
-  // Connections of WebSockets are counted with them, before their upgrade.
+  // WebSocket connections are counted too, before their upgrade.
   await (await rawClient(t, few.ports.ws)).ended();
   await named(few, 'connections');
   clients[0]?.destroy();
@@ -124,24 +124,24 @@ test('topics and filters are bounded in length and levels, subscriptions in numb
 test('retained messages are bounded in number and bytes; an empty one makes room', async (t) => {
   const gateway = await startGateway(t, { MQTT_MAX_RETAINED_BYTES: '64KiB' }, USERS, { retainedTopics: 10 });
   const client = await app(t, gateway);
-  for (let i = 0; i < 10; i += 1) assert.equal(await client.publishAcknowledged(`hr/${i}`, 'x', true), true);
-  assert.equal(await client.publishAcknowledged('hr/10', 'x', true), false);
+  for (let i = 0; i < 10; i += 1) assert.equal(await client.publishAcknowledged(`app/${i}`, 'x', true), true);
+  assert.equal(await client.publishAcknowledged('app/10', 'x', true), false);
   await named(gateway, 'retained');
   const second = await app(t, gateway);
-  assert.equal(await second.publishAcknowledged('hr/3', 'other', true), true, 'a known topic');
-  assert.equal(await second.publishAcknowledged('hr/3', '', true), true);
-  assert.equal(await second.publishAcknowledged('hr/10', 'x', true), true);
-  assert.equal(await second.publishAcknowledged('hr/10', Buffer.alloc(65_536), true), false);
+  assert.equal(await second.publishAcknowledged('app/3', 'other', true), true, 'a known topic');
+  assert.equal(await second.publishAcknowledged('app/3', '', true), true);
+  assert.equal(await second.publishAcknowledged('app/10', 'x', true), true);
+  assert.equal(await second.publishAcknowledged('app/10', Buffer.alloc(65_536), true), false);
   await named(gateway, 'retained_bytes');
-  // A will is retained under the same limits.
+  // The same limits hold for retained wills.
   const dying = await connected(t, gateway.ports.mqtt, {
     ...APP,
-    will: { topic: 'hr/11', payload: Buffer.from('gone'), qos: 0, retain: true },
+    will: { topic: 'app/11', payload: Buffer.from('gone'), qos: 0, retain: true },
   });
   dying.destroy();
   await eventually(() => (gateway.service.breaches['retained'] ?? 0) === 2);
   const reader = await app(t, gateway);
-  await reader.subscribe('hr/11');
+  await reader.subscribe('app/11');
   await reader.settled();
   assert.deepEqual(reader.messages(), []);
 });
@@ -150,18 +150,18 @@ test('a will that is too large, or whose topic is too long, and a client id that
   const gateway = await startGateway(t, {}, USERS, { willBytes: 100 });
   const refused = async (fields: object): Promise<number | undefined> =>
     await (await rawClient(t, gateway.ports.mqtt)).connect({ ...APP, ...fields });
-  const will = (bytes: number, topic = 'hr/a'): object => ({
+  const will = (bytes: number, topic = 'app/a'): object => ({
     will: { topic, payload: Buffer.alloc(bytes, 'x'), qos: 0, retain: false },
   });
   assert.equal(await refused(will(100)), 0);
   assert.equal(await refused(will(101)), 5);
   await named(gateway, 'will_bytes');
-  assert.equal(await refused(will(1, `hr/${'x'.repeat(300)}`)), 5);
+  assert.equal(await refused(will(1, `app/${'x'.repeat(300)}`)), 5);
   assert.equal(await refused({ clientId: 'x'.repeat(129) }), 2);
   await named(gateway, 'client_id_bytes');
 });
 
-test('a user that publishes more than its rate is read more slowly, and nothing of it is lost; the services are not held back', async (t) => {
+test('a user that exceeds its publish rate is read more slowly and loses nothing; services are not slowed down', async (t) => {
   const gateway = await startGateway(t, { MQTT_MAX_PUBLISHES_PER_SECOND: '200' }, USERS);
   const reader = await app(t, gateway);
   await reader.subscribe('hr/#');
@@ -175,7 +175,7 @@ test('a user that publishes more than its rate is read more slowly, and nothing 
       .filter(({ topic }) => topic === 'hr/flood/bpm')
       .map(({ payload }) => payload.split(' ')[0] ?? '');
   await eventually(() => heard().length === 600);
-  // 200 at once, 400 at 200/s. What was read before the first wait may pass at once.
+  // 200 at once, then 400 at 200/s; what was read before the first wait passes at once.
   assert.ok(performance.now() - startedAt > 1000, `${performance.now() - startedAt} ms`);
   assert.deepEqual(
     heard(),
@@ -195,7 +195,7 @@ for (const [limit, environment, limits] of [
   ['slow_subscriber', { MQTT_SLOW_SUBSCRIBER_MS: '500' }, {}],
   ['backlog', { MQTT_SLOW_SUBSCRIBER_MS: '60000' }, { backlogBytes: 200 * 1024 }],
 ] as const)
-  test(`a subscriber that reads nothing is disconnected (${limit}), and the others get all, in order`, async (t) => {
+  test(`a subscriber that reads nothing is disconnected (${limit}), and the others receive everything in order`, async (t) => {
     const gateway = await startGateway(t, environment, USERS, limits);
     const frozen = await app(t, gateway);
     await frozen.subscribe('hr/#');
@@ -206,11 +206,11 @@ for (const [limit, environment, limits] of [
       username: 'ble-bridge',
       password: Buffer.from(gateway.keyOf('ble-bridge')),
     });
-    // Far more than the system's own buffers between two sockets hold.
+    // Far more than the kernel's socket buffers hold.
     const count = 400;
     for (let i = 0; i < count; i += 1) {
       bridge.publish('hr/a/bpm', `${i} ${'x'.repeat(50_000)}`);
-      // The reader's own socket must not be the slow one.
+      // The reader itself must not be slow.
       if (i % 2 === 1) await eventually(() => reader.packets.length > i, { everyMs: 1 });
     }
     await named(gateway, limit);
@@ -224,7 +224,7 @@ for (const [limit, environment, limits] of [
     assert.equal(gateway.breached(limit), true);
   });
 
-test('what is breached stands in the metrics and the retained status of the gateway, by name', async (t) => {
+test('exceeded limits are in the metrics and the retained status of the gateway, by name', async (t) => {
   const gateway = await startGateway(t);
   await (await connected(t, gateway.ports.mqtt)).publishAcknowledged('hr/x/bpm', 'x');
   const reader = await connected(t, gateway.ports.mqtt, {
@@ -252,7 +252,7 @@ test('what is breached stands in the metrics and the retained status of the gate
   );
 });
 
-test("one user does not end another's session by taking its client id; its own it may", async (t) => {
+test("a user cannot end another user's session by taking its client id, only its own", async (t) => {
   const gateway = await startGateway(t, {}, USERS);
   const client = await connected(t, gateway.ports.mqtt, { ...APP, clientId: 'phone' });
   assert.equal(await (await rawClient(t, gateway.ports.mqtt)).connect({ clientId: 'phone' }), 2);

@@ -1,6 +1,6 @@
 /**
- * MQTT 3.1.1 as clients see it: what the Eclipse Paho interoperability suite (client_test.py) covers, by our own tests, with the two
- * differences that we want: sessions are always clean, and a topic without the right ends the connection. docs/mqtt.md says how to run the
+ * MQTT 3.1.1 as clients see it: covers what the Eclipse Paho interoperability suite (client_test.py) covers, with two intended
+ * differences: sessions are always clean, and a publish without the right closes the connection. docs/mqtt.md describes how to run the
  * suite itself.
  */
 import assert from 'node:assert/strict';
@@ -12,7 +12,7 @@ import { connected, rawClient, type ConnectFields, type RawClient } from './supp
 
 const USER = { username: 'paho', password: Buffer.from('pass-word') };
 const FILTERS = ['TopicA/#', 'TopicB/#', 'TopicC/#', '/TopicA/#'];
-/** A leading slash makes an empty first level, which is a name like any other. */
+/** A leading slash makes an empty first level, which is a valid name. */
 const started = async (t: TestContext, environment: Record<string, string> = {}): Promise<TestGateway> =>
   await startGateway(t, environment, { paho: { password: 'pass-word', subscribe: FILTERS, publish: FILTERS } });
 const client = async (t: TestContext, gateway: TestGateway, fields: ConnectFields = {}): Promise<RawClient> =>
@@ -52,7 +52,7 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     }
   });
 
-  test('the first packet must be CONNECT, and there is one CONNECT a connection', async (t) => {
+  test('the first packet must be CONNECT, and there is one CONNECT per connection', async (t) => {
     const gateway = await started(t);
     const early = await rawClient(t, gateway.ports.mqtt);
     early.send({ cmd: 'pingreq' });
@@ -62,7 +62,7 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     await twice.ended();
   });
 
-  test('protocol versions: 3.1 and 3.1.1 are spoken, 5 is refused with code 1', async (t) => {
+  test('protocol versions: 3.1 and 3.1.1 are accepted, 5 is refused with code 1', async (t) => {
     const gateway = await started(t);
     assert.equal(
       await (await rawClient(t, gateway.ports.mqtt)).connect({ ...USER, protocolId: 'MQIsdp', protocolVersion: 3 }),
@@ -73,7 +73,7 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     await five.ended();
   });
 
-  test('retained: the last one of each topic comes with a subscription, marked retained; an empty one removes it; live ones are not marked', async (t) => {
+  test('retained: a subscription receives the last message of each topic, marked; an empty one removes it', async (t) => {
     const gateway = await started(t);
     const publisher = await client(t, gateway);
     for (const [topic, qos] of [
@@ -109,7 +109,7 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     assert.deepEqual(late.messages(), []);
   });
 
-  test('will: published when the connection breaks or its keepalive runs out, with its QoS and retained as asked; not after DISCONNECT', async (t) => {
+  test('will: published with its QoS and retain flag if the connection breaks or times out, not after DISCONNECT', async (t) => {
     const gateway = await started(t);
     const watcher = await client(t, gateway);
     await watcher.subscribe('TopicC/#', 2);
@@ -130,19 +130,19 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     assert.ok(![...watcher.messages(), ...late.messages()].some(({ payload }) => payload === 'polite'));
   });
 
-  test('a zero-length client id is let in with a clean session, each with a name of its own, and refused with code 2 without one', async (t) => {
+  test('a zero-length client id is accepted with a clean session and refused with code 2 without one', async (t) => {
     const gateway = await started(t);
     const [one, two] = [await client(t, gateway, { clientId: '' }), await client(t, gateway, { clientId: '' })];
     await one.settled();
     await two.settled();
     const refused = await rawClient(t, gateway.ports.mqtt);
-    // By hand: no client library sends it.
+    // Raw bytes: no client library sends this.
     refused.sendBytes(Buffer.from([0x10, 12, 0, 4, ...Buffer.from('MQTT'), 4, 0, 0, 0, 0, 0]));
     assert.equal((await refused.next('connack')).returnCode, 2);
     await refused.ended();
   });
 
-  test('a difference by design: nothing is queued for a client that is away, and no session is resumed, though it asks for one', async (t) => {
+  test('by design nothing is queued for an absent client, and no session is resumed, even if the client asks for it', async (t) => {
     const gateway = await started(t);
     const publisher = await client(t, gateway);
     const first = await client(t, gateway, { clientId: 'kept', clean: false });
@@ -158,7 +158,7 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     assert.deepEqual(again.messages(), []);
   });
 
-  test('overlapping subscriptions of one client: each message arrives, once', async (t) => {
+  test('overlapping subscriptions of one client: each message arrives exactly once', async (t) => {
     const gateway = await started(t);
     const subscriber = await client(t, gateway);
     await subscriber.subscribe('TopicA/#', 2);
@@ -202,7 +202,7 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     );
   });
 
-  test('keepalive: a client that says nothing for one and a half times its keepalive is disconnected; one that pings stays', async (t) => {
+  test('keepalive: a client that is silent for one and a half times its keepalive is disconnected; one that pings stays', async (t) => {
     const gateway = await started(t);
     const silent = await client(t, gateway, { keepalive: 1 });
     const alive = await client(t, gateway, { keepalive: 1 });
@@ -214,7 +214,7 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     assert.equal(alive.closed, false);
   });
 
-  test('redelivery is a difference too: a QoS 2 message sent again before its release is passed on once; what a subscriber left unacknowledged does not come again', async (t) => {
+  test('an unacknowledged delivery is not repeated; a QoS 2 message sent again before its PUBREL is delivered once', async (t) => {
     const gateway = await started(t);
     const subscriber = await client(t, gateway, { clientId: 'subscriber' });
     await subscriber.subscribe('TopicA/#', 2);
@@ -250,7 +250,7 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     await subscriber.settled();
   });
 
-  test('$ topics do not come with a wildcard, are not to be subscribed and not to be published', async (t) => {
+  test('$ topics are not matched by wildcards, and cannot be subscribed or published', async (t) => {
     const gateway = await started(t);
     const subscriber = await connected(t, gateway.ports.mqtt, {
       username: 'admin-api',
@@ -264,7 +264,7 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     assert.deepEqual(subscriber.messages(), []);
   });
 
-  test('unsubscribe: acknowledged, also of what was not subscribed; nothing comes after it, and the rest goes on', async (t) => {
+  test('unsubscribe: acknowledged, even for unknown filters; nothing arrives afterwards, and other subscriptions stay', async (t) => {
     const gateway = await started(t);
     const subscriber = await client(t, gateway);
     for (const filter of ['TopicA/a', 'TopicA/b', 'TopicB/#']) await subscriber.subscribe(filter);
@@ -279,7 +279,7 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     );
   });
 
-  test('wildcards match as section 4.7 says: parent level, empty levels, single levels', async (t) => {
+  test('wildcards match as in section 4.7: parent level, empty levels, single levels', async (t) => {
     const gateway = await started(t);
     const publisher = await client(t, gateway);
     for (const [filter, matching, other] of [
@@ -301,7 +301,7 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     }
   });
 
-  test('a client id that connects again takes its session over: the older connection ends, its will is published', async (t) => {
+  test('a client that connects again with its client id takes over: the older connection is closed and its will published', async (t) => {
     const gateway = await started(t);
     const watcher = await client(t, gateway);
     await watcher.subscribe('TopicC/#');
@@ -315,7 +315,7 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     assert.equal((await watcher.next('publish')).payload.toString(), 'taken over');
   });
 
-  test('WebSocket: the mqtt subprotocol, binary frames, packets across frames; another subprotocol and plain HTTP are refused', async (t) => {
+  test('WebSocket: subprotocol mqtt, binary frames, packets across frames; other subprotocols and plain HTTP are refused', async (t) => {
     const gateway = await started(t);
     const url = `ws://127.0.0.1:${gateway.ports.ws}`;
     const browser = await connectAsync(url, { protocolVersion: 4, reconnectPeriod: 0, username: 'paho', password: 'pass-word' });

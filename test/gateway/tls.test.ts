@@ -38,7 +38,7 @@ async function secured(
   };
 }
 
-/** Serial number of the certificate that a port shows; throws where no connection comes about. */
+/** Serial number of the certificate that a port presents; throws if there is no connection. */
 async function shownSerial(
   port: number,
   options: { caFile: string; maxVersion?: 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3' },
@@ -65,7 +65,7 @@ async function shownSerial(
 
 const serialOf = (file: string): string => new X509Certificate(readFileSync(file)).serialNumber;
 
-test('with a certificate MQTT and WebSocket speak TLS on ports of their own, by 1.2 and 1.3 and nothing older', async (t) => {
+test('with a certificate, MQTT and WebSocket are served over TLS 1.2 and 1.3 on separate ports', async (t) => {
   const { gateway, authority } = await secured(t);
   const ca = readFileSync(authority.caFile);
   for (const url of [`mqtts://localhost:${gateway.ports.mqtts}`, `wss://localhost:${gateway.ports.wss}`]) {
@@ -80,11 +80,11 @@ test('with a certificate MQTT and WebSocket speak TLS on ports of their own, by 
     assert.equal((await shownSerial(gateway.ports.mqtts, { caFile: authority.caFile, maxVersion })).protocol, maxVersion);
   await assert.rejects(shownSerial(gateway.ports.mqtts, { caFile: authority.caFile, maxVersion: 'TLSv1.1' }));
   await eventually(() => gateway.breached('tls_handshake'));
-  // A client that does not know the authority does not connect.
+  // A client that does not trust the authority cannot connect.
   await assert.rejects(connectAsync(`mqtts://localhost:${gateway.ports.mqtts}`, { protocolVersion: 4, reconnectPeriod: 0 }));
 });
 
-test('a service connects by mqtts with the authority that MQTT_TLS_CA_FILE names, and not without', async (t) => {
+test('a service connects over mqtts with the authority in MQTT_TLS_CA_FILE, and not without it', async (t) => {
   const { gateway, authority } = await secured(t);
   for (const [file, comesUp] of [
     [authority.caFile, true],
@@ -107,7 +107,7 @@ test('a service connects by mqtts with the authority that MQTT_TLS_CA_FILE names
   }
 });
 
-test('a renewed certificate is shown to new connections without a restart, and older connections go on; a wrong pair changes nothing', async (t) => {
+test('a renewed certificate is used for new connections, older ones stay; a mismatched pair changes nothing', async (t) => {
   const { gateway, authority } = await secured(t);
   const client = await connectAsync(`mqtts://localhost:${gateway.ports.mqtts}`, {
     protocolVersion: 4,
@@ -132,7 +132,7 @@ test('a renewed certificate is shown to new connections without a restart, and o
   assert.ok(client.connected);
 });
 
-test('a certificate that expires soon is a warning of the gateway; one that cannot be read fails the start with its code', async (t) => {
+test('a certificate that expires soon is a warning of the gateway; an unreadable one fails the start with its code', async (t) => {
   const authority = makeAuthority(tempDir(t));
   authority.issue(3);
   const environment = { MQTT_TLS_CERT_FILE: authority.certFile, MQTT_TLS_KEY_FILE: authority.keyFile };
@@ -154,7 +154,7 @@ test('a certificate that expires soon is a warning of the gateway; one that cann
   );
 });
 
-test('a connection that never ends its handshake is ended in time, and counts among the connections meanwhile', async (t) => {
+test('a connection that never finishes its handshake is closed in time, and is counted as a connection meanwhile', async (t) => {
   const { gateway } = await secured(t, { MQTT_MAX_CONNECTIONS: '10' }, { connectTimeoutMs: 400, connectionsShareOfAddress: 1 });
   const silent = Array.from({ length: 10 }, () => tcpConnect({ port: gateway.ports.mqtts, host: '127.0.0.1' }));
   for (const socket of silent) socket.on('error', () => {}).resume();
@@ -168,7 +168,7 @@ test('a connection that never ends its handshake is ended in time, and counts am
   await eventually(() => silent.every((socket) => socket.closed));
 });
 
-test('the admin API speaks HTTPS with a certificate, reloads it, and its cookie is Secure then', async (t) => {
+test('with a certificate the admin API serves HTTPS, reloads the certificate, and sets a Secure cookie', async (t) => {
   const folder = tempDir(t);
   const authority = makeAuthority(folder);
   const config = testConfig({

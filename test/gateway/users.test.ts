@@ -32,7 +32,7 @@ async function users(dataDir: string, args: string[], password = ''): Promise<{ 
   return await new Promise((resolve) => child.once('close', (code) => resolve({ code: code ?? -1, out, err })));
 }
 
-test('a user that is added, changed and removed by the command is let in, held to its new rights and thrown out, without a restart', async (t) => {
+test('users that the command adds, changes or removes are accepted, restricted or disconnected without a restart', async (t) => {
   const gateway = await startGateway(t);
   const folder = gateway.config.DATA_DIR;
   const added = await users(folder, ['add', 'anna', '--subscribe', 'hr/+/bpm'], PASSWORD);
@@ -58,14 +58,14 @@ test('a user that is added, changed and removed by the command is let in, held t
   const file = path.join(folder, 'users.json');
   assert.equal(statSync(file).mode & 0o777, 0o600);
   assert.doesNotMatch(readFileSync(file, 'utf8'), /another password/);
-  // A file that cannot be read changes nothing, and is an error that a person must mend.
+  // An unreadable file changes nothing, and is logged as an error that a person must fix.
   writeFileSync(file, '{"anna": 1}');
   await eventually(() => gateway.lines.some((line) => line['event'] === 'users_unreadable' && line['level'] === 50));
   await again.settled();
   assert.equal(await (await rawClient(t, gateway.ports.mqtt)).connect(as('anna', 'another password')), 0);
 });
 
-test('what would reach edge/ or $SYS is no right of a user: refused by the command, and in the file', async (t) => {
+test('a right that would reach edge/ or $SYS is refused, by the command and in the file', async (t) => {
   const folder = tempDir(t);
   for (const [kind, filter] of [
     ['subscribe', '#'],
@@ -101,7 +101,7 @@ test('what would reach edge/ or $SYS is no right of a user: refused by the comma
   );
 });
 
-test('a filter covers what it matches and nothing else', () => {
+test('a filter covers exactly what it matches', () => {
   for (const [granted, asked] of [
     ['hr/#', 'hr'],
     ['hr/#', 'hr/#'],
@@ -126,7 +126,7 @@ test('a filter covers what it matches and nothing else', () => {
   assert.equal(filterFault('publish', 'hr/anna/bpm'), undefined);
 });
 
-test('failed logins of an address are answered ever later; keys, and who was let in before, come in meanwhile', async (t) => {
+test('failed logins of an address are answered with growing delay; service keys and verified users are accepted meanwhile', async (t) => {
   const gateway = await startGateway(
     t,
     {},
@@ -138,7 +138,7 @@ test('failed logins of an address are answered ever later; keys, and who was let
     return await client.connect(as('anna', `guess ${i}`));
   });
   await eventually(() => (gateway.service.breaches['login'] ?? 0) >= 6);
-  // The address waits now. A right password that is not known yet waits with it: it cannot be told from a guess.
+  // The address has to wait now. A correct password that was not verified before waits too: it could be a guess.
   const unseen = await rawClient(t, gateway.ports.mqtt);
   assert.equal(await unseen.connect(as('ben')), 5);
   await connected(t, gateway.ports.mqtt, as('anna'));
@@ -147,7 +147,7 @@ test('failed logins of an address are answered ever later; keys, and who was let
   await eventually(async () => (await (await rawClient(t, gateway.ports.mqtt)).connect(as('ben'))) === 0);
 });
 
-test('delays double per address up to a bound; one address does not slow another; a right one begins anew; addresses cost a bounded memory', async () => {
+test('delays double per address up to a bound; a success resets them; addresses do not slow each other', async () => {
   let nowMs = 0;
   const throttle = new LoginThrottle(() => nowMs);
   const delays = Array.from({ length: 14 }, () => {
@@ -169,7 +169,7 @@ test('delays double per address up to a bound; one address does not slow another
   assert.equal(await throttle.inTurn('a', look), 'seen');
   throttle.succeeded('a');
   assert.equal(throttle.failed('a'), 0);
-  // Of one address one at a time.
+  // One address, one check at a time.
   let running = 0;
   let most = 0;
   await Promise.all(
@@ -188,7 +188,7 @@ test('delays double per address up to a bound; one address does not slow another
   assert.equal(looked, 2);
 });
 
-test('a listener beyond loopback is refused at start with the reason, unless there are users or anonymous reading was decided', async (t) => {
+test('a listener beyond loopback fails the start with the reason, unless there are users or MQTT_ANONYMOUS is set', async (t) => {
   const refused = (error: unknown): boolean =>
     error instanceof HrError &&
     error.code === 'listener_unprotected' &&

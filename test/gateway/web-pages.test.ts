@@ -14,7 +14,7 @@ async function opens(port: number, headers: Record<string, string>, protocol = '
   });
 }
 
-test("a page of another site does not reach the broker through its visitor's browser, also where its name was rebound to this address", async (t) => {
+test("a page of another site cannot reach the broker through its visitor's browser, even after DNS rebinding", async (t) => {
   const gateway = await startGateway(t, { MQTT_ALLOWED_HOSTS: 'box.local' });
   const port = gateway.ports.ws;
   const here = `127.0.0.1:${port}`;
@@ -35,7 +35,7 @@ test("a page of another site does not reach the broker through its visitor's bro
     ['http://[::1]:8080', `[::1]:${port}`],
   ] as const)
     assert.equal(await opens(port, { origin, host }), true, `${origin} ${host}`);
-  // No browser, no Origin.
+  // Only browsers send an Origin.
   assert.equal(await opens(port, {}), true);
   assert.equal(await opens(port, {}, 'chat'), false);
 });

@@ -8,7 +8,13 @@ export const BOX_SETTINGS = {
     pattern: /^[a-z0-9-]{1,64}$/,
     must: 'be 1-64 of a-z, 0-9 and -',
     doc: 'Name of this box, `gateway` in readings. Unset: slug of the host name at first start, kept in `DATA_DIR`.',
-    usedBy: ['ble-bridge', 'forwarder', 'admin-api'],
+    usedBy: ['gateway', 'ble-bridge', 'forwarder', 'admin-api'],
+  },
+  GATEWAY_ADOPT: {
+    type: 'boolean',
+    default: true,
+    doc: "Hold the PUBACK of another client's reading until the reading is stored. `false`: the PUBACK is sent at once and proves nothing.",
+    usedBy: ['gateway'],
   },
   DATA_DIR: {
     type: 'text',

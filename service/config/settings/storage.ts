@@ -41,7 +41,7 @@ export const STORAGE_SETTINGS = {
     min: 20,
     max: 100_000,
     doc: 'Maximum number of readings sent but not yet stored. Raise it for throughput over a slow link or a slow disk.',
-    usedBy: ['ble-bridge', 'forwarder'],
+    usedBy: ['gateway', 'ble-bridge', 'forwarder'],
   },
   OUTBOX_MEMORY: {
     type: 'integer',
@@ -49,16 +49,16 @@ export const STORAGE_SETTINGS = {
     min: 100,
     max: 1_000_000,
     doc:
-      'Number of readings that the bridge holds in memory; from half of it on, readings are written to disk. Lower it ' +
+      'Number of readings that the bridge (and the gateway, of other clients) holds in memory; from half of it on, readings are written to disk. Lower it ' +
       'on a box with little memory.',
-    usedBy: ['ble-bridge'],
+    usedBy: ['gateway', 'ble-bridge'],
   },
   OUTBOX_MAX_BYTES: {
     type: 'bytes',
     default: 256 * MiB,
     min: 64 * KiB,
     max: 1024 * 1024 * MiB,
-    doc: 'Maximum size of the readings that the bridge holds on disk while the broker or the forwarder is unavailable.',
-    usedBy: ['ble-bridge'],
+    doc: 'Maximum size of the readings that the bridge (and the gateway, of other clients) holds on disk while the forwarder is unavailable.',
+    usedBy: ['gateway', 'ble-bridge'],
   },
 } as const satisfies Record<string, Setting>;

@@ -39,13 +39,10 @@ async function start(t: TestContext): Promise<Bench> {
   const gateway = new GatewayService({ config: base, log: testLog(base) });
   await gateway.start();
   const config = { ...base, MQTT_URL: `mqtt://127.0.0.1:${gateway.mqttPort}` };
-  const forwarder = new ForwarderService({
-    config,
-    log: testLog(config),
-    onFatal: (error) => {
-      throw error;
-    },
-  });
+  const onFatal = (error: unknown): void => {
+    throw error;
+  };
+  const forwarder = new ForwarderService({ config, log: testLog(config), onFatal }, { takesLiveReadings: true });
   await forwarder.start();
   const watermarks = new Map<string, number>();
   const answers = new Map<string, ResponseMessage>();

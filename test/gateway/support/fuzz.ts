@@ -1,6 +1,6 @@
 /**
- * Rubbish for a gateway and an admin API: MQTT packets made by mqtt-packet and then mutated, WebSocket frames, HTTP requests, by a seed.
- * Both must stay up, in bounded memory, and go on serving everybody else.
+ * Malformed input for a gateway and an admin API, from a seed: MQTT packets made by mqtt-packet and then mutated, WebSocket frames, HTTP
+ * requests. Both must stay up, in bounded memory, and keep serving everybody else.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -111,12 +111,12 @@ function wholePacket(chance: Chance): Buffer {
   try {
     return generate(packet);
   } catch {
-    // What the library refuses to make is made of chance.
+    // If the library refuses to encode it, random bytes are used.
     return chance.bytes(2 + chance.below(60));
   }
 }
 
-/** One malformed packet: bits flipped, lengths lied about, cut short, doubled, or no packet at all. */
+/** One malformed packet: flipped bits, wrong lengths, truncated, doubled, or no packet at all. */
 function malformed(chance: Chance): Buffer {
   const bytes = Buffer.from(wholePacket(chance));
   const flip = (): void => void (bytes[chance.below(bytes.length)] = chance.below(256));
@@ -166,13 +166,13 @@ async function throwAt(port: number, parts: readonly Buffer[]): Promise<void> {
     socket.once('connect', () => {
       for (const part of parts) socket.write(part);
       socket.end();
-      // A half packet keeps the other side waiting: it is given up on here.
+      // Half a packet keeps the other side waiting: close here.
       setTimeout(end, 30);
     });
   });
 }
 
-/** Runs `count` throws, some at once. */
+/** Sends `count` malformed inputs, some in parallel. */
 async function atOnce(count: number, wide: number, run: (index: number) => Promise<void>): Promise<void> {
   let next = 0;
   await Promise.all(
@@ -197,7 +197,7 @@ const greeting = (clientId: string): Buffer =>
     password: Buffer.from(PASSWORD),
   });
 
-/** A masked frame (RFC 6455), with what a mutation makes of its header. */
+/** A masked frame (RFC 6455) with a mutated header. */
 function webSocketFrame(chance: Chance, payload: Buffer): Buffer {
   const mask = chance.bytes(4);
   const first = chance.below(3) === 0 ? chance.below(256) : 0x82;
@@ -209,7 +209,8 @@ function webSocketFrame(chance: Chance, payload: Buffer): Buffer {
 
 const upgrade = (chance: Chance): Buffer =>
   Buffer.from(
-    `GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${chance.bytes(16).toString('base64')}\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n`,
+    'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n' +
+      `Sec-WebSocket-Key: ${chance.bytes(16).toString('base64')}\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n`,
   );
 
 const PATHS = [
@@ -264,7 +265,7 @@ function httpRequest(chance: Chance): Buffer {
   return bytes;
 }
 
-/** A bridge and a reader that behave: what one publishes must reach the other, whatever goes on beside them. */
+/** A well-behaved bridge and reader: what one publishes must reach the other, whatever else happens. */
 class Pair {
   readonly #bridge: RawClient;
   readonly #reader: RawClient;
@@ -308,7 +309,7 @@ async function flat(process: ProductProcess, what: string, run: () => Promise<vo
   assert.ok(grownMib < 150, `${what}: memory grew by ${Math.round(grownMib)} MiB`);
 }
 
-/** Runs the budget from one seed, which is in the report: the same seed throws the same bytes. */
+/** Runs the budget from one seed, which is in the report: the same seed sends the same bytes. */
 export async function runFuzz(t: TestContext, seed: number, budget: FuzzBudget): Promise<void> {
   const chance = new Chance(seed);
   const dataDir = tempDir(t);
@@ -334,7 +335,7 @@ export async function runFuzz(t: TestContext, seed: number, budget: FuzzBudget):
   const beat = setInterval(() => pair.publish(), 20);
   t.after(() => clearInterval(beat));
 
-  // Most of what is malformed ends its connection: a few whole packets, then malformed ones.
+  // Most malformed packets close their connection: a few valid packets first, then malformed ones.
   const PER_CONNECTION = 5;
   const mqtt = async (index: number): Promise<void> => {
     const parts = Array.from({ length: PER_CONNECTION }, () => malformed(chance));
@@ -375,6 +376,7 @@ export async function runFuzz(t: TestContext, seed: number, budget: FuzzBudget):
     assert.equal(await process.end(), 0);
   }
   t.diagnostic(
-    `seed ${seed}: ${budget.mqttPackets} MQTT packets, ${budget.webSocketFrames} WebSocket frames, ${budget.httpRequests} HTTP requests; ${pair.sent} messages passed meanwhile`,
+    `seed ${seed}: ${budget.mqttPackets} MQTT packets, ${budget.webSocketFrames} WebSocket frames, ` +
+      `${budget.httpRequests} HTTP requests; ${pair.sent} messages passed meanwhile`,
   );
 }

@@ -1,6 +1,6 @@
 /**
- * A gateway process under load: subscribers and straps that behave, and beside them a subscriber that freezes, a publisher that floods and a
- * storm of connections. Clients are sockets with a reader of a few lines each: five hundred client libraries would be the load.
+ * A gateway process under load: well-behaved subscribers and straps, beside a frozen subscriber, a flooding publisher and a storm of
+ * connections. Clients are sockets with a minimal reader: five hundred client libraries would be the load themselves.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -52,7 +52,7 @@ function subscription(filters: readonly string[]): Buffer {
 const message = (topic: string, payload: string): Buffer =>
   generate({ cmd: 'publish', topic, payload, qos: 0, dup: false, retain: false });
 
-/** Counts the messages of each strap, and sees whether one is missing, twice or out of order. */
+/** Counts the messages of each strap, and detects missing, repeated and reordered ones. */
 class Follower {
   readonly socket: Socket;
   readonly latencies: number[];
@@ -119,7 +119,7 @@ function freeze(port: number): Socket {
   return socket;
 }
 
-/** Connections that come and go: with right and wrong passwords, with rubbish, with nothing. */
+/** Short connections: with right and wrong passwords, with malformed packets, with nothing. */
 async function storm(port: number, ended: () => boolean): Promise<number> {
   let connections = 0;
   for (; !ended(); connections += 1) {
@@ -143,7 +143,7 @@ async function flood(port: number, ended: () => boolean): Promise<number> {
   while (!ended()) {
     for (let i = 0; i < 50; i += 1) socket.write(packet);
     sent += 50;
-    // The end of the load must be seen though nothing is taken any more.
+    // The end of the load must be noticed although nothing is read any more.
     if (socket.writableLength > 256 * 1024)
       await once(socket, 'drain', { signal: AbortSignal.timeout(500) }).catch(() => undefined);
     else await sleep(1);
@@ -160,7 +160,7 @@ const middle = (values: readonly number[]): number =>
     0.5,
   );
 
-/** Runs the load; asserts that nothing was lost to who behaves and that memory stays flat, and reports the latencies. */
+/** Runs the load, asserts that well-behaved clients lost nothing and that memory stays flat, and reports the latencies. */
 export async function runLoad(t: TestContext, shape: LoadShape): Promise<void> {
   const dataDir = tempDir(t);
   writeUsers({ DATA_DIR: dataDir }, { flooder: await newUser(PASSWORD, { publish: ['flood/#'], subscribe: ['flood/#'] }) });
@@ -191,7 +191,7 @@ export async function runLoad(t: TestContext, shape: LoadShape): Promise<void> {
   const memory: number[] = [];
   const startedAt = performance.now();
   const padding = 'x'.repeat(150);
-  // Each strap once a second, evenly spread; late ones are made up for.
+  // Each strap once a second, evenly spread; late ones are caught up.
   for (let tick = 0; tick < shape.seconds * shape.straps; tick += 1) {
     const dueMs = (tick * 1000) / shape.straps;
     const waitMs = startedAt + dueMs - performance.now();
@@ -201,12 +201,12 @@ export async function runLoad(t: TestContext, shape: LoadShape): Promise<void> {
       message(`hr/strap-${strap}/bpm`, `${strap} ${1 + Math.floor(tick / shape.straps)} ${performance.now()} ${padding}`),
     );
     if (tick % shape.straps === 0) memory.push(residentBytes(gateway.pid));
-    // Not in the last half minute: the flood must have time to fill what lies between the two.
+    // Not in the last half minute: the flood needs time to fill the buffers between the two.
     if (tick % (20 * shape.straps) === 2 * shape.straps && tick < (shape.seconds - 30) * shape.straps) frozen.push(freeze(port));
   }
   over = true;
   const [connections, flooded] = await Promise.all(hostile);
-  // A box that is too slow for the load is late; it must not lose.
+  // A machine that is too slow for the load may be late, but must not lose messages.
   const expected = shape.seconds * Math.min(shape.strapsEach, shape.straps);
   await eventually(() => followers.every(({ received }) => received >= expected), {
     withinMs: Math.max(60, shape.seconds) * 1000,
@@ -218,7 +218,8 @@ export async function runLoad(t: TestContext, shape: LoadShape): Promise<void> {
   latencies.sort((a, b) => a - b);
   const ms = (part: number): string => percentile(latencies, part).toFixed(1);
   t.diagnostic(
-    `${latencies.length} deliveries to ${shape.subscribers} subscribers in ${shape.seconds} s: p50 ${ms(0.5)}, p99 ${ms(0.99)}, max ${ms(1)} ms; broker ${Math.round(early / MIB)} to ${Math.round(late / MIB)} MiB; ` +
+    `${latencies.length} deliveries to ${shape.subscribers} subscribers in ${shape.seconds} s: ` +
+      `p50 ${ms(0.5)}, p99 ${ms(0.99)}, max ${ms(1)} ms; broker ${Math.round(early / MIB)} to ${Math.round(late / MIB)} MiB; ` +
       `meanwhile ${connections} connections came and went, ${flooded} messages were flooded, ${frozen.length} subscribers froze`,
   );
   assert.deepEqual(followers.filter(({ closed }) => closed).length, 0, 'no one that behaves was disconnected');

@@ -1,4 +1,4 @@
-/** MQTT by hand: packets as they are on the wire, so that tests can do what no client library lets them. */
+/** Raw MQTT packets, so that tests can do what client libraries do not allow. */
 import { connect, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { generate, parser, type IConnectPacket, type Packet } from 'mqtt-packet';
@@ -10,7 +10,7 @@ let clients = 0;
 
 export class RawClient {
   readonly socket: Socket;
-  /** All that came, oldest first. */
+  /** Everything that was received, oldest first. */
   readonly packets: Packet[] = [];
   closed = false;
 
@@ -33,7 +33,7 @@ export class RawClient {
     this.socket.write(bytes);
   }
 
-  /** The next packet of this kind; it is taken out. Fails where the connection ends before. */
+  /** Removes and returns the next packet of this kind. Fails if the connection closes before. */
   async next<C extends Packet['cmd']>(cmd: C, withinMs = 20_000): Promise<Extract<Packet, { cmd: C }>> {
     return await eventually(
       () => {
@@ -46,7 +46,7 @@ export class RawClient {
     );
   }
 
-  /** Sends CONNECT; the return code of its CONNACK, or undefined where the connection ended instead. */
+  /** Sends CONNECT. Returns the return code of the CONNACK, or undefined if the connection was closed instead. */
   async connect(fields: ConnectFields = {}): Promise<number | undefined> {
     clients += 1;
     this.send({
@@ -64,7 +64,7 @@ export class RawClient {
     return (this.packets.splice(index, 1)[0] as { returnCode?: number }).returnCode;
   }
 
-  /** What a subscription is granted: 0-2, or 128. */
+  /** Returns the granted QoS, or 128. */
   async subscribe(topic: string, qos: 0 | 1 | 2 = 0): Promise<number> {
     const messageId = 1 + Math.floor(Math.random() * 65_000);
     this.send({ cmd: 'subscribe', messageId, subscriptions: [{ topic, qos }] });
@@ -88,22 +88,16 @@ export class RawClient {
     });
   }
 
-  /** Publishes with QoS 1 and waits; false where the connection ended instead of a PUBACK. */
+  /** Publishes with QoS 1 and waits. Returns false if the connection was closed instead of a PUBACK. */
   async publishAcknowledged(topic: string, payload: string | Buffer, retain = false): Promise<boolean> {
     const messageId = 1 + Math.floor(Math.random() * 65_000);
     this.publish(topic, payload, { qos: 1, retain, messageId });
-    return await eventually(
-      () =>
-        this.packets.some((packet) => packet.cmd === 'puback' && packet.messageId === messageId)
-          ? 'yes'
-          : this.closed
-            ? 'no'
-            : undefined,
-      { everyMs: 5 },
-    ).then((answer) => answer === 'yes');
+    const acknowledged = (): boolean => this.packets.some((packet) => packet.cmd === 'puback' && packet.messageId === messageId);
+    await eventually(() => acknowledged() || this.closed, { everyMs: 5, what: 'a PUBACK or the end of the connection' });
+    return acknowledged();
   }
 
-  /** Everything sent before this was handled by the broker. */
+  /** Resolves when the broker has handled everything that was sent before. */
   async settled(): Promise<void> {
     this.send({ cmd: 'pingreq' });
     await this.next('pingresp');
@@ -139,7 +133,7 @@ export async function rawClient(t: Pick<TestContext, 'after'>, port: number): Pr
   return client;
 }
 
-/** A client that is connected; fails where it is refused. */
+/** A connected client; fails if it is refused. */
 export async function connected(t: Pick<TestContext, 'after'>, port: number, fields: ConnectFields = {}): Promise<RawClient> {
   const client = await rawClient(t, port);
   const code = await client.connect(fields);

@@ -1,0 +1,80 @@
+/**
+ * The gateway's sequencers: one outbox in memory only, for QoS 1 and 2, and one that spills to DATA_DIR/outbox-gateway, for QoS 0. Both
+ * reach the forwarder inside the broker.
+ */
+import { Outbox } from '../../outbox/outbox.ts';
+import type { ServiceContext } from '../../service/process/lifecycle.ts';
+import type { CheckReport } from '../../service/health/check-report.ts';
+import { dataFolder, gatewayName } from '../../service/storage/data-dir.ts';
+import type { Broker } from '../broker.ts';
+import type { AdoptionSinks } from './adoption.ts';
+import { BrokerLine } from './broker-line.ts';
+
+const SETTLE_CHECK_MS = 10;
+
+export class GatewayOutbox {
+  readonly sinks: AdoptionSinks;
+  readonly #broker: Broker;
+  readonly #outboxes: readonly { name: string; outbox: Outbox }[];
+
+  /** Reads the name of this box from DATA_DIR, which the caller has locked. Throws HrError `data_dir_unusable`. */
+  constructor({ config, log }: ServiceContext, broker: Broker) {
+    this.#broker = broker;
+    const common = { gateway: gatewayName(config), log, window: config.OUTBOX_WINDOW, line: new BrokerLine(broker) };
+    const memory = new Outbox(common);
+    const spilling = new Outbox({
+      ...common,
+      spill: {
+        folder: dataFolder(config, 'outbox-gateway'),
+        memoryMax: config.OUTBOX_MEMORY,
+        maxBytes: config.OUTBOX_MAX_BYTES,
+      },
+    });
+    this.sinks = { memory, spilling };
+    this.#outboxes = [
+      { name: 'held', outbox: memory },
+      { name: 'adopted', outbox: spilling },
+    ];
+  }
+
+  /** Finds what earlier processes left, and offers it. */
+  start(): void {
+    for (const { outbox } of this.#outboxes) {
+      outbox.start();
+      for (const [filter, handler] of Object.entries(outbox.subscriptions))
+        this.#broker.subscribe(filter, (topic, payload) => handler(topic, payload, false));
+      outbox.up();
+    }
+  }
+
+  /** How long the forwarder may take for a commit. */
+  commitInterval(ms: number): void {
+    for (const { outbox } of this.#outboxes) outbox.commitInterval(ms);
+  }
+
+  /** Waits until everything is stored, at most this long. */
+  async settle(limitMs: number): Promise<void> {
+    const endMs = performance.now() + limitMs;
+    while (
+      this.#outboxes.some(({ outbox }) => outbox.held > 0) &&
+      this.#broker.hasService('forwarder') &&
+      performance.now() < endMs
+    )
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_CHECK_MS));
+  }
+
+  /** Writes to disk what spills; what is held in memory only is still with its publishers. */
+  async stop(): Promise<void> {
+    for (const { outbox } of this.#outboxes) {
+      outbox.down();
+      await outbox.stop();
+    }
+  }
+
+  /** The outboxes' own checks, under names that differ from the bridge's. */
+  checks(): CheckReport[] {
+    return this.#outboxes.flatMap(({ name, outbox }) =>
+      outbox.checks().map((check) => ({ ...check, name: `${name}_${check.name}` })),
+    );
+  }
+}

@@ -1,0 +1,17 @@
+/** Who a client is, and what it may do. */
+import type { RightsCheck } from './rights.ts';
+
+/** Where a connection comes from. */
+export interface Peer {
+  address: string;
+  /** It came in through a listener that only this machine reaches. */
+  loopback: boolean;
+}
+
+/** Who a client is, and what it may do. */
+export interface Identity {
+  kind: 'service' | 'user' | 'anonymous';
+  /** Empty for anonymous clients. */
+  name: string;
+  rights: RightsCheck;
+}
