@@ -221,7 +221,8 @@ export class Broker {
       return done(authError("this client id is another user's", REFUSED_IDENTIFIER), null);
     }
     this.#identities.set(client, identity);
-    if (identity.kind !== 'service') this.#rates.set(client, new PublishRate(this.#options.config.MQTT_MAX_PUBLISHES_PER_SECOND));
+    if (identity.kind === 'user' || identity.kind === 'anonymous')
+      this.#rates.set(client, new PublishRate(this.#options.config.MQTT_MAX_PUBLISHES_PER_SECOND));
     done(null, true);
   }
 
