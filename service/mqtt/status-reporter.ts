@@ -46,7 +46,8 @@ export class StatusReporter {
   readonly #options: StatusReporterOptions;
   readonly #since = new Date().toISOString();
   readonly #checks = new Map<string, Check>();
-  readonly #instance = randomBytes(8).toString('hex');
+  /** Of this service, in each status that it publishes. */
+  readonly instance = randomBytes(8).toString('hex');
   readonly #nameWatch: NameWatch;
   #interval: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
@@ -55,7 +56,7 @@ export class StatusReporter {
 
   constructor(options: StatusReporterOptions) {
     this.#options = options;
-    this.#nameWatch = new NameWatch({ service: options.service, gateway: options.gateway, instance: this.#instance });
+    this.#nameWatch = new NameWatch({ service: options.service, gateway: options.gateway, instance: this.instance });
   }
 
   /** To be spread into the subscriptions of the service's MqttLink; call it from `start` on. */
@@ -108,7 +109,7 @@ export class StatusReporter {
       since: state === 'online' ? this.#since : new Date().toISOString(),
       version: VERSION,
       pid: process.pid,
-      instance: this.#instance,
+      instance: this.instance,
       host: hostname(),
       as_of: new Date().toISOString(),
       checks: this.#currentChecks(),
