@@ -267,7 +267,8 @@ export class Broker {
     const fault = this.#publishFault(client, packet);
     if (fault !== null) return callback(fault);
     if (adoption !== undefined) return this.#adopt(adoption, client, packet, callback);
-    if (identity?.kind === 'service') this.#adoption?.bridgePublished(packet.topic, packet.payload.length);
+    if (identity?.kind === 'service' || identity?.kind === 'bridge')
+      this.#adoption?.bridgePublished(packet.topic, packet.payload.length);
     callback(null);
   }
 
