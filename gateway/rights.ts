@@ -65,8 +65,9 @@ export function serviceRights(gateway: string): Readonly<Record<ServiceName, Rig
   return {
     gateway: { publish: own(gateway, 'gateway'), subscribe: [requestFilter(gateway, 'gateway')] },
     'ble-bridge': {
-      publish: [...bridge.publish, ...BRIDGE_OF_VERSION_1.publish],
-      subscribe: [...bridge.subscribe, ...BRIDGE_OF_VERSION_1.subscribe],
+      // This box's own: its outbox may hold readings that it numbered under an earlier GATEWAY_NAME.
+      publish: [...bridge.publish, 'edge/+/offer/+', 'edge/+/readings/+', ...BRIDGE_OF_VERSION_1.publish],
+      subscribe: [...bridge.subscribe, 'edge/+/stored/+', ...BRIDGE_OF_VERSION_1.subscribe],
     },
     forwarder: {
       // It removes the retained statuses of version 1.
