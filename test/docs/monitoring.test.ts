@@ -74,7 +74,7 @@ test('metrics of a stopped service are omitted, and its service_up is 0', async 
   await metricsOf(box);
   await box.stopForwarder();
   await eventually(
-    async () => /hr_gateway_service_up\{service="forwarder"\} 0/.test(await (await fetch(`${box.url}/metrics`)).text()),
+    async () => /hr_gateway_service_up\{gateway="test-box",service="forwarder"\} 0/.test(await (await fetch(`${box.url}/metrics`)).text()),
     { everyMs: 300 },
   );
   await eventually(async () => !(await (await fetch(`${box.url}/metrics`)).text()).includes('hr_gateway_queue_depth'), {

@@ -91,6 +91,6 @@ export async function startReaders(
       );
     },
     refused: async (service, message) =>
-      await metricOf(`hr_gateway_contract_refused_total\\{service="${service}",message="${message}"\\}`),
+      await metricOf(`hr_gateway_contract_refused_total\\{gateway="test-box",service="${service}",message="${message}"\\}`),
   };
 }
