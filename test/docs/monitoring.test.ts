@@ -26,7 +26,7 @@ async function metricsOf(box: Box): Promise<string> {
     async () => {
       const text = await (await fetch(`${box.url}/metrics`)).text();
       return ['hr_gateway_broker_clients', 'hr_gateway_outbox_held', 'hr_gateway_pages'].every((name) => text.includes(name)) &&
-        /hr_gateway_strap_to_stream_seconds_count [1-9]/.test(text)
+        /hr_gateway_strap_to_stream_seconds_count\{gateway="test-box"\} [1-9]/.test(text)
         ? text
         : undefined;
     },
