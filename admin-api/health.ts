@@ -1,8 +1,8 @@
 /** Health with causes: every service's checks, and whether the service itself and the broker are there. */
 import type { Check } from '../contract/check.ts';
-import type { ServiceName } from '../contract/topics.ts';
+import { serviceStatusTopic, type ServiceName } from '../contract/topics.ts';
 import { failing, okCheck, type CheckReport } from '../service/health/check-report.ts';
-import type { Fleet } from './fleet.ts';
+import type { Fleet, KnownStatus } from './fleet.ts';
 
 export interface Health {
   status: 'ok' | 'degraded' | 'down';
@@ -31,16 +31,36 @@ const BROKER_HINTS = {
     'Check that the broker runs, that this box reaches it, and the credentials in MQTT_URL. The values shown are the last known ones.',
 };
 
+/** Another box's bridge has no supervisor here. */
+const otherBridgeHint = (gateway: string): string =>
+  `Check the ble-bridge on the box ${gateway}; it holds its readings meanwhile. If that box was removed for good, remove its ` +
+  `retained status: publish an empty retained message on ${serviceStatusTopic(gateway, 'ble-bridge')}.`;
+
 const since = (time: string, report: CheckReport): Check => ({ ...report, since: time });
 
 function serviceChecks(fleet: Fleet, name: ServiceName, hint: string, broker: BrokerLine): Check[] {
   const known = fleet.service(name);
   if (known === undefined) {
-    // An external broker may be the gateway of another box, which reports a status of its own; any other broker reports none.
+    // No gateway of this box runs on an external broker.
     if (name === 'gateway' && !broker.own) return [];
     return [since(broker.since, failing(name, 'service_unknown', `no status from ${name} yet`, hint))];
   }
-  const { value: status, atMs, stale } = known;
+  return statusChecks(name, known, hint);
+}
+
+/** The checks of the bridges of other boxes that deliver to this one, each named after its box. */
+function otherBridgesChecks(fleet: Fleet): Check[] {
+  return fleet.otherBridges().flatMap((gateway) => {
+    const known = fleet.service('ble-bridge', gateway);
+    if (known === undefined) return [];
+    return statusChecks('ble-bridge', known, otherBridgeHint(gateway)).map((check) => ({
+      ...check,
+      name: `${gateway}: ${check.name}`,
+    }));
+  });
+}
+
+function statusChecks(name: ServiceName, { value: status, atMs, stale }: KnownStatus, hint: string): Check[] {
   if (status.state === 'offline') return [since(status.since, failing(name, 'service_offline', `${name} is offline`, hint))];
   if (stale)
     return [since(new Date(atMs).toISOString(), failing(name, 'service_silent', `${name} stopped publishing its status`, hint))];
@@ -57,6 +77,7 @@ export function healthOf(fleet: Fleet, broker: BrokerLine): Health {
   const checks = [
     since(broker.since, okCheck('broker')),
     ...EXPECTED.flatMap(({ name, hint }) => serviceChecks(fleet, name, hint, broker)),
+    ...otherBridgesChecks(fleet),
   ];
   return { status: checks.some(({ status }) => status !== 'ok') ? 'degraded' : 'ok', checks };
 }

@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { ServiceStatus } from '../../contract/service-status.ts';
 import { parseServiceStatus, STATUS_STALE_MS } from '../../contract/service-status.ts';
-import { SERVICE_STATUS_FILTER } from '../../contract/topics.ts';
-import { brokerOf } from '../../service/network/broker.ts';
+import { SERVICE_STATUS_FILTER, serviceOfTopic } from '../../contract/topics.ts';
+import { brokerOf, servedGateways, serves } from '../../service/network/broker.ts';
+import { gatewayName } from '../../service/storage/data-dir.ts';
 import { maskUrl, type Config } from '../../service/config/config.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { isOffStream } from '../../service/process/clock-state.ts';
@@ -33,17 +34,26 @@ export function missingKeyLine(config: Config): DoctorLine | undefined {
   );
 }
 
+/** Statuses of this box by service, of other boxes' bridges by `<gateway>: ble-bridge`. */
+export type Statuses = ReadonlyMap<string, ServiceStatus>;
+
 /** The last status of each service, or undefined if the broker does not answer. Throws HrError `data_dir_unusable`. */
-export async function readStatuses(config: Config, log: Logger): Promise<Map<string, ServiceStatus> | undefined> {
+export async function readStatuses(config: Config, log: Logger): Promise<Statuses | undefined> {
   const statuses = new Map<string, ServiceStatus>();
+  const own = gatewayName(config);
+  const served = servedGateways(config, own);
   const link = new MqttLink({
     service: READER,
     config,
     log,
     subscriptions: {
-      [SERVICE_STATUS_FILTER]: (_topic, payload) => {
+      [SERVICE_STATUS_FILTER]: (topic, payload) => {
         const status = parseServiceStatus(payload);
-        if (status.ok) statuses.set(status.value.service, status.value);
+        const source = serviceOfTopic(topic);
+        if (!status.ok || source === undefined) return;
+        const { gateway, service } = source;
+        if (gateway === own) statuses.set(service, status.value);
+        else if (service === 'ble-bridge' && serves(served, gateway)) statuses.set(`${gateway}: ${service}`, status.value);
       },
     },
   });
@@ -151,7 +161,7 @@ function forwarderLines(status: ServiceStatus | undefined): DoctorLine[] {
 }
 
 /** Broker, services and queue. Without statuses (the broker does not answer) one failing line. */
-export function serviceLines(config: Config, statuses: ReadonlyMap<string, ServiceStatus> | undefined): DoctorLine[] {
+export function serviceLines(config: Config, statuses: Statuses | undefined): DoctorLine[] {
   const broker = maskUrl(config.MQTT_URL);
   const own = brokerOf(config).kind === 'own';
   if (statuses === undefined)
@@ -164,8 +174,8 @@ export function serviceLines(config: Config, statuses: ReadonlyMap<string, Servi
           : 'Check that the external broker runs, that this box reaches it, and the credentials in MQTT_URL.',
       ),
     ];
-  // An external broker may be the gateway of another box, which reports a status of its own; any other broker reports none.
-  const names = own || statuses.has('gateway') ? ['gateway', ...EXPECTED] : EXPECTED;
+  const others = [...statuses.keys()].filter((name) => name.endsWith(': ble-bridge')).sort();
+  const names = [...(own ? ['gateway'] : []), ...EXPECTED, ...others];
   return [
     ok('broker', own ? broker : `${broker} (external)`),
     ...names.map((name) => serviceLine(name, statuses.get(name))),

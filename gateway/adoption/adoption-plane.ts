@@ -5,6 +5,7 @@ import { serviceStatusTopic } from '../../contract/topics.ts';
 import { clockState } from '../../service/process/clock-state.ts';
 import type { ServiceContext } from '../../service/process/lifecycle.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
+import { gatewayName } from '../../service/storage/data-dir.ts';
 import type { Broker } from '../broker.ts';
 import { Adoption, type AdoptionSinks } from './adoption.ts';
 import { AdoptionReport } from './adoption-report.ts';
@@ -56,7 +57,9 @@ export class AdoptionPlane {
   /** Call after the broker has started and before it listens. */
   async start(): Promise<void> {
     const { config, log } = this.#context;
-    this.#broker.subscribe(serviceStatusTopic('forwarder'), (_topic, payload) => this.#forwarderReported(payload));
+    this.#broker.subscribe(serviceStatusTopic(gatewayName(config), 'forwarder'), (_topic, payload) =>
+      this.#forwarderReported(payload),
+    );
     this.#outbox.start();
     this.adoption.start();
     this.report.offReason = config.GATEWAY_ADOPT ? ((await testAdoption(this.#broker, log)) ?? '') : 'GATEWAY_ADOPT is false';

@@ -31,6 +31,15 @@ export const HEALTH_REASONS = {
     summary: 'A service is connected but has stopped publishing its status.',
     hint: 'The service hangs, or its connection does: check its log, and restart it.',
   },
+  gateway_name_taken: {
+    summary:
+      'Another box with the same GATEWAY_NAME uses this broker: their statuses overwrite each other, and their readings mix.',
+    hint: 'Give each box a GATEWAY_NAME of its own, and restart its services.',
+  },
+  broker_mismatch: {
+    summary: 'MQTT_BROKER does not match the broker: external although a gateway of ours is the broker, or own although none is.',
+    hint: 'Correct MQTT_BROKER or MQTT_URL on this box. Readings without numbers are not taken by the forwarder until then.',
+  },
   certificate_expiring: {
     summary: 'A TLS certificate expires soon.',
     hint: 'Renew the certificate; changed files are reloaded automatically.',

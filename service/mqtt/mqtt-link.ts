@@ -23,7 +23,8 @@ export interface MqttLinkOptions {
   log: Logger;
   /** A handler a filter; a message goes to every filter it matches. A function is asked at each connection. */
   subscriptions: Subscriptions | (() => Subscriptions);
-  will?: { topic: string; payload: string; retain: boolean };
+  /** The last will; called at each connection. */
+  will?: () => { topic: string; payload: string; retain: boolean };
 }
 
 /** True where a topic matches a filter (MQTT 3.1.1 section 4.7). */
@@ -119,7 +120,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   }
 
   #clientOptions(): IClientOptions {
-    const { service, will } = this.#options;
+    const { service } = this.#options;
+    const will = this.#options.will?.();
     return {
       ...this.#credentials(),
       ...this.#authority(),

@@ -1,13 +1,17 @@
 /**
  * Publishes a service's retained status and its metrics. Keeps `since` of each check: it changes only if the check's status or reason
- * code changes.
+ * code changes. Notices another box of the same name on the broker by statuses on its own topic that it did not publish.
  */
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import { REASON_MAX_LENGTH, type Check } from '../../contract/check.ts';
 import type { Metric, MetricsMessage } from '../../contract/metrics.ts';
 import { STATUS_INTERVAL_MS, type ServiceDetails, type ServiceStatus } from '../../contract/service-status.ts';
 import { serviceMetricsTopic, serviceStatusTopic, type ServiceName } from '../../contract/topics.ts';
 import type { CheckReport } from '../health/check-report.ts';
 import { VERSION } from '../process/version.ts';
+import type { MessageHandler } from './mqtt-link.ts';
+import { NameWatch } from './name-watch.ts';
 
 export interface StatusLine {
   publish(topic: string, payload: string, options?: { retain?: boolean }): boolean;
@@ -16,6 +20,8 @@ export interface StatusLine {
 
 export interface StatusReporterOptions {
   service: ServiceName;
+  /** Name of this box; called from `start` on. */
+  gateway: () => string;
   link: StatusLine;
   checks: () => readonly CheckReport[];
   details?: () => ServiceDetails;
@@ -31,15 +37,18 @@ const CHANGE_DELAY_MS = 250;
 const CHANGES_APART_MS = 1000;
 
 /** The last will of a service: its status, offline. */
-export function offlineWill(service: ServiceName): { topic: string; payload: string; retain: boolean } {
+export function offlineWill(gateway: string, service: ServiceName): { topic: string; payload: string; retain: boolean } {
   const status: ServiceStatus = { service, state: 'offline', since: new Date().toISOString(), version: VERSION };
-  return { topic: serviceStatusTopic(service), payload: JSON.stringify(status), retain: true };
+  return { topic: serviceStatusTopic(gateway, service), payload: JSON.stringify(status), retain: true };
 }
 
 export class StatusReporter {
   readonly #options: StatusReporterOptions;
   readonly #since = new Date().toISOString();
   readonly #checks = new Map<string, Check>();
+  /** Of this service, in each status that it publishes. */
+  readonly instance = randomBytes(8).toString('hex');
+  readonly #nameWatch: NameWatch;
   #interval: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
   #publishedAtMs = Number.NEGATIVE_INFINITY;
@@ -47,6 +56,12 @@ export class StatusReporter {
 
   constructor(options: StatusReporterOptions) {
     this.#options = options;
+    this.#nameWatch = new NameWatch({ service: options.service, gateway: options.gateway, instance: this.instance });
+  }
+
+  /** To be spread into the subscriptions of the service's MqttLink; call it from `start` on. */
+  get subscriptions(): Record<string, MessageHandler> {
+    return this.#nameWatch.subscriptions;
   }
 
   start(): void {
@@ -76,7 +91,7 @@ export class StatusReporter {
 
   #currentChecks(): Check[] {
     const now = new Date().toISOString();
-    const reports = this.#options.checks();
+    const reports = [...this.#options.checks(), ...this.#nameWatch.checks()];
     for (const report of reports) {
       const before = this.#checks.get(report.name);
       const same = before !== undefined && before.status === report.status && before.code === report.code;
@@ -94,6 +109,8 @@ export class StatusReporter {
       since: state === 'online' ? this.#since : new Date().toISOString(),
       version: VERSION,
       pid: process.pid,
+      instance: this.instance,
+      host: hostname(),
       as_of: new Date().toISOString(),
       checks: this.#currentChecks(),
       ...this.#options.details?.(),
@@ -103,14 +120,16 @@ export class StatusReporter {
   #publishStatus(state: 'online' | 'offline'): void {
     this.#publishedAtMs = performance.now();
     this.#publishedNews = this.#options.news?.();
-    this.#options.link.publish(serviceStatusTopic(this.#options.service), JSON.stringify(this.current(state)), { retain: true });
+    const { gateway, service, link } = this.#options;
+    link.publish(serviceStatusTopic(gateway(), service), JSON.stringify(this.current(state)), { retain: true });
   }
 
   #publish(): void {
     this.#publishStatus('online');
     const metrics = this.#options.metrics?.();
     if (metrics === undefined) return;
-    const message: MetricsMessage = { service: this.#options.service, as_of: new Date().toISOString(), metrics: [...metrics] };
-    this.#options.link.publish(serviceMetricsTopic(this.#options.service), JSON.stringify(message));
+    const { gateway, service, link } = this.#options;
+    const message: MetricsMessage = { service, as_of: new Date().toISOString(), metrics: [...metrics] };
+    link.publish(serviceMetricsTopic(gateway(), service), JSON.stringify(message));
   }
 }

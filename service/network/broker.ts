@@ -26,6 +26,23 @@ export function brokerOf(config: Pick<Config, 'MQTT_BROKER' | 'MQTT_URL'>): Brok
 }
 
 /**
+ * The gateways whose readings this box's forwarder takes: names, its own first, or `*` alone for every gateway. The admin API shows
+ * the bridges of these gateways.
+ */
+export function servedGateways(
+  config: Pick<Config, 'MQTT_BROKER' | 'MQTT_URL' | 'FORWARDER_GATEWAYS'>,
+  gateway: string,
+): readonly string[] {
+  const { FORWARDER_GATEWAYS: chosen } = config;
+  const others = chosen.length === 0 && brokerOf(config).kind === 'own' ? ['*'] : chosen;
+  return others.includes('*') ? ['*'] : [...new Set([gateway, ...others])];
+}
+
+/** True if a forwarder that serves `gateways` serves this one. */
+export const serves = (gateways: readonly string[], gateway: string): boolean =>
+  gateways.includes('*') || gateways.includes(gateway);
+
+/**
  * As `brokerOf`, for `npm start`, which starts the gateway itself: there 1.0.0 used whatever broker MQTT_URL named, on loopback too, and
  * started no gateway.
  */

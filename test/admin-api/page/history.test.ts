@@ -7,7 +7,8 @@ import { RefusedMessages } from '../../../service/mqtt/refused-messages.ts';
 import { forwarderStatus, serviceStatus } from '../../support/messages.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
-const newFleet = (): Fleet => new Fleet(new RefusedMessages('admin-api', testLog(testConfig({}))));
+const newFleet = (): Fleet =>
+  new Fleet(new RefusedMessages('admin-api', testLog(testConfig({}))), () => ({ gateway: 'test-box', served: ['*'] }));
 
 /** Gives a fleet the status of a forwarder as of a time. */
 function forwarder(
@@ -19,7 +20,11 @@ function forwarder(
     const details = forwarderStatus({ depth, bytes, oldest_age_seconds: depth / 10, ledger });
     const online = serviceStatus('forwarder', { since: at, as_of: at, forwarder: details });
     const status = state === 'online' ? online : { service: 'forwarder', state, since: at, version: '1', as_of: at };
-    fleet.subscriptions[SERVICE_STATUS_FILTER]?.(serviceStatusTopic('forwarder'), Buffer.from(JSON.stringify(status)), false);
+    fleet.subscriptions[SERVICE_STATUS_FILTER]?.(
+      serviceStatusTopic('test-box', 'forwarder'),
+      Buffer.from(JSON.stringify(status)),
+      false,
+    );
   };
 }
 

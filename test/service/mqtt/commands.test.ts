@@ -21,8 +21,8 @@ function joined(handlers: ConstructorParameters<typeof CommandServer>[0]['handle
     });
     return true;
   };
-  const server = new CommandServer({ service: 'forwarder', log, handlers, publish });
-  const client = new CommandClient({ publish });
+  const server = new CommandServer({ service: 'forwarder', gateway: () => 'test-box', log, handlers, publish });
+  const client = new CommandClient({ gateway: () => 'test-box', publish });
   Object.assign(subscriptions, server.subscriptions, client.subscriptions);
   return { client, line, log, publish };
 }
@@ -74,7 +74,7 @@ test('arguments that the table does not allow are refused before the handler see
 test('no answer is command_timeout, a cut line not_connected; rubbish harms nobody; the log level is changed by request', async () => {
   const { client, line, log, publish } = joined({ backup: async () => await new Promise(() => {}) });
   assert.equal(await codeOf(client.request('forwarder', 'backup', {}, { timeoutMs: 50 })), 'command_timeout');
-  publish(requestTopic('forwarder', 'backup'), 'rubbish');
+  publish(requestTopic('test-box', 'forwarder', 'backup'), 'rubbish');
   assert.deepEqual(await client.request('forwarder', 'set-log-level', { level: 'error' }), { level: 'error' });
   assert.equal(log.level, 'error');
   line.cut = true;

@@ -46,7 +46,7 @@ function linkTo(t: TestContext, port: number, subscriptions: MqttLinkOptions['su
     config,
     log: testLog(config),
     subscriptions,
-    will: { topic: 'edge/forwarder/status', payload: 'offline', retain: true },
+    will: () => ({ topic: 'edge/test-box/forwarder/status', payload: 'offline', retain: true }),
   });
   t.after(() => link.stop());
   return link;

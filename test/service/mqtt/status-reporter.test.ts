@@ -13,6 +13,7 @@ test('what is no news waits for the next regular status; news goes out at once, 
   let depth = 0;
   const reporter = new StatusReporter({
     service: 'forwarder',
+    gateway: () => 'test-box',
     link,
     checks: () => [],
     news: () => String(depth),
@@ -35,7 +36,13 @@ test('what is no news waits for the next regular status; news goes out at once, 
   await new Promise((resolve) => setTimeout(resolve, 1500));
   assert.equal(said.length, 2);
 
-  const plain = new StatusReporter({ service: 'ble-bridge', link, checks: () => [], intervalMs: 60_000 });
+  const plain = new StatusReporter({
+    service: 'ble-bridge',
+    gateway: () => 'test-box',
+    link,
+    checks: () => [],
+    intervalMs: 60_000,
+  });
   plain.start();
   t.after(() => plain.stop());
   plain.changed();
