@@ -58,7 +58,9 @@ async function watch(t: TestContext, url: string, credentials: { username?: stri
     if (status.ok && status.value.instance !== undefined)
       statuses.set(status.value.instance, { gateway: topic.split('/')[1] ?? '', status: status.value });
   });
-  await client.subscribeAsync(['edge/+/+/status', 'edge/+/status', 'homeassistant/#']);
+  await client.subscribeAsync(['edge/+/+/status', 'homeassistant/#']);
+  // Topics of version 1, which our own broker does not let the admin API read.
+  if (credentials.username === undefined) await client.subscribeAsync('edge/+/status');
   return {
     client,
     topics,
@@ -91,7 +93,6 @@ test("a second box's bridge delivers to the first box, is visible by itself, and
     MQTT_URL: `mqtt://${at}`,
     LOCAL_KINESIS_PORT: String(stream.port),
     ...simulated,
-    BLE_ALIASES: '',
   });
   const log = testLog(config);
   await forwarderOn(t, config);
@@ -123,7 +124,8 @@ test("a second box's bridge delivers to the first box, is visible by itself, and
     assert.ok(metrics.includes(`hr_gateway_service_up{gateway="${name}",service="ble-bridge"} 1`), name);
 
   const devices = await get<{ device: string; gateway: string }[]>('/devices');
-  const ofOther = devices.find((device) => device.gateway === 'box-b')?.device ?? '';
+  // The first simulated straps of both boxes have the same name, the second one is the other box's alone.
+  const ofOther = devices.findLast((device) => device.gateway === 'box-b')?.device ?? '';
   const discovery = [...watcher.topics].filter(([topic]) => topic.includes(`box-b_${ofOther}/`));
   assert.ok(discovery.length > 0);
   for (const [, payload] of discovery) assert.match(payload, /"edge\/box-b\/ble-bridge\/status"/);
@@ -143,7 +145,6 @@ test("a second box's bridge delivers to the first box, is visible by itself, and
   );
   assert.equal(down.get('ble-bridge')?.status, 'ok');
   assert.match(down.get('box-b: ble-bridge')?.hint ?? '', /edge\/box-b\/ble-bridge\/status/);
-  await watcher.client.publishAsync('edge/box-b/ble-bridge/status', '', { retain: true }).catch(() => undefined);
 });
 
 test('two forwarders that take the same readings fail a check on both, which names the other', async (t) => {
