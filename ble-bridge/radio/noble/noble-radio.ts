@@ -8,7 +8,7 @@
  * - a lost adapter is reported as 'poweredOff' without a 'disconnect' for its links: noble is recreated when the adapter returns.
  */
 import { EventEmitter } from 'node:events';
-import { adapterExists } from '../../../service/bluetooth/adapter.ts';
+import { adapterExists, adapterNumber } from '../../../service/bluetooth/adapter.ts';
 import type { Config } from '../../../service/config/config.ts';
 import type { Logger } from '../../../service/log/log.ts';
 import { RadioError } from '../radio-error.ts';
@@ -87,7 +87,7 @@ export class NobleRadio implements Radio {
 
   #begin(): void {
     if (this.#make === undefined) return;
-    const deviceId = Number(this.#config.BLE_ADAPTER.slice('hci'.length));
+    const deviceId = adapterNumber(this.#config);
     const before = new Set(process.listeners('exit'));
     const noble = this.#make({ deviceId });
     this.#noble = noble;
