@@ -13,7 +13,7 @@ const OLD_SECONDS = 3;
 
 /**
  * What each state means to a person, and how bad it is.
- * @type {Record<string, Shown>}
+ * @type {Partial<Record<string, Shown>>}
  */
 const STATES = {
   discovered: ['found', 'warn'],

@@ -110,7 +110,10 @@ function bridgeLines(status: ServiceStatus | undefined): DoctorLine[] {
   const ends = Object.entries(radio.disconnects)
     .map(([reason, count]) => `${count} ${reason}`)
     .join(', ');
-  const found = `${radio.adapter ?? 'no adapter'} ${radio.state}, ${radio.advertisements_per_minute} advertisements in the last minute, ${radio.connects} connects${ends === '' ? '' : ` (ended: ${ends})`}${times}`;
+  const connects = `${radio.connects} connects${ends === '' ? '' : ` (ended: ${ends})`}`;
+  const found =
+    `${radio.adapter ?? 'no adapter'} ${radio.state}, ` +
+    `${radio.advertisements_per_minute} advertisements in the last minute, ${connects}${times}`;
   if (radio.state !== 'powered_on') return [fail('radio', found, 'See the radio lines above.')];
   if (radio.straps_limit !== null)
     return [
@@ -133,7 +136,8 @@ function forwarderLines(status: ServiceStatus | undefined): DoctorLine[] {
   const lines = [
     ok(
       'queue',
-      `${forwarder.depth} readings, oldest ${Math.round(forwarder.oldest_age_seconds)} s, ${forwarder.bytes} bytes, ${forwarder.dead_letters} dead letters`,
+      `${forwarder.depth} readings, oldest ${Math.round(forwarder.oldest_age_seconds)} s, ` +
+        `${forwarder.bytes} bytes, ${forwarder.dead_letters} dead letters`,
     ),
   ];
   const { state, reason, hint } = forwarder.uplink;

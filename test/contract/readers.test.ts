@@ -93,7 +93,7 @@ describe('a message that does not match the contract has no effect on a running 
     await withoutEffect(box.app, 'hr/strap-1/bpm', whole, { nullable: [], optional: [], maps: [] }, known);
   });
 
-  test('command client: a response that does not match is ignored, a result that does not match is an error; the next one is taken', async () => {
+  test('command client: an invalid response is ignored, an invalid result is an error; the next valid one is used', async () => {
     let answer: (id: string) => object[] = () => [];
     box.forwarder.on('message', (topic, payload) => {
       if (!topic.startsWith('edge/test-box/forwarder/request/')) return;

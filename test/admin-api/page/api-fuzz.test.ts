@@ -212,7 +212,8 @@ test('ten thousand requests, good and broken: no 500, every answer as described,
       for (let sent = all[next++]; sent !== undefined && faults.length < 5; sent = all[next++]) {
         const answer = await send(agent, box, sent);
         counts.set(answer.status, (counts.get(answer.status) ?? 0) + 1);
-        const fault = answer.status === 500 ? `500 ${answer.body}` : sent.method === 'HEAD' ? undefined : contract.fault(answer);
+        const broken = sent.method === 'HEAD' ? undefined : contract.fault(answer);
+        const fault = answer.status === 500 ? `500 ${answer.body}` : broken;
         if (fault !== undefined) faults.push(`${JSON.stringify(sent).slice(0, 500)}: ${fault}`);
       }
     }),

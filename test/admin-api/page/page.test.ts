@@ -107,7 +107,9 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     // Watched in the page, by its own clock: the age that the card shows as it turns.
     await page.evaluate(`void (window.turned = new Promise((done) => {
       const card = document.querySelector('[data-device="bert-000002"]');
-      new MutationObserver(() => { if (card.classList.contains('bad')) done(card.querySelector('.age').textContent); }).observe(card, { attributes: true });
+      new MutationObserver(() => {
+        if (card.classList.contains('bad')) done(card.querySelector('.age').textContent);
+      }).observe(card, { attributes: true });
     }))`);
     await radio.op('vanish', { id: 2 });
     const age = await page.evaluate<string>('window.turned');
@@ -186,7 +188,10 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     // Nobody says that it is gone: the age of its last reading does.
     await page.evaluate(`void (window.turned = new Promise((done) => {
       const card = document.querySelector('[data-device=ride]');
-      new MutationObserver(() => { if (card.classList.contains('bad')) done([card.querySelector('.state').textContent, card.querySelector('.age').textContent]); }).observe(card, { attributes: true });
+      new MutationObserver(() => {
+        if (!card.classList.contains('bad')) return;
+        done([card.querySelector('.state').textContent, card.querySelector('.age').textContent]);
+      }).observe(card, { attributes: true });
     }))`);
     clearInterval(say);
     const [state = '', age = ''] = await page.evaluate<string[]>('window.turned');
@@ -226,7 +231,9 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     for (;;) {
       await other.page.keyboard.press('Tab');
       const name = await other.page.evaluate<string>(
-        'document.activeElement === document.body ? "" : (document.activeElement.getAttribute("aria-label") || document.activeElement.textContent || "").trim()',
+        `document.activeElement === document.body
+          ? ''
+          : (document.activeElement.getAttribute('aria-label') || document.activeElement.textContent || '').trim()`,
       );
       if (name === '' || names.includes(name)) break;
       names.push(name);

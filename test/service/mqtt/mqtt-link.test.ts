@@ -52,7 +52,7 @@ function linkTo(t: TestContext, port: number, subscriptions: MqttLinkOptions['su
   return link;
 }
 
-test('up after every subscription is acknowledged; while down a publish is refused; nothing of an ended session is sent again', async (t) => {
+test('up after every SUBACK; while down, a publish is refused; nothing of an ended session is sent again', async (t) => {
   const broker = await startBroker(t);
   const heard: string[] = [];
   const link = linkTo(t, broker.port, { 'a/+': (topic, payload) => void heard.push(`${topic} ${payload.toString()}`) });

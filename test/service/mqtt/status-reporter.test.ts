@@ -4,7 +4,7 @@ import type { ServiceStatus } from '../../../contract/service-status.ts';
 import { StatusReporter } from '../../../service/mqtt/status-reporter.ts';
 import { eventually } from '../../support/eventually.ts';
 
-test('what is no news waits for the next regular status; news goes out at once, and so does everything where nobody says what is news', async (t) => {
+test('urgent changes are published at once, others with the next status; by default every change is urgent', async (t) => {
   const said: ServiceStatus[] = [];
   const link = {
     publish: (topic: string, payload: string) => topic.endsWith('/status') && said.push(JSON.parse(payload) as ServiceStatus) > 0,
