@@ -93,7 +93,7 @@ describe('the admin API on a running pipeline', () => {
     ])
       assert.equal((await ask('GET', path)).status, 200, path);
     for (const [method, path, body, expected] of [
-      ['GET', '/dead-letters?limit=5', undefined, { total: 0, dead_letters: [] }],
+      ['GET', '/dead-letters?limit=5', undefined, { total: 0, dead_letters: [], next_before: null }],
       ['POST', '/dead-letters/retry', { all: true }, { retried: 0, left: 0 }],
       ['POST', '/dead-letters/discard', { ids: [1] }, { discarded: 0 }],
       ['POST', '/damage/acknowledge', undefined, { acknowledged: false }],
