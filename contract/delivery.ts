@@ -11,6 +11,8 @@ import { runSchema } from './fields.ts';
 import { GATEWAY_PATTERN, RUN_PATTERN } from './topics.ts';
 import { parserOf } from './validate.ts';
 
+export { runSchema } from './fields.ts';
+
 /** The name of a box, `GATEWAY_NAME`. */
 export const gatewayNameSchema = Type.String({ pattern: GATEWAY_PATTERN.source });
 const seqSchema = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });

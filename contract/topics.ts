@@ -12,7 +12,7 @@ export const ANY_GATEWAY = '+';
 /** A device name as it stands in topics: lower-case letters, digits and hyphens, at most 64. */
 export const DEVICE_PATTERN = /^[a-z0-9-]{1,64}$/;
 /** 16 hexadecimal digits, chosen at the start of a bridge process. */
-const RUN_PATTERN = /^[0-9a-f]{16}$/;
+export const RUN_PATTERN = /^[0-9a-f]{16}$/;
 
 export const READINGS_FILTER = 'hr/+/bpm';
 export const DEVICE_STATUS_FILTER = 'hr/+/status';
