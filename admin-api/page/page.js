@@ -64,7 +64,7 @@ function lost() {
   setText(verdict, 'No connection to the box');
 }
 
-/** The browser gives up on a response that is no event stream, without telling the page its status: ask once. */
+/** The browser does not retry a response that is not an event stream, and hides its status from the page: fetch it once. */
 async function whyClosed() {
   const answer = await fetch('/queue').catch(() => undefined);
   showLocked(answer?.status === 401);

@@ -100,7 +100,7 @@ export class RadioSession {
     }
   }
 
-  /** The rebuild is over; meanwhile the ladder may have given up, or the session may have been stopped. */
+  /** Called after a rebuild, during which the ladder may have reached its end or the session may have been stopped. */
   #rebuilt(): void {
     if (this.#state.current !== 'rebuilding') return;
     if (this.radio.state === 'powered_on') this.#turnOn();

@@ -14,7 +14,7 @@ test('a list of large dead letters is bounded in bytes, and next_before leads to
     assert.equal(answer.status, 200, body.slice(0, 300));
     return JSON.parse(body) as DeadLetters;
   };
-  // A control character takes six bytes in JSON: 24 KiB each, 7 MiB in all, far over what the broker takes in one packet.
+  // A control character takes six bytes in JSON: 24 KiB each, 7 MiB in all, far more than the broker accepts in one packet.
   const payload = Buffer.alloc(4096, 1);
   for (let sent = 0; sent < LETTERS; sent += 1) await box.app.publishAsync('hr/strap/bpm', payload, { qos: 1 });
   await eventually(async () => (await ask('limit=1')).total === LETTERS, { withinMs: 30_000, what: 'all dead letters' });

@@ -80,7 +80,7 @@ describe('a message that does not match the contract has no effect on a running 
     await withoutEffect(box.forwarder, 'edge/test-box/forwarder/metrics', message, METRICS, metrics);
   });
 
-  test('admin API: statuses, gaps and readings of devices, whoever publishes them', async () => {
+  test('admin API: statuses, gaps and readings of devices, published by any client', async () => {
     box.app.publish('hr/strap-1/status', JSON.stringify(deviceStatus('strap-1')));
     box.app.publish('hr/strap-1/gap', JSON.stringify(gap()));
     box.app.publish('hr/strap-1/bpm', JSON.stringify(reading('strap-1')));

@@ -38,7 +38,7 @@ export class NobleRadio implements Radio {
   readonly events = new EventEmitter<RadioEvents>();
   readonly #config: Pick<Config, 'BLE_ADAPTER'>;
   readonly #log: Logger;
-  readonly #heardAt = new Map<string, number>();
+  readonly #advertisedAt = new Map<string, number>();
   readonly #connections = new Set<NobleConnection>();
   #make: MakeNoble | undefined;
   #noble: Noble | undefined;
@@ -137,7 +137,7 @@ export class NobleRadio implements Radio {
   }
 
   #discovered(peripheral: NoblePeripheral): void {
-    this.#heardAt.set(peripheral.id, performance.now());
+    this.#advertisedAt.set(peripheral.id, performance.now());
     const { localName, serviceUuids } = peripheral.advertisement;
     this.events.emit('advertisement', {
       address: peripheral.address.toLowerCase(),
@@ -151,11 +151,11 @@ export class NobleRadio implements Radio {
   #prune(noble: Noble): void {
     const oldest = performance.now() - FORGET_AFTER_MS;
     const { _addresses, _addresseTypes, _connectable, scannable, _gap } = noble._bindings;
-    for (const [id, heardAt] of this.#heardAt) {
+    for (const [id, advertisedAt] of this.#advertisedAt) {
       const peripheral = noble._peripherals[id];
-      if (heardAt > oldest || (peripheral !== undefined && peripheral.state !== 'disconnected' && peripheral.state !== 'error'))
+      if (advertisedAt > oldest || (peripheral !== undefined && peripheral.state !== 'disconnected' && peripheral.state !== 'error'))
         continue;
-      this.#heardAt.delete(id);
+      this.#advertisedAt.delete(id);
       if (peripheral !== undefined && _gap?._discoveries !== undefined) delete _gap._discoveries[peripheral.address];
       for (const cache of [
         noble._peripherals,
@@ -243,7 +243,7 @@ export class NobleRadio implements Radio {
     this.#noble = undefined;
     for (const connection of this.#connections) connection.abandon();
     this.#connections.clear();
-    this.#heardAt.clear();
+    this.#advertisedAt.clear();
     if (noble === undefined) return;
     try {
       // A reset makes the controller end its links and scans; otherwise the old links would stay without an owner.

@@ -75,7 +75,7 @@ describe('the admin API on a running pipeline', () => {
     );
   });
 
-  test('every answer of a good request is as described', async () => {
+  test('every answer to a valid request matches its description', async () => {
     const [device] = (await ask('GET', '/devices')).json<{ device: string }[]>();
     assert.ok(device);
     for (const path of [
@@ -111,7 +111,7 @@ describe('the admin API on a running pipeline', () => {
     assert.equal((await ask('POST', '/logout')).status, 200);
   });
 
-  test("what changes something, and what was refused, needs the operator's token; a wrong one is no token", async () => {
+  test("changes and dead letters need the operator's token; a wrong token counts as none", async () => {
     const guarded = contract.operations.filter(({ operation }) => operation.security !== undefined);
     assert.equal(guarded.length, 9);
     for (const { method, path } of guarded)
@@ -180,7 +180,7 @@ describe('the admin API on a running pipeline', () => {
     );
   });
 
-  test("an app's strap, whose status nobody says, streams while its readings come", async () => {
+  test('a strap of another app, which has no status, is streaming while its readings arrive', async () => {
     await box.app.publishAsync('hr/treadmill/bpm', appReading(101, { source: 'replay' }));
     const device = await eventually(async () =>
       (await ask('GET', '/devices'))
@@ -191,7 +191,7 @@ describe('the admin API on a running pipeline', () => {
     assert.ok(device.last_reading_at);
   });
 
-  test('health tells the cause: which check, since when, why, and what to do; and that it is well again', async () => {
+  test('health has the cause: which check, since when, why, and what to do; and reports recovery', async () => {
     interface Health {
       status: string;
       checks: { name: string; status: string; since: string; code: string; reason: string; hint: string }[];
@@ -224,7 +224,7 @@ describe('the admin API on a running pipeline', () => {
     });
   });
 
-  test('events: the overview at once, then readings, devices and the overview each second', async () => {
+  test('events: the overview at once, then readings, devices, and the overview every second', async () => {
     const stop = new AbortController();
     const answer = await fetch(`${box.url}/events`, { signal: stop.signal });
     assert.match(answer.headers.get('content-type') ?? '', /^text\/event-stream/);
@@ -248,7 +248,7 @@ describe('the admin API on a running pipeline', () => {
     assert.ok((overview.rates['heard'] ?? 0) > 0);
   });
 
-  test('a page that takes nothing is let go, and does not hold up the others', async () => {
+  test('a page that does not read is disconnected, and does not delay the others', async () => {
     const deaf = connect(Number(new URL(box.url).port), '127.0.0.1');
     let ended = false;
     deaf.on('error', () => {});
@@ -264,7 +264,7 @@ describe('the admin API on a running pipeline', () => {
     // The largest status that the contract allows, about 45 kB.
     const disconnects = Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`${index} `.padEnd(200, 'x'), 1]));
     const status = JSON.stringify(deviceStatus('loud', { disconnects }));
-    // More than the buffers of the system on both sides: at most 32 MiB to receive and 4 MiB to send.
+    // More than the socket buffers on both sides: at most 32 MiB to receive and 4 MiB to send.
     const messages = Math.ceil((40 * 1024 * 1024) / status.length);
     for (let sent = 0; sent < messages; sent += 1) await box.app.publishAsync('hr/loud/status', status);
     await eventually(async () => (await pages()) === 0, { everyMs: 300, what: 'the deaf page to be dropped' });
@@ -274,7 +274,7 @@ describe('the admin API on a running pipeline', () => {
     assert.equal((await ask('GET', '/health')).status, 200);
   });
 
-  test('as many pages as are allowed follow the events; one more is told so, and may come when another has gone', async () => {
+  test('at most 200 pages follow the events; a further one is refused until another has left', async () => {
     const pages = await Promise.all(
       Array.from({ length: 200 }, async () => {
         const stop = new AbortController();
@@ -295,7 +295,7 @@ describe('the admin API on a running pipeline', () => {
   });
 });
 
-test('before the forwarder has said anything, the queue is not known, and health says who is missing', async (t) => {
+test('before the first status of the forwarder, /queue is nothing_known, and health names the missing service', async (t) => {
   const box = await startBox(t, { MQTT_URL: 'mqtt://127.0.0.1:9' });
   const answer = await fetch(`${box.url}/queue`);
   assert.deepEqual([answer.status, ((await answer.json()) as { code: string }).code], [503, 'nothing_known']);
@@ -304,7 +304,7 @@ test('before the forwarder has said anything, the queue is not known, and health
   assert.match(await health.text(), /"status":"down".*broker_away/);
 });
 
-test('where reading is not open to everybody, nothing is told without the token, the page and its login are', async (t) => {
+test('with ADMIN_ANONYMOUS=none nothing is readable without the token, except the page and its login', async (t) => {
   const box = await startBox(t, { ADMIN_ANONYMOUS: 'none' });
   const status = async (path: string, headers: Record<string, string> = {}): Promise<number> =>
     (await fetch(`${box.url}${path}`, { headers })).status;
