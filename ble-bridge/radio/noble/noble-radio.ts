@@ -153,7 +153,10 @@ export class NobleRadio implements Radio {
     const { _addresses, _addresseTypes, _connectable, scannable, _gap } = noble._bindings;
     for (const [id, advertisedAt] of this.#advertisedAt) {
       const peripheral = noble._peripherals[id];
-      if (advertisedAt > oldest || (peripheral !== undefined && peripheral.state !== 'disconnected' && peripheral.state !== 'error'))
+      if (
+        advertisedAt > oldest ||
+        (peripheral !== undefined && peripheral.state !== 'disconnected' && peripheral.state !== 'error')
+      )
         continue;
       this.#advertisedAt.delete(id);
       if (peripheral !== undefined && _gap?._discoveries !== undefined) delete _gap._discoveries[peripheral.address];

@@ -295,7 +295,7 @@ describe('the admin API on a running pipeline', () => {
   });
 });
 
-test('before the first status of the forwarder, /queue is nothing_known, and health names the missing service', async (t) => {
+test('without a broker, /queue is nothing_known, and health is down with broker_away', async (t) => {
   const box = await startBox(t, { MQTT_URL: 'mqtt://127.0.0.1:9' });
   const answer = await fetch(`${box.url}/queue`);
   assert.deepEqual([answer.status, ((await answer.json()) as { code: string }).code], [503, 'nothing_known']);

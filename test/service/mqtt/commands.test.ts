@@ -71,7 +71,7 @@ test('arguments that the table does not allow are refused before the handler is 
   assert.equal(await codeOf(client.request('forwarder', 'toString' as 'scan-now', {})), 'command_unknown');
 });
 
-test('no response: command_timeout; no connection: not_connected; invalid messages are ignored; set-log-level works', async () => {
+test('no response: command_timeout; no connection: not_connected; invalid messages are ignored; the level changes', async () => {
   const { client, line, log, publish } = joined({ backup: async () => await new Promise(() => {}) });
   assert.equal(await codeOf(client.request('forwarder', 'backup', {}, { timeoutMs: 50 })), 'command_timeout');
   publish(requestTopic('test-box', 'forwarder', 'backup'), 'rubbish');
