@@ -5,10 +5,18 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Validator } from '@seriousme/openapi-schema-validator';
+import { eventSchemas } from '../../../admin-api/answer-schemas.ts';
+import { checkerOf, type Checker } from '../../../contract/validate.ts';
 import { eventually } from '../../support/eventually.ts';
 import { deviceStatus } from '../../support/messages.ts';
 import { ApiContract, type Answer, type Description } from './support/api-contract.ts';
 import { appReading, startBox, type Box } from './support/page-pipeline.ts';
+
+const EVENT_CHECKS: Partial<Record<string, Checker<unknown>>> = {
+  overview: checkerOf(eventSchemas.overview),
+  reading: checkerOf(eventSchemas.reading),
+  device: checkerOf(eventSchemas.device),
+};
 
 describe('the admin API on a running pipeline', () => {
   const cleanups: (() => unknown)[] = [];
@@ -234,7 +242,12 @@ describe('the admin API on a running pipeline', () => {
     await eventually(
       async () => {
         text += (await reader.read()).value ?? '';
-        for (const [, name = '', data = ''] of text.matchAll(/event: (\w+)\ndata: (.*)\n\n/g)) seen.set(name, JSON.parse(data));
+        for (const [, name = '', data = ''] of text.matchAll(/event: (\w+)\ndata: (.*)\n\n/g)) {
+          const event: unknown = JSON.parse(data);
+          seen.set(name, event);
+          const checked = EVENT_CHECKS[name]?.(event) ?? { ok: false, reason: 'no such event' };
+          assert.ok(checked.ok, `${name}: ${checked.ok ? '' : checked.reason}`);
+        }
         return (
           seen.has('overview') && seen.has('reading') && seen.has('device') && [...text.matchAll(/event: overview/g)].length >= 3
         );
