@@ -26,12 +26,13 @@ test('a reader handles messages that match, with topic and retain flag, and no o
   const reader = refused.reader('reading', parseNumber, (...args) => handled.push(args));
   reader('hr/a/bpm', Buffer.from('72'), false);
   reader('hr/a/bpm', Buffer.from('rubbish'), false);
+  reader('hr/a/bpm', Buffer.from('"72"'), false);
   reader('hr/b/bpm', Buffer.from('73'), true);
   assert.deepEqual(handled, [
     ['hr/a/bpm', 72, false],
     ['hr/b/bpm', 73, true],
   ]);
-  assert.equal(refused.total, 1);
+  assert.equal(refused.total, 2);
 });
 
 test('an empty payload, which removes a retained message, is neither handled nor refused', () => {
