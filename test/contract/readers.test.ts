@@ -65,8 +65,24 @@ describe('a message that does not match the contract has no effect on a running 
     const before = await box.get('/queue');
     const forged = serviceStatus('gateway', { forwarder: forwarderStatus({ depth: 98 }) });
     box.forwarder.publish('edge/test-box/forwarder/status', JSON.stringify(forged));
+    const offline = serviceStatus('ble-bridge', { state: 'offline' });
+    box.forwarder.publish('edge/test-box/forwarder/status', JSON.stringify(offline));
     await box.handled(box.forwarder);
     assert.equal((await box.get<{ depth: number }>('/queue')).depth, (before as { depth: number }).depth);
+    const { checks } = await box.get<{ checks: { name: string; code: string }[] }>('/health');
+    assert.deepEqual(
+      checks.filter(({ name, code }) => name === 'ble-bridge' && code !== ''),
+      [],
+    );
+  });
+
+  test('admin API: a device status under the topic of another device is refused', async () => {
+    box.app.publish('hr/strap-2/status', JSON.stringify(deviceStatus('strap-2')));
+    await eventually(async () => (await box.get<{ device?: string }>('/devices/strap-2')).device === 'strap-2');
+    const before = await box.get('/devices/strap-2');
+    box.app.publish('hr/strap-2/status', JSON.stringify(deviceStatus('strap-9', { name: 'forged' })));
+    await box.handled(box.app);
+    assert.deepEqual(await box.get('/devices/strap-2'), before);
   });
 
   test('admin API: metrics', async (t) => {
