@@ -22,13 +22,7 @@ import {
 import type { MessageHandler } from '../service/mqtt/mqtt-link.ts';
 import { serves } from '../service/network/broker.ts';
 import type { RefusedMessages } from '../service/mqtt/refused-messages.ts';
-
-/** A reading as it is kept for ten minutes. */
-export interface RecentReading {
-  timestamp: string;
-  heart_rate: number;
-  sensor_contact: boolean | null;
-}
+import type { DeviceEvent, KnownDevice, ReadingEvent, RecentReading } from './answer-schemas.ts';
 
 interface Device {
   status: DeviceStatus;
@@ -47,12 +41,7 @@ interface Received<T> {
 /** A status as last received; `stale`: its service is offline or has stopped publishing. */
 export type KnownStatus = Received<ServiceStatus> & { stale: boolean };
 
-export type KnownDevice = DeviceStatus & { last_gap: Gap | null };
-
-export type FleetEvent =
-  | { type: 'reading'; device: string; reading: RecentReading }
-  | { type: 'device'; device: string; status: DeviceStatus | null }
-  | { type: 'service'; service: string };
+export type FleetEvent = ReadingEvent | DeviceEvent | { type: 'service'; service: string };
 
 /** Metrics of a service, and whose they are. */
 export type KnownMetrics = MetricsMessage & { gateway: string };

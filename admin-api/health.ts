@@ -2,12 +2,8 @@
 import type { Check } from '../contract/check.ts';
 import { serviceStatusTopic, type ServiceName } from '../contract/topics.ts';
 import { failing, okCheck, type CheckReport } from '../service/health/check-report.ts';
+import type { Health } from './answer-schemas.ts';
 import type { Fleet, KnownStatus } from './fleet.ts';
-
-export interface Health {
-  status: 'ok' | 'degraded' | 'down';
-  checks: Check[];
-}
 
 /** The services without which no reading is accepted, and what each one's absence means. */
 const EXPECTED: readonly { name: ServiceName; hint: string }[] = [

@@ -1,6 +1,6 @@
 /**
- * A service's line to the broker. QoS 0 throughout; nothing is ever replayed: what is published while the line is down is
- * refused, and nothing of an ended session is sent again (facts.md, MQTT.js). Up = every subscription acknowledged.
+ * A service's connection to the broker. QoS 0 only, and nothing is replayed: a publish is refused while the connection is down, and
+ * nothing of an ended session is sent again. Up means that every subscription is acknowledged.
  */
 import { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -21,13 +21,13 @@ export interface MqttLinkOptions {
   service: ServiceName;
   config: Config;
   log: Logger;
-  /** A handler a filter; a message goes to every filter it matches. A function is asked at each connection. */
+  /** One handler per filter; a message goes to every filter that it matches. A function is called at each connection. */
   subscriptions: Subscriptions | (() => Subscriptions);
   /** The last will; called at each connection. */
   will?: () => { topic: string; payload: string; retain: boolean };
 }
 
-/** True where a topic matches a filter (MQTT 3.1.1 section 4.7). */
+/** True if a topic matches a filter (MQTT 3.1.1 section 4.7). */
 export function topicMatches(filter: string, topic: string): boolean {
   const want = filter.split('/');
   const have = topic.split('/');
@@ -42,11 +42,11 @@ export function topicMatches(filter: string, topic: string): boolean {
 const KEEPALIVE_S = 10;
 const SUBACK_TIMEOUT_MS = 10_000;
 const CONNACK_TIMEOUT_MS = 10_000;
-/** How long nothing may be heard from the broker; it answers a ping within the keepalive. */
+/** A broker from which nothing was received for this long has stopped responding; it answers a ping within the keepalive. */
 const SILENCE_MS = 2.5 * KEEPALIVE_S * 1000;
-const SILENCE_LOOK_MS = (KEEPALIVE_S * 1000) / 4;
+const SILENCE_CHECK_MS = (KEEPALIVE_S * 1000) / 4;
 
-/** Topics whose handlers are remembered. */
+/** How many topics' handlers are cached. */
 const ROUTES_MAX = 2000;
 
 interface Route {
@@ -70,7 +70,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   #client: MqttClient | undefined;
   #retry: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
-  #heardAt = 0;
+  #receivedAt = 0;
   #up = false;
   #stopped = true;
 
@@ -86,12 +86,12 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     return this.#up;
   }
 
-  /** Bytes that are written and not yet taken by the system: publish less when it grows. */
+  /** Bytes that are written but not yet sent by the operating system: publish less when it grows. */
   get writableLength(): number {
     return this.#client?.stream.writableLength ?? 0;
   }
 
-  /** Begins to connect, and goes on for ever. Returns at once; throws HrError `data_dir_unusable` where the key cannot be read. */
+  /** Connects, and reconnects until `stop()`. Returns at once; throws HrError `data_dir_unusable` if the key cannot be read. */
   start(): void {
     this.#stopped = false;
     this.#connect();
@@ -129,7 +129,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
       protocolVersion: 4,
       clean: true,
       keepalive: KEEPALIVE_S,
-      // The connection is made anew by us, as a new client: an old one would send what it had in flight again.
+      // We reconnect with a new client: the old one would resend what it had in flight.
       reconnectPeriod: 0,
       connectTimeout: CONNACK_TIMEOUT_MS,
       queueQoSZero: false,
@@ -149,13 +149,13 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     client.on('connect', () => this.#subscribe(client));
     client.on('message', (topic, payload, packet) => this.#deliver(topic, payload, packet.retain));
     client.on('packetreceive', () => {
-      this.#heardAt = performance.now();
+      this.#receivedAt = performance.now();
     });
     client.on('error', (error) => {
       this.#repeats.warn(
         'mqtt_error',
         { event: 'mqtt_error', broker: maskUrl(url), reason: messageOf(error) },
-        'the broker cannot be reached or refused us',
+        'the broker cannot be reached, or refused the connection',
       );
     });
     client.on('close', () => this.#closed(client));
@@ -195,25 +195,25 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     });
   }
 
-  /** MQTT.js takes its own publishes for a sign of life: a broker that says nothing any more is left here. */
+  /** Disconnects from a broker that stopped responding. MQTT.js does not: it counts its own publishes as a sign of life. */
   #watchSilence(client: MqttClient): void {
     clearInterval(this.#silence);
-    this.#heardAt = performance.now();
+    this.#receivedAt = performance.now();
     let pinged = false;
     this.#silence = setInterval(() => {
-      const quietMs = performance.now() - this.#heardAt;
+      const quietMs = performance.now() - this.#receivedAt;
       if (quietMs > SILENCE_MS) {
         this.#repeats.warn(
           'mqtt_silent',
           { event: 'mqtt_silent', quiet_ms: Math.round(quietMs) },
-          'the broker says nothing any more',
+          'the broker stopped responding',
         );
         client.end(true);
       } else if (quietMs > (KEEPALIVE_S * 1000) / 2) {
         if (!pinged) client.sendPing();
         pinged = true;
       } else pinged = false;
-    }, SILENCE_LOOK_MS);
+    }, SILENCE_CHECK_MS);
     this.#silence.unref();
   }
 
@@ -227,7 +227,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     }
   }
 
-  /** The handlers of a topic, remembered: the same few topics come all the time. */
+  /** The handlers of a topic, cached: most messages have one of a few topics. */
   #routesOf(topic: string): readonly Route[] {
     let routes = this.#routes.get(topic);
     if (routes === undefined) {
@@ -245,7 +245,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
       try {
         (listener as () => void)();
       } catch (error) {
-        this.#log.error({ event: 'listener_failed', err: error }, 'a listener of the broker line threw');
+        this.#log.error({ event: 'listener_failed', err: error }, 'a listener of the broker connection threw');
       }
     }
   }
@@ -261,12 +261,12 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     this.#up = false;
     if (!this.#stopped) {
       this.#retry = setTimeout(() => this.#connect(), this.#backoff.nextDelayMs());
-      if (wasUp) this.#log.warn({ event: 'mqtt_disconnected' }, 'the line to the broker is down');
+      if (wasUp) this.#log.warn({ event: 'mqtt_disconnected' }, 'the connection to the broker was lost');
     }
     if (wasUp) this.#emit('down');
   }
 
-  /** Publishes with QoS 0. False, and nothing sent, while the line is down. */
+  /** Publishes with QoS 0. False if the connection is down; nothing is sent then. */
   publish(topic: string, payload: string | Buffer, options: { retain?: boolean } = {}): boolean {
     const client = this.#client;
     if (!this.#up || client === undefined || !client.connected) return false;
@@ -274,7 +274,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     return true;
   }
 
-  /** Ends the session in order: what was published leaves first, no will. Ends within 2 s though the broker takes nothing. */
+  /** Ends the session in order: everything published is sent first, and there is no will. Takes at most 2 s. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#retry);
@@ -302,7 +302,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     if (wasUp) this.#emit('down');
   }
 
-  /** Drops the connection without a goodbye, as a crash would: the broker publishes the will. For tests and last rungs. */
+  /** Drops the connection without DISCONNECT, as a crash would: the broker publishes the will. For tests and the last rung. */
   abandon(): void {
     this.#stopped = true;
     clearTimeout(this.#retry);

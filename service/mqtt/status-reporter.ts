@@ -26,7 +26,10 @@ export interface StatusReporterOptions {
   checks: () => readonly CheckReport[];
   details?: () => ServiceDetails;
   metrics?: () => readonly Metric[];
-  /** The part of the status that is urgent, as text: changes to anything else wait for the next regular status. Default: everything is urgent. */
+  /**
+   * The urgent part of the status, as text: changes to anything else wait for the next regular status. Default: everything is
+   * urgent.
+   */
   news?: () => string;
   /** How often status and metrics are published if nothing changed; default STATUS_INTERVAL_MS. */
   intervalMs?: number;
