@@ -80,6 +80,11 @@ export class Fleet {
     this.#scope = scope;
   }
 
+  /** Name of this box. */
+  get gateway(): string {
+    return this.#scope().gateway;
+  }
+
   /** To be spread into the subscriptions of the service's MqttLink; call it once the service has started. */
   get subscriptions(): Record<string, MessageHandler> {
     const refused = this.#refused;

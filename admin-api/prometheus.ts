@@ -48,12 +48,12 @@ export class Prometheus {
     });
     new Gauge({
       name: 'hr_gateway_straps',
-      help: 'Straps by state',
-      labelNames: ['state'],
+      help: 'Straps by state and by the box whose bridge reads them',
+      labelNames: ['gateway', 'state'],
       registers: [this.#registry],
       collect() {
         this.reset();
-        for (const { state } of fleet.devices()) this.inc({ state });
+        for (const { gateway = fleet.gateway, state } of fleet.devices()) this.inc({ gateway, state });
       },
     });
     // prom-client's event loop monitor wakes the process a hundred times a second, half of an idle one's CPU: measured at scrapes only.

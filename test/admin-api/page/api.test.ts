@@ -272,7 +272,7 @@ describe('the admin API on a running pipeline', () => {
     await once(deaf, 'readable');
     deaf.pause();
     const pages = async (): Promise<number> =>
-      Number(/^hr_gateway_pages (\d+)$/m.exec(await (await fetch(`${box.url}/metrics`)).text())?.[1]);
+      Number(/^hr_gateway_pages\{gateway="test-box"\} (\d+)$/m.exec(await (await fetch(`${box.url}/metrics`)).text())?.[1]);
     await eventually(async () => (await pages()) === 1, { everyMs: 300, what: 'the deaf page to be counted' });
     // The largest status that the contract allows, about 45 kB.
     const disconnects = Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`${index} `.padEnd(200, 'x'), 1]));
