@@ -5,6 +5,7 @@ import { appendFileSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connectAsync } from 'mqtt';
 import { newUser, writeUsers } from '../../../gateway/users.ts';
 import { cannotRun } from '../../support/cannot-run.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -112,6 +113,28 @@ test('on our broker nobody can speak for a strap, not even while the gateway res
   for (const [name, value] of Object.entries(counts)) assert.ok(value > 10, `${name}: ${value}`);
 });
 
+test('a name that a strap had stays its own while the bridge is away and the gateway restarts', async (t) => {
+  const port = await freePort();
+  const box = await StrapBox.make(t, {
+    name: 'front-desk',
+    mqttUrl: `mqtt://127.0.0.1:${port}`,
+    environment: { MQTT_LISTEN_PORT: String(port) },
+  });
+  writeUsers(box.config, { wide: await newUser(PASSWORD, { publish: ['hr/+/bpm'], subscribe: [] }) });
+  await box.start('gateway');
+  await box.start('forwarder');
+  await box.start('ble-bridge');
+  const { device = '' } = await eventually(async () => (await box.stream.readAll())[0]);
+  await box.stop('ble-bridge');
+  await box.stop('gateway');
+  const gateway = await box.start('gateway');
+  const client = await connectAsync(box.config.MQTT_URL, { username: 'wide', password: PASSWORD, protocolVersion: 4 });
+  t.after(() => client.end(true));
+  await client.publishAsync(`hr/${device}/bpm`, String(FORGED_HEART_RATE), { qos: 1 });
+  assert.equal(gateway.adoption.outcomes['claimed'], 1);
+  assert.ok((await box.stream.readAll()).every(({ heart_rate: bpm }) => bpm !== FORGED_HEART_RATE));
+});
+
 test('on Mosquitto with the printed rights nobody can speak for a strap, and the attempts are counted', async (t) => {
   if (!hasMosquitto()) return cannotRun(t, MOSQUITTO_MISSING);
   const rights = await printedRights(t, 'front-desk');
@@ -134,4 +157,7 @@ test('on Mosquitto with the printed rights nobody can speak for a strap, and the
   const attacked = await attack(t, box, broker.url(), async () => await broker.restart());
   const readings = await shipped(attacked, OFFER_WAIT_MS);
   assertNothingForged(t, readings, attacked);
+  const refused = (await box.queue()).ledger.dead;
+  t.diagnostic(`${refused} dead letters`);
+  assert.ok(refused > 10, `${refused} attempts are dead letters`);
 });

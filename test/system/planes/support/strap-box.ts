@@ -38,12 +38,17 @@ interface HealthAnswer {
   checks: { name: string; status: string; reason: string }[];
 }
 
+interface QueueAnswer {
+  ledger: { accepted: number; dead: number };
+}
+
 export class StrapBox {
   readonly stream: LocalStream;
   readonly config: Config;
   readonly #t: TestContext;
   readonly #running = new Map<string, { stop(): Promise<void> }>();
   #adminPort = 0;
+  #keys: ReadonlyMap<string, string> = new Map();
 
   private constructor(t: TestContext, stream: LocalStream, config: Config) {
     this.#t = t;
@@ -71,8 +76,15 @@ export class StrapBox {
     return new StrapBox(t, stream, config);
   }
 
+  /** From now on services log in by these keys, of another box's gateway. */
+  useKeys(keys: ReadonlyMap<string, string>): void {
+    this.#keys = keys;
+  }
+
   async start<Name extends keyof typeof MAKERS>(name: Name): Promise<ServiceOf<Name>> {
-    const service = MAKERS[name](this.config) as ServiceOf<Name>;
+    const key = this.#keys.get(name)?.trim();
+    const MQTT_URL = key === undefined ? this.config.MQTT_URL : this.config.MQTT_URL.replace('//', `//${name}:${key}@`);
+    const service = MAKERS[name]({ ...this.config, MQTT_URL }) as ServiceOf<Name>;
     this.#running.set(name, service);
     // Stopping twice does nothing.
     this.#t.after(async () => await this.stop(name));
@@ -90,6 +102,11 @@ export class StrapBox {
   async health(): Promise<HealthAnswer> {
     const answer = await fetch(`http://127.0.0.1:${this.#adminPort}/health`);
     return (await answer.json()) as HealthAnswer;
+  }
+
+  async queue(): Promise<QueueAnswer> {
+    const answer = await fetch(`http://127.0.0.1:${this.#adminPort}/queue`);
+    return (await answer.json()) as QueueAnswer;
   }
 
   /** Resolves to the failing check that has this code, or undefined. */
