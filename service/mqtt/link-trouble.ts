@@ -3,10 +3,10 @@
  *
  * MQTT 3.1.1 does not say why a connection ends. A broker that replaces client ids, or a second client with the same one, ends each
  * connection as soon as the other connects: that is recognised by accepted connections that end one after the other, while the broker
- * never stops answering.
+ * never stops answering. If each of them had published a large message, that is the cause: some brokers end the connection then.
  */
 export type TroubleCode =
-  'broker_unreachable' | 'broker_refused' | 'subscription_refused' | 'client_id_conflict' | 'broker_silent';
+  'broker_unreachable' | 'broker_refused' | 'broker_silent' | 'broker_size_limit' | 'client_id_conflict' | 'subscription_refused';
 
 export interface Trouble {
   code: TroubleCode;
@@ -17,12 +17,16 @@ export interface Trouble {
 const SHORT_MS = 30_000;
 /** So many in a row are no accident. */
 const SHORT_ONES = 3;
+/** Brokers take at least messages of this size. */
+const LARGE_BYTES = 2500;
 
 export class LinkTrouble {
   readonly #now: () => number;
   #current: Trouble | undefined;
   #upAtMs: number | undefined;
   #shortOnes = 0;
+  /** Of the connections that were cut short, those that had published a large message. */
+  #largeOnes = 0;
 
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
@@ -41,7 +45,7 @@ export class LinkTrouble {
   /** A connection failed, or the broker refused something. */
   failed(code: TroubleCode, detail: string): void {
     // A broker that is away explains why connections ended.
-    if (code === 'broker_unreachable') this.#shortOnes = 0;
+    if (code === 'broker_unreachable') this.#forgive();
     this.#current = { code, detail };
   }
 
@@ -59,17 +63,29 @@ export class LinkTrouble {
   /** The connection has lasted: what was before is over. To be called now and then while it is up. */
   lasting(): void {
     if (this.#upAtMs === undefined || this.#now() - this.#upAtMs < SHORT_MS) return;
-    this.#shortOnes = 0;
-    if (this.#current?.code === 'client_id_conflict') this.#current = undefined;
+    this.#forgive();
+    if (this.#current?.code === 'client_id_conflict' || this.#current?.code === 'broker_size_limit') this.#current = undefined;
   }
 
-  /** The connection has ended. `byBroker`: the broker ended it, without an error that explains it. */
-  down(byBroker: boolean): void {
+  #forgive(): void {
+    this.#shortOnes = 0;
+    this.#largeOnes = 0;
+  }
+
+  /**
+   * The connection has ended. `byBroker`: the broker ended it, without an error that explains it. `largestBytes`: of what was published
+   * on it.
+   */
+  down(byBroker: boolean, largestBytes: number): void {
     const lastedMs = this.#upAtMs === undefined ? undefined : this.#now() - this.#upAtMs;
     this.#upAtMs = undefined;
     if (lastedMs === undefined) return;
-    this.#shortOnes = byBroker && lastedMs < SHORT_MS ? this.#shortOnes + 1 : 0;
-    if (this.isCutShort)
-      this.failed('client_id_conflict', `the broker has ended ${this.#shortOnes} connections soon after it accepted them`);
+    if (!byBroker || lastedMs >= SHORT_MS) return this.#forgive();
+    this.#shortOnes += 1;
+    this.#largeOnes = largestBytes > LARGE_BYTES ? this.#largeOnes + 1 : 0;
+    if (!this.isCutShort) return;
+    if (this.#largeOnes >= SHORT_ONES)
+      this.failed('broker_size_limit', `the broker ends each connection after messages of up to ${largestBytes} bytes`);
+    else this.failed('client_id_conflict', `the broker has ended ${this.#shortOnes} connections soon after it accepted them`);
   }
 }

@@ -83,6 +83,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   #up = false;
   /** The current connection ended, or is ending, for a reason that is known. */
   #failed = false;
+  /** The largest message that was published on the current connection. */
+  #largestBytes = 0;
   #stopped = true;
 
   constructor(options: MqttLinkOptions) {
@@ -320,7 +322,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     if (client !== this.#client) return;
     clearInterval(this.#silence);
     clearTimeout(this.#refusedAgain);
-    this.#trouble.down(!this.#failed && !this.#stopped);
+    this.#trouble.down(!this.#failed && !this.#stopped, this.#largestBytes);
+    this.#largestBytes = 0;
     client.removeAllListeners();
     client.on('error', () => {});
     client.end(true);
@@ -343,6 +346,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   publish(topic: string, payload: string | Buffer, options: { retain?: boolean } = {}): boolean {
     const client = this.#client;
     if (!this.#up || client === undefined || !client.connected) return false;
+    this.#largestBytes = Math.max(this.#largestBytes, payload.length);
     client.publish(topic, payload, { qos: 0, retain: options.retain === true });
     return true;
   }

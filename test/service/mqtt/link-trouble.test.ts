@@ -8,7 +8,7 @@ test('accepted connections that the broker ends one after the other are a client
   for (const lastsMs of [200, 5000, 400]) {
     trouble.up();
     now += lastsMs;
-    trouble.down(true);
+    trouble.down(true, 100);
   }
   assert.equal(trouble.current?.code, 'client_id_conflict');
   trouble.up();
@@ -25,14 +25,23 @@ test('a broker that restarts, or a connection that fails for a known reason, is 
   for (let round = 0; round < 10; round += 1) {
     trouble.up();
     now += 100;
-    trouble.down(true);
+    trouble.down(true, 100);
     trouble.failed('broker_unreachable', 'connect ECONNREFUSED');
   }
   assert.equal(trouble.current?.code, 'broker_unreachable');
   for (let round = 0; round < 10; round += 1) {
     trouble.up();
     now += 100;
-    trouble.down(false);
+    trouble.down(false, 100);
   }
   assert.equal(trouble.isCutShort, false);
+});
+
+test('connections that end after large messages are a size limit, not a client id conflict', () => {
+  const trouble = new LinkTrouble(() => 0);
+  for (let round = 0; round < 3; round += 1) {
+    trouble.up();
+    trouble.down(true, 60_000);
+  }
+  assert.equal(trouble.current?.code, 'broker_size_limit');
 });

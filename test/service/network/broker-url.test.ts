@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseBrokerUrl } from '../../../service/config/broker-url.ts';
+import { parseBrokerUrl } from '../../../service/network/broker-url.ts';
 import { maskUrl } from '../../../service/config/config.ts';
 
 const HOST = 'broker.example:1883';
