@@ -15,8 +15,7 @@ import {
   type NumberedReading,
   type Stored,
 } from '../../contract/delivery.ts';
-import { parseDeviceStatus } from '../../contract/device-status.ts';
-import { DEVICE_STATUS_FILTER, READINGS_FILTER, runOfTopic, VERSION_1_SOURCE_FILTER } from '../../contract/topics.ts';
+import { READINGS_FILTER, runOfTopic, VERSION_1_SOURCE_FILTER } from '../../contract/topics.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
@@ -70,7 +69,7 @@ export class Intake {
   readonly #runs = new Map<string, RunIntake>();
   #watermarks = new Map<string, RunWatermark>();
   readonly #version1Runs = new Set<string>();
-  /** Names of straps: of those that sequencers deliver readings of, and of those whose status this box's bridge publishes. */
+  /** Names of straps: of those that sequencers have delivered readings of to this process. */
   readonly #claimed = new Set<string>();
   /** Identity of the queue file; undefined before it is open. */
   #queue: string | undefined;
@@ -110,10 +109,6 @@ export class Intake {
     if (this.#options.takesLiveReadings) {
       handlers[READINGS_FILTER] = (topic, payload, isRetained) => {
         if (!isRetained) this.#live.receive(topic, payload);
-      };
-      handlers[DEVICE_STATUS_FILTER] = (_, payload) => {
-        const status = parseDeviceStatus(payload);
-        if (status.ok && status.value.gateway === this.#options.gateway) this.#claim(status.value.device);
       };
     }
     return handlers;

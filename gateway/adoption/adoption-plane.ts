@@ -62,7 +62,7 @@ export class AdoptionPlane {
       this.#forwarderReported(payload),
     );
     this.#outbox.start();
-    this.adoption.claims.keepIn(path.join(config.DATA_DIR, 'device-claims.json'));
+    this.adoption.keepClaimsIn(path.join(config.DATA_DIR, 'device-claims.json'));
     this.adoption.start();
     this.report.offReason = config.GATEWAY_ADOPT ? ((await testAdoption(this.#broker, log)) ?? '') : 'GATEWAY_ADOPT is false';
     this.adoption.isHolding = this.report.offReason === '';

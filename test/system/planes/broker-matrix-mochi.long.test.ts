@@ -8,7 +8,10 @@ const NAME = 'front-desk';
 const PASSWORD = 'p@ss:w/o#rd%';
 
 async function start(t: TestContext, demands: Demands): Promise<Site | undefined> {
-  if (!hasGo()) return void cannotRun(t, GO_MISSING);
+  if (!hasGo()) {
+    cannotRun(t, GO_MISSING);
+    return undefined;
+  }
   const edge = [
     `edge/${NAME}/#`,
     'edge/sync',

@@ -9,7 +9,10 @@ import { StrapBox } from './support/strap-box.ts';
 const NAME = 'front-desk';
 
 async function start(t: TestContext, demands: Demands): Promise<Site | undefined> {
-  if (!hasMosquitto()) return void cannotRun(t, MOSQUITTO_MISSING);
+  if (!hasMosquitto()) {
+    cannotRun(t, MOSQUITTO_MISSING);
+    return undefined;
+  }
   const { passwords, acl, user, password } = await printedRights(t, NAME);
   const broker = await startMosquitto(t, {
     passwords,

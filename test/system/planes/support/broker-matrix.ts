@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../../../support/eventually.ts';
-import { assertTrueRun, StrapBox } from './strap-box.ts';
+import { assertTrueRun, type StrapBox } from './strap-box.ts';
 
 export const NAMED_WITHIN_MS = 15_000;
 

@@ -35,9 +35,15 @@ export function quantile(values: readonly number[], share: number): number {
 /** The three publishers, some 400 publishes a second together; undefined, and the test is skipped, if one is not installed. */
 export async function startPublishers(t: TestContext, port: number): Promise<Publisher[] | undefined> {
   const mosquitto = await mosquittoPublisher(t, { port, user: 'app', device: 'Pub', rate: 20 });
-  if (mosquitto === undefined) return void cannotRun(t, 'mosquitto_pub is not installed');
+  if (mosquitto === undefined) {
+    cannotRun(t, 'mosquitto_pub is not installed');
+    return undefined;
+  }
   const paho = await pahoPublisher(t, { port, user: 'app', device: 'Paho', rate: 120 });
-  if (paho === undefined) return void cannotRun(t, 'paho-mqtt cannot be installed');
+  if (paho === undefined) {
+    cannotRun(t, 'paho-mqtt cannot be installed');
+    return undefined;
+  }
   return [
     mqttJsPublisher(t, { port, user: 'app', device: 'Bike1', rate: 130 }),
     mqttJsPublisher(t, { port, user: 'app', device: 'Bike2', rate: 130 }),

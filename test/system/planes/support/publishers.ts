@@ -171,10 +171,10 @@ export async function mosquittoPublisher(
   const acknowledged = new Set<string>();
   let inFlight = 0;
   let published = 0;
-  let isPublishing = true;
+  const finishing = new AbortController();
   const login = ['-h', '127.0.0.1', '-p', String(port), '-u', user, '-P', PASSWORD, '-q', '1'];
   const publishing = (async (): Promise<void> => {
-    while (isPublishing) {
+    while (!finishing.signal.aborted) {
       published += 1;
       inFlight = 1;
       const timestamp = timestampOf(published);
@@ -187,7 +187,7 @@ export async function mosquittoPublisher(
     }
   })();
   const finish = async (): Promise<void> => {
-    isPublishing = false;
+    finishing.abort();
     await publishing;
   };
   t.after(finish);

@@ -121,7 +121,7 @@ export function assertTrueRun(readings: readonly StreamReading[], run: string): 
   const bySeq = new Map<number, StreamReading>();
   for (const reading of readings) {
     if (reading.run !== run) continue;
-    const { seq = 0 } = reading;
+    const { seq } = reading;
     assert.equal(reading.heart_rate, heartRateOf(seq), `seq ${seq} is not what the strap sent: ${JSON.stringify(reading)}`);
     bySeq.set(seq, reading);
   }
