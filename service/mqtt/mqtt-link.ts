@@ -225,10 +225,10 @@ export class MqttLink extends EventEmitter<LinkEvents> {
       const answer = await new Promise<string[] | undefined>((resolve) => {
         const onClose = (): void => resolve(undefined);
         client.once('close', onClose);
-        client.subscribe(some, { qos: 0 }, (error, granted) => {
+        client.subscribe(some, { qos: 0 }, (error, _, suback) => {
           client.off('close', onClose);
-          const answered = granted?.filter(({ qos }) => qos > 2).map(({ topic }) => topic) ?? [];
-          // MQTT.js reports a refusal as an error as well.
+          // MQTT.js reports a refusal as an error; which filters were refused is in the packet only.
+          const answered = some.filter((_filter, index) => Number(suback?.granted[index] ?? 0) > 2);
           if (error === null || answered.length > 0) resolve(answered);
           else resolve(client.connected ? some : undefined);
         });

@@ -143,7 +143,7 @@ test('a refused subscription is reported, and works once the right is granted; t
   link.start();
   await eventually(() => link.trouble?.code === 'subscription_refused');
   assert.equal(link.check().code, 'subscription_refused');
-  assert.match(link.check().reason, /secret\/#/);
+  assert.equal(link.check().reason, 'the broker refuses secret/#');
   assert.equal(link.publish('open/1', ''), true);
   await eventually(() => received.includes('open/1'));
   refused['secret/#'] = false;
