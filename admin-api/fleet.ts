@@ -95,7 +95,11 @@ export class Fleet {
     );
     const metrics = refused.reader('metrics', parseMetrics, (topic, value) => {
       const source = this.#sourceOf(value.service, topic, 'metrics');
-      if (source !== undefined) this.#keep(this.#metrics, source, value);
+      if (source === undefined) return;
+      // Metrics of one moment come in parts.
+      const before = this.#metrics.get(keyOf(source))?.value;
+      const earlier = before?.as_of === value.as_of ? before.metrics : [];
+      this.#keep(this.#metrics, source, { ...value, metrics: [...earlier, ...value.metrics] });
     });
     const { gateway, served } = this.#scope();
     // On an external broker an operator grants this box the topics of the boxes that it serves, not those of all.

@@ -114,6 +114,7 @@ export class AdminApiService implements Service {
       since: this.#brokerSince,
       own: brokerOf(config).kind === 'own',
       name: maskUrl(config.MQTT_URL),
+      trouble: this.#link.trouble,
     });
   }
 

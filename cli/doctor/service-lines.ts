@@ -5,6 +5,7 @@ import type { ServiceStatus } from '../../contract/service-status.ts';
 import { parseServiceStatus, STATUS_STALE_MS } from '../../contract/service-status.ts';
 import { SERVICE_STATUS_FILTER, serviceOfTopic } from '../../contract/topics.ts';
 import { brokerOf, servedGateways, serves } from '../../service/network/broker.ts';
+import { parseBrokerUrl } from '../../service/network/broker-url.ts';
 import { gatewayName } from '../../service/storage/data-dir.ts';
 import { maskUrl, type Config } from '../../service/config/config.ts';
 import type { Logger } from '../../service/log/log.ts';
@@ -26,7 +27,7 @@ const EXPECTED = ['ble-bridge', 'forwarder', 'admin-api'];
  */
 export function missingKeyLine(config: Config): DoctorLine | undefined {
   const file = path.join(config.DATA_DIR, 'keys', READER);
-  if (new URL(config.MQTT_URL).username !== '' || existsSync(file)) return undefined;
+  if (parseBrokerUrl(config.MQTT_URL).username !== undefined || existsSync(file)) return undefined;
   return fail(
     'broker',
     `not checked: the key ${file} does not exist`,

@@ -127,16 +127,43 @@ test('a handler or listener that throws is logged and stops nothing', async (t) 
   await eventually(() => calls === 2);
 });
 
-test('a broker that refuses a subscription keeps the link down; stop returns at once while nothing listens', async (t) => {
+test('a refused subscription is reported, and works once the right is granted; the others work meanwhile', async (t) => {
   const broker = await startBroker(t);
-  let refusals = 0;
-  broker.aedes.on('clientDisconnect', () => void (refusals += 1));
-  broker.aedes.authorizeSubscribe = (_client, subscription, callback) => callback(null, null as unknown as typeof subscription);
-  const link = linkTo(t, broker.port, { 'secret/#': () => {} });
+  const refused = { 'secret/#': true };
+  broker.aedes.authorizeSubscribe = (_client, subscription, callback) =>
+    callback(
+      null,
+      subscription.topic === 'secret/#' && refused['secret/#'] ? (null as unknown as typeof subscription) : subscription,
+    );
+  const received: string[] = [];
+  const handler = (topic: string): void => void received.push(topic);
+  const link = linkTo(t, broker.port, { 'secret/#': handler, 'open/#': handler });
+  let ups = 0;
+  link.on('up', () => void (ups += 1));
   link.start();
-  await eventually(() => refusals >= 2);
-  assert.equal(link.connected, false);
-  await link.stop();
+  await eventually(() => link.trouble?.code === 'subscription_refused');
+  assert.equal(link.check().code, 'subscription_refused');
+  assert.equal(link.check().reason, 'the broker refuses secret/#');
+  assert.equal(link.publish('open/1', ''), true);
+  await eventually(() => received.includes('open/1'));
+  refused['secret/#'] = false;
+  await eventually(() => ups === 2 && link.trouble === undefined, { withinMs: 15_000 });
+  link.publish('secret/1', '');
+  await eventually(() => received.includes('secret/1'));
+});
+
+test('no SUBSCRIBE has more than 8 filters, and all are subscribed before the link is up', async (t) => {
+  const broker = await startBroker(t);
+  const sizes: number[] = [];
+  broker.aedes.on('subscribe', (subscriptions) => void sizes.push(subscriptions.length));
+  const filters = Array.from({ length: 19 }, (_, index) => `topic/${index}`);
+  const link = linkTo(t, broker.port, Object.fromEntries(filters.map((filter) => [filter, () => {}])));
+  link.start();
+  await eventually(() => link.connected);
+  assert.deepEqual(sizes, [8, 8, 3]);
+});
+
+test('stop while nobody listens ends at once', async (t) => {
   const nowhere = linkTo(t, 1, {});
   await nowhere.stop();
   nowhere.start();
