@@ -22,13 +22,7 @@ import {
 import type { MessageHandler } from '../service/mqtt/mqtt-link.ts';
 import { serves } from '../service/network/broker.ts';
 import type { RefusedMessages } from '../service/mqtt/refused-messages.ts';
-
-/** A reading as it is kept for ten minutes. */
-export interface RecentReading {
-  timestamp: string;
-  heart_rate: number;
-  sensor_contact: boolean | null;
-}
+import type { DeviceEvent, KnownDevice, ReadingEvent, RecentReading } from './answer-schemas.ts';
 
 interface Device {
   status: DeviceStatus;
@@ -47,12 +41,7 @@ interface Received<T> {
 /** A status as last received; `stale`: its service is offline or has stopped publishing. */
 export type KnownStatus = Received<ServiceStatus> & { stale: boolean };
 
-export type KnownDevice = DeviceStatus & { last_gap: Gap | null };
-
-export type FleetEvent =
-  | { type: 'reading'; device: string; reading: RecentReading }
-  | { type: 'device'; device: string; status: DeviceStatus | null }
-  | { type: 'service'; service: string };
+export type FleetEvent = ReadingEvent | DeviceEvent | { type: 'service'; service: string };
 
 /** Metrics of a service, and whose they are. */
 export type KnownMetrics = MetricsMessage & { gateway: string };
@@ -106,7 +95,11 @@ export class Fleet {
     );
     const metrics = refused.reader('metrics', parseMetrics, (topic, value) => {
       const source = this.#sourceOf(value.service, topic, 'metrics');
-      if (source !== undefined) this.#keep(this.#metrics, source, value);
+      if (source === undefined) return;
+      // Metrics of one moment come in parts.
+      const before = this.#metrics.get(keyOf(source))?.value;
+      const earlier = before?.as_of === value.as_of ? before.metrics : [];
+      this.#keep(this.#metrics, source, { ...value, metrics: [...earlier, ...value.metrics] });
     });
     const { gateway, served } = this.#scope();
     // On an external broker an operator grants this box the topics of the boxes that it serves, not those of all.

@@ -2,12 +2,9 @@
 import type { Check } from '../contract/check.ts';
 import { serviceStatusTopic, type ServiceName } from '../contract/topics.ts';
 import { failing, okCheck, type CheckReport } from '../service/health/check-report.ts';
+import type { Trouble } from '../service/mqtt/link-trouble.ts';
+import type { Health } from './answer-schemas.ts';
 import type { Fleet, KnownStatus } from './fleet.ts';
-
-export interface Health {
-  status: 'ok' | 'degraded' | 'down';
-  checks: Check[];
-}
 
 /** The services without which no reading is accepted, and what each one's absence means. */
 const EXPECTED: readonly { name: ServiceName; hint: string }[] = [
@@ -23,6 +20,8 @@ export interface BrokerLine {
   since: string;
   own: boolean;
   name: string;
+  /** What the broker answered, if it gave a reason. */
+  trouble: Trouble | undefined;
 }
 
 const BROKER_HINTS = {
@@ -67,15 +66,25 @@ function statusChecks(name: ServiceName, { value: status, atMs, stale }: KnownSt
   return [since(status.since, okCheck(name)), ...(status.checks ?? [])];
 }
 
+/** The broker's own answer is the cause, if it gave one; an own broker that is away has only to be started. */
+function brokerCheck({ connected, own, name, trouble }: BrokerLine): CheckReport {
+  if (trouble !== undefined && (connected || !own || trouble.code !== 'broker_unreachable'))
+    return failing('broker', trouble.code, `${name}: ${trouble.detail}`);
+  if (connected) return okCheck('broker');
+  return failing(
+    'broker',
+    'broker_away',
+    `the admin API has no connection to the broker ${name}`,
+    BROKER_HINTS[own ? 'own' : 'external'],
+  );
+}
+
 /** The health of the whole box, as the admin API sees it. */
 export function healthOf(fleet: Fleet, broker: BrokerLine): Health {
-  if (!broker.connected) {
-    const hint = BROKER_HINTS[broker.own ? 'own' : 'external'];
-    const reason = `the admin API has no connection to the broker ${broker.name}`;
-    return { status: 'down', checks: [since(broker.since, failing('broker', 'broker_away', reason, hint))] };
-  }
+  const line = since(broker.since, brokerCheck(broker));
+  if (!broker.connected) return { status: 'down', checks: [line] };
   const checks = [
-    since(broker.since, okCheck('broker')),
+    line,
     ...EXPECTED.flatMap(({ name, hint }) => serviceChecks(fleet, name, hint, broker)),
     ...otherBridgesChecks(fleet),
   ];

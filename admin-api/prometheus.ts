@@ -66,7 +66,7 @@ export class Prometheus {
   }
 
   async text(): Promise<string> {
-    // Several services have metrics of one name, told apart by their labels: the lines of a name must be together.
+    // Several services have metrics of one name, distinguished by their labels: the lines of a name must be together.
     const byName = new Map<string, { head: string[]; lines: Map<string, string> }>();
     for (const { gateway, metrics } of this.#fleet.metrics)
       for (const metric of metrics) {

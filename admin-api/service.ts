@@ -20,9 +20,10 @@ import { VERSION } from '../service/process/version.ts';
 import { Access } from './access.ts';
 import { EventStream } from './events.ts';
 import { Fleet } from './fleet.ts';
-import { healthOf, type Health } from './health.ts';
+import { healthOf } from './health.ts';
 import { History } from './history.ts';
 import { Prometheus } from './prometheus.ts';
+import type { Health, Overview } from './answer-schemas.ts';
 import { queueOf } from './routes.ts';
 
 const COMMAND_TIMEOUT_MS = 10_000;
@@ -113,10 +114,11 @@ export class AdminApiService implements Service {
       since: this.#brokerSince,
       own: brokerOf(config).kind === 'own',
       name: maskUrl(config.MQTT_URL),
+      trouble: this.#link.trouble,
     });
   }
 
-  #otherBridges(): { gateway: string; state: 'online' | 'offline' | 'silent'; held: number | null }[] {
+  #otherBridges(): Overview['other_bridges'] {
     return this.#fleet.otherBridges().flatMap((gateway) => {
       const known = this.#fleet.service('ble-bridge', gateway);
       if (known === undefined) return [];
@@ -127,17 +129,15 @@ export class AdminApiService implements Service {
   }
 
   /** Everything that the page shows beside readings. */
-  #overview(): object {
+  #overview(): Overview {
     const bridge = this.#fleet.service('ble-bridge');
     const gateway = this.#fleet.service('gateway');
     return {
       gateway_name: this.#gateway(),
       version: VERSION,
-      /** The box's clock: a page on a phone computes ages with it. */
       now: new Date().toISOString(),
       health: this.#health(),
       queue: queueOf(this.#fleet) ?? null,
-      /** Bridges of other boxes that deliver to this one. */
       other_bridges: this.#otherBridges(),
       bridge: bridge?.value.bridge === undefined ? null : { ...bridge.value.bridge, stale: bridge.stale },
       gateway: gateway?.value.gateway === undefined ? null : { ...gateway.value.gateway, stale: gateway.stale },
@@ -158,7 +158,7 @@ export class AdminApiService implements Service {
     this.#lock = lockDataDir(config, 'admin-api');
     this.#access.start(operatorToken(config));
     this.#gateway();
-    // Imported at start: who only needs this class does not load the HTTP stack.
+    // Imported at start: a program that only imports this class does not load the HTTP stack.
     const { buildApp } = await import('./app.ts');
     const app = await buildApp({
       log,

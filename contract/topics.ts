@@ -1,5 +1,5 @@
 /**
- * Every MQTT topic that crosses a process border (design section 2). Topics are made and taken apart here and nowhere else.
+ * Every MQTT topic that crosses a process border (design section 2). Topics are built and parsed only here.
  */
 
 export const SERVICE_NAMES = ['gateway', 'ble-bridge', 'forwarder', 'admin-api', 'local-kinesis'] as const;
@@ -9,10 +9,10 @@ export type ServiceName = (typeof SERVICE_NAMES)[number];
 export const GATEWAY_PATTERN = /^[a-z0-9-]{1,64}$/;
 /** In place of a gateway's name: filters for every gateway. */
 export const ANY_GATEWAY = '+';
-/** A device name as it stands in topics: lower-case letters, digits and hyphens, at most 64. */
+/** A device name as used in topics: lower-case letters, digits and hyphens, at most 64. */
 export const DEVICE_PATTERN = /^[a-z0-9-]{1,64}$/;
 /** 16 hexadecimal digits, chosen at the start of a bridge process. */
-const RUN_PATTERN = /^[0-9a-f]{16}$/;
+export const RUN_PATTERN = /^[0-9a-f]{16}$/;
 
 export const READINGS_FILTER = 'hr/+/bpm';
 export const DEVICE_STATUS_FILTER = 'hr/+/status';
@@ -39,7 +39,7 @@ export const responseFilter = (gateway: string): string => `edge/${gateway}/+/re
 export const VERSION_1_STATUS_FILTER = 'edge/+/status';
 export const version1StatusTopic = (service: ServiceName): string => `edge/${service}/status`;
 
-/** The device of an `hr/<device>/…` topic, or undefined where the topic is none or the name is not allowed. */
+/** The device of an `hr/<device>/…` topic, or undefined if the topic is another one or the name is not allowed. */
 export function deviceOfTopic(topic: string): string | undefined {
   const levels = topic.split('/');
   const device = levels[1];

@@ -249,7 +249,7 @@ export class ForwarderService implements Service {
     // The intake notices another forwarder at once, by its queue; its status tells whose it is.
     const intake = (this.#intake?.checks() ?? []).filter(({ name }) => !failed.includes(name));
     const others = neighbours.filter(({ name }) => !intake.some((check) => check.name === name));
-    return [...this.#health.checks(), ...intake, ...others];
+    return [...this.#health.checks(), this.#link.check(), ...intake, ...others];
   }
 
   #oldestAgeSeconds(): number {

@@ -47,6 +47,8 @@ export interface IntakeOptions {
 
 /** Runs with state beside their watermark. Idle ones beyond it are forgotten, and have to be offered again. */
 const RUNS_MAX = 1000;
+/** Device names of straps that are remembered. */
+const CLAIMED_MAX = 10_000;
 /** Runs of bridges of version 1 that are remembered. */
 const VERSION_1_RUNS_MAX = 100;
 /** A sync that nobody waited for interrupts every sequencer: not more often than this. */
@@ -67,6 +69,8 @@ export class Intake {
   readonly #runs = new Map<string, RunIntake>();
   #watermarks = new Map<string, RunWatermark>();
   readonly #version1Runs = new Set<string>();
+  /** Names of straps: of those that sequencers have delivered readings of to this process. */
+  readonly #claimed = new Set<string>();
   /** Identity of the queue file; undefined before it is open. */
   #queue: string | undefined;
   #isAccepting = true;
@@ -84,6 +88,7 @@ export class Intake {
       arrivals: this.arrivals,
       isServed: (gateway, run) => this.#isServed(gateway, run),
       isOfVersion1: (run) => this.#version1Runs.has(run),
+      isClaimed: (device) => this.#claimed.has(device),
       isAccepting: () => this.#isReady,
       store: (checked) => this.#storeUnnumbered(checked),
       onLost: () => this.#loseUnnumbered(1),
@@ -101,10 +106,11 @@ export class Intake {
       handlers[offerTopic(gateway, '+')] = (topic, payload) => this.#offer(topic, payload);
       handlers[deliveredReadingsTopic(gateway, '+')] = (topic, payload) => this.#readings(topic, payload);
     }
-    if (this.#options.takesLiveReadings)
+    if (this.#options.takesLiveReadings) {
       handlers[READINGS_FILTER] = (topic, payload, isRetained) => {
         if (!isRetained) this.#live.receive(topic, payload);
       };
+    }
     return handlers;
   }
 
@@ -228,6 +234,7 @@ export class Intake {
     for (const { seq, payload } of readings) {
       const checked = checkNumbered(payload, { gateway, run: id, seq });
       if (checked.kind === 'dead') refused.push(checked.letter.reason);
+      else this.#claim(checked.device);
       this.#add(append, checked);
     }
     append.watermarks.push(run.watermark);
@@ -249,6 +256,10 @@ export class Intake {
     append.rows.data.push(checked.data);
     append.rows.devices.push(checked.device);
     append.rows.sources.push(checked.source);
+  }
+
+  #claim(device: string): void {
+    if (this.#options.takesLiveReadings && this.#claimed.size < CLAIMED_MAX) this.#claimed.add(device);
   }
 
   #storeUnnumbered(checked: Checked): void {

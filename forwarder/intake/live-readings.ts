@@ -5,7 +5,7 @@
  */
 import { deviceOfTopic } from '../../contract/topics.ts';
 import type { Arrivals } from './arrivals.ts';
-import type { Checked } from './reading-check.ts';
+import { deadLetter, type Checked } from './reading-check.ts';
 import { UnnumberedReadings } from './unnumbered.ts';
 
 export interface LiveReadingsOptions {
@@ -16,6 +16,8 @@ export interface LiveReadingsOptions {
   isServed: (gateway: string, run: string) => boolean;
   /** A bridge of version 1 has this run: it keeps its readings until it is updated. */
   isOfVersion1: (run: string) => boolean;
+  /** A strap of a sequencer that is served has this name: nobody else's reading may have it. */
+  isClaimed: (device: string) => boolean;
   /** Whether the queue takes readings now. */
   isAccepting: () => boolean;
   store: (checked: Checked) => void;
@@ -104,7 +106,14 @@ export class LiveReadings {
 
   #store(payload: string, device: string): void {
     if (!this.#options.isAccepting()) return this.#options.onLost();
-    this.#options.store(this.#unnumbered.check(payload, device));
+    this.#options.store(
+      this.#options.isClaimed(device)
+        ? {
+            kind: 'dead',
+            letter: deadLetter('device_claimed', `${device} belongs to a strap of this box`, payload, device, null),
+          }
+        : this.#unnumbered.check(payload, device),
+    );
   }
 
   /** Stores what still waits. */

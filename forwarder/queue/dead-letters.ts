@@ -2,16 +2,20 @@
  * The table of dead letters: readings that can never be shipped, with the reason. Every method that changes the table also changes the
  * ledger that it is given, and runs inside the caller's transaction.
  */
+import {
+  DEAD_LETTER_PAYLOAD_MAX,
+  DEAD_LETTERS_MAX_BYTES,
+  type DeadLetter,
+  type DeadLetters as DeadLetterList,
+} from '../../contract/dead-letter.ts';
 import type { Database, Statement } from '../../service/storage/sqlite.ts';
 import { addTo, type LedgerState } from './ledger.ts';
-import type { DeadLetter, DeadLetterInput } from './queue-messages.ts';
+import type { DeadLetterInput } from './queue-messages.ts';
 import { insertDead, type StoredDead } from './stored-rows.ts';
 
 /** Dead letters never take more than about a tenth of the queue: a client that publishes garbage must not push readings out. */
 const DEAD_MAX = 10_000;
 const DEAD_BYTES_ASSUMED = 4500;
-/** A listed payload is cut to this many characters. */
-const LISTED_CHARACTERS = 4096;
 
 export class DeadLetters {
   readonly #insert: ReturnType<typeof insertDead>;
@@ -62,14 +66,24 @@ export class DeadLetters {
     return [...new Set(ids)].flatMap((id) => (this.#selectOne.get(id) as StoredDead | undefined) ?? []);
   }
 
-  /** At most `limit` letters with ids below `before`, newest first. */
-  list(limit: number, before: number | null): DeadLetter[] {
-    const rows = this.#selectPage.all(before ?? Number.MAX_SAFE_INTEGER, limit) as Omit<StoredDead, 'crc'>[];
-    return rows.map(({ at_ms, ...row }) => ({
-      ...row,
-      payload: row.payload.slice(0, LISTED_CHARACTERS),
-      whole: row.whole === 1,
-      at: new Date(at_ms).toISOString(),
-    }));
+  /** At most `limit` letters with ids below `before`, newest first; fewer if their JSON would exceed DEAD_LETTERS_MAX_BYTES. */
+  list(limit: number, before: number | null): Omit<DeadLetterList, 'total'> {
+    const letters: DeadLetter[] = [];
+    let bytes = 0;
+    const rows = this.#selectPage.iterate(before ?? Number.MAX_SAFE_INTEGER, limit + 1) as Iterable<Omit<StoredDead, 'crc'>>;
+    for (const { at_ms, ...row } of rows) {
+      const letter: DeadLetter = {
+        ...row,
+        payload: row.payload.slice(0, DEAD_LETTER_PAYLOAD_MAX),
+        whole: row.whole === 1,
+        at: new Date(at_ms).toISOString(),
+      };
+      bytes += Buffer.byteLength(JSON.stringify(letter)) + 1;
+      const last = letters.at(-1);
+      if (last !== undefined && (letters.length === limit || bytes > DEAD_LETTERS_MAX_BYTES))
+        return { dead_letters: letters, next_before: last.id };
+      letters.push(letter);
+    }
+    return { dead_letters: letters, next_before: null };
   }
 }

@@ -4,20 +4,13 @@
  * Shipped rows are deleted with the next commit: a commit of its own would double the bytes written.
  */
 import { statSync } from 'node:fs';
+import type { DeadLetters as DeadLetterList } from '../../contract/dead-letter.ts';
 import type { Database, Statement } from '../../service/storage/sqlite.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { checkpoint, freeDiskBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
 import { addTo, causesOf, damageReport, imbalance, ledgerOf, total, type LedgerState } from './ledger.ts';
 import { closeKeepingLog, markClosed, openQueue } from './open-queue.ts';
-import type {
-  Append,
-  DeadLetter,
-  EvictedSpan,
-  QueueContents,
-  QueueWorkerData,
-  RunWatermark,
-  TakenColumns,
-} from './queue-messages.ts';
+import type { Append, EvictedSpan, QueueContents, QueueWorkerData, RunWatermark, TakenColumns } from './queue-messages.ts';
 import { NewerSchemaError } from './schema.ts';
 import { identityIn, deleteRows, insertRows, readRows, writeState, type StoredRow } from './stored-rows.ts';
 import { Watermarks } from './watermarks.ts';
@@ -279,8 +272,8 @@ export class QueueFile {
     return [...spans.values()];
   }
 
-  deadLetters(limit: number, before: number | null): { dead_letters: DeadLetter[]; total: number } {
-    return { total: this.#file.ledger.dead, dead_letters: this.#file.dead.list(limit, before) };
+  deadLetters(limit: number, before: number | null): DeadLetterList {
+    return { total: this.#file.ledger.dead, ...this.#file.dead.list(limit, before) };
   }
 
   /** Returns dead letters that are whole readings to the queue; `read` interprets a payload, undefined if it is not a reading. */

@@ -60,11 +60,6 @@ export function joinAppends(into: Append, append: Append): boolean {
   return true;
 }
 
-export interface DeadLetter extends DeadLetterInput {
-  id: number;
-  at: string;
-}
-
 export interface TakenColumns {
   ids: Float64Array;
   acceptedAtMs: Float64Array;

@@ -1,4 +1,5 @@
 /** Everything that adoption consists of, put together: outbox, adoption, self-test, clock, report. */
+import path from 'node:path';
 import type { ForwarderStatus } from '../../contract/forwarder-status.ts';
 import { parseServiceStatus } from '../../contract/service-status.ts';
 import { serviceStatusTopic } from '../../contract/topics.ts';
@@ -61,6 +62,7 @@ export class AdoptionPlane {
       this.#forwarderReported(payload),
     );
     this.#outbox.start();
+    this.adoption.keepClaimsIn(path.join(config.DATA_DIR, 'device-claims.json'));
     this.adoption.start();
     this.report.offReason = config.GATEWAY_ADOPT ? ((await testAdoption(this.#broker, log)) ?? '') : 'GATEWAY_ADOPT is false';
     this.adoption.isHolding = this.report.offReason === '';

@@ -99,9 +99,9 @@ function unknownNameFault(name: string): string {
   return `unknown setting ${name}${guess}`;
 }
 
-/** Hides the credentials in a URL, which must reach neither a screen nor a log. */
+/** Hides the credentials in a URL, which must reach neither a screen nor a log. They may have any characters: the last `@` ends them. */
 export function maskUrl(text: string): string {
-  return text.replace(/^([a-z]+:\/\/)([^@/]*)@/i, '$1***@');
+  return text.replace(/^([a-z]+:\/\/)(.*)@/is, '$1***@');
 }
 
 /** A value in printable form: secrets and credentials in URLs are masked. */

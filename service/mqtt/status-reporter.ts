@@ -26,13 +26,20 @@ export interface StatusReporterOptions {
   checks: () => readonly CheckReport[];
   details?: () => ServiceDetails;
   metrics?: () => readonly Metric[];
-  /** The part of the status that is urgent, as text: changes to anything else wait for the next regular status. Default: everything is urgent. */
+  /**
+   * The urgent part of the status, as text: changes to anything else wait for the next regular status. Default: everything is
+   * urgent.
+   */
   news?: () => string;
   /** How often status and metrics are published if nothing changed; default STATUS_INTERVAL_MS. */
   intervalMs?: number;
 }
 
 const CHANGE_DELAY_MS = 250;
+/** Brokers with a size limit end the connection of a service that publishes more, or swallow the message: metrics go in parts. */
+const METRICS_BYTES_MAX = 2500;
+/** How often checks are evaluated between regular statuses: what begins to fail is published at once. */
+const CHECK_EVERY_MS = 1000;
 /** Continuous changes are published at most once in this time: every subscriber parses each status. */
 const CHANGES_APART_MS = 1000;
 
@@ -50,6 +57,8 @@ export class StatusReporter {
   readonly instance = randomBytes(8).toString('hex');
   readonly #nameWatch: NameWatch;
   #interval: NodeJS.Timeout | undefined;
+  #checking: NodeJS.Timeout | undefined;
+  #publishedCodes = '';
   #soon: NodeJS.Timeout | undefined;
   #publishedAtMs = Number.NEGATIVE_INFINITY;
   #publishedNews: string | undefined;
@@ -67,7 +76,17 @@ export class StatusReporter {
   start(): void {
     this.#options.link.on('up', () => this.#publish());
     this.#interval = setInterval(() => this.#publish(), this.#options.intervalMs ?? STATUS_INTERVAL_MS);
+    this.#checking = setInterval(() => {
+      if (this.#codes() !== this.#publishedCodes) this.#publishStatus('online');
+    }, CHECK_EVERY_MS);
     this.#publish();
+  }
+
+  #codes(): string {
+    return this.#options
+      .checks()
+      .map(({ name, status, code }) => `${name} ${status} ${code}`)
+      .join('\n');
   }
 
   /** Call when something that the status shows has changed: it is published soon, together with further changes until then. */
@@ -85,6 +104,7 @@ export class StatusReporter {
   /** Publishes `offline`; call before the link is stopped. */
   stop(): void {
     clearInterval(this.#interval);
+    clearInterval(this.#checking);
     clearTimeout(this.#soon);
     this.#publishStatus('offline');
   }
@@ -120,6 +140,7 @@ export class StatusReporter {
   #publishStatus(state: 'online' | 'offline'): void {
     this.#publishedAtMs = performance.now();
     this.#publishedNews = this.#options.news?.();
+    this.#publishedCodes = this.#codes();
     const { gateway, service, link } = this.#options;
     link.publish(serviceStatusTopic(gateway(), service), JSON.stringify(this.current(state)), { retain: true });
   }
@@ -129,7 +150,26 @@ export class StatusReporter {
     const metrics = this.#options.metrics?.();
     if (metrics === undefined) return;
     const { gateway, service, link } = this.#options;
-    const message: MetricsMessage = { service, as_of: new Date().toISOString(), metrics: [...metrics] };
-    link.publish(serviceMetricsTopic(gateway(), service), JSON.stringify(message));
+    const common = { service, as_of: new Date().toISOString() };
+    for (const part of partsOf(metrics)) {
+      const message: MetricsMessage = { ...common, metrics: part };
+      link.publish(serviceMetricsTopic(gateway(), service), JSON.stringify(message));
+    }
   }
+}
+
+/** Metrics in parts of a bounded size; all parts of one moment have the same `as_of`. One large metric is a part of its own. */
+function partsOf(metrics: readonly Metric[]): Metric[][] {
+  const parts: Metric[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const metric of metrics) {
+    const size = JSON.stringify(metric).length + 1;
+    bytes += size;
+    if (bytes > METRICS_BYTES_MAX) {
+      parts.push([]);
+      bytes = size;
+    }
+    parts.at(-1)?.push(metric);
+  }
+  return parts;
 }

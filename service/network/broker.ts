@@ -3,6 +3,7 @@
  * of the box all ask here.
  */
 import { isLoopback } from './addresses.ts';
+import { parseBrokerUrl } from './broker-url.ts';
 import { isSet, type Config } from '../config/config.ts';
 
 export interface BrokerChoice {
@@ -20,8 +21,8 @@ const COMPOSE_GATEWAY = 'gateway';
  */
 export function brokerOf(config: Pick<Config, 'MQTT_BROKER' | 'MQTT_URL'>): BrokerChoice {
   if (config.MQTT_BROKER !== undefined) return { kind: config.MQTT_BROKER, assumed: false };
-  const { username, hostname } = new URL(config.MQTT_URL);
-  const external = username !== '' || !(isLoopback(hostname) || hostname === COMPOSE_GATEWAY);
+  const { username, hostname } = parseBrokerUrl(config.MQTT_URL);
+  const external = username !== undefined || !(isLoopback(hostname) || hostname === COMPOSE_GATEWAY);
   return { kind: external ? 'external' : 'own', assumed: external };
 }
 

@@ -39,7 +39,7 @@ test('a bridge of version 1 stays connected: its will, its status and what it of
     assert.equal(await bridge.publishAcknowledged(topic, '{}', false), true, topic);
 });
 
-test('the bridge of another box has rights on its own topics only; what it publishes live is not adopted; removed, it is disconnected', async (t) => {
+test('the bridge of another box has rights on its own topics only, is not adopted, and is disconnected once removed', async (t) => {
   const users = { 'gym-2': { password: PASSWORD.toString(), bridge: 'gym-2' } };
   const gateway = await startGateway(t, {}, users);
   const as = { username: 'gym-2', password: PASSWORD };

@@ -28,7 +28,7 @@ function forwarder(
   };
 }
 
-test('rates are those of the last ten seconds, by the times at which services published their counts', () => {
+test('rates cover the last ten seconds, by the times at which services published their counts', () => {
   const fleet = newFleet();
   const history = new History(fleet);
   const say = forwarder(fleet);
@@ -56,7 +56,7 @@ test('a count that decreased is a restart, not a negative rate', () => {
   assert.equal(history.rates().accepted, 0);
 });
 
-test('ten minutes are kept and no more; while the forwarder is offline there is a gap, not its last value', () => {
+test('at most ten minutes are kept; while the forwarder is offline there is a gap, not its last value', () => {
   const fleet = newFleet();
   const history = new History(fleet);
   const say = forwarder(fleet);

@@ -70,6 +70,7 @@ export const DEVICE_STATUS: Exceptions = {
 
 const DEAD_LETTERS = {
   total: 1,
+  next_before: 1,
   dead_letters: [
     {
       id: 1,
@@ -138,7 +139,7 @@ export const KINDS: readonly Kind[] = [
     name: 'list of dead letters',
     message: DEAD_LETTERS,
     parse: (payload) => parseJson(payload, resultCheckerOf('list-dead-letters')),
-    exceptions: { ...none, nullable: ['dead_letters.run', 'dead_letters.seq'] },
+    exceptions: { ...none, nullable: ['next_before', 'dead_letters.run', 'dead_letters.seq'] },
   },
   {
     name: 'offer',

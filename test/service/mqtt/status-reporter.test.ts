@@ -4,10 +4,11 @@ import type { ServiceStatus } from '../../../contract/service-status.ts';
 import { StatusReporter } from '../../../service/mqtt/status-reporter.ts';
 import { eventually } from '../../support/eventually.ts';
 
-test('what is no news waits for the next regular status; news goes out at once, and so does everything where nobody says what is news', async (t) => {
-  const said: ServiceStatus[] = [];
+test('urgent changes are published at once, others with the next status; by default every change is urgent', async (t) => {
+  const published: ServiceStatus[] = [];
   const link = {
-    publish: (topic: string, payload: string) => topic.endsWith('/status') && said.push(JSON.parse(payload) as ServiceStatus) > 0,
+    publish: (topic: string, payload: string) =>
+      topic.endsWith('/status') && published.push(JSON.parse(payload) as ServiceStatus) > 0,
     on: () => undefined,
   };
   let depth = 0;
@@ -21,20 +22,20 @@ test('what is no news waits for the next regular status; news goes out at once, 
   });
   reporter.start();
   t.after(() => reporter.stop());
-  assert.equal(said.length, 1);
-  // Filled and emptied again before it would have been said.
+  assert.equal(published.length, 1);
+  // Filled and emptied again before it would have been published.
   depth = 2;
   reporter.changed();
   depth = 0;
   await new Promise((resolve) => setTimeout(resolve, 1500));
-  assert.equal(said.length, 1);
+  assert.equal(published.length, 1);
   depth = 3;
   reporter.changed();
-  await eventually(() => said.length === 2);
-  // The same again is known already.
+  await eventually(() => published.length === 2);
+  // Nothing changed since the last status.
   reporter.changed();
   await new Promise((resolve) => setTimeout(resolve, 1500));
-  assert.equal(said.length, 2);
+  assert.equal(published.length, 2);
 
   const plain = new StatusReporter({
     service: 'ble-bridge',
@@ -46,5 +47,5 @@ test('what is no news waits for the next regular status; news goes out at once, 
   plain.start();
   t.after(() => plain.stop());
   plain.changed();
-  await eventually(() => said.filter(({ service }) => service === 'ble-bridge').length === 2);
+  await eventually(() => published.filter(({ service }) => service === 'ble-bridge').length === 2);
 });

@@ -139,7 +139,7 @@ test('no planted secret, key or token appears in any log line, answer, MQTT mess
   }))
     for (const [place, text] of Object.entries(places)) {
       const found = text.indexOf(secret);
-      assert.equal(found, -1, `${name} stands in the ${place}: ${text.slice(Math.max(0, found - 200), found + 40)}`);
+      assert.equal(found, -1, `${name} is in the ${place}: ${text.slice(Math.max(0, found - 200), found + 40)}`);
     }
   for (const file of ['token', 'users.json', ...readdirSync(path.join(folder, 'keys')).map((name) => `keys/${name}`)])
     assert.equal(statSync(path.join(folder, file)).mode & 0o077, 0, file);
