@@ -19,6 +19,7 @@ import { assertTrueRun, StrapBox } from './support/strap-box.ts';
 
 const PASSWORD = 'pass-word';
 const ATTACK_MS = 5000;
+const ATTACKERS_RIGHTS = 'user one\ntopic write hr/x/bpm\ntopic read hr/#\nuser wide\ntopic write hr/+/bpm\ntopic read hr/#\n';
 const OFFER_WAIT_MS = 11_000;
 
 interface Attacked {
@@ -143,7 +144,7 @@ test('on Mosquitto with the printed rights nobody can speak for a strap, and the
   for (const user of ['one', 'wide']) assert.equal(spawnSync('mosquitto_passwd', ['-b', passwordFile, user, PASSWORD]).status, 0);
   const broker = await startMosquitto(t, {
     passwords: readFileSync(passwordFile, 'utf8'),
-    acl: `topic read hr/#\n${rights.acl}\nuser one\ntopic write hr/x/bpm\ntopic read hr/#\nuser wide\ntopic write hr/+/bpm\ntopic read hr/#\n`,
+    acl: ['topic read hr/#', rights.acl, ATTACKERS_RIGHTS].join('\n'),
     allowsAnonymous: true,
   });
   const box = await StrapBox.make(t, {
