@@ -41,7 +41,7 @@ test('folders of the bridge import only those that data has passed before', () =
   assert.deepEqual(wrong, []);
 });
 
-test('only the publisher of readings and the composition root import the outbox', () => {
+test('only the bridge's end of the delivery plane imports the outbox', () => {
   const importers = filesOf(bridge).filter((file) => readFileSync(file, 'utf8').includes("/outbox/outbox.ts'"));
   assert.deepEqual(importers.map((file) => path.relative(bridge, file)).sort(), [
     'publishing/reading-publisher.ts',
