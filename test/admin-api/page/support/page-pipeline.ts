@@ -22,6 +22,8 @@ export interface Box {
   stream: LocalStream;
   /** An app with a name and the right to publish readings. */
   app: MqttClient;
+  /** The bridge of another box, with the right to publish device statuses. */
+  neighbour: MqttClient;
   /** The bridge in this process, with simulated straps. */
   startSimulated(): Promise<void>;
   /** The bridge as a process, with noble on a virtual radio. */
@@ -30,12 +32,16 @@ export interface Box {
 }
 
 const APP = { name: 'coach', password: 'running-shoes' };
+const NEIGHBOUR = { name: 'box-b', password: 'another-box' };
 
 /** Everything but the bridge. */
 export async function startBox(t: Pick<TestContext, 'after'>, environment: Record<string, string> = {}): Promise<Box> {
   const folder = tempDir(t);
   const base = testConfig({ DATA_DIR: folder, ...environment });
-  writeUsers(base, { [APP.name]: await newUser(APP.password, { publish: ['hr/+/bpm', 'hr/+/status'], subscribe: ['hr/#'] }) });
+  writeUsers(base, {
+    [APP.name]: await newUser(APP.password, { publish: ['hr/+/bpm'], subscribe: ['hr/#'] }),
+    [NEIGHBOUR.name]: await newUser(NEIGHBOUR.password, { publish: [], subscribe: [], bridge: NEIGHBOUR.name }),
+  });
   const stream = await startLocalStream(t, { DATA_DIR: folder });
   const start = async <S extends { start(): Promise<void>; stop(): Promise<void> }>(service: S): Promise<S> => {
     t.after(() => service.stop());
@@ -48,13 +54,19 @@ export async function startBox(t: Pick<TestContext, 'after'>, environment: Recor
   const config = testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, LOCAL_KINESIS_PORT: String(stream.port), ...environment });
   const forwarder = await start(new ForwarderService({ config, log }));
   const admin = await start(new AdminApiService({ config, log }));
-  const app = await connectAsync(mqttUrl, { username: APP.name, password: APP.password, protocolVersion: 4, reconnectPeriod: 0 });
-  t.after(() => app.end(true));
+  const clientOf = async ({ name, password }: typeof APP): Promise<MqttClient> => {
+    const client = await connectAsync(mqttUrl, { username: name, password, protocolVersion: 4, reconnectPeriod: 0 });
+    t.after(() => client.end(true));
+    return client;
+  };
+  const app = await clientOf(APP);
+  const neighbour = await clientOf(NEIGHBOUR);
   return {
     url: `http://127.0.0.1:${admin.port}`,
     token: operatorToken(config),
     stream,
     app,
+    neighbour,
     stopForwarder: async () => await forwarder.stop(),
     async startSimulated() {
       await start(new BleBridgeService({ config: { ...config, BLE_SOURCE: 'simulated' }, log }));
