@@ -9,7 +9,7 @@ import { BleBridgeService } from '../../../../ble-bridge/service.ts';
 import { ForwarderService } from '../../../../forwarder/service.ts';
 import { GatewayService } from '../../../../gateway/service.ts';
 import { newUser, writeUsers } from '../../../../gateway/users.ts';
-import { operatorToken } from '../../../../service/storage/data-dir.ts';
+import { operatorToken, readOrCreateSecret } from '../../../../service/storage/data-dir.ts';
 import { startVirtualRadio, type VirtualRadio } from '../../../ble-radio/support/virtual-radio.ts';
 import { startLocalStream, type LocalStream } from '../../../support/local-stream.ts';
 import { startProduct, type ProductProcess } from '../../../support/product-process.ts';
@@ -27,6 +27,8 @@ export interface Box {
   /** The bridge as a process, with noble on a virtual radio. */
   startBridge(): Promise<{ radio: VirtualRadio; bridge: ProductProcess }>;
   stopForwarder(): Promise<void>;
+  /** A client with the rights of the bridge: only a bridge may publish statuses of straps. */
+  bridgeClient: MqttClient;
 }
 
 const APP = { name: 'coach', password: 'running-shoes' };
@@ -50,7 +52,15 @@ export async function startBox(t: Pick<TestContext, 'after'>, environment: Recor
   const admin = await start(new AdminApiService({ config, log }));
   const app = await connectAsync(mqttUrl, { username: APP.name, password: APP.password, protocolVersion: 4, reconnectPeriod: 0 });
   t.after(() => app.end(true));
+  const bridgeClient = await connectAsync(mqttUrl, {
+    username: 'ble-bridge',
+    password: readOrCreateSecret(base, 'ble-bridge'),
+    protocolVersion: 4,
+    reconnectPeriod: 0,
+  });
+  t.after(() => bridgeClient.end(true));
   return {
+    bridgeClient,
     url: `http://127.0.0.1:${admin.port}`,
     token: operatorToken(config),
     stream,
