@@ -18,6 +18,7 @@ export const PREFIXES = [
   'MQTT_',
   'ADMIN_',
   'LOCAL_',
+  'FORWARDER_',
   'KINESIS_',
   'BLE_',
   'REPLAY_',

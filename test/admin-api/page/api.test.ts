@@ -279,11 +279,11 @@ describe('the admin API on a running pipeline', () => {
     const status = JSON.stringify(deviceStatus('loud', { disconnects }));
     // More than the socket buffers on both sides: at most 32 MiB to receive and 4 MiB to send.
     const messages = Math.ceil((40 * 1024 * 1024) / status.length);
-    for (let sent = 0; sent < messages; sent += 1) await box.neighbour.publishAsync('hr/loud/status', status);
+    for (let sent = 0; sent < messages; sent += 1) await box.bridgeClient.publishAsync('hr/loud/status', status);
     await eventually(async () => (await pages()) === 0, { everyMs: 300, what: 'the deaf page to be dropped' });
     deaf.resume();
     await eventually(() => ended);
-    await box.neighbour.publishAsync('hr/loud/status', '', { retain: true });
+    await box.bridgeClient.publishAsync('hr/loud/status', '', { retain: true });
     assert.equal((await ask('GET', '/health')).status, 200);
   });
 

@@ -198,7 +198,7 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     assert.equal(state, 'no readings');
     assert.ok(Number.parseInt(age, 10) <= 5, `turned at "${age}"`);
     // The bridge does this when a strap is forgotten.
-    box.neighbour.publish('hr/ride/status', '', { retain: true });
+    box.bridgeClient.publish('hr/ride/status', '', { retain: true });
     await eventually(async () => (await page.locator('[data-device=ride]').count()) === 0, { what: 'the card to go' });
     await eventually(async () => !(await visible(page, '#test-banner')), { what: 'the banner to go' });
   });

@@ -16,7 +16,7 @@ export interface ReadersBox {
   app: MqttClient;
   url: string;
   /** A further client with the rights of a service. */
-  as(service: 'admin-api'): Promise<MqttClient>;
+  as(service: 'admin-api' | 'ble-bridge'): Promise<MqttClient>;
   /** An answer of the admin API. */
   get<T>(path: string): Promise<T>;
   post(path: string, body?: object): Promise<{ status: number; body: Record<string, unknown> }>;

@@ -9,7 +9,7 @@ import { BleBridgeService } from '../../../../ble-bridge/service.ts';
 import { ForwarderService } from '../../../../forwarder/service.ts';
 import { GatewayService } from '../../../../gateway/service.ts';
 import { newUser, writeUsers } from '../../../../gateway/users.ts';
-import { operatorToken } from '../../../../service/storage/data-dir.ts';
+import { operatorToken, readOrCreateSecret } from '../../../../service/storage/data-dir.ts';
 import { startVirtualRadio, type VirtualRadio } from '../../../ble-radio/support/virtual-radio.ts';
 import { startLocalStream, type LocalStream } from '../../../support/local-stream.ts';
 import { startProduct, type ProductProcess } from '../../../support/product-process.ts';
@@ -22,26 +22,22 @@ export interface Box {
   stream: LocalStream;
   /** An app with a name and the right to publish readings. */
   app: MqttClient;
-  /** The bridge of another box, with the right to publish device statuses. */
-  neighbour: MqttClient;
   /** The bridge in this process, with simulated straps. */
   startSimulated(): Promise<void>;
   /** The bridge as a process, with noble on a virtual radio. */
   startBridge(): Promise<{ radio: VirtualRadio; bridge: ProductProcess }>;
   stopForwarder(): Promise<void>;
+  /** A client with the rights of the bridge: only a bridge may publish statuses of straps. */
+  bridgeClient: MqttClient;
 }
 
 const APP = { name: 'coach', password: 'running-shoes' };
-const NEIGHBOUR = { name: 'box-b', password: 'another-box' };
 
 /** Everything but the bridge. */
 export async function startBox(t: Pick<TestContext, 'after'>, environment: Record<string, string> = {}): Promise<Box> {
   const folder = tempDir(t);
   const base = testConfig({ DATA_DIR: folder, ...environment });
-  writeUsers(base, {
-    [APP.name]: await newUser(APP.password, { publish: ['hr/+/bpm'], subscribe: ['hr/#'] }),
-    [NEIGHBOUR.name]: await newUser(NEIGHBOUR.password, { publish: [], subscribe: [], bridge: NEIGHBOUR.name }),
-  });
+  writeUsers(base, { [APP.name]: await newUser(APP.password, { publish: ['hr/+/bpm', 'hr/+/status'], subscribe: ['hr/#'] }) });
   const stream = await startLocalStream(t, { DATA_DIR: folder });
   const start = async <S extends { start(): Promise<void>; stop(): Promise<void> }>(service: S): Promise<S> => {
     t.after(() => service.stop());
@@ -54,19 +50,21 @@ export async function startBox(t: Pick<TestContext, 'after'>, environment: Recor
   const config = testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, LOCAL_KINESIS_PORT: String(stream.port), ...environment });
   const forwarder = await start(new ForwarderService({ config, log }));
   const admin = await start(new AdminApiService({ config, log }));
-  const clientOf = async ({ name, password }: typeof APP): Promise<MqttClient> => {
-    const client = await connectAsync(mqttUrl, { username: name, password, protocolVersion: 4, reconnectPeriod: 0 });
-    t.after(() => client.end(true));
-    return client;
-  };
-  const app = await clientOf(APP);
-  const neighbour = await clientOf(NEIGHBOUR);
+  const app = await connectAsync(mqttUrl, { username: APP.name, password: APP.password, protocolVersion: 4, reconnectPeriod: 0 });
+  t.after(() => app.end(true));
+  const bridgeClient = await connectAsync(mqttUrl, {
+    username: 'ble-bridge',
+    password: readOrCreateSecret(base, 'ble-bridge'),
+    protocolVersion: 4,
+    reconnectPeriod: 0,
+  });
+  t.after(() => bridgeClient.end(true));
   return {
+    bridgeClient,
     url: `http://127.0.0.1:${admin.port}`,
     token: operatorToken(config),
     stream,
     app,
-    neighbour,
     stopForwarder: async () => await forwarder.stop(),
     async startSimulated() {
       await start(new BleBridgeService({ config: { ...config, BLE_SOURCE: 'simulated' }, log }));
