@@ -8,6 +8,7 @@ import { CommandServer } from '../service/mqtt/command-server.ts';
 import { gatewayName, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';
 import { brokerOf } from '../service/network/broker.ts';
+import { clockState } from '../service/process/clock-state.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { RepeatLimiter } from '../service/log/log.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
@@ -90,6 +91,7 @@ export class ForwarderService implements Service {
       gateways: this.#options.gateways ?? ['*'],
       takesLiveReadings: this.#options.takesLiveReadings ?? brokerOf(config).kind === 'external',
       publish: (topic, payload) => this.#link.publish(topic, payload),
+      clock: () => clockState(new Date(), { clock_ahead_ms: this.#drain.clockAheadMs }),
     });
     this.#intake = intake;
     this.#followQueue(intake);

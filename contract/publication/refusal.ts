@@ -19,7 +19,7 @@ export interface Refusal {
 }
 
 export const refusedLineSchema = Type.Object({
-  refused: Type.Object({ code: Type.String({ pattern: '^[a-z0-9_]{1,64}$' }), detail: Type.String({ maxLength: 1000 }) }),
+  refused: Type.Object({ code: Type.String({ pattern: '^[a-z][a-z0-9_]{0,63}$' }), detail: Type.String({ maxLength: 1000 }) }),
   /** From the topic; empty if the topic names none. */
   device: Type.Optional(Type.String({ maxLength: 256 })),
   /** Absent if a strap's reading was refused. */

@@ -15,6 +15,7 @@ import {
   type NumberedReading,
   type Stored,
 } from '../../contract/delivery.ts';
+import type { PublicationContext } from '../../contract/publication/adopted-reading.ts';
 import { READINGS_FILTER, runOfTopic, VERSION_1_SOURCE_FILTER } from '../../contract/topics.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
@@ -24,6 +25,7 @@ import { watermarkKey } from '../queue/watermark-key.ts';
 import { Arrivals } from './arrivals.ts';
 import { IntakeReport } from './intake-report.ts';
 import { LiveReadings } from './live-readings.ts';
+import { Publications, type Publication } from './publications.ts';
 import { checkNumbered, type Checked } from './reading-check.ts';
 import { RunIntake } from './run-intake.ts';
 
@@ -41,6 +43,8 @@ export interface IntakeOptions {
   /** Whether other clients' readings are taken from `hr/<device>/bpm`: no gateway on this broker adopts them. */
   takesLiveReadings: boolean;
   publish: (topic: string, payload: string) => boolean;
+  /** Whether this box's clock can be trusted; default: unknown. */
+  clock?: () => PublicationContext['clock'];
   /** Milliseconds, monotonic; for tests. */
   now?: () => number;
 }
@@ -64,6 +68,7 @@ export class Intake {
   readonly #repeats: RepeatLimiter;
   readonly #report = new IntakeReport();
   readonly #live: LiveReadings;
+  readonly #publications: Publications;
   readonly #runs = new Map<string, RunIntake>();
   #watermarks = new Map<string, RunWatermark>();
   readonly #version1Runs = new Set<string>();
@@ -79,13 +84,13 @@ export class Intake {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.#repeats = new RepeatLimiter(options.log);
+    this.#publications = new Publications(options.gateway, options.clock ?? (() => 'unknown'));
     this.#live = new LiveReadings({
-      gateway: options.gateway,
       arrivals: this.arrivals,
       isServed: (gateway, run) => this.#isServed(gateway, run),
       isOfVersion1: (run) => this.#version1Runs.has(run),
       isAccepting: () => this.#isReady,
-      store: (checked) => this.#storeUnnumbered(checked),
+      store: (publication) => this.#storePublication(publication),
       onLost: () => this.#loseUnnumbered(1),
     });
   }
@@ -251,12 +256,15 @@ export class Intake {
     append.rows.sources.push(checked.source);
   }
 
-  #storeUnnumbered(checked: Checked): void {
+  #storePublication(publication: Publication): void {
+    const { gateway, queue } = this.#options;
+    const checked = this.#publications.check(publication);
+    if (checked.kind === 'no_pulse' || checked.kind === 'empty') return this.arrivals.refused(gateway, checked.kind);
     const append = emptyAppend();
     this.#add(append, checked);
-    this.#options.queue.append(append);
-    if (checked.kind === 'dead') this.arrivals.refused(this.#options.gateway, checked.letter.reason);
-    else this.arrivals.count(this.#options.gateway, 'accepted', 1);
+    queue.append(append);
+    if (checked.kind === 'dead') this.arrivals.refused(gateway, checked.letter.reason);
+    else this.arrivals.count(gateway, 'accepted', 1);
   }
 
   #loseUnnumbered(count: number): void {
