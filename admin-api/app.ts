@@ -41,7 +41,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     loggerInstance: log.child({}, { level: 'silent' }),
     bodyLimit: BODY_MAX_BYTES,
     forceCloseConnections: true,
-    routerOptions: { maxParamLength: 100 },
+    // A device name of 64 code points, percent-encoded.
+    routerOptions: { maxParamLength: 1000 },
     ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, allowUnionTypes: true } },
     // Requests that no route ever sees: a broken address, broken HTTP.
     frameworkErrors: problemHandler(log) as never,

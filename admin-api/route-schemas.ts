@@ -3,17 +3,28 @@ import Type, { type Static, type TSchema } from 'typebox';
 import { checkSchema } from '../contract/check.ts';
 import { COMMANDS, LOG_LEVELS } from '../contract/commands.ts';
 import { deviceStatusSchema, gapSchema } from '../contract/device-status.ts';
-import { deviceNameSchema, nullable, timeSchema } from '../contract/fields.ts';
+import { anyDeviceNameSchema, deviceNameSchema, nullable, timeSchema } from '../contract/fields.ts';
 import { forwarderStatusSchema } from '../contract/forwarder-status.ts';
 import { SERVICE_NAMES } from '../contract/topics.ts';
 import { problemSchema } from './problem.ts';
 
 const strict = { additionalProperties: false } as const;
 
-export const deviceParams = Type.Object({ id: deviceNameSchema });
+/** Any device, those of other clients included. */
+export const deviceParams = Type.Object({ id: anyDeviceNameSchema });
+export const strapParams = Type.Object({ id: deviceNameSchema });
 export type DeviceParams = Static<typeof deviceParams>;
 
-export const deviceSchema = Type.Object({ ...deviceStatusSchema.properties, last_gap: nullable(gapSchema) });
+export const deviceSchema = Type.Object({
+  ...deviceStatusSchema.properties,
+  device: anyDeviceNameSchema,
+  last_gap: nullable(gapSchema),
+  publisher: nullable(
+    Type.String({
+      description: 'The user that publishes it; null: a strap; empty: another client, and the broker does not tell',
+    }),
+  ),
+});
 
 export const HEALTH_STATUSES = ['ok', 'degraded', 'down'] as const;
 export const healthSchema = Type.Object({ status: Type.Enum(HEALTH_STATUSES), checks: Type.Array(checkSchema) });

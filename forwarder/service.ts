@@ -87,6 +87,7 @@ export class ForwarderService implements Service {
     const intake = new Intake({
       queue: this.#queue,
       log,
+      refused: this.#refused,
       gateway: gatewayName(config),
       gateways: this.#options.gateways ?? ['*'],
       takesLiveReadings: this.#options.takesLiveReadings ?? brokerOf(config).kind === 'external',

@@ -112,6 +112,12 @@ function cardOf(device) {
   return known;
 }
 
+/** A device of another client is marked with who publishes it; a strap has no publisher. */
+function publisherText({ publisher }) {
+  if (publisher === null || publisher === undefined) return '';
+  return publisher === '' ? 'another client' : `published by ${publisher}`;
+}
+
 function contactText(status, reading) {
   if (status.state === 'no_contact') return 'no skin contact';
   if (reading === undefined) return '–';
@@ -154,7 +160,8 @@ function draw(status) {
   const name = status.name ?? status.device;
   setText(part.name, name);
   // The name used in topics; straps of one model often share a display name.
-  setText(part.device, name === status.device ? '' : status.device);
+  const names = [name === status.device ? '' : status.device, publisherText(status)];
+  setText(part.device, names.filter((text) => text !== '').join(' · '));
   part.mark.hidden = !test;
   setText(part.mark, test ? status.source : '');
   setText(part.bpm, last === undefined ? '–' : String(last[1]));

@@ -19,6 +19,7 @@ import type { PublicationContext } from '../../contract/publication/adopted-read
 import { READINGS_FILTER, runOfTopic, VERSION_1_SOURCE_FILTER } from '../../contract/topics.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
+import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
 import type { Append, RunWatermark } from '../queue/queue-messages.ts';
 import { watermarkKey } from '../queue/watermark-key.ts';
@@ -36,6 +37,8 @@ export interface IntakeQueue {
 export interface IntakeOptions {
   queue: IntakeQueue;
   log: Logger;
+  /** Counts messages of sequencers that do not match the contract. */
+  refused: MessageRefusals;
   /** Name of this box. */
   gateway: string;
   /** Whose sequencers are served; `*`: every gateway's. */
@@ -169,7 +172,7 @@ export class Intake {
     const sequencer = sequencerOfTopic(topic);
     const offer = parseOffer(payload);
     if (sequencer === undefined || !offer.ok || offer.value.run !== sequencer.run) {
-      this.#repeats.warn('offer', { event: 'offer_invalid', topic }, 'ignoring an offer that does not match its schema or topic');
+      this.#options.refused.refuse('offer', topic, offer.ok ? 'run differs from the topic' : offer.reason);
       return;
     }
     this.#live.offered(sequencer.gateway, sequencer.run);
@@ -279,7 +282,8 @@ export class Intake {
   /** A sync of another forwarder; ours arrives here too. */
   #sync(payload: Buffer): void {
     const sync = parseSync(payload);
-    if (!sync.ok || this.#queue === undefined || sync.value.queue === this.#queue) return;
+    if (!sync.ok) return this.#options.refused.refuse('sync', DELIVERY_SYNC_TOPIC, sync.reason);
+    if (this.#queue === undefined || sync.value.queue === this.#queue) return;
     const { gateways } = this.#options;
     const isShared =
       [...gateways, ...sync.value.gateways].includes('*') || gateways.some((name) => sync.value.gateways.includes(name));

@@ -12,6 +12,7 @@ import type { ReadingSink, UnnumberedReading } from '../../outbox/reading-sink.t
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import { GuardedConnection } from '../guarded-connection.ts';
 import type { PublishAdopter, PublishDecision } from '../publish-adopter.ts';
+import { AdoptedDevices } from './adopted-devices.ts';
 import { DeviceClaims } from './device-claims.ts';
 import { HeldReadings } from './held-readings.ts';
 import { OutcomeCounts } from './outcome-counts.ts';
@@ -56,6 +57,7 @@ interface Arrival {
 
 export class Adoption implements PublishAdopter {
   readonly counts = new OutcomeCounts();
+  readonly devices = new AdoptedDevices();
   readonly #options: AdoptionOptions;
   readonly #repeats: RepeatLimiter;
   readonly #claims = new DeviceClaims();
@@ -204,6 +206,7 @@ export class Adoption implements PublishAdopter {
     switch (outcome.kind) {
       case 'reading':
         this.counts.add('adopted');
+        this.devices.note(outcome.reading.device, publisher.user);
         return outcome.reading;
       case 'refused':
         return this.#refuse(outcome, { device, publisher: publisher.user, arrivedAt: new Date(), payload });

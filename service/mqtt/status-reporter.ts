@@ -20,7 +20,10 @@ export interface StatusReporterOptions {
   checks: () => readonly CheckReport[];
   details?: () => ServiceDetails;
   metrics?: () => readonly Metric[];
-  /** The part of the status that is urgent, as text: changes to anything else wait for the next regular status. Default: everything is urgent. */
+  /**
+   * The part of the status that is urgent, as text. Changes to anything else wait for the next regular status, or until nothing has changed
+   * for a second, so that the last numbers of a flow are known at once. Default: everything is urgent.
+   */
   news?: () => string;
   /** How often status and metrics are published if nothing changed; default STATUS_INTERVAL_MS. */
   intervalMs?: number;
@@ -29,6 +32,8 @@ export interface StatusReporterOptions {
 const CHANGE_DELAY_MS = 250;
 /** Continuous changes are published at most once in this time: every subscriber parses each status. */
 const CHANGES_APART_MS = 1000;
+/** Counts that are no news are published once they stopped changing: nobody reads numbers of a flow that has ended. */
+const QUIET_MS = 1000;
 
 /** The last will of a service: its status, offline. */
 export function offlineWill(service: ServiceName): { topic: string; payload: string; retain: boolean } {
@@ -42,6 +47,8 @@ export class StatusReporter {
   readonly #checks = new Map<string, Check>();
   #interval: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
+  #quiet: NodeJS.Timeout | undefined;
+  #changedAtMs = Number.NEGATIVE_INFINITY;
   #publishedAtMs = Number.NEGATIVE_INFINITY;
   #publishedNews: string | undefined;
 
@@ -65,12 +72,25 @@ export class StatusReporter {
       },
       Math.max(CHANGE_DELAY_MS, this.#publishedAtMs + CHANGES_APART_MS - performance.now()),
     );
+    if (this.#options.news !== undefined) this.#publishWhenQuiet();
+  }
+
+  /** A steady flow only moves the timer on: it publishes nothing and wakes nobody. */
+  #publishWhenQuiet(): void {
+    this.#changedAtMs = performance.now();
+    if (this.#quiet !== undefined) return void this.#quiet.refresh();
+    this.#quiet = setTimeout(() => {
+      this.#quiet = undefined;
+      // A status of the last second has the last change.
+      if (this.#publishedAtMs < this.#changedAtMs) this.#publishStatus('online');
+    }, QUIET_MS);
   }
 
   /** Publishes `offline`; call before the link is stopped. */
   stop(): void {
     clearInterval(this.#interval);
     clearTimeout(this.#soon);
+    clearTimeout(this.#quiet);
     this.#publishStatus('offline');
   }
 
