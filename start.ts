@@ -30,7 +30,7 @@ function mayUseRadio(config: Config): boolean {
   return config.BLE_SOURCE === 'auto' && adapterExists(config);
 }
 
-/** The host by which this machine reaches its own listener, as it stands in a URL. */
+/** The host by which this machine reaches its own listener, as written in a URL. */
 function hostToConnect(listenHost: string): string {
   if (listenHost === '0.0.0.0' || listenHost === '::') return '127.0.0.1';
   return listenHost.includes(':') ? `[${listenHost}]` : listenHost;

@@ -50,7 +50,7 @@ export class Access {
       throw new HrError('origin_not_allowed', { operation: 'check the Origin header', detail: origin.slice(0, 100) });
   }
 
-  /** Reading without the token, where that is granted. */
+  /** Reading without the token, if that is granted. */
   checkRead(request: FastifyRequest): void {
     const anonymous = this.#config.ADMIN_ANONYMOUS ?? (isLoopback(this.#config.ADMIN_HOST) ? 'read' : 'none');
     if (anonymous !== 'read' && !this.isOperator(request))

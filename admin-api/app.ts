@@ -16,8 +16,17 @@ import { aliveSchema, answers } from './route-schemas.ts';
 import { addChangeRoutes, addLoginRoutes, addReadRoutes, type RouteOptions } from './routes.ts';
 
 const BODY_MAX_BYTES = 64 * 1024;
-const CONTENT_SECURITY_POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; font-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "font-src 'self' data:",
+  "form-action 'self'",
+  "base-uri 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
 
 /** uPlot as its package ships it: read once, served from memory. */
 function chartFiles(): { script: Buffer; style: Buffer } {
@@ -30,7 +39,7 @@ function chartFiles(): { script: Buffer; style: Buffer } {
 
 export interface AppOptions extends RouteOptions {
   log: Logger;
-  /** With a certificate the app speaks HTTPS alone. */
+  /** With a certificate, the app serves HTTPS only. */
   tls: SecureContextOptions | undefined;
 }
 
@@ -44,7 +53,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     // A device name of 64 code points, percent-encoded.
     routerOptions: { maxParamLength: 1000 },
     ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, allowUnionTypes: true } },
-    // Requests that no route ever sees: a broken address, broken HTTP.
+    // Requests that reach no route: a malformed URL, malformed HTTP.
     frameworkErrors: problemHandler(log) as never,
     clientErrorHandler: answerBrokenHttp,
   }) as unknown as FastifyInstance;

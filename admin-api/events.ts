@@ -1,22 +1,23 @@
-/** /events: what changes, as server-sent events. Each event is made into text once for all pages. */
+/** /events: what changes, as server-sent events. Each event is serialized once for all pages. */
 import type { FastifyReply } from 'fastify';
 import type { Fleet, FleetEvent } from './fleet.ts';
+import type { Overview } from './answer-schemas.ts';
 
 const PAGES_MAX = 200;
-/** A page that does not read is let go; it connects again by itself. */
+/** A page that does not read is disconnected; the browser reconnects automatically. */
 const BACKLOG_MAX_BYTES = 256 * 1024;
 const KEEP_ALIVE_MS = 15_000;
 const OVERVIEW_EVERY_MS = 1000;
 
 export class EventStream {
   readonly #fleet: Fleet;
-  readonly #overview: () => object;
+  readonly #overview: () => Overview;
   readonly #pages = new Set<FastifyReply['raw']>();
   #unsubscribe: (() => void) | undefined;
   #timers: NodeJS.Timeout[] = [];
   #lastOverview = '';
 
-  constructor(fleet: Fleet, overview: () => object) {
+  constructor(fleet: Fleet, overview: () => Overview) {
     this.#fleet = fleet;
     this.#overview = overview;
   }
@@ -62,7 +63,7 @@ export class EventStream {
     }
   }
 
-  /** Takes a page on; false where there are too many. */
+  /** Adds a page; false if too many are open. */
   add(reply: FastifyReply): boolean {
     if (this.#pages.size >= PAGES_MAX) return false;
     reply.hijack();

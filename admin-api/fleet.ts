@@ -8,24 +8,22 @@ import { readPayload } from '../contract/publication/adopted-reading.ts';
 import { parseReading } from '../contract/reading.ts';
 import { parseServiceStatus, STATUS_STALE_MS, type ServiceStatus } from '../contract/service-status.ts';
 import {
+  ANY_GATEWAY,
   DEVICE_STATUS_FILTER,
   deviceOfTopic,
   GAP_FILTER,
   READINGS_FILTER,
-  SERVICE_METRICS_FILTER,
+  SERVICE_NAMES,
   SERVICE_STATUS_FILTER,
+  serviceMetricsFilter,
   serviceOfTopic,
   type ServiceName,
+  type ServiceOfGateway,
 } from '../contract/topics.ts';
 import type { MessageHandler } from '../service/mqtt/mqtt-link.ts';
+import { serves } from '../service/network/broker.ts';
 import type { RefusedMessages } from '../service/mqtt/refused-messages.ts';
-
-/** A reading as it is kept for ten minutes. */
-export interface RecentReading {
-  timestamp: string;
-  heart_rate: number;
-  sensor_contact: boolean | null;
-}
+import type { DeviceEvent, KnownDevice, ReadingEvent, RecentReading } from './answer-schemas.ts';
 
 interface Device {
   status: DeviceStatus;
@@ -44,18 +42,25 @@ interface Received<T> {
 /** A status as last received; `stale`: its service is offline or has stopped publishing. */
 export type KnownStatus = Received<ServiceStatus> & { stale: boolean };
 
-/** `publisher`: null for a strap; the user that publishes another client's device, empty where the broker does not tell. */
-export type KnownDevice = DeviceStatus & { last_gap: Gap | null; publisher: string | null };
+export type FleetEvent = ReadingEvent | DeviceEvent | { type: 'service'; service: string };
 
-export type FleetEvent =
-  | { type: 'reading'; device: string; reading: RecentReading }
-  | { type: 'device'; device: string; status: (DeviceStatus & { publisher: string | null }) | null }
-  | { type: 'service'; service: string };
+/** Metrics of a service, and whose they are. */
+export type KnownMetrics = MetricsMessage & { gateway: string };
+
+/** Whose box this is, and which boxes' bridges it shows. */
+export interface FleetScope {
+  /** Name of this box. */
+  gateway: string;
+  /** Gateways whose readings the forwarder of this box takes; `*`: every gateway's. */
+  served: readonly string[];
+}
 
 /** Ten minutes at up to 4 readings a second. */
 const READINGS_MAX = 2400;
 const READINGS_MS = 10 * 60_000;
 const DEVICES_MAX = 500;
+/** Services with a status, over all boxes on the broker. */
+const SERVICES_MAX = 500;
 /** A device of another app is shown as silent after this. */
 const APP_SILENT_MS = 10_000;
 
@@ -64,20 +69,43 @@ export class Fleet {
   readonly #devices = new Map<string, Device>();
   /** User by device of another client. */
   readonly #publishers = new Map<string, string>();
-  readonly #services = new Map<ServiceName, Received<ServiceStatus>>();
-  readonly #metrics = new Map<ServiceName, Received<MetricsMessage>>();
+  readonly #scope: () => FleetScope;
+  /** By gateway and service. */
+  readonly #services = new Map<string, Received<ServiceStatus> & ServiceOfGateway>();
+  readonly #metrics = new Map<string, Received<MetricsMessage> & ServiceOfGateway>();
   readonly #listeners = new Set<(event: FleetEvent) => void>();
   /** Readings received since the start. */
   readingsReceived = 0;
 
-  constructor(refused: RefusedMessages) {
+  /** `scope` is called once the service has started. */
+  constructor(refused: RefusedMessages, scope: () => FleetScope) {
     this.#refused = refused;
+    this.#scope = scope;
   }
 
-  /** To be spread into the subscriptions of the service's MqttLink. */
+  /** Name of this box. */
+  get gateway(): string {
+    return this.#scope().gateway;
+  }
+
+  /** To be spread into the subscriptions of the service's MqttLink; call it once the service has started. */
   get subscriptions(): Record<string, MessageHandler> {
     const refused = this.#refused;
     const status = refused.reader('device_status', parseDeviceStatus, (topic, value) => this.#deviceStatus(topic, value));
+    const serviceStatus = refused.reader('service_status', parseServiceStatus, (topic, value) =>
+      this.#serviceStatus(topic, value),
+    );
+    const metrics = refused.reader('metrics', parseMetrics, (topic, value) => {
+      const source = this.#sourceOf(value.service, topic, 'metrics');
+      if (source === undefined) return;
+      // Metrics of one moment come in parts.
+      const before = this.#metrics.get(keyOf(source))?.value;
+      const earlier = before?.as_of === value.as_of ? before.metrics : [];
+      this.#keep(this.#metrics, source, { ...value, metrics: [...earlier, ...value.metrics] });
+    });
+    const { gateway, served } = this.#scope();
+    // On an external broker an operator grants this box the topics of the boxes that it serves, not those of all.
+    const gateways = served.includes('*') ? [ANY_GATEWAY] : [...new Set([gateway, ...served])];
     return {
       [READINGS_FILTER]: (topic, payload, retained) => {
         if (!retained && payload.length > 0) this.#reading(topic, payload);
@@ -90,12 +118,11 @@ export class Fleet {
         const device = this.#devices.get(deviceOfTopic(topic) ?? '');
         if (device !== undefined) device.lastGap = gap;
       }),
-      [SERVICE_STATUS_FILTER]: refused.reader('service_status', parseServiceStatus, (topic, value) =>
-        this.#serviceStatus(topic, value),
-      ),
-      [SERVICE_METRICS_FILTER]: refused.reader('metrics', parseMetrics, (topic, value) => {
-        if (this.#isOf(value.service, topic, 'metrics')) this.#metrics.set(value.service, { value, atMs: Date.now() });
-      }),
+      [SERVICE_STATUS_FILTER]: (topic, payload, retained) => {
+        if (payload.length === 0) this.#serviceRemoved(topic);
+        else serviceStatus(topic, payload, retained);
+      },
+      ...Object.fromEntries(gateways.map((name) => [serviceMetricsFilter(name), metrics])),
     };
   }
 
@@ -109,11 +136,17 @@ export class Fleet {
     for (const listener of this.#listeners) listener(event);
   }
 
-  /** Whether a service's message names the service of its topic; else it is refused. */
-  #isOf(service: ServiceName, topic: string, message: 'service_status' | 'metrics'): boolean {
-    if (serviceOfTopic(topic) === service) return true;
+  /** Whose message it is, if it names the service of its topic; else it is refused. */
+  #sourceOf(service: ServiceName, topic: string, message: 'service_status' | 'metrics'): ServiceOfGateway | undefined {
+    const source = serviceOfTopic(topic);
+    if (source?.service === service) return source;
     this.#refused.refuse(message, topic, `service is ${service}`);
-    return false;
+    return undefined;
+  }
+
+  #keep<T>(known: Map<string, Received<T> & ServiceOfGateway>, source: ServiceOfGateway, value: T): void {
+    const key = keyOf(source);
+    if (known.size < SERVICES_MAX || known.has(key)) known.set(key, { ...source, value, atMs: Date.now() });
   }
 
   /** The device of a topic, new if need be; undefined if the topic names none or there are too many. */
@@ -180,11 +213,12 @@ export class Fleet {
 
   #serviceStatus(topic: string, status: ServiceStatus): void {
     const { service } = status;
-    if (!this.#isOf(service, topic, 'service_status')) return;
-    const before = this.#services.get(service)?.value;
+    const source = this.#sourceOf(service, topic, 'service_status');
+    if (source === undefined) return;
+    const before = this.#services.get(keyOf(source))?.value;
     // A last will has no details: the last known ones are kept beside it.
     const value = status.state === 'offline' && before !== undefined ? { ...before, ...status } : status;
-    this.#services.set(service, { value, atMs: Date.now() });
+    this.#keep(this.#services, source, value);
     if (service === 'gateway') this.#publishersReported(status);
     this.#emit({ type: 'service', service });
   }
@@ -197,6 +231,12 @@ export class Fleet {
       const device = this.#devices.get(name);
       if (device !== undefined) this.#emitDevice(name, device);
     }
+  }
+
+  /** An operator has removed the retained status of a box that no longer exists. */
+  #serviceRemoved(topic: string): void {
+    const source = serviceOfTopic(topic);
+    if (source !== undefined && this.#services.delete(keyOf(source))) this.#emit({ type: 'service', service: source.service });
   }
 
   /** The state of a device without a status follows from the age of its readings. */
@@ -227,21 +267,43 @@ export class Fleet {
     return device?.readings.filter(({ timestamp }) => Date.parse(timestamp) >= oldest);
   }
 
-  /** The last status of a service; undefined if none was received. */
-  service(name: ServiceName): KnownStatus | undefined {
-    const known = this.#services.get(name);
+  /** The last status of a service, of this box if no other is named; undefined if none was received. */
+  service(name: ServiceName, gateway = this.#scope().gateway): KnownStatus | undefined {
+    const known = this.#services.get(keyOf({ gateway, service: name }));
     if (known === undefined) return undefined;
     const { value, atMs } = known;
-    const writtenAtMs = Date.parse(value.as_of ?? value.since);
+    // The clock of another box may be wrong: there only the time of arrival counts.
+    const writtenAtMs = gateway === this.#scope().gateway ? Date.parse(value.as_of ?? value.since) : atMs;
     const stale = value.state === 'offline' || Date.now() - Math.min(atMs, writtenAtMs) > STATUS_STALE_MS;
-    return { ...known, stale };
+    return { value, atMs, stale };
   }
 
-  /** Current metrics only: those of a service that is gone would look like a service that does nothing. */
-  get metrics(): readonly MetricsMessage[] {
-    return [...this.#metrics]
-      .filter(([service, { atMs }]) => Date.now() - atMs <= STATUS_STALE_MS && this.service(service)?.stale !== true)
-      .map(([, { value }]) => value);
+  /** The names of other boxes whose bridges deliver to this one, in alphabetical order. */
+  otherBridges(): string[] {
+    const { gateway: own, served } = this.#scope();
+    return [...this.#services.values()]
+      .filter(({ gateway, service }) => service === 'ble-bridge' && gateway !== own && serves(served, gateway))
+      .map(({ gateway }) => gateway)
+      .sort();
+  }
+
+  /** The services that this box shows: its own, and the bridges that deliver to it. */
+  shownServices(): ServiceOfGateway[] {
+    const { gateway } = this.#scope();
+    return [
+      ...SERVICE_NAMES.map((service) => ({ gateway, service })),
+      ...this.otherBridges().map((name) => ({ gateway: name, service: 'ble-bridge' as const })),
+    ];
+  }
+
+  /** Current metrics of the shown services: those of a service that is gone would look like a service that does nothing. */
+  get metrics(): readonly KnownMetrics[] {
+    return this.shownServices().flatMap((source) => {
+      const known = this.#metrics.get(keyOf(source));
+      const isCurrent = known !== undefined && Date.now() - known.atMs <= STATUS_STALE_MS;
+      if (!isCurrent || this.service(source.service, source.gateway)?.stale === true) return [];
+      return [{ ...known.value, gateway: source.gateway }];
+    });
   }
 }
 
@@ -262,6 +324,7 @@ function liveReading(
   const { timestamp, heart_rate, source } = outcome.reading;
   return { timestamp, heart_rate, sensor_contact: null, source };
 }
+const keyOf = ({ gateway, service }: ServiceOfGateway): string => `${gateway}/${service}`;
 
 function unknownDevice(device: string): DeviceStatus {
   return {

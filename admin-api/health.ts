@@ -1,13 +1,10 @@
 /** Health with causes: every service's checks, and whether the service itself and the broker are there. */
 import type { Check } from '../contract/check.ts';
-import type { ServiceName } from '../contract/topics.ts';
+import { serviceStatusTopic, type ServiceName } from '../contract/topics.ts';
 import { failing, okCheck, type CheckReport } from '../service/health/check-report.ts';
-import type { Fleet } from './fleet.ts';
-
-export interface Health {
-  status: 'ok' | 'degraded' | 'down';
-  checks: Check[];
-}
+import type { Trouble } from '../service/mqtt/link-trouble.ts';
+import type { Health } from './answer-schemas.ts';
+import type { Fleet, KnownStatus } from './fleet.ts';
 
 /** The services without which no reading is accepted, and what each one's absence means. */
 const EXPECTED: readonly { name: ServiceName; hint: string }[] = [
@@ -23,6 +20,8 @@ export interface BrokerLine {
   since: string;
   own: boolean;
   name: string;
+  /** What the broker answered, if it gave a reason. */
+  trouble: Trouble | undefined;
 }
 
 const BROKER_HINTS = {
@@ -31,32 +30,63 @@ const BROKER_HINTS = {
     'Check that the broker runs, that this box reaches it, and the credentials in MQTT_URL. The values shown are the last known ones.',
 };
 
+/** Another box's bridge has no supervisor here. */
+const otherBridgeHint = (gateway: string): string =>
+  `Check the ble-bridge on the box ${gateway}; it holds its readings meanwhile. If that box was removed for good, remove its ` +
+  `retained status: publish an empty retained message on ${serviceStatusTopic(gateway, 'ble-bridge')}.`;
+
 const since = (time: string, report: CheckReport): Check => ({ ...report, since: time });
 
 function serviceChecks(fleet: Fleet, name: ServiceName, hint: string, broker: BrokerLine): Check[] {
   const known = fleet.service(name);
   if (known === undefined) {
-    // An external broker may be the gateway of another box, which reports a status of its own; any other broker reports none.
+    // No gateway of this box runs on an external broker.
     if (name === 'gateway' && !broker.own) return [];
     return [since(broker.since, failing(name, 'service_unknown', `no status from ${name} yet`, hint))];
   }
-  const { value: status, atMs, stale } = known;
+  return statusChecks(name, known, hint);
+}
+
+/** The checks of the bridges of other boxes that deliver to this one, each named after its box. */
+function otherBridgesChecks(fleet: Fleet): Check[] {
+  return fleet.otherBridges().flatMap((gateway) => {
+    const known = fleet.service('ble-bridge', gateway);
+    if (known === undefined) return [];
+    return statusChecks('ble-bridge', known, otherBridgeHint(gateway)).map((check) => ({
+      ...check,
+      name: `${gateway}: ${check.name}`,
+    }));
+  });
+}
+
+function statusChecks(name: ServiceName, { value: status, atMs, stale }: KnownStatus, hint: string): Check[] {
   if (status.state === 'offline') return [since(status.since, failing(name, 'service_offline', `${name} is offline`, hint))];
   if (stale)
     return [since(new Date(atMs).toISOString(), failing(name, 'service_silent', `${name} stopped publishing its status`, hint))];
   return [since(status.since, okCheck(name)), ...(status.checks ?? [])];
 }
 
+/** The broker's own answer is the cause, if it gave one; an own broker that is away has only to be started. */
+function brokerCheck({ connected, own, name, trouble }: BrokerLine): CheckReport {
+  if (trouble !== undefined && (connected || !own || trouble.code !== 'broker_unreachable'))
+    return failing('broker', trouble.code, `${name}: ${trouble.detail}`);
+  if (connected) return okCheck('broker');
+  return failing(
+    'broker',
+    'broker_away',
+    `the admin API has no connection to the broker ${name}`,
+    BROKER_HINTS[own ? 'own' : 'external'],
+  );
+}
+
 /** The health of the whole box, as the admin API sees it. */
 export function healthOf(fleet: Fleet, broker: BrokerLine): Health {
-  if (!broker.connected) {
-    const hint = BROKER_HINTS[broker.own ? 'own' : 'external'];
-    const reason = `the admin API has no connection to the broker ${broker.name}`;
-    return { status: 'down', checks: [since(broker.since, failing('broker', 'broker_away', reason, hint))] };
-  }
+  const line = since(broker.since, brokerCheck(broker));
+  if (!broker.connected) return { status: 'down', checks: [line] };
   const checks = [
-    since(broker.since, okCheck('broker')),
+    line,
     ...EXPECTED.flatMap(({ name, hint }) => serviceChecks(fleet, name, hint, broker)),
+    ...otherBridgesChecks(fleet),
   ];
   return { status: checks.some(({ status }) => status !== 'ok') ? 'degraded' : 'ok', checks };
 }

@@ -3,28 +3,11 @@
  * Bounded: ten minutes of five numbers.
  */
 import type { Fleet } from './fleet.ts';
+import type { QueueHistory, Rates } from './answer-schemas.ts';
 
 const EVERY_MS = 1000;
 const POINTS_MAX = 600;
 const RATE_POINTS = 10;
-
-/** Columns of the same length, oldest first. Null: the forwarder was offline or silent at that time. */
-export interface QueueHistory {
-  /** Seconds since 1970, UTC. */
-  at: number[];
-  depth: (number | null)[];
-  oldest_age_seconds: (number | null)[];
-}
-
-/** Per second, over the last ten seconds; null if its service is offline or silent. */
-export interface Rates {
-  /** Readings of straps, received over MQTT. */
-  heard: number | null;
-  accepted: number | null;
-  shipped: number | null;
-  /** Messages that the broker received from its clients. */
-  broker_in: number | null;
-}
 
 interface Point {
   atMs: number;

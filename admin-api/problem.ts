@@ -61,7 +61,14 @@ export function answerBrokenHttp(error: { code?: string }, socket: Socket): void
   const body = JSON.stringify(problem(status, 'request_invalid', 'this is not an HTTP request', ERRORS.request_invalid.hint));
   if (socket.writable)
     socket.write(
-      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+      [
+        `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+        'Content-Type: application/problem+json',
+        `Content-Length: ${Buffer.byteLength(body)}`,
+        'Connection: close',
+        '',
+        body,
+      ].join('\r\n'),
     );
   socket.destroy();
 }

@@ -1,8 +1,8 @@
 /** /metrics: the services' metrics, received over MQTT, as Prometheus text, beside this process's own (prom-client). */
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Metric } from '../contract/metrics.ts';
-import { SERVICE_NAMES } from '../contract/topics.ts';
-import type { Fleet, KnownDevice } from './fleet.ts';
+import type { KnownDevice } from './answer-schemas.ts';
+import type { Fleet } from './fleet.ts';
 
 const escapeLabel = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 
@@ -11,15 +11,16 @@ function labelsText(labels: Readonly<Record<string, string>>): string {
   return parts.length === 0 ? '' : `{${parts.join(',')}}`;
 }
 
-function linesOf(metric: Metric): string[] {
+/** The lines of a metric with the label `gateway`: whose it is. A metric that has such a label itself keeps its own. */
+function linesOf(metric: Metric, gateway: string): string[] {
   if (metric.type !== 'histogram')
-    return metric.values.map(({ labels, value }) => `${metric.name}${labelsText(labels)} ${value}`);
+    return metric.values.map(({ labels, value }) => `${metric.name}${labelsText({ gateway, ...labels })} ${value}`);
   const { name, counts, sum } = metric;
   const bounds = [...metric.bounds.map(String), '+Inf'];
   return [
-    ...bounds.map((bound, index) => `${name}_bucket{le="${bound}"} ${counts[index] ?? 0}`),
-    `${name}_sum ${sum}`,
-    `${name}_count ${counts.at(-1) ?? 0}`,
+    ...bounds.map((le, index) => `${name}_bucket${labelsText({ gateway, le })} ${counts[index] ?? 0}`),
+    `${name}_sum${labelsText({ gateway })} ${sum}`,
+    `${name}_count${labelsText({ gateway })} ${counts.at(-1) ?? 0}`,
   ];
 }
 
@@ -40,23 +41,24 @@ export class Prometheus {
     new Gauge({
       name: 'hr_gateway_service_up',
       help: '1 if the service is online and publishes its status',
-      labelNames: ['service'],
+      labelNames: ['gateway', 'service'],
       registers: [this.#registry],
       collect() {
-        for (const service of SERVICE_NAMES) {
-          const known = fleet.service(service);
-          if (known !== undefined) this.set({ service }, known.stale ? 0 : 1);
+        this.reset();
+        for (const { gateway, service } of fleet.shownServices()) {
+          const known = fleet.service(service, gateway);
+          if (known !== undefined) this.set({ gateway, service }, known.stale ? 0 : 1);
         }
       },
     });
     new Gauge({
       name: 'hr_gateway_straps',
-      help: 'Straps by state',
-      labelNames: ['state'],
+      help: 'Straps by state and by the box whose bridge reads them',
+      labelNames: ['gateway', 'state'],
       registers: [this.#registry],
       collect() {
         this.reset();
-        for (const { state } of fleet.devices()) this.inc({ state });
+        for (const { gateway = fleet.gateway, state } of fleet.devices()) this.inc({ gateway, state });
       },
     });
     new Gauge({
@@ -81,15 +83,15 @@ export class Prometheus {
   }
 
   async text(): Promise<string> {
-    // Several services have metrics of one name, told apart by their labels: the lines of a name must be together.
+    // Several services have metrics of one name, distinguished by their labels: the lines of a name must be together.
     const byName = new Map<string, { head: string[]; lines: Map<string, string> }>();
-    for (const { metrics } of this.#fleet.metrics)
+    for (const { gateway, metrics } of this.#fleet.metrics)
       for (const metric of metrics) {
         const { name, help, type } = metric;
         const head = [`# HELP ${name} ${help.replaceAll('\n', ' ')}`, `# TYPE ${name} ${type}`];
         const entry = byName.get(name) ?? { head, lines: new Map() };
         byName.set(name, entry);
-        for (const line of linesOf(metric)) {
+        for (const line of linesOf(metric, gateway)) {
           const sample = line.slice(0, line.lastIndexOf(' '));
           if (!entry.lines.has(sample)) entry.lines.set(sample, line);
         }

@@ -5,9 +5,10 @@ import { COMMANDS, type CommandArgs, type CommandResult, type CommandVerb } from
 import type { ServiceName } from '../contract/topics.ts';
 import { HrError } from '../service/errors/errors.ts';
 import { COOKIE, type Access } from './access.ts';
+import * as answered from './answer-schemas.ts';
 import type { EventStream } from './events.ts';
 import type { Fleet } from './fleet.ts';
-import { healthText, type Health } from './health.ts';
+import { healthText } from './health.ts';
 import type { History } from './history.ts';
 import type { Prometheus } from './prometheus.ts';
 import * as schemas from './route-schemas.ts';
@@ -20,12 +21,12 @@ export interface RouteOptions {
   prometheus: Prometheus;
   events: EventStream;
   history: History;
-  health: () => Health;
+  health: () => answered.Health;
   command: <V extends CommandVerb>(service: ServiceName, verb: V, args: CommandArgs<V>) => Promise<CommandResult<V>>;
 }
 
 /** The last status of the queue, for /queue and the page. */
-export function queueOf(fleet: Fleet): schemas.QueueAnswer | undefined {
+export function queueOf(fleet: Fleet): answered.QueueAnswer | undefined {
   const known = fleet.service('forwarder');
   if (known?.value.forwarder === undefined) return undefined;
   return { ...known.value.forwarder, as_of: known.value.as_of ?? known.value.since, stale: known.stale };
@@ -35,10 +36,10 @@ const unknownStrap = (id: string): HrError => new HrError('strap_unknown', { ope
 
 /** Routes that only read; who may use them depends on ADMIN_ANONYMOUS. */
 export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events, health, history }: RouteOptions): void {
-  const healthAnswers = answersAlso(schemas.healthSchema, 'text/plain');
+  const healthAnswers = answersAlso(answered.healthSchema, 'text/plain');
   const down = {
     description: 'Down: the same body, for probes that check only the HTTP status',
-    content: { 'application/json': { schema: schemas.healthSchema }, 'text/plain': { schema: Type.String() } },
+    content: { 'application/json': { schema: answered.healthSchema }, 'text/plain': { schema: Type.String() } },
   };
   app.get<{ Querystring: schemas.HealthQuery }>(
     '/health',
@@ -63,7 +64,7 @@ export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events,
       schema: {
         tags: ['read'],
         summary: 'Queue, ledger and uplink, as last published by the forwarder',
-        response: answers(schemas.queueSchema),
+        response: answers(answered.queueSchema),
       },
     },
     async () => {
@@ -82,7 +83,7 @@ export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events,
       schema: {
         tags: ['read'],
         summary: 'Depth and age of the queue over the last ten minutes, one point a second',
-        response: answers(schemas.historySchema),
+        response: answers(answered.historySchema),
       },
     },
     async () => history.queue(),
@@ -93,14 +94,14 @@ export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events,
       schema: {
         tags: ['read'],
         summary: 'Every known strap',
-        response: answers(Type.Array(schemas.deviceSchema)),
+        response: answers(Type.Array(answered.deviceSchema)),
       },
     },
     async () => fleet.devices(),
   );
   app.get<{ Params: schemas.DeviceParams }>(
     '/devices/:id',
-    { schema: { tags: ['read'], summary: 'One strap', params: schemas.deviceParams, response: answers(schemas.deviceSchema) } },
+    { schema: { tags: ['read'], summary: 'One strap', params: schemas.deviceParams, response: answers(answered.deviceSchema) } },
     async (request) => {
       const { id } = request.params;
       const device = fleet.device(id);
@@ -116,7 +117,7 @@ export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events,
         summary: 'Readings of the last ten minutes, at most 2,400',
         params: schemas.deviceParams,
         querystring: schemas.readingsQuery,
-        response: answersAlso(schemas.readingsSchema, 'text/csv'),
+        response: answersAlso(answered.readingsSchema, 'text/csv'),
       },
     },
     async (request, reply) => {

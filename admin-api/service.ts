@@ -2,10 +2,11 @@
 import type { AddressInfo } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
+import { ANY_GATEWAY } from '../contract/topics.ts';
 import { CommandClient } from '../service/mqtt/command-client.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
-import { gatewayName, lockDataDir, operatorToken, type DataDirLock } from '../service/storage/data-dir.ts';
-import { brokerOf } from '../service/network/broker.ts';
+import { gatewayNameOf, lockDataDir, operatorToken, type DataDirLock } from '../service/storage/data-dir.ts';
+import { brokerOf, servedGateways } from '../service/network/broker.ts';
 import { maskUrl } from '../service/config/config.ts';
 import { listenError } from '../service/errors/errors.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
@@ -19,9 +20,10 @@ import { VERSION } from '../service/process/version.ts';
 import { Access } from './access.ts';
 import { EventStream } from './events.ts';
 import { Fleet } from './fleet.ts';
-import { healthOf, type Health } from './health.ts';
+import { healthOf } from './health.ts';
 import { History } from './history.ts';
 import { Prometheus } from './prometheus.ts';
+import type { Health, Overview } from './answer-schemas.ts';
 import { queueOf } from './routes.ts';
 
 const COMMAND_TIMEOUT_MS = 10_000;
@@ -29,6 +31,7 @@ const COMMAND_TIMEOUT_MS = 10_000;
 export class AdminApiService implements Service {
   readonly name = 'admin-api';
   readonly #context: ServiceContext;
+  readonly #gateway: () => string;
   readonly #refused: RefusedMessages;
   readonly #fleet: Fleet;
   readonly #history: History;
@@ -41,28 +44,46 @@ export class AdminApiService implements Service {
   readonly #pages = new Gauge('hr_gateway_pages', 'Open pages');
   /** When the connection to the broker was established or lost. */
   #brokerSince = new Date().toISOString();
-  #gatewayName = '';
   #app: FastifyInstance | undefined;
   #lock: DataDirLock | undefined;
 
   constructor(context: ServiceContext) {
     this.#context = context;
     const { config, log } = context;
+    const gateway = gatewayNameOf(config, log);
+    this.#gateway = gateway;
     const publish = (topic: string, payload: string): boolean => this.#link.publish(topic, payload);
     this.#refused = new RefusedMessages('admin-api', log);
-    this.#fleet = new Fleet(this.#refused);
+    this.#fleet = new Fleet(this.#refused, () => ({ gateway: gateway(), served: servedGateways(config, gateway()) }));
     this.#history = new History(this.#fleet);
     this.#access = new Access(config);
     const { ADMIN_TLS_CERT_FILE: certFile, ADMIN_TLS_KEY_FILE: keyFile } = config;
     this.#tls = certFile === undefined || keyFile === undefined ? undefined : new TlsFiles({ certFile, keyFile, log });
-    this.#client = new CommandClient({ publish, refused: this.#refused });
-    const commands = new CommandServer({ service: 'admin-api', log, handlers: {}, publish, refused: this.#refused });
+    this.#client = new CommandClient({
+      gateway,
+      gateways: () => servedGateways(config, gateway()).map((name) => (name === '*' ? ANY_GATEWAY : name)),
+      publish,
+      refused: this.#refused,
+    });
+    const commands = new CommandServer({
+      service: 'admin-api',
+      gateway,
+      log,
+      handlers: {},
+      publish,
+      refused: this.#refused,
+    });
     this.#link = new MqttLink({
       service: 'admin-api',
       config,
       log,
-      will: offlineWill('admin-api'),
-      subscriptions: { ...this.#fleet.subscriptions, ...this.#client.subscriptions, ...commands.subscriptions },
+      will: () => offlineWill(gateway(), 'admin-api'),
+      subscriptions: () => ({
+        ...this.#fleet.subscriptions,
+        ...this.#client.subscriptions,
+        ...commands.subscriptions,
+        ...this.#reporter.subscriptions,
+      }),
     });
     for (const event of ['up', 'down'] as const)
       this.#link.on(event, () => {
@@ -71,6 +92,7 @@ export class AdminApiService implements Service {
     this.#events = new EventStream(this.#fleet, () => this.#overview());
     this.#reporter = new StatusReporter({
       service: 'admin-api',
+      gateway,
       link: this.#link,
       checks: () => [okCheck('admin API'), ...(this.#tls === undefined ? [] : [this.#tls.check()])],
       metrics: () => {
@@ -92,20 +114,31 @@ export class AdminApiService implements Service {
       since: this.#brokerSince,
       own: brokerOf(config).kind === 'own',
       name: maskUrl(config.MQTT_URL),
+      trouble: this.#link.trouble,
+    });
+  }
+
+  #otherBridges(): Overview['other_bridges'] {
+    return this.#fleet.otherBridges().flatMap((gateway) => {
+      const known = this.#fleet.service('ble-bridge', gateway);
+      if (known === undefined) return [];
+      const { value, stale } = known;
+      const state = stale && value.state === 'online' ? 'silent' : value.state;
+      return [{ gateway, state, held: stale ? null : (value.bridge?.outbox.held ?? null) }];
     });
   }
 
   /** Everything that the page shows beside readings. */
-  #overview(): object {
+  #overview(): Overview {
     const bridge = this.#fleet.service('ble-bridge');
     const gateway = this.#fleet.service('gateway');
     return {
-      gateway_name: this.#gatewayName,
+      gateway_name: this.#gateway(),
       version: VERSION,
-      /** The box's clock: a page on a phone computes ages with it. */
       now: new Date().toISOString(),
       health: this.#health(),
       queue: queueOf(this.#fleet) ?? null,
+      other_bridges: this.#otherBridges(),
       bridge: bridge?.value.bridge === undefined ? null : { ...bridge.value.bridge, stale: bridge.stale },
       gateway: gateway?.value.gateway === undefined ? null : { ...gateway.value.gateway, stale: gateway.stale },
       broker_connected: this.#link.connected,
@@ -113,13 +146,19 @@ export class AdminApiService implements Service {
     };
   }
 
+  /** The box whose service a command is for: a strap's commands go to the bridge that reads it. */
+  #gatewayOf(args: object): string {
+    const device = 'device' in args && typeof args.device === 'string' ? this.#fleet.device(args.device) : undefined;
+    return device?.gateway ?? this.#gateway();
+  }
+
   /** Throws HrError `data_dir_in_use`, `port_in_use`. */
   async start(): Promise<void> {
     const { config, log } = this.#context;
     this.#lock = lockDataDir(config, 'admin-api');
     this.#access.start(operatorToken(config));
-    this.#gatewayName = gatewayName(config);
-    // Imported at start: who only needs this class does not load the HTTP stack.
+    this.#gateway();
+    // Imported at start: a program that only imports this class does not load the HTTP stack.
     const { buildApp } = await import('./app.ts');
     const app = await buildApp({
       log,
@@ -130,7 +169,8 @@ export class AdminApiService implements Service {
       events: this.#events,
       health: () => this.#health(),
       history: this.#history,
-      command: async (service, verb, args) => await this.#client.request(service, verb, args, { timeoutMs: COMMAND_TIMEOUT_MS }),
+      command: async (service, verb, args) =>
+        await this.#client.request(service, verb, args, { timeoutMs: COMMAND_TIMEOUT_MS, gateway: this.#gatewayOf(args) }),
     });
     this.#app = app;
     this.#tls?.serve(app.server as unknown as TlsServer);

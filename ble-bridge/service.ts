@@ -5,13 +5,13 @@
 import type { BridgeStatus } from '../contract/bridge-status.ts';
 import { parseDeviceStatus } from '../contract/device-status.ts';
 import { parseServiceStatus, type ServiceStatus } from '../contract/service-status.ts';
-import { DEVICE_STATUS_FILTER, serviceStatusTopic } from '../contract/topics.ts';
+import { ANY_GATEWAY, DEVICE_STATUS_FILTER, serviceStatusTopic } from '../contract/topics.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
 import { RefusedMessages } from '../service/mqtt/refused-messages.ts';
 import { offlineWill, StatusReporter } from '../service/mqtt/status-reporter.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
-import { gatewayName, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
+import { gatewayNameOf, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { BridgeCommands } from './bridge-commands.ts';
 import { ForwarderView } from './forwarder-view.ts';
 import { BridgeOutbox } from './publishing/bridge-outbox.ts';
@@ -34,7 +34,8 @@ export class BleBridgeService implements Service {
   readonly #link: MqttLink;
   readonly #reporter: StatusReporter;
   readonly #outbox: BridgeOutbox;
-  readonly #forwarder = new ForwarderView();
+  readonly #gateway: () => string;
+  readonly #forwarder: ForwarderView;
   readonly #names: DeviceNames;
   readonly #devices: DevicePublisher;
   readonly #homeAssistant: HomeAssistant;
@@ -50,6 +51,9 @@ export class BleBridgeService implements Service {
     this.#context = context;
     const { config, log } = context;
     const { name } = this;
+    const gateway = gatewayNameOf(config, log);
+    this.#gateway = gateway;
+    this.#forwarder = new ForwarderView(gateway);
     const aliases = parseAliases(config.BLE_ALIASES);
     const statistics = new RadioStatistics();
     const events = new StrapEvents(log);
@@ -61,12 +65,13 @@ export class BleBridgeService implements Service {
       service: name,
       config,
       log,
-      will: offlineWill(name),
+      will: () => offlineWill(gateway(), name),
       subscriptions: () => ({
         ...this.#outbox.subscriptions,
         ...server.subscriptions,
-        [serviceStatusTopic('forwarder')]: refused.reader('service_status', parseServiceStatus, (_, status) =>
-          this.#forwarderStatus(status),
+        ...this.#reporter.subscriptions,
+        [serviceStatusTopic(ANY_GATEWAY, 'forwarder')]: refused.reader('service_status', parseServiceStatus, (topic, status) =>
+          this.#forwarderStatus(topic, status),
         ),
         [DEVICE_STATUS_FILTER]: refused.reader('device_status', parseDeviceStatus, (topic, status, retained) => {
           if (retained) this.#publisher.retained(topic, status, (device) => this.#sessions.find(device));
@@ -75,8 +80,8 @@ export class BleBridgeService implements Service {
     });
 
     this.#names = new DeviceNames(config, aliases, log);
-    this.#devices = new DevicePublisher(this.#link);
-    this.#homeAssistant = new HomeAssistant(this.#link);
+    this.#devices = new DevicePublisher(this.#link, gateway);
+    this.#homeAssistant = new HomeAssistant(this.#link, gateway);
     this.#lastReadings = new LastReadings(config, log);
     this.#publisher = new StrapPublisher({
       devices: this.#devices,
@@ -111,6 +116,7 @@ export class BleBridgeService implements Service {
     const commands = new BridgeCommands({ log, sessions: this.#sessions, names: this.#names, publisher: this.#publisher });
     const server = new CommandServer({
       service: name,
+      gateway,
       log,
       refused,
       publish,
@@ -122,8 +128,9 @@ export class BleBridgeService implements Service {
     });
     this.#reporter = new StatusReporter({
       service: name,
+      gateway,
       link: this.#link,
-      checks: () => [...(this.#sessions.checks() ?? [this.#source.check()]), ...this.#outbox.checks()],
+      checks: () => [...(this.#sessions.checks() ?? [this.#source.check()]), this.#link.check(), ...this.#outbox.checks()],
       details: () => ({ bridge: this.#status() }),
       metrics: () => [...statistics.metrics.read(), ...this.#outbox.metrics(), refused.read()],
     });
@@ -133,8 +140,8 @@ export class BleBridgeService implements Service {
   async start(): Promise<void> {
     const { config } = this.#context;
     this.#lock = lockDataDir(config, this.name);
+    this.#gateway();
     this.#names.load();
-    this.#homeAssistant.start(gatewayName(config));
     this.#outbox.start();
     this.#started = true;
     this.#lastReadings.start();
@@ -154,8 +161,8 @@ export class BleBridgeService implements Service {
     return await this.#source.chosen();
   }
 
-  #forwarderStatus(status: ServiceStatus): void {
-    const commitIntervalMs = this.#forwarder.received(status);
+  #forwarderStatus(topic: string, status: ServiceStatus): void {
+    const commitIntervalMs = this.#forwarder.received(topic, status);
     if (commitIntervalMs !== undefined) this.#outbox.commitInterval(commitIntervalMs);
     this.#source.reconsider();
   }

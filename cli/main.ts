@@ -1,4 +1,5 @@
 /** The `hr-gateway` command. A new command is one file and one line here; cli/frame has what all commands share. */
+import { addAcl } from './commands/acl.ts';
 import { addBackup } from './commands/backup.ts';
 import { addConfig } from './commands/config.ts';
 import { addStart } from './commands/start.ts';
@@ -9,6 +10,6 @@ import { addDoctor } from './doctor/command.ts';
 import { addDrill } from './drill/command.ts';
 import { runCommandLine } from './frame/program.ts';
 
-const COMMANDS = [addStart, addDoctor, addConfig, addToken, addUsers, addTail, addBackup, addDrill];
+const COMMANDS = [addStart, addDoctor, addConfig, addToken, addUsers, addTail, addBackup, addAcl, addDrill];
 
 await runCommandLine(COMMANDS, process.argv.slice(2));

@@ -1,11 +1,11 @@
 /** What the bridge reports of itself beside its checks: source, radio, outbox. Part of its service status. */
 import Type, { type Static } from 'typebox';
-import { countsSchema, countSchema, durationSchema, nullable, textSchema } from './fields.ts';
+import { countsSchema, countSchema, durationSchema, nullable, runSchema, textSchema } from './fields.ts';
 
 export const bridgeStatusSchema = Type.Object({
   source: Type.Enum(['noble', 'simulated', 'replay', 'none']),
-  /** Run of the current process: 16 hexadecimal digits. */
-  run: Type.String({ pattern: '^[0-9a-f]{16}$' }),
+  /** Run of the current process. */
+  run: runSchema,
   radio: Type.Object({
     /** `hci0`; null if there is none. */
     adapter: nullable(textSchema),

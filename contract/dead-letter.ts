@@ -69,8 +69,17 @@ export const deadLetterSchema = Type.Object({
 });
 export type DeadLetter = Static<typeof deadLetterSchema>;
 
+/**
+ * A list is cut before its entries exceed this many bytes of JSON, but has at least one entry: brokers close the connection of a
+ * client that sends a larger packet than they allow (MQTT_MAX_PACKET_BYTES: 1 MiB by default).
+ */
+export const DEAD_LETTERS_MAX_BYTES = 256 * 1024;
+
 export const deadLettersSchema = Type.Object({
   total: countSchema,
   dead_letters: Type.Array(deadLetterSchema, { maxItems: 500 }),
+  next_before: Type.Union([countSchema, Type.Null()], {
+    description: 'Value of `before` that lists the next entries; null if there are no more',
+  }),
 });
 export type DeadLetters = Static<typeof deadLettersSchema>;

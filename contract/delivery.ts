@@ -7,12 +7,14 @@
  * - forwarder → `edge/sync`: it has (re)subscribed, sequencers offer again (`Sync`).
  */
 import Type, { type Static } from 'typebox';
+import { runSchema } from './fields.ts';
+import { GATEWAY_PATTERN, RUN_PATTERN } from './topics.ts';
 import { parserOf } from './validate.ts';
 
-/** 16 hexadecimal digits, chosen at random when a sequencer starts. */
-export const runSchema = Type.String({ pattern: '^[0-9a-f]{16}$' });
+export { runSchema } from './fields.ts';
+
 /** The name of a box, `GATEWAY_NAME`. */
-export const gatewayNameSchema = Type.String({ pattern: '^[a-z0-9-]{1,64}$' });
+export const gatewayNameSchema = Type.String({ pattern: GATEWAY_PATTERN.source });
 const seqSchema = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const positiveSeqSchema = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 
@@ -122,7 +124,9 @@ export const offerTopic = (gateway: string, run: string): string => `edge/${gate
 export const deliveredReadingsTopic = (gateway: string, run: string): string => `edge/${gateway}/readings/${run}`;
 export const deliveryStoredTopic = (gateway: string, run: string): string => `edge/${gateway}/stored/${run}`;
 
-const DELIVERY_TOPIC = /^edge\/([a-z0-9-]{1,64})\/(offer|readings|stored)\/([0-9a-f]{16})$/;
+/** A pattern of a whole name, as part of a longer one. */
+const inner = ({ source }: RegExp): string => source.slice(1, -1);
+const DELIVERY_TOPIC = new RegExp(`^edge/(${inner(GATEWAY_PATTERN)})/(offer|readings|stored)/(${inner(RUN_PATTERN)})$`);
 
 /** Whose sequencer a delivery topic belongs to, or undefined if it is none. */
 export function sequencerOfTopic(topic: string): { gateway: string; run: string } | undefined {

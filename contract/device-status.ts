@@ -1,6 +1,7 @@
 /** Device status and gaps (design section 2): retained on `hr/<device>/status`, not retained on `hr/<device>/gap`. */
 import Type, { type Static } from 'typebox';
 import { countsSchema, countSchema, deviceNameSchema, durationSchema, nullable, textSchema, timeSchema } from './fields.ts';
+import { gatewayNameSchema } from './delivery.ts';
 import { parserOf } from './validate.ts';
 
 export const DEVICE_STATES = [
@@ -19,6 +20,8 @@ export type DeviceState = (typeof DEVICE_STATES)[number];
 
 export const deviceStatusSchema = Type.Object({
   device: deviceNameSchema,
+  /** Name of the box whose bridge reads the device; bridges of version 1 do not report it. */
+  gateway: Type.Optional(gatewayNameSchema),
   state: Type.Enum(DEVICE_STATES),
   since: timeSchema,
   name: nullable(textSchema),

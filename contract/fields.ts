@@ -6,7 +6,7 @@
  * the whole message. Only what is answered or acted on literally (requests, arguments, the delivery plane) forbids unknown fields.
  */
 import Type, { type TSchema, type TUnion } from 'typebox';
-import { ANY_DEVICE_PATTERN, DEVICE_PATTERN } from './topics.ts';
+import { ANY_DEVICE_PATTERN, DEVICE_PATTERN, RUN_PATTERN } from './topics.ts';
 
 /** Time in UTC as our services write it: `2026-11-22T19:00:00.123Z`. `Date.parse` of it is never NaN. */
 export const timeSchema = Type.String({
@@ -20,6 +20,8 @@ export const durationSchema = Type.Number({ minimum: 0 });
 export const deviceNameSchema = Type.String({ pattern: DEVICE_PATTERN.source });
 /** A name of any device, those of other clients included, as in topics. */
 export const anyDeviceNameSchema = Type.String({ pattern: ANY_DEVICE_PATTERN.source });
+/** 16 hexadecimal digits, chosen at random when a sequencer starts. */
+export const runSchema = Type.String({ pattern: RUN_PATTERN.source });
 /** A short text for display. */
 export const textSchema = Type.String({ maxLength: 1000 });
 /** Counts by a code or name: `{outbox_full: 3}`. */

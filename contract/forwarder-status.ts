@@ -50,6 +50,8 @@ export const arrivalsSchema = Type.Object({
 export type ArrivalCounts = Static<typeof arrivalsSchema>;
 
 export const forwarderStatusSchema = Type.Object({
+  /** Whose readings it takes: names of gateways, or `*` for every gateway's. Absent: only those of its own gateway. */
+  gateways: Type.Optional(Type.Array(Type.String({ maxLength: 64 }), { maxItems: 1000 })),
   target: Type.Enum(['local', 'aws', 'endpoint']),
   /** The endpoint for display: "local stream on 127.0.0.1:4567", "AWS eu-west-1", the URL. */
   target_name: textSchema,

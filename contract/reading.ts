@@ -3,7 +3,7 @@
  * Kinesis record. (gateway, run, seq) is its identity for ever. The first two fields are the record that consumers already know.
  */
 import Type, { type Static } from 'typebox';
-import { anyDeviceNameSchema, deviceNameSchema, nullable } from './fields.ts';
+import { anyDeviceNameSchema, deviceNameSchema, nullable, runSchema } from './fields.ts';
 import { parserOf } from './validate.ts';
 
 export const CLOCK_STATES = ['synced', 'unsynced', 'unknown'] as const;
@@ -18,7 +18,7 @@ const fields = {
 const details = {
   device: deviceNameSchema,
   gateway: Type.String({ minLength: 1, maxLength: 128 }),
-  run: Type.String({ pattern: '^[0-9a-f]{16}$' }),
+  run: runSchema,
   seq: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
   /** raw × 1000 / 1024, oldest first, as sent. */
   rr_intervals_ms: Type.Array(Type.Number({ minimum: 0 })),

@@ -3,8 +3,8 @@ import Type, { type Static } from 'typebox';
 import { textSchema } from './fields.ts';
 import { parserOf } from './validate.ts';
 
-/** Lists of dead letters are the largest answers: 500 with 4 KiB each. */
-export const RESPONSE_MAX_BYTES = 16 * 1024 * 1024;
+/** Lists of dead letters are the largest answers (DEAD_LETTERS_MAX_BYTES). */
+export const RESPONSE_MAX_BYTES = 1024 * 1024;
 
 export const requestIdSchema = Type.String({ pattern: '^[A-Za-z0-9-]{1,64}$' });
 

@@ -1,6 +1,6 @@
 /**
- * Service status, retained on `edge/<service>/status` (last will: offline). Services know each other only through it. The details of
- * a service are under a key of its own, so that a reader never mistakes one service's for another's.
+ * Service status, retained on `edge/<gateway>/<service>/status` (last will: offline). Services know each other only through it. The
+ * details of a service are under a key of its own, so that a reader never mistakes one service's for another's.
  */
 import Type, { type Static } from 'typebox';
 import { bridgeStatusSchema } from './bridge-status.ts';
@@ -16,7 +16,7 @@ export const STATUS_INTERVAL_MS = 5000;
 /** A status older than this is stale: its service hangs or lost its connection. The one limit for every reader. */
 export const STATUS_STALE_MS = 3 * STATUS_INTERVAL_MS;
 
-/** A last will, which is written long before it is published, has neither pid nor `as_of`, checks or details. */
+/** A last will, which is written long before it is published, has only service, state, since and version. */
 export const serviceStatusSchema = Type.Object({
   service: Type.Enum(SERVICE_NAMES),
   state: Type.Enum(['online', 'offline']),
@@ -24,6 +24,10 @@ export const serviceStatusSchema = Type.Object({
   since: timeSchema,
   version: Type.String({ maxLength: 100 }),
   pid: Type.Optional(Type.Integer({ minimum: 0 })),
+  /** Made at random when the service starts: tells two services of one name on one broker apart. */
+  instance: Type.Optional(Type.String({ pattern: '^[0-9a-f]{16}$' })),
+  /** Host name of the machine, for people. */
+  host: Type.Optional(Type.String({ maxLength: 255 })),
   /** When this status was written. */
   as_of: Type.Optional(timeSchema),
   checks: Type.Optional(Type.Array(checkSchema, { maxItems: 100 })),

@@ -1,5 +1,6 @@
 /** `DATA_DIR/users.json`: users of the broker, written by `users` and read by the running gateway. */
 import Type, { type Static } from 'typebox';
+import { gatewayNameSchema } from './delivery.ts';
 import { parserOf } from './validate.ts';
 
 export const userSchema = Type.Object(
@@ -11,6 +12,8 @@ export const userSchema = Type.Object(
     /** Topic filters. */
     publish: Type.Array(Type.String({ maxLength: 1024 }), { maxItems: 1000 }),
     subscribe: Type.Array(Type.String({ maxLength: 1024 }), { maxItems: 1000 }),
+    /** Name of the box whose bridge this is: its rights on the delivery plane follow from the name. */
+    bridge: Type.Optional(gatewayNameSchema),
   },
   // Unknown fields are refused: a misspelled right must not be ignored.
   { additionalProperties: false },

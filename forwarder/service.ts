@@ -3,15 +3,16 @@ import type { CommandArgs } from '../contract/commands.ts';
 import type { ForwarderStatus } from '../contract/forwarder-status.ts';
 import type { Metric } from '../contract/metrics.ts';
 import type { ServiceDetails } from '../contract/service-status.ts';
-import { gapTopic } from '../contract/topics.ts';
+import { parseServiceStatus } from '../contract/service-status.ts';
+import { gapTopic, READINGS_FILTER, SERVICE_STATUS_FILTER } from '../contract/topics.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
-import { gatewayName, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
+import { gatewayNameOf, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';
-import { brokerOf } from '../service/network/broker.ts';
 import { clockState } from '../service/process/clock-state.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { RepeatLimiter } from '../service/log/log.ts';
-import { MqttLink } from '../service/mqtt/mqtt-link.ts';
+import { MqttLink, type Subscriptions } from '../service/mqtt/mqtt-link.ts';
+import { brokerOf, servedGateways } from '../service/network/broker.ts';
 import { RefusedMessages } from '../service/mqtt/refused-messages.ts';
 import { offlineWill, StatusReporter } from '../service/mqtt/status-reporter.ts';
 import type { CheckReport } from '../service/health/check-report.ts';
@@ -19,17 +20,19 @@ import { Drain } from './drain/drain.ts';
 import { ForwarderHealth } from './health.ts';
 import { Intake } from './intake/intake.ts';
 import { ForwarderMetrics } from './metrics.ts';
+import { Neighbours } from './neighbours.ts';
 import type { EvictedSpan, QueueState } from './queue/queue-messages.ts';
 import { reasonText } from './queue/queue-mode.ts';
 import { Queue } from './queue/queue.ts';
 import { KinesisSink, targetName } from './sink/kinesis-sink.ts';
 import type { Sink } from './sink/sink.ts';
+import { version1Subscriptions } from './version-1-topics.ts';
 
 export interface ForwarderOptions {
   sink?: Sink;
-  /** Whose sequencers are served; `*`, the default: every gateway's. */
+  /** Whose sequencers are served; `*`: every gateway's. Default: what the settings say. */
   gateways?: readonly string[];
-  /** Whether other clients' readings are taken from `hr/<device>/bpm`: by default on an external broker only, ours adopts them. */
+  /** Whether other clients' readings are taken from `hr/<device>/bpm`. Default: on an external broker where no gateway adopts them. */
   takesLiveReadings?: boolean;
 }
 
@@ -37,6 +40,7 @@ export class ForwarderService implements Service {
   readonly name = 'forwarder';
   readonly #context: ServiceContext;
   readonly #options: ForwarderOptions;
+  readonly #gateway: () => string;
   readonly #repeats: RepeatLimiter;
   readonly #metrics = new ForwarderMetrics();
   readonly #queue: Queue;
@@ -47,6 +51,7 @@ export class ForwarderService implements Service {
   readonly #reporter: StatusReporter;
   readonly #refused: RefusedMessages;
   #intake: Intake | undefined;
+  #neighbours: Neighbours | undefined;
   #lock: DataDirLock | undefined;
   #isReporting = false;
   #loggedDamage = '';
@@ -56,6 +61,8 @@ export class ForwarderService implements Service {
     this.#context = context;
     this.#options = options;
     const { config, log } = context;
+    const gateway = gatewayNameOf(config, log);
+    this.#gateway = gateway;
     this.#repeats = new RepeatLimiter(log);
     this.#refused = new RefusedMessages('forwarder', log);
     this.#queue = new Queue(config);
@@ -67,11 +74,12 @@ export class ForwarderService implements Service {
       service: 'forwarder',
       config,
       log,
-      will: offlineWill('forwarder'),
-      subscriptions: () => ({ ...this.#intake?.subscriptions, ...this.#commands.subscriptions }),
+      will: () => offlineWill(gateway(), 'forwarder'),
+      subscriptions: () => this.#subscriptions(),
     });
     this.#reporter = new StatusReporter({
       service: 'forwarder',
+      gateway,
       link: this.#link,
       checks: () => this.#checks(),
       details: () => this.#details(),
@@ -84,25 +92,64 @@ export class ForwarderService implements Service {
   async start(): Promise<void> {
     const { config, log } = this.#context;
     this.#lock = lockDataDir(config, 'forwarder');
+    const gateway = this.#gateway();
+    const served = this.#served();
+    const broker = brokerOf(config).kind;
+    const neighbours = new Neighbours({ gateway, served, broker, instance: this.#reporter.instance });
+    this.#neighbours = neighbours;
     const intake = new Intake({
       queue: this.#queue,
       log,
       refused: this.#refused,
-      gateway: gatewayName(config),
-      gateways: this.#options.gateways ?? ['*'],
-      takesLiveReadings: this.#options.takesLiveReadings ?? brokerOf(config).kind === 'external',
+      gateway,
+      gateways: served,
+      takesLiveReadings: this.#options.takesLiveReadings ?? broker === 'external',
       publish: (topic, payload) => this.#link.publish(topic, payload),
       clock: () => clockState(new Date(), { clock_ahead_ms: this.#drain.clockAheadMs }),
     });
     this.#intake = intake;
     this.#followQueue(intake);
     this.#drain.uplink.on('changed', () => this.#reporter.changed());
-    this.#link.on('up', () => intake.up());
+    this.#link.on('up', () => {
+      neighbours.up();
+      intake.up();
+    });
+    this.#link.on('down', () => neighbours.down());
     await this.#queue.start();
     this.#link.start();
     this.#reporter.start();
     this.#isReporting = true;
     this.#drain.start();
+  }
+
+  #served(): readonly string[] {
+    return this.#options.gateways ?? servedGateways(this.#context.config, this.#gateway());
+  }
+
+  #subscriptions(): Subscriptions {
+    const { [READINGS_FILTER]: takeLive, ...delivery } = this.#intake?.subscriptions ?? {};
+    const { takesLiveReadings } = this.#options;
+    return {
+      ...delivery,
+      ...(takeLive === undefined
+        ? {}
+        : {
+            // A gateway that adopts readings here may appear at any time: what it adopts is not taken a second time.
+            [READINGS_FILTER]: (topic, payload, retained) => {
+              if (takesLiveReadings === true || this.#neighbours?.takesUnnumbered === true) takeLive(topic, payload, retained);
+            },
+          }),
+      ...this.#commands.subscriptions,
+      ...this.#reporter.subscriptions,
+      ...version1Subscriptions({
+        log: this.#context.log,
+        publish: (topic, payload, options) => this.#link.publish(topic, payload, options),
+      }),
+      [SERVICE_STATUS_FILTER]: this.#refused.reader('service_status', parseServiceStatus, (topic, status, retained) => {
+        if (status.service !== 'gateway' && status.service !== 'forwarder') return;
+        this.#neighbours?.received(topic, status, retained);
+      }),
+    };
   }
 
   #followQueue(intake: Intake): void {
@@ -172,6 +219,7 @@ export class ForwarderService implements Service {
     };
     return new CommandServer({
       service: 'forwarder',
+      gateway: this.#gateway,
       log: this.#context.log,
       refused: this.#refused,
       publish: (topic, payload) => this.#link.publish(topic, payload),
@@ -199,7 +247,12 @@ export class ForwarderService implements Service {
   }
 
   #checks(): CheckReport[] {
-    return [...this.#health.checks(), ...(this.#intake?.checks() ?? [])];
+    const neighbours = this.#neighbours?.checks() ?? [];
+    const failed = neighbours.filter(({ status }) => status !== 'ok').map(({ name }) => name);
+    // The intake notices another forwarder at once, by its queue; its status tells whose it is.
+    const intake = (this.#intake?.checks() ?? []).filter(({ name }) => !failed.includes(name));
+    const others = neighbours.filter(({ name }) => !intake.some((check) => check.name === name));
+    return [...this.#health.checks(), this.#link.check(), ...intake, ...others];
   }
 
   #oldestAgeSeconds(): number {
@@ -214,6 +267,7 @@ export class ForwarderService implements Service {
     const unnumbered = this.#intake?.lostUnnumbered ?? 0;
     if (unnumbered > 0) missed['not_accepting'] = unnumbered;
     const forwarder: ForwarderStatus = {
+      gateways: [...this.#served()],
       target: config.KINESIS_TARGET === 'local' || config.KINESIS_TARGET === 'aws' ? config.KINESIS_TARGET : 'endpoint',
       target_name: targetName(config),
       stream: config.KINESIS_STREAM,

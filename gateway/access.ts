@@ -3,11 +3,11 @@ import { timingSafeEqual } from 'node:crypto';
 import { SERVICE_NAMES, type ServiceName } from '../contract/topics.ts';
 import { isLoopback } from '../service/network/addresses.ts';
 import type { Config } from '../service/config/config.ts';
-import { readOrCreateSecret } from '../service/storage/data-dir.ts';
+import { gatewayName, readOrCreateSecret } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';
 import type { Identity, Peer } from './identity.ts';
 import type { LoginThrottle } from './login-throttle.ts';
-import { ANONYMOUS_READ, RightsCheck, SERVICE_RIGHTS } from './rights.ts';
+import { ANONYMOUS_READ, RightsCheck, serviceRights } from './rights.ts';
 import type { Users } from './users.ts';
 
 function sameText(a: string, b: string): boolean {
@@ -44,10 +44,11 @@ export class Access {
    * an explicit MQTT_ANONYMOUS.
    */
   start(): void {
+    const rights = serviceRights(gatewayName(this.#config));
     for (const name of SERVICE_NAMES)
       this.#services.set(name, {
         key: readOrCreateSecret(this.#config, name),
-        identity: { kind: 'service', name, rights: new RightsCheck(SERVICE_RIGHTS[name]) },
+        identity: { kind: 'service', name, rights: new RightsCheck(rights[name]) },
       });
     this.#users.start();
     const open = listenHosts(this.#config).find(({ host }) => !isLoopback(host));

@@ -221,7 +221,8 @@ export class Broker {
       return done(authError("this client id is another user's", REFUSED_IDENTIFIER), null);
     }
     this.#identities.set(client, identity);
-    if (identity.kind !== 'service') this.#rates.set(client, new PublishRate(this.#options.config.MQTT_MAX_PUBLISHES_PER_SECOND));
+    if (identity.kind === 'user' || identity.kind === 'anonymous')
+      this.#rates.set(client, new PublishRate(this.#options.config.MQTT_MAX_PUBLISHES_PER_SECOND));
     done(null, true);
   }
 
@@ -266,7 +267,8 @@ export class Broker {
     const fault = this.#publishFault(client, packet);
     if (fault !== null) return callback(fault);
     if (adoption !== undefined) return this.#adopt(adoption, client, packet, callback);
-    if (identity?.kind === 'service') this.#adoption?.bridgePublished(packet.topic, packet.payload.length);
+    if (identity?.kind === 'service' || identity?.kind === 'bridge')
+      this.#adoption?.bridgePublished(packet.topic, packet.payload.length);
     callback(null);
   }
 

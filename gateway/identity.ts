@@ -10,7 +10,8 @@ export interface Peer {
 
 /** Who a client is, and what it may do. */
 export interface Identity {
-  kind: 'service' | 'user' | 'anonymous';
+  /** `bridge`: the bridge of another box, with a key made by `hr-gateway users add --bridge`. */
+  kind: 'service' | 'bridge' | 'user' | 'anonymous';
   /** Empty for anonymous clients. */
   name: string;
   rights: RightsCheck;

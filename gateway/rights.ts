@@ -2,68 +2,121 @@
  * Who may publish and subscribe what (design sections 2 and 5). Each service has the rights of the topic table; anonymous clients
  * may read the topics below if that is enabled, and never publish.
  */
-import type { ServiceName } from '../contract/topics.ts';
+import {
+  requestFilter,
+  responseTopic,
+  SERVICE_NAMES,
+  serviceMetricsTopic,
+  serviceStatusTopic,
+  SERVICE_STATUS_FILTER,
+  version1StatusTopic,
+  VERSION_1_STATUS_FILTER,
+  type ServiceName,
+} from '../contract/topics.ts';
 
 export interface Rights {
   publish: readonly string[];
   subscribe: readonly string[];
 }
 
-export const ANONYMOUS_READ: Rights = { publish: [], subscribe: ['hr/#', 'edge/+/status', 'homeassistant/#'] };
+export const ANONYMOUS_READ: Rights = { publish: [], subscribe: ['hr/#', SERVICE_STATUS_FILTER, 'homeassistant/#'] };
 
-const own = (service: ServiceName): string[] => [
-  `edge/${service}/status`,
-  `edge/${service}/metrics`,
-  `edge/${service}/response/+`,
+const own = (gateway: string, service: ServiceName): string[] => [
+  serviceStatusTopic(gateway, service),
+  serviceMetricsTopic(gateway, service),
+  responseTopic(gateway, service, '+'),
 ];
+
+/** Rights of a bridge, of this box or of another one: on the topics of its own gateway, and on the live plane. */
+export function bridgeRights(gateway: string): Rights {
+  return {
+    publish: [
+      ...own(gateway, 'ble-bridge'),
+      'hr/+/bpm',
+      'hr/+/status',
+      'hr/+/gap',
+      `edge/${gateway}/offer/+`,
+      `edge/${gateway}/readings/+`,
+      'homeassistant/#',
+    ],
+    subscribe: [
+      requestFilter(gateway, 'ble-bridge'),
+      `edge/${gateway}/stored/+`,
+      'edge/sync',
+      SERVICE_STATUS_FILTER,
+      'hr/+/status',
+      'homeassistant/#',
+    ],
+  };
+}
 
 /**
  * A bridge of version 1 uses these topics. It may, so that it stays connected and keeps its readings until it is updated; the forwarder
  * only reports it.
  */
-const BRIDGE_OF_VERSION_1: Rights = { publish: ['edge/source/+', 'edge/resend/+'], subscribe: ['edge/stored/+'] };
-
-export const SERVICE_RIGHTS: Readonly<Record<ServiceName, Rights>> = {
-  gateway: { publish: own('gateway'), subscribe: ['edge/gateway/request/+'] },
-  'ble-bridge': {
-    publish: [
-      ...own('ble-bridge'),
-      'hr/+/bpm',
-      'hr/+/status',
-      'hr/+/gap',
-      'edge/+/offer/+',
-      'edge/+/readings/+',
-      'homeassistant/#',
-      ...BRIDGE_OF_VERSION_1.publish,
-    ],
-    subscribe: [
-      'edge/ble-bridge/request/+',
-      'edge/+/stored/+',
-      'edge/sync',
-      'edge/+/status',
-      'hr/+/status',
-      'homeassistant/#',
-      ...BRIDGE_OF_VERSION_1.subscribe,
-    ],
-  },
-  forwarder: {
-    publish: [...own('forwarder'), 'hr/+/gap', 'edge/+/stored/+', 'edge/sync'],
-    subscribe: [
-      'edge/forwarder/request/+',
-      'hr/+/bpm',
-      'edge/+/offer/+',
-      'edge/+/readings/+',
-      'edge/sync',
-      'edge/source/+',
-      'edge/+/status',
-    ],
-  },
-  'admin-api': {
-    publish: [...own('admin-api'), 'edge/+/request/+'],
-    subscribe: ['hr/#', 'edge/+/status', 'edge/+/metrics', 'edge/+/response/+', 'edge/admin-api/request/+', 'homeassistant/#'],
-  },
-  'local-kinesis': { publish: own('local-kinesis'), subscribe: ['edge/local-kinesis/request/+'] },
+const BRIDGE_OF_VERSION_1: Rights = {
+  publish: ['edge/ble-bridge/status', 'edge/ble-bridge/metrics', 'edge/ble-bridge/response/+', 'edge/source/+', 'edge/resend/+'],
+  subscribe: ['edge/ble-bridge/request/+', 'edge/stored/+', VERSION_1_STATUS_FILTER],
 };
+
+/** Rights of the services of this box, whose name is `gateway`. */
+export function serviceRights(gateway: string): Readonly<Record<ServiceName, Rights>> {
+  const bridge = bridgeRights(gateway);
+  return {
+    gateway: { publish: own(gateway, 'gateway'), subscribe: [requestFilter(gateway, 'gateway')] },
+    'ble-bridge': {
+      // This box's own: its outbox may hold readings that it numbered under an earlier GATEWAY_NAME.
+      publish: [...bridge.publish, 'edge/+/offer/+', 'edge/+/readings/+', ...BRIDGE_OF_VERSION_1.publish],
+      subscribe: [...bridge.subscribe, 'edge/+/stored/+', ...BRIDGE_OF_VERSION_1.subscribe],
+    },
+    forwarder: {
+      // It removes the retained statuses of version 1.
+      publish: [
+        ...own(gateway, 'forwarder'),
+        'hr/+/gap',
+        'edge/+/stored/+',
+        'edge/sync',
+        ...SERVICE_NAMES.map(version1StatusTopic),
+      ],
+      subscribe: [
+        requestFilter(gateway, 'forwarder'),
+        'hr/+/bpm',
+        'edge/+/offer/+',
+        'edge/+/readings/+',
+        'edge/sync',
+        'edge/source/+',
+        SERVICE_STATUS_FILTER,
+        VERSION_1_STATUS_FILTER,
+      ],
+    },
+    'admin-api': {
+      publish: [...own(gateway, 'admin-api'), 'edge/+/+/request/+'],
+      subscribe: [
+        'hr/#',
+        SERVICE_STATUS_FILTER,
+        'edge/+/+/metrics',
+        'edge/+/+/response/+',
+        requestFilter(gateway, 'admin-api'),
+        'homeassistant/#',
+      ],
+    },
+    'local-kinesis': { publish: own(gateway, 'local-kinesis'), subscribe: [requestFilter(gateway, 'local-kinesis')] },
+  };
+}
+
+/**
+ * What a user may subscribe to: the filters of users.json. Those of version 1 for statuses (`edge/+/status`, `edge/forwarder/status`)
+ * cover the statuses of every gateway, whose topics have one level more.
+ */
+export function grantedFilters(filters: readonly string[]): string[] {
+  return filters.flatMap((filter) => {
+    const service = /^edge\/([^/]+)\/status$/.exec(filter)?.[1];
+    return service === undefined ? [filter] : [filter, `edge/+/${service}/status`];
+  });
+}
+
+const isStatusFilter = (filter: string): boolean =>
+  covers(SERVICE_STATUS_FILTER, filter) || covers(VERSION_1_STATUS_FILTER, filter);
 
 /**
  * Why a filter may not be granted to a user, or undefined: `edge/` (but for statuses) and `$SYS` are the services', and a wildcard in
@@ -77,8 +130,8 @@ export function filterFault(kind: keyof Rights, filter: string): string | undefi
     return 'has a wildcard in a place where none is allowed';
   if (first === '#' || first === '+') return 'the first level must be named: a wildcard there would reach edge/ and $SYS';
   if (first.startsWith('$')) return "$ topics are the broker's";
-  if (first === 'edge' && !(kind === 'subscribe' && covers('edge/+/status', filter)))
-    return 'edge/ is for the services; edge/+/status may be read';
+  if (first === 'edge' && !(kind === 'subscribe' && isStatusFilter(filter)))
+    return 'edge/ is for the services; edge/+/+/status may be read';
   return undefined;
 }
 

@@ -1,7 +1,7 @@
 /** The gateway: the broker of this box, and the adoption of what other clients publish. Composition root of this service. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandServer } from '../service/mqtt/command-server.ts';
-import { lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
+import { gatewayNameOf, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { Counter, Gauge } from '../service/metrics/metrics.ts';
 import type { AdoptionStatus } from '../contract/gateway-status.ts';
@@ -32,6 +32,7 @@ const LAST_ACKNOWLEDGEMENTS_MS = 50;
 export class GatewayService implements Service {
   readonly name = 'gateway';
   readonly #context: ServiceContext;
+  readonly #gateway: () => string;
   readonly #breaches: Breaches;
   readonly #access: Access;
   readonly #broker: Broker;
@@ -53,6 +54,7 @@ export class GatewayService implements Service {
     this.#options = options;
     this.#context = context;
     const { config, log } = context;
+    this.#gateway = gatewayNameOf(config, log);
     this.#breaches = new Breaches(log);
     const throttle = new LoginThrottle();
     const users: Users = new Users(config, log, () => this.#broker.dropOutdated((identity) => users.isCurrent(identity)));
@@ -65,6 +67,7 @@ export class GatewayService implements Service {
     this.#refused = new RefusedMessages('gateway', log);
     this.#commands = new CommandServer({
       service: 'gateway',
+      gateway: this.#gateway,
       log,
       handlers: {},
       refused: this.#refused,
@@ -76,6 +79,7 @@ export class GatewayService implements Service {
     };
     this.#reporter = new StatusReporter({
       service: 'gateway',
+      gateway: this.#gateway,
       link: line,
       // Whether it answers at all is checked by the admin API.
       checks: () => this.checks,
@@ -138,6 +142,7 @@ export class GatewayService implements Service {
   async start(): Promise<void> {
     const { config, log } = this.#context;
     this.#lock = lockDataDir(config, 'gateway');
+    this.#gateway();
     this.#access.start();
     await this.#broker.start();
     const { limits: _, ...planeOptions } = this.#options;

@@ -11,7 +11,7 @@ import { writeFileAtomic, dataFolder } from '../service/storage/data-dir.ts';
 import { HrError, systemCodeOf } from '../service/errors/errors.ts';
 import type { Logger } from '../service/log/log.ts';
 import type { Identity } from './identity.ts';
-import { filterFault, RightsCheck } from './rights.ts';
+import { bridgeRights, filterFault, grantedFilters, RightsCheck, type Rights } from './rights.ts';
 
 const HASH_BYTES = 32;
 const CHECK_EVERY_MS = 2000;
@@ -22,10 +22,21 @@ async function hashOf(password: string, salt: Buffer): Promise<Buffer> {
   );
 }
 
-/** A user with this password, ready to be written. */
-export async function newUser(password: string, rights: { publish: string[]; subscribe: string[] }): Promise<User> {
+/** A user with this password, ready to be written; with `bridge`, the bridge of the box of that name. */
+export async function newUser(
+  password: string,
+  rights: { publish: string[]; subscribe: string[]; bridge?: string },
+): Promise<User> {
   const salt = randomBytes(16);
   return { salt: salt.toString('base64'), hash: (await hashOf(password, salt)).toString('base64'), ...rights };
+}
+
+function identityOf(name: string, { publish, subscribe, bridge }: User): Identity {
+  const granted: Rights = { publish, subscribe: grantedFilters(subscribe) };
+  if (bridge === undefined) return { kind: 'user', name, rights: new RightsCheck(granted) };
+  const own = bridgeRights(bridge);
+  const rights = { publish: [...own.publish, ...publish], subscribe: [...own.subscribe, ...granted.subscribe] };
+  return { kind: 'bridge', name, rights: new RightsCheck(rights) };
 }
 
 const fileOf = (config: Pick<Config, 'DATA_DIR'>): string => path.join(config.DATA_DIR, 'users.json');
@@ -108,7 +119,7 @@ export class Users {
           name,
           old !== undefined && JSON.stringify(old.user) === JSON.stringify(user)
             ? old
-            : { user, identity: { kind: 'user', name, rights: new RightsCheck(user) } },
+            : { user, identity: identityOf(name, user) },
         ];
       }),
     );
@@ -130,7 +141,7 @@ export class Users {
 
   /** False if a user was removed, or its password or rights changed. */
   isCurrent(identity: Identity): boolean {
-    return identity.kind !== 'user' || this.#users.get(identity.name)?.identity === identity;
+    return identity.kind === 'service' || identity.kind === 'anonymous' || this.#users.get(identity.name)?.identity === identity;
   }
 
   #digest(password: string): Buffer {

@@ -28,6 +28,8 @@ const PATIENCE_MAX_MS = 30_000;
 const OFFERS_APART_MS = 200;
 /** Packets are tried again after readings that were sent singly made progress for this long. */
 const SINGLES_MS = 60_000;
+/** A line that goes down so often after a packet, with no progress between, goes down because of the packet. */
+const CUT_SHORT_MAX = 2;
 /** A large reading is refused after this many answered offers without progress. */
 const LARGE_ATTEMPTS = 3;
 
@@ -68,6 +70,8 @@ export class OutboxRun {
   /** Since when readings that are sent singly make progress. */
   #singlesProgressAtMs: number | undefined;
   #largeAttempts = 0;
+  /** How often in a row the line went down after a packet that made no progress. */
+  #cutShort = 0;
   /** Readings that were sent again. */
   resent = 0;
   /** Watermarks that were ignored because they are above what this run may have sent. */
@@ -193,7 +197,9 @@ export class OutboxRun {
   lineDown(): void {
     this.#stopSending();
     this.#offerWanted = false;
-    // A packet that went down with the line proves nothing about its size.
+    // Once proves nothing about the packet's size, but some brokers end the connection of a client whose message is too large.
+    if ((this.#firstPacket?.readings ?? 0) > 1) this.#cutShort += 1;
+    if (this.#cutShort >= CUT_SHORT_MAX) this.#beginSingles();
     this.#firstPacket = undefined;
   }
 
@@ -250,13 +256,18 @@ export class OutboxRun {
     // Only silence after a packet counts: an offer that the forwarder asked for says nothing about what became of it.
     if (packet === undefined || !this.#isStallOffer || packet.seq !== this.#stored + 1) return;
     if (packet.readings > 1) {
-      this.#singles = true;
-      this.#singlesProgressAtMs = undefined;
+      this.#beginSingles();
       return;
     }
     if (packet.bytes <= SMALL_READING_BYTES) return;
     this.#largeAttempts += 1;
     if (this.#largeAttempts >= LARGE_ATTEMPTS) this.#refuse(packet.seq, nowMs);
+  }
+
+  #beginSingles(): void {
+    this.#singles = true;
+    this.#singlesProgressAtMs = undefined;
+    this.#cutShort = 0;
   }
 
   /** Replaces a reading that the broker does not carry by a numbered refusal, so that those behind it can follow. */
@@ -272,6 +283,7 @@ export class OutboxRun {
     this.#lastProgressAtMs = nowMs;
     this.#patienceFactor = 1;
     this.#largeAttempts = 0;
+    this.#cutShort = 0;
     if (this.#singles) this.#singlesProgressAtMs ??= nowMs;
     if ((this.#firstPacket?.seq ?? 0) <= stored) this.#firstPacket = undefined;
     const index = this.#held.findIndex(({ seq }) => seq > stored);

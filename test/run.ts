@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const long = process.argv.includes('--long');
 const only = process.argv.flatMap((arg, index) => (process.argv[index - 1] === '--only' ? [arg] : []));
-/** A file that runs longer is taken to hang: it is stopped and counts as failed. */
+/** A file that runs longer is assumed to hang: it is stopped and counts as failed. */
 const FILE_LIMIT_MS = long ? 45 * 60_000 : 4 * 60_000;
 
 function testFiles(folder: string): string[] {

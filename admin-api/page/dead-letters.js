@@ -4,14 +4,21 @@ import { ask, isOperator, onOperator, say } from './operator.js';
 
 let shown = -1;
 
+/** @param {{retried: number, left: number}} result */
+function retriedText({ retried, left }) {
+  return `${retried} put back into the queue${left > 0 ? `; ${left} cannot be retried: no whole reading` : ''}.`;
+}
+
+/**
+ * Retries or discards dead letters, and reports what was done.
+ * @param {string} path
+ * @param {{ids: number[]} | {all: true}} body
+ */
 async function act(path, body) {
   try {
-    const { retried, left, discarded } = await ask('POST', path, body);
-    say(
-      discarded === undefined
-        ? `${retried} put back into the queue${left > 0 ? `; ${left} cannot be retried: no whole reading` : ''}.`
-        : `${discarded} discarded.`,
-    );
+    /** @type {{retried: number, left: number} | {discarded: number}} */
+    const result = await ask('POST', path, body);
+    say('discarded' in result ? `${result.discarded} discarded.` : retriedText(result));
     await list();
     // The pressed button is gone: keep the focus at the heading instead of the top of the page.
     if (document.activeElement === document.body) find('#dead-title').focus();
@@ -20,6 +27,7 @@ async function act(path, body) {
   }
 }
 
+/** @param {import('./api.js').DeadLetter} letter */
 function row({ id, at, device, reason, detail, payload }) {
   const retry = element('button', { type: 'button', 'aria-label': `Retry dead letter ${id}` }, 'Retry');
   const discard = element('button', { type: 'button', class: 'danger', 'aria-label': `Discard dead letter ${id}` }, 'Discard');
@@ -40,16 +48,18 @@ function row({ id, at, device, reason, detail, payload }) {
 }
 
 async function list() {
+  /** @type {import('./api.js').DeadLetters} */
   const { dead_letters: letters } = await ask('GET', '/dead-letters?limit=50');
   const table = /** @type {HTMLTableElement} */ (find('#dead-list'));
   table.hidden = letters.length === 0;
-  table.tBodies[0].replaceChildren(...letters.map(row));
+  table.tBodies[0]?.replaceChildren(...letters.map(row));
 }
 
 function refresh() {
-  if (isOperator()) list().catch((error) => say(error.message));
+  if (isOperator()) list().catch((error) => say(messageOf(error)));
 }
 
+/** @param {import('./api.js').Overview} overview */
 export function drawDeadLetters({ queue }) {
   const count = queue?.dead_letters ?? 0;
   find('#dead-none').hidden = count > 0;

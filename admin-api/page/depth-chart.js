@@ -4,14 +4,20 @@ import uPlot from './uplot.js';
 
 const WINDOW_S = 600;
 const HEIGHT = 170;
-/** @type {[number[], (number | null)[], (number | null)[]]} */
+/**
+ * Times (s), depths, ages (s).
+ * @type {[number[], (number | null)[], (number | null)[]]}
+ */
 const data = [[], [], []];
 /** @type {uPlot | undefined} */
 let chart;
 
+/** @param {string} name */
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** @param {number} seconds */
 const timeText = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
 
+/** @param {HTMLElement} target */
 function make(target) {
   const axis = {
     stroke: colour('--quiet'),
@@ -76,17 +82,21 @@ function draw() {
   chart.setData(data);
 }
 
-/** Sets the history of the last ten minutes, in columns. */
+/**
+ * Sets the history of the last ten minutes, in columns.
+ * @param {import('./api.js').QueueHistory} history
+ */
 export function setHistory({ at, depth, oldest_age_seconds: oldest }) {
   [data[0], data[1], data[2]] = [[...at], [...depth], [...oldest]];
   draw();
 }
 
+/** @param {import('./api.js').QueueAnswer | null} queue */
 export function addPoint(queue) {
   data[0].push(boxNow() / 1000);
   data[1].push(queue === null || queue.stale ? null : queue.depth);
   data[2].push(queue === null || queue.stale ? null : queue.oldest_age_seconds);
-  while (data[0].length > 0 && data[0][0] < boxNow() / 1000 - WINDOW_S) for (const list of data) list.shift();
+  while ((data[0][0] ?? Number.POSITIVE_INFINITY) < boxNow() / 1000 - WINDOW_S) for (const list of data) list.shift();
   draw();
 }
 

@@ -3,15 +3,22 @@ import { ageText, element, find, secondsSince, setChildren, setClass, setText, w
 
 const VERDICTS = { ok: 'All is well', degraded: 'Degraded', down: 'Down' };
 
+/**
+ * Failing checks first.
+ * @param {import('./api.js').Check} a
+ * @param {import('./api.js').Check} b
+ */
+function bySeverity(a, b) {
+  if (a.status === b.status) return 0;
+  return a.status === 'fail' ? -1 : 1;
+}
+
+/** @param {import('./api.js').Overview} overview */
 export function drawHealth({ health, version, gateway_name: gateway }) {
-  const bad = health.checks
-    .filter(({ status }) => status !== 'ok')
-    .sort((a, b) => (a.status === b.status ? 0 : a.status === 'fail' ? -1 : 1));
-  const first = bad.length === 0 ? '' : [...new Set([bad[0].name, wordsOf(bad[0].code)])].join(', ');
-  const words =
-    bad.length === 0
-      ? VERDICTS[health.status]
-      : `${VERDICTS[health.status]}: ${first}${bad.length > 1 ? `, and ${bad.length - 1} more` : ''}`;
+  const bad = health.checks.filter(({ status }) => status !== 'ok').sort(bySeverity);
+  const [worst] = bad;
+  const first = worst === undefined ? '' : `: ${[...new Set([worst.name, wordsOf(worst.code)])].join(', ')}`;
+  const words = `${VERDICTS[health.status]}${first}${bad.length > 1 ? `, and ${bad.length - 1} more` : ''}`;
   const verdict = find('#verdict');
   setClass(verdict, `verdict ${health.status}`);
   setText(verdict, words);

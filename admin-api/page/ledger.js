@@ -1,6 +1,7 @@
 /** The ledger with causes, and the figures above the chart. */
 import { ageText, element, find, numberText, setChildren, setText, wordsOf } from './format.js';
 
+/** @type {['accepted' | 'shipped' | 'queued' | 'dead' | 'evicted' | 'missed', string][]} */
 const ROWS = [
   ['accepted', 'accepted'],
   ['shipped', 'shipped'],
@@ -10,12 +11,14 @@ const ROWS = [
   ['missed', 'missed before acceptance'],
 ];
 
+/** @param {Record<string, number>} causes */
 const causesText = (causes) =>
-  Object.entries(causes ?? {})
+  Object.entries(causes)
     .filter(([, count]) => count > 0)
     .map(([cause, count]) => `${wordsOf(cause)} ${numberText(count)}`)
     .join(', ');
 
+/** @param {import('./api.js').Overview} overview */
 export function drawLedger({ queue, bridge }) {
   setText(find('#held'), bridge === null || bridge.stale ? '–' : numberText(bridge.outbox.held));
   if (queue === null) return;
@@ -31,9 +34,10 @@ export function drawLedger({ queue, bridge }) {
     ),
   );
   for (const [name] of ROWS) {
-    const row = table.querySelector(`[data-row=${name}]`);
-    setText(row.querySelector('small'), causesText(queue.causes[name]));
-    setText(row.querySelector('td'), numberText(queue.ledger[name]));
+    const row = find(`[data-row=${name}]`, table);
+    const causes = name === 'dead' || name === 'evicted' || name === 'missed' ? queue.causes[name] : {};
+    setText(find('small', row), causesText(causes));
+    setText(find('td', row), numberText(queue.ledger[name]));
     row.className = ['dead', 'evicted', 'missed'].includes(name) && queue.ledger[name] > 0 ? 'not-none' : '';
   }
   setText(find('#depth'), numberText(queue.depth));

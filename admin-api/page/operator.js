@@ -1,17 +1,26 @@
 /** The operator's session: the token is entered once and exchanged for a cookie that no script can read. */
-import { find, setText } from './format.js';
+import { find, messageOf, setText } from './format.js';
 
+/** @type {Set<(is: boolean) => void>} */
 const listeners = new Set();
 let operator = false;
 
 export const isOperator = () => operator;
 
-/** Calls `listener` at every login and logout, and once the session is known. */
+/**
+ * Calls `listener` at every login and logout, and once the session is known.
+ * @param {(is: boolean) => void} listener
+ */
 export function onOperator(listener) {
   listeners.add(listener);
 }
 
-/** Calls the API; throws the problem's detail and hint. */
+/**
+ * Calls the API; throws the problem's detail and hint.
+ * @param {'GET' | 'POST'} method
+ * @param {string} path
+ * @param {object} [body]
+ */
 export async function ask(method, path, body) {
   const answer = await fetch(path, {
     method,
@@ -23,21 +32,27 @@ export async function ask(method, path, body) {
   throw new Error(`${value.detail}. ${value.hint}`);
 }
 
+/** @param {string} words */
 export function say(words) {
   setText(find('#dead-answer'), words);
 }
 
+/** @param {string} words */
 function sayLogin(words) {
   setText(find('#login-answer'), words);
 }
 
+/** @param {boolean} is */
 function set(is) {
   if (operator === is) return;
   operator = is;
   for (const listener of listeners) listener(is);
 }
 
-/** If nothing can be read without the token, the form is shown at the top. */
+/**
+ * If nothing can be read without the token, the form is shown at the top.
+ * @param {boolean} locked
+ */
 export function showLocked(locked) {
   const notice = find('#locked');
   notice.hidden = !locked;
@@ -54,13 +69,13 @@ find('#login').addEventListener('submit', (event) => {
       sayLogin('');
       set(true);
     },
-    (error) => sayLogin(error.message),
+    (error) => sayLogin(messageOf(error)),
   );
 });
 find('#logout').addEventListener('click', () => {
   ask('POST', '/logout').then(
     () => set(false),
-    (error) => say(error.message),
+    (error) => say(messageOf(error)),
   );
 });
 

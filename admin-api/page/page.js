@@ -11,10 +11,14 @@ import { addReading, drawStraps, knownDevices, setDevice, setReadings } from './
 
 /** The connection counts as lost after this; shorter interruptions are not shown. */
 const LOST_MS = 2500;
+/** @type {import('./api.js').Overview | undefined} */
 let overview;
+/** @type {EventSource | undefined} */
 let events;
+/** @type {number | undefined} */
 let lostTimer;
 
+/** @param {string} path */
 const read = async (path) => {
   const answer = await fetch(path);
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
@@ -24,6 +28,7 @@ const read = async (path) => {
 /** Reads the last ten minutes: the page was just opened, or was disconnected. */
 async function readAll() {
   setHistory(await read('/queue/history'));
+  /** @type {import('./api.js').KnownDevice[]} */
   const devices = await read('/devices');
   const there = new Set(devices.map(({ device }) => device));
   for (const device of knownDevices()) if (!there.has(device)) setDevice(device, null);
@@ -61,7 +66,7 @@ function lost() {
   setText(verdict, 'No connection to the box');
 }
 
-/** The browser stops at a response that is no event stream and does not tell its status: ask once. */
+/** The browser does not retry a response that is not an event stream, and hides its status from the page: fetch it once. */
 async function whyClosed() {
   const answer = await fetch('/queue').catch(() => undefined);
   showLocked(answer?.status === 401);
@@ -70,30 +75,35 @@ async function whyClosed() {
 
 function follow() {
   events?.close();
-  events = new EventSource('/events');
-  events.addEventListener('open', () => {
+  const source = new EventSource('/events');
+  events = source;
+  source.addEventListener('open', () => {
     showLocked(false);
     readAll().catch(() => undefined);
   });
-  events.addEventListener('overview', ({ data }) => {
+  source.addEventListener('overview', ({ data }) => {
     found();
-    overview = JSON.parse(data);
+    /** @type {import('./api.js').Overview} */
+    const received = JSON.parse(data);
+    overview = received;
     document.body.classList.remove('unknown');
-    setBoxClock(overview.now);
-    addPoint(overview.queue);
+    setBoxClock(received.now);
+    addPoint(received.queue);
     draw();
   });
-  events.addEventListener('reading', ({ data }) => {
+  source.addEventListener('reading', ({ data }) => {
+    /** @type {import('./api.js').ReadingEvent} */
     const { device, reading } = JSON.parse(data);
     addReading(device, reading);
   });
-  events.addEventListener('device', ({ data }) => {
+  source.addEventListener('device', ({ data }) => {
+    /** @type {import('./api.js').DeviceEvent} */
     const { device, status } = JSON.parse(data);
     setDevice(device, status);
   });
-  events.addEventListener('error', () => {
+  source.addEventListener('error', () => {
     lostTimer ??= setTimeout(lost, LOST_MS);
-    if (events.readyState === EventSource.CLOSED) void whyClosed();
+    if (source.readyState === EventSource.CLOSED) void whyClosed();
   });
 }
 

@@ -6,7 +6,12 @@ const GAP_MS = 4500;
 const WIDTH = 600;
 const HEIGHT = 100;
 
-/** @param list pairs of time (ms) and rate, oldest first. */
+/**
+ * The paths of a list of readings.
+ * @param {readonly (readonly [atMs: number, rate: number, ...rest: unknown[]])[]} list oldest first
+ * @param {number} now in ms
+ * @returns {{line: string, area: string, gaps: [number, number][], low: number | undefined, high: number | undefined}}
+ */
 export function sparkline(list, now) {
   const from = now - WINDOW_MS;
   const shown = list.filter(([at]) => at >= from);
@@ -17,8 +22,11 @@ export function sparkline(list, now) {
   // At least 20 bpm from bottom to top: a quiet heart is a quiet line.
   const middle = (low + high) / 2;
   const span = Math.max(20, (high - low) * 1.15);
+  /** @param {number} at */
   const x = (at) => Math.min(WIDTH, Math.max(0, (WIDTH * (at - from)) / WINDOW_MS)).toFixed(1);
+  /** @param {number} rate */
   const y = (rate) => (HEIGHT * (0.5 - (rate - middle) / span)).toFixed(1);
+  /** @type {[number, number][]} */
   const gaps = [];
   let line = '';
   let area = '';

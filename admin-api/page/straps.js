@@ -1,11 +1,20 @@
 /** One card per strap: name, heart rate, the last ten minutes as a line with gaps, contact, battery, signal, state, age. */
-import { ageText, boxNow, find, secondsSince, setClass, setText } from './format.js';
+import { ageText, boxNow, find, findDrawing, secondsSince, setClass, setText } from './format.js';
 import { sparkline, WINDOW_MS } from './sparkline.js';
 
 /** After this, the last reading is no longer current. */
 const OLD_SECONDS = 3;
 
-/** What each state means to a person, and how bad it is. */
+/** @typedef {import('./api.js').DeviceStatus} DeviceStatus */
+/** @typedef {import('./api.js').RecentReading} RecentReading */
+/** @typedef {[atMs: number, rate: number, contact: boolean | null]} Point */
+/** @typedef {[words: string, kind: 'good' | 'warn' | 'bad']} Shown */
+/** @typedef {ReturnType<typeof newCard>} Card */
+
+/**
+ * What each state means to a person, and how bad it is.
+ * @type {Partial<Record<string, Shown>>}
+ */
 const STATES = {
   discovered: ['found', 'warn'],
   connecting: ['connecting', 'warn'],
@@ -20,26 +29,44 @@ const STATES = {
 };
 const TEST_SOURCES = new Set(['simulated', 'replay']);
 
+/** @type {Map<string, Point[]>} */
 const readings = new Map();
+/** @type {Map<string, Card>} */
 const cards = new Map();
+/** @type {Map<string, DeviceStatus>} */
 const devices = new Map();
 
+/**
+ * @param {RecentReading} reading
+ * @returns {Point}
+ */
+const pointOf = ({ timestamp, heart_rate, sensor_contact }) => [Date.parse(timestamp), heart_rate, sensor_contact];
+
+/**
+ * @param {string} device
+ * @param {RecentReading[]} list
+ */
 export function setReadings(device, list) {
-  readings.set(
-    device,
-    list.map(({ timestamp, heart_rate, sensor_contact }) => [Date.parse(timestamp), heart_rate, sensor_contact]),
-  );
+  readings.set(device, list.map(pointOf));
 }
 
-export function addReading(device, { timestamp, heart_rate, sensor_contact }) {
+/**
+ * @param {string} device
+ * @param {RecentReading} reading
+ */
+export function addReading(device, reading) {
   const list = readings.get(device) ?? [];
-  list.push([Date.parse(timestamp), heart_rate, sensor_contact]);
-  while (list.length > 0 && list[0][0] < boxNow() - WINDOW_MS) list.shift();
+  list.push(pointOf(reading));
+  while ((list[0]?.[0] ?? Number.POSITIVE_INFINITY) < boxNow() - WINDOW_MS) list.shift();
   readings.set(device, list);
   const known = devices.get(device);
   if (known !== undefined) draw(known);
 }
 
+/**
+ * @param {string} device
+ * @param {DeviceStatus | null} status null: the device is gone
+ */
 export function setDevice(device, status) {
   if (status !== null) {
     devices.set(device, status);
@@ -53,12 +80,17 @@ export function setDevice(device, status) {
 
 export const knownDevices = () => [...devices.keys()];
 
+/** @param {DeviceStatus} status */
 function ageOf(status) {
   const last = readings.get(status.device)?.at(-1)?.[0];
   return last === undefined ? secondsSince(status.last_reading_at) : (boxNow() - last) / 1000;
 }
 
-/** Text and severity of a strap's state; the age of its data counts first. */
+/**
+ * Text and severity of a strap's state; the age of its data counts first.
+ * @param {DeviceStatus} status
+ * @returns {Shown}
+ */
 function stateOf(status) {
   if (status.state === 'streaming' && ageOf(status) > OLD_SECONDS) return ['no readings', 'bad'];
   return STATES[status.state] ?? [status.state, 'warn'];
@@ -74,50 +106,60 @@ export function strapCounts() {
   };
 }
 
-function cardOf(device) {
-  let known = cards.get(device);
-  if (known === undefined) {
-    const template = /** @type {HTMLTemplateElement} */ (find('#strap-card'));
-    const card = /** @type {HTMLElement} */ (
-      /** @type {DocumentFragment} */ (template.content.cloneNode(true)).firstElementChild
-    );
-    card.dataset.device = device;
-    const part = (name) => card.querySelector(name);
-    known = {
-      card,
-      name: part('h3'),
-      device: part('.device'),
-      mark: part('.mark'),
-      bpm: part('.bpm'),
-      beat: part('.beat'),
-      state: part('.state'),
-      spark: part('.spark svg'),
-      line: part('.line'),
-      area: part('.area'),
-      high: part('.high'),
-      low: part('.low'),
-      gapText: part('.gap-text'),
-      age: part('.age'),
-      contact: part('.contact'),
-      battery: part('.battery'),
-      signal: part('.signal'),
-    };
-    cards.set(device, known);
-    const next =
-      [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('#straps > li'))].find(
-        (other) => other.dataset.device > device,
-      ) ?? null;
-    find('#straps').insertBefore(card, next);
-  }
-  return known;
+/** @param {string} device */
+function newCard(device) {
+  const template = find('#strap-card');
+  if (!(template instanceof HTMLTemplateElement)) throw new Error('#strap-card is no template');
+  const card = find('li', /** @type {DocumentFragment} */ (template.content.cloneNode(true)));
+  card.dataset.device = device;
+  return {
+    card,
+    name: find('h3', card),
+    device: find('.device', card),
+    mark: find('.mark', card),
+    bpm: find('.bpm', card),
+    beat: findDrawing('.beat', card),
+    state: find('.state', card),
+    spark: findDrawing('.spark svg', card),
+    line: findDrawing('.line', card),
+    area: findDrawing('.area', card),
+    high: find('.high', card),
+    low: find('.low', card),
+    gapText: find('.gap-text', card),
+    age: find('.age', card),
+    contact: find('.contact', card),
+    battery: find('.battery', card),
+    signal: find('.signal', card),
+  };
 }
 
-/** A device of another client is marked with who publishes it; a strap has no publisher. */
+/**
+ * A device of another client is marked with who publishes it; a strap has no publisher.
+ * @param {{ publisher?: string | null }} status
+ */
 function publisherText({ publisher }) {
   if (publisher === null || publisher === undefined) return '';
   return publisher === '' ? 'another client' : `published by ${publisher}`;
 }
 
+/**
+ * The card of a strap; a new one is inserted in the order of the names.
+ * @param {string} device
+ */
+function cardOf(device) {
+  const known = cards.get(device);
+  if (known !== undefined) return known;
+  const made = newCard(device);
+  cards.set(device, made);
+  const others = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('#straps > li'));
+  find('#straps').insertBefore(made.card, [...others].find((other) => (other.dataset.device ?? '') > device) ?? null);
+  return made;
+}
+
+/**
+ * @param {DeviceStatus} status
+ * @param {Point | undefined} reading
+ */
 function contactText(status, reading) {
   if (status.state === 'no_contact') return 'no skin contact';
   if (reading === undefined) return '–';
@@ -125,8 +167,29 @@ function contactText(status, reading) {
   return reading[2] ? 'on skin' : 'no skin contact';
 }
 
-const signalWord = (rssi) => (rssi >= -65 ? 'strong' : rssi >= -80 ? 'fair' : 'weak');
+/** @param {number} rssi */
+function signalWord(rssi) {
+  if (rssi >= -65) return 'strong';
+  return rssi >= -80 ? 'fair' : 'weak';
+}
 
+/** @param {number} count */
+function gapsText(count) {
+  if (count === 0) return '';
+  return count === 1 ? '1 gap' : `${count} gaps`;
+}
+
+/** @param {number} age in seconds */
+function lastText(age) {
+  if (!Number.isFinite(age)) return 'never';
+  return age < 2 ? 'just now' : `${ageText(age)} ago`;
+}
+
+/**
+ * @param {Card} part
+ * @param {Point[]} list
+ * @param {string} name
+ */
 function drawSpark(part, list, name) {
   const { line, area, gaps, low, high } = sparkline(list, boxNow());
   part.line.setAttribute('d', line);
@@ -135,12 +198,12 @@ function drawSpark(part, list, name) {
   for (const [from, to] of gaps) {
     const rect = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
     for (const [key, value] of Object.entries({ class: 'gaps', x: from, y: 0, width: Math.max(1, to - from), height: 100 }))
-      rect.setAttribute(key, value);
+      rect.setAttribute(key, String(value));
     part.spark.prepend(rect);
   }
   setText(part.high, high === undefined ? '' : String(high));
   setText(part.low, low === undefined || low === high ? '' : String(low));
-  const gapWords = gaps.length === 0 ? '' : gaps.length === 1 ? '1 gap' : `${gaps.length} gaps`;
+  const gapWords = gapsText(gaps.length);
   setText(part.gapText, gapWords);
   const label =
     low === undefined
@@ -149,6 +212,7 @@ function drawSpark(part, list, name) {
   if (part.spark.getAttribute('aria-label') !== label) part.spark.setAttribute('aria-label', label);
 }
 
+/** @param {DeviceStatus} status */
 function draw(status) {
   const list = readings.get(status.device) ?? [];
   const part = cardOf(status.device);
@@ -170,7 +234,7 @@ function draw(status) {
   setClass(part.state, `state ${kind}`);
   setClass(part.card, `strap ${kind}${old ? ' old' : ''}${test ? ' test' : ''}`);
   drawSpark(part, list, name);
-  setText(part.age, Number.isFinite(age) ? (age < 2 ? 'just now' : `${ageText(age)} ago`) : 'never');
+  setText(part.age, lastText(age));
   setText(part.contact, contactText(status, last));
   setText(
     part.battery,
@@ -190,10 +254,7 @@ export function drawStraps() {
   const banner = find('#test-banner');
   banner.hidden = kinds.size === 0;
   const real = [...devices.values()].some(({ source }) => !TEST_SOURCES.has(source));
-  setText(
-    banner,
-    kinds.size === 0
-      ? ''
-      : `${real ? 'Some of these straps are' : 'These straps are'} ${[...kinds].map((kind) => (kind === 'replay' ? 'a replay of a recording' : kind)).join(' and ')}: no person wears them now.`,
-  );
+  const which = real ? 'Some of these straps are' : 'These straps are';
+  const what = [...kinds].map((kind) => (kind === 'replay' ? 'a replay of a recording' : kind)).join(' and ');
+  setText(banner, kinds.size === 0 ? '' : `${which} ${what}: no person wears them now.`);
 }

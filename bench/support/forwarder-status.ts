@@ -27,7 +27,7 @@ export async function forwarderStatus(scratch: Scratch, pipeline: Pipeline): Pro
     config,
     log: createLogger('bench', { LOG_LEVEL: 'silent', LOG_PRETTY: 'false' }),
     subscriptions: {
-      [serviceStatusTopic('forwarder')]: (_topic, payload) => {
+      [serviceStatusTopic('bench', 'forwarder')]: (_topic, payload) => {
         const status = parseServiceStatus(payload);
         if (!status.ok) return;
         last = status.value.forwarder;

@@ -16,6 +16,7 @@ interface Kept {
 
 export class DevicePublisher {
   readonly #line: PublishLine;
+  readonly #gateway: () => string;
   readonly #status: Map<string, () => DeviceStatus> = new Map();
   readonly #published = new Map<string, string>();
   readonly #soon = new Set<string>();
@@ -23,8 +24,10 @@ export class DevicePublisher {
   #timer: NodeJS.Timeout | undefined;
   #refresh: NodeJS.Timeout | undefined;
 
-  constructor(line: PublishLine) {
+  /** `gateway`: name of this box; called when a status is published. */
+  constructor(line: PublishLine, gateway: () => string) {
     this.#line = line;
+    this.#gateway = gateway;
   }
 
   start(): void {
@@ -84,7 +87,7 @@ export class DevicePublisher {
     for (const device of devices) {
       const status = this.#status.get(device);
       if (status === undefined) continue;
-      const payload = JSON.stringify(status());
+      const payload = JSON.stringify({ ...status(), gateway: this.#gateway() });
       if (this.#published.get(device) === payload) continue;
       if (this.#line.publish(deviceStatusTopic(device), payload, { retain: true })) this.#published.set(device, payload);
     }

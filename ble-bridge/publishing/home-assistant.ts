@@ -89,7 +89,7 @@ export function discoveryMessages(gateway: string, device: string, name: string 
       default_entity_id: `${component}.${`${device}_${id}`.replaceAll('-', '_')}`,
       availability: [
         { topic: deviceStatusTopic(device), value_template: AVAILABLE },
-        { topic: serviceStatusTopic('ble-bridge'), value_template: BRIDGE_ONLINE },
+        { topic: serviceStatusTopic(gateway, 'ble-bridge'), value_template: BRIDGE_ONLINE },
       ],
       availability_mode: 'all',
       device: { identifiers: [node], name: name ?? device },
@@ -100,16 +100,14 @@ export function discoveryMessages(gateway: string, device: string, name: string 
 
 export class HomeAssistant {
   readonly #line: PublishLine;
+  readonly #gateway: () => string;
   readonly #devices = new Map<string, string | null>();
   /** Devices whose topics are still to be removed, once the broker is connected. */
   readonly #removed = new Set<string>();
-  #gateway = '';
 
-  constructor(line: PublishLine) {
+  /** `gateway`: name of this box; called when something is published. */
+  constructor(line: PublishLine, gateway: () => string) {
     this.#line = line;
-  }
-
-  start(gateway: string): void {
     this.#gateway = gateway;
   }
 
@@ -123,7 +121,7 @@ export class HomeAssistant {
   remove(device: string): void {
     const name = this.#devices.get(device) ?? null;
     this.#devices.delete(device);
-    const sent = discoveryMessages(this.#gateway, device, name).every(({ topic }) =>
+    const sent = discoveryMessages(this.#gateway(), device, name).every(({ topic }) =>
       this.#line.publish(topic, '', { retain: true }),
     );
     if (!sent) this.#removed.add(device);
@@ -138,7 +136,7 @@ export class HomeAssistant {
   }
 
   #publish(device: string, name: string | null): void {
-    for (const { topic, payload } of discoveryMessages(this.#gateway, device, name))
+    for (const { topic, payload } of discoveryMessages(this.#gateway(), device, name))
       this.#line.publish(topic, payload, { retain: true });
   }
 }

@@ -4,10 +4,17 @@
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import Type from 'typebox';
+import { timeSchema } from '../../contract/fields.ts';
+import { DEVICE_PATTERN } from '../../contract/topics.ts';
+import { checkerOf, parseJson } from '../../contract/validate.ts';
 import type { Config } from '../../service/config/config.ts';
 import { dataFolder, replaceFile } from '../../service/storage/data-dir.ts';
-import { messageOf } from '../../service/errors/errors.ts';
+import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
+
+const checkFile = checkerOf(Type.Record(Type.String(), Type.Unknown()));
+const checkTime = checkerOf(timeSchema);
 
 const WRITE_EVERY_MS = 15_000;
 /** Beyond this the devices read least recently are dropped. */
@@ -32,17 +39,35 @@ export class LastReadings {
     return path.join(dataFolder(this.#config), 'last-readings.json');
   }
 
-  /** Reads what an earlier process left; an unreadable file counts as empty. */
+  /** Reads what an earlier process left. An unreadable file counts as empty, an invalid entry as absent: a gap may not be reported. */
   start(): void {
-    try {
-      const parsed: unknown = JSON.parse(readFileSync(this.#file, 'utf8'));
-      if (typeof parsed === 'object' && parsed !== null)
-        for (const [device, at] of Object.entries(parsed))
-          if (typeof at === 'string' && !Number.isNaN(Date.parse(at))) this.#earlier.set(device, at);
-    } catch {
-      this.#earlier.clear();
-    }
+    const text = this.#text();
+    const entries = parseJson(text, checkFile);
+    if (entries.ok)
+      for (const [device, value] of Object.entries(entries.value)) {
+        const at = checkTime(value);
+        if (at.ok && DEVICE_PATTERN.test(device)) this.#earlier.set(device, at.value);
+        else this.#unreadable(`the entry of ${device.slice(0, 100)} is invalid`);
+      }
+    else this.#unreadable(entries.reason);
     this.#timer = setInterval(() => void this.#write(), WRITE_EVERY_MS);
+  }
+
+  #text(): string {
+    try {
+      return readFileSync(this.#file, 'utf8');
+    } catch (error) {
+      if (systemCodeOf(error) !== 'ENOENT') this.#unreadable(messageOf(error));
+      return '{}';
+    }
+  }
+
+  #unreadable(reason: string): void {
+    this.#repeats.warn(
+      'read',
+      { event: 'last_readings_unreadable', reason },
+      'cannot read the times of the last readings; gaps may not be reported',
+    );
   }
 
   /** The time of the last reading by an earlier process (RFC 3339); a further call returns undefined. */

@@ -45,14 +45,17 @@ export class StrapPublisher implements StrapHistory {
 
   /**
    * A retained device status that an earlier process left. A strap that is known already restores its values from it; one without an
-   * advertisement so far is published as lost. `find` looks a strap up by its device.
+   * advertisement so far is published as lost, and its entities again: an earlier version described them otherwise. `find` looks a strap
+   * up by its device.
    */
   retained(topic: string, status: DeviceStatus, find: (device: string) => Strap | undefined): void {
     const { device } = status;
     if (deviceStatusTopic(device) !== topic) return;
     const strap = find(device);
     if (strap !== undefined) return strap.restore({ status });
-    if (this.#o.names.all.some((known) => known.device === device)) this.#o.devices.add(device, this.#earlier.keep(status));
+    if (!this.#o.names.all.some((known) => known.device === device)) return;
+    this.#o.devices.add(device, this.#earlier.keep(status));
+    this.#o.homeAssistant.add(device, status.name);
   }
 
   /** Removes the retained topics of a device. */

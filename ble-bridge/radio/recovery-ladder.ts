@@ -7,6 +7,7 @@
  */
 import { HrError } from '../../service/errors/errors.ts';
 import type { Logger } from '../../service/log/log.ts';
+import { LadderState } from './ladder-state.ts';
 
 /** The state of the radio that the ladder decides on. Times are performance.now(). */
 export interface RadioHealth {
@@ -61,14 +62,11 @@ export class RecoveryLadder {
   readonly #rungMs: number;
   readonly #rebuildsMax: number;
   readonly #quietRebuildMs: number;
-  #troubleSince: number | undefined;
-  #scanRestarted = false;
+  readonly #state = new LadderState();
   #rebuilds = 0;
   #rebuiltAt = -Infinity;
-  #rebuilding = false;
   /** Since when no strap is missing and nothing is received. */
   #silentSince: number | undefined;
-  #gaveUp = false;
 
   constructor(options: LadderOptions) {
     this.#o = options;
@@ -84,28 +82,25 @@ export class RecoveryLadder {
 
   /** To be called about once a second. */
   tick(): void {
+    if (this.#state.current === 'rebuilding' || this.#state.current === 'gave_up') return;
     const health = this.#o.radio.health();
-    if (this.#rebuilding || this.#gaveUp) return;
     const now = performance.now();
-    if (!health.poweredOn && !health.unresponsive) {
-      // A missing adapter is not a fault of noble: the radio check reports it, and the ladder waits.
-      this.#troubleSince = undefined;
-      return;
-    }
+    // A missing adapter is not a fault of noble: the radio check reports it, and the ladder waits.
+    if (!health.poweredOn && !health.unresponsive) return this.#works();
     if (this.#deafForLong(health, now)) return this.#rebuild('nothing received for a long time', { counts: false });
     if (this.#alive(health)) {
-      this.#troubleSince = undefined;
-      this.#scanRestarted = false;
+      this.#works();
       if (health.aliveAt > this.#rebuiltAt) this.#rebuilds = 0;
       return;
     }
-    this.#troubleSince ??= now;
-    const troubleMs = now - Math.max(this.#troubleSince, this.#rebuiltAt);
+    if (this.#state.current === 'working') this.#state.enter('troubled');
+    const troubleMs = now - this.#state.since;
     // The controller has lost links that we hold, and no strap delivers: waiting does not help.
     if (health.unconfirmed > 0 && health.receiving === 0)
       return this.#rebuild('the controller did not confirm the end of a link');
-    if (troubleMs > this.#rungMs && !this.#scanRestarted) {
-      this.#scanRestarted = true;
+    if (this.#state.current === 'troubled') {
+      if (troubleMs <= this.#rungMs) return;
+      this.#state.enter('scan_restarted');
       this.#o.log.warn(
         { event: 'radio_quiet', quiet_ms: Math.round(troubleMs) },
         'no sign of life of the radio: restarting the scan',
@@ -115,6 +110,10 @@ export class RecoveryLadder {
       if (this.#rebuilds >= this.#rebuildsMax) return this.#giveUp(health);
       this.#rebuild(faultOf(health));
     }
+  }
+
+  #works(): void {
+    if (this.#state.current !== 'working') this.#state.enter('working');
   }
 
   /** No strap is missing and nothing is received: a quiet place or a deaf adapter. A rebuild costs nothing in either case. */
@@ -141,15 +140,14 @@ export class RecoveryLadder {
   }
 
   #rebuild(reason: string, { counts = true } = {}): void {
-    this.#rebuilding = true;
+    this.#state.enter('rebuilding');
     if (counts) this.#rebuilds += 1;
-    this.#scanRestarted = false;
     this.#o.log.warn({ event: 'radio_rebuilt', reason, rebuilds: this.#rebuilds }, 'restarting noble');
     this.#o.radio
       .rebuild()
       .catch((error: unknown) => this.#o.log.error({ event: 'radio_rebuild_failed', err: error }, 'restarting noble failed'))
       .finally(() => {
-        this.#rebuilding = false;
+        this.#state.enter('working');
         this.#rebuiltAt = performance.now();
       });
   }
@@ -161,7 +159,7 @@ export class RecoveryLadder {
       if (performance.now() - this.#rebuiltAt > this.#quietRebuildMs) this.#rebuild(NOTHING_RECEIVED);
       return;
     }
-    this.#gaveUp = true;
+    this.#state.enter('gave_up');
     this.#o.radio.giveUp(
       new HrError('radio_stuck', {
         operation: 'recover the radio',

@@ -4,23 +4,33 @@
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import Type, { type Static } from 'typebox';
+import { deviceStatusSchema } from '../../contract/device-status.ts';
+import { deviceNameSchema, nullable, textSchema } from '../../contract/fields.ts';
+import { checkerOf, parseJson } from '../../contract/validate.ts';
 import type { Config } from '../../service/config/config.ts';
 import { dataFolder, replaceFile, slug } from '../../service/storage/data-dir.ts';
 import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
 import type { Logger } from '../../service/log/log.ts';
 
-export interface KnownDevice {
-  address: string;
+const knownDeviceSchema = Type.Object({
+  address: Type.String({ minLength: 1, maxLength: 100 }),
   /** The fixed name, before the alias. */
-  base: string;
+  base: deviceNameSchema,
   /** The published name: base or alias. */
-  device: string;
+  device: deviceNameSchema,
   /** As last advertised. */
-  name: string | null;
-  source: 'noble' | 'simulated' | 'replay';
-}
+  name: nullable(textSchema),
+  source: deviceStatusSchema.properties.source,
+});
+export type KnownDevice = Static<typeof knownDeviceSchema>;
+
+const checkFile = checkerOf(Type.Array(Type.Unknown()));
+const checkKnownDevice = checkerOf(knownDeviceSchema);
 
 const FILE = 'devices.json';
+/** A larger file is not ours: DEVICES_MAX devices take less than 1 MiB. */
+const FILE_MAX_BYTES = 4 * 1024 * 1024;
 /** Bounds the file in a place with many strangers: beyond this the oldest names are dropped. */
 const DEVICES_MAX = 2000;
 
@@ -31,12 +41,6 @@ export function deviceNameOf(address: string, name: string | undefined, digits =
       .slice(0, 48)
       .replace(/-+$/, '') || 'strap';
   return `${prefix}-${address.replaceAll(':', '').slice(-digits)}`;
-}
-
-function isKnownDevice(value: unknown): value is KnownDevice {
-  if (typeof value !== 'object' || value === null) return false;
-  const { address, base, device, source } = value as Partial<Record<keyof KnownDevice, unknown>>;
-  return typeof address === 'string' && typeof base === 'string' && typeof device === 'string' && typeof source === 'string';
 }
 
 export class DeviceNames {
@@ -57,18 +61,26 @@ export class DeviceNames {
     return path.join(dataFolder(this.#config), FILE);
   }
 
-  /** Reads the kept names. An unreadable file is logged; the next write replaces it. */
+  /** Reads the kept names. An unreadable file or entry is logged; the next write replaces it. */
   load(): void {
+    let text: string;
     try {
-      const parsed: unknown = JSON.parse(readFileSync(this.#file, 'utf8'));
-      if (Array.isArray(parsed)) for (const entry of parsed) if (isKnownDevice(entry)) this.#byAddress.set(entry.address, entry);
+      text = readFileSync(this.#file, 'utf8');
     } catch (error) {
-      if (systemCodeOf(error) !== 'ENOENT')
-        this.#log.warn(
-          { event: 'device_names_unreadable', reason: messageOf(error) },
-          'cannot read the kept device names; assigning new ones',
-        );
+      if (systemCodeOf(error) !== 'ENOENT') this.#unreadable(messageOf(error));
+      return;
     }
+    const entries = parseJson(text, checkFile, FILE_MAX_BYTES);
+    if (!entries.ok) return this.#unreadable(entries.reason);
+    const checked = entries.value.map(checkKnownDevice);
+    for (const entry of checked) if (entry.ok) this.#byAddress.set(entry.value.address, entry.value);
+    const refused = checked.filter((entry) => !entry.ok);
+    const [first] = refused;
+    if (first !== undefined) this.#unreadable(`${refused.length} of ${checked.length} entries are invalid: ${first.reason}`);
+  }
+
+  #unreadable(reason: string): void {
+    this.#log.warn({ event: 'device_names_unreadable', reason }, 'cannot read the kept device names; assigning new ones');
   }
 
   get all(): readonly KnownDevice[] {

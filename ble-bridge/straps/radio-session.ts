@@ -7,6 +7,7 @@ import { radioCheck } from '../radio/radio-check.ts';
 import type { Radio } from '../radio/radio.ts';
 import { RecoveryLadder } from '../radio/recovery-ladder.ts';
 import { ScanSupervisor } from '../radio/scan-supervisor.ts';
+import { SessionState } from './session-state.ts';
 import { Straps, type StrapsOptions } from './straps.ts';
 
 const TICK_MS = 1000;
@@ -27,9 +28,7 @@ export class RadioSession {
   readonly #scan: ScanSupervisor;
   readonly #ladder: RecoveryLadder;
   #timer: NodeJS.Timeout | undefined;
-  #wasOn = false;
-  #lostPower = false;
-  #rebuilding = false;
+  readonly #state = new SessionState();
   #fatal: HrError | undefined;
 
   constructor(options: RadioSessionOptions) {
@@ -59,49 +58,57 @@ export class RadioSession {
   }
 
   #stateChanged(): void {
-    const on = this.radio.state === 'powered_on';
-    if (on && this.#lostPower && !this.#rebuilding) {
-      // noble did not report the end of its links when the adapter went away: its state is void, and the scan starts in a new one.
-      this.#lostPower = false;
-      void this.#rebuild();
-      return;
+    const { state: radioState, stateReason: reason } = this.radio;
+    if (radioState === 'powered_on') this.#poweredOn();
+    else {
+      if (radioState !== 'starting')
+        this.#repeats.warn(
+          reason,
+          { event: 'radio_unavailable', code: 'radio_unavailable', state: radioState, reason },
+          'no strap can be read; waiting for the radio',
+        );
+      if (this.#state.current === 'on') {
+        this.#state.enter('lost');
+        this.straps.radioLost();
+      }
     }
-    if (on && !this.#wasOn) {
-      this.#log.info({ event: 'radio_on', source: this.radio.kind, adapter: this.radio.adapter }, 'the radio is on');
-      this.#scan.start();
-      this.#scan.reset();
-    }
-    if (!on && this.radio.state !== 'starting')
-      this.#repeats.warn(
-        this.radio.stateReason,
-        { event: 'radio_unavailable', code: 'radio_unavailable', state: this.radio.state, reason: this.radio.stateReason },
-        'no strap can be read; waiting for the radio',
-      );
-    if (!on && this.#wasOn && !this.#rebuilding) {
-      this.straps.radioLost();
-      this.#lostPower = true;
-    }
-    this.#wasOn = on;
     this.#o.events.emit('radio');
   }
 
+  #poweredOn(): void {
+    // noble did not report the end of its links when the adapter went away: its state is void, and the scan starts in a new one.
+    if (this.#state.current === 'lost') void this.#rebuild();
+    else if (this.#state.current === 'off') this.#turnOn();
+  }
+
+  #turnOn(): void {
+    this.#state.enter('on');
+    this.#log.info({ event: 'radio_on', source: this.radio.kind, adapter: this.radio.adapter }, 'the radio is on');
+    this.#scan.start();
+    this.#scan.reset();
+  }
+
   async #rebuild(): Promise<void> {
-    if (this.#rebuilding) return;
-    this.#rebuilding = true;
+    const { current } = this.#state;
+    if (current === 'rebuilding' || current === 'stuck' || current === 'stopped') return;
+    this.#state.enter('rebuilding');
+    this.straps.radioLost();
     try {
-      this.straps.radioLost();
-      this.#wasOn = false;
       await this.radio.rebuild();
     } finally {
-      this.#rebuilding = false;
-    }
-    if (this.radio.state === 'powered_on') {
-      this.#wasOn = true;
-      this.#scan.reset();
+      this.#rebuilt();
     }
   }
 
+  /** Called after a rebuild, during which the ladder may have reached its end or the session may have been stopped. */
+  #rebuilt(): void {
+    if (this.#state.current !== 'rebuilding') return;
+    if (this.radio.state === 'powered_on') this.#turnOn();
+    else this.#state.enter('off');
+  }
+
   #giveUp(error: HrError): void {
+    this.#state.enter('stuck');
     this.#fatal = error;
     this.#o.events.emit('radio');
     this.#o.onFatal(error);
@@ -149,6 +156,8 @@ export class RadioSession {
   }
 
   async stop(): Promise<void> {
+    if (this.#state.current === 'stopped') return;
+    this.#state.enter('stopped');
     clearInterval(this.#timer);
     this.#scan.stop();
     await this.straps.stop();

@@ -13,15 +13,17 @@ async function requestBackup(): Promise<unknown> {
   const { CommandClient } = await import('../../service/mqtt/command-client.ts');
   const { createLogger } = await import('../../service/log/log.ts');
   const { MqttLink } = await import('../../service/mqtt/mqtt-link.ts');
+  const { gatewayName } = await import('../../service/storage/data-dir.ts');
+  const name = gatewayName(config);
   const client = new CommandClient({
-    services: ['forwarder'],
+    gateway: () => name,
     publish: (topic, payload): boolean => link.publish(topic, payload),
   });
   const link = new MqttLink({
     service: 'admin-api',
     config,
     log: createLogger('backup', { LOG_LEVEL: 'silent', LOG_PRETTY: 'false' }),
-    subscriptions: client.subscriptions,
+    subscriptions: () => client.subscriptions,
   });
   try {
     await new Promise<void>((resolve, reject) => {

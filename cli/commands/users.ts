@@ -1,10 +1,14 @@
-/** `hr-gateway users`: names and rights of MQTT clients. The password is asked for on a terminal, else read from standard input. */
+/**
+ * `hr-gateway users`: names and rights of MQTT clients. The password is asked for on a terminal, else read from standard input; the bridge
+ * of another box gets a generated key.
+ */
+import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
-import { SERVICE_NAMES } from '../../contract/topics.ts';
+import { GATEWAY_PATTERN, SERVICE_NAMES } from '../../contract/topics.ts';
 import { processConfig } from '../../service/config/config.ts';
 import { EXIT_CODES } from '../frame/exit-codes.ts';
 import { CommandFailure } from '../frame/failures.ts';
-import { collect, listOf } from '../frame/options.ts';
+import { collect, listOf, textOf } from '../frame/options.ts';
 import type { AddCommand } from '../frame/program.ts';
 
 const PASSWORD_MIN_LENGTH = 8;
@@ -53,10 +57,39 @@ async function add(command: Command, name: string): Promise<void> {
   );
 }
 
+/** Adds the bridge of another box: a user of the name of that box, with a new key that is printed once. */
+async function addBridge(command: Command, gateway: string): Promise<void> {
+  const config = processConfig();
+  const { gatewayName } = await import('../../service/storage/data-dir.ts');
+  if (!GATEWAY_PATTERN.test(gateway) || SERVICE_NAMES.some((service) => service === gateway))
+    command.error('--bridge: the name of a box is 1-64 of a-z, 0-9 and -, and not the name of a service', {
+      exitCode: EXIT_CODES.usage,
+    });
+  if (gateway === gatewayName(config))
+    command.error(`--bridge ${gateway}: that is the name of this box; give the other box a GATEWAY_NAME of its own`, {
+      exitCode: EXIT_CODES.usage,
+    });
+  const rights = { subscribe: listOf(command, 'subscribe'), publish: listOf(command, 'publish') };
+  await checkUser(command, gateway, rights);
+  const key = randomBytes(32).toString('base64url');
+  const { newUser, readUsers, writeUsers } = await import('../../gateway/users.ts');
+  writeUsers(config, { ...readUsers(config), [gateway]: await newUser(key, { ...rights, bridge: gateway }) });
+  console.log(
+    [
+      `# Settings of the box ${gateway}, which runs only the ble-bridge. The key is not shown again. HOST: this broker's address.`,
+      `GATEWAY_NAME=${gateway}`,
+      'MQTT_BROKER=external',
+      `MQTT_URL=mqtts://${gateway}:${key}@HOST:8883`,
+    ].join('\n'),
+  );
+}
+
 async function list(): Promise<void> {
   const { readUsers } = await import('../../gateway/users.ts');
-  for (const [user, { subscribe, publish }] of Object.entries(readUsers(processConfig())))
-    console.log(`${user}  subscribe: ${listed(subscribe)}  publish: ${listed(publish)}`);
+  for (const [user, { subscribe, publish, bridge }] of Object.entries(readUsers(processConfig()))) {
+    const role = bridge === undefined ? '' : `  bridge of ${bridge}`;
+    console.log(`${user}${role}  subscribe: ${listed(subscribe)}  publish: ${listed(publish)}`);
+  }
 }
 
 async function remove(name: string): Promise<void> {
@@ -76,11 +109,21 @@ export const addUsers: AddCommand = (program) => {
   users
     .command('add')
     .summary('add a user, or replace its password and rights')
-    .description('Adds a user, or replaces its password and rights. Asks for the password, or reads it from standard input.')
-    .argument('<name>', 'name of the user')
+    .description(
+      'Adds a user, or replaces its password and rights. Asks for the password, or reads it from standard input. With --bridge, ' +
+        'adds the bridge of another box and prints a generated key.',
+    )
+    .argument('[name]', 'name of the user')
+    .option('--bridge <gateway>', 'the GATEWAY_NAME of another box, whose bridge may deliver readings to this broker')
     .option('--subscribe <filter>', 'topic filter that the user may subscribe to (repeatable)', collect)
     .option('--publish <filter>', 'topic filter that the user may publish to (repeatable)', collect)
-    .action(async (name: string, _options: unknown, command: Command) => await add(command, name));
+    .action(async (name: string | undefined, _options: unknown, command: Command) => {
+      const bridge = textOf(command, 'bridge');
+      if ((name === undefined) === (bridge === undefined))
+        command.error('give either the name of a user, or --bridge <gateway>', { exitCode: EXIT_CODES.usage });
+      if (bridge !== undefined) await addBridge(command, bridge);
+      else if (name !== undefined) await add(command, name);
+    });
   users
     .command('list')
     .summary('print the users and their rights')

@@ -47,9 +47,10 @@ export async function examine(config: Config): Promise<DoctorLine[]> {
     ...(await check('broker', async () => {
       const missing = missingKeyLine(config);
       if (missing !== undefined) return [missing];
-      const statuses = await readStatuses(config, log);
+      const refused = new Map<string, string>();
+      const statuses = await readStatuses(config, log, refused);
       shipsTo = statuses?.get('forwarder')?.forwarder;
-      return serviceLines(config, statuses);
+      return serviceLines(config, statuses, refused);
     })),
     ...(await check('AWS', async () => await streamLines(config, shipsTo))),
   ];

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../../service/config/config.ts';
-import { adaptersFolder } from '../../service/bluetooth/adapter.ts';
+import { adapterNumber, adaptersFolder } from '../../service/bluetooth/adapter.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { doctorInContainer, fail, ok, warn, type DoctorLine } from './check-line.ts';
 import { listAdapters, type AdapterPower } from './hci-adapters.ts';
@@ -50,7 +50,7 @@ function adapterLine(config: Config, folders: System): DoctorLine {
 
 /** Whether the adapter is powered on, as the kernel reports it. */
 function powerLine(config: Config, adapters: () => readonly AdapterPower[]): DoctorLine {
-  const id = Number(config.BLE_ADAPTER.slice('hci'.length));
+  const id = adapterNumber(config);
   try {
     const adapter = adapters().find(({ devId }) => devId === id);
     if (adapter === undefined)

@@ -3,8 +3,10 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { ServiceStatus } from '../../contract/service-status.ts';
 import { parseServiceStatus, STATUS_STALE_MS } from '../../contract/service-status.ts';
-import { SERVICE_STATUS_FILTER } from '../../contract/topics.ts';
-import { brokerOf } from '../../service/network/broker.ts';
+import { SERVICE_STATUS_FILTER, serviceOfTopic } from '../../contract/topics.ts';
+import { brokerOf, servedGateways, serves } from '../../service/network/broker.ts';
+import { parseBrokerUrl } from '../../service/network/broker-url.ts';
+import { gatewayName } from '../../service/storage/data-dir.ts';
 import { maskUrl, type Config } from '../../service/config/config.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { isOffStream } from '../../service/process/clock-state.ts';
@@ -25,7 +27,7 @@ const EXPECTED = ['ble-bridge', 'forwarder', 'admin-api'];
  */
 export function missingKeyLine(config: Config): DoctorLine | undefined {
   const file = path.join(config.DATA_DIR, 'keys', READER);
-  if (new URL(config.MQTT_URL).username !== '' || existsSync(file)) return undefined;
+  if (parseBrokerUrl(config.MQTT_URL).username !== undefined || existsSync(file)) return undefined;
   return fail(
     'broker',
     `not checked: the key ${file} does not exist`,
@@ -33,17 +35,31 @@ export function missingKeyLine(config: Config): DoctorLine | undefined {
   );
 }
 
-/** The last status of each service, or undefined if the broker does not answer. Throws HrError `data_dir_unusable`. */
-export async function readStatuses(config: Config, log: Logger): Promise<Map<string, ServiceStatus> | undefined> {
+/** Statuses of this box by service, of other boxes' bridges by `<gateway>: ble-bridge`. */
+export type Statuses = ReadonlyMap<string, ServiceStatus>;
+
+/**
+ * The last status of each service, or undefined if the broker does not answer. Statuses that do not match the contract are added to
+ * `refused`, the reason by topic. Throws HrError `data_dir_unusable`.
+ */
+export async function readStatuses(config: Config, log: Logger, refused: Map<string, string>): Promise<Statuses | undefined> {
   const statuses = new Map<string, ServiceStatus>();
+  const own = gatewayName(config);
+  const served = servedGateways(config, own);
   const link = new MqttLink({
     service: READER,
     config,
     log,
     subscriptions: {
-      [SERVICE_STATUS_FILTER]: (_topic, payload) => {
+      [SERVICE_STATUS_FILTER]: (topic, payload) => {
         const status = parseServiceStatus(payload);
-        if (status.ok) statuses.set(status.value.service, status.value);
+        const source = serviceOfTopic(topic);
+        if (source === undefined || payload.length === 0) return;
+        const { gateway, service } = source;
+        const key = gateway === own ? service : `${gateway}: ${service}`;
+        if (gateway !== own && !(service === 'ble-bridge' && serves(served, gateway))) return;
+        if (status.ok) statuses.set(key, status.value);
+        else refused.set(topic, status.reason);
       },
     },
   });
@@ -100,7 +116,10 @@ function bridgeLines(status: ServiceStatus | undefined): DoctorLine[] {
   const ends = Object.entries(radio.disconnects)
     .map(([reason, count]) => `${count} ${reason}`)
     .join(', ');
-  const found = `${radio.adapter ?? 'no adapter'} ${radio.state}, ${radio.advertisements_per_minute} advertisements in the last minute, ${radio.connects} connects${ends === '' ? '' : ` (ended: ${ends})`}${times}`;
+  const connects = `${radio.connects} connects${ends === '' ? '' : ` (ended: ${ends})`}`;
+  const found =
+    `${radio.adapter ?? 'no adapter'} ${radio.state}, ` +
+    `${radio.advertisements_per_minute} advertisements in the last minute, ${connects}${times}`;
   if (radio.state !== 'powered_on') return [fail('radio', found, 'See the radio lines above.')];
   if (radio.straps_limit !== null)
     return [
@@ -123,7 +142,8 @@ function forwarderLines(status: ServiceStatus | undefined): DoctorLine[] {
   const lines = [
     ok(
       'queue',
-      `${forwarder.depth} readings, oldest ${Math.round(forwarder.oldest_age_seconds)} s, ${forwarder.bytes} bytes, ${forwarder.dead_letters} dead letters`,
+      `${forwarder.depth} readings, oldest ${Math.round(forwarder.oldest_age_seconds)} s, ` +
+        `${forwarder.bytes} bytes, ${forwarder.dead_letters} dead letters`,
     ),
   ];
   const { state, reason, hint } = forwarder.uplink;
@@ -150,8 +170,19 @@ function forwarderLines(status: ServiceStatus | undefined): DoctorLine[] {
   return lines;
 }
 
-/** Broker, services and queue. Without statuses (the broker does not answer) one failing line. */
-export function serviceLines(config: Config, statuses: ReadonlyMap<string, ServiceStatus> | undefined): DoctorLine[] {
+const refusedLine = ([topic, reason]: readonly [string, string]): DoctorLine =>
+  warn(
+    topic,
+    `ignored: the status does not match the contract: ${reason}`,
+    'Update all services and this command to one version.',
+  );
+
+/** Broker, services and queue. Without statuses (the broker does not answer) one failing line. `refused`: see `readStatuses`. */
+export function serviceLines(
+  config: Config,
+  statuses: Statuses | undefined,
+  refused: ReadonlyMap<string, string> = new Map(),
+): DoctorLine[] {
   const broker = maskUrl(config.MQTT_URL);
   const own = brokerOf(config).kind === 'own';
   if (statuses === undefined)
@@ -164,11 +195,12 @@ export function serviceLines(config: Config, statuses: ReadonlyMap<string, Servi
           : 'Check that the external broker runs, that this box reaches it, and the credentials in MQTT_URL.',
       ),
     ];
-  // An external broker may be the gateway of another box, which reports a status of its own; any other broker reports none.
-  const names = own || statuses.has('gateway') ? ['gateway', ...EXPECTED] : EXPECTED;
+  const others = [...statuses.keys()].filter((name) => name.endsWith(': ble-bridge')).sort();
+  const names = [...(own ? ['gateway'] : []), ...EXPECTED, ...others];
   return [
     ok('broker', own ? broker : `${broker} (external)`),
     ...names.map((name) => serviceLine(name, statuses.get(name))),
+    ...[...refused].map(refusedLine),
     ...bridgeLines(statuses.get('ble-bridge')),
     ...forwarderLines(statuses.get('forwarder')),
   ];

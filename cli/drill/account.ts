@@ -15,19 +15,34 @@ export interface RunAccount {
   duplicates: number;
 }
 
+export interface StreamAccount {
+  runs: RunAccount[];
+  /** Records that are no numbered reading, and why the first of them is none. */
+  others: number;
+  firstReason: string;
+}
+
 /** Reads a stream from its oldest to its newest record. */
-export async function accountOf(client: KinesisClient, stream: string): Promise<RunAccount[]> {
+export async function accountOf(client: KinesisClient, stream: string): Promise<StreamAccount> {
+  let others = 0;
+  let firstReason = '';
   const runs = new Map<string, Map<number, number>>();
   for await (const { data } of readStream(client, { stream, from: 'oldest', untilCaughtUp: true, pollMs: 210 })) {
     const reading = parseReading(data.toString());
-    if (!reading.ok || reading.value.run === undefined || reading.value.seq === undefined) continue;
-    const seqs = runs.get(reading.value.run) ?? new Map<number, number>();
-    seqs.set(reading.value.seq, (seqs.get(reading.value.seq) ?? 0) + 1);
-    runs.set(reading.value.run, seqs);
+    const { run, seq } = reading.ok ? reading.value : {};
+    if (run === undefined || seq === undefined) {
+      if (others === 0) firstReason = reading.ok ? 'it has no run and seq' : reading.reason;
+      others += 1;
+      continue;
+    }
+    const seqs = runs.get(run) ?? new Map<number, number>();
+    seqs.set(seq, (seqs.get(seq) ?? 0) + 1);
+    runs.set(run, seqs);
   }
-  return [...runs].map(([run, seqs]) => {
+  const accounts = [...runs].map(([run, seqs]) => {
     const last = Math.max(...seqs.keys());
     const missing = Array.from({ length: last }, (_, index) => index + 1).filter((seq) => !seqs.has(seq));
     return { run, last, present: seqs.size, missing, duplicates: [...seqs.values()].reduce((sum, count) => sum + count - 1, 0) };
   });
+  return { runs: accounts, others, firstReason };
 }

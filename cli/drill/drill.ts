@@ -25,6 +25,8 @@ const SETTLE_LIMIT_MS = 20_000;
 /** Follows the scratch pipeline over MQTT: the last status of each service, and how many live readings arrived. */
 class Observer {
   readonly statuses = new Map<string, ServiceStatus>();
+  /** Why statuses were ignored that do not match the contract, by topic. */
+  readonly refused = new Map<string, string>();
   readonly #link: MqttLink;
   #live = 0;
 
@@ -34,9 +36,10 @@ class Observer {
       config: readConfig({ DATA_DIR: dataDir, MQTT_URL: `mqtt://127.0.0.1:${mqttPort}` }),
       log: createLogger('drill', { LOG_LEVEL: 'silent', LOG_PRETTY: 'false' }),
       subscriptions: {
-        [SERVICE_STATUS_FILTER]: (_topic, payload) => {
+        [SERVICE_STATUS_FILTER]: (topic, payload) => {
           const status = parseServiceStatus(payload);
           if (status.ok) this.statuses.set(status.value.service, status.value);
+          else if (payload.length > 0) this.refused.set(topic, status.reason);
         },
         [READINGS_FILTER]: () => {
           this.#live += 1;
@@ -97,11 +100,11 @@ async function failAndRestore(pipeline: DrillPipeline, observer: Observer, progr
   progress.show('read everything back');
   const client = streamClient(readConfig({ LOCAL_KINESIS_PORT: String(pipeline.streamPort) }));
   try {
-    const accounts = await accountOf(client, 'drill');
+    const account = await accountOf(client, 'drill');
     return verdictOf(
       observer.statuses.get('forwarder')?.forwarder?.ledger,
       { run: bridge?.run ?? '', total, whileCut, whileDead },
-      accounts,
+      account,
     );
   } finally {
     client.destroy();
@@ -131,6 +134,7 @@ export async function runDrill(): Promise<boolean> {
     observer.start();
     verdict = await failAndRestore(pipeline, observer, progress);
     await observer.stop();
+    for (const [topic, reason] of observer.refused) console.log(`Ignored a status on ${topic}: ${reason}`);
     await pipeline.stopAll();
   } catch (error) {
     throw new CommandFailure(`the drill could not be carried out: ${messageOf(error)}`, { cause: error });

@@ -1,6 +1,6 @@
 /** The drill's verdict: compares what the straps sent with the forwarder's ledger and with the stream. */
 import type { ServiceStatus } from '../../contract/service-status.ts';
-import type { RunAccount } from './account.ts';
+import type { StreamAccount } from './account.ts';
 
 /** Readings that the simulated straps produced. */
 export interface Produced {
@@ -26,9 +26,9 @@ const line = (name: string, text: string | number): string => `${name.padEnd(24)
 export function verdictOf(
   ledger: NonNullable<ServiceStatus['forwarder']>['ledger'] | undefined,
   produced: Produced,
-  accounts: readonly RunAccount[],
+  { runs, others, firstReason }: StreamAccount,
 ): Verdict {
-  const account = accounts.find(({ run }) => run === produced.run);
+  const account = runs.find(({ run }) => run === produced.run);
   const missing = produced.total - (account?.present ?? 0);
   const which = missing > 0 ? ` (${account?.missing.slice(0, 10).join(', ') ?? 'all'})` : '';
   const balanced = ledger !== undefined && ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
@@ -50,5 +50,6 @@ export function verdictOf(
   lines.push(
     line('in the stream', `${account?.present ?? 0}, duplicates: ${account?.duplicates ?? 0}, missing: ${missing}${which}`),
   );
+  if (others > 0) lines.push(line('other records', `${others}; the first: ${firstReason}`));
   return { passed: balanced && total > 0 && missing === 0, lines };
 }

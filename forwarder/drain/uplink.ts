@@ -4,7 +4,7 @@ import type { Uplink, UplinkState } from '../../contract/forwarder-status.ts';
 import type { Logger } from '../../service/log/log.ts';
 import type { FailureClass } from '../sink/sink.ts';
 
-/** States that an operator has to resolve; the others heal by themselves. */
+/** States that an operator has to resolve; the others may recover by themselves. */
 const NEEDS_OPERATOR: ReadonlySet<UplinkState> = new Set([
   'unauthorized',
   'credentials_expired',

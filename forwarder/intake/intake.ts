@@ -54,6 +54,8 @@ export interface IntakeOptions {
 
 /** Runs with state beside their watermark. Idle ones beyond it are forgotten, and have to be offered again. */
 const RUNS_MAX = 1000;
+/** Device names of straps that are remembered. */
+const CLAIMED_MAX = 10_000;
 /** Runs of bridges of version 1 that are remembered. */
 const VERSION_1_RUNS_MAX = 100;
 /** A sync that nobody waited for interrupts every sequencer: not more often than this. */
@@ -75,6 +77,8 @@ export class Intake {
   readonly #runs = new Map<string, RunIntake>();
   #watermarks = new Map<string, RunWatermark>();
   readonly #version1Runs = new Set<string>();
+  /** Names of straps: of those that sequencers have delivered readings of to this process. */
+  readonly #claimed = new Set<string>();
   /** Identity of the queue file; undefined before it is open. */
   #queue: string | undefined;
   #isAccepting = true;
@@ -92,8 +96,9 @@ export class Intake {
       arrivals: this.arrivals,
       isServed: (gateway, run) => this.#isServed(gateway, run),
       isOfVersion1: (run) => this.#version1Runs.has(run),
+      isClaimed: (device) => this.#claimed.has(device),
       isAccepting: () => this.#isReady,
-      store: (publication) => this.#storePublication(publication),
+      store: (publication, isClaimed) => this.#storePublication(publication, isClaimed),
       onLost: () => this.#loseUnnumbered(1),
     });
   }
@@ -109,10 +114,11 @@ export class Intake {
       handlers[offerTopic(gateway, '+')] = (topic, payload) => this.#offer(topic, payload);
       handlers[deliveredReadingsTopic(gateway, '+')] = (topic, payload) => this.#readings(topic, payload);
     }
-    if (this.#options.takesLiveReadings)
+    if (this.#options.takesLiveReadings) {
       handlers[READINGS_FILTER] = (topic, payload, isRetained) => {
         if (!isRetained) this.#live.receive(topic, payload);
       };
+    }
     return handlers;
   }
 
@@ -236,6 +242,7 @@ export class Intake {
     for (const { seq, payload } of readings) {
       const checked = checkNumbered(payload, { gateway, run: id, seq });
       if (checked.kind === 'dead') refused.push(checked.letter.reason);
+      else this.#claim(checked.device);
       this.#add(append, checked);
     }
     append.watermarks.push(run.watermark);
@@ -259,9 +266,13 @@ export class Intake {
     append.rows.sources.push(checked.source);
   }
 
-  #storePublication(publication: Publication): void {
+  #claim(device: string): void {
+    if (this.#options.takesLiveReadings && this.#claimed.size < CLAIMED_MAX) this.#claimed.add(device);
+  }
+
+  #storePublication(publication: Publication, isClaimed: boolean): void {
     const { gateway, queue } = this.#options;
-    const checked = this.#publications.check(publication);
+    const checked = this.#publications.check(publication, isClaimed);
     if (checked.kind === 'no_pulse' || checked.kind === 'empty') return this.arrivals.refused(gateway, checked.kind);
     const append = emptyAppend();
     this.#add(append, checked);

@@ -15,9 +15,11 @@ export interface LiveReadingsOptions {
   isServed: (gateway: string, run: string) => boolean;
   /** A bridge of version 1 has this run: it keeps its readings until it is updated. */
   isOfVersion1: (run: string) => boolean;
+  /** A strap of a sequencer that is served has this name: nobody else's reading may have it. */
+  isClaimed: (device: string) => boolean;
   /** Whether the queue takes readings now. */
   isAccepting: () => boolean;
-  store: (publication: Publication) => void;
+  store: (publication: Publication, isClaimed: boolean) => void;
   /** A reading that nobody holds any more could not be taken. */
   onLost: () => void;
 }
@@ -106,8 +108,9 @@ export class LiveReadings {
   }
 
   #store(publication: Publication): void {
-    if (this.#options.isAccepting()) this.#options.store(publication);
-    else this.#options.onLost();
+    const { device } = publication;
+    if (!this.#options.isAccepting()) return this.#options.onLost();
+    this.#options.store(publication, device !== undefined && this.#options.isClaimed(device));
   }
 
   /** Stores what still waits. */

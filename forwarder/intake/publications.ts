@@ -3,7 +3,7 @@
  * gateway's (contract/publication/).
  */
 import { randomBytes } from 'node:crypto';
-import { readPayload, type PublicationContext } from '../../contract/publication/adopted-reading.ts';
+import { readPayload, type PayloadOutcome, type PublicationContext } from '../../contract/publication/adopted-reading.ts';
 import { sourceIndex } from '../queue/queue-messages.ts';
 import { publicationLetter, type Checked } from './reading-check.ts';
 
@@ -18,6 +18,12 @@ export interface Publication {
 /** Nothing to store: heart rate 0, or an empty message. */
 export type NothingToStore = { kind: 'no_pulse' } | { kind: 'empty' };
 
+function refusedByTopic(device: string | undefined, topic: string, isClaimed: boolean): PayloadOutcome | undefined {
+  if (device === undefined)
+    return { kind: 'refused', code: 'topic', detail: `not a device name that is allowed: ${topic.slice(0, 256)}` };
+  return isClaimed ? { kind: 'refused', code: 'device_claimed', detail: `${device} belongs to a strap of this box` } : undefined;
+}
+
 export class Publications {
   readonly #gateway: string;
   readonly #clock: () => PublicationContext['clock'];
@@ -29,13 +35,10 @@ export class Publications {
     this.#clock = clock;
   }
 
-  /** What becomes of a publication: a row, a dead letter, or nothing to store. */
-  check({ device, topic, payload, arrivedAt }: Publication): Checked | NothingToStore {
+  /** What becomes of a publication: a row, a dead letter, or nothing to store. `isClaimed`: a strap has the name of its device. */
+  check({ device, topic, payload, arrivedAt }: Publication, isClaimed = false): Checked | NothingToStore {
     const context = { device: device ?? '', publisher: undefined, arrivedAt, clock: this.#clock() };
-    const outcome =
-      device === undefined
-        ? ({ kind: 'refused', code: 'topic', detail: `not a device name that is allowed: ${topic.slice(0, 256)}` } as const)
-        : readPayload(payload, context);
+    const outcome = refusedByTopic(device, topic, isClaimed) ?? readPayload(payload, context);
     if (outcome.kind === 'no_pulse' || outcome.kind === 'empty') return outcome;
     this.#lastSeq += 1;
     const identity = { gateway: this.#gateway, run: this.#run, seq: this.#lastSeq };

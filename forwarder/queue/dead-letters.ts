@@ -2,7 +2,12 @@
  * The table of dead letters: readings that can never be shipped, with the reason. Every method that changes the table also changes the
  * ledger that it is given, and runs inside the caller's transaction.
  */
-import type { DeadLetter } from '../../contract/dead-letter.ts';
+import {
+  DEAD_LETTER_PAYLOAD_MAX,
+  DEAD_LETTERS_MAX_BYTES,
+  type DeadLetter,
+  type DeadLetters as DeadLetterList,
+} from '../../contract/dead-letter.ts';
 import type { Database, Statement } from '../../service/storage/sqlite.ts';
 import { addTo, type LedgerState } from './ledger.ts';
 import type { DeadLetterInput } from './queue-messages.ts';
@@ -15,14 +20,15 @@ const QUEUE_SHARE = 10;
 const OVERHEAD_BYTES = 400;
 /** Letters that are evicted by one query. */
 const EVICT_ROWS = 100;
-/** DEAD_LETTER_PAYLOAD_MAX, without loading the schemas into the queue's thread. */
-const LISTED_MAX = 4096;
 /** So much of a listed payload is read: enough for that many characters of UTF-8 or base64. */
-const LISTED_BYTES = 4 * LISTED_MAX;
+const LISTED_BYTES = 4 * DEAD_LETTER_PAYLOAD_MAX;
 
 interface ListedDead extends Omit<StoredDead, 'crc' | 'payload'> {
   beginning: Buffer;
 }
+
+const textOf = (payload: Buffer, isBase64: boolean): string =>
+  (isBase64 ? Buffer.from(payload.toString(), 'base64') : payload).toString();
 
 const payloadBytes = ({ payload }: Pick<StoredDead, 'payload'>): number => Buffer.byteLength(payload);
 
@@ -104,16 +110,26 @@ export class DeadLetters {
       yield chosen.slice(index, index + EVICT_ROWS).flatMap((id) => (this.#selectOne.get(id) as StoredDead | undefined) ?? []);
   }
 
-  /** At most `limit` letters with ids below `before`, newest first. */
-  list(limit: number, before: number | null): DeadLetter[] {
-    const rows = this.#selectPage.all(before ?? Number.MAX_SAFE_INTEGER, limit) as ListedDead[];
-    return rows.map(({ at_ms, base64, beginning, ...row }) => ({
-      ...row,
-      gateway: row.gateway ?? null,
-      publisher: row.publisher ?? null,
-      payload: (base64 === 1 ? Buffer.from(beginning.toString(), 'base64') : beginning).toString().slice(0, LISTED_MAX),
-      whole: row.whole === 1,
-      at: new Date(at_ms).toISOString(),
-    }));
+  /** At most `limit` letters with ids below `before`, newest first; fewer if their JSON would exceed DEAD_LETTERS_MAX_BYTES. */
+  list(limit: number, before: number | null): Omit<DeadLetterList, 'total'> {
+    const letters: DeadLetter[] = [];
+    let bytes = 0;
+    const rows = this.#selectPage.iterate(before ?? Number.MAX_SAFE_INTEGER, limit + 1) as Iterable<ListedDead>;
+    for (const { at_ms, base64, beginning, ...row } of rows) {
+      const letter: DeadLetter = {
+        ...row,
+        gateway: row.gateway ?? null,
+        publisher: row.publisher ?? null,
+        payload: textOf(beginning, base64 === 1).slice(0, DEAD_LETTER_PAYLOAD_MAX),
+        whole: row.whole === 1,
+        at: new Date(at_ms).toISOString(),
+      };
+      bytes += Buffer.byteLength(JSON.stringify(letter)) + 1;
+      const last = letters.at(-1);
+      if (last !== undefined && (letters.length === limit || bytes > DEAD_LETTERS_MAX_BYTES))
+        return { dead_letters: letters, next_before: last.id };
+      letters.push(letter);
+    }
+    return { dead_letters: letters, next_before: null };
   }
 }

@@ -4,7 +4,7 @@
  * Shipped rows are deleted with the next commit: a commit of its own would double the bytes written.
  */
 import { statSync } from 'node:fs';
-import type { DeadLetter } from '../../contract/dead-letter.ts';
+import type { DeadLetters as DeadLetterList } from '../../contract/dead-letter.ts';
 import type { Database, Statement } from '../../service/storage/sqlite.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { checkpoint, freeDiskBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
@@ -266,8 +266,8 @@ export class QueueFile {
     return [...spans.values()];
   }
 
-  deadLetters(limit: number, before: number | null): { dead_letters: DeadLetter[]; total: number } {
-    return { total: this.#file.ledger.dead, dead_letters: this.#file.dead.list(limit, before) };
+  deadLetters(limit: number, before: number | null): DeadLetterList {
+    return { total: this.#file.ledger.dead, ...this.#file.dead.list(limit, before) };
   }
 
   /**

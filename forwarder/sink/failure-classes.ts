@@ -132,7 +132,7 @@ interface Thrown {
 interface Rule {
   matches: (thrown: Thrown) => boolean;
   failure: Failure;
-  /** The text where left out. */
+  /** Default: the text. */
   detail?: (thrown: Thrown) => string;
 }
 

@@ -1,10 +1,12 @@
 /** Everything that adoption consists of, put together: outbox, adoption, self-test, clock, report. */
+import path from 'node:path';
 import type { ForwarderStatus } from '../../contract/forwarder-status.ts';
 import { parseServiceStatus } from '../../contract/service-status.ts';
 import { serviceStatusTopic } from '../../contract/topics.ts';
 import { clockState } from '../../service/process/clock-state.ts';
 import type { ServiceContext } from '../../service/process/lifecycle.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
+import { gatewayName } from '../../service/storage/data-dir.ts';
 import type { Broker } from '../broker.ts';
 import { Adoption, type AdoptionSinks } from './adoption.ts';
 import { AdoptionReport } from './adoption-report.ts';
@@ -56,8 +58,11 @@ export class AdoptionPlane {
   /** Call after the broker has started and before it listens. */
   async start(): Promise<void> {
     const { config, log } = this.#context;
-    this.#broker.subscribe(serviceStatusTopic('forwarder'), (_topic, payload) => this.#forwarderReported(payload));
+    this.#broker.subscribe(serviceStatusTopic(gatewayName(config), 'forwarder'), (_topic, payload) =>
+      this.#forwarderReported(payload),
+    );
     this.#outbox.start();
+    this.adoption.keepClaimsIn(path.join(config.DATA_DIR, 'device-claims.json'));
     this.adoption.start();
     this.report.offReason = config.GATEWAY_ADOPT ? ((await testAdoption(this.#broker, log)) ?? '') : 'GATEWAY_ADOPT is false';
     this.adoption.isHolding = this.report.offReason === '';

@@ -89,6 +89,11 @@ export class Adoption implements PublishAdopter {
     });
   }
 
+  /** Reads the device names that bridges used before, and keeps changes in this file. */
+  keepClaimsIn(file: string): void {
+    this.#claims.keepIn(file);
+  }
+
   start(): void {
     this.#held.start();
     this.#options.sinks.spilling.on('stored', this.#releaseShare);

@@ -8,6 +8,9 @@ export function adaptersFolder(sys = '/sys'): string {
   return path.join(sys, 'class/bluetooth');
 }
 
+/** The number of the adapter, as the kernel and noble count: 0 for `hci0`. */
+export const adapterNumber = ({ BLE_ADAPTER: name }: Pick<Config, 'BLE_ADAPTER'>): number => Number(name.slice('hci'.length));
+
 /** True if the kernel lists the adapter, whether it is powered on or not. */
 export function adapterExists(config: Pick<Config, 'BLE_ADAPTER'>): boolean {
   return existsSync(path.join(adaptersFolder(), config.BLE_ADAPTER));

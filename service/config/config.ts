@@ -60,15 +60,15 @@ function parseSetting(text: string, setting: Setting): Parsed {
       return text === 'true' || text === 'false' ? { value: text === 'true' } : { must: 'be true or false' };
     case 'choice':
       return setting.choices.includes(text) ? { value: text } : { must: `be one of ${setting.choices.join(', ')}` };
-    case 'list':
-      return {
-        value: Object.freeze(
-          text
-            .split(',')
-            .map((part) => part.trim())
-            .filter((part) => part !== ''),
-        ),
-      };
+    case 'list': {
+      const parts = text
+        .split(',')
+        .map((part) => part.trim())
+        .filter((part) => part !== '');
+      const { pattern, must } = setting;
+      if (pattern !== undefined && parts.some((part) => !pattern.test(part))) return { must: must ?? `match ${pattern}` };
+      return { value: Object.freeze(parts) };
+    }
   }
 }
 
@@ -99,9 +99,9 @@ function unknownNameFault(name: string): string {
   return `unknown setting ${name}${guess}`;
 }
 
-/** Hides the credentials in a URL, which must reach neither a screen nor a log. */
+/** Hides the credentials in a URL, which must reach neither a screen nor a log. They may have any characters: the last `@` ends them. */
 export function maskUrl(text: string): string {
-  return text.replace(/^([a-z]+:\/\/)([^@/]*)@/i, '$1***@');
+  return text.replace(/^([a-z]+:\/\/)(.*)@/is, '$1***@');
 }
 
 /** A value in printable form: secrets and credentials in URLs are masked. */

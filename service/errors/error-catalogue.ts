@@ -126,7 +126,9 @@ export const ERRORS = {
   },
   certificate_unusable: {
     summary: 'A certificate or its key cannot be read, or they do not match.',
-    hint: 'Check the files that MQTT_TLS_… or ADMIN_TLS_… name: PEM, readable for this user, one pair. Changed files are reloaded automatically.',
+    hint:
+      'Check the files that MQTT_TLS_… or ADMIN_TLS_… name: PEM, readable for this user, one pair. Changed files are reloaded ' +
+      'automatically.',
     retryable: false,
   },
   // local stream
@@ -143,7 +145,9 @@ export const ERRORS = {
   },
   queue_unusable: {
     summary: 'The queue file cannot be opened or created.',
-    hint: 'Check space, rights and health of the disk that holds DATA_DIR. A damaged file is replaced automatically; this is another fault.',
+    hint:
+      'Check space, rights and health of the disk that holds DATA_DIR. A damaged file is replaced automatically; this is another ' +
+      'fault.',
     retryable: true,
   },
   // admin API

@@ -19,6 +19,31 @@ export const HEALTH_REASONS = {
     summary: 'The admin API has no connection to the broker; everything it shows is the last known value.',
     hint: 'Start the gateway, or check its log. What is shown is the last known value.',
   },
+  broker_unreachable: {
+    summary: 'The broker of MQTT_URL cannot be reached.',
+    hint: 'Check that the broker of MQTT_URL runs, and that this box reaches it.',
+  },
+  broker_refused: {
+    summary: 'The broker refuses the connection; the reason has its answer ("Not authorized").',
+    hint: 'Check the name and password in MQTT_URL, and the rights of that user on the broker.',
+  },
+  broker_silent: {
+    summary: 'The connection to the broker is open, but the broker does not answer.',
+    hint: 'Check the broker and the network.',
+  },
+  broker_size_limit: {
+    summary: 'The broker ends the connection of a service each time that it publishes a large message.',
+    hint: "Raise the broker's size limit for messages (message_size_limit or max_packet_size of Mosquitto) to 64 KiB.",
+  },
+  client_id_conflict: {
+    summary:
+      'The broker ends connections of a service soon after it accepts them: it replaces client ids, or another client has the same one.',
+    hint: 'Turn off use_username_as_clientid, or its equivalent, on the broker; or give each service a user of its own.',
+  },
+  subscription_refused: {
+    summary: 'The broker refuses subscriptions of a service; the reason names them.',
+    hint: 'Grant these topics to the user of this box on the broker: see hr-gateway acl mosquitto.',
+  },
   service_unknown: {
     summary: 'A service has not published a status to this broker yet.',
     hint: 'Start the service, and check its log.',
@@ -30,6 +55,15 @@ export const HEALTH_REASONS = {
   service_silent: {
     summary: 'A service is connected but has stopped publishing its status.',
     hint: 'The service hangs, or its connection does: check its log, and restart it.',
+  },
+  gateway_name_taken: {
+    summary:
+      'Another box with the same GATEWAY_NAME uses this broker: their statuses overwrite each other, and their readings mix.',
+    hint: 'Give each box a GATEWAY_NAME of its own, and restart its services.',
+  },
+  broker_mismatch: {
+    summary: 'MQTT_BROKER does not match the broker: external although a gateway of ours is the broker, or own although none is.',
+    hint: 'Correct MQTT_BROKER or MQTT_URL on this box. Readings without numbers are not taken by the forwarder until then.',
   },
   certificate_expiring: {
     summary: 'A TLS certificate expires soon.',

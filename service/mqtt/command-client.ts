@@ -2,15 +2,17 @@
 import { randomUUID } from 'node:crypto';
 import { resultCheckerOf, type CommandArgs, type CommandResult, type CommandVerb } from '../../contract/commands.ts';
 import { parseResponse, type ResponseMessage } from '../../contract/response.ts';
-import { requestTopic, responseFilter, SERVICE_NAMES, type ServiceName } from '../../contract/topics.ts';
+import { requestTopic, responseFilter, type ServiceName } from '../../contract/topics.ts';
 import { ERRORS, type ErrorCode } from '../errors/error-catalogue.ts';
 import { HrError } from '../errors/errors.ts';
 import type { MessageHandler } from './mqtt-link.ts';
 import type { RefusedMessages } from './refused-messages.ts';
 
 export interface CommandClientOptions {
-  /** Services whose responses are subscribed to; default: all. */
-  services?: readonly ServiceName[];
+  /** Name of this box, whose services are asked if a request names no other gateway; called once the client is connected. */
+  gateway: () => string;
+  /** Whose responses are subscribed to, `+` for every gateway's; default: those of this box. */
+  gateways?: () => readonly string[];
   publish: (topic: string, payload: string) => boolean;
   /** Counts responses that do not match the contract. */
   refused?: RefusedMessages;
@@ -33,7 +35,7 @@ export class CommandClient {
     this.#options = options;
   }
 
-  /** To be spread into the subscriptions of the client's MqttLink. */
+  /** To be spread into the subscriptions of the client's MqttLink; call it once the service has started. */
   get subscriptions(): Record<string, MessageHandler> {
     const handler: MessageHandler = (topic, payload) => {
       const response = parseResponse(payload);
@@ -44,7 +46,8 @@ export class CommandClient {
       clearTimeout(waiting.timer);
       waiting.resolve(response.value);
     };
-    return Object.fromEntries((this.#options.services ?? SERVICE_NAMES).map((service) => [responseFilter(service), handler]));
+    const { gateway, gateways = () => [gateway()] } = this.#options;
+    return Object.fromEntries(gateways().map((name) => [responseFilter(name), handler]));
   }
 
   /**
@@ -55,10 +58,11 @@ export class CommandClient {
     service: ServiceName,
     verb: V,
     args: CommandArgs<V>,
-    options: { timeoutMs?: number } = {},
+    options: { timeoutMs?: number; gateway?: string } = {},
   ): Promise<CommandResult<V>> {
     const operation = `${service}/${verb}`;
-    const response = await this.#response(service, verb, args, options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const topic = requestTopic(options.gateway ?? this.#options.gateway(), service, verb);
+    const response = await this.#response(topic, operation, args, options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
     if (!response.ok) {
       const { code, message, hint } = response.error;
       throw new HrError(isErrorCode(code) ? code : 'command_failed', { operation, detail: message, hint });
@@ -73,16 +77,15 @@ export class CommandClient {
     });
   }
 
-  async #response(service: ServiceName, verb: CommandVerb, args: object, timeoutMs: number): Promise<ResponseMessage> {
+  async #response(topic: string, operation: string, args: object, timeoutMs: number): Promise<ResponseMessage> {
     const id = randomUUID();
-    const operation = `${service}/${verb}`;
     return await new Promise<ResponseMessage>((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
         reject(new HrError('command_timeout', { operation, detail: `no response within ${timeoutMs} ms` }));
       }, timeoutMs);
       this.#waiting.set(id, { resolve, timer });
-      if (!this.#options.publish(requestTopic(service, verb), JSON.stringify({ id, args }))) {
+      if (!this.#options.publish(topic, JSON.stringify({ id, args }))) {
         this.#waiting.delete(id);
         clearTimeout(timer);
         reject(new HrError('not_connected', { operation, detail: 'no connection to the broker' }));

@@ -1,4 +1,4 @@
-/** Answers commands on `edge/<service>/request/<verb>` (contract/commands.ts): checks arguments, runs the handler, replies. */
+/** Answers commands on `edge/<gateway>/<service>/request/<verb>` (contract/commands.ts): checks arguments, runs the handler, replies. */
 import {
   argsCheckerOf,
   isCommandVerb,
@@ -19,6 +19,8 @@ export type CommandHandlers = { [V in CommandVerb]?: Handler<V> };
 
 export interface CommandServerOptions {
   service: ServiceName;
+  /** Name of this box; called once the service has started. */
+  gateway: () => string;
   log: Logger;
   /** `set-log-level` is answered by the server itself. */
   handlers: CommandHandlers;
@@ -66,12 +68,16 @@ export class CommandServer {
     if (handler !== undefined) this.#runners.set(verb, runnerOf(verb, handler));
   }
 
-  /** To be spread into the subscriptions of the service's MqttLink. */
+  /** To be spread into the subscriptions of the service's MqttLink; call it once the service has started. */
   get subscriptions(): Record<string, MessageHandler> {
     return {
-      [requestFilter(this.#options.service)]: this.#refused.reader('request', parseRequest, (topic, { id, args }) => {
-        void this.#answer(topic.slice(topic.lastIndexOf('/') + 1), id, args ?? {});
-      }),
+      [requestFilter(this.#options.gateway(), this.#options.service)]: this.#refused.reader(
+        'request',
+        parseRequest,
+        (topic, { id, args }) => {
+          void this.#answer(topic.slice(topic.lastIndexOf('/') + 1), id, args ?? {});
+        },
+      ),
     };
   }
 
@@ -88,7 +94,8 @@ export class CommandServer {
       const message = known.detail.slice(0, 4000);
       response = { id, ok: false, error: { code: known.code, message, hint: known.hint } };
     }
-    this.#options.publish(responseTopic(this.#options.service, id), JSON.stringify(response));
+    const { gateway, service, publish } = this.#options;
+    publish(responseTopic(gateway(), service, id), JSON.stringify(response));
   }
 
   async #run(verb: string, args: object): Promise<unknown> {

@@ -1,6 +1,6 @@
 /**
- * A service's line to the broker. QoS 0 throughout; nothing is ever replayed: what is published while the line is down is
- * refused, and nothing of an ended session is sent again (facts.md, MQTT.js). Up = every subscription acknowledged.
+ * A service's connection to the broker. QoS 0 only, and nothing is replayed: a publish is refused while the connection is down, and
+ * nothing of an ended session is sent again. Up means that every subscription is acknowledged.
  */
 import { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -8,10 +8,13 @@ import type { Socket } from 'node:net';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import type { ServiceName } from '../../contract/topics.ts';
 import { Backoff } from '../pacing/backoff.ts';
+import { parseBrokerUrl } from '../network/broker-url.ts';
 import { maskUrl, type Config } from '../config/config.ts';
 import { readOrCreateSecret } from '../storage/data-dir.ts';
 import { messageOf } from '../errors/errors.ts';
 import { RepeatLimiter, type Logger } from '../log/log.ts';
+import { LinkTrouble, type Trouble } from './link-trouble.ts';
+import { failing, okCheck, type CheckReport } from '../health/check-report.ts';
 
 export type MessageHandler = (topic: string, payload: Buffer, retained: boolean) => void;
 
@@ -21,12 +24,13 @@ export interface MqttLinkOptions {
   service: ServiceName;
   config: Config;
   log: Logger;
-  /** A handler a filter; a message goes to every filter it matches. A function is asked at each connection. */
+  /** One handler per filter; a message goes to every filter that it matches. A function is called at each connection. */
   subscriptions: Subscriptions | (() => Subscriptions);
-  will?: { topic: string; payload: string; retain: boolean };
+  /** The last will; called at each connection. */
+  will?: () => { topic: string; payload: string; retain: boolean };
 }
 
-/** True where a topic matches a filter (MQTT 3.1.1 section 4.7). */
+/** True if a topic matches a filter (MQTT 3.1.1 section 4.7). */
 export function topicMatches(filter: string, topic: string): boolean {
   const want = filter.split('/');
   const have = topic.split('/');
@@ -41,11 +45,15 @@ export function topicMatches(filter: string, topic: string): boolean {
 const KEEPALIVE_S = 10;
 const SUBACK_TIMEOUT_MS = 10_000;
 const CONNACK_TIMEOUT_MS = 10_000;
-/** How long nothing may be heard from the broker; it answers a ping within the keepalive. */
+/** A broker from which nothing was received for this long has stopped responding; it answers a ping within the keepalive. */
 const SILENCE_MS = 2.5 * KEEPALIVE_S * 1000;
-const SILENCE_LOOK_MS = (KEEPALIVE_S * 1000) / 4;
+const SILENCE_CHECK_MS = (KEEPALIVE_S * 1000) / 4;
+/** AWS IoT Core ends a connection that subscribes to more filters in one packet. */
+const FILTERS_PER_SUBSCRIBE = 8;
+/** Filters that the broker refused are asked for again: rights may be granted meanwhile. */
+const REFUSED_AGAIN_MS = 10_000;
 
-/** Topics whose handlers are remembered. */
+/** How many topics' handlers are cached. */
 const ROUTES_MAX = 2000;
 
 interface Route {
@@ -63,14 +71,20 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   readonly #log: Logger;
   readonly #repeats: RepeatLimiter;
   readonly #backoff = new Backoff({ minMs: 100, maxMs: 5000 });
+  readonly #trouble = new LinkTrouble();
   /** Those of the current connection. */
   #subscriptions: Subscriptions = {};
   readonly #routes = new Map<string, readonly Route[]>();
   #client: MqttClient | undefined;
   #retry: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
-  #heardAt = 0;
+  #receivedAt = 0;
+  #refusedAgain: NodeJS.Timeout | undefined;
   #up = false;
+  /** The current connection ended, or is ending, for a reason that is known. */
+  #failed = false;
+  /** The largest message that was published on the current connection. */
+  #largestBytes = 0;
   #stopped = true;
 
   constructor(options: MqttLinkOptions) {
@@ -80,25 +94,37 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     this.#repeats = new RepeatLimiter(options.log);
   }
 
-  /** True from the acknowledgement of every subscription to the loss of the connection. */
+  /** Why there is no useful connection: the broker's answer, if it gave one. */
+  get trouble(): Trouble | undefined {
+    return this.#trouble.current;
+  }
+
+  /** A line of health about the connection, for troubles that leave the service able to report. */
+  check(): CheckReport {
+    const { trouble } = this;
+    if (trouble === undefined) return okCheck('broker connection');
+    return failing('broker connection', trouble.code, trouble.detail);
+  }
+
+  /** True from the answer to every subscription to the loss of the connection. */
   get connected(): boolean {
     return this.#up;
   }
 
-  /** Bytes that are written and not yet taken by the system: publish less when it grows. */
+  /** Bytes that are written but not yet sent by the operating system: publish less when it grows. */
   get writableLength(): number {
     return this.#client?.stream.writableLength ?? 0;
   }
 
-  /** Begins to connect, and goes on for ever. Returns at once; throws HrError `data_dir_unusable` where the key cannot be read. */
+  /** Connects, and reconnects until `stop()`. Returns at once; throws HrError `data_dir_unusable` if the key cannot be read. */
   start(): void {
     this.#stopped = false;
     this.#connect();
   }
 
   #credentials(): { username?: string; password?: string } {
-    const url = new URL(this.#options.config.MQTT_URL);
-    if (url.username !== '') return { username: decodeURIComponent(url.username), password: decodeURIComponent(url.password) };
+    const { username, password } = parseBrokerUrl(this.#options.config.MQTT_URL);
+    if (username !== undefined) return { username, password };
     return { username: this.#options.service, password: readOrCreateSecret(this.#options.config, this.#options.service) };
   }
 
@@ -119,7 +145,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   }
 
   #clientOptions(): IClientOptions {
-    const { service, will } = this.#options;
+    const { service } = this.#options;
+    const will = this.#options.will?.();
     return {
       ...this.#credentials(),
       ...this.#authority(),
@@ -127,7 +154,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
       protocolVersion: 4,
       clean: true,
       keepalive: KEEPALIVE_S,
-      // The connection is made anew by us, as a new client: an old one would send what it had in flight again.
+      // We reconnect with a new client: the old one would resend what it had in flight.
       reconnectPeriod: 0,
       connectTimeout: CONNACK_TIMEOUT_MS,
       queueQoSZero: false,
@@ -142,18 +169,24 @@ export class MqttLink extends EventEmitter<LinkEvents> {
 
   #connect(): void {
     const url = this.#options.config.MQTT_URL;
-    const client = connect(url, this.#clientOptions());
+    // Without credentials: MQTT.js would prefer them to those of the options, and it divides them at the last colon.
+    const client = connect(parseBrokerUrl(url).address, this.#clientOptions());
     this.#client = client;
+    this.#failed = false;
     client.on('connect', () => this.#subscribe(client));
     client.on('message', (topic, payload, packet) => this.#deliver(topic, payload, packet.retain));
     client.on('packetreceive', () => {
-      this.#heardAt = performance.now();
+      this.#receivedAt = performance.now();
     });
     client.on('error', (error) => {
+      // MQTT.js names a CONNACK's refusal in words: "Connection refused: Not authorized".
+      this.#failed = true;
+      const isAnswer = 'code' in error && typeof error.code === 'number';
+      this.#trouble.failed(isAnswer ? 'broker_refused' : 'broker_unreachable', messageOf(error) || String(error));
       this.#repeats.warn(
         'mqtt_error',
         { event: 'mqtt_error', broker: maskUrl(url), reason: messageOf(error) },
-        'the broker cannot be reached or refused us',
+        'the broker cannot be reached, or refused the connection',
       );
     });
     client.on('close', () => this.#closed(client));
@@ -162,6 +195,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   #subscribe(client: MqttClient): void {
     (client.stream as Partial<Socket>).setNoDelay?.(true);
     const timeout = setTimeout(() => {
+      this.#failed = true;
+      this.#trouble.failed('broker_silent', 'the broker did not acknowledge the subscriptions');
       this.#repeats.warn('mqtt_no_suback', { event: 'mqtt_no_suback' }, 'the broker did not acknowledge the subscriptions');
       client.end(true);
     }, SUBACK_TIMEOUT_MS);
@@ -169,49 +204,84 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     const { subscriptions } = this.#options;
     this.#subscriptions = typeof subscriptions === 'function' ? subscriptions() : subscriptions;
     this.#routes.clear();
-    const filters = Object.keys(this.#subscriptions);
-    const ready = (): void => {
+    void this.#request(client, Object.keys(this.#subscriptions)).then((refused) => {
       clearTimeout(timeout);
-      if (client !== this.#client || this.#stopped || !client.connected) return;
-      this.#backoff.reset();
+      if (refused === undefined || client !== this.#client || this.#stopped || !client.connected) return;
+      if (!this.#trouble.isCutShort) this.#backoff.reset();
       this.#up = true;
+      this.#trouble.up();
       this.#watchSilence(client);
       this.#log.info({ event: 'mqtt_connected', broker: maskUrl(this.#options.config.MQTT_URL) }, 'connected to the broker');
+      this.#refused(client, refused);
       this.#emit('up');
-    };
-    if (filters.length === 0) return ready();
-    client.subscribe(filters, { qos: 0 }, (error, granted) => {
-      const refused = granted?.filter(({ qos }) => qos > 2).map(({ topic }) => topic) ?? [];
-      if (error === null && refused.length === 0) return ready();
-      clearTimeout(timeout);
-      this.#repeats.warn(
-        'mqtt_subscription_refused',
-        { event: 'mqtt_subscription_refused', filters: refused, reason: messageOf(error ?? 'refused') },
-        'the broker refused a subscription',
-      );
-      client.end(true);
     });
   }
 
-  /** MQTT.js takes its own publishes for a sign of life: a broker that says nothing any more is left here. */
+  /** Subscribes, a few filters a packet. Resolves to those that the broker refused, or to undefined if the connection ended. */
+  async #request(client: MqttClient, filters: readonly string[]): Promise<string[] | undefined> {
+    const refused: string[] = [];
+    for (let from = 0; from < filters.length; from += FILTERS_PER_SUBSCRIBE) {
+      const some = filters.slice(from, from + FILTERS_PER_SUBSCRIBE);
+      const answer = await new Promise<string[] | undefined>((resolve) => {
+        const onClose = (): void => resolve(undefined);
+        client.once('close', onClose);
+        client.subscribe(some, { qos: 0 }, (error, _, suback) => {
+          client.off('close', onClose);
+          // MQTT.js reports a refusal as an error; which filters were refused is in the packet only.
+          const answered = some.filter((_filter, index) => Number(suback?.granted[index] ?? 0) > 2);
+          if (error === null || answered.length > 0) resolve(answered);
+          else resolve(client.connected ? some : undefined);
+        });
+      });
+      if (answer === undefined) return undefined;
+      refused.push(...answer);
+    }
+    return refused;
+  }
+
+  /** The service works with what was granted, reports what was not, and asks for it again. */
+  #refused(client: MqttClient, filters: readonly string[]): void {
+    clearTimeout(this.#refusedAgain);
+    if (filters.length === 0) return this.#trouble.granted();
+    this.#trouble.failed('subscription_refused', `the broker refuses ${filters.join(', ')}`);
+    this.#repeats.warn(
+      'mqtt_subscription_refused',
+      { event: 'mqtt_subscription_refused', filters },
+      'the broker refused subscriptions',
+    );
+    this.#refusedAgain = setTimeout(() => {
+      void this.#request(client, filters).then((refused) => {
+        if (refused === undefined || client !== this.#client) return;
+        this.#refused(client, refused);
+        // The other side may have sent meanwhile what is only received from now on.
+        if (refused.length < filters.length) this.#emit('up');
+      });
+    }, REFUSED_AGAIN_MS);
+    this.#refusedAgain.unref();
+  }
+
+  /** Disconnects from a broker that stopped responding. MQTT.js does not: it counts its own publishes as a sign of life. */
   #watchSilence(client: MqttClient): void {
     clearInterval(this.#silence);
-    this.#heardAt = performance.now();
+    this.#receivedAt = performance.now();
     let pinged = false;
     this.#silence = setInterval(() => {
-      const quietMs = performance.now() - this.#heardAt;
+      this.#trouble.lasting();
+      const quietMs = performance.now() - this.#receivedAt;
       if (quietMs > SILENCE_MS) {
+        this.#failed = true;
+        this.#trouble.failed('broker_silent', `no packet for ${Math.round(quietMs / 1000)} s`);
         this.#repeats.warn(
           'mqtt_silent',
           { event: 'mqtt_silent', quiet_ms: Math.round(quietMs) },
-          'the broker says nothing any more',
+          'the broker stopped responding',
         );
         client.end(true);
       } else if (quietMs > (KEEPALIVE_S * 1000) / 2) {
         if (!pinged) client.sendPing();
         pinged = true;
       } else pinged = false;
-    }, SILENCE_LOOK_MS);
+    }, SILENCE_CHECK_MS);
     this.#silence.unref();
   }
 
@@ -225,7 +295,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     }
   }
 
-  /** The handlers of a topic, remembered: the same few topics come all the time. */
+  /** The handlers of a topic, cached: most messages have one of a few topics. */
   #routesOf(topic: string): readonly Route[] {
     let routes = this.#routes.get(topic);
     if (routes === undefined) {
@@ -243,7 +313,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
       try {
         (listener as () => void)();
       } catch (error) {
-        this.#log.error({ event: 'listener_failed', err: error }, 'a listener of the broker line threw');
+        this.#log.error({ event: 'listener_failed', err: error }, 'a listener of the broker connection threw');
       }
     }
   }
@@ -251,6 +321,9 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   #closed(client: MqttClient): void {
     if (client !== this.#client) return;
     clearInterval(this.#silence);
+    clearTimeout(this.#refusedAgain);
+    this.#trouble.down(!this.#failed && !this.#stopped, this.#largestBytes);
+    this.#largestBytes = 0;
     client.removeAllListeners();
     client.on('error', () => {});
     client.end(true);
@@ -259,23 +332,30 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     this.#up = false;
     if (!this.#stopped) {
       this.#retry = setTimeout(() => this.#connect(), this.#backoff.nextDelayMs());
-      if (wasUp) this.#log.warn({ event: 'mqtt_disconnected' }, 'the line to the broker is down');
+      if (wasUp)
+        this.#repeats.warn(
+          `mqtt_disconnected ${this.trouble?.code}`,
+          { event: 'mqtt_disconnected', code: this.trouble?.code, reason: this.trouble?.detail },
+          'the connection to the broker was lost',
+        );
     }
     if (wasUp) this.#emit('down');
   }
 
-  /** Publishes with QoS 0. False, and nothing sent, while the line is down. */
+  /** Publishes with QoS 0. False if the connection is down; nothing is sent then. */
   publish(topic: string, payload: string | Buffer, options: { retain?: boolean } = {}): boolean {
     const client = this.#client;
     if (!this.#up || client === undefined || !client.connected) return false;
+    this.#largestBytes = Math.max(this.#largestBytes, payload.length);
     client.publish(topic, payload, { qos: 0, retain: options.retain === true });
     return true;
   }
 
-  /** Ends the session in order: what was published leaves first, no will. Ends within 2 s though the broker takes nothing. */
+  /** Ends the session in order: everything published is sent first, and there is no will. Takes at most 2 s. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#retry);
+    clearTimeout(this.#refusedAgain);
     clearInterval(this.#silence);
     const client = this.#client;
     this.#client = undefined;
@@ -300,10 +380,11 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     if (wasUp) this.#emit('down');
   }
 
-  /** Drops the connection without a goodbye, as a crash would: the broker publishes the will. For tests and last rungs. */
+  /** Drops the connection without DISCONNECT, as a crash would: the broker publishes the will. For tests and the last rung. */
   abandon(): void {
     this.#stopped = true;
     clearTimeout(this.#retry);
+    clearTimeout(this.#refusedAgain);
     clearInterval(this.#silence);
     this.#up = false;
     this.#client?.stream.destroy();

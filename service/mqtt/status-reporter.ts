@@ -1,13 +1,17 @@
 /**
  * Publishes a service's retained status and its metrics. Keeps `since` of each check: it changes only if the check's status or reason
- * code changes.
+ * code changes. Notices another box of the same name on the broker by statuses on its own topic that it did not publish.
  */
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import { REASON_MAX_LENGTH, type Check } from '../../contract/check.ts';
 import type { Metric, MetricsMessage } from '../../contract/metrics.ts';
 import { STATUS_INTERVAL_MS, type ServiceDetails, type ServiceStatus } from '../../contract/service-status.ts';
 import { serviceMetricsTopic, serviceStatusTopic, type ServiceName } from '../../contract/topics.ts';
 import type { CheckReport } from '../health/check-report.ts';
 import { VERSION } from '../process/version.ts';
+import type { MessageHandler } from './mqtt-link.ts';
+import { NameWatch } from './name-watch.ts';
 
 export interface StatusLine {
   publish(topic: string, payload: string, options?: { retain?: boolean }): boolean;
@@ -16,6 +20,8 @@ export interface StatusLine {
 
 export interface StatusReporterOptions {
   service: ServiceName;
+  /** Name of this box; called from `start` on. */
+  gateway: () => string;
   link: StatusLine;
   checks: () => readonly CheckReport[];
   details?: () => ServiceDetails;
@@ -30,22 +36,31 @@ export interface StatusReporterOptions {
 }
 
 const CHANGE_DELAY_MS = 250;
+/** Brokers with a size limit end the connection of a service that publishes more, or swallow the message: metrics go in parts. */
+const METRICS_BYTES_MAX = 2500;
+/** How often checks are evaluated between regular statuses: what begins to fail is published at once. */
+const CHECK_EVERY_MS = 1000;
 /** Continuous changes are published at most once in this time: every subscriber parses each status. */
 const CHANGES_APART_MS = 1000;
 /** Counts that are no news are published once they stopped changing: nobody reads numbers of a flow that has ended. */
 const QUIET_MS = 1000;
 
 /** The last will of a service: its status, offline. */
-export function offlineWill(service: ServiceName): { topic: string; payload: string; retain: boolean } {
+export function offlineWill(gateway: string, service: ServiceName): { topic: string; payload: string; retain: boolean } {
   const status: ServiceStatus = { service, state: 'offline', since: new Date().toISOString(), version: VERSION };
-  return { topic: serviceStatusTopic(service), payload: JSON.stringify(status), retain: true };
+  return { topic: serviceStatusTopic(gateway, service), payload: JSON.stringify(status), retain: true };
 }
 
 export class StatusReporter {
   readonly #options: StatusReporterOptions;
   readonly #since = new Date().toISOString();
   readonly #checks = new Map<string, Check>();
+  /** Of this service, in each status that it publishes. */
+  readonly instance = randomBytes(8).toString('hex');
+  readonly #nameWatch: NameWatch;
   #interval: NodeJS.Timeout | undefined;
+  #checking: NodeJS.Timeout | undefined;
+  #publishedCodes = '';
   #soon: NodeJS.Timeout | undefined;
   #quiet: NodeJS.Timeout | undefined;
   #changedAtMs = Number.NEGATIVE_INFINITY;
@@ -54,12 +69,28 @@ export class StatusReporter {
 
   constructor(options: StatusReporterOptions) {
     this.#options = options;
+    this.#nameWatch = new NameWatch({ service: options.service, gateway: options.gateway, instance: this.instance });
+  }
+
+  /** To be spread into the subscriptions of the service's MqttLink; call it from `start` on. */
+  get subscriptions(): Record<string, MessageHandler> {
+    return this.#nameWatch.subscriptions;
   }
 
   start(): void {
     this.#options.link.on('up', () => this.#publish());
     this.#interval = setInterval(() => this.#publish(), this.#options.intervalMs ?? STATUS_INTERVAL_MS);
+    this.#checking = setInterval(() => {
+      if (this.#codes() !== this.#publishedCodes) this.#publishStatus('online');
+    }, CHECK_EVERY_MS);
     this.#publish();
+  }
+
+  #codes(): string {
+    return this.#options
+      .checks()
+      .map(({ name, status, code }) => `${name} ${status} ${code}`)
+      .join('\n');
   }
 
   /** Call when something that the status shows has changed: it is published soon, together with further changes until then. */
@@ -89,6 +120,7 @@ export class StatusReporter {
   /** Publishes `offline`; call before the link is stopped. */
   stop(): void {
     clearInterval(this.#interval);
+    clearInterval(this.#checking);
     clearTimeout(this.#soon);
     clearTimeout(this.#quiet);
     this.#publishStatus('offline');
@@ -96,7 +128,7 @@ export class StatusReporter {
 
   #currentChecks(): Check[] {
     const now = new Date().toISOString();
-    const reports = this.#options.checks();
+    const reports = [...this.#options.checks(), ...this.#nameWatch.checks()];
     for (const report of reports) {
       const before = this.#checks.get(report.name);
       const same = before !== undefined && before.status === report.status && before.code === report.code;
@@ -114,6 +146,8 @@ export class StatusReporter {
       since: state === 'online' ? this.#since : new Date().toISOString(),
       version: VERSION,
       pid: process.pid,
+      instance: this.instance,
+      host: hostname(),
       as_of: new Date().toISOString(),
       checks: this.#currentChecks(),
       ...this.#options.details?.(),
@@ -123,14 +157,36 @@ export class StatusReporter {
   #publishStatus(state: 'online' | 'offline'): void {
     this.#publishedAtMs = performance.now();
     this.#publishedNews = this.#options.news?.();
-    this.#options.link.publish(serviceStatusTopic(this.#options.service), JSON.stringify(this.current(state)), { retain: true });
+    this.#publishedCodes = this.#codes();
+    const { gateway, service, link } = this.#options;
+    link.publish(serviceStatusTopic(gateway(), service), JSON.stringify(this.current(state)), { retain: true });
   }
 
   #publish(): void {
     this.#publishStatus('online');
     const metrics = this.#options.metrics?.();
     if (metrics === undefined) return;
-    const message: MetricsMessage = { service: this.#options.service, as_of: new Date().toISOString(), metrics: [...metrics] };
-    this.#options.link.publish(serviceMetricsTopic(this.#options.service), JSON.stringify(message));
+    const { gateway, service, link } = this.#options;
+    const common = { service, as_of: new Date().toISOString() };
+    for (const part of partsOf(metrics)) {
+      const message: MetricsMessage = { ...common, metrics: part };
+      link.publish(serviceMetricsTopic(gateway(), service), JSON.stringify(message));
+    }
   }
+}
+
+/** Metrics in parts of a bounded size; all parts of one moment have the same `as_of`. One large metric is a part of its own. */
+function partsOf(metrics: readonly Metric[]): Metric[][] {
+  const parts: Metric[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const metric of metrics) {
+    const size = JSON.stringify(metric).length + 1;
+    bytes += size;
+    if (bytes > METRICS_BYTES_MAX) {
+      parts.push([]);
+      bytes = size;
+    }
+    parts.at(-1)?.push(metric);
+  }
+  return parts;
 }

@@ -3,6 +3,7 @@
  * of the box all ask here.
  */
 import { isLoopback } from './addresses.ts';
+import { parseBrokerUrl } from './broker-url.ts';
 import { isSet, type Config } from '../config/config.ts';
 
 export interface BrokerChoice {
@@ -20,10 +21,27 @@ const COMPOSE_GATEWAY = 'gateway';
  */
 export function brokerOf(config: Pick<Config, 'MQTT_BROKER' | 'MQTT_URL'>): BrokerChoice {
   if (config.MQTT_BROKER !== undefined) return { kind: config.MQTT_BROKER, assumed: false };
-  const { username, hostname } = new URL(config.MQTT_URL);
-  const external = username !== '' || !(isLoopback(hostname) || hostname === COMPOSE_GATEWAY);
+  const { username, hostname } = parseBrokerUrl(config.MQTT_URL);
+  const external = username !== undefined || !(isLoopback(hostname) || hostname === COMPOSE_GATEWAY);
   return { kind: external ? 'external' : 'own', assumed: external };
 }
+
+/**
+ * The gateways whose readings this box's forwarder takes: names, its own first, or `*` alone for every gateway. The admin API shows
+ * the bridges of these gateways.
+ */
+export function servedGateways(
+  config: Pick<Config, 'MQTT_BROKER' | 'MQTT_URL' | 'FORWARDER_GATEWAYS'>,
+  gateway: string,
+): readonly string[] {
+  const { FORWARDER_GATEWAYS: chosen } = config;
+  const others = chosen.length === 0 && brokerOf(config).kind === 'own' ? ['*'] : chosen;
+  return others.includes('*') ? ['*'] : [...new Set([gateway, ...others])];
+}
+
+/** True if a forwarder that serves `gateways` serves this one. */
+export const serves = (gateways: readonly string[], gateway: string): boolean =>
+  gateways.includes('*') || gateways.includes(gateway);
 
 /**
  * As `brokerOf`, for `npm start`, which starts the gateway itself: there 1.0.0 used whatever broker MQTT_URL named, on loopback too, and

@@ -14,7 +14,10 @@ export interface Running {
 function strapsLine({ config, source }: Running): string {
   switch (source) {
     case 'simulated':
-      return `SIMULATED: ${config.SIMULATED_STRAPS} straps that do not exist${config.BLE_SOURCE === 'auto' ? ' (no Bluetooth adapter found)' : ''}`;
+      return (
+        `SIMULATED: ${config.SIMULATED_STRAPS} straps that do not exist` +
+        (config.BLE_SOURCE === 'auto' ? ' (no Bluetooth adapter found)' : '')
+      );
     case 'replay':
       return `REPLAY of ${config.REPLAY_FILE}`;
     case 'noble':

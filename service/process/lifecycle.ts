@@ -24,7 +24,7 @@ export interface ServiceContext {
   onFatal?: (error: unknown, exitCode?: number) => void;
 }
 
-/** A process that has not ended this long after it was told to stop exits by force. */
+/** A process that has not ended this long after it was asked to stop exits by force. */
 const STOP_LIMIT_MS = 9500;
 
 export const EXIT_CODES = { ok: 0, failed: 1, config: 78 } as const;

@@ -4,9 +4,10 @@ import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rena
 import { open, rename, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
-import type { ServiceName } from '../../contract/topics.ts';
+import { GATEWAY_PATTERN, type ServiceName } from '../../contract/topics.ts';
 import type { Config } from '../config/config.ts';
 import { HrError, messageOf, systemCodeOf } from '../errors/errors.ts';
+import type { Logger } from '../log/log.ts';
 import { openDatabase, type Database } from './sqlite.ts';
 
 type Located = Pick<Config, 'DATA_DIR'>;
@@ -160,8 +161,47 @@ export function slug(text: string): string {
     .slice(0, 64);
 }
 
-/** The name of this box: the configured one, else the one stored at first start, which is the slug of the host name at that time. */
-export function gatewayName(config: Located & Pick<Config, 'GATEWAY_NAME'>): string {
+type Named = Located & Pick<Config, 'GATEWAY_NAME'>;
+
+/**
+ * Replaces a stored name that cannot be part of a topic by its slug. Several services may find it at once: the one that keeps the old file
+ * under another name logs the WARN, all of them store the same slug.
+ */
+function renameBox(file: string, name: string, log: Logger | undefined): string {
+  const renamed = slug(name) || 'gateway';
+  try {
+    let isFirst = true;
+    try {
+      linkSync(file, `${file}.replaced`);
+    } catch (error) {
+      if (systemCodeOf(error) !== 'EEXIST') throw error;
+      isFirst = false;
+    }
+    writeFileAtomic(file, `${renamed}\n`);
+    if (isFirst)
+      log?.warn(
+        { event: 'gateway_renamed', name: name.slice(0, 200), renamed },
+        'the name of this box cannot be part of a topic and was replaced; readings carry the new name from now on',
+      );
+  } catch (error) {
+    throw unusable(`write ${file}`, error);
+  }
+  return renamed;
+}
+
+/**
+ * The name of this box: the configured one, else the one stored at first start, which is the slug of the host name at that time. A stored
+ * name that does not match GATEWAY_PATTERN is replaced by its slug, once, with a WARN. Throws HrError `data_dir_unusable`.
+ */
+export function gatewayName(config: Named, log?: Logger): string {
   if (config.GATEWAY_NAME !== undefined) return config.GATEWAY_NAME;
-  return readOrCreate(path.join(dataFolder(config), 'gateway-name'), () => slug(hostname()) || 'gateway', 0o644);
+  const file = path.join(dataFolder(config), 'gateway-name');
+  const name = readOrCreate(file, () => slug(hostname()) || 'gateway', 0o644);
+  return GATEWAY_PATTERN.test(name) ? name : renameBox(file, name, log);
+}
+
+/** The name of this box as a function that reads it at its first call: constructors do no I/O. Call it from `start()` on. */
+export function gatewayNameOf(config: Named, log: Logger): () => string {
+  let name: string | undefined;
+  return () => (name ??= gatewayName(config, log));
 }

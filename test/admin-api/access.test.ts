@@ -89,12 +89,12 @@ test('every change, and the dead letters, need the token: none, a wrong one, its
       const answer = await ask(method, target, given === undefined ? {} : { token: given });
       assert.deepEqual([answer.status, answer.code], [401, 'token_needed'], `${method} ${target}`);
     }
-    // With the token it goes on, to a broker that is not there or to a body that is wrong.
+    // With the token the request is handled, and fails because there is no broker or the body is invalid.
     assert.ok([400, 503].includes((await ask(method, target, { token })).status), `${method} ${target}`);
   }
 });
 
-test('the page takes the token once: a cookie that no script reads and no other site sends, in force until logout', async (t) => {
+test('login sets a cookie that no script can read and no other site can send, valid until logout', async (t) => {
   const { ask, token } = await startApi(t);
   const refused = await ask('POST', '/login', { body: JSON.stringify({ token: 'guess' }) });
   assert.deepEqual([refused.status, refused.headers['set-cookie']], [401, undefined]);
@@ -106,28 +106,28 @@ test('the page takes the token once: a cookie that no script reads and no other 
   assert.equal((await ask('GET', '/session', { cookie: 'guess' })).text, '{"operator":false}');
   assert.equal((await ask('POST', '/scan', { cookie: token })).status, 503);
   assert.match(String((await ask('POST', '/logout')).headers['set-cookie']), /hr_gateway_token=;/);
-  // A wrong Bearer is not rescued by a right cookie.
+  // A valid cookie does not make up for a wrong Bearer token.
   assert.equal((await ask('POST', '/scan', { cookie: token, token: 'guess' })).status, 401);
 });
 
-for (const [anonymous, environment] of [
-  ['read', {}],
-  ['none', { ADMIN_ANONYMOUS: 'none' }],
-  ['none', { ADMIN_HOST: '0.0.0.0' }],
-  ['read', { ADMIN_HOST: '0.0.0.0', ADMIN_ANONYMOUS: 'read' }],
+for (const [outcome, environment] of [
+  ['granted', {}],
+  ['refused', { ADMIN_ANONYMOUS: 'none' }],
+  ['refused', { ADMIN_HOST: '0.0.0.0' }],
+  ['granted', { ADMIN_HOST: '0.0.0.0', ADMIN_ANONYMOUS: 'read' }],
 ] as const)
-  test(`reading without the token is ${anonymous === 'read' ? 'granted' : 'refused'} with ${JSON.stringify(environment)}; liveness is always told`, async (t) => {
+  test(`reading without the token is ${outcome} with ${JSON.stringify(environment)}; liveness is always reported`, async (t) => {
     const { ask, token } = await startApi(t, environment);
     for (const target of READS) {
       const { status } = await ask('GET', target);
-      if (anonymous === 'none') assert.equal(status, 401, target);
+      if (outcome === 'refused') assert.equal(status, 401, target);
       else assert.notEqual(status, 401, target);
       assert.notEqual((await ask('GET', target, { token })).status, 401, target);
     }
     assert.equal((await ask('GET', '/health/live')).status, 200);
   });
 
-test('a Host that is no address, not localhost and not allowed is refused on every route: a foreign name was rebound to us', async (t) => {
+test('a Host other than an IP address, localhost or an allowed name is refused on every route (DNS rebinding)', async (t) => {
   const { ask, token } = await startApi(t, { ADMIN_ALLOWED_HOSTS: 'box.local' });
   for (const host of [
     'evil.example',
@@ -145,7 +145,7 @@ test('a Host that is no address, not localhost and not allowed is refused on eve
     assert.equal((await ask('GET', '/health/live', { headers: { host } })).status, 200, host);
 });
 
-test("a change with the Origin of another site is refused though it has the token; the page's own passes", async (t) => {
+test("a change with the Origin of another site is refused even with the token; the page's own is accepted", async (t) => {
   const { ask, token, port } = await startApi(t);
   for (const origin of ['http://evil.example', 'null', `http://127.0.0.1:${port + 1}`, 'http://127.0.0.1', 'file://'])
     for (const [method, target, body] of [
@@ -182,7 +182,7 @@ test('no answer allows another origin to read it, and each carries the security 
     }
 });
 
-test('bodies are bounded: a large one is refused before it is read, and what is no JSON is 4xx', async (t) => {
+test('bodies are bounded: a large one is refused before it is read, and invalid JSON is 4xx', async (t) => {
   const { ask, token } = await startApi(t);
   assert.equal((await ask('POST', '/login', { body: JSON.stringify({ token: 'x'.repeat(70_000) }) })).status, 413);
   assert.equal((await ask('POST', '/login', { body: '{"token"' })).status, 400);
@@ -202,7 +202,7 @@ test('bodies are bounded: a large one is refused before it is read, and what is 
   assert.ok((await ask('GET', `/${'a'.repeat(100_000)}`).catch(() => ({ status: 431 }))).status >= 400);
 });
 
-test('loopback is what only this machine reaches; a name that looks like an address is none', () => {
+test('only addresses that other machines cannot reach count as loopback; a name that resembles one does not', () => {
   for (const host of ['localhost', '127.0.0.1', '127.8.9.10', '::1', '[::1]', '::ffff:127.0.0.1'])
     assert.ok(isLoopback(host), host);
   for (const host of ['127.evil.example', '0.0.0.0', '::', '10.0.0.1', 'localhost.evil.example', ''])

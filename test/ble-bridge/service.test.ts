@@ -68,7 +68,7 @@ async function startBox(t: TestContext): Promise<Box> {
     else topics.set(topic, payload.toString());
     if (topic.endsWith('/bpm')) readings.push(JSON.parse(payload.toString()) as Reading);
   });
-  await subscriber.subscribeAsync(['hr/#', 'edge/+/status', 'homeassistant/#']);
+  await subscriber.subscribeAsync(['hr/#', 'edge/+/+/status', 'homeassistant/#']);
   const forwarder = await as('forwarder');
   // Acknowledges every reading that it receives.
   forwarder.on('message', (topic, payload) => {
@@ -90,7 +90,7 @@ async function startBox(t: TestContext): Promise<Box> {
     topics,
     readings,
     bridgeStatus() {
-      const status = parseServiceStatus(topics.get(serviceStatusTopic('ble-bridge')) ?? '');
+      const status = parseServiceStatus(topics.get(serviceStatusTopic('test-box', 'ble-bridge')) ?? '');
       return status.ok ? status.value : undefined;
     },
     device(match = '') {
@@ -111,7 +111,7 @@ async function startBox(t: TestContext): Promise<Box> {
     },
     async request(verb, args) {
       const config = testConfig({ DATA_DIR: folder, MQTT_URL: url });
-      const client = new CommandClient({ publish: (topic, payload) => link.publish(topic, payload) });
+      const client = new CommandClient({ gateway: () => 'test-box', publish: (topic, payload) => link.publish(topic, payload) });
       const link = new MqttLink({ service: 'admin-api', config, log: testLog(config), subscriptions: client.subscriptions });
       link.start();
       try {
@@ -123,7 +123,7 @@ async function startBox(t: TestContext): Promise<Box> {
     },
     publishForwarder(target, clockAheadMs = null) {
       const status = serviceStatus('forwarder', { forwarder: forwarderStatus({ target, clock_ahead_ms: clockAheadMs }) });
-      forwarder.publish(serviceStatusTopic('forwarder'), JSON.stringify(status), { retain: true });
+      forwarder.publish(serviceStatusTopic('test-box', 'forwarder'), JSON.stringify(status), { retain: true });
     },
   };
 }

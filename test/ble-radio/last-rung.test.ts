@@ -69,10 +69,10 @@ test(
       // Subscribe again at once, as a later client would: the retained status stays until the next process publishes one.
       if (parsed.value.state === 'offline' && !retain)
         void subscriber
-          .unsubscribeAsync('edge/ble-bridge/status')
-          .then(async () => await subscriber.subscribeAsync('edge/ble-bridge/status'));
+          .unsubscribeAsync('edge/+/ble-bridge/status')
+          .then(async () => await subscriber.subscribeAsync('edge/+/ble-bridge/status'));
     });
-    await subscriber.subscribeAsync(['hr/+/bpm', 'edge/ble-bridge/status']);
+    await subscriber.subscribeAsync(['hr/+/bpm', 'edge/+/ble-bridge/status']);
     await eventually(() => readings > 2, { withinMs: 60_000 });
     const firstPid = statuses.at(-1)?.status.pid;
 

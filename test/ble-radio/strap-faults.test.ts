@@ -77,9 +77,7 @@ describe('a faulty strap recovers without help and does not disturb others', { s
     const { radio, bench } = shared;
     const reconnects = bench.strap(1)?.status().reconnects;
     for (const hex of ['', '1748', 'ff', '00']) await radio.op('raw', { id: 1, hex });
-    await eventually(
-      () => (bench.statistics.metrics.malformed.read().values ?? []).reduce((sum, { value }) => sum + value, 0) >= 4,
-    );
+    await eventually(() => bench.statistics.metrics.malformed.read().values.reduce((sum, { value }) => sum + value, 0) >= 4);
     await bench.flows(1);
     assert.ok(bench.readingsOf(1).every(({ heart_rate }) => heart_rate === 71));
     assert.equal(bench.strap(1)?.status().reconnects, reconnects);

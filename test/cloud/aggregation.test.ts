@@ -9,7 +9,7 @@ interface KplRecord {
   explicitHashKey?: string;
   data: Buffer;
 }
-/** AWS' own implementation of the format; its types want a package that is not here. */
+/** AWS' own implementation of the format; its types need a package that is not installed. */
 const { RecordAggregator } = createRequire(import.meta.url)('aws-kinesis-agg') as {
   RecordAggregator: new () => { addUserRecord(record: KplRecord): void; build(): { partitionKey: string; data: Buffer } };
 };

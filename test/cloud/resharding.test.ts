@@ -49,7 +49,7 @@ async function startChain(
     if (status.ok && status.value.forwarder !== undefined)
       ledger = { ...status.value.forwarder.ledger, at: Date.parse(status.value.as_of ?? '') };
   });
-  await ears.subscribeAsync('edge/forwarder/status');
+  await ears.subscribeAsync('edge/test-box/forwarder/status');
   const bridge = startProduct(t, 'ble-bridge/main', {
     DATA_DIR: folder,
     MQTT_URL,

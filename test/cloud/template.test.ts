@@ -40,7 +40,7 @@ interface Statement {
 interface Policy {
   Statement: Statement[];
 }
-interface Told {
+interface Deployment {
   outputs: Record<string, string>;
   stream: { StreamStatus: string; OpenShardCount: number; RetentionPeriodHours: number };
   gatewayPolicy: Policy;
@@ -58,17 +58,17 @@ interface Told {
     Dimensions: { Name: string; Value: string }[];
     AlarmActions: string[];
   }[];
-  /** The types of all that was made, and of that for which moto's CloudFormation was no help. */
+  /** The types of all created resources, and of those that moto's CloudFormation does not create. */
   types: string[];
   byApi: string[];
 }
 
-async function deploy(python: string, endpoint: string, region: string, parameters: Record<string, string>): Promise<Told> {
+async function deploy(python: string, endpoint: string, region: string, parameters: Record<string, string>): Promise<Deployment> {
   const given = Object.entries(parameters).map(([name, value]) => `${name}=${value}`);
   const { stdout } = await run(python, [at('support/deploy_template.py'), endpoint, region, TEMPLATE, ...given], {
     maxBuffer: 16 * 1024 * 1024,
   });
-  return JSON.parse(stdout) as Told;
+  return JSON.parse(stdout) as Deployment;
 }
 
 const UPLOAD = `
@@ -220,7 +220,7 @@ describe('the template in moto', () => {
     );
     assert.ok(deployed.alarms.every(({ AlarmActions }) => AlarmActions[0] === topic));
 
-    // With as little as can be: stream, policy and the stream's own alarms; and a key of one's own, which a producer must be let use.
+    // The smallest deployment: stream, policy, the stream's alarms, and a customer managed key, which a producer must be allowed to use.
     const key = 'arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab';
     const bare = await deploy(python, endpoint, 'eu-central-1', { DeliverToS3: 'false', ShardCount: '3', EncryptionKeyArn: key });
     assert.deepEqual(bare.types, ['AWS::CloudWatch::Alarm', 'AWS::IAM::ManagedPolicy', 'AWS::Kinesis::Stream']);
@@ -306,7 +306,7 @@ describe('the template in moto', () => {
         .slice(0, READINGS)
         .map(({ reading }) => `${reading?.timestamp.replace('Z', '000').replace('.000000', '')} ${reading?.heart_rate}`),
     );
-    // Its own records, two fields alone, stand in the same stream as ever.
+    // The records of the old script, with two fields, are still in the same stream.
     await client.send(
       new PutRecordCommand({
         StreamName,

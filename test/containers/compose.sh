@@ -106,7 +106,7 @@ before=$(accepted)
 check "down within the time limit" docker compose down --timeout 12
 check "up again" docker compose up -d --wait --wait-timeout 180
 check "ledger and stream continue where they were" within 60 accepted_at_least "$before"
-check "the account is whole: every reading of each run stands in the stream" within 60 node --import tsx test/containers/read-back.ts
+check "the account is whole: every reading of each run is in the stream" within 60 node --import tsx test/containers/read-back.ts
 # An update: a different image, the same volume.
 next=$(node -p 'const [a, b, c] = require("./package.json").version.split("."); [a, b, Number(c) + 1].join(".")')
 upgrade() {

@@ -5,7 +5,7 @@ import { processConfig } from '../../service/config/config.ts';
 
 const config = processConfig();
 const client = streamClient(config);
-const accounts = await accountOf(client, config.KINESIS_STREAM);
+const { runs: accounts } = await accountOf(client, config.KINESIS_STREAM);
 client.destroy();
 for (const { run, last, present, missing, duplicates } of accounts) {
   const which = missing.length > 0 ? ` (${missing.slice(0, 10).join(', ')})` : '';

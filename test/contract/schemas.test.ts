@@ -8,7 +8,7 @@ import { KINDS } from './support/kinds.ts';
 import { refusable } from './support/mutations.ts';
 
 for (const { name, message, parse, exceptions, strict } of KINDS) {
-  test(`${name}: a complete message is taken unchanged`, () => {
+  test(`${name}: a complete message is accepted unchanged`, () => {
     assert.deepEqual(parse(JSON.stringify(message)), { ok: true, value: message });
   });
 

@@ -26,7 +26,7 @@ async function metricsOf(box: Box): Promise<string> {
     async () => {
       const text = await (await fetch(`${box.url}/metrics`)).text();
       return ['hr_gateway_broker_clients', 'hr_gateway_outbox_held', 'hr_gateway_pages'].every((name) => text.includes(name)) &&
-        /hr_gateway_strap_to_stream_seconds_count [1-9]/.test(text)
+        /hr_gateway_strap_to_stream_seconds_count\{gateway="test-box"\} [1-9]/.test(text)
         ? text
         : undefined;
     },
@@ -56,9 +56,12 @@ test("metrics follow Prometheus' conventions, docs/monitoring.md lists all of th
   const documented = [...table.matchAll(/`(hr_gateway_\w+)/g)].map(([, name]) => name);
   assert.deepEqual(new Set(there), new Set(documented));
   for (const kind of ['strap_to_stream', 'commit', 'put_records', 'accepted_to_stream']) {
-    const count = Number(new RegExp(`^hr_gateway_${kind}_seconds_count (\\d+)$`, 'm').exec(text)?.[1]);
+    const count = Number(new RegExp(`^hr_gateway_${kind}_seconds_count\\{gateway="test-box"\\} (\\d+)$`, 'm').exec(text)?.[1]);
     assert.ok(count > 0, kind);
-    assert.equal(Number(new RegExp(`^hr_gateway_${kind}_seconds_bucket\\{le="\\+Inf"\\} (\\d+)$`, 'm').exec(text)?.[1]), count);
+    assert.equal(
+      Number(new RegExp(`^hr_gateway_${kind}_seconds_bucket\\{gateway="test-box",le="\\+Inf"\\} (\\d+)$`, 'm').exec(text)?.[1]),
+      count,
+    );
   }
   const used = readFileSync(file('docs/alerts.yaml'), 'utf8').matchAll(/hr_gateway_[a-z_]*[a-z]/g);
   for (const [name] of used)
@@ -74,7 +77,8 @@ test('metrics of a stopped service are omitted, and its service_up is 0', async 
   await metricsOf(box);
   await box.stopForwarder();
   await eventually(
-    async () => /hr_gateway_service_up\{service="forwarder"\} 0/.test(await (await fetch(`${box.url}/metrics`)).text()),
+    async () =>
+      /hr_gateway_service_up\{gateway="test-box",service="forwarder"\} 0/.test(await (await fetch(`${box.url}/metrics`)).text()),
     { everyMs: 300 },
   );
   await eventually(async () => !(await (await fetch(`${box.url}/metrics`)).text()).includes('hr_gateway_queue_depth'), {

@@ -11,8 +11,11 @@ import { connected, rawClient, type ConnectFields, type RawClient } from './supp
 const PASSWORD = 'correct horse battery';
 const USERS = {
   anna: { password: PASSWORD, subscribe: ['hr/+/bpm'] },
+  // A right as 1.0.0 granted it.
   app: { password: PASSWORD, subscribe: ['hr/#', 'edge/+/status'], publish: ['hr/phone/bpm'] },
 };
+/** The bridge of a second box, named box. */
+const BRIDGES = { box: { password: PASSWORD, bridge: 'box' } };
 
 /** One topic of each kind. */
 const TOPICS = {
@@ -20,20 +23,26 @@ const TOPICS = {
   phone: 'hr/phone/bpm',
   status: 'hr/polar/status',
   gap: 'hr/polar/gap',
-  serviceStatus: 'edge/forwarder/status',
-  bridgeStatus: 'edge/ble-bridge/status',
-  streamStatus: 'edge/local-kinesis/status',
-  metrics: 'edge/forwarder/metrics',
-  gatewayMetrics: 'edge/gateway/metrics',
+  serviceStatus: 'edge/test-box/forwarder/status',
+  bridgeStatus: 'edge/test-box/ble-bridge/status',
+  streamStatus: 'edge/test-box/local-kinesis/status',
+  metrics: 'edge/test-box/forwarder/metrics',
+  gatewayMetrics: 'edge/test-box/gateway/metrics',
+  otherStatus: 'edge/box/ble-bridge/status',
+  version1Status: 'edge/forwarder/status',
+  version1BridgeStatus: 'edge/ble-bridge/status',
   source: 'edge/source/0123456789abcdef',
   resend: 'edge/resend/0123456789abcdef',
-  stored: 'edge/box/stored/0123456789abcdef',
-  offer: 'edge/box/offer/0123456789abcdef',
-  delivered: 'edge/box/readings/0123456789abcdef',
+  stored: 'edge/test-box/stored/0123456789abcdef',
+  offer: 'edge/test-box/offer/0123456789abcdef',
+  delivered: 'edge/test-box/readings/0123456789abcdef',
+  otherStored: 'edge/box/stored/0123456789abcdef',
+  otherOffer: 'edge/box/offer/0123456789abcdef',
+  otherDelivered: 'edge/box/readings/0123456789abcdef',
   version1Stored: 'edge/stored/0123456789abcdef',
   sync: 'edge/sync',
-  request: 'edge/forwarder/request/backup',
-  response: 'edge/forwarder/response/1',
+  request: 'edge/test-box/forwarder/request/backup',
+  response: 'edge/test-box/forwarder/response/1',
   discovery: 'homeassistant/sensor/x/config',
   foreign: 'elsewhere/x',
   broker: '$SYS/x/new/clients',
@@ -42,7 +51,18 @@ type Topic = keyof typeof TOPICS;
 const ALL = Object.keys(TOPICS) as Topic[];
 
 /** Filters that match many topics. */
-const FILTERS = ['#', '+/+/+', 'hr/#', 'edge/#', 'edge/+/status', '$SYS/#', 'homeassistant/#', 'hr/+/bpm'] as const;
+const FILTERS = [
+  '#',
+  '+/+/+',
+  'hr/#',
+  'edge/#',
+  'edge/+/status',
+  'edge/+/+/status',
+  'edge/+/stored/+',
+  '$SYS/#',
+  'homeassistant/#',
+  'hr/+/bpm',
+] as const;
 
 interface Expected {
   connects: { loopback: boolean; beyond: boolean };
@@ -51,7 +71,9 @@ interface Expected {
   filters: readonly (typeof FILTERS)[number][];
 }
 
-const READS: readonly Topic[] = ['bpm', 'phone', 'status', 'gap', 'serviceStatus', 'bridgeStatus', 'streamStatus', 'discovery'];
+const STATUSES: readonly Topic[] = ['serviceStatus', 'bridgeStatus', 'streamStatus', 'otherStatus'];
+const VERSION_1_STATUSES: readonly Topic[] = ['version1Status', 'version1BridgeStatus'];
+const READS: readonly Topic[] = ['bpm', 'phone', 'status', 'gap', ...STATUSES, 'discovery'];
 const both = { loopback: true, beyond: true };
 const nothing = { publishes: [], subscribes: [], filters: [] };
 const EXPECTED: Record<string, Expected> = {
@@ -59,44 +81,65 @@ const EXPECTED: Record<string, Expected> = {
     connects: { loopback: true, beyond: false },
     publishes: [],
     subscribes: READS,
-    filters: ['hr/#', 'edge/+/status', 'homeassistant/#', 'hr/+/bpm'],
+    filters: ['hr/#', 'edge/+/+/status', 'homeassistant/#', 'hr/+/bpm'],
   },
   anna: { connects: both, publishes: [], subscribes: ['bpm', 'phone'], filters: ['hr/+/bpm'] },
   app: {
     connects: both,
     publishes: ['phone'],
-    subscribes: ['bpm', 'phone', 'status', 'gap', 'serviceStatus', 'bridgeStatus', 'streamStatus'],
-    filters: ['hr/#', 'edge/+/status', 'hr/+/bpm'],
+    subscribes: ['bpm', 'phone', 'status', 'gap', ...STATUSES, ...VERSION_1_STATUSES],
+    filters: ['hr/#', 'edge/+/status', 'edge/+/+/status', 'hr/+/bpm'],
+  },
+  box: {
+    connects: both,
+    publishes: ['bpm', 'phone', 'status', 'gap', 'otherStatus', 'otherOffer', 'otherDelivered', 'discovery'],
+    subscribes: ['status', ...STATUSES, 'otherStored', 'sync', 'discovery'],
+    filters: ['edge/+/+/status', 'homeassistant/#'],
   },
   gateway: { connects: both, publishes: ['gatewayMetrics'], subscribes: [], filters: [] },
   'ble-bridge': {
     connects: both,
-    publishes: ['bpm', 'phone', 'status', 'gap', 'bridgeStatus', 'offer', 'delivered', 'source', 'resend', 'discovery'],
-    subscribes: ['status', 'serviceStatus', 'bridgeStatus', 'streamStatus', 'stored', 'version1Stored', 'sync', 'discovery'],
-    filters: ['edge/+/status', 'homeassistant/#'],
+    publishes: [
+      'bpm',
+      'phone',
+      'status',
+      'gap',
+      'bridgeStatus',
+      'offer',
+      'delivered',
+      'otherOffer',
+      'otherDelivered',
+      'version1BridgeStatus',
+      'source',
+      'resend',
+      'discovery',
+    ],
+    subscribes: ['status', ...STATUSES, ...VERSION_1_STATUSES, 'stored', 'otherStored', 'version1Stored', 'sync', 'discovery'],
+    filters: ['edge/+/status', 'edge/+/+/status', 'edge/+/stored/+', 'homeassistant/#'],
   },
   forwarder: {
     connects: both,
-    publishes: ['gap', 'serviceStatus', 'metrics', 'stored', 'sync', 'response'],
+    publishes: ['gap', 'serviceStatus', 'metrics', 'stored', 'otherStored', 'sync', 'response', ...VERSION_1_STATUSES],
     subscribes: [
       'bpm',
       'phone',
-      'serviceStatus',
-      'bridgeStatus',
-      'streamStatus',
+      ...STATUSES,
+      ...VERSION_1_STATUSES,
       'offer',
       'delivered',
+      'otherOffer',
+      'otherDelivered',
       'sync',
       'source',
       'request',
     ],
-    filters: ['edge/+/status', 'hr/+/bpm'],
+    filters: ['edge/+/status', 'edge/+/+/status', 'hr/+/bpm'],
   },
   'admin-api': {
     connects: both,
     publishes: ['request'],
     subscribes: [...READS, 'metrics', 'gatewayMetrics', 'response'],
-    filters: ['hr/#', 'edge/+/status', 'homeassistant/#', 'hr/+/bpm'],
+    filters: ['hr/#', 'edge/+/+/status', 'homeassistant/#', 'hr/+/bpm'],
   },
   'local-kinesis': { connects: both, publishes: ['streamStatus'], subscribes: [], filters: [] },
   'wrong password': { connects: { loopback: false, beyond: false }, ...nothing },
@@ -112,7 +155,7 @@ function credentials(who: string, gateway: TestGateway): ConnectFields {
   const withPassword = (username: string, password: string): ConnectFields => ({ username, password: Buffer.from(password) });
   if (who === 'anonymous') return {};
   if (SERVICE_NAMES.some((name) => name === who)) return withPassword(who, gateway.keyOf(who as ServiceName));
-  if (who in USERS) return withPassword(who, PASSWORD);
+  if (who in USERS || who in BRIDGES) return withPassword(who, PASSWORD);
   if (who === 'wrong password') return withPassword('anna', `${PASSWORD}!`);
   if (who === 'wrong service key') return withPassword('forwarder', gateway.keyOf('admin-api'));
   if (who === 'unknown name') return withPassword('nobody', PASSWORD);
@@ -122,7 +165,7 @@ function credentials(who: string, gateway: TestGateway): ConnectFields {
 for (const where of ['loopback', 'beyond'] as const)
   describe(`access on a listener ${where === 'loopback' ? 'on loopback' : 'beyond loopback'}`, { concurrency: true }, () => {
     const ready = async (t: TestContext): Promise<TestGateway> =>
-      await startGateway(t, where === 'beyond' ? { MQTT_LISTEN_HOST: '0.0.0.0' } : {}, USERS);
+      await startGateway(t, where === 'beyond' ? { MQTT_LISTEN_HOST: '0.0.0.0' } : {}, { ...USERS, ...BRIDGES });
 
     for (const [who, expected] of Object.entries(EXPECTED))
       test(`${who}: connect, publish, retain, subscribe and will are as granted, cell by cell`, async (t) => {
@@ -179,9 +222,12 @@ for (const where of ['loopback', 'beyond'] as const)
         }
         // What is retained now was left by the wills of clients that were accepted.
         for (const [client, filters] of [
-          [watcher, ['hr/#', 'edge/+/status', 'edge/+/metrics', 'edge/+/response/+', 'homeassistant/#']],
+          [watcher, ['hr/#', 'edge/+/+/status', 'edge/+/+/metrics', 'edge/+/+/response/+', 'homeassistant/#']],
           [bridge, ['edge/+/stored/+', 'edge/sync']],
-          [forwarder, ['edge/+/offer/+', 'edge/+/readings/+', 'edge/source/+', 'edge/forwarder/request/+']],
+          [
+            forwarder,
+            ['edge/+/offer/+', 'edge/+/readings/+', 'edge/source/+', 'edge/+/status', 'edge/test-box/forwarder/request/+'],
+          ],
         ] as const)
           for (const filter of filters) assert.equal(await client.subscribe(filter), 0);
         await Promise.all([watcher, bridge, forwarder].map(async (client) => await client.settled()));

@@ -231,8 +231,8 @@ test('exceeded limits are in the metrics and the retained status of the gateway,
     username: 'admin-api',
     password: Buffer.from(gateway.keyOf('admin-api')),
   });
-  await reader.subscribe('edge/+/metrics');
-  await reader.subscribe('edge/gateway/status');
+  await reader.subscribe('edge/+/+/metrics');
+  await reader.subscribe('edge/test-box/gateway/status');
   await eventually(() =>
     reader
       .messages()

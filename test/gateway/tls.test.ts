@@ -140,7 +140,7 @@ test('a certificate that expires soon is a warning of the gateway; an unreadable
   const client = await connectAsync(`mqtt://127.0.0.1:${gateway.ports.mqtt}`, { protocolVersion: 4, reconnectPeriod: 0 });
   t.after(() => client.end(true));
   const status = new Promise<string>((resolve) => client.once('message', (_topic, payload) => resolve(payload.toString())));
-  await client.subscribeAsync('edge/gateway/status');
+  await client.subscribeAsync('edge/test-box/gateway/status');
   const { checks } = JSON.parse(await status) as { checks: { name: string; status: string; code: string; reason: string }[] };
   assert.deepEqual(
     checks.map(({ name, status: state }) => [name, state]),

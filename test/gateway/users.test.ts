@@ -108,7 +108,7 @@ test('a filter covers exactly what it matches', () => {
     ['hr/#', 'hr/+/bpm'],
     ['hr/+/bpm', 'hr/+/bpm'],
     ['hr/+/bpm', 'hr/a/bpm'],
-    ['edge/+/status', 'edge/gateway/status'],
+    ['edge/+/+/status', 'edge/box/gateway/status'],
   ] as const)
     assert.ok(covers(granted, asked), `${granted} ${asked}`);
   for (const [granted, asked] of [
@@ -122,7 +122,8 @@ test('a filter covers exactly what it matches', () => {
     ['hr/+/bpm', 'hr/bpm'],
   ] as const)
     assert.ok(!covers(granted, asked), `${granted} ${asked}`);
-  assert.equal(filterFault('subscribe', 'edge/+/status'), undefined);
+  assert.equal(filterFault('subscribe', 'edge/+/+/status'), undefined);
+  assert.equal(filterFault('subscribe', 'edge/box/gateway/status'), undefined);
   assert.equal(filterFault('publish', 'hr/anna/bpm'), undefined);
 });
 

@@ -1,4 +1,4 @@
 import { contractSuite } from './support/contract-suite.ts';
 
-// kinesis-local takes half a minute for what it is known to do otherwise: the long tests look at that.
+// kinesis-local needs half a minute for the requests that it is known to treat differently: the long tests cover those.
 contractSuite({ known: false });

@@ -28,6 +28,7 @@ export const canTrace = (): boolean => spawnSync('strace', ['-f', '-o', '/dev/nu
 export const straceArgs = (log: string): string[] => [
   '-f',
   '--seccomp-bpf',
+  '-ttt',
   '-xx',
   '-s',
   '2000000',
@@ -67,6 +68,8 @@ interface Started {
  */
 export class TraceReader {
   readonly events: DiskEvent[] = [];
+  /** When each event was logged, by the clock of this machine. */
+  readonly timesMs: number[] = [];
   readonly #folder: string;
   readonly #inodes = new Map<string, number>();
   readonly #sizes = new Map<number, number>();
@@ -83,9 +86,9 @@ export class TraceReader {
     this.#open = new Map();
     this.#started = new Map();
     for (const line of readFileSync(log, 'latin1').split('\n')) {
-      const match = /^(\d+)\s+(.*)$/.exec(line);
+      const match = /^(\d+)\s+(\d+\.\d+)\s+(.*)$/.exec(line);
       if (match === null) continue;
-      const [, thread = '', text = ''] = match;
+      const [, thread = '', seconds = '', text = ''] = match;
       const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(text);
       if (resumed !== null) {
         const started = this.#started.get(thread);
@@ -97,6 +100,7 @@ export class TraceReader {
         const index = this.events.length;
         this.#started.set(thread, { call: this.#write(call) ? '' : call, index });
       } else if (/^\w+\(/.test(text) && !this.#write(text)) this.#finish(text, this.events.length);
+      while (this.timesMs.length < this.events.length) this.timesMs.push(Number(seconds) * 1000);
     }
   }
 

@@ -61,7 +61,7 @@ export function settingsTable(): string {
 export function errorsTable(): string {
   const errors = Object.entries(ERRORS).map(
     ([code, { summary, hint, retryable }]) =>
-      `| \`${code}\` | ${cell(summary)} | ${cell(hint)} | ${retryable ? 'retried or heals' : 'operator action required'} |`,
+      `| \`${code}\` | ${cell(summary)} | ${cell(hint)} | ${retryable ? 'may recover by itself' : 'needs an operator'} |`,
   );
   const withHints = (entries: Readonly<Record<string, ReasonEntry>>): string[] => [
     '| code | meaning | what to do |',

@@ -8,7 +8,7 @@
  * - a lost adapter is reported as 'poweredOff' without a 'disconnect' for its links: noble is recreated when the adapter returns.
  */
 import { EventEmitter } from 'node:events';
-import { adapterExists } from '../../../service/bluetooth/adapter.ts';
+import { adapterExists, adapterNumber } from '../../../service/bluetooth/adapter.ts';
 import type { Config } from '../../../service/config/config.ts';
 import type { Logger } from '../../../service/log/log.ts';
 import { RadioError } from '../radio-error.ts';
@@ -38,7 +38,7 @@ export class NobleRadio implements Radio {
   readonly events = new EventEmitter<RadioEvents>();
   readonly #config: Pick<Config, 'BLE_ADAPTER'>;
   readonly #log: Logger;
-  readonly #heardAt = new Map<string, number>();
+  readonly #advertisedAt = new Map<string, number>();
   readonly #connections = new Set<NobleConnection>();
   #make: MakeNoble | undefined;
   #noble: Noble | undefined;
@@ -87,7 +87,7 @@ export class NobleRadio implements Radio {
 
   #begin(): void {
     if (this.#make === undefined) return;
-    const deviceId = Number(this.#config.BLE_ADAPTER.slice('hci'.length));
+    const deviceId = adapterNumber(this.#config);
     const before = new Set(process.listeners('exit'));
     const noble = this.#make({ deviceId });
     this.#noble = noble;
@@ -137,7 +137,7 @@ export class NobleRadio implements Radio {
   }
 
   #discovered(peripheral: NoblePeripheral): void {
-    this.#heardAt.set(peripheral.id, performance.now());
+    this.#advertisedAt.set(peripheral.id, performance.now());
     const { localName, serviceUuids } = peripheral.advertisement;
     this.events.emit('advertisement', {
       address: peripheral.address.toLowerCase(),
@@ -151,11 +151,14 @@ export class NobleRadio implements Radio {
   #prune(noble: Noble): void {
     const oldest = performance.now() - FORGET_AFTER_MS;
     const { _addresses, _addresseTypes, _connectable, scannable, _gap } = noble._bindings;
-    for (const [id, heardAt] of this.#heardAt) {
+    for (const [id, advertisedAt] of this.#advertisedAt) {
       const peripheral = noble._peripherals[id];
-      if (heardAt > oldest || (peripheral !== undefined && peripheral.state !== 'disconnected' && peripheral.state !== 'error'))
+      if (
+        advertisedAt > oldest ||
+        (peripheral !== undefined && peripheral.state !== 'disconnected' && peripheral.state !== 'error')
+      )
         continue;
-      this.#heardAt.delete(id);
+      this.#advertisedAt.delete(id);
       if (peripheral !== undefined && _gap?._discoveries !== undefined) delete _gap._discoveries[peripheral.address];
       for (const cache of [
         noble._peripherals,
@@ -243,7 +246,7 @@ export class NobleRadio implements Radio {
     this.#noble = undefined;
     for (const connection of this.#connections) connection.abandon();
     this.#connections.clear();
-    this.#heardAt.clear();
+    this.#advertisedAt.clear();
     if (noble === undefined) return;
     try {
       // A reset makes the controller end its links and scans; otherwise the old links would stay without an owner.

@@ -1,13 +1,16 @@
 /** Settings of the box as a whole. */
+import { GATEWAY_PATTERN } from '../../../contract/topics.ts';
 import { ALL_SERVICES, type Setting } from './setting.ts';
 
 export const BOX_SETTINGS = {
   GATEWAY_NAME: {
     type: 'text',
     default: undefined,
-    pattern: /^[a-z0-9-]{1,64}$/,
+    pattern: GATEWAY_PATTERN,
     must: 'be 1-64 of a-z, 0-9 and -',
-    doc: 'Name of this box, `gateway` in readings. Unset: slug of the host name at first start, kept in `DATA_DIR`.',
+    doc:
+      'Name of this box: part of its topics, and `gateway` in readings. Every box on a broker needs its own. Unset: slug of the ' +
+      'host name at first start, kept in `DATA_DIR`.',
     usedBy: ['gateway', 'ble-bridge', 'forwarder', 'admin-api'],
   },
   GATEWAY_ADOPT: {

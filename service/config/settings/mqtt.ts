@@ -13,6 +13,16 @@ export const MQTT_SETTINGS = {
       'is assumed to be external is named in a WARN.',
     usedBy: [...MQTT_CLIENTS, 'start'],
   },
+  FORWARDER_GATEWAYS: {
+    type: 'list',
+    default: [],
+    pattern: /^(\*|[a-z0-9-]{1,64})$/,
+    must: 'be names of gateways (1-64 of a-z, 0-9 and -), or *',
+    doc:
+      'Names of the gateways whose readings the forwarder takes, besides those of its own box; `*`: of every gateway. Unset: ' +
+      'every gateway on the own broker, only the own box on an external one. For several boxes on one broker.',
+    usedBy: ['forwarder', 'admin-api'],
+  },
   MQTT_LISTEN_HOST: {
     type: 'text',
     default: '127.0.0.1',
@@ -40,7 +50,7 @@ export const MQTT_SETTINGS = {
     default: undefined,
     choices: ['read', 'none'],
     doc:
-      'What a client without credentials may do: `read` (subscribe to `hr/#`, `edge/+/status`, `homeassistant/#`) or ' +
+      'What a client without credentials may do: `read` (subscribe to `hr/#`, `edge/+/+/status`, `homeassistant/#`) or ' +
       '`none`. Unset: `read` on a loopback listener, `none` on any other.',
     usedBy: ['gateway'],
   },

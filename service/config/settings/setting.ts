@@ -15,7 +15,7 @@ export type Setting = Row &
     | { type: 'bytes'; default: number; min: number; max: number }
     | { type: 'boolean'; default: boolean }
     | { type: 'choice'; default: string | undefined; choices: readonly string[] }
-    | { type: 'list'; default: readonly string[] }
+    | { type: 'list'; default: readonly string[]; pattern?: RegExp; must?: string }
   );
 
 export const ALL_SERVICES = ['gateway', 'ble-bridge', 'forwarder', 'admin-api', 'local-kinesis'] as const;

@@ -49,7 +49,8 @@ export const STORAGE_SETTINGS = {
     min: 100,
     max: 1_000_000,
     doc:
-      'Number of readings that the bridge (and the gateway, of other clients) holds in memory; from half of it on, readings are written to disk. Lower it ' +
+      'Number of readings that the bridge (and the gateway, of other clients) holds in memory; from half of it on, readings are ' +
+      'written to disk. Lower it ' +
       'on a box with little memory.',
     usedBy: ['gateway', 'ble-bridge'],
   },
@@ -58,7 +59,9 @@ export const STORAGE_SETTINGS = {
     default: 256 * MiB,
     min: 64 * KiB,
     max: 1024 * 1024 * MiB,
-    doc: 'Maximum size of the readings that the bridge (and the gateway, of other clients) holds on disk while the forwarder is unavailable.',
+    doc:
+      'Maximum size of the readings that the bridge (and the gateway, of other clients) holds on disk while the forwarder is ' +
+      'unavailable.',
     usedBy: ['gateway', 'ble-bridge'],
   },
 } as const satisfies Record<string, Setting>;

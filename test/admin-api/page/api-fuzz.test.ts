@@ -51,7 +51,7 @@ const odd = fc.oneof(
     'a'.repeat(5000),
   ),
 );
-/** Values as the schemas want them, and anything that JSON can say. */
+/** Values that match the schemas, and any other JSON. */
 const bodies: fc.Arbitrary<unknown> = fc.oneof(
   fc.record(
     { ids: fc.oneof(fc.array(fc.integer({ min: -1, max: 20 }), { maxLength: 5 }), fc.array(odd, { maxLength: 3 }), odd) },
@@ -165,7 +165,7 @@ function send(agent: Agent, box: Box, { method, path, headers, body }: Sent): Pr
     const outgoing = request({ agent, hostname, port, method, path: path.replaceAll(/[^\x21-\x7e]/g, ''), headers }, (answer) => {
       const type = answer.headers['content-type'] ?? '';
       const status = answer.statusCode ?? 0;
-      // A stream of events has no end.
+      // A stream of events does not end.
       if (type.startsWith('text/event-stream')) {
         outgoing.destroy();
         return resolve({ method, path, status, type, body: '' });
@@ -176,9 +176,9 @@ function send(agent: Agent, box: Box, { method, path, headers, body }: Sent): Pr
       answer.on('error', reject);
     });
     outgoing.on('error', (error: NodeJS.ErrnoException) => {
-      // What cannot be read is answered before it is known to be a HEAD, so with a body, which a reader of a HEAD takes for more data.
+      // A malformed request is answered before it is known to be a HEAD, so with a body, which the client treats as further data.
       if (method === 'HEAD' && error.code === 'HPE_CLOSED_CONNECTION') resolve({ method, path, status: 400, type: '', body: '' });
-      // A body that is too large may still be on its way when the connection is closed: then the answer is lost with it.
+      // The connection may be closed while a body that is too large is still being sent; the answer is lost then.
       else if ((body?.length ?? 0) > 65_536 && ['ECONNRESET', 'EPIPE'].includes(error.code ?? ''))
         resolve({
           method,
@@ -195,7 +195,7 @@ function send(agent: Agent, box: Box, { method, path, headers, body }: Sent): Pr
   });
 }
 
-test('ten thousand requests, good and broken: no 500, every answer as described, and the box goes on', async (t) => {
+test('ten thousand requests, valid and invalid: no 500, every answer as described, and the box keeps running', async (t) => {
   const box = await startBox(t);
   await box.startSimulated();
   const contract = new ApiContract((await (await fetch(`${box.url}/openapi.json`)).json()) as Description);
@@ -212,7 +212,8 @@ test('ten thousand requests, good and broken: no 500, every answer as described,
       for (let sent = all[next++]; sent !== undefined && faults.length < 5; sent = all[next++]) {
         const answer = await send(agent, box, sent);
         counts.set(answer.status, (counts.get(answer.status) ?? 0) + 1);
-        const fault = answer.status === 500 ? `500 ${answer.body}` : sent.method === 'HEAD' ? undefined : contract.fault(answer);
+        const broken = sent.method === 'HEAD' ? undefined : contract.fault(answer);
+        const fault = answer.status === 500 ? `500 ${answer.body}` : broken;
         if (fault !== undefined) faults.push(`${JSON.stringify(sent).slice(0, 500)}: ${fault}`);
       }
     }),
@@ -229,7 +230,7 @@ test('ten thousand requests, good and broken: no 500, every answer as described,
   assert.equal(health.status, 200);
 });
 
-test('what is no HTTP gets a problem and an end of the connection, and nobody else is disturbed', async (t) => {
+test('malformed HTTP gets a problem and its connection is closed; other clients are not disturbed', async (t) => {
   const box = await startBox(t);
   const { hostname, port } = new URL(box.url);
   for (const raw of [
@@ -240,7 +241,7 @@ test('what is no HTTP gets a problem and an end of the connection, and nobody el
     'POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n',
     '\u0016\u0003\u0001',
   ]) {
-    // Closed with bytes unread, a connection may lose its answer: then it is asked again.
+    // A connection that is closed with unread bytes may lose its answer; the request is then repeated.
     const answer = await eventually(
       async () => {
         const socket = connect(Number(port), hostname);

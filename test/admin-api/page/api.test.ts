@@ -5,10 +5,18 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Validator } from '@seriousme/openapi-schema-validator';
+import { eventSchemas } from '../../../admin-api/answer-schemas.ts';
+import { checkerOf, type Checker } from '../../../contract/validate.ts';
 import { eventually } from '../../support/eventually.ts';
 import { deviceStatus } from '../../support/messages.ts';
 import { ApiContract, type Answer, type Description } from './support/api-contract.ts';
 import { appReading, startBox, type Box } from './support/page-pipeline.ts';
+
+const EVENT_CHECKS: Partial<Record<string, Checker<unknown>>> = {
+  overview: checkerOf(eventSchemas.overview),
+  reading: checkerOf(eventSchemas.reading),
+  device: checkerOf(eventSchemas.device),
+};
 
 describe('the admin API on a running pipeline', () => {
   const cleanups: (() => unknown)[] = [];
@@ -75,7 +83,7 @@ describe('the admin API on a running pipeline', () => {
     );
   });
 
-  test('every answer of a good request is as described', async () => {
+  test('every answer to a valid request matches its description', async () => {
     const [device] = (await ask('GET', '/devices')).json<{ device: string }[]>();
     assert.ok(device);
     for (const path of [
@@ -93,7 +101,7 @@ describe('the admin API on a running pipeline', () => {
     ])
       assert.equal((await ask('GET', path)).status, 200, path);
     for (const [method, path, body, expected] of [
-      ['GET', '/dead-letters?limit=5', undefined, { total: 0, dead_letters: [] }],
+      ['GET', '/dead-letters?limit=5', undefined, { total: 0, dead_letters: [], next_before: null }],
       ['POST', '/dead-letters/retry', { all: true }, { retried: 0, left: 0 }],
       ['POST', '/dead-letters/discard', { ids: [1] }, { discarded: 0 }],
       ['POST', '/damage/acknowledge', undefined, { acknowledged: false }],
@@ -111,7 +119,7 @@ describe('the admin API on a running pipeline', () => {
     assert.equal((await ask('POST', '/logout')).status, 200);
   });
 
-  test("what changes something, and what was refused, needs the operator's token; a wrong one is no token", async () => {
+  test("changes and dead letters need the operator's token; a wrong token counts as none", async () => {
     const guarded = contract.operations.filter(({ operation }) => operation.security !== undefined);
     assert.equal(guarded.length, 9);
     for (const { method, path } of guarded)
@@ -122,7 +130,8 @@ describe('the admin API on a running pipeline', () => {
       }
   });
 
-  test('a refused request is a problem with a code of the catalogue: unknown strap, bad body, too large a body, foreign host, foreign origin, no such address', async () => {
+  test('a refused request is a problem with a code of the catalogue', async () => {
+    // Unknown strap, invalid body, too large a body, foreign host, foreign origin, unknown path.
     const expectations: [string, string, Parameters<typeof ask>[2], number, string][] = [
       ['GET', '/devices/nobody', {}, 404, 'strap_unknown'],
       ['GET', '/devices/nobody/readings', {}, 404, 'strap_unknown'],
@@ -172,11 +181,14 @@ describe('the admin API on a running pipeline', () => {
     assert.equal(csv.type, 'text/csv; charset=utf-8');
     assert.equal(
       csv.body,
-      `timestamp,heart_rate,sensor_contact\n${readings.map(({ timestamp, heart_rate, sensor_contact }) => `${timestamp},${heart_rate},${sensor_contact ?? ''}\n`).join('')}`,
+      [
+        'timestamp,heart_rate,sensor_contact\n',
+        ...readings.map(({ timestamp, heart_rate, sensor_contact }) => `${timestamp},${heart_rate},${sensor_contact ?? ''}\n`),
+      ].join(''),
     );
   });
 
-  test("an app's strap, whose status nobody says, streams while its readings come", async () => {
+  test('a strap of another app, which has no status, is streaming while its readings arrive', async () => {
     await box.app.publishAsync('hr/treadmill/bpm', appReading(101, { source: 'replay' }));
     const device = await eventually(async () =>
       (await ask('GET', '/devices'))
@@ -187,7 +199,7 @@ describe('the admin API on a running pipeline', () => {
     assert.ok(device.last_reading_at);
   });
 
-  test('health tells the cause: which check, since when, why, and what to do; and that it is well again', async () => {
+  test('health has the cause: which check, since when, why, and what to do; and reports recovery', async () => {
     interface Health {
       status: string;
       checks: { name: string; status: string; since: string; code: string; reason: string; hint: string }[];
@@ -220,7 +232,7 @@ describe('the admin API on a running pipeline', () => {
     });
   });
 
-  test('events: the overview at once, then readings, devices and the overview each second', async () => {
+  test('events: the overview at once, then readings, devices, and the overview every second', async () => {
     const stop = new AbortController();
     const answer = await fetch(`${box.url}/events`, { signal: stop.signal });
     assert.match(answer.headers.get('content-type') ?? '', /^text\/event-stream/);
@@ -230,7 +242,12 @@ describe('the admin API on a running pipeline', () => {
     await eventually(
       async () => {
         text += (await reader.read()).value ?? '';
-        for (const [, name = '', data = ''] of text.matchAll(/event: (\w+)\ndata: (.*)\n\n/g)) seen.set(name, JSON.parse(data));
+        for (const [, name = '', data = ''] of text.matchAll(/event: (\w+)\ndata: (.*)\n\n/g)) {
+          const event: unknown = JSON.parse(data);
+          seen.set(name, event);
+          const checked = EVENT_CHECKS[name]?.(event) ?? { ok: false, reason: 'no such event' };
+          assert.ok(checked.ok, `${name}: ${checked.ok ? '' : checked.reason}`);
+        }
         return (
           seen.has('overview') && seen.has('reading') && seen.has('device') && [...text.matchAll(/event: overview/g)].length >= 3
         );
@@ -244,7 +261,7 @@ describe('the admin API on a running pipeline', () => {
     assert.ok((overview.rates['heard'] ?? 0) > 0);
   });
 
-  test('a page that takes nothing is let go, and does not hold up the others', async () => {
+  test('a page that does not read is disconnected, and does not delay the others', async () => {
     const deaf = connect(Number(new URL(box.url).port), '127.0.0.1');
     let ended = false;
     deaf.on('error', () => {});
@@ -255,12 +272,12 @@ describe('the admin API on a running pipeline', () => {
     await once(deaf, 'readable');
     deaf.pause();
     const pages = async (): Promise<number> =>
-      Number(/^hr_gateway_pages (\d+)$/m.exec(await (await fetch(`${box.url}/metrics`)).text())?.[1]);
+      Number(/^hr_gateway_pages\{gateway="test-box"\} (\d+)$/m.exec(await (await fetch(`${box.url}/metrics`)).text())?.[1]);
     await eventually(async () => (await pages()) === 1, { everyMs: 300, what: 'the deaf page to be counted' });
     // The largest status that the contract allows, about 45 kB.
     const disconnects = Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`${index} `.padEnd(200, 'x'), 1]));
     const status = JSON.stringify(deviceStatus('loud', { disconnects }));
-    // More than the buffers of the system on both sides: at most 32 MiB to receive and 4 MiB to send.
+    // More than the socket buffers on both sides: at most 32 MiB to receive and 4 MiB to send.
     const messages = Math.ceil((40 * 1024 * 1024) / status.length);
     for (let sent = 0; sent < messages; sent += 1) await box.app.publishAsync('hr/loud/status', status);
     await eventually(async () => (await pages()) === 0, { everyMs: 300, what: 'the deaf page to be dropped' });
@@ -270,7 +287,7 @@ describe('the admin API on a running pipeline', () => {
     assert.equal((await ask('GET', '/health')).status, 200);
   });
 
-  test('as many pages as are allowed follow the events; one more is told so, and may come when another has gone', async () => {
+  test('at most 200 pages follow the events; a further one is refused until another has left', async () => {
     const pages = await Promise.all(
       Array.from({ length: 200 }, async () => {
         const stop = new AbortController();
@@ -291,7 +308,7 @@ describe('the admin API on a running pipeline', () => {
   });
 });
 
-test('before the forwarder has said anything, the queue is not known, and health says who is missing', async (t) => {
+test('without a broker, /queue is nothing_known, and health is down with broker_away', async (t) => {
   const box = await startBox(t, { MQTT_URL: 'mqtt://127.0.0.1:9' });
   const answer = await fetch(`${box.url}/queue`);
   assert.deepEqual([answer.status, ((await answer.json()) as { code: string }).code], [503, 'nothing_known']);
@@ -300,7 +317,7 @@ test('before the forwarder has said anything, the queue is not known, and health
   assert.match(await health.text(), /"status":"down".*broker_away/);
 });
 
-test('where reading is not open to everybody, nothing is told without the token, the page and its login are', async (t) => {
+test('with ADMIN_ANONYMOUS=none nothing is readable without the token, except the page and its login', async (t) => {
   const box = await startBox(t, { ADMIN_ANONYMOUS: 'none' });
   const status = async (path: string, headers: Record<string, string> = {}): Promise<number> =>
     (await fetch(`${box.url}${path}`, { headers })).status;

@@ -7,7 +7,8 @@ import { RefusedMessages } from '../../../service/mqtt/refused-messages.ts';
 import { forwarderStatus, serviceStatus } from '../../support/messages.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
-const newFleet = (): Fleet => new Fleet(new RefusedMessages('admin-api', testLog(testConfig({}))));
+const newFleet = (): Fleet =>
+  new Fleet(new RefusedMessages('admin-api', testLog(testConfig({}))), () => ({ gateway: 'test-box', served: ['*'] }));
 
 /** Gives a fleet the status of a forwarder as of a time. */
 function forwarder(
@@ -19,11 +20,15 @@ function forwarder(
     const details = forwarderStatus({ depth, bytes, oldest_age_seconds: depth / 10, ledger });
     const online = serviceStatus('forwarder', { since: at, as_of: at, forwarder: details });
     const status = state === 'online' ? online : { service: 'forwarder', state, since: at, version: '1', as_of: at };
-    fleet.subscriptions[SERVICE_STATUS_FILTER]?.(serviceStatusTopic('forwarder'), Buffer.from(JSON.stringify(status)), false);
+    fleet.subscriptions[SERVICE_STATUS_FILTER]?.(
+      serviceStatusTopic('test-box', 'forwarder'),
+      Buffer.from(JSON.stringify(status)),
+      false,
+    );
   };
 }
 
-test('rates are those of the last ten seconds, by the times at which services published their counts', () => {
+test('rates cover the last ten seconds, by the times at which services published their counts', () => {
   const fleet = newFleet();
   const history = new History(fleet);
   const say = forwarder(fleet);
@@ -51,7 +56,7 @@ test('a count that decreased is a restart, not a negative rate', () => {
   assert.equal(history.rates().accepted, 0);
 });
 
-test('ten minutes are kept and no more; while the forwarder is offline there is a gap, not its last value', () => {
+test('at most ten minutes are kept; while the forwarder is offline there is a gap, not its last value', () => {
   const fleet = newFleet();
   const history = new History(fleet);
   const say = forwarder(fleet);

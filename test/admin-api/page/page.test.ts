@@ -16,9 +16,9 @@ interface AxeFinding {
   nodes: { target: string[]; failureSummary: string }[];
 }
 
-/** Serious and critical findings of axe, by rule and place. */
+/** Serious and critical findings of axe, by rule and element. */
 async function seriousFindings(page: Page): Promise<string[]> {
-  // Read as source: the page's own policy lets no other script in.
+  // Injected as source: the page's policy allows no other script.
   await page.evaluate(await import('node:fs').then(({ readFileSync }) => readFileSync(AXE, 'utf8')));
   const violations = await page.evaluate<AxeFinding[]>(
     'axe.run(document, { resultTypes: ["violations"] }).then((result) => result.violations)',
@@ -57,7 +57,7 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     for (const cleanup of cleanups.reverse()) await cleanup();
   });
 
-  test('each strap gets a card with heart rate, state, contact and battery; health says that all is well', async () => {
+  test('each strap gets a card with heart rate, state, contact and battery; health reports that all is well', async () => {
     await eventually(async () => (await page.locator('.strap.good').count()) === 3, {
       withinMs: 60_000,
       what: 'three cards that stream',
@@ -103,23 +103,25 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     await keepPicture(page, 'streaming');
   });
 
-  test('a strap that vanishes turns its card within 5 s, and its silence is drawn as a gap', async () => {
-    // Watched in the page, by its own clock: the age that the card shows as it turns.
+  test('the card of a strap that vanishes changes within 5 s, and the silence is drawn as a gap', async () => {
+    // Observed in the page, by its own clock: the age that the card shows when it changes.
     await page.evaluate(`void (window.turned = new Promise((done) => {
       const card = document.querySelector('[data-device="bert-000002"]');
-      new MutationObserver(() => { if (card.classList.contains('bad')) done(card.querySelector('.age').textContent); }).observe(card, { attributes: true });
+      new MutationObserver(() => {
+        if (card.classList.contains('bad')) done(card.querySelector('.age').textContent);
+      }).observe(card, { attributes: true });
     }))`);
     await radio.op('vanish', { id: 2 });
     const age = await page.evaluate<string>('window.turned');
     assert.ok(Number.parseInt(age, 10) <= 5, `turned at "${age}"`);
     assert.match(await text(page, '[data-device="bert-000002"] .state'), /no readings|silent|lost/);
-    assert.equal(await page.locator('.strap.good').count(), 2, 'the others go on');
+    assert.equal(await page.locator('.strap.good').count(), 2, 'the others continue');
     await eventually(async () => (await page.locator('[data-device="bert-000002"] rect.gaps').count()) > 0, { what: 'a gap' });
     await eventually(async () => (await text(page, '#straps-count')) === '2 of 3 streaming');
     await keepPicture(page, 'vanished');
   });
 
-  test('a cut uplink shows its reason and what to do, readings wait, and it heals by itself', async () => {
+  test('a cut uplink shows its reason and what to do, readings wait, and it recovers automatically', async () => {
     await box.stream.faults({ request: 'expiredToken' });
     await eventually(async () => await visible(page, '#uplink'), { what: 'the notice' });
     assert.match(await text(page, '#uplink-what'), /Nothing has been uploaded since .*credentials expired/);
@@ -140,7 +142,7 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     });
   });
 
-  test("a dead letter is seen, and retried from the page with the operator's token, by keyboard alone", async () => {
+  test("a dead letter is shown, and can be retried with the operator's token, using the keyboard only", async () => {
     await box.stream.faults({ request: 'rejectPoison' });
     box.app.publish('hr/lab/bpm', appReading(77, { note: 'poison' }));
     await eventually(async () => (await text(page, '#dead-count')) === '1', { withinMs: 60_000, what: 'a dead letter' });
@@ -171,7 +173,7 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     );
   });
 
-  test('a replayed source is marked on its card and at the top, beside real straps', async () => {
+  test('a replayed source next to real straps is marked on its card and at the top', async () => {
     const say = setInterval(() => box.app.publish('hr/ride/bpm', appReading(123, { source: 'replay' })), 500);
     await eventually(
       async () =>
@@ -183,16 +185,19 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
         (await text(page, '#test-banner')) === 'Some of these straps are a replay of a recording: no person wears them now.',
       { what: 'the banner' },
     );
-    // Nobody says that it is gone: the age of its last reading does.
+    // No message reports that it is gone: the age of its last reading shows it.
     await page.evaluate(`void (window.turned = new Promise((done) => {
       const card = document.querySelector('[data-device=ride]');
-      new MutationObserver(() => { if (card.classList.contains('bad')) done([card.querySelector('.state').textContent, card.querySelector('.age').textContent]); }).observe(card, { attributes: true });
+      new MutationObserver(() => {
+        if (!card.classList.contains('bad')) return;
+        done([card.querySelector('.state').textContent, card.querySelector('.age').textContent]);
+      }).observe(card, { attributes: true });
     }))`);
     clearInterval(say);
     const [state = '', age = ''] = await page.evaluate<string[]>('window.turned');
     assert.equal(state, 'no readings');
     assert.ok(Number.parseInt(age, 10) <= 5, `turned at "${age}"`);
-    // As the bridge does when a strap is forgotten.
+    // The bridge does this when a strap is forgotten.
     box.app.publish('hr/ride/status', '', { retain: true });
     await eventually(async () => (await page.locator('[data-device=ride]').count()) === 0, { what: 'the card to go' });
     await eventually(async () => !(await visible(page, '#test-banner')), { what: 'the banner to go' });
@@ -220,13 +225,15 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     }
   });
 
-  test('every control is reached by the Tab key and says what it is', async () => {
+  test('every control is reached by the Tab key and has a name', async () => {
     const other = await openPage(browser, box.url);
     const names: string[] = [];
     for (;;) {
       await other.page.keyboard.press('Tab');
       const name = await other.page.evaluate<string>(
-        'document.activeElement === document.body ? "" : (document.activeElement.getAttribute("aria-label") || document.activeElement.textContent || "").trim()',
+        `document.activeElement === document.body
+          ? ''
+          : (document.activeElement.getAttribute('aria-label') || document.activeElement.textContent || '').trim()`,
       );
       if (name === '' || names.includes(name)) break;
       names.push(name);
@@ -235,7 +242,7 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     await other.page.context().close();
   });
 
-  test('the API is described at /docs, by scripts of the box alone', async () => {
+  test('/docs describes the API, with scripts from the box only', async () => {
     const other = await openPage(browser, box.url);
     await other.page.goto(`${box.url}/docs`);
     await eventually(async () => (await other.page.locator('.opblock').count()) > 15, { what: 'the routes' });
@@ -245,7 +252,7 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     await other.page.context().close();
   });
 
-  test('a forwarder that is gone is said, and what it last said is marked as last known', async () => {
+  test('a forwarder that is gone is reported, and its last values are marked as last known', async () => {
     await box.stopForwarder();
     await eventually(async () => (await text(page, '[data-node=queue] .what')) === 'forwarder is offline', { what: 'the queue' });
     assert.match(await text(page, '[data-node=stream] .what'), /last known/);
@@ -259,7 +266,7 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
 });
 
 describe('a page that shows nothing without the token', { skip: chromiumMissing() }, () => {
-  test('asks for it, takes it once, and then shows the box', async (t) => {
+  test('asks for it once, and then shows the box', async (t) => {
     const box = await startBox(t, { ADMIN_ANONYMOUS: 'none' });
     const say = setInterval(() => box.app.publish('hr/lab/bpm', appReading(88)), 500);
     t.after(() => clearInterval(say));
@@ -281,7 +288,7 @@ describe('a page that shows nothing without the token', { skip: chromiumMissing(
 });
 
 describe('simulated straps on the page', { skip: chromiumMissing() }, () => {
-  test('are marked on every card and at the top; the page says when it has lost the box, and finds it again', async (t) => {
+  test('are marked on every card and at the top; the page reports a lost connection, and reconnects', async (t) => {
     const { startOneProcess } = await import('../../system/pipeline/support/one-process.ts');
     const { tempDir } = await import('../../support/temp-dir.ts');
     const folder = tempDir(t);

@@ -9,7 +9,7 @@ interface Sparkline {
   low: number | undefined;
   high: number | undefined;
 }
-/** The page's own module: plain JavaScript, without types. */
+/** The page's own module, loaded without types. */
 const { sparkline } = (await import(new URL('../../../admin-api/page/sparkline.js', import.meta.url).href)) as {
   sparkline: (list: readonly [number, number][], now: number) => Sparkline;
 };
@@ -32,15 +32,15 @@ test('a silence stays open in the line and is shaded from its last reading to it
   assert.deepEqual(drawn.gaps, [[400, 420]]);
 });
 
-test('a silence that lasts is shaded up to now', () => {
+test('an ongoing silence is shaded up to now', () => {
   assert.deepEqual(sparkline(every(1, -300, -60), NOW).gaps, [[540, 600]]);
 });
 
-test('what is older than ten minutes is not drawn', () => {
+test('readings older than ten minutes are not drawn', () => {
   assert.deepEqual(sparkline(every(1, -900, -601), NOW), { line: '', area: '', gaps: [], low: undefined, high: undefined });
 });
 
-test('whatever comes, everything is drawn inside the picture', () => {
+test('any readings are drawn inside the picture', () => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.integer({ min: -900_000, max: 5000 }), fc.integer({ min: 1, max: 65_535 })), { maxLength: 50 }),

@@ -126,7 +126,7 @@ describe('Home Assistant discovery', () => {
       assert.equal(config['availability_mode'], 'all');
       assert.deepEqual(
         (config['availability'] as { topic: string }[]).map((item) => item.topic),
-        [deviceStatusTopic(DEVICE), serviceStatusTopic('ble-bridge')],
+        [deviceStatusTopic(DEVICE), serviceStatusTopic('front-desk', 'ble-bridge')],
       );
     }
   });
@@ -134,8 +134,7 @@ describe('Home Assistant discovery', () => {
   test('topics removed while the broker was not connected are removed when it connects', () => {
     let up = false;
     const sent: [string, string][] = [];
-    const discovery = new HomeAssistant({ publish: (at, payload) => up && sent.push([at, payload]) > 0 });
-    discovery.start('box');
+    const discovery = new HomeAssistant({ publish: (at, payload) => up && sent.push([at, payload]) > 0 }, () => 'box');
     discovery.add('anna', 'Polar');
     discovery.remove('anna');
     discovery.add('bert', null);
@@ -208,7 +207,7 @@ test('with the rights in docs/mqtt.md Home Assistant discovers each strap, and i
     'homeassistant/+/+/+/config',
     'hr/+/bpm',
     'hr/+/status',
-    serviceStatusTopic('ble-bridge'),
+    serviceStatusTopic('test-box', 'ble-bridge'),
   ]);
   assert.deepEqual(
     granted.map(({ qos }) => qos),
@@ -223,7 +222,7 @@ test('with the rights in docs/mqtt.md Home Assistant discovers each strap, and i
         .map(([at, payload]) => [at, JSON.parse(payload) as Config] as const);
       return all.length === 8 &&
         all.every(([, entity]) => received.has(String(entity['state_topic']))) &&
-        received.has(serviceStatusTopic('ble-bridge')) &&
+        received.has(serviceStatusTopic('test-box', 'ble-bridge')) &&
         [...received].filter(([at, payload]) => at.endsWith('/status') && payload.includes('"streaming"')).length === 2
         ? all
         : undefined;

@@ -73,6 +73,16 @@ describe('device names', () => {
     assert.equal(later.of('c0:ff:ee:a1:b2:c3', 'Polar', 'noble').known.device, 'polar-a1b2c3');
     await later.saved();
   });
+
+  test('an invalid entry of the file loses only its own name', (t) => {
+    const folder = tempDir(t);
+    const valid = { address: 'c0:ff:ee:a1:b2:c3', base: 'belt', device: 'anna', name: null, source: 'noble' };
+    for (const wrong of [{ base: 'Not Good' }, { device: 'a/b' }, { source: 'other' }, { name: 7 }, { address: '' }]) {
+      const other = { ...valid, address: 'c0:ff:ee:00:00:09', ...wrong };
+      writeFileSync(path.join(folder, 'devices.json'), JSON.stringify([other, null, valid]));
+      assert.deepEqual(names(folder).all, [valid], JSON.stringify(wrong));
+    }
+  });
 });
 
 describe('the strap filter', () => {

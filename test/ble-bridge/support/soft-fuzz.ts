@@ -16,7 +16,7 @@ export async function fuzzSoftStrap(t: Pick<TestContext, 'after'>, numRuns: numb
   if (fuzzed === undefined || soft === undefined) throw new Error('no strap');
   soft.notify(Buffer.from([0, 60]));
   readings.splice(0);
-  const malformed = (): number => statistics.metrics.malformed.read().values?.reduce((sum, { value }) => sum + value, 0) ?? 0;
+  const malformed = (): number => statistics.metrics.malformed.read().values.reduce((sum, { value }) => sum + value, 0);
   fc.assert(
     fc.property(notificationBytes, (bytes) =>
       checkNotification(bytes, { strap: fuzzed, readings, malformed, deliver: (value) => soft.notify(value) }),

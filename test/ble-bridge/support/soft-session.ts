@@ -44,7 +44,7 @@ export function quietSource(...names: string[]): SoftSource {
 export async function startSoftSession(
   t: Pick<TestContext, 'after'>,
   source: SoftSource,
-  options: { environment?: Record<string, string>; limits?: Partial<LinkLimits>; strapsMax?: number } = {},
+  options: { environment?: Record<string, string>; limits?: Partial<LinkLimits>; strapsMax?: number; radio?: SoftRadio } = {},
 ): Promise<SoftSession> {
   const config = testConfig({ DATA_DIR: tempDir(t), ...options.environment });
   const log = testLog(config);
@@ -59,7 +59,7 @@ export async function startSoftSession(
   const session = new RadioSession({
     config,
     log,
-    radio: new SoftRadio(source),
+    radio: options.radio ?? new SoftRadio(source),
     statistics,
     names: new DeviceNames(config, parseAliases(config.BLE_ALIASES), log),
     filter: new StrapFilter(config, parseAliases(config.BLE_ALIASES)),

@@ -34,8 +34,7 @@ export async function fuzzThroughNoble(t: Pick<TestContext, 'after'>, numRuns: n
   const strap = bench.strap(1);
   if (strap === undefined) throw new Error('no strap');
   bench.readings.splice(0);
-  const malformed = (): number =>
-    bench.statistics.metrics.malformed.read().values?.reduce((sum, { value }) => sum + value, 0) ?? 0;
+  const malformed = (): number => bench.statistics.metrics.malformed.read().values.reduce((sum, { value }) => sum + value, 0);
   fc.assert(
     fc.property(notificationBytes, (bytes) =>
       checkNotification(bytes, {

@@ -65,7 +65,7 @@ export async function startRadioProduct(
     const parsed = parseServiceStatus(payload);
     if (parsed.ok) status = parsed.value.bridge ?? status;
   });
-  await subscriber.subscribeAsync(['hr/+/bpm', serviceStatusTopic('ble-bridge')]);
+  await subscriber.subscribeAsync(['hr/+/bpm', serviceStatusTopic('test-box', 'ble-bridge')]);
   const bridgeConfig = testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, BLE_SOURCE: 'noble', ...options.environment });
   await start(new BleBridgeService({ config: bridgeConfig, log: testLog(bridgeConfig), onFatal: (error) => fatal.push(error) }));
   return { status: () => status, fatal, readStream: async () => await readAll(`http://127.0.0.1:${stream.port}`) };

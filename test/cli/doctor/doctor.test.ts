@@ -1,18 +1,22 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { describe, test, type TestContext } from 'node:test';
-import { serviceLines } from '../../../cli/doctor/service-lines.ts';
+import { readStatuses, serviceLines } from '../../../cli/doctor/service-lines.ts';
 import { streamLines } from '../../../cli/doctor/stream-lines.ts';
 import type { DoctorLine } from '../../../cli/doctor/check-line.ts';
 import type { BridgeStatus } from '../../../contract/bridge-status.ts';
 import type { ServiceStatus } from '../../../contract/service-status.ts';
+import { serviceStatusTopic } from '../../../contract/topics.ts';
+import { GatewayService } from '../../../gateway/service.ts';
+import { connectAsync } from 'mqtt';
 import { startOneProcess } from '../../system/pipeline/support/one-process.ts';
 import { readOrCreateSecret } from '../../../service/storage/data-dir.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startLocalStream } from '../../support/local-stream.ts';
 import { startProduct } from '../../support/product-process.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { testConfig } from '../../support/test-config.ts';
+import { serviceStatus } from '../../support/messages.ts';
+import { testConfig, testLog } from '../../support/test-config.ts';
 
 const statusOf = (lines: readonly DoctorLine[], name: string): string | undefined =>
   lines.find((line) => line.name === name)?.status;
@@ -177,6 +181,29 @@ describe('the statuses of services as doctor lines', () => {
     assert.equal(find(external, 'gateway'), undefined);
     assert.equal(find(external, 'broker')?.found, 'mqtt://127.0.0.1:1884 (external)');
   });
+});
+
+test('a status that does not match the contract is reported with the reason', async (t) => {
+  const folder = tempDir(t);
+  const base = testConfig({ DATA_DIR: folder });
+  const gateway = new GatewayService({ config: base, log: testLog(base) });
+  t.after(() => gateway.stop());
+  await gateway.start();
+  const config = testConfig({ DATA_DIR: folder, MQTT_URL: `mqtt://127.0.0.1:${gateway.mqttPort}` });
+  const forwarder = await connectAsync(config.MQTT_URL, {
+    username: 'forwarder',
+    password: readOrCreateSecret(config, 'forwarder'),
+    protocolVersion: 4,
+  });
+  t.after(() => forwarder.end(true));
+  const status = { ...serviceStatus('forwarder', {}), forwarder: {} };
+  await forwarder.publishAsync(serviceStatusTopic('test-box', 'forwarder'), JSON.stringify(status), { retain: true, qos: 1 });
+  const refused = new Map<string, string>();
+  const lines = serviceLines(config, await readStatuses(config, testLog(config), refused), refused);
+  const line = lines.find(({ name }) => name === serviceStatusTopic('test-box', 'forwarder'));
+  assert.equal(line?.status, 'warn');
+  assert.match(line.found, /does not match the contract: forwarder .*required/);
+  assert.equal(statusOf(lines, 'forwarder'), 'fail');
 });
 
 describe('the stream, checked with the credentials of this shell', () => {

@@ -7,7 +7,7 @@ import { pythonWith } from '../../support/python-venv.ts';
 /** moto[server] brings boto3; cfn-lint also reads the template for the deployment. */
 const PACKAGES = ['moto[server]==5.2.5', 'cfn-lint==1.58.0'];
 
-/** The Python that has moto, boto3 and cfn-lint; undefined where it cannot be made. */
+/** The Python that has moto, boto3 and cfn-lint; undefined if it cannot be created. */
 export async function cloudPython(): Promise<string | undefined> {
   return await pythonWith('cloud', PACKAGES);
 }

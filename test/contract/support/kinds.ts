@@ -71,6 +71,7 @@ export const DEVICE_STATUS: Exceptions = {
 
 const DEAD_LETTERS = {
   total: 1,
+  next_before: 1,
   dead_letters: [
     {
       id: 1,
@@ -154,7 +155,10 @@ export const KINDS: readonly Kind[] = [
     name: 'list of dead letters',
     message: DEAD_LETTERS,
     parse: (payload) => parseJson(payload, resultCheckerOf('list-dead-letters')),
-    exceptions: { ...none, nullable: ['dead_letters.gateway', 'dead_letters.run', 'dead_letters.seq', 'dead_letters.publisher'] },
+    exceptions: {
+      ...none,
+      nullable: ['next_before', 'dead_letters.gateway', 'dead_letters.run', 'dead_letters.seq', 'dead_letters.publisher'],
+    },
   },
   {
     name: 'offer',

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 
 type Path = readonly (string | number)[];
 
-/** Where a field may be null, or may be missing: by the names of the fields on the way to it, without array indexes. */
+/** Which fields may be null or missing, by the names of the fields on the way to it, without array indexes. */
 export interface Exceptions {
   nullable: readonly string[];
   optional: readonly string[];

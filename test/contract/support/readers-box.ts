@@ -32,7 +32,8 @@ export async function startReaders(
 ): Promise<ReadersBox> {
   const folder = tempDir(t);
   const base = testConfig({ DATA_DIR: folder });
-  writeUsers(base, { app: await newUser('app', { publish: ['hr/+/bpm', 'hr/+/status', 'hr/+/gap'], subscribe: ['hr/#'] }) });
+  // The bridge of another box: what it publishes on hr/ is delivered as it is.
+  writeUsers(base, { app: await newUser('app', { publish: [], subscribe: ['hr/#'], bridge: 'other-box' }) });
   const start = async <S extends { start(): Promise<void>; stop(): Promise<void> }>(service: S): Promise<S> => {
     t.after(() => service.stop());
     await service.start();
@@ -91,6 +92,6 @@ export async function startReaders(
       );
     },
     refused: async (service, message) =>
-      await metricOf(`hr_gateway_contract_refused_total\\{service="${service}",message="${message}"\\}`),
+      await metricOf(`hr_gateway_contract_refused_total\\{gateway="test-box",service="${service}",message="${message}"\\}`),
   };
 }

@@ -188,7 +188,7 @@ test('a forwarder on a full disk reports it while its bridge holds; with space, 
     config: linkConfig,
     log: testLog(config),
     subscriptions: {
-      'edge/forwarder/status': (_, payload) => {
+      'edge/test-box/forwarder/status': (_, payload) => {
         const parsed = parseServiceStatus(payload);
         if (parsed.ok) status = parsed.value;
       },

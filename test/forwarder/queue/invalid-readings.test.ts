@@ -63,9 +63,9 @@ async function start(t: TestContext): Promise<Bench> {
     config,
     log: testLog(config),
     subscriptions: {
-      [responseTopic('forwarder', '+')]: (topic, payload) =>
+      [responseTopic('test-box', 'forwarder', '+')]: (topic, payload) =>
         void answers.set(topic.slice(topic.lastIndexOf('/') + 1), JSON.parse(payload.toString()) as ResponseMessage),
-      'edge/forwarder/status': (_, payload) => {
+      'edge/test-box/forwarder/status': (_, payload) => {
         const parsed = parseServiceStatus(payload);
         if (parsed.ok) status = parsed.value.forwarder;
       },
@@ -87,7 +87,7 @@ async function start(t: TestContext): Promise<Bench> {
     stream,
     async request(verb, args) {
       const id = randomBytes(6).toString('hex');
-      admin.publish(`edge/forwarder/request/${verb}`, JSON.stringify({ id, args }));
+      admin.publish(`edge/test-box/forwarder/request/${verb}`, JSON.stringify({ id, args }));
       const answer = await eventually(() => answers.get(id), { what: verb });
       if (!answer.ok) throw new Error(answer.error.message);
       return answer;

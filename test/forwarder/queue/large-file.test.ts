@@ -54,11 +54,11 @@ async function watchStatus(
     config: { ...config, MQTT_URL },
     log: testLog(config),
     subscriptions: {
-      'edge/forwarder/status': (_, payload) => {
+      'edge/test-box/forwarder/status': (_, payload) => {
         const parsed = parseServiceStatus(payload);
         if (parsed.ok && parsed.value.state === 'online') statuses.push(parsed.value);
       },
-      'edge/forwarder/metrics': (_, payload) =>
+      'edge/test-box/forwarder/metrics': (_, payload) =>
         void metrics.push((JSON.parse(payload.toString()) as { metrics: { name: string }[] }).metrics.map(({ name }) => name)),
     },
   });

@@ -130,6 +130,7 @@ test('bytes that are no text are kept exactly: a restart and a retry find them a
   const queue = await open(t, folder);
   assert.equal(queue.state.damage, null);
   assert.deepEqual(await queue.retryDead(null), { retried: 0, left: 2 });
+  await eventually(() => queue.state.causes.dead['payload_not_utf8'] === 1);
   assert.deepEqual(queue.state.causes.dead, { payload_not_utf8: 1, payload_not_json: 1 });
 });
 

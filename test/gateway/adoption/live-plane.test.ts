@@ -197,7 +197,7 @@ describe('the live plane', { concurrency: true }, () => {
       username: 'admin-api',
       password: Buffer.from(gateway.keyOf('admin-api')),
     });
-    await admin.subscribe('edge/+/metrics');
+    await admin.subscribe('edge/+/+/metrics');
     const metrics = await admin.next('publish');
     assert.match(metrics.payload.toString(), /"hr_gateway_adopted_total".*?"value":2/);
     assert.match(metrics.payload.toString(), /\{"labels":\{"code":"payload_not_finite"\},"value":2\}/);

@@ -9,19 +9,19 @@ import { cannotRun } from '../../support/cannot-run.ts';
 const differences: Readonly<Record<keyof typeof emulators, Readonly<Record<string, string>>>> = {
   'local stream': {},
   moto: {
-    'a record above 1 MiB with its key is refused, one of 1 MiB with its key is taken': 'the key does not count',
+    'a record above 1 MiB with its key is refused, one of 1 MiB with its key is accepted': 'the key does not count',
     'over 1,000 records a second a shard fail one by one inside a 200': 'no limits a second',
     'missing or invalid arguments are errors with the names of Kinesis': 'a wrong iterator is an HTML page with status 500',
     'shards are listed in pages': "the token is refused without the first request's parameters, which the API forbids beside it",
     'a split closes its shard and opens two halves; a closed shard is read to its end, which names its children':
       'a closed shard never ends',
-    'UpdateShardCount doubles and halves at most, and covers all hash keys evenly': 'any count is taken',
+    'UpdateShardCount doubles and halves at most, and covers all hash keys evenly': 'any count is accepted',
     'UpdateMaxRecordSize lets larger records in': 'not there',
   },
   'kinesis-local': {
-    'more than 500 records in a request are refused': 'any number is taken',
-    'a record above 1 MiB with its key is refused, one of 1 MiB with its key is taken': 'the key does not count',
-    'a request above 5 MiB is refused': 'any size is taken',
+    'more than 500 records in a request are refused': 'any number is accepted',
+    'a record above 1 MiB with its key is refused, one of 1 MiB with its key is accepted': 'the key does not count',
+    'a request above 5 MiB is refused': 'any size is accepted',
     'over 1,000 records a second a shard fail one by one inside a 200': 'no limits a second',
     'missing or invalid arguments are errors with the names of Kinesis': 'a wrong iterator is an error without a name',
   },

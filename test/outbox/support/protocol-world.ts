@@ -119,32 +119,52 @@ export class World implements WorldView {
   }
 
   act(act: Act): void {
+    if (!this.#actOnLines(act)) this.#actOnParticipants(act);
+    this.tick();
+  }
+
+  /** Acts on connections, on what travels on them, and on time; false if the act is none of these. */
+  #actOnLines(act: Act): boolean {
     switch (act.do) {
-      case 'read':
-        this.bridges[act.bridge].read(act.count, act.bytes ?? 0);
-        break;
       case 'deliver':
         this.deliver(act.line, act.up, act.count);
-        break;
+        return true;
       case 'flow':
         for (let round = 0; round < act.rounds; round += 1) this.#moveAll();
-        break;
+        return true;
       case 'loseOne':
         (act.up ? this.#out : this.#in)[act.line].shift();
-        break;
+        return true;
       case 'repeatOne': {
         const packets = (act.up ? this.#out : this.#in)[act.line];
         if (packets[0] !== undefined) packets.unshift(packets[0]);
-        break;
+        return true;
       }
       case 'cut':
         this.cut(act.line);
-        break;
+        return true;
       case 'connect':
         this.connect(act.line);
-        break;
+        return true;
       case 'restartBroker':
         for (const line of this.#lines) this.cut(line);
+        return true;
+      case 'limit':
+        this.#limitBytes = act.bytes;
+        return true;
+      case 'wait':
+        this.nowMs += act.ms;
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** Acts on bridges, forwarders and their queues. */
+  #actOnParticipants(act: Act): void {
+    switch (act.do) {
+      case 'read':
+        this.bridges[act.bridge].read(act.count, act.bytes ?? 0);
         break;
       case 'startSecond':
         this.hasSecond = true;
@@ -173,13 +193,7 @@ export class World implements WorldView {
       case 'drop':
         this.bridges[act.bridge].drop(act.count);
         break;
-      case 'limit':
-        this.#limitBytes = act.bytes;
-        break;
-      case 'wait':
-        this.nowMs += act.ms;
     }
-    this.tick();
   }
 
   tick(ms = 50): void {

@@ -7,7 +7,7 @@ import { HrError } from '../../../service/errors/errors.ts';
 import { topicMatches, type MessageHandler } from '../../../service/mqtt/mqtt-link.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
-/** Server and client joined by an in-memory line that delivers in the next tick; `cut` makes publishing fail. */
+/** Server and client joined by an in-memory connection that delivers in the next tick; `cut` makes publishing fail. */
 function joined(handlers: ConstructorParameters<typeof CommandServer>[0]['handlers']) {
   const config = testConfig({});
   const log = testLog(config);
@@ -21,8 +21,8 @@ function joined(handlers: ConstructorParameters<typeof CommandServer>[0]['handle
     });
     return true;
   };
-  const server = new CommandServer({ service: 'forwarder', log, handlers, publish });
-  const client = new CommandClient({ publish });
+  const server = new CommandServer({ service: 'forwarder', gateway: () => 'test-box', log, handlers, publish });
+  const client = new CommandClient({ gateway: () => 'test-box', publish });
   Object.assign(subscriptions, server.subscriptions, client.subscriptions);
   return { client, line, log, publish };
 }
@@ -36,7 +36,7 @@ const codeOf = async (promise: Promise<unknown>): Promise<string> => {
   return 'none';
 };
 
-test('requests are answered each with its own result, a refusal comes back with its code and hint', async () => {
+test('each request gets its own result; a refusal has its code and hint', async () => {
   const { client } = joined({
     'retry-dead-letters': async ({ ids }) => ({ retried: ids?.length ?? 0, left: 0 }),
     backup: async () => {
@@ -61,7 +61,7 @@ test('requests are answered each with its own result, a refusal comes back with 
   assert.equal(await codeOf(client.request('forwarder', 'discard-dead-letters', { all: true })), 'command_failed');
 });
 
-test('arguments that the table does not allow are refused before the handler sees them; unknown verbs by name', async () => {
+test('arguments that the table does not allow are refused before the handler is called; an unknown verb is named', async () => {
   let calls = 0;
   const { client } = joined({ 'retry-dead-letters': async () => ({ retried: (calls += 1), left: 0 }) });
   assert.equal(await codeOf(client.request('forwarder', 'retry-dead-letters', { ids: [] })), 'command_invalid');
@@ -71,10 +71,10 @@ test('arguments that the table does not allow are refused before the handler see
   assert.equal(await codeOf(client.request('forwarder', 'toString' as 'scan-now', {})), 'command_unknown');
 });
 
-test('no answer is command_timeout, a cut line not_connected; rubbish harms nobody; the log level is changed by request', async () => {
+test('no response: command_timeout; no connection: not_connected; invalid messages are ignored; the level changes', async () => {
   const { client, line, log, publish } = joined({ backup: async () => await new Promise(() => {}) });
   assert.equal(await codeOf(client.request('forwarder', 'backup', {}, { timeoutMs: 50 })), 'command_timeout');
-  publish(requestTopic('forwarder', 'backup'), 'rubbish');
+  publish(requestTopic('test-box', 'forwarder', 'backup'), 'rubbish');
   assert.deepEqual(await client.request('forwarder', 'set-log-level', { level: 'error' }), { level: 'error' });
   assert.equal(log.level, 'error');
   line.cut = true;

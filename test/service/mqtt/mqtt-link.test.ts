@@ -46,34 +46,34 @@ function linkTo(t: TestContext, port: number, subscriptions: MqttLinkOptions['su
     config,
     log: testLog(config),
     subscriptions,
-    will: { topic: 'edge/forwarder/status', payload: 'offline', retain: true },
+    will: () => ({ topic: 'edge/test-box/forwarder/status', payload: 'offline', retain: true }),
   });
   t.after(() => link.stop());
   return link;
 }
 
-test('up after every subscription is acknowledged; while down a publish is refused; nothing of an ended session is sent again', async (t) => {
+test('up after every SUBACK; while down, a publish is refused; nothing of an ended session is sent again', async (t) => {
   const broker = await startBroker(t);
-  const heard: string[] = [];
-  const link = linkTo(t, broker.port, { 'a/+': (topic, payload) => void heard.push(`${topic} ${payload.toString()}`) });
+  const received: string[] = [];
+  const link = linkTo(t, broker.port, { 'a/+': (topic, payload) => void received.push(`${topic} ${payload.toString()}`) });
   assert.equal(link.publish('a/1', 'early'), false);
   link.start();
   await eventually(() => link.connected);
   assert.equal(link.publish('a/1', 'first'), true);
-  await eventually(() => heard.length === 1);
+  await eventually(() => received.length === 1);
   broker.cut();
   await eventually(() => !link.connected);
   assert.equal(link.publish('a/1', 'late'), false);
   await eventually(() => link.connected);
   assert.equal(link.publish('a/1', 'second'), true);
-  await eventually(() => heard.includes('a/1 second'));
-  assert.deepEqual(heard, ['a/1 first', 'a/1 second']);
+  await eventually(() => received.includes('a/1 second'));
+  assert.deepEqual(received, ['a/1 first', 'a/1 second']);
 });
 
-test('comes back after a broker restart on the same address, and subscribes again', async (t) => {
+test('reconnects after a broker restart on the same address, and subscribes again', async (t) => {
   const first = await startBroker(t);
-  const heard: string[] = [];
-  const link = linkTo(t, first.port, { 'hr/+/bpm': (_topic, payload) => void heard.push(payload.toString()) });
+  const received: string[] = [];
+  const link = linkTo(t, first.port, { 'hr/+/bpm': (_topic, payload) => void received.push(payload.toString()) });
   link.start();
   await eventually(() => link.connected);
   await first.stop();
@@ -84,10 +84,10 @@ test('comes back after a broker restart on the same address, and subscribes agai
     { cmd: 'publish', qos: 0, dup: false, retain: false, topic: 'hr/x/bpm', payload: Buffer.from('again') },
     () => {},
   );
-  await eventually(() => heard.length === 1);
+  await eventually(() => received.length === 1);
 });
 
-test('stop sends all that was published and leaves no will; an unclean end makes the broker publish it', async (t) => {
+test('stop sends everything published and publishes no will; after an unclean end the broker publishes it', async (t) => {
   const broker = await startBroker(t);
   const seen: string[] = [];
   broker.aedes.on(
@@ -127,23 +127,50 @@ test('a handler or listener that throws is logged and stops nothing', async (t) 
   await eventually(() => calls === 2);
 });
 
-test('a broker that refuses a subscription keeps the link down; stop while nobody listens ends at once', async (t) => {
+test('a refused subscription is reported, and works once the right is granted; the others work meanwhile', async (t) => {
   const broker = await startBroker(t);
-  let refusals = 0;
-  broker.aedes.on('clientDisconnect', () => void (refusals += 1));
-  broker.aedes.authorizeSubscribe = (_client, subscription, callback) => callback(null, null as unknown as typeof subscription);
-  const link = linkTo(t, broker.port, { 'secret/#': () => {} });
+  const refused = { 'secret/#': true };
+  broker.aedes.authorizeSubscribe = (_client, subscription, callback) =>
+    callback(
+      null,
+      subscription.topic === 'secret/#' && refused['secret/#'] ? (null as unknown as typeof subscription) : subscription,
+    );
+  const received: string[] = [];
+  const handler = (topic: string): void => void received.push(topic);
+  const link = linkTo(t, broker.port, { 'secret/#': handler, 'open/#': handler });
+  let ups = 0;
+  link.on('up', () => void (ups += 1));
   link.start();
-  await eventually(() => refusals >= 2);
-  assert.equal(link.connected, false);
-  await link.stop();
+  await eventually(() => link.trouble?.code === 'subscription_refused');
+  assert.equal(link.check().code, 'subscription_refused');
+  assert.equal(link.check().reason, 'the broker refuses secret/#');
+  assert.equal(link.publish('open/1', ''), true);
+  await eventually(() => received.includes('open/1'));
+  refused['secret/#'] = false;
+  await eventually(() => ups === 2 && link.trouble === undefined, { withinMs: 15_000 });
+  link.publish('secret/1', '');
+  await eventually(() => received.includes('secret/1'));
+});
+
+test('no SUBSCRIBE has more than 8 filters, and all are subscribed before the link is up', async (t) => {
+  const broker = await startBroker(t);
+  const sizes: number[] = [];
+  broker.aedes.on('subscribe', (subscriptions) => void sizes.push(subscriptions.length));
+  const filters = Array.from({ length: 19 }, (_, index) => `topic/${index}`);
+  const link = linkTo(t, broker.port, Object.fromEntries(filters.map((filter) => [filter, () => {}])));
+  link.start();
+  await eventually(() => link.connected);
+  assert.deepEqual(sizes, [8, 8, 3]);
+});
+
+test('stop while nobody listens ends at once', async (t) => {
   const nowhere = linkTo(t, 1, {});
   await nowhere.stop();
   nowhere.start();
   await nowhere.stop();
 });
 
-test('topics match filters as MQTT 3.1.1 section 4.7 says', () => {
+test('topics match filters as defined by MQTT 3.1.1 section 4.7', () => {
   for (const [filter, topic] of [
     ['hr/+/bpm', 'hr/a/bpm'],
     ['hr/#', 'hr'],
@@ -162,7 +189,7 @@ test('topics match filters as MQTT 3.1.1 section 4.7 says', () => {
     assert.ok(!topicMatches(filter, topic), `${filter} ${topic}`);
 });
 
-test('no Buffer for each of 65,536 numbers is kept by a process that has a line, or a broker', async (t) => {
+test('a process with a connection or a broker keeps no Buffer for each of 65,536 numbers', async (t) => {
   const broker = await startBroker(t);
   writeToStream.cacheNumbers = true;
   const link = linkTo(t, broker.port, {});
@@ -177,11 +204,11 @@ test('no Buffer for each of 65,536 numbers is kept by a process that has a line,
   assert.equal(writeToStream.cacheNumbers, false);
 });
 
-test('what is subscribed is asked for anew at each connection', async (t) => {
+test('the function that returns the subscriptions is called at each connection', async (t) => {
   const broker = await startBroker(t);
-  const heard: string[] = [];
+  const received: string[] = [];
   let filter = 'a/1';
-  const link = linkTo(t, broker.port, () => ({ [filter]: (topic) => void heard.push(topic) }));
+  const link = linkTo(t, broker.port, () => ({ [filter]: (topic) => void received.push(topic) }));
   link.start();
   await eventually(() => link.connected);
   filter = 'a/2';
@@ -189,6 +216,6 @@ test('what is subscribed is asked for anew at each connection', async (t) => {
   await eventually(() => !link.connected);
   await eventually(() => link.connected);
   for (const topic of ['a/1', 'a/2']) link.publish(topic, '');
-  await eventually(() => heard.length > 0);
-  assert.deepEqual(heard, ['a/2']);
+  await eventually(() => received.length > 0);
+  assert.deepEqual(received, ['a/2']);
 });

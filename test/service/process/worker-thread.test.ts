@@ -18,7 +18,7 @@ test('a thread is watched from the message that reports it ready until it exits'
   t.after(() => worker.terminate());
   assert.deepEqual(await once(worker, 'message'), [{ kind: 'waiting' }]);
   assert.equal(watched(), 0);
-  worker.postMessage('go on');
+  worker.postMessage('continue');
   assert.deepEqual(await once(worker, 'message'), [{ kind: 'ready' }]);
   assert.equal(watched(), 1);
   await worker.terminate();

@@ -1,4 +1,4 @@
-/** A thread that first reports that it is not ready, and becomes ready when told to. */
+/** A thread that first reports that it is not ready, and becomes ready on request. */
 import { parentPort } from 'node:worker_threads';
 
 parentPort?.postMessage({ kind: 'waiting' });

@@ -59,9 +59,9 @@ describe('clients that share no code with us', () => {
 
     const browser = await connectAsync(`ws://127.0.0.1:${at.wsPort}`, { protocolVersion: 4, reconnectPeriod: 0 });
     t.after(() => browser.end(true));
-    const heard = new Promise<string>((resolve) => browser.once('message', (_topic, payload) => resolve(payload.toString())));
+    const received = new Promise<string>((resolve) => browser.once('message', (_topic, payload) => resolve(payload.toString())));
     await browser.subscribeAsync('hr/+/bpm');
-    assert.ok((JSON.parse(await heard) as { heart_rate: number }).heart_rate > 0);
+    assert.ok((JSON.parse(await received) as { heart_rate: number }).heart_rate > 0);
 
     await eventually(async () => (await getJson<QueueAnswer>(`${at.admin}/queue`)).ledger.shipped >= 3);
     const python = await pythonWith('boto3', ['boto3==1.40.0']);

@@ -52,7 +52,7 @@ test('no planted secret, key or token appears in any log line, answer, MQTT mess
   });
   t.after(() => reader.end(true));
   reader.on('message', (topic, payload) => void messages.push(`${topic} ${payload.toString()}`));
-  await reader.subscribeAsync(['hr/#', 'edge/+/status', 'edge/+/metrics', 'edge/+/response/+', 'homeassistant/#']);
+  await reader.subscribeAsync(['hr/#', 'edge/+/+/status', 'edge/+/+/metrics', 'edge/+/+/response/+', 'homeassistant/#']);
   const anna = await connectAsync(url, {
     protocolVersion: 4,
     reconnectPeriod: 0,
@@ -102,10 +102,8 @@ test('no planted secret, key or token appears in any log line, answer, MQTT mess
   await ask('POST', '/login', json, JSON.stringify({ token }));
   await ask('GET', '/health?format=text', { cookie: `hr_gateway_token=${token}` });
   await ask('GET', `/no-such-page`, { authorization: `Bearer ${token}` });
-  await eventually(() =>
-    messages.some((message) => message.startsWith('edge/forwarder/status') && /unreachable|error/.test(message)),
-  );
-  await eventually(() => messages.some((message) => message.startsWith('edge/forwarder/metrics')));
+  await eventually(() => messages.some((message) => message.includes('/forwarder/status') && /unreachable|error/.test(message)));
+  await eventually(() => messages.some((message) => message.includes('/forwarder/metrics')));
 
   // Screens.
   const screens = ['config', 'doctor'].map((command) => {
@@ -141,7 +139,7 @@ test('no planted secret, key or token appears in any log line, answer, MQTT mess
   }))
     for (const [place, text] of Object.entries(places)) {
       const found = text.indexOf(secret);
-      assert.equal(found, -1, `${name} stands in the ${place}: ${text.slice(Math.max(0, found - 200), found + 40)}`);
+      assert.equal(found, -1, `${name} is in the ${place}: ${text.slice(Math.max(0, found - 200), found + 40)}`);
     }
   for (const file of ['token', 'users.json', ...readdirSync(path.join(folder, 'keys')).map((name) => `keys/${name}`)])
     assert.equal(statSync(path.join(folder, file)).mode & 0o077, 0, file);

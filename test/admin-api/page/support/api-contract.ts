@@ -47,7 +47,7 @@ export class ApiContract {
     return check(value) ? undefined : this.#ajv.errorsText(check.errors);
   }
 
-  /** What is wrong with an answer; undefined where it is as described. Of an address that no route has, only a problem is right. */
+  /** What is wrong with an answer; undefined if it matches its description. A path without a route must get a problem. */
   fault({ method, path, status, type, body }: Answer): string | undefined {
     const [address = ''] = path.split('?');
     const operation = this.operations.find(

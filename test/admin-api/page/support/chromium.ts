@@ -13,7 +13,7 @@ const program = PROGRAMS.find((candidate) => existsSync(candidate));
 export function chromiumMissing(): string | false {
   if (program !== undefined) return false;
   if (process.env['CI'] === 'true') throw new Error('no Chromium in CI: install the Debian package chromium');
-  return 'the page is not looked at: no Chromium';
+  return 'the page is not tested: no Chromium';
 }
 
 export async function startBrowser(t: Pick<TestContext, 'after'>): Promise<Browser> {

@@ -1,4 +1,7 @@
-/** The running pipeline behind page and API: broker, stream with fault hooks, forwarder and admin API, all real, in this process; the bridge as it is asked for. */
+/**
+ * The running pipeline behind page and API: broker, stream with fault hooks, forwarder and admin API, all real, in this process; the
+ * bridge is started on request.
+ */
 import type { TestContext } from 'node:test';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { AdminApiService } from '../../../../admin-api/service.ts';

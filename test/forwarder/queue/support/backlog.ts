@@ -122,7 +122,7 @@ export async function throughForwarder(t: TestContext, rows: number): Promise<Ba
     config: { ...config, MQTT_URL },
     log: testLog(config),
     subscriptions: {
-      'edge/forwarder/status': (_, payload) => {
+      'edge/test-box/forwarder/status': (_, payload) => {
         const parsed = parseServiceStatus(payload);
         if (parsed.ok && parsed.value.forwarder !== undefined) statuses.push(parsed.value.forwarder);
       },

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import fc from 'fast-check';
+import type { DeadLetter } from '../../../../contract/dead-letter.ts';
 import type { QueueFile } from '../../../../forwarder/queue/queue-file.ts';
 import type { RetryRules } from '../../../../forwarder/queue/retried-letters.ts';
 import type { Append, DeadLetterInput } from '../../../../forwarder/queue/queue-messages.ts';
@@ -232,9 +233,20 @@ export class QueueUnderTest {
     assert.ok(this.#queue.bytes() <= MAX_BYTES || evicted === evictable.length);
   }
 
+  /** All dead letters, newest first: each answer of the queue is bounded. */
+  #deadLetters(): DeadLetter[] {
+    const letters: DeadLetter[] = [];
+    for (let before: number | null = null; ;) {
+      const page = this.#queue.deadLetters(500, before);
+      letters.push(...page.dead_letters);
+      if (page.next_before === null) return letters;
+      before = page.next_before;
+    }
+  }
+
   #settleDead(act: 'retry' | 'discard', share: number | null): void {
     const model = this.#model;
-    const { dead_letters: letters } = this.#queue.deadLetters(100_000, null);
+    const letters = this.#deadLetters();
     const selected = share === null ? letters : letters.filter((_, index) => index < share * letters.length);
     const chosen = share === null ? null : selected.map(({ id }) => id);
     const payloads = new Set(selected.map(({ payload }) => payload));
@@ -302,7 +314,7 @@ export class QueueUnderTest {
     assert.equal(oldestAcceptedAtMs === null, queued === 0);
     assert.equal(damage, null);
     assert.equal(this.#queue.watermarks.find(({ run }) => run === RUN)?.stored ?? 0, model.stored);
-    const listed = this.#queue.deadLetters(100_000, null).dead_letters.toReversed();
+    const listed = this.#deadLetters().toReversed();
     assert.deepEqual(
       listed.map(({ payload, reason }) => ({ payload, reason })),
       model.dead.map(({ payload, reason }) => ({ payload: payload.slice(0, 4096), reason })),

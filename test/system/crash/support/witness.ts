@@ -50,7 +50,7 @@ export class Witness {
       return client;
     };
     this.#clients = [
-      connect({}, ['hr/+/bpm', 'hr/+/gap', 'edge/+/status']),
+      connect({}, ['hr/+/bpm', 'hr/+/gap', 'edge/+/+/status']),
       connect(as('ble-bridge'), ['edge/+/stored/+']),
       connect(as('forwarder'), ['edge/+/readings/+']),
     ];

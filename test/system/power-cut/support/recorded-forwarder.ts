@@ -27,12 +27,13 @@ export interface Recording {
   environment: Record<string, string>;
 }
 
-interface Traced {
+export interface Traced {
   /** Sends a signal to the forwarder itself, and waits for the end of its trace. */
   end(signal: NodeJS.Signals): Promise<void>;
 }
 
-async function startTraced(t: TestContext, environment: Record<string, string>, log: string): Promise<Traced> {
+/** A forwarder under strace, once it has started. */
+export async function startTraced(t: TestContext, environment: Record<string, string>, log: string): Promise<Traced> {
   const child = spawn('strace', [...straceArgs(log), process.execPath, ...productArgs('forwarder/main')], {
     cwd: root,
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], UV_USE_IO_URING: '0', LOG_PRETTY: 'false', ...environment },

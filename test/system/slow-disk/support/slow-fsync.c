@@ -1,4 +1,4 @@
-/* Every fsync and fdatasync takes as many milliseconds longer as the file SLOW_FSYNC_FILE says; those of the main thread are written down in
+/* Delays every fsync and fdatasync by the number of milliseconds in the file SLOW_FSYNC_FILE; calls of the main thread are recorded in
  * SLOW_FSYNC_LOG. Preloaded into a process of the product: gcc -shared -fPIC -o slow-fsync.so slow-fsync.c -ldl */
 #define _GNU_SOURCE
 #include <dlfcn.h>

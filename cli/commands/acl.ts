@@ -1,0 +1,67 @@
+/**
+ * `hr-gateway acl mosquitto`: prints the rights that the services of this box need on a broker that is not ours, one user a box. With
+ * them no other client can publish on the delivery plane, whatever it may publish under `hr/`.
+ */
+import type { AddCommand } from '../frame/program.ts';
+
+const HASH_ITERATIONS = 101;
+
+/** A line of Mosquitto's password file: PBKDF2 with SHA-512, as `mosquitto_passwd` of Mosquitto 2 writes it. */
+async function passwordLine(user: string, password: string): Promise<string> {
+  const { pbkdf2Sync, randomBytes } = await import('node:crypto');
+  const salt = randomBytes(12);
+  const hash = pbkdf2Sync(password, salt, HASH_ITERATIONS, 64, 'sha512');
+  return `${user}:$7$${HASH_ITERATIONS}$${salt.toString('base64')}$${hash.toString('base64')}`;
+}
+
+async function mosquittoRights(): Promise<string> {
+  const { randomBytes } = await import('node:crypto');
+  const { SERVICE_NAMES } = await import('../../contract/topics.ts');
+  const { processConfig } = await import('../../service/config/config.ts');
+  const { gatewayName } = await import('../../service/storage/data-dir.ts');
+  const box = gatewayName(processConfig());
+  const password = randomBytes(24).toString('base64url');
+  return [
+    '# --- password_file: add this line',
+    await passwordLine(box, password),
+    '',
+    '# --- acl_file: add these lines',
+    '# This box. Nobody else may publish or subscribe to anything of it under edge/, except to its statuses.',
+    `user ${box}`,
+    `topic readwrite edge/${box}/#`,
+    'topic readwrite edge/sync',
+    'topic readwrite hr/+/bpm',
+    'topic readwrite hr/+/status',
+    'topic readwrite hr/+/gap',
+    'topic readwrite homeassistant/#',
+    ...SERVICE_NAMES.map((service) => `topic readwrite edge/${service}/#`),
+    '# Home Assistant, or whoever reads: give each reader such lines.',
+    'user reader',
+    'topic read hr/#',
+    'topic read edge/+/status',
+    'topic read edge/+/+/status',
+    'topic read homeassistant/#',
+    '# An app that publishes readings of its own device: name the device, no wildcard.',
+    'user app',
+    'topic write hr/my-device/bpm',
+    '',
+    '# --- environment of this box',
+    '# MQTT_BROKER=external',
+    `# MQTT_URL=mqtt://${box}:${password}@BROKER:1883`,
+  ].join('\n');
+}
+
+export const addAcl: AddCommand = (program) => {
+  const acl = program
+    .command('acl')
+    .summary('print the rights this box needs on another broker')
+    .description('Prints the user and the rights that the services of this box need on a broker that is not its own gateway.');
+  acl
+    .command('mosquitto')
+    .summary("print lines for Mosquitto's password_file and acl_file")
+    .description(
+      "Prints lines for Mosquitto's password_file and acl_file, and the settings of this box, with a new password at each call. " +
+        'Keep use_username_as_clientid off: the services of a box share one user.',
+    )
+    .action(async () => console.log(await mosquittoRights()));
+};

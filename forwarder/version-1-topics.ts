@@ -1,0 +1,26 @@
+/**
+ * Removes the retained statuses of version 1 from the broker: their topics do not name the gateway, nobody publishes there any more, and
+ * an external broker keeps them for ever. A bridge of version 1 that still runs publishes its status again; that one is left alone.
+ */
+import { version1StatusTopic, VERSION_1_STATUS_FILTER } from '../contract/topics.ts';
+import { parseVersion1Status } from '../contract/version-1.ts';
+import type { Logger } from '../service/log/log.ts';
+import type { MessageHandler } from '../service/mqtt/mqtt-link.ts';
+
+export interface Version1TopicsOptions {
+  log: Logger;
+  publish: (topic: string, payload: string, options: { retain: boolean }) => boolean;
+}
+
+/** To be spread into the forwarder's subscriptions. Retained messages that are not statuses of ours stay. */
+export function version1Subscriptions({ log, publish }: Version1TopicsOptions): Record<string, MessageHandler> {
+  return {
+    [VERSION_1_STATUS_FILTER]: (topic, payload, retained) => {
+      if (!retained || payload.length === 0) return;
+      const status = parseVersion1Status(payload);
+      if (!status.ok || topic !== version1StatusTopic(status.value.service)) return;
+      if (publish(topic, '', { retain: true }))
+        log.info({ event: 'version_1_topic_removed', topic }, 'removed a retained status of version 1 from the broker');
+    },
+  };
+}

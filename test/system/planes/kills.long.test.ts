@@ -1,0 +1,19 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SETTINGS } from '../../../service/config/settings.ts';
+import { interruptAtRandom, quantile } from './support/interruptions.ts';
+
+test('100 kills: what MQTT.js, paho and mosquitto_pub got a PUBACK for is in the stream, and only what was in flight is there twice', async (t) => {
+  await interruptAtRandom(t, { count: 100, signal: 'SIGKILL', seed: 14 });
+});
+
+test('in calm, beside 400 publishes a second, the median PUBACK comes within the commit interval and 20 ms (median of three)', async (t) => {
+  const p50s: number[] = [];
+  for (const seed of [1, 2, 3]) {
+    const account = await interruptAtRandom(t, { count: 0, signal: 'SIGTERM', seed });
+    if (account === undefined) return;
+    p50s.push(account.pubackP50Ms);
+  }
+  const limitMs = SETTINGS.QUEUE_COMMIT_INTERVAL_MS.default + 20;
+  assert.ok(quantile(p50s, 0.5) <= limitMs, `${p50s.join(', ')} ms, ${limitMs} ms allowed`);
+});
