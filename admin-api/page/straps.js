@@ -5,7 +5,7 @@ import { sparkline, WINDOW_MS } from './sparkline.js';
 /** After this, the last reading is no longer current. */
 const OLD_SECONDS = 3;
 
-/** @typedef {import('./api.js').DeviceStatus} DeviceStatus */
+/** @typedef {import('./api.js').DeviceStatus & { publisher?: string | null }} DeviceStatus */
 /** @typedef {import('./api.js').RecentReading} RecentReading */
 /** @typedef {[atMs: number, rate: number, contact: boolean | null]} Point */
 /** @typedef {[words: string, kind: 'good' | 'warn' | 'bad']} Shown */
