@@ -4,7 +4,7 @@ import type { ServiceStatus } from '../../../contract/service-status.ts';
 import { StatusReporter } from '../../../service/mqtt/status-reporter.ts';
 import { eventually } from '../../support/eventually.ts';
 
-test('changes that are no news are published once nothing has changed for a second; news goes out at once, at most one a second', async (t) => {
+test('counts are published once nothing has changed for a second; news goes out at once, at most one status a second', async (t) => {
   const published: ServiceStatus[] = [];
   const link = {
     publish: (topic: string, payload: string) =>
