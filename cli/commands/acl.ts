@@ -16,7 +16,6 @@ async function passwordLine(user: string, password: string): Promise<string> {
 
 async function mosquittoRights(): Promise<string> {
   const { randomBytes } = await import('node:crypto');
-  const { SERVICE_NAMES } = await import('../../contract/topics.ts');
   const { processConfig } = await import('../../service/config/config.ts');
   const { gatewayName } = await import('../../service/storage/data-dir.ts');
   const box = gatewayName(processConfig());
@@ -34,11 +33,14 @@ async function mosquittoRights(): Promise<string> {
     'topic readwrite hr/+/status',
     'topic readwrite hr/+/gap',
     'topic readwrite homeassistant/#',
-    ...SERVICE_NAMES.map((service) => `topic readwrite edge/${service}/#`),
+    '# Of other boxes on this broker, their statuses only.',
+    'topic read edge/+/+/status',
+    '# What 1.0.0 left retained is cleared, and its bridges are reported.',
+    'topic readwrite edge/+/status',
+    'topic read edge/source/+',
     '# Home Assistant, or whoever reads: give each reader such lines.',
     'user reader',
     'topic read hr/#',
-    'topic read edge/+/status',
     'topic read edge/+/+/status',
     'topic read homeassistant/#',
     '# An app that publishes readings of its own device: name the device, no wildcard.',

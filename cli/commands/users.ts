@@ -119,7 +119,9 @@ export const addUsers: AddCommand = (program) => {
     .option('--publish <filter>', 'topic filter that the user may publish to (repeatable)', collect)
     .action(async (name: string | undefined, _options: unknown, command: Command) => {
       const bridge = textOf(command, 'bridge');
-      if ((name === undefined) === (bridge === undefined))
+      if (name === undefined && bridge === undefined)
+        command.error("missing required argument 'name'", { exitCode: EXIT_CODES.usage });
+      if (name !== undefined && bridge !== undefined)
         command.error('give either the name of a user, or --bridge <gateway>', { exitCode: EXIT_CODES.usage });
       if (bridge !== undefined) await addBridge(command, bridge);
       else if (name !== undefined) await add(command, name);

@@ -26,8 +26,17 @@ const EXPECTED = ['ble-bridge', 'forwarder', 'admin-api'];
  * first start, root would own a folder that the services must write to.
  */
 export function missingKeyLine(config: Config): DoctorLine | undefined {
+  // With credentials in MQTT_URL no key is needed, but the name of this box is: it is part of the topics.
+  const hasCredentials = parseBrokerUrl(config.MQTT_URL).username !== undefined;
+  const named = path.join(config.DATA_DIR, 'gateway-name');
+  if (hasCredentials && config.GATEWAY_NAME === undefined && !existsSync(named))
+    return fail(
+      'broker',
+      `not checked: the name of this box is unknown, the file ${named} does not exist`,
+      'Set GATEWAY_NAME, start the services once, or set DATA_DIR to the folder that they use.',
+    );
   const file = path.join(config.DATA_DIR, 'keys', READER);
-  if (parseBrokerUrl(config.MQTT_URL).username !== undefined || existsSync(file)) return undefined;
+  if (hasCredentials || existsSync(file)) return undefined;
   return fail(
     'broker',
     `not checked: the key ${file} does not exist`,

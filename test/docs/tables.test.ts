@@ -46,6 +46,13 @@ test('docker compose passes every setting to the services that use it, or sets i
   }
 });
 
+test('docker compose gives all services of a box one GATEWAY_NAME', () => {
+  const compose = readSource('docker-compose.yml');
+  const shared = /x-environment: &environment\n((?: {2}.*\n)+)/.exec(compose)?.[1] ?? '';
+  assert.match(shared, /^ {2}GATEWAY_NAME:$/m);
+  assert.equal([...compose.matchAll(/^\s+GATEWAY_NAME:/gm)].length, 1);
+});
+
 test('.env.example contains only existing settings and SDK variables, each commented out', () => {
   for (const line of readSource('.env.example').split('\n')) {
     const match = /^#?\s?([A-Z][A-Z0-9_]+)=/.exec(line);

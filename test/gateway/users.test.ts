@@ -19,9 +19,14 @@ const as = (username: string, password = PASSWORD): { username: string; password
 });
 
 /** `hr-gateway users` as a process, with the password on standard input. */
-async function users(dataDir: string, args: string[], password = ''): Promise<{ code: number; out: string; err: string }> {
+async function users(
+  dataDir: string,
+  args: string[],
+  password = '',
+  environment: Record<string, string> = {},
+): Promise<{ code: number; out: string; err: string }> {
   const child = spawn(process.execPath, [...productArgs('cli/main'), 'users', ...args], {
-    env: { PATH: process.env['PATH'], DATA_DIR: dataDir },
+    env: { PATH: process.env['PATH'], DATA_DIR: dataDir, ...environment },
   });
   let out = '';
   let err = '';
@@ -99,6 +104,24 @@ test('a right that would reach edge/ or $SYS is refused, by the command and in t
     startGateway(t, { DATA_DIR: folder }),
     (error) => error instanceof HrError && error.code === 'users_unreadable' && /first level/.test(error.detail),
   );
+});
+
+test('a key for the bridge of another box is printed once, with the settings of that box, and is not stored', async (t) => {
+  const folder = tempDir(t);
+  const { code, out } = await users(folder, ['add', '--bridge', 'gym-2']);
+  assert.equal(code, 0);
+  const key = /^MQTT_URL=mqtts:\/\/gym-2:([\w-]{43})@/m.exec(out)?.[1] ?? '';
+  assert.match(out, /^GATEWAY_NAME=gym-2$/m);
+  assert.ok(key !== '' && !readFileSync(path.join(folder, 'users.json'), 'utf8').includes(key));
+  const gateway = await startGateway(t, { DATA_DIR: folder });
+  assert.equal(await (await rawClient(t, gateway.ports.mqtt)).connect({ username: 'gym-2', password: Buffer.from(key) }), 0);
+  for (const args of [
+    ['--bridge', 'Gym 2'],
+    ['--bridge', 'forwarder'],
+    ['anna', '--bridge', 'gym-2'],
+    ['--bridge', 'test-box'],
+  ])
+    assert.equal((await users(folder, ['add', ...args], PASSWORD, { GATEWAY_NAME: 'test-box' })).code, 2, args.join(' '));
 });
 
 test('a filter covers exactly what it matches', () => {

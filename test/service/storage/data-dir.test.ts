@@ -4,8 +4,10 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
 import {
   gatewayName,
+  gatewayNameOf,
   lockDataDir,
   operatorToken,
   readOrCreateSecret,
@@ -100,6 +102,23 @@ test('the name of the box is the configured one, else the one stored at first st
   writeFileSync(path.join(folder, 'gateway-name'), 'older-name\n');
   assert.equal(gatewayName({ DATA_DIR: folder, GATEWAY_NAME: undefined }), 'older-name');
   assert.equal(slug('Polar H10 Ä/b'), 'polar-h10-a-b');
+});
+
+test('a stored name that cannot be part of a topic is replaced by its slug, once, with one WARN', (t) => {
+  const folder = tempDir(t);
+  const config = { DATA_DIR: folder, GATEWAY_NAME: undefined };
+  writeFileSync(path.join(folder, 'gateway-name'), 'Front Desk/2\n');
+  const warnings: Record<string, unknown>[] = [];
+  const log = pino(
+    { level: 'warn' },
+    { write: (line: string) => void warnings.push(JSON.parse(line) as Record<string, unknown>) },
+  );
+  for (let start = 0; start < 3; start += 1) assert.equal(gatewayNameOf(config, log)(), 'front-desk-2');
+  assert.deepEqual(
+    warnings.map(({ event, name, renamed }) => [event, name, renamed]),
+    [['gateway_renamed', 'Front Desk/2', 'front-desk-2']],
+  );
+  assert.equal(readFileSync(path.join(folder, 'gateway-name'), 'utf8'), 'front-desk-2\n');
 });
 
 test('a file is replaced completely or not at all, whenever the writer is killed', async (t) => {

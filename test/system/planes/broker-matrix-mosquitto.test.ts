@@ -1,4 +1,5 @@
 import type { TestContext } from 'node:test';
+import { SERVICE_NAMES } from '../../../contract/topics.ts';
 import { startLimitingProxy } from '../../support/brokers/limiting-proxy.ts';
 import { hasMosquitto, MOSQUITTO_MISSING, startMosquitto } from '../../support/brokers/mosquitto.ts';
 import { cannotRun } from '../../support/cannot-run.ts';
@@ -7,6 +8,9 @@ import { printedRights } from './support/printed-rights.ts';
 import { StrapBox } from './support/strap-box.ts';
 
 const NAME = 'front-desk';
+const WITHOUT_STORED = [...SERVICE_NAMES, 'offer', 'readings']
+  .map((topic) => `topic readwrite edge/${NAME}/${topic}/#`)
+  .join('\n');
 
 async function start(t: TestContext, demands: Demands): Promise<Site | undefined> {
   if (!hasMosquitto()) {
@@ -16,10 +20,7 @@ async function start(t: TestContext, demands: Demands): Promise<Site | undefined
   const { passwords, acl, user, password } = await printedRights(t, NAME);
   const broker = await startMosquitto(t, {
     passwords,
-    acl:
-      demands.withoutStored === true
-        ? acl.replace(`edge/${NAME}/#`, `edge/${NAME}/offer/#\ntopic readwrite edge/${NAME}/readings/#`)
-        : acl,
+    acl: demands.withoutStored === true ? acl.replace(`topic readwrite edge/${NAME}/#`, WITHOUT_STORED) : acl,
     settings: [
       ...(demands.publishBytesMax === undefined ? [] : [`message_size_limit ${demands.publishBytesMax}`]),
       ...(demands.clientIdIsUsername === true ? ['use_username_as_clientid true'] : []),
