@@ -6,11 +6,19 @@ import Type, { type Static } from 'typebox';
 import { bridgeStatusSchema } from '../contract/bridge-status.ts';
 import { checkSchema } from '../contract/check.ts';
 import { deviceStatusSchema, gapSchema } from '../contract/device-status.ts';
-import { countSchema, deviceNameSchema, nullable, timeSchema } from '../contract/fields.ts';
+import { anyDeviceNameSchema, countSchema, nullable, timeSchema } from '../contract/fields.ts';
 import { forwarderStatusSchema } from '../contract/forwarder-status.ts';
 import { gatewayStatusSchema } from '../contract/gateway-status.ts';
 
-export const deviceSchema = Type.Object({ ...deviceStatusSchema.properties, last_gap: nullable(gapSchema) });
+const publisherSchema = nullable(
+  Type.String({ description: 'The user that publishes it; null: a strap; empty: another client, and the broker does not tell' }),
+);
+export const deviceSchema = Type.Object({
+  ...deviceStatusSchema.properties,
+  device: anyDeviceNameSchema,
+  last_gap: nullable(gapSchema),
+  publisher: publisherSchema,
+});
 export type KnownDevice = Static<typeof deviceSchema>;
 
 export const HEALTH_STATUSES = ['ok', 'degraded', 'down'] as const;
@@ -78,11 +86,11 @@ export type Overview = Static<typeof overviewSchema>;
 /** The events of /events, by name, with their data. */
 export const eventSchemas = {
   overview: overviewSchema,
-  reading: Type.Object({ type: Type.Literal('reading'), device: deviceNameSchema, reading: recentReadingSchema }),
+  reading: Type.Object({ type: Type.Literal('reading'), device: anyDeviceNameSchema, reading: recentReadingSchema }),
   device: Type.Object({
     type: Type.Literal('device'),
-    device: deviceNameSchema,
-    status: nullable(deviceStatusSchema),
+    device: anyDeviceNameSchema,
+    status: nullable(Type.Object({ ...deviceStatusSchema.properties, device: anyDeviceNameSchema, publisher: publisherSchema })),
   }),
 };
 export type ReadingEvent = Static<typeof eventSchemas.reading>;

@@ -50,7 +50,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     loggerInstance: log.child({}, { level: 'silent' }),
     bodyLimit: BODY_MAX_BYTES,
     forceCloseConnections: true,
-    routerOptions: { maxParamLength: 100 },
+    // A device name of 64 code points, percent-encoded.
+    routerOptions: { maxParamLength: 1000 },
     ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, allowUnionTypes: true } },
     // Requests that reach no route: a malformed URL, malformed HTTP.
     frameworkErrors: problemHandler(log) as never,

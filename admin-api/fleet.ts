@@ -4,7 +4,8 @@
  */
 import { parseDeviceStatus, parseGap, type DeviceStatus, type Gap } from '../contract/device-status.ts';
 import { parseMetrics, type MetricsMessage } from '../contract/metrics.ts';
-import { parseReading, type IncomingReading } from '../contract/reading.ts';
+import { readPayload } from '../contract/publication/adopted-reading.ts';
+import { parseReading } from '../contract/reading.ts';
 import { parseServiceStatus, STATUS_STALE_MS, type ServiceStatus } from '../contract/service-status.ts';
 import {
   ANY_GATEWAY,
@@ -66,6 +67,8 @@ const APP_SILENT_MS = 10_000;
 export class Fleet {
   readonly #refused: RefusedMessages;
   readonly #devices = new Map<string, Device>();
+  /** User by device of another client. */
+  readonly #publishers = new Map<string, string>();
   readonly #scope: () => FleetScope;
   /** By gateway and service. */
   readonly #services = new Map<string, Received<ServiceStatus> & ServiceOfGateway>();
@@ -88,7 +91,6 @@ export class Fleet {
   /** To be spread into the subscriptions of the service's MqttLink; call it once the service has started. */
   get subscriptions(): Record<string, MessageHandler> {
     const refused = this.#refused;
-    const reading = refused.reader('reading', parseReading, (topic, value) => this.#reading(topic, value));
     const status = refused.reader('device_status', parseDeviceStatus, (topic, value) => this.#deviceStatus(topic, value));
     const serviceStatus = refused.reader('service_status', parseServiceStatus, (topic, value) =>
       this.#serviceStatus(topic, value),
@@ -106,7 +108,7 @@ export class Fleet {
     const gateways = served.includes('*') ? [ANY_GATEWAY] : [...new Set([gateway, ...served])];
     return {
       [READINGS_FILTER]: (topic, payload, retained) => {
-        if (!retained) reading(topic, payload, retained);
+        if (!retained && payload.length > 0) this.#reading(topic, payload);
       },
       [DEVICE_STATUS_FILTER]: (topic, payload, retained) => {
         if (payload.length === 0) this.#deviceRemoved(topic);
@@ -160,17 +162,22 @@ export class Fleet {
     return device;
   }
 
-  #reading(topic: string, { timestamp, heart_rate, sensor_contact, source }: IncomingReading): void {
+  /** A reading as a strap's bridge publishes it, or what another client publishes, by the rules that decide what is stored of it. */
+  #reading(topic: string, payload: Buffer): void {
+    const live = liveReading(deviceOfTopic(topic), payload);
+    if (live === undefined) return this.#refused.refuse('reading', topic, 'no reading of a strap or of another client');
+    if (live === 'no_pulse') return;
+    const { source, ...reading } = live;
     const device = this.#deviceAt(topic);
     if (device === undefined) return;
     this.readingsReceived += 1;
     const { status } = device;
     const name = status.device;
     if (!device.hasStatus) {
-      device.status = { ...status, readings: status.readings + 1, last_reading_at: timestamp, source: source ?? status.source };
-      if (status.readings === 0) this.#emit({ type: 'device', device: name, status: this.#current(device) });
+      const { timestamp: at } = reading;
+      device.status = { ...status, readings: status.readings + 1, last_reading_at: at, source: source ?? status.source };
+      if (status.readings === 0) this.#emitDevice(name, device);
     }
-    const reading: RecentReading = { timestamp, heart_rate, sensor_contact: sensor_contact ?? null };
     device.readings.push(reading);
     const oldest = Date.now() - READINGS_MS;
     while (device.readings.length > READINGS_MAX || Date.parse(device.readings[0]?.timestamp ?? '') < oldest)
@@ -185,7 +192,16 @@ export class Fleet {
     if (device === undefined) return;
     device.hasStatus = true;
     device.status = status;
-    this.#emit({ type: 'device', device: name, status });
+    this.#emitDevice(name, device);
+  }
+
+  #emitDevice(name: string, device: Device): void {
+    this.#emit({ type: 'device', device: name, status: { ...this.#current(device), publisher: this.#publisherOf(device) } });
+  }
+
+  /** The gateway reports who publishes the devices that it adopts readings of. */
+  #publisherOf({ status, hasStatus }: Device): string | null {
+    return hasStatus ? null : (this.#publishers.get(status.device) ?? '');
   }
 
   #deviceRemoved(topic: string): void {
@@ -203,7 +219,18 @@ export class Fleet {
     // A last will has no details: the last known ones are kept beside it.
     const value = status.state === 'offline' && before !== undefined ? { ...before, ...status } : status;
     this.#keep(this.#services, source, value);
+    if (service === 'gateway') this.#publishersReported(status);
     this.#emit({ type: 'service', service });
+  }
+
+  #publishersReported({ gateway }: ServiceStatus): void {
+    for (const { device: name, publisher } of gateway?.adoption?.devices ?? []) {
+      if (this.#publishers.get(name) === publisher) continue;
+      if (this.#publishers.size >= DEVICES_MAX) this.#publishers.clear();
+      this.#publishers.set(name, publisher);
+      const device = this.#devices.get(name);
+      if (device !== undefined) this.#emitDevice(name, device);
+    }
   }
 
   /** An operator has removed the retained status of a box that no longer exists. */
@@ -221,7 +248,11 @@ export class Fleet {
   /** Every known device, by name. */
   devices(): KnownDevice[] {
     return [...this.#devices.values()]
-      .map((device) => ({ ...this.#current(device), last_gap: device.lastGap ?? null }))
+      .map((device) => ({
+        ...this.#current(device),
+        last_gap: device.lastGap ?? null,
+        publisher: this.#publisherOf(device),
+      }))
       .sort((a, b) => (a.device < b.device ? -1 : 1));
   }
 
@@ -276,6 +307,23 @@ export class Fleet {
   }
 }
 
+/** Undefined: no reading. */
+function liveReading(
+  device: string | undefined,
+  payload: Buffer,
+): (RecentReading & { source: 'simulated' | 'replay' | undefined }) | 'no_pulse' | undefined {
+  const parsed = parseReading(payload);
+  if (parsed.ok) {
+    const { timestamp, heart_rate, sensor_contact: contact, source } = parsed.value;
+    return { timestamp, heart_rate, sensor_contact: contact ?? null, source };
+  }
+  if (device === undefined) return undefined;
+  const outcome = readPayload(payload, { device, publisher: undefined, arrivedAt: new Date(), clock: 'unknown' });
+  if (outcome.kind === 'no_pulse') return 'no_pulse';
+  if (outcome.kind !== 'reading') return undefined;
+  const { timestamp, heart_rate, source } = outcome.reading;
+  return { timestamp, heart_rate, sensor_contact: null, source };
+}
 const keyOf = ({ gateway, service }: ServiceOfGateway): string => `${gateway}/${service}`;
 
 function unknownDevice(device: string): DeviceStatus {

@@ -1,6 +1,7 @@
 /** /metrics: the services' metrics, received over MQTT, as Prometheus text, beside this process's own (prom-client). */
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Metric } from '../contract/metrics.ts';
+import type { KnownDevice } from './answer-schemas.ts';
 import type { Fleet } from './fleet.ts';
 
 const escapeLabel = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
@@ -26,6 +27,10 @@ function linesOf(metric: Metric, gateway: string): string[] {
 /** Prefix of this process's own metrics. */
 const OWN = 'hr_gateway_admin_';
 const HOUR_MS = 3_600_000;
+/** Other clients choose names as they like: so many are labels. */
+const LABELLED_DEVICES_MAX = 100;
+
+const isOfClient = ({ publisher }: KnownDevice): boolean => publisher !== null;
 
 export class Prometheus {
   readonly #registry = new Registry();
@@ -54,6 +59,18 @@ export class Prometheus {
       collect() {
         this.reset();
         for (const { gateway = fleet.gateway, state } of fleet.devices()) this.inc({ gateway, state });
+      },
+    });
+    new Gauge({
+      name: 'hr_gateway_client_device_readings',
+      help: 'Readings received of devices of other clients since the start; those beyond the first hundred together',
+      labelNames: ['device', 'publisher'],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const [index, { device, publisher, readings }] of fleet.devices().filter(isOfClient).entries())
+          if (index < LABELLED_DEVICES_MAX) this.set({ device, publisher: publisher ?? '' }, readings);
+          else this.inc({ device: 'others', publisher: '' }, readings);
       },
     });
     // prom-client's event loop monitor wakes the process a hundred times a second, half of an idle one's CPU: measured at scrapes only.

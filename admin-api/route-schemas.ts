@@ -1,13 +1,15 @@
 /** Schemas of requests, and of answers by HTTP status: they validate, serialize and describe (openapi.json). */
 import Type, { type Static, type TSchema } from 'typebox';
 import { COMMANDS, LOG_LEVELS } from '../contract/commands.ts';
-import { deviceNameSchema } from '../contract/fields.ts';
+import { anyDeviceNameSchema, deviceNameSchema } from '../contract/fields.ts';
 import { SERVICE_NAMES } from '../contract/topics.ts';
 import { problemSchema } from './problem.ts';
 
 const strict = { additionalProperties: false } as const;
 
-export const deviceParams = Type.Object({ id: deviceNameSchema });
+/** Any device, those of other clients included. */
+export const deviceParams = Type.Object({ id: anyDeviceNameSchema });
+export const strapParams = Type.Object({ id: deviceNameSchema });
 export type DeviceParams = Static<typeof deviceParams>;
 
 export const healthQuery = Type.Object({ format: Type.Optional(Type.Enum(['json', 'text'])) });

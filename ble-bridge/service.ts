@@ -60,7 +60,7 @@ export class BleBridgeService implements Service {
     const refused = new RefusedMessages(name, log);
     const publish = (topic: string, payload: string): boolean => this.#link.publish(topic, payload);
 
-    this.#outbox = new BridgeOutbox({ config, log, publish, writableLength: () => this.#link.writableLength });
+    this.#outbox = new BridgeOutbox({ config, log, refused, publish, writableLength: () => this.#link.writableLength });
     this.#link = new MqttLink({
       service: name,
       config,

@@ -42,7 +42,9 @@ export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number];
 export const EVICTED_CAUSES = ['queue_full', 'dead_letters_full', 'discarded', 'damaged'] as const;
 export type EvictedCause = (typeof EVICTED_CAUSES)[number];
 
-/** At most this many characters of a refused payload are kept. */
+/** A refused payload is kept whole up to this size: it can be retried. */
+export const DEAD_LETTER_KEPT_BYTES = 64 * 1024;
+/** At most this many characters of it are listed. */
 export const DEAD_LETTER_PAYLOAD_MAX = 4096;
 
 export const deadLetterSchema = Type.Object({
@@ -54,8 +56,12 @@ export const deadLetterSchema = Type.Object({
   /** What was found, for a person. */
   detail: Type.String(),
   device: Type.String(),
+  /** The sequencer's gateway; null in letters of an older version. */
+  gateway: nullable(Type.String()),
   run: nullable(Type.String()),
   seq: nullable(countSchema),
+  /** The user that published it; null for a strap's reading, and where the broker does not tell. */
+  publisher: nullable(Type.String()),
   /** Size of the payload as it was received. */
   bytes: countSchema,
   payload: Type.String({ maxLength: DEAD_LETTER_PAYLOAD_MAX, description: 'At most 4,096 characters of it' }),

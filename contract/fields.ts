@@ -6,7 +6,7 @@
  * the whole message. Only what is answered or acted on literally (requests, arguments, the delivery plane) forbids unknown fields.
  */
 import Type, { type TSchema, type TUnion } from 'typebox';
-import { DEVICE_PATTERN, RUN_PATTERN } from './topics.ts';
+import { ANY_DEVICE_PATTERN, DEVICE_PATTERN, RUN_PATTERN } from './topics.ts';
 
 /** Time in UTC as our services write it: `2026-11-22T19:00:00.123Z`. `Date.parse` of it is never NaN. */
 export const timeSchema = Type.String({
@@ -16,8 +16,10 @@ export const timeSchema = Type.String({
 export const countSchema = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 /** Durations and ages, of a process that measures with fractions. */
 export const durationSchema = Type.Number({ minimum: 0 });
-/** A name of a device, as in topics. */
+/** The name of a strap's device, as in topics. */
 export const deviceNameSchema = Type.String({ pattern: DEVICE_PATTERN.source });
+/** A name of any device, those of other clients included, as in topics. */
+export const anyDeviceNameSchema = Type.String({ pattern: ANY_DEVICE_PATTERN.source });
 /** 16 hexadecimal digits, chosen at random when a sequencer starts. */
 export const runSchema = Type.String({ pattern: RUN_PATTERN.source });
 /** A short text for display. */

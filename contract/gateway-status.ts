@@ -1,6 +1,6 @@
 /** What the gateway reports of itself beside its checks: the broker. Part of its service status. */
 import Type, { type Static } from 'typebox';
-import { countsSchema, countSchema } from './fields.ts';
+import { anyDeviceNameSchema, countsSchema, countSchema } from './fields.ts';
 
 /** What became of other clients' messages under `hr/` since the start; each message has one outcome or one refusal code. */
 export const adoptionStatusSchema = Type.Object({
@@ -14,6 +14,10 @@ export const adoptionStatusSchema = Type.Object({
   refused: countsSchema,
   /** Connections that were closed because none of their readings was stored for 30 s. */
   stalled_connections: countSchema,
+  /** Devices whose readings were adopted, and the user that published the last one; the most recent ones. */
+  devices: Type.Optional(
+    Type.Array(Type.Object({ device: anyDeviceNameSchema, publisher: Type.String({ maxLength: 256 }) }), { maxItems: 200 }),
+  ),
 });
 export type AdoptionStatus = Static<typeof adoptionStatusSchema>;
 

@@ -3,7 +3,7 @@
  * Kinesis record. (gateway, run, seq) is its identity for ever. The first two fields are the record that consumers already know.
  */
 import Type, { type Static } from 'typebox';
-import { deviceNameSchema, nullable, runSchema } from './fields.ts';
+import { anyDeviceNameSchema, deviceNameSchema, nullable, runSchema } from './fields.ts';
 import { parserOf } from './validate.ts';
 
 export const CLOCK_STATES = ['synced', 'unsynced', 'unknown'] as const;
@@ -34,13 +34,17 @@ const source = Type.Optional(Type.Enum(['simulated', 'replay']));
 export const readingSchema = Type.Object({ ...fields, ...details, source });
 export type Reading = Static<typeof readingSchema>;
 
-/** A reading as any app may publish it: only timestamp and heart_rate are required, and further fields are kept. */
+/** A reading as the stream may hold it: an adopted one, or one of an earlier producer, has no more than timestamp and heart_rate. */
 export const incomingReadingSchema = Type.Object({
   ...fields,
   ...Type.Partial(Type.Object(details)).properties,
-  /** A topic level; other clients' names follow wider rules than ours: 64 code points (gateway/adoption/device-name.ts). */
-  device: Type.Optional(Type.String({ pattern: '^(?!\\.{1,2}$)[^/+#\\u0000-\\u001f\\u007f-\\u009f]{1,128}$' })),
+  /** A device of another client may have any name that a topic level may have. */
+  device: Type.Optional(anyDeviceNameSchema),
   source,
+  /** The user that published it, if it was adopted; absent in a strap's reading. */
+  publisher: Type.Optional(Type.String({ maxLength: 256 })),
+  /** What that user published, if it was more than a timestamp and a heart rate. */
+  original: Type.Optional(Type.String()),
 });
 export type IncomingReading = Static<typeof incomingReadingSchema>;
 

@@ -9,8 +9,14 @@ export type ServiceName = (typeof SERVICE_NAMES)[number];
 export const GATEWAY_PATTERN = /^[a-z0-9-]{1,64}$/;
 /** In place of a gateway's name: filters for every gateway. */
 export const ANY_GATEWAY = '+';
-/** A device name as used in topics: lower-case letters, digits and hyphens, at most 64. */
+/** The name of a strap's device as it stands in topics: lower-case letters, digits and hyphens, at most 64. */
 export const DEVICE_PATTERN = /^[a-z0-9-]{1,64}$/;
+/**
+ * Device names of other clients: one topic level of 1-64 code points, without control, format or line-separator characters, not `.` or
+ * `..`. A topic that was not valid UTF-8 holds U+FFFD by the time it arrives, and two such topics may be the same text: refused too.
+ * Names of straps are among them. Keys in Maps only, never of objects: `__proto__` is one.
+ */
+export const ANY_DEVICE_PATTERN = /^(?!\.{1,2}$)[^/+#\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\u{fffd}]{1,64}$/u;
 /** 16 hexadecimal digits, chosen at the start of a bridge process. */
 export const RUN_PATTERN = /^[0-9a-f]{16}$/;
 
@@ -39,12 +45,17 @@ export const responseFilter = (gateway: string): string => `edge/${gateway}/+/re
 export const VERSION_1_STATUS_FILTER = 'edge/+/status';
 export const version1StatusTopic = (service: ServiceName): string => `edge/${service}/status`;
 
-/** The device of an `hr/<device>/…` topic, or undefined if the topic is another one or the name is not allowed. */
+/** The device of an `hr/<device>/…` topic, or undefined if the topic is none or the name is not allowed to anyone. */
 export function deviceOfTopic(topic: string): string | undefined {
   const levels = topic.split('/');
   const device = levels[1];
-  if (levels.length !== 3 || levels[0] !== 'hr' || device === undefined || !DEVICE_PATTERN.test(device)) return undefined;
+  if (levels.length !== 3 || levels[0] !== 'hr' || device === undefined || !ANY_DEVICE_PATTERN.test(device)) return undefined;
   return device;
+}
+
+/** The device of `hr/<device>/bpm`, or undefined for any other topic and for names that are not allowed. */
+export function readingDeviceOf(topic: string): string | undefined {
+  return topic.endsWith('/bpm') ? deviceOfTopic(topic) : undefined;
 }
 
 /** The run that is the last level of a topic, or undefined. */

@@ -8,6 +8,7 @@ import { gapTopic, READINGS_FILTER, SERVICE_STATUS_FILTER } from '../contract/to
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { gatewayNameOf, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';
+import { clockState } from '../service/process/clock-state.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { RepeatLimiter } from '../service/log/log.ts';
 import { MqttLink, type Subscriptions } from '../service/mqtt/mqtt-link.ts';
@@ -99,10 +100,12 @@ export class ForwarderService implements Service {
     const intake = new Intake({
       queue: this.#queue,
       log,
+      refused: this.#refused,
       gateway,
       gateways: served,
       takesLiveReadings: this.#options.takesLiveReadings ?? broker === 'external',
       publish: (topic, payload) => this.#link.publish(topic, payload),
+      clock: () => clockState(new Date(), { clock_ahead_ms: this.#drain.clockAheadMs }),
     });
     this.#intake = intake;
     this.#followQueue(intake);

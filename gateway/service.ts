@@ -149,7 +149,7 @@ export class GatewayService implements Service {
     const plane = new AdoptionPlane({
       context: this.#context,
       broker: this.#broker,
-      makeOutbox: (broker) => new GatewayOutbox(this.#context, broker),
+      makeOutbox: (broker) => new GatewayOutbox(this.#context, broker, this.#refused),
       ...planeOptions,
     });
     this.#plane = plane;

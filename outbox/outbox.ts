@@ -8,6 +8,7 @@ import { EventEmitter } from 'node:events';
 import type { DropCause, NumberedReading, Stored } from '../contract/delivery.ts';
 import type { BridgeStatus } from '../contract/bridge-status.ts';
 import type { Metric } from '../contract/metrics.ts';
+import type { MessageRefusals } from '../service/mqtt/refused-messages.ts';
 import { RepeatLimiter, type Logger } from '../service/log/log.ts';
 import type { MessageHandler } from '../service/mqtt/mqtt-link.ts';
 import type { CheckReport } from '../service/health/check-report.ts';
@@ -24,6 +25,8 @@ export interface OutboxOptions {
   gateway: string;
   line: DeliveryLine;
   log: Logger;
+  /** Counts messages of the forwarder that do not match the contract. */
+  refused?: MessageRefusals | undefined;
   /** Readings ahead of the watermark. */
   window: number;
   /** Where to spill, and how much memory and disk may be used; left out: memory only. */
@@ -58,11 +61,12 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
     super();
     this.#options = options;
     this.#repeats = new RepeatLimiter(options.log);
-    const { spill, gateway, window, line, log } = options;
+    const { spill, gateway, window, line, log, refused } = options;
     this.#sequencer = new Sequencer({
       gateway,
       line,
       log,
+      refused,
       now: () => performance.now(),
       onStored: (run, message, progressed) => this.#received(run, message, progressed),
     });

@@ -16,6 +16,7 @@ export function refusalOf(payload: string, nowMs: number): string {
     device: field('device') ?? '',
     timestamp: field('timestamp') ?? new Date(performance.timeOrigin + nowMs).toISOString(),
     payload: asciiExcerpt(payload),
+    payload_bytes: Buffer.byteLength(payload),
   });
 }
 

@@ -10,6 +10,7 @@ import {
   sequencerOfTopic,
   type Stored,
 } from '../contract/delivery.ts';
+import type { MessageRefusals } from '../service/mqtt/refused-messages.ts';
 import { RepeatLimiter, type Logger } from '../service/log/log.ts';
 import { FollowedQueue } from './followed-queue.ts';
 import type { HeldRun } from './held-run.ts';
@@ -20,6 +21,7 @@ export interface SequencerOptions {
   gateway: string;
   line: DeliveryLine;
   log: Logger;
+  refused?: MessageRefusals | undefined;
   /** Milliseconds, monotonic. */
   now: () => number;
   /** The forwarder has said something about a run; `progressed`: its watermark has moved. */
@@ -78,8 +80,10 @@ export class Sequencer {
     if (topic === DELIVERY_SYNC_TOPIC) return this.#receiveSync(payload);
     const sequencer = sequencerOfTopic(topic);
     const run = this.runs.find(({ protocol, gateway }) => protocol.run === sequencer?.run && gateway === sequencer.gateway);
+    if (run === undefined) return;
     const message = parseStored(payload);
-    if (run === undefined || !message.ok || !this.#follows(message.value.queue)) return;
+    if (!message.ok) return this.#options.refused?.refuse('stored', topic, message.reason);
+    if (!this.#follows(message.value.queue)) return;
     this.#options.onStored(run, message.value, run.protocol.received(message.value, this.#options.now()));
     this.#sender.pump();
   }
@@ -87,7 +91,7 @@ export class Sequencer {
   /** The forwarder has subscribed, and asks what is held. */
   #receiveSync(payload: Buffer | string): void {
     const sync = parseSync(payload);
-    if (!sync.ok) return;
+    if (!sync.ok) return this.#options.refused?.refuse('sync', DELIVERY_SYNC_TOPIC, sync.reason);
     const { gateways, queue } = sync.value;
     const isOurs = gateways.includes('*') || this.runs.some(({ gateway }) => gateways.includes(gateway));
     if (isOurs && this.#follows(queue)) this.#offerAll();

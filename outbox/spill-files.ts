@@ -10,6 +10,7 @@ import { open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { offerSchema, type DropCause, type NumberedReading } from '../contract/delivery.ts';
 import { parserOf } from '../contract/validate.ts';
+import { syncFolderAsync } from '../service/storage/data-dir.ts';
 import { decodeHeader, decodeLines, encodeHeader, encodeLine } from './spill-lines.ts';
 
 const FILE_BYTES = 4 * 1024 * 1024;
@@ -141,7 +142,7 @@ export class RunFiles {
     const handle = await open(file.file, 'wx', 0o600);
     this.#files.push(file);
     try {
-      await syncFolder(this.#folder);
+      await syncFolderAsync(this.#folder);
     } catch (error) {
       await this.#takeBack({ handle, file });
       throw error;
@@ -224,16 +225,6 @@ export class RunFiles {
 }
 
 const droppedFile = (folder: string, run: string): string => path.join(folder, `${run}.dropped.json`);
-
-/** Makes creations and removals of files durable. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
 
 export interface EarlierRun {
   files: RunFiles;

@@ -1,4 +1,5 @@
 /** The live page: reads once, then follows the events. */
+import { drawArrivals } from './arrivals.js';
 import { drawDeadLetters } from './dead-letters.js';
 import { addPoint, setHistory } from './depth-chart.js';
 import { drawFlow } from './flow.js';
@@ -33,7 +34,7 @@ async function readAll() {
   for (const device of knownDevices()) if (!there.has(device)) setDevice(device, null);
   await Promise.all(
     devices.map(async (status) => {
-      setReadings(status.device, await read(`/devices/${status.device}/readings`));
+      setReadings(status.device, await read(`/devices/${encodeURIComponent(status.device)}/readings`));
       setDevice(status.device, status);
     }),
   );
@@ -46,6 +47,7 @@ function draw() {
   drawHealth(overview);
   drawFlow(overview);
   drawLedger(overview);
+  drawArrivals(overview);
   drawDeadLetters(overview);
 }
 

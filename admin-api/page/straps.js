@@ -5,7 +5,7 @@ import { sparkline, WINDOW_MS } from './sparkline.js';
 /** After this, the last reading is no longer current. */
 const OLD_SECONDS = 3;
 
-/** @typedef {import('./api.js').DeviceStatus} DeviceStatus */
+/** @typedef {import('./api.js').DeviceStatus & { publisher?: string | null }} DeviceStatus */
 /** @typedef {import('./api.js').RecentReading} RecentReading */
 /** @typedef {[atMs: number, rate: number, contact: boolean | null]} Point */
 /** @typedef {[words: string, kind: 'good' | 'warn' | 'bad']} Shown */
@@ -134,6 +134,15 @@ function newCard(device) {
 }
 
 /**
+ * A device of another client is marked with who publishes it; a strap has no publisher.
+ * @param {{ publisher?: string | null }} status
+ */
+function publisherText({ publisher }) {
+  if (publisher === null || publisher === undefined) return '';
+  return publisher === '' ? 'another client' : `published by ${publisher}`;
+}
+
+/**
  * The card of a strap; a new one is inserted in the order of the names.
  * @param {string} device
  */
@@ -215,7 +224,8 @@ function draw(status) {
   const name = status.name ?? status.device;
   setText(part.name, name);
   // The name used in topics; straps of one model often share a display name.
-  setText(part.device, name === status.device ? '' : status.device);
+  const names = [name === status.device ? '' : status.device, publisherText(status)];
+  setText(part.device, names.filter((text) => text !== '').join(' · '));
   part.mark.hidden = !test;
   setText(part.mark, test ? status.source : '');
   setText(part.bpm, last === undefined ? '–' : String(last[1]));

@@ -8,6 +8,7 @@ import type { Metric } from '../../contract/metrics.ts';
 import { readingTopic } from '../../contract/topics.ts';
 import { Outbox } from '../../outbox/outbox.ts';
 import type { Config } from '../../service/config/config.ts';
+import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import type { Logger } from '../../service/log/log.ts';
 import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
@@ -17,6 +18,7 @@ import { DroppedGaps } from './dropped-gaps.ts';
 export interface BridgeOutboxOptions {
   config: Config;
   log: Logger;
+  refused?: MessageRefusals | undefined;
   /** Publishes with QoS 0. False, and nothing is sent, while the line is down. */
   publish: (topic: string, payload: string) => boolean;
   /** Bytes that are written to the line and not yet taken by the system. */
@@ -41,12 +43,13 @@ export class BridgeOutbox {
 
   /** Finds what earlier processes left. Throws HrError `data_dir_unusable`. */
   start(): void {
-    const { config, log, publish, writableLength } = this.#options;
+    const { config, log, publish, writableLength, refused } = this.#options;
     this.#gateway = gatewayName(config);
     this.#outbox = new Outbox({
       gateway: this.#gateway,
       line: { publish, writableLength },
       log,
+      refused,
       window: config.OUTBOX_WINDOW,
       spill: {
         folder: dataFolder(config, 'outbox'),

@@ -33,8 +33,8 @@ export class Arrivals {
 
   refused(gateway: string, code: string): void {
     const { refused } = this.#of(gateway);
-    const key = refused[code] !== undefined || Object.keys(refused).length < CODES_MAX ? code : OTHER;
-    refused[key] = (refused[key] ?? 0) + 1;
+    const key = Object.hasOwn(refused, code) || Object.keys(refused).length < CODES_MAX ? code : OTHER;
+    refused[key] = (Object.hasOwn(refused, key) ? (refused[key] ?? 0) : 0) + 1;
   }
 
   /** Readings with this outcome, over all gateways. */

@@ -15,15 +15,18 @@ import {
   type NumberedReading,
   type Stored,
 } from '../../contract/delivery.ts';
+import type { PublicationContext } from '../../contract/publication/adopted-reading.ts';
 import { READINGS_FILTER, runOfTopic, VERSION_1_SOURCE_FILTER } from '../../contract/topics.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
+import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
 import type { Append, RunWatermark } from '../queue/queue-messages.ts';
 import { watermarkKey } from '../queue/watermark-key.ts';
 import { Arrivals } from './arrivals.ts';
 import { IntakeReport } from './intake-report.ts';
 import { LiveReadings } from './live-readings.ts';
+import { Publications, type Publication } from './publications.ts';
 import { checkNumbered, type Checked } from './reading-check.ts';
 import { RunIntake } from './run-intake.ts';
 
@@ -34,6 +37,8 @@ export interface IntakeQueue {
 export interface IntakeOptions {
   queue: IntakeQueue;
   log: Logger;
+  /** Counts messages of sequencers that do not match the contract. */
+  refused: MessageRefusals;
   /** Name of this box. */
   gateway: string;
   /** Whose sequencers are served; `*`: every gateway's. */
@@ -41,6 +46,8 @@ export interface IntakeOptions {
   /** Whether other clients' readings are taken from `hr/<device>/bpm`: no gateway on this broker adopts them. */
   takesLiveReadings: boolean;
   publish: (topic: string, payload: string) => boolean;
+  /** Whether this box's clock can be trusted; default: unknown. */
+  clock?: () => PublicationContext['clock'];
   /** Milliseconds, monotonic; for tests. */
   now?: () => number;
 }
@@ -66,6 +73,7 @@ export class Intake {
   readonly #repeats: RepeatLimiter;
   readonly #report = new IntakeReport();
   readonly #live: LiveReadings;
+  readonly #publications: Publications;
   readonly #runs = new Map<string, RunIntake>();
   #watermarks = new Map<string, RunWatermark>();
   readonly #version1Runs = new Set<string>();
@@ -83,14 +91,14 @@ export class Intake {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.#repeats = new RepeatLimiter(options.log);
+    this.#publications = new Publications(options.gateway, options.clock ?? (() => 'unknown'));
     this.#live = new LiveReadings({
-      gateway: options.gateway,
       arrivals: this.arrivals,
       isServed: (gateway, run) => this.#isServed(gateway, run),
       isOfVersion1: (run) => this.#version1Runs.has(run),
       isClaimed: (device) => this.#claimed.has(device),
       isAccepting: () => this.#isReady,
-      store: (checked) => this.#storeUnnumbered(checked),
+      store: (publication, isClaimed) => this.#storePublication(publication, isClaimed),
       onLost: () => this.#loseUnnumbered(1),
     });
   }
@@ -170,7 +178,7 @@ export class Intake {
     const sequencer = sequencerOfTopic(topic);
     const offer = parseOffer(payload);
     if (sequencer === undefined || !offer.ok || offer.value.run !== sequencer.run) {
-      this.#repeats.warn('offer', { event: 'offer_invalid', topic }, 'ignoring an offer that does not match its schema or topic');
+      this.#options.refused.refuse('offer', topic, offer.ok ? 'run differs from the topic' : offer.reason);
       return;
     }
     this.#live.offered(sequencer.gateway, sequencer.run);
@@ -262,12 +270,15 @@ export class Intake {
     if (this.#options.takesLiveReadings && this.#claimed.size < CLAIMED_MAX) this.#claimed.add(device);
   }
 
-  #storeUnnumbered(checked: Checked): void {
+  #storePublication(publication: Publication, isClaimed: boolean): void {
+    const { gateway, queue } = this.#options;
+    const checked = this.#publications.check(publication, isClaimed);
+    if (checked.kind === 'no_pulse' || checked.kind === 'empty') return this.arrivals.refused(gateway, checked.kind);
     const append = emptyAppend();
     this.#add(append, checked);
-    this.#options.queue.append(append);
-    if (checked.kind === 'dead') this.arrivals.refused(this.#options.gateway, checked.letter.reason);
-    else this.arrivals.count(this.#options.gateway, 'accepted', 1);
+    queue.append(append);
+    if (checked.kind === 'dead') this.arrivals.refused(gateway, checked.letter.reason);
+    else this.arrivals.count(gateway, 'accepted', 1);
   }
 
   #loseUnnumbered(count: number): void {
@@ -282,7 +293,8 @@ export class Intake {
   /** A sync of another forwarder; ours arrives here too. */
   #sync(payload: Buffer): void {
     const sync = parseSync(payload);
-    if (!sync.ok || this.#queue === undefined || sync.value.queue === this.#queue) return;
+    if (!sync.ok) return this.#options.refused.refuse('sync', DELIVERY_SYNC_TOPIC, sync.reason);
+    if (this.#queue === undefined || sync.value.queue === this.#queue) return;
     const { gateways } = this.#options;
     const isShared =
       [...gateways, ...sync.value.gateways].includes('*') || gateways.some((name) => sync.value.gateways.includes(name));

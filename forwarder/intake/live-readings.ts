@@ -3,14 +3,13 @@
  * serves is a copy: the reading itself arrives on the delivery plane. Any other numbered message waits for that sequencer's offer, for 10 s
  * and within bounds, and is then stored like an un-numbered one.
  */
-import { deviceOfTopic } from '../../contract/topics.ts';
+import { readJsonText, type JsonValue } from '../../contract/publication/json-text.ts';
+import { exactText } from '../../contract/publication/payload-text.ts';
+import { readingDeviceOf } from '../../contract/topics.ts';
 import type { Arrivals } from './arrivals.ts';
-import { deadLetter, type Checked } from './reading-check.ts';
-import { UnnumberedReadings } from './unnumbered.ts';
+import type { Publication } from './publications.ts';
 
 export interface LiveReadingsOptions {
-  /** Name of this box. */
-  gateway: string;
   arrivals: Arrivals;
   /** Whether (gateway, run) was offered to this forwarder or has a watermark. */
   isServed: (gateway: string, run: string) => boolean;
@@ -20,7 +19,7 @@ export interface LiveReadingsOptions {
   isClaimed: (device: string) => boolean;
   /** Whether the queue takes readings now. */
   isAccepting: () => boolean;
-  store: (checked: Checked) => void;
+  store: (publication: Publication, isClaimed: boolean) => void;
   /** A reading that nobody holds any more could not be taken. */
   onLost: () => void;
 }
@@ -31,23 +30,29 @@ const WAITING_BYTES_MAX = 1024 * 1024;
 
 interface Waiting {
   dueMs: number;
-  device: string;
-  payload: string;
+  publication: Publication;
   gateway: string;
   run: string;
 }
 
-/** The identity in a payload, if it has one: services write their numbers in this form. Cheaper than parsing the JSON twice. */
-function identityIn(payload: string): { gateway: string; run: string; device: string } | undefined {
-  const run = /"run":"([0-9a-f]{16})"/.exec(payload)?.[1];
-  if (run === undefined || !/"seq":\d{1,16}[,}]/.test(payload)) return undefined;
-  const gateway = /"gateway":"([a-z0-9-]{1,64})"/.exec(payload)?.[1] ?? '';
-  return { run, gateway, device: /"device":"([a-z0-9-]{1,64})"/.exec(payload)?.[1] ?? '' };
+/**
+ * The identity of a reading that a sequencer numbered, if the payload is one. Its own fields count, not those of an object inside it: a
+ * flow may wrap our readings.
+ */
+function identityIn(payload: Buffer): { gateway: string; run: string; device: string } | undefined {
+  // Most publications of other clients have no such field.
+  if (!payload.includes('"run"')) return undefined;
+  const json = readJsonText(exactText(payload) ?? '');
+  if (!json.ok || json.value.kind !== 'object') return undefined;
+  const { members } = json.value;
+  const text = (value: JsonValue | undefined): string => (value?.kind === 'string' ? value.value : '');
+  const run = text(members.get('run'));
+  if (!/^[0-9a-f]{16}$/.test(run) || members.get('seq')?.kind !== 'number') return undefined;
+  return { run, gateway: text(members.get('gateway')), device: text(members.get('device')) };
 }
 
 export class LiveReadings {
   readonly #options: LiveReadingsOptions;
-  readonly #unnumbered: UnnumberedReadings;
   /** In the order of arrival. */
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
@@ -55,19 +60,17 @@ export class LiveReadings {
 
   constructor(options: LiveReadingsOptions) {
     this.#options = options;
-    this.#unnumbered = new UnnumberedReadings(options.gateway);
   }
 
-  receive(topic: string, message: Buffer): void {
-    const device = deviceOfTopic(topic);
-    if (device === undefined) return;
-    const payload = message.toString();
+  receive(topic: string, payload: Buffer): void {
+    const device = readingDeviceOf(topic);
+    const publication = { device, topic, payload, arrivedAt: new Date() };
     const identity = identityIn(payload);
-    if (identity === undefined || identity.device !== device) return this.#store(payload, device);
+    if (identity === undefined || identity.device !== device) return this.#store(publication);
     const { gateway, run } = identity;
     if (this.#options.isServed(gateway, run)) return this.#options.arrivals.count(gateway, 'copy', 1);
     if (this.#options.isOfVersion1(run)) return this.#options.arrivals.count(gateway, 'put_back', 1);
-    this.#waiting.push({ dueMs: performance.now() + WAIT_MS, device, payload, gateway, run });
+    this.#waiting.push({ dueMs: performance.now() + WAIT_MS, publication, gateway, run });
     this.#waitingBytes += payload.length;
     while (this.#waiting.length > WAITING_MAX || this.#waitingBytes > WAITING_BYTES_MAX) this.#storeOldest();
     this.#schedule();
@@ -79,15 +82,15 @@ export class LiveReadings {
     if (rest.length === this.#waiting.length) return;
     this.#options.arrivals.count(gateway, 'copy', this.#waiting.length - rest.length);
     this.#waiting = rest;
-    this.#waitingBytes = rest.reduce((sum, { payload }) => sum + payload.length, 0);
+    this.#waitingBytes = rest.reduce((sum, { publication: { payload } }) => sum + payload.length, 0);
   }
 
   #storeOldest(): void {
     const oldest = this.#waiting.shift();
     if (oldest === undefined) return;
-    this.#waitingBytes -= oldest.payload.length;
+    this.#waitingBytes -= oldest.publication.payload.length;
     if (this.#options.isOfVersion1(oldest.run)) this.#options.arrivals.count(oldest.gateway, 'put_back', 1);
-    else this.#store(oldest.payload, oldest.device);
+    else this.#store(oldest.publication);
   }
 
   #schedule(): void {
@@ -104,16 +107,10 @@ export class LiveReadings {
     );
   }
 
-  #store(payload: string, device: string): void {
+  #store(publication: Publication): void {
+    const { device } = publication;
     if (!this.#options.isAccepting()) return this.#options.onLost();
-    this.#options.store(
-      this.#options.isClaimed(device)
-        ? {
-            kind: 'dead',
-            letter: deadLetter('device_claimed', `${device} belongs to a strap of this box`, payload, device, null),
-          }
-        : this.#unnumbered.check(payload, device),
-    );
+    this.#options.store(publication, device !== undefined && this.#options.isClaimed(device));
   }
 
   /** Stores what still waits. */

@@ -1,11 +1,9 @@
 /** Turns the lines of packets into rows or dead letters: never throws, never blocks. */
-import Type, { type Static } from 'typebox';
+import { DEAD_LETTER_KEPT_BYTES } from '../../contract/dead-letter.ts';
+import { exactText } from '../../contract/publication/payload-text.ts';
+import { parseRefusedLine, type RefusedLine } from '../../contract/publication/refusal.ts';
 import { parseReading, READING_MAX_BYTES } from '../../contract/reading.ts';
-import { parserOf } from '../../contract/validate.ts';
-import { ROW_SOURCES, type DeadLetterInput } from '../queue/queue-messages.ts';
-
-/** A dead letter keeps so much of its payload. */
-const KEPT_BYTES = 4096;
+import { sourceIndex, type DeadLetterInput, type Publication } from '../queue/queue-messages.ts';
 
 /** The identity of a reading, as the topic and the line of its packet say. */
 export interface Identity {
@@ -16,58 +14,64 @@ export interface Identity {
 
 export type Checked = { kind: 'row'; data: string; device: string; source: number } | { kind: 'dead'; letter: DeadLetterInput };
 
-const refusalSchema = Type.Object({
-  refused: Type.Object({ code: Type.String({ pattern: '^[a-z0-9_]{1,64}$' }), detail: Type.String({ maxLength: 1000 }) }),
-  device: Type.Optional(Type.String({ maxLength: 256 })),
-  payload: Type.Optional(Type.String()),
-  payload_base64: Type.Optional(Type.String()),
-});
-const parseRefusal = parserOf(refusalSchema);
-
-/** Index into ROW_SOURCES of a reading's `source`. */
-export function sourceIndex(source: string | undefined): number {
-  return Math.max(
-    0,
-    ROW_SOURCES.findIndex((name) => name === source),
-  );
+export interface Refused extends Identity {
+  reason: string;
+  detail: string;
+  device: string;
 }
 
-export function deadLetter(
-  reason: string,
-  detail: string,
-  payload: string,
-  device: string,
-  identity: Pick<Identity, 'run' | 'seq'> | null,
+/** The letter of a line that a sequencer numbered. */
+function lineLetter({ reason, detail, device, gateway, run, seq }: Refused, line: string): DeadLetterInput {
+  const bytes = Buffer.byteLength(line);
+  const whole = bytes <= DEAD_LETTER_KEPT_BYTES;
+  const payload = whole ? line : Buffer.from(line).toString('utf8', 0, DEAD_LETTER_KEPT_BYTES);
+  return { reason, detail, device, gateway, run, seq, bytes, payload, whole };
+}
+
+/** The letter of what another client published. `bytes`: its size, if `published` is only its beginning. */
+export function publicationLetter(
+  { reason, detail, device, gateway, run, seq }: Refused,
+  published: Buffer,
+  publication: Omit<Publication, 'isBase64'>,
+  bytes = published.length,
 ): DeadLetterInput {
-  const bytes = Buffer.byteLength(payload);
+  const kept = published.subarray(0, DEAD_LETTER_KEPT_BYTES);
+  const text = exactText(kept);
   return {
     reason,
     detail,
     device,
-    run: identity?.run ?? null,
-    seq: identity?.seq ?? null,
+    gateway,
+    run,
+    seq,
     bytes,
-    payload: bytes <= KEPT_BYTES ? payload : Buffer.from(payload).toString('utf8', 0, KEPT_BYTES),
-    whole: bytes <= KEPT_BYTES,
+    payload: text ?? kept.toString('base64'),
+    whole: kept.length === bytes,
+    publication: { ...publication, isBase64: text === undefined },
   };
 }
 
 /** A refusal carries what the client published, if the sequencer could keep it. */
-function refusedLetter(refusal: Static<typeof refusalSchema>, line: string, identity: Identity): DeadLetterInput {
-  const { refused, device, payload, payload_base64: base64 } = refusal;
-  const published = payload ?? (base64 === undefined ? line : Buffer.from(base64, 'base64').toString());
-  return deadLetter(refused.code, refused.detail, published, device ?? '', identity);
+function refusedLetter(line: RefusedLine, text: string, identity: Identity): DeadLetterInput {
+  const { refused, device = '', publisher, timestamp, payload, payload_base64: base64, payload_bytes: bytes } = line;
+  const why: Refused = { reason: refused.code, detail: refused.detail, device, ...identity };
+  if (payload === undefined && base64 === undefined) return lineLetter(why, text);
+  const published = payload === undefined ? Buffer.from(base64 ?? '', 'base64') : Buffer.from(payload);
+  if (publisher !== undefined)
+    return publicationLetter(why, published, { arrivedAt: timestamp ?? new Date().toISOString(), publisher }, bytes);
+  const letter = lineLetter(why, published.toString());
+  return bytes === undefined ? letter : { ...letter, bytes, whole: false };
 }
 
 /** Checks a line of a packet: a reading, which must carry the identity that topic and line give it, or a numbered refusal. */
 export function checkNumbered(payload: string, identity: Identity): Checked {
   const dead = (reason: string, detail: string, device = ''): Checked => ({
     kind: 'dead',
-    letter: deadLetter(reason, detail, payload, device, identity),
+    letter: lineLetter({ reason, detail, device, ...identity }, payload),
   });
   if (Buffer.byteLength(payload) > READING_MAX_BYTES) return dead('too_large', `more than ${READING_MAX_BYTES} bytes`);
   if (payload.startsWith('{"refused":')) {
-    const refusal = parseRefusal(payload);
+    const refusal = parseRefusedLine(payload);
     if (refusal.ok) return { kind: 'dead', letter: refusedLetter(refusal.value, payload, identity) };
   }
   const parsed = parseReading(payload);

@@ -11,70 +11,116 @@ import {
 import type { Database, Statement } from '../../service/storage/sqlite.ts';
 import { addTo, type LedgerState } from './ledger.ts';
 import type { DeadLetterInput } from './queue-messages.ts';
-import { insertDead, type StoredDead } from './stored-rows.ts';
+import { deadChecksum, insertDead, storedDead, type StoredDead } from './stored-rows.ts';
 
 /** Dead letters never take more than about a tenth of the queue: a client that publishes garbage must not push readings out. */
 const DEAD_MAX = 10_000;
-const DEAD_BYTES_ASSUMED = 4500;
+const QUEUE_SHARE = 10;
+/** What a letter costs beside its payload. */
+const OVERHEAD_BYTES = 400;
+/** Letters that are evicted by one query. */
+const EVICT_ROWS = 100;
+/** So much of a listed payload is read: enough for that many characters of UTF-8 or base64. */
+const LISTED_BYTES = 4 * DEAD_LETTER_PAYLOAD_MAX;
+
+interface ListedDead extends Omit<StoredDead, 'crc' | 'payload'> {
+  beginning: Buffer;
+}
+
+const textOf = (payload: Buffer, isBase64: boolean): string =>
+  (isBase64 ? Buffer.from(payload.toString(), 'base64') : payload).toString();
+
+const payloadBytes = ({ payload }: Pick<StoredDead, 'payload'>): number => Buffer.byteLength(payload);
 
 export class DeadLetters {
   readonly #insert: ReturnType<typeof insertDead>;
   readonly #delete: Statement;
+  readonly #rename: Statement;
   readonly #selectOldest: Statement;
-  readonly #selectAll: Statement;
+  readonly #selectAfter: Statement;
   readonly #selectOne: Statement;
   readonly #selectPage: Statement;
-  readonly #max: number;
+  readonly #maxBytes: number;
 
   /** `maxQueueBytes`: QUEUE_MAX_BYTES, of which dead letters may take a tenth. */
   constructor(database: Database, maxQueueBytes: number) {
     this.#insert = insertDead(database);
     this.#delete = database.prepare('DELETE FROM dead WHERE id = ?');
-    this.#selectOldest = database.prepare('SELECT id, reason FROM dead ORDER BY id LIMIT ?');
-    this.#selectAll = database.prepare('SELECT * FROM dead ORDER BY id LIMIT ?');
+    this.#rename = database.prepare('UPDATE dead SET reason = ?, detail = ?, crc = ? WHERE id = ?');
+    this.#selectOldest = database.prepare('SELECT * FROM dead ORDER BY id LIMIT ?');
+    this.#selectAfter = database.prepare('SELECT * FROM dead WHERE id > ? ORDER BY id LIMIT ?');
     this.#selectOne = database.prepare('SELECT * FROM dead WHERE id = ?');
     this.#selectPage = database.prepare(
-      'SELECT id, at_ms, reason, detail, device, run, seq, bytes, payload, whole FROM dead WHERE id < ? ORDER BY id DESC LIMIT ?',
+      `SELECT id, at_ms, reason, detail, device, gateway, run, seq, publisher, bytes, base64, whole,
+         substr(CAST(payload AS BLOB), 1, ${LISTED_BYTES}) AS beginning FROM dead WHERE id < ? ORDER BY id DESC LIMIT ?`,
     );
-    this.#max = Math.min(DEAD_MAX, Math.floor(maxQueueBytes / 10 / DEAD_BYTES_ASSUMED));
+    this.#maxBytes = Math.floor(maxQueueBytes / QUEUE_SHARE);
   }
 
   add(next: LedgerState, letter: DeadLetterInput): void {
-    this.#insert({ ...letter, at_ms: Date.now(), whole: letter.whole ? 1 : 0 });
+    this.#insert(storedDead(letter, Date.now()));
     next.dead += 1;
+    next.deadBytes += payloadBytes(letter);
     addTo(next.deadBy, letter.reason, 1);
   }
 
-  remove(next: LedgerState, { id, reason }: Pick<StoredDead, 'id' | 'reason'>): void {
-    this.#delete.run(id);
+  remove(next: LedgerState, letter: StoredDead): void {
+    this.#delete.run(letter.id);
     next.dead -= 1;
+    next.deadBytes -= payloadBytes(letter);
+    this.#uncount(next, letter.reason);
+  }
+
+  #uncount(next: LedgerState, reason: string): void {
     addTo(next.deadBy, reason, -1);
     if (next.deadBy[reason] === 0) delete next.deadBy[reason];
   }
 
-  /** Evicts the oldest dead letters beyond the limit. */
-  evictOverLimit(next: LedgerState): void {
-    const excess = next.dead - this.#max;
-    if (excess <= 0) return;
-    for (const letter of this.#selectOldest.all(excess) as StoredDead[]) this.remove(next, letter);
-    addTo(next.evictedBy, 'dead_letters_full', excess);
+  /** Gives a letter another reason. */
+  rename(next: LedgerState, letter: StoredDead, reason: string, detail: string): void {
+    this.#rename.run(reason, detail, deadChecksum({ ...letter, reason, detail }), letter.id);
+    this.#uncount(next, letter.reason);
+    addTo(next.deadBy, reason, 1);
   }
 
-  /** The letters with these ids, or all of them (null), oldest first. */
-  find(ids: readonly number[] | null): StoredDead[] {
-    if (ids === null) return this.#selectAll.all(DEAD_MAX) as StoredDead[];
-    return [...new Set(ids)].flatMap((id) => (this.#selectOne.get(id) as StoredDead | undefined) ?? []);
+  /** Evicts the oldest dead letters beyond the limits of number and bytes. */
+  evictOverLimit(next: LedgerState): void {
+    const isOver = (): boolean => next.dead > DEAD_MAX || next.deadBytes + next.dead * OVERHEAD_BYTES > this.#maxBytes;
+    while (next.dead > 0 && isOver())
+      for (const letter of this.#selectOldest.all(EVICT_ROWS) as StoredDead[]) {
+        if (!isOver()) return;
+        this.remove(next, letter);
+        addTo(next.evictedBy, 'dead_letters_full', 1);
+      }
+  }
+
+  /** The letters with these ids, or all of them (null), oldest first, in groups that fit into memory. */
+  *groups(ids: readonly number[] | null): Generator<StoredDead[]> {
+    if (ids === null) {
+      for (let after = 0; ;) {
+        const group = this.#selectAfter.all(after, EVICT_ROWS) as StoredDead[];
+        const last = group.at(-1);
+        if (last === undefined) return;
+        yield group;
+        after = last.id;
+      }
+    }
+    const chosen = [...new Set(ids)];
+    for (let index = 0; index < chosen.length; index += EVICT_ROWS)
+      yield chosen.slice(index, index + EVICT_ROWS).flatMap((id) => (this.#selectOne.get(id) as StoredDead | undefined) ?? []);
   }
 
   /** At most `limit` letters with ids below `before`, newest first; fewer if their JSON would exceed DEAD_LETTERS_MAX_BYTES. */
   list(limit: number, before: number | null): Omit<DeadLetterList, 'total'> {
     const letters: DeadLetter[] = [];
     let bytes = 0;
-    const rows = this.#selectPage.iterate(before ?? Number.MAX_SAFE_INTEGER, limit + 1) as Iterable<Omit<StoredDead, 'crc'>>;
-    for (const { at_ms, ...row } of rows) {
+    const rows = this.#selectPage.iterate(before ?? Number.MAX_SAFE_INTEGER, limit + 1) as Iterable<ListedDead>;
+    for (const { at_ms, base64, beginning, ...row } of rows) {
       const letter: DeadLetter = {
         ...row,
-        payload: row.payload.slice(0, DEAD_LETTER_PAYLOAD_MAX),
+        gateway: row.gateway ?? null,
+        publisher: row.publisher ?? null,
+        payload: textOf(beginning, base64 === 1).slice(0, DEAD_LETTER_PAYLOAD_MAX),
         whole: row.whole === 1,
         at: new Date(at_ms).toISOString(),
       };

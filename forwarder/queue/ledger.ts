@@ -13,6 +13,8 @@ export interface LedgerState {
   shipped: number;
   queued: number;
   dead: number;
+  /** Bytes of their payloads. */
+  deadBytes: number;
   evictedBy: Record<string, number>;
   missedBy: Record<string, number>;
   deadBy: Record<string, number>;
@@ -28,6 +30,7 @@ export const emptyLedger = (): LedgerState => ({
   shipped: 0,
   queued: 0,
   dead: 0,
+  deadBytes: 0,
   evictedBy: {},
   missedBy: {},
   deadBy: {},
@@ -39,7 +42,7 @@ export const total = (counts: Readonly<Record<string, number>>): number =>
   Object.values(counts).reduce((sum, count) => sum + count, 0);
 
 export function addTo(counts: Record<string, number>, key: string, amount: number): void {
-  if (amount !== 0) counts[key] = (counts[key] ?? 0) + amount;
+  if (amount !== 0) counts[key] = (Object.hasOwn(counts, key) ? (counts[key] ?? 0) : 0) + amount;
 }
 
 export function ledgerOf(state: LedgerState): Ledger {

@@ -12,19 +12,13 @@ import { addTo, causesOf, damageReport, imbalance, ledgerOf, total, type LedgerS
 import { closeKeepingLog, markClosed, openQueue } from './open-queue.ts';
 import type { Append, EvictedSpan, QueueContents, QueueWorkerData, RunWatermark, TakenColumns } from './queue-messages.ts';
 import { NewerSchemaError } from './schema.ts';
-import { identityIn, deleteRows, insertRows, readRows, writeState, type StoredRow } from './stored-rows.ts';
+import type { Retried, RetryRules } from './retried-letters.ts';
+import { identityIn, deleteRows, insertRows, readRows, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
 import { Watermarks } from './watermarks.ts';
 
 const EVICT_ROWS = 1000;
 
 type Row = Omit<StoredRow, 'crc'>;
-
-/** A reading that returns from the dead letters to the queue. */
-export interface RetriedReading {
-  device: string | undefined;
-  /** Index into ROW_SOURCES. */
-  source: number;
-}
 
 /** The open database, its prepared statements, and the ledger as it is committed. */
 class OpenFile {
@@ -276,39 +270,51 @@ export class QueueFile {
     return { total: this.#file.ledger.dead, ...this.#file.dead.list(limit, before) };
   }
 
-  /** Returns dead letters that are whole readings to the queue; `read` interprets a payload, undefined if it is not a reading. */
-  retryDead(
-    ids: readonly number[] | null,
-    read: (payload: string) => RetriedReading | undefined,
-  ): { retried: number; left: number } {
-    const file = this.#file;
-    const letters = file.dead.find(ids);
-    const good = letters.flatMap((letter) => {
-      const reading = letter.whole === 1 ? read(letter.payload) : undefined;
-      return reading === undefined ? [] : [{ letter, reading }];
-    });
-    if (good.length > 0)
-      file.change((next) => {
-        const now = Date.now();
-        for (const { letter, reading } of good) {
-          file.dead.remove(next, letter);
-          const device = reading.device ?? letter.device;
-          file.addRow(next, { accepted_ms: now, source: reading.source, device, data: letter.payload });
-        }
-        next.queued += good.length;
+  /**
+   * Returns dead letters that are readings now to the queue, under the identity that they have; a letter that is still refused stays,
+   * with the reason that the rules give today. Each letter moves in one transaction.
+   */
+  retryDead(ids: readonly number[] | null, rules: RetryRules): { retried: number; left: number } {
+    const { dead } = this.#file;
+    const counts = { retried: 0, left: 0 };
+    for (const letters of dead.groups(ids)) {
+      const outcomes = letters.map((letter) => ({ letter, outcome: rules(letter) }));
+      const retried = outcomes.filter(({ outcome }) => outcome.kind === 'row').length;
+      const isRenamed = outcomes.some(({ letter, outcome }) => outcome.kind === 'dead' && outcome.reason !== letter.reason);
+      counts.retried += retried;
+      counts.left += letters.length - retried;
+      if (retried === 0 && !isRenamed) continue;
+      this.#file.change((next) => {
+        for (const { letter, outcome } of outcomes) this.#retry(next, letter, outcome);
       });
-    return { retried: good.length, left: letters.length - good.length };
+    }
+    return counts;
+  }
+
+  #retry(next: LedgerState, letter: StoredDead, outcome: Retried): void {
+    const file = this.#file;
+    if (outcome.kind === 'dead') {
+      if (outcome.reason !== letter.reason) file.dead.rename(next, letter, outcome.reason, outcome.detail);
+      return;
+    }
+    const { device, source, data } = outcome;
+    file.dead.remove(next, letter);
+    file.addRow(next, { accepted_ms: Date.now(), source, device, data });
+    next.queued += 1;
   }
 
   discardDead(ids: readonly number[] | null): { discarded: number } {
     const file = this.#file;
-    const letters = file.dead.find(ids);
-    if (letters.length > 0)
+    let discarded = 0;
+    for (const letters of file.dead.groups(ids)) {
+      if (letters.length === 0) continue;
       file.change((next) => {
         for (const letter of letters) file.dead.remove(next, letter);
         addTo(next.evictedBy, 'discarded', letters.length);
       });
-    return { discarded: letters.length };
+      discarded += letters.length;
+    }
+    return { discarded };
   }
 
   acknowledgeDamage(): { acknowledged: boolean } {

@@ -6,6 +6,14 @@ import type { QueueMode, QueueReason } from './queue-mode.ts';
 export const ROW_SOURCES = ['real', 'simulated', 'replay'] as const;
 export type RowSource = (typeof ROW_SOURCES)[number];
 
+/** Index into ROW_SOURCES of a reading's `source`. */
+export function sourceIndex(source: string | undefined): number {
+  return Math.max(
+    0,
+    ROW_SOURCES.findIndex((name) => name === source),
+  );
+}
+
 /** Rows to queue, as columns of equal length. */
 export interface RowColumns {
   data: string[];
@@ -18,12 +26,26 @@ export interface DeadLetterInput {
   reason: string;
   detail: string;
   device: string;
+  /** Whose sequencer numbered it; absent in letters of an older version. */
+  gateway?: string;
   run: string | null;
   seq: number | null;
+  /** Size of the payload as it arrived. */
   bytes: number;
-  /** The first 4 KiB; all of it if `whole`. */
+  /** All of it if `whole`, else its beginning. */
   payload: string;
   whole: boolean;
+  /** What another client published, not what a sequencer made of it. */
+  publication?: Publication;
+}
+
+export interface Publication {
+  /** When it arrived, UTC. */
+  arrivedAt: string;
+  /** The authenticated user; absent where the broker does not tell. */
+  publisher?: string;
+  /** `payload` is in base64, because the bytes are no text. */
+  isBase64: boolean;
 }
 
 /** The watermark of a run: every reading up to `stored` is stored or accounted for. (gateway, run) identifies it. */

@@ -4,14 +4,12 @@
  */
 import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { parseReading } from '../../contract/reading.ts';
 import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
 import { CommitTimer } from './commit-timer.ts';
 import { diskTroubleOf, isDamage } from './disk-trouble.ts';
-import { QueueFile, type RetriedReading } from './queue-file.ts';
+import { QueueFile } from './queue-file.ts';
 import {
   NO_CONTENTS,
-  ROW_SOURCES,
   type Append,
   type EvictedSpan,
   type QueueReply,
@@ -39,13 +37,6 @@ const ACCEPT_AGAIN_SHARE = 0.95;
 export interface ReplyPort {
   postMessage(reply: QueueReply, transfer?: readonly ArrayBuffer[]): void;
   close(): void;
-}
-
-function readRetried(payload: string, parse: typeof parseReading): RetriedReading | undefined {
-  const reading = parse(payload);
-  if (!reading.ok) return undefined;
-  const source = ROW_SOURCES.findIndex((name) => name === reading.value.source);
-  return { device: reading.value.device, source: Math.max(0, source) };
 }
 
 const bytesOnDisk = (file: string): number =>
@@ -152,8 +143,8 @@ export class QueueThread {
         return this.#answer(request.id, () => this.#file.deadLetters(request.limit, request.before));
       case 'retryDead':
         // Only this request needs the compiler of schemas, which takes 4 MB.
-        return void import('../../contract/reading.ts').then(({ parseReading: parse }) =>
-          this.#answer(request.id, () => this.#file.retryDead(request.ids, (payload) => readRetried(payload, parse))),
+        return void import('./retried-letters.ts').then(({ retryRules }) =>
+          this.#answer(request.id, () => this.#file.retryDead(request.ids, retryRules(this.#options.gateway))),
         );
       case 'discardDead':
         return this.#answer(request.id, () => this.#file.discardDead(request.ids));

@@ -79,6 +79,7 @@ function accountOf({ rows, dead, state: known }: Salvaged, why: string, aside: s
   const state = known ?? { ...emptyLedger(), accepted: rows.length + dead.length };
   state.queued = rows.length;
   state.dead = dead.length;
+  state.deadBytes = dead.reduce((sum, { payload }) => sum + Buffer.byteLength(payload), 0);
   state.deadBy = {};
   for (const { reason } of dead) addTo(state.deadBy, reason, 1);
   const lost = state.accepted - state.shipped - state.queued - state.dead - total(state.evictedBy);

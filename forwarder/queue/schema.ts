@@ -4,7 +4,7 @@
  * version is refused and left unchanged.
  */
 import type { Database } from '../../service/storage/sqlite.ts';
-import { moveWatermarksToRows } from './stored-rows.ts';
+import { addDeadColumns, moveWatermarksToRows } from './stored-rows.ts';
 import { CREATE_WATERMARKS } from './watermarks.ts';
 
 /** A commit of one reading writes 6.2 kB, instead of 12.3 kB with SQLite's default of 4096 (measured). */
@@ -29,6 +29,8 @@ const MIGRATIONS: readonly Migration[] = [
     database.exec(CREATE_WATERMARKS);
     moveWatermarksToRows(database, gateway);
   },
+  // Dead letters keep what another client published, whole, so that it can be adopted again.
+  addDeadColumns,
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

@@ -16,12 +16,37 @@ export interface StoredRow {
   crc: number;
 }
 
-/** A dead letter as its table holds it: `whole` is 0 or 1. */
-export interface StoredDead extends Omit<DeadLetterInput, 'whole'> {
+/** A dead letter as its table holds it: flags are 0 or 1. The last four columns do not exist in files of version 1 and 2. */
+export interface StoredDead extends Omit<DeadLetterInput, 'whole' | 'gateway' | 'publication'> {
   id: number;
   at_ms: number;
   whole: number;
   crc: number;
+  gateway?: string | null;
+  /** Null: not a publication of another client. */
+  arrived_at?: string | null;
+  publisher?: string | null;
+  base64?: number | null;
+}
+
+/** The columns of a letter. */
+export function storedDead(letter: DeadLetterInput, atMs: number): Omit<StoredDead, 'id' | 'crc'> {
+  const { reason, detail, device, run, seq, bytes, payload, publication } = letter;
+  return {
+    at_ms: atMs,
+    reason,
+    detail,
+    device,
+    run,
+    seq,
+    bytes,
+    payload,
+    whole: letter.whole ? 1 : 0,
+    gateway: letter.gateway ?? null,
+    arrived_at: publication?.arrivedAt ?? null,
+    publisher: publication?.publisher ?? null,
+    base64: publication?.isBase64 === true ? 1 : null,
+  };
 }
 
 const checksum = (...parts: readonly (string | number | null)[]): number => crc32(parts.join('\n'));
@@ -29,8 +54,13 @@ const checksum = (...parts: readonly (string | number | null)[]): number => crc3
 export const rowChecksum = (row: Omit<StoredRow, 'id' | 'crc'>): number =>
   checksum(row.accepted_ms, row.source, row.device, row.data);
 
-export const deadChecksum = (dead: Omit<StoredDead, 'id' | 'crc'>): number =>
-  checksum(dead.at_ms, dead.reason, dead.detail, dead.device, dead.run, dead.seq, dead.bytes, dead.payload, dead.whole);
+/** Letters of older versions have none of the later columns, and their checksums do not count them. */
+export function deadChecksum(dead: Omit<StoredDead, 'id' | 'crc'>): number {
+  const { at_ms, reason, detail, device, run, seq, bytes, payload, whole } = dead;
+  const later = [dead.gateway ?? null, dead.arrived_at ?? null, dead.publisher ?? null, dead.base64 ?? null];
+  const isLater = later.some((value) => value !== null);
+  return checksum(at_ms, reason, detail, device, run, seq, bytes, payload, whole, ...(isLater ? later : []));
+}
 
 /** Has SQLite's code for damage, so that it is handled like damage that SQLite finds. */
 export class DamagedRowError extends Error {
@@ -99,7 +129,8 @@ export function insertRows(database: Database): (row: Omit<StoredRow, 'crc'>) =>
 /** Without an id, SQLite assigns the next one. */
 export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | 'crc'> & { id?: number }) => void {
   const insert = database.prepare(
-    'INSERT INTO dead (id, at_ms, reason, detail, device, run, seq, bytes, payload, whole, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    'INSERT INTO dead (id, at_ms, reason, detail, device, run, seq, bytes, payload, whole, gateway, arrived_at, publisher, base64, crc) ' +
+      'VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
   );
   return (dead) =>
     void insert.run(
@@ -113,6 +144,10 @@ export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | '
       dead.bytes,
       dead.payload,
       dead.whole,
+      dead.gateway ?? null,
+      dead.arrived_at ?? null,
+      dead.publisher ?? null,
+      dead.base64 ?? null,
       deadChecksum(dead),
     );
 }
@@ -163,12 +198,27 @@ export function deleteRows(database: Database): (ids: Iterable<number>) => numbe
   };
 }
 
-/** Run and seq of a row; both null if it has none. */
-export function identityIn(data: string): { run: string | null; seq: number | null } {
+/** Gateway, run and seq of a row, as far as it has them. */
+export function identityIn(data: string): Pick<DeadLetterInput, 'gateway' | 'run' | 'seq'> {
   try {
-    const { run, seq } = JSON.parse(data) as { run?: unknown; seq?: unknown };
-    return { run: typeof run === 'string' ? run : null, seq: typeof seq === 'number' ? seq : null };
+    const { gateway, run, seq } = JSON.parse(data) as { gateway?: unknown; run?: unknown; seq?: unknown };
+    return {
+      ...(typeof gateway === 'string' ? { gateway } : {}),
+      run: typeof run === 'string' ? run : null,
+      seq: typeof seq === 'number' ? seq : null,
+    };
   } catch {
     return { run: null, seq: null };
   }
+}
+
+/** Migrates the dead letters of a file of version 2, inside the migration's transaction. */
+export function addDeadColumns(database: Database): void {
+  for (const column of ['gateway TEXT', 'arrived_at TEXT', 'publisher TEXT', 'base64 INTEGER'])
+    database.exec(`ALTER TABLE dead ADD COLUMN ${column}`);
+  const state = readRow(database, STATE_ROW) as LedgerState | undefined;
+  // A new file has no state yet.
+  if (state === undefined) return;
+  const deadBytes = database.prepare('SELECT coalesce(sum(octet_length(payload)), 0) FROM dead').pluck().get() as number;
+  writeState(database, { ...state, deadBytes });
 }

@@ -76,6 +76,7 @@ export class AdoptionReport {
       outcomes: Object.fromEntries(OUTCOMES.map((outcome) => [outcome, adoption.counts.of(outcome)])),
       refused: adoption.counts.refused,
       stalled_connections: adoption.stalledConnections,
+      devices: adoption.devices.read(),
     };
   }
 

@@ -5,18 +5,19 @@
  */
 import { hash } from 'node:crypto';
 import type { Client, PublishPacket } from 'aedes';
+import { readPayload, type PayloadOutcome, type PublicationContext } from '../../contract/publication/adopted-reading.ts';
+import { refusalOf, type Refusal } from '../../contract/publication/refusal.ts';
+import { readingDeviceOf } from '../../contract/topics.ts';
 import type { ReadingSink, UnnumberedReading } from '../../outbox/reading-sink.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import { GuardedConnection } from '../guarded-connection.ts';
 import type { PublishAdopter, PublishDecision } from '../publish-adopter.ts';
-import { readPayload, type PayloadOutcome, type PublicationContext } from './adopted-reading.ts';
+import { AdoptedDevices } from './adopted-devices.ts';
 import { DeviceClaims } from './device-claims.ts';
-import { adoptedDeviceOf } from './device-name.ts';
 import { HeldReadings } from './held-readings.ts';
 import { OutcomeCounts } from './outcome-counts.ts';
 import { PublisherConnection } from './publisher-connection.ts';
 import { Publisher, type HeldMessage, type Message } from './publisher.ts';
-import { refusalOf, type Refusal } from './refusal.ts';
 import { SpillShare } from './spill-share.ts';
 
 export interface AdoptionSinks {
@@ -56,6 +57,7 @@ interface Arrival {
 
 export class Adoption implements PublishAdopter {
   readonly counts = new OutcomeCounts();
+  readonly devices = new AdoptedDevices();
   readonly #options: AdoptionOptions;
   readonly #repeats: RepeatLimiter;
   readonly #claims = new DeviceClaims();
@@ -164,7 +166,7 @@ export class Adoption implements PublishAdopter {
     if (publisher === undefined) return { isDelivered: false, isAcknowledgedByUs: false };
     const { topic } = packet;
     const payload = Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload);
-    const device = adoptedDeviceOf(topic);
+    const device = readingDeviceOf(topic);
     const outcome = this.#outcomeOf(publisher, topic, device, payload);
     const message = this.#messageOf(packet, payload, outcome);
     const isLive = device !== undefined && !this.#claims.has(device);
@@ -209,6 +211,7 @@ export class Adoption implements PublishAdopter {
     switch (outcome.kind) {
       case 'reading':
         this.counts.add('adopted');
+        this.devices.note(outcome.reading.device, publisher.user);
         return outcome.reading;
       case 'refused':
         return this.#refuse(outcome, { device, publisher: publisher.user, arrivedAt: new Date(), payload });

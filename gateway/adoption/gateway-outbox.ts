@@ -4,6 +4,7 @@
  */
 import { Outbox } from '../../outbox/outbox.ts';
 import type { ServiceContext } from '../../service/process/lifecycle.ts';
+import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
 import { dataFolder, gatewayName } from '../../service/storage/data-dir.ts';
 import type { Broker } from '../broker.ts';
@@ -18,12 +19,19 @@ export class GatewayOutbox {
   readonly #outboxes: readonly { name: string; outbox: Outbox }[];
 
   /** Reads the name of this box from DATA_DIR, which the caller has locked. Throws HrError `data_dir_unusable`. */
-  constructor({ config, log }: ServiceContext, broker: Broker) {
+  constructor({ config, log }: ServiceContext, broker: Broker, refused: MessageRefusals) {
     this.#broker = broker;
     const common = { gateway: gatewayName(config), log, window: config.OUTBOX_WINDOW, line: new BrokerLine(broker) };
-    const memory = new Outbox(common);
+    // Both receive every sync: one of them counts it.
+    const withoutSyncs: MessageRefusals = {
+      refuse: (message, topic, reason) => {
+        if (message !== 'sync') refused.refuse(message, topic, reason);
+      },
+    };
+    const memory = new Outbox({ ...common, refused: withoutSyncs });
     const spilling = new Outbox({
       ...common,
+      refused,
       spill: {
         folder: dataFolder(config, 'outbox-gateway'),
         memoryMax: config.OUTBOX_MEMORY,

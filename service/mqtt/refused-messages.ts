@@ -24,7 +24,12 @@ export type MessageKind =
   | 'readings'
   | 'sync';
 
-export class RefusedMessages {
+/** Where a reader reports messages that do not match the contract. */
+export interface MessageRefusals {
+  refuse(message: MessageKind, topic: string, reason: string): void;
+}
+
+export class RefusedMessages implements MessageRefusals {
   readonly #service: ServiceName;
   readonly #repeats: RepeatLimiter;
   readonly #counter = new Counter('hr_gateway_contract_refused_total', 'Messages that do not match the contract, by kind');

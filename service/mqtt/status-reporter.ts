@@ -27,8 +27,8 @@ export interface StatusReporterOptions {
   details?: () => ServiceDetails;
   metrics?: () => readonly Metric[];
   /**
-   * The urgent part of the status, as text: changes to anything else wait for the next regular status. Default: everything is
-   * urgent.
+   * The part of the status that is urgent, as text. Changes to anything else wait for the next regular status, or until nothing has changed
+   * for a second, so that the last numbers of a flow are known at once. Default: everything is urgent.
    */
   news?: () => string;
   /** How often status and metrics are published if nothing changed; default STATUS_INTERVAL_MS. */
@@ -42,6 +42,8 @@ const METRICS_BYTES_MAX = 2500;
 const CHECK_EVERY_MS = 1000;
 /** Continuous changes are published at most once in this time: every subscriber parses each status. */
 const CHANGES_APART_MS = 1000;
+/** Counts that are no news are published once they stopped changing: nobody reads numbers of a flow that has ended. */
+const QUIET_MS = 1000;
 
 /** The last will of a service: its status, offline. */
 export function offlineWill(gateway: string, service: ServiceName): { topic: string; payload: string; retain: boolean } {
@@ -60,6 +62,8 @@ export class StatusReporter {
   #checking: NodeJS.Timeout | undefined;
   #publishedCodes = '';
   #soon: NodeJS.Timeout | undefined;
+  #quiet: NodeJS.Timeout | undefined;
+  #changedAtMs = Number.NEGATIVE_INFINITY;
   #publishedAtMs = Number.NEGATIVE_INFINITY;
   #publishedNews: string | undefined;
 
@@ -99,6 +103,18 @@ export class StatusReporter {
       },
       Math.max(CHANGE_DELAY_MS, this.#publishedAtMs + CHANGES_APART_MS - performance.now()),
     );
+    if (this.#options.news !== undefined) this.#publishWhenQuiet();
+  }
+
+  /** A steady flow only moves the timer on: it publishes nothing and wakes nobody. */
+  #publishWhenQuiet(): void {
+    this.#changedAtMs = performance.now();
+    if (this.#quiet !== undefined) return void this.#quiet.refresh();
+    this.#quiet = setTimeout(() => {
+      this.#quiet = undefined;
+      // A status of the last second has the last change.
+      if (this.#publishedAtMs < this.#changedAtMs) this.#publishStatus('online');
+    }, QUIET_MS);
   }
 
   /** Publishes `offline`; call before the link is stopped. */
@@ -106,6 +122,7 @@ export class StatusReporter {
     clearInterval(this.#interval);
     clearInterval(this.#checking);
     clearTimeout(this.#soon);
+    clearTimeout(this.#quiet);
     this.#publishStatus('offline');
   }
 

@@ -26,7 +26,10 @@ const TABLES: Record<string, { table: object; raisedIn: readonly string[] }> = {
     raisedIn: ['service', 'gateway', 'ble-bridge', 'outbox', 'forwarder', 'admin-api'],
   },
   'states of the uplink': { table: catalogue.UPLINK_REASONS, raisedIn: ['forwarder'] },
-  'reasons of dead letters': { table: catalogue.DEAD_LETTER_REASONS, raisedIn: ['forwarder', 'outbox', 'gateway'] },
+  'reasons of dead letters': {
+    table: catalogue.DEAD_LETTER_REASONS,
+    raisedIn: ['forwarder', 'outbox', 'gateway', 'contract/publication'],
+  },
   'causes of evicted readings': { table: catalogue.EVICTED_CAUSES, raisedIn: ['forwarder'] },
   'causes of missed readings': { table: catalogue.MISSED_CAUSES, raisedIn: ['forwarder', 'outbox'] },
   'causes of gaps': { table: catalogue.GAP_CAUSES, raisedIn: ['forwarder', 'ble-bridge', 'outbox'] },

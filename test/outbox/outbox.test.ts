@@ -4,6 +4,7 @@ import { decodePacket, parseOffer, type MissedSpan } from '../../contract/delive
 import { FollowedQueue } from '../../outbox/followed-queue.ts';
 import { deliveryCheck } from '../../outbox/outbox-report.ts';
 import { Outbox } from '../../outbox/outbox.ts';
+import { RefusedMessages } from '../../service/mqtt/refused-messages.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { testConfig, testLog } from '../support/test-config.ts';
@@ -37,6 +38,7 @@ function start(t: TestContext, spill?: { folder: string; memoryMax: number; maxB
       writableLength: () => line.unwritten,
     },
     log: testLog(testConfig({})),
+    refused: new RefusedMessages('ble-bridge', testLog(testConfig({}))),
     window: 2000,
     ...(spill === undefined ? {} : { spill }),
   });

@@ -41,7 +41,7 @@ export const STORAGE_SETTINGS = {
     min: 20,
     max: 100_000,
     doc: 'Maximum number of readings sent but not yet stored. Raise it for throughput over a slow link or a slow disk.',
-    usedBy: ['gateway', 'ble-bridge', 'forwarder'],
+    usedBy: ['gateway', 'ble-bridge'],
   },
   OUTBOX_MEMORY: {
     type: 'integer',

@@ -4,6 +4,7 @@ import { parseDeviceStatus, parseGap } from '../../../contract/device-status.ts'
 import { parseFaultSettings } from '../../../contract/fault-settings.ts';
 import { parseMetrics } from '../../../contract/metrics.ts';
 import { parseOffer, parseStored, parseSync } from '../../../contract/delivery.ts';
+import { parseRefusedLine, refusalOf } from '../../../contract/publication/refusal.ts';
 import { parseReading } from '../../../contract/reading.ts';
 import { parseResponse } from '../../../contract/response.ts';
 import { parseServiceStatus } from '../../../contract/service-status.ts';
@@ -78,8 +79,10 @@ const DEAD_LETTERS = {
       reason: 'invalid',
       detail: 'heart_rate must be integer',
       device: 'strap-1',
+      gateway: 'test-box',
       run: '3f9a1c2e00b7d415',
       seq: 3,
+      publisher: 'my-app',
       bytes: 20,
       payload: '{}',
       whole: true,
@@ -116,6 +119,19 @@ export const KINDS: readonly Kind[] = [
     },
   },
   {
+    name: 'numbered refusal',
+    message: refusalOf({
+      code: 'payload_not_json',
+      detail: 'ends too early',
+      device: 'Bike1',
+      publisher: 'my-app',
+      arrivedAt: new Date(),
+      payload: Buffer.from('{'),
+    }),
+    parse: parseRefusedLine,
+    exceptions: { ...none, optional: ['device', 'publisher', 'timestamp', 'payload'] },
+  },
+  {
     name: 'request',
     message: { id: 'a-1' },
     parse: parseRequest,
@@ -139,7 +155,10 @@ export const KINDS: readonly Kind[] = [
     name: 'list of dead letters',
     message: DEAD_LETTERS,
     parse: (payload) => parseJson(payload, resultCheckerOf('list-dead-letters')),
-    exceptions: { ...none, nullable: ['next_before', 'dead_letters.run', 'dead_letters.seq'] },
+    exceptions: {
+      ...none,
+      nullable: ['next_before', 'dead_letters.gateway', 'dead_letters.run', 'dead_letters.seq', 'dead_letters.publisher'],
+    },
   },
   {
     name: 'offer',

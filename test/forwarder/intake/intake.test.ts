@@ -13,6 +13,7 @@ import { Intake, type IntakeOptions } from '../../../forwarder/intake/intake.ts'
 import { Queue } from '../../../forwarder/queue/queue.ts';
 import type { RunWatermark } from '../../../forwarder/queue/queue-messages.ts';
 import { topicMatches } from '../../../service/mqtt/mqtt-link.ts';
+import { RefusedMessages } from '../../../service/mqtt/refused-messages.ts';
 import { eventually } from '../../support/eventually.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
@@ -21,6 +22,7 @@ const RUN = '0123456789abcdef';
 
 interface Bench {
   intake: Intake;
+  refused: RefusedMessages;
   queue: Queue;
   queueId: string;
   watermarks: RunWatermark[];
@@ -49,9 +51,11 @@ async function start(t: TestContext, folder: string, options: Partial<IntakeOpti
   const config = testConfig({ DATA_DIR: folder, QUEUE_COMMIT_INTERVAL_MS: '5' });
   const queue = new Queue(config);
   const published: Bench['published'] = [];
+  const refused = new RefusedMessages('forwarder', testLog(config));
   const intake = new Intake({
     queue,
     log: testLog(config),
+    refused,
     gateway: 'test-box',
     gateways: ['*'],
     takesLiveReadings: true,
@@ -75,6 +79,7 @@ async function start(t: TestContext, folder: string, options: Partial<IntakeOpti
   };
   return {
     intake,
+    refused,
     queue,
     queueId,
     watermarks,
@@ -319,4 +324,14 @@ test('while the queue does not accept, readings are put back and offers stay una
     bench.published.slice(before).map(({ topic }) => topic),
     ['edge/sync'],
   );
+});
+
+test('an offer or sync that does not match the contract is counted, and has no other effect', async (t) => {
+  const bench = await start(t, tempDir(t));
+  const before = bench.published.length;
+  bench.send(`edge/box/offer/${RUN}`, '{}');
+  bench.send(`edge/box/offer/${RUN}`, JSON.stringify({ run: 'f000000000000009', from: 1, last: 0, dropped: {}, sync: 1 }));
+  bench.send('edge/sync', '{"queue":1}');
+  assert.equal(bench.refused.total, 3);
+  assert.equal(bench.published.length, before);
 });

@@ -10,7 +10,7 @@ import type { ForwarderStatus } from '../../../contract/forwarder-status.ts';
 import { parseServiceStatus } from '../../../contract/service-status.ts';
 import { ForwarderService } from '../../../forwarder/service.ts';
 import { checkNumbered } from '../../../forwarder/intake/reading-check.ts';
-import { UnnumberedReadings } from '../../../forwarder/intake/unnumbered.ts';
+import { Publications } from '../../../forwarder/intake/publications.ts';
 import { GatewayService } from '../../../gateway/service.ts';
 import type { Config } from '../../../service/config/config.ts';
 import { MqttLink } from '../../../service/mqtt/mqtt-link.ts';
@@ -96,6 +96,9 @@ async function start(t: TestContext): Promise<Bench> {
 }
 
 const RUN = '00112233445566aa';
+
+const countBy = (names: readonly string[]): Record<string, number> =>
+  Object.fromEntries([...new Set(names)].map((name) => [name, names.filter((other) => other === name).length]));
 const numbered = (seq: number, more: object = {}): string =>
   JSON.stringify({
     timestamp: '2026-01-01T00:00:00.000Z',
@@ -108,30 +111,36 @@ const numbered = (seq: number, more: object = {}): string =>
   });
 
 /** Payloads that are no readings. */
-const RUBBISH: readonly (readonly [string, string])[] = [
-  ['nothing at all', ''],
-  ['no JSON', 'seventy-two'],
-  ['JSON that ends early', '{"timestamp":"2026-01-01T00:00:00Z","heart_'],
-  ['null', 'null'],
-  ['a list', '[1,2,3]'],
-  ['deep nesting', '['.repeat(50_000)],
-  ['no timestamp', '{"heart_rate":70}'],
-  ['a timestamp without its zone', '{"timestamp":"2026-01-01T00:00:00","heart_rate":70}'],
-  ['a heart rate as text', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":"70"}'],
-  ['a heart rate of 0', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":0}'],
-  ['a heart rate of 65536', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":65536}'],
-  ['a heart rate of 1e99', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":1e99}'],
-  ['half a beat', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":70.5}'],
-  ['an RR interval as text', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":70,"rr_intervals_ms":["812"]}'],
-  ['a device name that is a path', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":70,"device":"../../etc"}'],
-  ['control characters', '\u0000\u0001\u001f'],
-  ['more than 256 KiB', `{"timestamp":"2026-01-01T00:00:00Z","heart_rate":70,"note":"${'x'.repeat(300_000)}"}`],
-  ['many bytes a character', `${'💓'.repeat(3000)}`],
+const RUBBISH: readonly (readonly [what: string, payload: string, reason: string])[] = [
+  ['no JSON', 'seventy-two', 'payload_not_json'],
+  ['JSON that ends early', '{"timestamp":"2026-01-01T00:00:00Z","heart_', 'payload_not_json'],
+  ['null', 'null', 'payload_not_a_reading'],
+  ['a list', '[1,2,3]', 'payload_not_a_reading'],
+  ['deep nesting', '['.repeat(50_000), 'payload_too_deep'],
+  ['no heart rate', '{"timestamp":"2026-01-01T00:00:00Z"}', 'heart_rate_missing'],
+  ['a timestamp without its zone', '{"timestamp":"2026-01-01T00:00:00","heart_rate":70}', 'timestamp_without_offset'],
+  ['a date that does not exist', '{"timestamp":"2026-02-30T00:00:00Z","heart_rate":70}', 'timestamp_impossible'],
+  ['a heart rate as text', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":"70"}', 'heart_rate_type'],
+  ['a heart rate of 65536', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":65536}', 'heart_rate_out_of_range'],
+  ['a heart rate of 1e99', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":1e99}', 'heart_rate_out_of_range'],
+  ['half a beat', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":70.5}', 'heart_rate_not_integer'],
+  ['two heart rates', '{"heart_rate":70,"heart_rate":71}', 'payload_duplicate_names'],
+  ['control characters', '\u0000\u0001\u001f', 'payload_not_json'],
+  ['60,000 characters', `{"heart_rate":70.5,"note":"${'x'.repeat(60_000)}"}`, 'heart_rate_not_integer'],
+  [
+    'more than 64 KiB',
+    `{"timestamp":"2026-01-01T00:00:00Z","heart_rate":70,"note":"${'x'.repeat(300_000)}"}`,
+    'payload_too_large',
+  ],
+  ['many bytes a character', `${'💓'.repeat(3000)}`, 'payload_not_json'],
 ];
+/** Counted, and not stored. */
+const NOTHING = ['', '0', '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":0}'];
 
-test('an invalid reading becomes a dead letter with reason and first 4 KiB, and can be listed, retried and discarded', async (t) => {
+test('what is no reading becomes a dead letter, kept whole up to 64 KiB, and can be listed, retried and discarded', async (t) => {
   const { publish, status, request, stream } = await start(t);
   for (const [, payload] of RUBBISH) publish(readingTopic('strap-1'), payload);
+  for (const payload of NOTHING) publish(readingTopic('strap-1'), payload);
   publish(readingTopic('strap-1'), '{"timestamp":"2026-01-01T00:00:00Z","heart_rate":71}');
   await eventually(() => status()?.ledger.dead === RUBBISH.length && status()?.ledger.shipped === 1);
   const ledger = status()?.ledger;
@@ -141,15 +150,21 @@ test('an invalid reading becomes a dead letter with reason and first 4 KiB, and 
   const { dead_letters: letters, total } = listed.result as { dead_letters: Letter[]; total: number };
   assert.equal(total, RUBBISH.length);
   for (const [index, letter] of letters.toReversed().entries()) {
-    const [words, payload] = RUBBISH[index] ?? ['', ''];
-    assert.equal(letter.reason, words.startsWith('more than') ? 'too_large' : 'invalid', words);
+    const [words, payload, reason] = RUBBISH[index] ?? ['', '', ''];
+    assert.equal(letter.reason, reason, words);
     assert.notEqual(letter.detail, '', words);
     assert.equal(letter.device, 'strap-1');
     assert.equal(letter.bytes, Buffer.byteLength(payload), words);
-    assert.equal(letter.whole, letter.bytes <= 4096, words);
-    assert.ok(Buffer.byteLength(letter.payload) <= 4096 + 3, words);
-    if (letter.whole) assert.equal(letter.payload, payload, words);
+    assert.equal(letter.whole, letter.bytes <= 65_536, words);
+    assert.equal(letter.payload, payload.slice(0, 4096), words);
   }
+  assert.deepEqual(status()?.arrivals?.['test-box'], {
+    accepted: 1,
+    duplicate: 0,
+    put_back: 0,
+    copy: 0,
+    refused: { ...countBy(RUBBISH.map(([, , reason]) => reason)), no_pulse: 2, empty: 1 },
+  });
   const page = (await request('list-dead-letters', { limit: 3, before: letters[2]?.id })).result as { dead_letters: Letter[] };
   assert.deepEqual(
     page.dead_letters.map(({ id }) => id),
@@ -234,13 +249,21 @@ test('whatever bytes arrive, the check returns a row for a reading, otherwise a 
     fc.string({ unit: 'binary' }),
     json,
   );
-  const unnumbered = new UnnumberedReadings('box');
+  const publications = new Publications('box', () => 'synced');
+  const publication = (payload: string): Parameters<Publications['check']>[0] => ({
+    device: 'strap',
+    topic: readingTopic('strap'),
+    payload: Buffer.from(payload),
+    arrivedAt: new Date(),
+  });
   fc.assert(
     fc.property(payloads, (payload) => {
-      for (const checked of [unnumbered.check(payload, 'strap'), checkNumbered(payload, { gateway: 'box', run: RUN, seq: 1 })])
-        if (checked.kind === 'row')
-          assert.ok(parseReading(payload).ok && parseReading(checked.data).ok && typeof checked.device === 'string');
-        else
+      for (const checked of [
+        publications.check(publication(payload)),
+        checkNumbered(payload, { gateway: 'box', run: RUN, seq: 1 }),
+      ])
+        if (checked.kind === 'row') assert.ok(parseReading(checked.data).ok && typeof checked.device === 'string');
+        else if (checked.kind === 'dead')
           assert.ok(
             checked.letter.reason !== '' && checked.letter.detail !== '' && checked.letter.bytes === Buffer.byteLength(payload),
           );

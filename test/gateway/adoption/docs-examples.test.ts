@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { runInNewContext } from 'node:vm';
-import { readPayload, type PayloadOutcome } from '../../../gateway/adoption/adopted-reading.ts';
+import { readPayload, type PayloadOutcome } from '../../../contract/publication/adopted-reading.ts';
 import { ADOPTION_REFUSALS } from '../../../contract/dead-letter.ts';
 import { cannotRun } from '../../support/cannot-run.ts';
 import { pythonWith } from '../../support/python-venv.ts';

@@ -4,7 +4,7 @@ import { decodePacket, parseOffer, sequencerOfTopic, type NumberedReading } from
 import { HeldRun } from '../../../outbox/held-run.ts';
 import { OutboxRun } from '../../../outbox/outbox-run.ts';
 import { Sequencer } from '../../../outbox/sequencer.ts';
-import { identity, log, WINDOW, type BridgeName, type WorldView } from './world-view.ts';
+import { identity, log, refused, WINDOW, type BridgeName, type WorldView } from './world-view.ts';
 
 const payloadOf = (gateway: string, run: string, seq: number, bytes: number): string =>
   JSON.stringify({
@@ -44,6 +44,7 @@ export class BridgeModel {
         writableLength: () => 0,
       },
       log,
+      refused,
       now: () => this.#world.nowMs,
       onStored: () => {},
     });

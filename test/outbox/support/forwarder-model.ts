@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { Intake } from '../../../forwarder/intake/intake.ts';
 import type { Append, RunWatermark } from '../../../forwarder/queue/queue-messages.ts';
 import { topicMatches } from '../../../service/mqtt/mqtt-link.ts';
-import { identity, log, type ForwarderName, type Packet, type WorldView } from './world-view.ts';
+import { identity, log, refused, type ForwarderName, type Packet, type WorldView } from './world-view.ts';
 
 const keyOf = ({ gateway, run }: RunWatermark): string => `${gateway}/${run}`;
 
@@ -42,6 +42,7 @@ export class ForwarderModel {
     const intake = new Intake({
       queue: { append: (append) => this.#asked.push({ append, epoch: this.#knownEpoch }) },
       log,
+      refused,
       gateway: 'box',
       gateways: ['*'],
       takesLiveReadings: false,

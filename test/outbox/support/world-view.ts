@@ -1,4 +1,5 @@
 /** What the parts of the simulated world share. */
+import { RefusedMessages } from '../../../service/mqtt/refused-messages.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
 export const WINDOW = 40;
@@ -29,4 +30,5 @@ export interface WorldView {
 }
 
 export const log = testLog(testConfig({}));
+export const refused = new RefusedMessages('forwarder', log);
 export const identity = (gateway: string, run: string, seq: number): string => `${gateway}/${run} ${seq}`;

@@ -7,6 +7,7 @@ import { readRecording } from '../../../ble-bridge/radio/virtual/recording.ts';
 import { parseDeviceStatus, type DeviceStatus } from '../../../contract/device-status.ts';
 import { ForwarderService } from '../../../forwarder/service.ts';
 import { GatewayService } from '../../../gateway/service.ts';
+import { newUser, writeUsers } from '../../../gateway/users.ts';
 import { LocalKinesisService } from '../../../local-kinesis/service.ts';
 import { readOrCreateSecret } from '../../../service/storage/data-dir.ts';
 import { startVirtualRadio, virtualRadioMissing, type VirtualRadio } from '../../ble-radio/support/virtual-radio.ts';
@@ -18,8 +19,8 @@ import { readAll, type StreamReading } from './support/stream.ts';
 
 interface Pipeline {
   mqttUrl: string;
-  /** Credentials that may publish readings. */
-  publisher: { username: string; password: string };
+  /** Credentials of a user that may publish readings: what a service publishes there is not adopted. */
+  app: { username: string; password: string };
   radio: VirtualRadio;
   bridge: ProductProcess;
   devices: Map<string, DeviceStatus>;
@@ -39,6 +40,8 @@ async function startPipeline(t: TestContext): Promise<Pipeline> {
   };
   const base = testConfig({ DATA_DIR: folder });
   const log = testLog(base);
+  const app = { username: 'lab-app', password: 'a password of the lab' };
+  writeUsers(base, { [app.username]: await newUser(app.password, { publish: ['hr/+/bpm'], subscribe: [] }) });
   const gateway = await start(new GatewayService({ config: base, log }));
   const stream = await start(new LocalKinesisService({ config: base, log }));
   const mqttUrl = `mqtt://127.0.0.1:${gateway.mqttPort}`;
@@ -73,7 +76,7 @@ async function startPipeline(t: TestContext): Promise<Pipeline> {
     bridge,
     devices,
     mqttUrl,
-    publisher: { username: 'ble-bridge', password: readOrCreateSecret(base, 'ble-bridge') },
+    app,
     async listening(count) {
       await bridge.event('mqtt_connected');
       // The battery is read after the subscription is acknowledged: no notification is lost from then on.
@@ -175,7 +178,7 @@ describe('virtual straps through the whole pipeline', { skip: virtualRadioMissin
     const readings = await readComplete(pipeline, 3);
     for (const reading of readings) assert.deepEqual(reading.rr_intervals_ms, rr1024.map(rrToMs));
 
-    const app = await connectAsync(pipeline.mqttUrl, { ...pipeline.publisher, protocolVersion: 4, reconnectPeriod: 0 });
+    const app = await connectAsync(pipeline.mqttUrl, { ...pipeline.app, protocolVersion: 4, reconnectPeriod: 0 });
     t.after(() => app.end(true));
     const published = [250, 2500].map((count) => ({
       timestamp: new Date().toISOString(),
@@ -191,8 +194,10 @@ describe('virtual straps through the whole pipeline', { skip: virtualRadioMissin
       },
       { withinMs: 30_000, what: 'five readings in the stream' },
     );
-    for (const [index, reading] of all.filter(({ device }) => device === 'lab-chair').entries()) {
+    const adopted = all.filter(({ device }) => device === 'lab-chair').sort((a, b) => a.seq - b.seq);
+    for (const [index, reading] of adopted.entries()) {
       assert.equal(reading.timestamp, published[index]?.timestamp);
+      assert.equal({ publisher: '', ...reading }.publisher, pipeline.app.username);
       assert.equal(reading.heart_rate, 80);
       assert.equal({ original: '', ...reading }.original, JSON.stringify(published[index]), 'the text is unaltered');
       assert.ok(JSON.stringify(reading).length > 2048);

@@ -4,6 +4,7 @@ import path from 'node:path';
 import fc from 'fast-check';
 import type { DeadLetter } from '../../../../contract/dead-letter.ts';
 import type { QueueFile } from '../../../../forwarder/queue/queue-file.ts';
+import type { RetryRules } from '../../../../forwarder/queue/retried-letters.ts';
 import type { Append, DeadLetterInput } from '../../../../forwarder/queue/queue-messages.ts';
 import { copyOf, letterOf, openFile, readingOf, RUN } from './queue-files.ts';
 
@@ -74,8 +75,9 @@ class Model {
 }
 
 const MAX_BYTES = 256 * 1024;
-const isReading = (payload: string): { device: string | undefined; source: number } | undefined =>
-  payload.startsWith('{') ? { device: undefined, source: 0 } : undefined;
+const isReading = (payload: string): boolean => payload.startsWith('{');
+const rules: RetryRules = ({ payload, device, reason, detail }) =>
+  isReading(payload) ? { kind: 'row', data: payload, device, source: 0 } : { kind: 'dead', reason, detail };
 
 export class QueueUnderTest {
   readonly #folderFor: () => string;
@@ -250,8 +252,8 @@ export class QueueUnderTest {
     const payloads = new Set(selected.map(({ payload }) => payload));
     const isChosen = ({ payload }: ModelLetter): boolean => payloads.has(payload.slice(0, 4096));
     if (act === 'retry') {
-      this.#queue.retryDead(chosen, isReading);
-      const good = model.dead.filter((letter) => isChosen(letter) && isReading(letter.payload) !== undefined);
+      this.#queue.retryDead(chosen, rules);
+      const good = model.dead.filter((letter) => isChosen(letter) && isReading(letter.payload));
       model.dead = model.dead.filter((letter) => !good.includes(letter));
       for (const { payload } of chosen === null ? good : good.toReversed()) model.rows.push({ data: payload, inFlight: false });
     } else {
@@ -274,7 +276,11 @@ export class QueueUnderTest {
   }
 
   #limitDead(): void {
-    const excess = this.#model.dead.length - Math.floor(MAX_BYTES / 10 / 4500);
+    const { dead } = this.#model;
+    const sizes = dead.map(({ payload }) => Buffer.byteLength(payload) + 400);
+    let size = sizes.reduce((sum, bytes) => sum + bytes, 0);
+    let excess = 0;
+    for (; size > MAX_BYTES / 10; excess += 1) size -= sizes[excess] ?? 0;
     if (excess <= 0) return;
     this.#model.dead.splice(0, excess);
     this.#model.evict('dead_letters_full', excess);

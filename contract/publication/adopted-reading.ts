@@ -1,29 +1,43 @@
 /**
- * What becomes of a payload on `hr/<device>/bpm` (design section 1, "An adopted reading"): a reading, a refusal, or nothing to store. Of
- * the client's fields only `timestamp`, `heart_rate` and a `source` of simulated or replay are taken; the whole text goes into
- * `original`, a string, unless there was nothing else in it. Identity comes from the topic and the login, never from the payload.
+ * What becomes of a payload that another client publishes on `hr/<device>/bpm` (design section 1, "An adopted reading"): a reading, a
+ * refusal, or nothing to store. Of the client's fields only `timestamp`, `heart_rate` and a `source` of simulated or replay are taken; the
+ * whole text goes into `original`, a string, unless there was nothing else in it. Identity comes from the topic and the login, never from
+ * the payload. The gateway applies these rules, on an external broker the forwarder, and at a retry of a dead letter its queue.
  */
-import { isUtf8 } from 'node:buffer';
-import type { AdoptionRefusal } from '../../contract/dead-letter.ts';
-import type { UnnumberedReading } from '../../outbox/reading-sink.ts';
+import type { AdoptionRefusal } from '../dead-letter.ts';
 import { heartRateOf } from './heart-rate.ts';
 import { readJsonText, type JsonValue } from './json-text.ts';
 import { PAYLOAD_MAX_BYTES, type Refusal } from './refusal.ts';
+import { exactText } from './payload-text.ts';
 import { timestampOf } from './timestamp.ts';
 
 export interface PublicationContext {
   device: string;
-  /** The authenticated user. */
-  publisher: string;
+  /** The authenticated user; undefined where the broker does not tell: an external one. */
+  publisher: string | undefined;
   arrivedAt: Date;
   /** Whether this box's clock can be trusted. */
   clock: 'synced' | 'unsynced' | 'unknown';
 }
 
+/** A reading of another client before it has gateway, run and seq. */
+export type AdoptedReading = Readonly<{
+  /** UTC, milliseconds. */
+  timestamp: string;
+  heart_rate: number;
+  device: string;
+  /** State of this box's clock; only if the timestamp is the time of arrival. */
+  clock?: PublicationContext['clock'];
+  publisher?: string;
+  source?: 'simulated' | 'replay';
+  /** The payload as text. */
+  original?: string;
+}>;
+
 export type PayloadOutcome =
   | {
       kind: 'reading';
-      reading: UnnumberedReading;
+      reading: AdoptedReading;
       /** The payload carries a timestamp of its own, so two equal payloads are the same measurement. */
       timed: boolean;
     }
@@ -56,8 +70,8 @@ export function readPayload(payload: Buffer, context: PublicationContext): Paylo
   if (payload.length === 0) return { kind: 'empty' };
   if (payload.length > PAYLOAD_MAX_BYTES)
     return refused('payload_too_large', `${payload.length} bytes; at most ${PAYLOAD_MAX_BYTES} are taken`);
-  if (!isUtf8(payload)) return refused('payload_not_utf8', 'the payload is not valid UTF-8');
-  const text = payload.toString('utf8');
+  const text = exactText(payload);
+  if (text === undefined) return refused('payload_not_utf8', 'the payload is not valid UTF-8');
   if (text.startsWith(BYTE_ORDER_MARK)) return refused('payload_byte_order_mark', 'the payload begins with a byte order mark');
   const json = readJsonText(text);
   if (!json.ok) return refused(json.code, json.detail);
@@ -79,7 +93,7 @@ function timeOf(
   return time.ok ? { ok: true, time } : time;
 }
 
-const isTestSource = (value: string): boolean => value === 'simulated' || value === 'replay';
+const isTestSource = (value: string): value is 'simulated' | 'replay' => value === 'simulated' || value === 'replay';
 
 function readingOf(text: string, fields: Fields, context: PublicationContext): PayloadOutcome {
   const { heartRate, timestamp, source } = fields;
@@ -99,7 +113,7 @@ function readingOf(text: string, fields: Fields, context: PublicationContext): P
       heart_rate: rate.bpm,
       device: context.device,
       ...(time === undefined ? { clock: context.clock } : {}),
-      publisher: context.publisher,
+      ...(context.publisher === undefined ? {} : { publisher: context.publisher }),
       ...(source?.kind === 'string' && isTestSource(source.value) ? { source: source.value } : {}),
       ...(fields.isPlain && time?.truncated === false ? {} : { original: text }),
     },

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { readPayload, type PayloadOutcome } from '../../../gateway/adoption/adopted-reading.ts';
-import { adoptedDeviceOf } from '../../../gateway/adoption/device-name.ts';
-import { heartRateOf } from '../../../gateway/adoption/heart-rate.ts';
-import { readJsonText } from '../../../gateway/adoption/json-text.ts';
-import { refusalOf } from '../../../gateway/adoption/refusal.ts';
-import { timestampOf } from '../../../gateway/adoption/timestamp.ts';
+import { readPayload, type PayloadOutcome } from '../../../contract/publication/adopted-reading.ts';
+import { heartRateOf } from '../../../contract/publication/heart-rate.ts';
+import { readJsonText } from '../../../contract/publication/json-text.ts';
+import { refusalOf } from '../../../contract/publication/refusal.ts';
+import { timestampOf } from '../../../contract/publication/timestamp.ts';
+import { readingDeviceOf } from '../../../contract/topics.ts';
 
 const CONTEXT = {
   device: 'Bike1',
@@ -277,7 +277,7 @@ test('property: any bytes have exactly one outcome, and what is stored of them i
 
 test('a device name of another client is one topic level of 1-64 code points, without characters that nobody sees', () => {
   for (const name of ['Bike1', 'x', '\u{1f6b4}'.repeat(64), 'a b', 'Jürgen', '__proto__', 'constructor', '...', '$x'])
-    assert.equal(adoptedDeviceOf(`hr/${name}/bpm`), name);
+    assert.equal(readingDeviceOf(`hr/${name}/bpm`), name);
   for (const name of [
     '',
     '.',
@@ -293,7 +293,7 @@ test('a device name of another client is one topic level of 1-64 code points, wi
     'a/b',
     '\u202eb',
   ])
-    assert.equal(adoptedDeviceOf(`hr/${name}/bpm`), undefined, JSON.stringify(name));
+    assert.equal(readingDeviceOf(`hr/${name}/bpm`), undefined, JSON.stringify(name));
   for (const topic of ['hr', 'hr/', 'hr/x', 'hr/x/status', 'hr/x/bpm/', 'HR/x/bpm', 'hr//bpm', '/hr/x/bpm'])
-    assert.equal(adoptedDeviceOf(topic), undefined, topic);
+    assert.equal(readingDeviceOf(topic), undefined, topic);
 });
