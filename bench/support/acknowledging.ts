@@ -52,7 +52,10 @@ async function load(
     }
   });
   const calm = await child.line(({ event }) => event === 'calm', calmSeconds * 1000 + 60_000);
-  await sleep(1500);
+  // Under full load: when every window was acknowledged once.
+  const windows = Number(calm['acknowledged']) + clients * inFlight;
+  await child.line(({ event, acknowledged: count }) => event === 'progress' && Number(count) >= windows);
+  await sleep(1000);
   const watched: Record<string, Child> = { ...processes, 'clients µs': child };
   const cpu = (): number[] => Object.values(watched).map(({ pid }) => usageOf(pid).cpuSeconds);
   const [beginMs, beginCount, before] = [ms, acknowledged, cpu()];

@@ -86,9 +86,7 @@ async function calm(forMs: number): Promise<number[]> {
 
 await calm(WARM_UP_MS);
 const latencies = await calm(calmMs);
-console.log(
-  JSON.stringify({ event: 'calm', p50_ms: quantile(latencies, 0.5), p99_ms: quantile(latencies, 0.99), timed: latencies.length }),
-);
+console.log(JSON.stringify({ event: 'calm', p50_ms: quantile(latencies, 0.5), p99_ms: quantile(latencies, 0.99), acknowledged }));
 
 const began = performance.now();
 setInterval(() => console.log(JSON.stringify({ event: 'progress', ms: performance.now() - began, acknowledged })), 100);
