@@ -60,7 +60,7 @@ export async function startSeparate(
   settings: Record<string, string>,
   services: readonly string[] = ['forwarder'],
 ): Promise<Pipeline> {
-  const dataDir = scratch.folder();
+  const dataDir = settings['DATA_DIR'] ?? scratch.folder();
   const environment = { ...common(dataDir), ...settings };
   const gateway = startProduct(scratch, 'gateway/main', environment);
   const { port } = await gateway.line(({ event }) => event === 'listening');
