@@ -5,6 +5,7 @@ import { trimMemoryAfterStart } from '../service/process/memory-trim.ts';
 import { Faults } from './faults.ts';
 import { GroupCommit } from './group-commit.ts';
 import { Operations } from './operations.ts';
+import { momentNow } from './retention.ts';
 import { StreamServer } from './server.ts';
 import { Store } from './store.ts';
 
@@ -41,11 +42,11 @@ const server = new StreamServer({
 try {
   store.open();
   if (!store.hasStream(data.stream)) store.createStream(data.stream, 1);
-  store.trim(Date.now());
+  store.trim(momentNow());
   await server.listen(data.host, data.port);
   const trim = setInterval(() => {
     try {
-      store.trim(Date.now());
+      store.trim(momentNow());
     } catch (error) {
       post({ kind: 'error', message: messageOf(error) });
     }
