@@ -42,13 +42,21 @@ class AllServices {
   /** In the order of their start; stopped in reverse order. */
   readonly #running: Stoppable[] = [];
   #stopped = false;
+  #stopping: Promise<void> | undefined;
+  readonly #hurried: Promise<void>;
+  /** Speeds up a stop that is under way: everything is stopped at once. */
+  hurry: () => void = () => {};
 
   constructor(log: Logger, fail: (error: unknown, exitCode?: number) => void) {
     this.#log = log;
     this.#fail = fail;
+    this.#hurried = new Promise((resolve) => {
+      this.hurry = resolve;
+    });
   }
 
   async #add<S extends Service>(config: Config, name: string, make: (context: ServiceContext) => S): Promise<S> {
+    if (this.#stopped) throw new Error('stopped during the start');
     const service = make({ config, log: this.#log.child({ service: name }), onFatal: this.#fail });
     this.#running.push(service);
     await service.start();
@@ -113,9 +121,7 @@ class AllServices {
         'found a Bluetooth adapter: restarting the bridge as a child process',
       );
       moving = bridge.stop().then(
-        () => {
-          if (!this.#stopped) this.#startBridgeProcess(config);
-        },
+        () => this.#startBridgeProcess(config),
         (error: unknown) => this.#fail(error),
       );
     }, ADAPTER_CHECK_MS);
@@ -128,6 +134,7 @@ class AllServices {
   }
 
   #startBridgeProcess(config: Config): void {
+    if (this.#stopped) return;
     const child = new SupervisedProcess({
       name: 'ble-bridge',
       module: siblingModule(import.meta.url, './ble-bridge/main'),
@@ -140,16 +147,20 @@ class AllServices {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    let failure: unknown;
-    await Promise.allSettled(this.#running.map(async (service) => await service.settle?.()));
-    for (const service of this.#running.reverse()) {
-      try {
-        await service.stop();
-      } catch (error) {
-        failure ??= error;
-      }
+    await (this.#stopping ??= this.#stopAll());
+  }
+
+  /** One after the other, or, once hurried, all of them at once. Waits for all of them, then throws the first failure. */
+  async #stopAll(): Promise<void> {
+    await Promise.race([Promise.allSettled(this.#running.map(async (service) => await service.settle?.())), this.#hurried]);
+    const stops: Promise<void>[] = [];
+    for (const service of this.#running.toReversed()) {
+      const stopped = service.stop();
+      stops.push(stopped);
+      await Promise.race([stopped.catch(() => undefined), this.#hurried]);
     }
-    if (failure !== undefined) throw failure;
+    const failed = (await Promise.allSettled(stops)).find(({ status }) => status === 'rejected');
+    if (failed?.status === 'rejected') throw failed.reason;
   }
 }
 
@@ -172,15 +183,19 @@ async function main(): Promise<void> {
       notifySystemd('STOPPING=1');
       await all.stop();
     },
+    hurry: () => all.hurry(),
   });
   end.install();
   try {
     const running = await all.start(config);
+    // Signalled meanwhile: the shutdown ends the process.
+    if (end.ending) return;
     end.started();
     log.info({ event: 'started', version: VERSION, node: process.version, pid: process.pid }, 'all services started');
     console.log(bannerOf(running));
     notifySystemd('READY=1');
   } catch (error) {
+    if (end.ending) return;
     const exitCode = reportStartFailure(error);
     await all.stop().catch(() => {});
     process.exit(exitCode);

@@ -53,6 +53,7 @@ export class ForwarderService implements Service {
   #neighbours: Neighbours | undefined;
   #lock: DataDirLock | undefined;
   #isReporting = false;
+  #isStopped = false;
   #loggedDamage = '';
   #loggedDeadEvicted = 0;
 
@@ -113,6 +114,8 @@ export class ForwarderService implements Service {
     });
     this.#link.on('down', () => neighbours.down());
     await this.#queue.start();
+    // Stopped meanwhile.
+    if (this.#isStopped) return;
     this.#link.start();
     this.#reporter.start();
     this.#isReporting = true;
@@ -298,10 +301,14 @@ export class ForwarderService implements Service {
   }
 
   async stop(): Promise<void> {
-    await this.#drain.stop();
-    this.#intake?.stop();
-    // The last commit comes before the link is closed, so that bridges learn of it.
-    await this.#queue.stop();
+    this.#isStopped = true;
+    try {
+      await this.#drain.stop();
+      this.#intake?.stop();
+    } finally {
+      // The last commit comes before the link is closed, so that bridges learn of it.
+      await this.#queue.stop();
+    }
     if (this.#isReporting) this.#reporter.stop();
     this.#isReporting = false;
     await this.#link.stop();
