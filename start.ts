@@ -7,8 +7,9 @@ import { adapterExists } from './service/bluetooth/adapter.ts';
 import { brokerOfAllInOne } from './service/network/broker.ts';
 import { childEnvironment, isSet, maskUrl, processConfig, type Config } from './service/config/config.ts';
 import { warnOfAssumedBroker, warnOfRemovedSettings } from './service/process/startup-warnings.ts';
-import { ProcessEnd, reportStartFailure, type Service, type ServiceContext } from './service/process/lifecycle.ts';
+import { endAfterLog, ProcessEnd, reportStartFailure, type Service, type ServiceContext } from './service/process/lifecycle.ts';
 import { createProcessLogger, type Logger } from './service/log/log.ts';
+import { standardOutput } from './service/log/log-output.ts';
 import { notifySystemd } from './service/process/sd-notify.ts';
 import { SupervisedProcess } from './service/process/supervised-process.ts';
 import { siblingModule } from './service/process/worker-thread.ts';
@@ -192,13 +193,13 @@ async function main(): Promise<void> {
     if (end.ending) return;
     end.started();
     log.info({ event: 'started', version: VERSION, node: process.version, pid: process.pid }, 'all services started');
-    console.log(bannerOf(running));
+    standardOutput.write(`${bannerOf(running)}\n`);
     notifySystemd('READY=1');
   } catch (error) {
     if (end.ending) return;
     const exitCode = reportStartFailure(error);
     await all.stop().catch(() => {});
-    process.exit(exitCode);
+    endAfterLog(log, exitCode);
   }
 }
 

@@ -6,6 +6,7 @@ import { SETTINGS } from '../config/settings.ts';
 import { warnOfAssumedBroker, warnOfRemovedSettings } from './startup-warnings.ts';
 import { HrError } from '../errors/errors.ts';
 import { createLogger, type Logger } from '../log/log.ts';
+import { standardOutput } from '../log/log-output.ts';
 import { trimMemoryAfterStart } from './memory-trim.ts';
 import { VERSION } from './version.ts';
 import { startHeartbeat, startWatchdog, type Watchdog } from './watchdog.ts';
@@ -66,6 +67,17 @@ function endByForce(): never {
   process.abort();
 }
 
+/** Ends the process once the log has been written, or cannot be written within 200 ms. Call it with everything closed. */
+export function endAfterLog(log: Logger, exitCode: number): void {
+  const end = (): void => {
+    // `process.exit` waits for a write in flight, which may never end.
+    if (standardOutput.isWriting) endByForce();
+    process.exit(exitCode);
+  };
+  setTimeout(end, 200);
+  log.flush(end);
+}
+
 /**
  * Shuts the process down in order: on SIGTERM, SIGINT and SIGHUP with exit code 0; on an uncaught error, `fail`, or the end of the parent
  * process with exit code 1 (or the one given). A signal within 2 s of the first changes nothing, a later one speeds up the shutdown. One
@@ -100,6 +112,9 @@ export class ProcessEnd {
         );
         void this.#end(event, EXIT_CODES.failed);
       });
+    // Node prints warnings synchronously, which blocks if nobody reads the output.
+    process.removeAllListeners('warning');
+    process.on('warning', (warning) => this.#options.log.warn({ event: 'node_warning', err: warning }, 'warning of Node'));
     this.#watchdog = startWatchdog(this.#options.config, this.#options.log);
   }
 
@@ -162,8 +177,7 @@ export class ProcessEnd {
     this.#watchdog?.stop();
     this.#heartbeat?.stop();
     log.info({ event: 'stopped' }, 'stopped');
-    log.flush(() => process.exit(exitCode));
-    setTimeout(() => process.exit(exitCode), 200);
+    endAfterLog(log, exitCode);
   }
 }
 
@@ -193,7 +207,6 @@ export async function runService(name: ServiceName, make: (context: ServiceConte
     const exitCode = reportStartFailure(error);
     log.fatal({ event: 'start_failed', err: error }, 'start failed');
     await service.stop().catch(() => {});
-    log.flush(() => process.exit(exitCode));
-    setTimeout(() => process.exit(exitCode), 200);
+    endAfterLog(log, exitCode);
   }
 }
