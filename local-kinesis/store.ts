@@ -76,6 +76,8 @@ export class Store {
   }
 
   open(): void {
+    this.#streams.clear();
+    this.#shards.clear();
     this.#database = openDatabase(this.#file);
     this.#db.pragma('journal_mode = WAL');
     this.#db.pragma('synchronous = FULL');
