@@ -7,8 +7,9 @@ import { adapterExists } from './service/bluetooth/adapter.ts';
 import { brokerOfAllInOne } from './service/network/broker.ts';
 import { childEnvironment, isSet, maskUrl, processConfig, type Config } from './service/config/config.ts';
 import { warnOfAssumedBroker, warnOfRemovedSettings } from './service/process/startup-warnings.ts';
-import { ProcessEnd, reportStartFailure, type Service, type ServiceContext } from './service/process/lifecycle.ts';
+import { endAfterLog, ProcessEnd, reportStartFailure, type Service, type ServiceContext } from './service/process/lifecycle.ts';
 import { createProcessLogger, type Logger } from './service/log/log.ts';
+import { standardOutput } from './service/log/log-output.ts';
 import { notifySystemd } from './service/process/sd-notify.ts';
 import { SupervisedProcess } from './service/process/supervised-process.ts';
 import { siblingModule } from './service/process/worker-thread.ts';
@@ -42,13 +43,21 @@ class AllServices {
   /** In the order of their start; stopped in reverse order. */
   readonly #running: Stoppable[] = [];
   #stopped = false;
+  #stopping: Promise<void> | undefined;
+  readonly #hurried: Promise<void>;
+  /** Speeds up a stop that is under way: everything is stopped at once. */
+  hurry: () => void = () => {};
 
   constructor(log: Logger, fail: (error: unknown, exitCode?: number) => void) {
     this.#log = log;
     this.#fail = fail;
+    this.#hurried = new Promise((resolve) => {
+      this.hurry = resolve;
+    });
   }
 
   async #add<S extends Service>(config: Config, name: string, make: (context: ServiceContext) => S): Promise<S> {
+    if (this.#stopped) throw new Error('stopped during the start');
     const service = make({ config, log: this.#log.child({ service: name }), onFatal: this.#fail });
     this.#running.push(service);
     await service.start();
@@ -113,9 +122,7 @@ class AllServices {
         'found a Bluetooth adapter: restarting the bridge as a child process',
       );
       moving = bridge.stop().then(
-        () => {
-          if (!this.#stopped) this.#startBridgeProcess(config);
-        },
+        () => this.#startBridgeProcess(config),
         (error: unknown) => this.#fail(error),
       );
     }, ADAPTER_CHECK_MS);
@@ -128,6 +135,7 @@ class AllServices {
   }
 
   #startBridgeProcess(config: Config): void {
+    if (this.#stopped) return;
     const child = new SupervisedProcess({
       name: 'ble-bridge',
       module: siblingModule(import.meta.url, './ble-bridge/main'),
@@ -140,16 +148,20 @@ class AllServices {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    let failure: unknown;
-    await Promise.allSettled(this.#running.map(async (service) => await service.settle?.()));
-    for (const service of this.#running.reverse()) {
-      try {
-        await service.stop();
-      } catch (error) {
-        failure ??= error;
-      }
+    await (this.#stopping ??= this.#stopAll());
+  }
+
+  /** One after the other, or, once hurried, all of them at once. Waits for all of them, then throws the first failure. */
+  async #stopAll(): Promise<void> {
+    await Promise.race([Promise.allSettled(this.#running.map(async (service) => await service.settle?.())), this.#hurried]);
+    const stops: Promise<void>[] = [];
+    for (const service of this.#running.toReversed()) {
+      const stopped = service.stop();
+      stops.push(stopped);
+      await Promise.race([stopped.catch(() => undefined), this.#hurried]);
     }
-    if (failure !== undefined) throw failure;
+    const failed = (await Promise.allSettled(stops)).find(({ status }) => status === 'rejected');
+    if (failed?.status === 'rejected') throw failed.reason;
   }
 }
 
@@ -172,18 +184,22 @@ async function main(): Promise<void> {
       notifySystemd('STOPPING=1');
       await all.stop();
     },
+    hurry: () => all.hurry(),
   });
   end.install();
   try {
     const running = await all.start(config);
+    // Signalled meanwhile: the shutdown ends the process.
+    if (end.ending) return;
     end.started();
     log.info({ event: 'started', version: VERSION, node: process.version, pid: process.pid }, 'all services started');
-    console.log(bannerOf(running));
+    standardOutput.write(`${bannerOf(running)}\n`);
     notifySystemd('READY=1');
   } catch (error) {
+    if (end.ending) return;
     const exitCode = reportStartFailure(error);
     await all.stop().catch(() => {});
-    process.exit(exitCode);
+    endAfterLog(log, exitCode);
   }
 }
 

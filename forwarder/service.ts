@@ -54,6 +54,7 @@ export class ForwarderService implements Service {
   #neighbours: Neighbours | undefined;
   #lock: DataDirLock | undefined;
   #isReporting = false;
+  #isStopped = false;
   #loggedDamage = '';
   #loggedDeadEvicted = 0;
 
@@ -116,6 +117,8 @@ export class ForwarderService implements Service {
     });
     this.#link.on('down', () => neighbours.down());
     await this.#queue.start();
+    // Stopped meanwhile.
+    if (this.#isStopped) return;
     this.#link.start();
     this.#reporter.start();
     this.#isReporting = true;
@@ -301,10 +304,14 @@ export class ForwarderService implements Service {
   }
 
   async stop(): Promise<void> {
-    await this.#drain.stop();
-    this.#intake?.stop();
-    // The last commit comes before the link is closed, so that bridges learn of it.
-    await this.#queue.stop();
+    this.#isStopped = true;
+    try {
+      await this.#drain.stop();
+      this.#intake?.stop();
+    } finally {
+      // The last commit comes before the link is closed, so that bridges learn of it.
+      await this.#queue.stop();
+    }
     if (this.#isReporting) this.#reporter.stop();
     this.#isReporting = false;
     await this.#link.stop();

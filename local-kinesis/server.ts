@@ -15,6 +15,8 @@ export interface StreamServerOptions {
   operations: Operations;
   faults: Faults;
   faultHooks: boolean;
+  /** Why nothing can be answered now; undefined if it can. */
+  unavailable: () => string | undefined;
   onError: (error: unknown) => void;
 }
 
@@ -95,6 +97,8 @@ export class StreamServer {
       if (request.method === 'GET') return this.#answer(response, 200, { status: 'ok' });
       const body = await bodyOf(request);
       if (request.url === '/control/faults') return this.#control(response, body);
+      const unavailable = this.#options.unavailable();
+      if (unavailable !== undefined) throw new KinesisError('InternalFailure', unavailable, 500);
       if (this.#options.faults.latencyMs > 0) await sleep(this.#options.faults.latencyMs);
       const target = String(request.headers['x-amz-target'] ?? '');
       if (!target.startsWith(TARGET_PREFIX))

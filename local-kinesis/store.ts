@@ -5,8 +5,10 @@
 import { createHash } from 'node:crypto';
 import { openDatabase, type Database } from '../service/storage/sqlite.ts';
 import { inUse, invalidArgument, notFound } from './kinesis-error.ts';
+import { Retention, RETENTION_SCHEMA, type Moment } from './retention.ts';
 
 export const MAX_HASH_KEY = 2n ** 128n - 1n;
+const HOUR_MS = 3_600_000;
 
 export interface StreamRow {
   id: number;
@@ -46,6 +48,7 @@ const SCHEMA = `
     data BLOB NOT NULL, PRIMARY KEY (shard, id)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS counter (one INTEGER PRIMARY KEY CHECK (one = 1), next_id INTEGER NOT NULL);
   INSERT OR IGNORE INTO counter VALUES (1, 1);
+  ${RETENTION_SCHEMA}
 `;
 
 /** MD5 of the partition key as a 128-bit number, by which Kinesis routes. */
@@ -58,6 +61,7 @@ export const shardIdOf = (number: number): string => `shardId-${String(number).p
 export class Store {
   readonly #file: string;
   #database: Database | undefined;
+  #retention: Retention | undefined;
   #nextId = 1;
   readonly #shards = new Map<number, ShardRow[]>();
   readonly #streams = new Map<string, StreamRow>();
@@ -72,6 +76,8 @@ export class Store {
   }
 
   open(): void {
+    this.#streams.clear();
+    this.#shards.clear();
     this.#database = openDatabase(this.#file);
     this.#db.pragma('journal_mode = WAL');
     this.#db.pragma('synchronous = FULL');
@@ -83,6 +89,7 @@ export class Store {
     this.#nextId = (this.#db.prepare('SELECT next_id FROM counter').get() as { next_id: number }).next_id;
     for (const stream of this.#db.prepare('SELECT * FROM streams').all() as StreamRow[]) this.#streams.set(stream.name, stream);
     for (const stream of this.#streams.values()) this.#loadShards(stream);
+    this.#retention = new Retention(this.#db);
   }
 
   close(): void {
@@ -304,19 +311,24 @@ export class Store {
     return row?.arrived_ms;
   }
 
-  /** Deletes records older than their stream's retention, at most 5,000 per shard and call. Returns how many. */
-  trim(nowMs: number): number {
+  /**
+   * Deletes records older than their stream's retention (retention.ts), at most 5,000 per shard and call. Returns how many. Call it at
+   * least every minute: it also advances the clock by which records age.
+   */
+  trim(now: Moment): number {
+    if (this.#retention === undefined) throw new Error('the store is not open');
+    this.#retention.advance(now, this.#nextId);
     let removed = 0;
-    for (const stream of this.#streams.values())
-      for (const shard of this.shards(stream)) {
-        const before = nowMs - stream.retention_hours * 3_600_000;
+    for (const stream of this.#streams.values()) {
+      const beforeId = this.#retention.firstIdYoungerThan(stream.retention_hours * HOUR_MS);
+      for (const shard of this.shards(stream))
         removed += this.#db
           .prepare(
-            `DELETE FROM records WHERE shard = ? AND id IN
-               (SELECT id FROM records WHERE shard = ? AND arrived_ms < ? ORDER BY id LIMIT 5000)`,
+            'DELETE FROM records WHERE shard = ? AND id IN (SELECT id FROM records WHERE shard = ? AND id < ? ORDER BY id LIMIT 5000)',
           )
-          .run(shard.id, shard.id, before).changes;
-      }
+          .run(shard.id, shard.id, beforeId).changes;
+    }
+    this.#retention.forget(Math.max(24, ...[...this.#streams.values()].map((stream) => stream.retention_hours)) * HOUR_MS);
     return removed;
   }
 }

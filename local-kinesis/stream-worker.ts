@@ -1,10 +1,12 @@
 /** The thread that owns the stream's file and its HTTP server: a slow disk never blocks MQTT, BLE or the admin API. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf, systemCodeOf } from '../service/errors/errors.ts';
+import { isDiskFull } from '../service/storage/disk-full.ts';
 import { trimMemoryAfterStart } from '../service/process/memory-trim.ts';
 import { Faults } from './faults.ts';
 import { GroupCommit } from './group-commit.ts';
 import { Operations } from './operations.ts';
+import { momentNow } from './retention.ts';
 import { StreamServer } from './server.ts';
 import { Store } from './store.ts';
 
@@ -23,11 +25,14 @@ export type StreamWorkerMessage =
   | { kind: 'stopped' };
 
 const TRIM_EVERY_MS = 60_000;
+const OPEN_AGAIN_MS = 1000;
+const DISK_FULL = 'the disk is full: the local stream waits for space';
 const port = parentPort;
 if (port === null) throw new Error('stream-worker runs as a worker thread only');
 const data = workerData as StreamWorkerData;
 const post = (message: StreamWorkerMessage): void => port.postMessage(message);
 
+let isOpen = false;
 const store = new Store(data.file);
 const faults = new Faults();
 const operations = new Operations({ store, commit: new GroupCommit(store), faults, enforceLimits: data.enforceLimits });
@@ -35,23 +40,46 @@ const server = new StreamServer({
   operations,
   faults,
   faultHooks: data.faultHooks,
+  unavailable: () => (isOpen ? undefined : DISK_FULL),
   onError: (error) => post({ kind: 'error', message: messageOf(error) }),
 });
 
+/** Opens the store. False if its disk is full: until there is space, requests are answered with InternalFailure. */
+function openStore(): boolean {
+  try {
+    store.open();
+    if (!store.hasStream(data.stream)) store.createStream(data.stream, 1);
+    store.trim(momentNow());
+    return true;
+  } catch (error) {
+    if (!isDiskFull(error, data.file)) throw error;
+    store.close();
+    return false;
+  }
+}
+
 try {
-  store.open();
-  if (!store.hasStream(data.stream)) store.createStream(data.stream, 1);
-  store.trim(Date.now());
   await server.listen(data.host, data.port);
-  const trim = setInterval(() => {
+  isOpen = openStore();
+  const opening = setInterval(() => {
+    if (isOpen) return clearInterval(opening);
     try {
-      store.trim(Date.now());
+      isOpen = openStore();
+    } catch (error) {
+      post({ kind: 'error', message: messageOf(error) });
+    }
+  }, OPEN_AGAIN_MS);
+  const trim = setInterval(() => {
+    if (!isOpen) return;
+    try {
+      store.trim(momentNow());
     } catch (error) {
       post({ kind: 'error', message: messageOf(error) });
     }
   }, TRIM_EVERY_MS);
   port.once('message', () => {
     clearInterval(trim);
+    clearInterval(opening);
     void server.close().then(() => {
       store.close();
       post({ kind: 'stopped' });
@@ -59,6 +87,7 @@ try {
     });
   });
   post({ kind: 'listening', port: server.port });
+  if (!isOpen) post({ kind: 'error', message: DISK_FULL });
   trimMemoryAfterStart();
 } catch (error) {
   store.close();

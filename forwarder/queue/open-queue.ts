@@ -132,14 +132,15 @@ function damageOf(file: string): string | undefined {
 }
 
 /**
- * Checks and opens the queue's file, after creating or replacing it if necessary. `gateway`: name of this box. Throws NewerSchemaError, or
- * an error of the disk.
+ * Checks and opens the queue's file, after creating or replacing it if necessary. `gateway`: name of this box. `mayOpen` is asked after
+ * the check, which may take minutes; if it says no, the file stays closed. Throws NewerSchemaError, or an error of the disk.
  */
-export function openQueue(file: string, gateway: string): OpenedQueue {
+export function openQueue(file: string, gateway: string, mayOpen: () => boolean): OpenedQueue | undefined {
   finishReplacement(file);
   if (!existsSync(file) && !existsSync(`${file}-wal`)) createFile(file, (database) => writeState(database, emptyLedger()));
   const damage = damageOf(file);
   if (damage !== undefined) replaceDamaged(file, gateway, damage, createFile);
+  if (!mayOpen()) return undefined;
   const database = connect(file, { gateway });
   try {
     const state = readState(database);

@@ -9,7 +9,7 @@ import type { Database, Statement } from '../../service/storage/sqlite.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { checkpoint, freeDiskBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
 import { addTo, causesOf, damageReport, imbalance, ledgerOf, total, type LedgerState } from './ledger.ts';
-import { closeKeepingLog, markClosed, openQueue } from './open-queue.ts';
+import { closeKeepingLog, markClosed, openQueue, type OpenedQueue } from './open-queue.ts';
 import type { Append, EvictedSpan, QueueContents, QueueWorkerData, RunWatermark, TakenColumns } from './queue-messages.ts';
 import { NewerSchemaError } from './schema.ts';
 import type { Retried, RetryRules } from './retried-letters.ts';
@@ -33,7 +33,7 @@ class OpenFile {
   readonly selectRows: Statement;
   readonly readRows: ReturnType<typeof readRows>;
 
-  constructor({ database, state }: ReturnType<typeof openQueue>, maxBytes: number) {
+  constructor({ database, state }: OpenedQueue, maxBytes: number) {
     this.database = database;
     this.ledger = state;
     this.dead = new DeadLetters(database, maxBytes);
@@ -85,8 +85,10 @@ function idsByCause(causes: ReadonlyMap<number, string>): Map<string, number[]> 
   return groups;
 }
 
+export type QueueFileOptions = Omit<QueueWorkerData, 'opening'>;
+
 export class QueueFile {
-  readonly #options: QueueWorkerData;
+  readonly #options: QueueFileOptions;
   readonly #reserve: Reserve;
   #opened: OpenFile | undefined;
   /** The last row id that was taken: rows up to it are in flight or deleted. */
@@ -95,23 +97,29 @@ export class QueueFile {
   #pendingDeletes = new Map<number, string>();
   #commits = 0;
 
-  constructor(options: QueueWorkerData) {
+  constructor(options: QueueFileOptions) {
     this.#options = options;
     this.#reserve = new Reserve(options.file);
   }
 
-  /** Opens the file, on a full disk with the help of the reserve. Throws NewerSchemaError, or an error of the disk. */
-  open(): void {
-    let opened: ReturnType<typeof openQueue>;
+  /**
+   * Opens the file, on a full disk with the help of the reserve. False if `mayOpen`, which is asked after the check, says no. Throws
+   * NewerSchemaError, or an error of the disk.
+   */
+  open(mayOpen: () => boolean): boolean {
+    const open = (): OpenedQueue | undefined => openQueue(this.#options.file, this.#options.gateway, mayOpen);
+    let opened: OpenedQueue | undefined;
     try {
-      opened = openQueue(this.#options.file, this.#options.gateway);
+      opened = open();
     } catch (error) {
       if (!this.#reserve.exists || error instanceof NewerSchemaError) throw error;
       this.#reserve.release();
-      opened = openQueue(this.#options.file, this.#options.gateway);
+      opened = open();
     }
+    if (opened === undefined) return false;
     this.#opened = new OpenFile(opened, this.#options.maxBytes);
     this.#reserve.fill();
+    return true;
   }
 
   /** After damage was found in the open file: checks and replaces it as at a start. Rows in flight stay in flight. */
@@ -122,7 +130,7 @@ export class QueueFile {
       // A damaged file may not even close.
     }
     this.#opened = undefined;
-    this.open();
+    this.open(() => true);
   }
 
   get #file(): OpenFile {

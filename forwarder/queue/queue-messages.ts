@@ -142,7 +142,16 @@ export interface QueueWorkerData {
   maxBytes: number;
   minFreeDiskBytes: number;
   whenFull: 'evict-oldest' | 'refuse';
+  /** One Int32 of `OPENING`: who decides whether the file is opened, or the thread may be terminated. */
+  opening: SharedArrayBuffer;
 }
+
+/**
+ * States of `opening`. A thread with an open file must not be terminated: that closes the file without its last steps, and it counts as
+ * damaged at the next start. So the queue thread changes `idle` to `opening` before it opens the file, and the main thread changes `idle`
+ * to `given_up` before it terminates the thread; both by compare-and-exchange, so only one of them succeeds.
+ */
+export const OPENING = { idle: 0, opening: 1, given_up: 2 } as const;
 
 export type QueueRequest =
   /** `epoch`: that of the last `refused` reply. Appends that were sent before a refusal was known must not be committed after it. */

@@ -10,6 +10,7 @@ import { diskTroubleOf, isDamage } from './disk-trouble.ts';
 import { QueueFile } from './queue-file.ts';
 import {
   NO_CONTENTS,
+  OPENING,
   type Append,
   type EvictedSpan,
   type QueueReply,
@@ -101,12 +102,16 @@ export class QueueThread {
     return true;
   }
 
-  /** False: the disk is too full, or, if the mode is `closed` now, the file cannot be opened at all. */
+  /** False: the disk is too full, or, if the mode is `closed` now, the file cannot be opened at all, or a stop came first. */
   #tryOpen(): boolean {
+    const opening = new Int32Array(this.#options.opening);
+    const mayOpen = (): boolean => Atomics.compareExchange(opening, 0, OPENING.idle, OPENING.opening) !== OPENING.given_up;
     try {
-      this.#file.open();
-      return true;
+      if (this.#file.open(mayOpen)) return true;
+      this.#modes.set('closed', null);
+      return false;
     } catch (error) {
+      Atomics.compareExchange(opening, 0, OPENING.opening, OPENING.idle);
       const reason = diskTroubleOf(error, this.#options.file);
       if (reason.code === 'disk_full') {
         this.#modes.set('waiting_for_space', reason);
@@ -359,12 +364,21 @@ export class QueueThread {
 
   #stop(): void {
     this.#commit();
+    this.#close();
+    this.#post({ kind: 'stopped' });
+    this.#port.close();
+  }
+
+  /** After a programming error in this thread: closes the file in order, so that the next start does not find it damaged. */
+  fail(): void {
+    if (isFileOpen(this.#modes.current)) this.#close();
+  }
+
+  #close(): void {
     this.#commitTimer.stop();
     clearTimeout(this.#recheckTimer);
     clearTimeout(this.#progressTimer);
     this.#modes.set('closed', null);
     this.#file.close();
-    this.#post({ kind: 'stopped' });
-    this.#port.close();
   }
 }

@@ -6,6 +6,13 @@ import { QueueThread } from './queue-thread.ts';
 
 if (parentPort === null) throw new Error('queue-worker runs as a worker thread only');
 const thread = new QueueThread(workerData as QueueWorkerData, parentPort);
+process.once('uncaughtException', (error) => {
+  thread.fail();
+  // Without a handler now: the main thread receives it as the worker's 'error'.
+  setImmediate(() => {
+    throw error;
+  });
+});
 if (await thread.start()) {
   parentPort.on('message', (request: QueueRequest) => thread.handle(request));
   trimMemoryAfterStart();

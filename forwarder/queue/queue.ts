@@ -1,6 +1,7 @@
 /** The queue on the forwarder's main thread: a proxy for the queue thread, which owns the file. */
 import { EventEmitter, once } from 'node:events';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { resultCheckerOf, type CommandResult, type CommandVerb } from '../../contract/commands.ts';
 import type { Config } from '../../service/config/config.ts';
@@ -10,6 +11,7 @@ import { startWorker } from '../../service/process/worker-thread.ts';
 import type { DrainQueue, QueuedReading } from './drain-queue.ts';
 import {
   joinAppends,
+  OPENING,
   ROW_SOURCES,
   type Append,
   type QueueReply,
@@ -42,6 +44,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
   readonly #config: Config;
   #worker: Worker | undefined;
   #stopping = false;
+  #stopped: Promise<void> | undefined;
+  readonly #opening = new SharedArrayBuffer(4);
   #nextId = 1;
   readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   #state: QueueState | undefined;
@@ -84,6 +88,7 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       maxBytes: config.QUEUE_MAX_BYTES,
       minFreeDiskBytes: config.QUEUE_MIN_FREE_DISK_BYTES,
       whenFull: config.QUEUE_WHEN_FULL,
+      opening: this.#opening,
     };
     const worker = startWorker(
       import.meta.url,
@@ -241,21 +246,32 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     return await this.#command('backup', (id) => ({ kind: 'backup', id, file }));
   }
 
-  /** Commits what is pending and closes the file, within 8 s. */
+  /**
+   * Commits what is pending and closes the file, within 8 s. Throws HrError `worker_failed` if that takes longer: end the process by a
+   * kill then, which leaves the file whole; terminating the thread would not.
+   */
   async stop(): Promise<void> {
+    await (this.#stopped ??= this.#stop());
+  }
+
+  async #stop(): Promise<void> {
     this.#sendGathered();
     const worker = this.#worker;
     this.#worker = undefined;
-    if (worker === undefined || this.#stopping) {
-      this.#stopping = true;
-      return;
-    }
+    const hasEnded = this.#stopping;
     this.#stopping = true;
-    if (!this.isOpen) return void (await worker.terminate());
-    const ended = once(worker, 'exit');
+    if (worker === undefined || hasEnded) return;
+    const mayTerminate =
+      Atomics.compareExchange(new Int32Array(this.#opening), 0, OPENING.idle, OPENING.given_up) === OPENING.idle;
+    if (mayTerminate) return void (await worker.terminate());
+    const ended = once(worker, 'exit').then(() => true);
     worker.postMessage({ kind: 'stop' } satisfies QueueRequest);
-    const limit = setTimeout(() => void worker.terminate(), STOP_LIMIT_MS);
-    await ended.catch(() => undefined);
-    clearTimeout(limit);
+    const limit = new AbortController();
+    const late = sleep(STOP_LIMIT_MS, false, { signal: limit.signal });
+    const inTime = await Promise.race([ended.catch(() => true), late]);
+    limit.abort();
+    if (inTime) return;
+    worker.unref();
+    throw new HrError('worker_failed', { operation: 'close the queue', detail: `not closed within ${STOP_LIMIT_MS} ms` });
   }
 }

@@ -93,6 +93,13 @@ const NAMED: readonly { names: readonly string[]; failure: Failure }[] = [
     names: ['ValidationException', 'InvalidArgumentException', 'SerializationException'],
     failure: { state: 'rejected', hint: 'A record is refused; it is searched for and moved to the dead letters.', poison: true },
   },
+  {
+    names: ['InconsistentAnswer'],
+    failure: {
+      state: 'error',
+      hint: 'Nothing counts as shipped. Check whether a proxy changes answers, and whether the endpoint is Kinesis.',
+    },
+  },
 ];
 
 const UNREACHABLE = new Set([

@@ -6,7 +6,8 @@ import type { Config } from '../../service/config/config.ts';
 import { maskUrl, proxyIsSet } from '../../service/config/config.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { classify } from './failure-classes.ts';
-import { SinkError, type RecordOutcome, type SendResult, type Sink, type SinkLimits, type SinkRecord } from './sink.ts';
+import { outcomesOf } from './put-answer.ts';
+import { SinkError, type SendResult, type Sink, type SinkLimits, type SinkRecord } from './sink.ts';
 
 export interface SinkTimeouts {
   connectMs: number;
@@ -131,23 +132,16 @@ export class KinesisSink implements Sink {
 
   async send(records: readonly SinkRecord[], signal: AbortSignal): Promise<SendResult> {
     const { PutRecordsCommand } = await import('@aws-sdk/client-kinesis');
-    const answer = await this.#use(
-      async (client, options) =>
-        await client.send(
-          new PutRecordsCommand({
-            StreamName: this.#config.KINESIS_STREAM,
-            Records: records.map(({ data, partitionKey }) => ({ Data: data, PartitionKey: partitionKey })),
-          }),
-          options,
-        ),
-      signal,
-    );
-    const outcomes = records.map((_, index): RecordOutcome => {
-      const record = answer.Records?.[index];
-      if (record?.SequenceNumber === undefined || record.SequenceNumber === '')
-        return { ok: false, code: record?.ErrorCode ?? 'NoSequenceNumber' };
-      return record.ShardId === undefined ? { ok: true } : { ok: true, shard: record.ShardId };
-    });
+    const outcomes = await this.#use(async (client, options) => {
+      const answer = await client.send(
+        new PutRecordsCommand({
+          StreamName: this.#config.KINESIS_STREAM,
+          Records: records.map(({ data, partitionKey }) => ({ Data: data, PartitionKey: partitionKey })),
+        }),
+        options,
+      );
+      return outcomesOf(answer, records.length);
+    }, signal);
     return { outcomes, ...(this.#clockAheadMs === undefined ? {} : { clockAheadMs: this.#clockAheadMs }) };
   }
 

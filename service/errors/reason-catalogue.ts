@@ -73,6 +73,11 @@ export const HEALTH_REASONS = {
     summary: 'A TLS certificate has expired; clients refuse to connect.',
     hint: 'Renew the certificate; changed files are reloaded automatically.',
   },
+  log_lines_lost: {
+    summary:
+      'Log lines could not be written: the disk of the log is full, or standard output is closed or not read. Readings are not affected.',
+    hint: 'Check where the output of the process goes: free space on the disk of the log, or restart its reader.',
+  },
   queue_checking: {
     summary: 'The queue file is being checked before it is used; bridges hold their readings meanwhile.',
     hint: 'Wait: a large queue is read through once at the start. Bridges hold their readings meanwhile.',

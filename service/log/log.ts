@@ -3,9 +3,10 @@
  * Nothing per reading above debug; repeated events are rate-limited; credentials are never logged.
  */
 import { fstatSync } from 'node:fs';
-import { destination, pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
+import { pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
 import { journalStream, type Config } from '../config/config.ts';
 import { HrError } from '../errors/errors.ts';
+import { standardOutput } from './log-output.ts';
 
 export type { Logger } from 'pino';
 
@@ -50,7 +51,7 @@ export function createProcessLogger(config: Pick<Config, 'LOG_LEVEL' | 'LOG_PRET
         },
       },
     });
-  return stdoutIsJournal() ? pino(options, journalDestination()) : pino(options);
+  return pino(options, stdoutIsJournal() ? journalDestination() : standardOutput);
 }
 
 /** Journal priorities (sd-daemon(3)) for pino's levels; fatal is critical. */
@@ -75,7 +76,7 @@ function stdoutIsJournal(): boolean {
 
 /** Standard output with a priority prefix on each line, which the journal strips. */
 function journalDestination(): DestinationStream {
-  const out = destination({ dest: 1, sync: true });
+  const out = standardOutput;
   const stream = {
     // With this symbol pino sets `lastLevel` before each line.
     [Symbol.for('pino.metadata')]: true,
@@ -84,7 +85,7 @@ function journalDestination(): DestinationStream {
       const priority = PRIORITIES.find(([level]) => stream.lastLevel >= level)?.[1] ?? 7;
       out.write(`<${priority}>${line}`);
     },
-    flush(done?: (error?: Error) => void): void {
+    flush(done?: () => void): void {
       out.flush(done);
     },
     flushSync(): void {

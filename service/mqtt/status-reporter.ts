@@ -9,6 +9,7 @@ import type { Metric, MetricsMessage } from '../../contract/metrics.ts';
 import { STATUS_INTERVAL_MS, type ServiceDetails, type ServiceStatus } from '../../contract/service-status.ts';
 import { serviceMetricsTopic, serviceStatusTopic, type ServiceName } from '../../contract/topics.ts';
 import type { CheckReport } from '../health/check-report.ts';
+import { logChecks } from '../health/log-check.ts';
 import { VERSION } from '../process/version.ts';
 import type { MessageHandler } from './mqtt-link.ts';
 import { NameWatch } from './name-watch.ts';
@@ -128,7 +129,7 @@ export class StatusReporter {
 
   #currentChecks(): Check[] {
     const now = new Date().toISOString();
-    const reports = [...this.#options.checks(), ...this.#nameWatch.checks()];
+    const reports = [...this.#options.checks(), ...this.#nameWatch.checks(), ...logChecks()];
     for (const report of reports) {
       const before = this.#checks.get(report.name);
       const same = before !== undefined && before.status === report.status && before.code === report.code;

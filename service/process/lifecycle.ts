@@ -6,6 +6,7 @@ import { SETTINGS } from '../config/settings.ts';
 import { warnOfAssumedBroker, warnOfRemovedSettings } from './startup-warnings.ts';
 import { HrError } from '../errors/errors.ts';
 import { createLogger, type Logger } from '../log/log.ts';
+import { standardOutput } from '../log/log-output.ts';
 import { trimMemoryAfterStart } from './memory-trim.ts';
 import { VERSION } from './version.ts';
 import { startHeartbeat, startWatchdog, type Watchdog } from './watchdog.ts';
@@ -24,8 +25,15 @@ export interface ServiceContext {
   onFatal?: (error: unknown, exitCode?: number) => void;
 }
 
-/** A process that has not ended this long after it was asked to stop exits by force. */
+/** A process that has not ended this long after it was asked to stop ends by force. */
 const STOP_LIMIT_MS = 9500;
+/** The same after a later signal, which asks it to hurry. */
+const HURRY_LIMIT_MS = 5000;
+/**
+ * Further signals within this time of the first are the same request: a terminal and systemd signal a whole group, and `npm start` signals
+ * its children once more.
+ */
+const SAME_REQUEST_MS = 2000;
 
 export const EXIT_CODES = { ok: 0, failed: 1, config: 78 } as const;
 
@@ -45,15 +53,40 @@ export interface ProcessOptions {
   config: Config;
   log: Logger;
   stop: () => Promise<void>;
+  /** Speeds up a stop that is under way, without leaving anything out that would lose data. */
+  hurry?: () => void;
 }
 
 /**
- * Shuts the process down in order: on SIGTERM and SIGINT with exit code 0, on an uncaught error or `fail` with exit code 1 (or the one
- * given). A second signal, or a shutdown that takes longer than 9.5 s, ends it by force.
+ * Ends the process at once, as a kill from outside would. Not `process.exit`: its cleanup closes open databases without the last steps of
+ * an orderly close, and a queue whose log was removed like that counts as damaged at the next start. After a kill it is whole.
+ */
+function endByForce(): never {
+  process.kill(process.pid, 'SIGKILL');
+  // Still running: the first process of a container cannot kill itself by a signal.
+  process.abort();
+}
+
+/** Ends the process once the log has been written, or cannot be written within 200 ms. Call it with everything closed. */
+export function endAfterLog(log: Logger, exitCode: number): void {
+  const end = (): void => {
+    // `process.exit` waits for a write in flight, which may never end.
+    if (standardOutput.isWriting) endByForce();
+    process.exit(exitCode);
+  };
+  setTimeout(end, 200);
+  log.flush(end);
+}
+
+/**
+ * Shuts the process down in order: on SIGTERM, SIGINT and SIGHUP with exit code 0; on an uncaught error, `fail`, or the end of the parent
+ * process with exit code 1 (or the one given). A signal within 2 s of the first changes nothing, a later one speeds up the shutdown. One
+ * that takes longer than 9.5 s (5 s after it was sped up) ends by force.
  */
 export class ProcessEnd {
   readonly #options: ProcessOptions;
-  #ending = false;
+  #endingSinceMs: number | undefined;
+  #limit: NodeJS.Timeout | undefined;
   #watchdog: Watchdog | undefined;
   #heartbeat: Watchdog | undefined;
   #trim: { stop(): void } | undefined;
@@ -65,7 +98,12 @@ export class ProcessEnd {
   install(): void {
     // DATA_DIR holds people's readings: only this user may read what this process creates.
     process.umask(0o077);
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void this.#end(signal, EXIT_CODES.ok));
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => this.#signalled(signal));
+    // A child process of a supervisor (SupervisedProcess): without it, two of them would use the same adapter.
+    if (process.channel !== undefined)
+      process.on('disconnect', () => {
+        if (this.#endingSinceMs === undefined) void this.#end('parent_ended', EXIT_CODES.failed);
+      });
     for (const event of ['uncaughtException', 'unhandledRejection'] as const)
       process.on(event, (error: unknown) => {
         this.#options.log.fatal(
@@ -74,12 +112,15 @@ export class ProcessEnd {
         );
         void this.#end(event, EXIT_CODES.failed);
       });
+    // Node prints warnings synchronously, which blocks if nobody reads the output.
+    process.removeAllListeners('warning');
+    process.on('warning', (warning) => this.#options.log.warn({ event: 'node_warning', err: warning }, 'warning of Node'));
     this.#watchdog = startWatchdog(this.#options.config, this.#options.log);
   }
 
   /** Everything is running: starts the heartbeat. */
   started(): void {
-    if (this.#ending) return;
+    if (this.ending) return;
     this.#heartbeat = startHeartbeat(this.#options.config, this.#options.log);
     this.#trim = trimMemoryAfterStart();
   }
@@ -90,30 +131,53 @@ export class ProcessEnd {
     void this.#end('fatal', exitCode);
   }
 
+  /** True once the shutdown has begun. */
+  get ending(): boolean {
+    return this.#endingSinceMs !== undefined;
+  }
+
+  #signalled(signal: NodeJS.Signals): void {
+    if (this.#endingSinceMs === undefined) return void this.#end(signal, EXIT_CODES.ok);
+    if (performance.now() - this.#endingSinceMs < SAME_REQUEST_MS) return;
+    this.#options.log.warn({ event: 'stop_hurried', why: signal }, 'signalled again: stopping without waiting');
+    this.#limitStop(HURRY_LIMIT_MS);
+    this.#options.hurry?.();
+  }
+
+  #limitStop(ms: number): void {
+    clearTimeout(this.#limit);
+    this.#limit = setTimeout(() => {
+      const { log } = this.#options;
+      log.error({ event: 'stop_timeout' }, 'shutdown took too long: ending by force');
+      this.#forced();
+    }, ms);
+  }
+
+  /** Ends by force, once the log has been written or 200 ms have passed. */
+  #forced(): void {
+    setTimeout(endByForce, 200);
+    this.#options.log.flush(() => endByForce());
+  }
+
   async #end(why: string, exitCode: number): Promise<void> {
-    if (this.#ending) {
-      if (why === 'SIGTERM' || why === 'SIGINT') process.exit(EXIT_CODES.failed);
-      return;
-    }
-    this.#ending = true;
+    if (this.ending) return;
+    this.#endingSinceMs = performance.now();
     this.#trim?.stop();
     const { log } = this.#options;
     log.info({ event: 'stopping', why }, 'stopping');
-    const limit = setTimeout(() => {
-      log.error({ event: 'stop_timeout' }, 'shutdown took too long: exiting by force');
-      process.exit(EXIT_CODES.failed);
-    }, STOP_LIMIT_MS);
+    this.#limitStop(STOP_LIMIT_MS);
     try {
       await this.#options.stop();
     } catch (error) {
-      log.error({ event: 'stop_failed', err: error }, 'shutdown failed');
+      // Something may still be open.
+      log.error({ event: 'stop_failed', err: error }, 'shutdown failed: ending by force');
+      return this.#forced();
     }
-    clearTimeout(limit);
+    clearTimeout(this.#limit);
     this.#watchdog?.stop();
     this.#heartbeat?.stop();
     log.info({ event: 'stopped' }, 'stopped');
-    log.flush(() => process.exit(exitCode));
-    setTimeout(() => process.exit(exitCode), 200);
+    endAfterLog(log, exitCode);
   }
 }
 
@@ -134,13 +198,15 @@ export async function runService(name: ServiceName, make: (context: ServiceConte
   end.install();
   try {
     await service.start();
+    // Signalled meanwhile: the shutdown ends the process.
+    if (end.ending) return;
     end.started();
     log.info({ event: 'started', version: VERSION, node: process.version, pid: process.pid }, `${name} started`);
   } catch (error) {
+    if (end.ending) return;
     const exitCode = reportStartFailure(error);
     log.fatal({ event: 'start_failed', err: error }, 'start failed');
     await service.stop().catch(() => {});
-    log.flush(() => process.exit(exitCode));
-    setTimeout(() => process.exit(exitCode), 200);
+    endAfterLog(log, exitCode);
   }
 }

@@ -13,10 +13,9 @@ export interface Watchdog {
 }
 
 const WATCHER = `
-const { workerData } = require('node:worker_threads');
-const { writeSync } = require('node:fs');
+const { workerData, Worker } = require('node:worker_threads');
 const { spawnSync } = require('node:child_process');
-const { memory, timeoutMs, beatEveryMs, service } = workerData;
+const { memory, timeoutMs, beatEveryMs, service, writer } = workerData;
 const counters = new Int32Array(memory.counters);
 const names = Buffer.from(memory.names);
 const seen = Array.from({ length: memory.slots }, () => ({ beat: 0, since: process.hrtime.bigint() }));
@@ -36,7 +35,12 @@ setInterval(() => {
     const thread = names.subarray(slot * memory.nameBytes, (slot + 1) * memory.nameBytes).toString().replaceAll('\\0', '');
     const msg = 'the ' + thread + ' hangs: killing the process, so that its supervisor restarts it';
     const line = { level: 'fatal', time: new Date().toISOString(), service, event: 'watchdog', thread, timeout_ms: timeoutMs, msg };
-    writeSync(1, JSON.stringify(line) + '\\n');
+    // Standard output may hang, too, so another thread writes: whatever becomes of it, the process is killed half a second later.
+    const written = new Int32Array(new SharedArrayBuffer(4));
+    try {
+      new Worker(writer, { eval: true, workerData: { text: JSON.stringify(line) + '\\n', written } });
+      Atomics.wait(written, 0, 0, 500);
+    } catch {}
     process.kill(process.pid, 'SIGKILL');
     // Still running: the first process of a container cannot be killed from inside (pid_namespaces(7)), but the kernel kills it at a CPU
     // time limit.
@@ -44,6 +48,16 @@ setInterval(() => {
     for (;;);
   }
 }, beatEveryMs);
+`;
+
+const WRITER = `
+const { workerData } = require('node:worker_threads');
+try {
+  require('node:fs').writeSync(1, workerData.text);
+} finally {
+  Atomics.store(workerData.written, 0, 1);
+  Atomics.notify(workerData.written, 0);
+}
 `;
 
 const HEARTBEAT_EVERY_MS = 5000;
@@ -82,7 +96,7 @@ export function startWatchdog(config: Pick<Config, 'WATCHDOG_TIMEOUT_MS'>, log: 
     eval: true,
     // The watcher needs hardly any memory; the default heap would cost several MB.
     resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
-    workerData: { memory: beatMemory, timeoutMs, beatEveryMs, service: String(log.bindings()['service'] ?? '') },
+    workerData: { memory: beatMemory, timeoutMs, beatEveryMs, service: String(log.bindings()['service'] ?? ''), writer: WRITER },
     stdout: false,
   });
   worker.unref();

@@ -43,7 +43,8 @@ export function lockDataDir(config: Located, service: ServiceName): DataDirLock 
   let database: Database | undefined;
   try {
     database = openDatabase(file, { timeout: 0 });
-    database.pragma('journal_mode = DELETE');
+    // Without a journal file the lock needs no space: a full disk must not keep a service from starting.
+    database.pragma('journal_mode = MEMORY');
     database.exec('BEGIN EXCLUSIVE');
   } catch (error) {
     database?.close();

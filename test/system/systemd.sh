@@ -27,6 +27,7 @@ check "the install script installs into a folder" env DESTDIR="$scratch/root" pa
 check "only the owner can read the installed settings" test "$(stat -c %a "$scratch/root/etc/hr-gateway.env")" = 600
 check "the installed hr-gateway command is executable" test -x "$scratch/root/usr/local/bin/hr-gateway"
 check "the installed program prints its version" node "$scratch/root/opt/hr-gateway/dist/cli/main.js" --version
+check "a stop signals the main process only, which stops the bridge's process" grep -qx KillMode=mixed "$unit"
 notified() {
   python3 - "$scratch" <<'P'
 import os, socket, subprocess, sys, time

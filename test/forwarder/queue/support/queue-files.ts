@@ -2,8 +2,8 @@
 import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { closeKeepingLog, openQueue } from '../../../../forwarder/queue/open-queue.ts';
-import { QueueFile } from '../../../../forwarder/queue/queue-file.ts';
-import type { Append, DeadLetterInput, QueueWorkerData, RunWatermark } from '../../../../forwarder/queue/queue-messages.ts';
+import { QueueFile, type QueueFileOptions } from '../../../../forwarder/queue/queue-file.ts';
+import type { Append, DeadLetterInput, RunWatermark } from '../../../../forwarder/queue/queue-messages.ts';
 import { Watermarks } from '../../../../forwarder/queue/watermarks.ts';
 import type { LedgerState } from '../../../../forwarder/queue/ledger.ts';
 
@@ -43,7 +43,7 @@ export const letterOf = (payload: string, reason = 'invalid'): DeadLetterInput =
 
 export const fileOf = (folder: string): string => path.join(folder, 'queue.db');
 
-export function openFile(folder: string, options: Partial<QueueWorkerData> = {}): QueueFile {
+export function openFile(folder: string, options: Partial<QueueFileOptions> = {}): QueueFile {
   const queue = new QueueFile({
     file: fileOf(folder),
     gateway: 'test-box',
@@ -53,7 +53,7 @@ export function openFile(folder: string, options: Partial<QueueWorkerData> = {})
     whenFull: 'evict-oldest',
     ...options,
   });
-  queue.open();
+  queue.open(() => true);
   return queue;
 }
 
@@ -76,7 +76,9 @@ export interface Contents {
 
 /** Opens a file as the product does at its start, and reads everything in it. */
 export function contentsOf(folder: string): Contents {
-  const { database, state } = openQueue(fileOf(folder), 'test-box');
+  const opened = openQueue(fileOf(folder), 'test-box', () => true);
+  if (opened === undefined) throw new Error('the queue was not opened');
+  const { database, state } = opened;
   try {
     return {
       state,
