@@ -1,4 +1,4 @@
-/** Measures PUBACKs of other clients (QoS 1, hr/<device>/bpm): the product stores a reading before its PUBACK, Mosquitto the database. */
+/** PUBACKs of other clients (QoS 1, hr/<device>/bpm), by the product and by Mosquitto: rate, CPU time and latency of one run. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { newUser, writeUsers } from '../../gateway/users.ts';
 import { readConfig } from '../../service/config/config.ts';

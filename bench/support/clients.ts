@@ -16,7 +16,7 @@ const clients = Number(process.env['CLIENTS'] ?? 1);
 const inFlight = Number(process.env['INFLIGHT'] ?? 100);
 const perSecond = Number(process.env['PER_SECOND'] ?? 2);
 const calmMs = Number(process.env['CALM_MS'] ?? 5000);
-/** Readings before the calm span is measured, and latencies of which are not counted. */
+/** Calm publishing before the latencies are counted. */
 const WARM_UP_MS = 2000;
 const ACKNOWLEDGED_WITHIN_MS = 40_000;
 
