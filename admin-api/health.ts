@@ -95,7 +95,8 @@ export function healthOf(fleet: Fleet, broker: BrokerLine): Health {
 export function healthText({ status, checks }: Health): string {
   const lines = checks.map((check) => {
     const line = `${check.status.padEnd(4)}  ${check.name}`;
-    return check.code === '' ? line : `${line}  since ${check.since}  ${check.code}: ${check.reason}\n      → ${check.hint}`;
+    if (check.code === '') return check.reason === '' ? line : `${line}  ${check.reason}`;
+    return `${line}  since ${check.since}  ${check.code}: ${check.reason}\n      → ${check.hint}`;
   });
   return `${status}\n${lines.join('\n')}\n`;
 }

@@ -52,6 +52,11 @@ export type ArrivalCounts = Static<typeof arrivalsSchema>;
 export const forwarderStatusSchema = Type.Object({
   /** Whose readings it takes: names of gateways, or `*` for every gateway's. Absent: only those of its own gateway. */
   gateways: Type.Optional(Type.Array(Type.String({ maxLength: 64 }), { maxItems: 1000 })),
+  /**
+   * What a PUBACK for another client's reading proves on this broker: `stored` if our gateway adopts readings, `received` on an external
+   * broker, which acknowledges before the reading is stored. Absent: not known (older version).
+   */
+  puback_means: Type.Optional(Type.Enum(['stored', 'received'])),
   target: Type.Enum(['local', 'aws', 'endpoint']),
   /** The endpoint for display: "local stream on 127.0.0.1:4567", "AWS eu-west-1", the URL. */
   target_name: textSchema,

@@ -40,6 +40,9 @@ function sharedGateway(ours: readonly string[], theirs: readonly string[]): stri
   return ours.find((name) => serves(theirs, name));
 }
 
+/** An external broker cannot hold a PUBACK until the forwarder has stored the reading. */
+const EXTERNAL_PUBACK = "their PUBACK is the external broker's word: it comes before the reading is stored";
+
 export class Neighbours {
   readonly #options: NeighboursOptions;
   readonly #now: () => number;
@@ -121,12 +124,12 @@ export class Neighbours {
     return okCheck('other forwarders');
   }
 
-  /** No check while all is well: whose broker it is needs no line of its own then. */
+  /** On our own broker no check while all is well; on another one it says what its PUBACK proves. */
   #brokerChecks(): CheckReport[] {
     const { broker, gateway } = this.#options;
     const adopting = this.#adoptingGateway();
     if (broker === 'external') {
-      if (adopting === undefined) return [];
+      if (adopting === undefined) return [{ ...okCheck("other clients' readings"), reason: EXTERNAL_PUBACK }];
       const detail = `MQTT_BROKER is external, but the gateway of ${adopting.gateway} (${placeOf(adopting.status)}) adopts readings here`;
       return [failing('broker kind', 'broker_mismatch', detail)];
     }

@@ -271,6 +271,7 @@ export class ForwarderService implements Service {
     if (unnumbered > 0) missed['not_accepting'] = unnumbered;
     const forwarder: ForwarderStatus = {
       gateways: [...this.#served()],
+      puback_means: this.#neighbours?.takesUnnumbered === true ? 'received' : 'stored',
       target: config.KINESIS_TARGET === 'local' || config.KINESIS_TARGET === 'aws' ? config.KINESIS_TARGET : 'endpoint',
       target_name: targetName(config),
       stream: config.KINESIS_STREAM,

@@ -55,16 +55,16 @@ export class AdoptionReport {
   #forwarderCheck(): CheckReport {
     const nowMs = performance.now();
     if (this.#options.hasForwarder()) this.#withForwarderAtMs = nowMs;
-    if (nowMs - this.#withForwarderAtMs < FORWARDER_GRACE_MS) return okCheck('forwarder_present');
-    return failing('forwarder_present', 'no_forwarder', 'no forwarder is connected to this broker: nothing is stored');
+    if (nowMs - this.#withForwarderAtMs < FORWARDER_GRACE_MS) return okCheck('forwarder on broker');
+    return failing('forwarder on broker', 'no_forwarder', 'no forwarder is connected to this broker: nothing is stored');
   }
 
   #publishersCheck(): CheckReport {
     const { heldCount, oldestHeldMs, disconnectedUser: user } = this.#options.adoption;
     const waited = `${heldCount} readings of other clients wait to be stored, for up to ${Math.round(oldestHeldMs / 1000)} s`;
-    if (oldestHeldMs > UNACKNOWLEDGED_MS) return failing('publishers', 'readings_unacknowledged', waited);
-    if (user === undefined) return okCheck('publishers');
-    return warning('publishers', 'publisher_stalled', `${user} was disconnected: none of its readings was stored for 30 s`);
+    if (oldestHeldMs > UNACKNOWLEDGED_MS) return failing('other clients', 'readings_unacknowledged', waited);
+    if (user === undefined) return okCheck('other clients');
+    return warning('other clients', 'publisher_stalled', `${user} was disconnected: none of its readings was stored for 30 s`);
   }
 
   status(): AdoptionStatus {

@@ -40,8 +40,8 @@ export class GatewayOutbox {
     });
     this.sinks = { memory, spilling };
     this.#outboxes = [
-      { name: 'held', outbox: memory },
-      { name: 'adopted', outbox: spilling },
+      { name: 'QoS 1 and 2', outbox: memory },
+      { name: 'QoS 0', outbox: spilling },
     ];
   }
 
@@ -82,7 +82,7 @@ export class GatewayOutbox {
   /** The outboxes' own checks, under names that differ from the bridge's. */
   checks(): CheckReport[] {
     return this.#outboxes.flatMap(({ name, outbox }) =>
-      outbox.checks().map((check) => ({ ...check, name: `${name}_${check.name}` })),
+      outbox.checks().map((check) => ({ ...check, name: `${check.name} (${name})` })),
     );
   }
 }

@@ -34,6 +34,7 @@ test(
         ...environment,
         DATA_DIR: folder,
         MQTT_URL: `mqtt://127.0.0.1:${gateway.mqttPort}`,
+        GATEWAY_NAME: 'test-box',
         BLE_SOURCE: 'noble',
         BLE_SILENCE_MS: '1000',
         LOG_LEVEL: 'error',

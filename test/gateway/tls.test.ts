@@ -143,10 +143,10 @@ test('a certificate that expires soon is a warning of the gateway; an unreadable
   await client.subscribeAsync('edge/test-box/gateway/status');
   const { checks } = JSON.parse(await status) as { checks: { name: string; status: string; code: string; reason: string }[] };
   assert.deepEqual(
-    checks.map(({ name, status: state }) => [name, state]),
+    checks.filter(({ status: state }) => state !== 'ok').map(({ name, status: state }) => [name, state]),
     [['certificate', 'warn']],
   );
-  assert.equal(checks[0]?.code, 'certificate_expiring');
+  assert.equal(checks.find(({ name }) => name === 'certificate')?.code, 'certificate_expiring');
   writeFileSync(authority.certFile, 'no certificate');
   await assert.rejects(
     startGateway(t, environment),

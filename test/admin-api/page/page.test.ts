@@ -238,7 +238,8 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
       if (name === '' || names.includes(name)) break;
       names.push(name);
     }
-    assert.deepEqual(names, ['To the straps', 'API', 'OpenAPI', 'Metrics', 'Health as text']);
+    const details = 'Arrivals by outcome, since the services started';
+    assert.deepEqual(names, ['To the straps', details, 'API', 'OpenAPI', 'Metrics', 'Health as text']);
     await other.page.context().close();
   });
 

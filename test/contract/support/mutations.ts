@@ -70,8 +70,8 @@ function mutationsOf(message: object, exceptions: Exceptions): Mutation[] {
   });
 }
 
-/** What is not even an object. */
-const RUBBISH = ['', ' ', 'rubbish', 'null', '[]', '7', '"text"', '{', '{}', '['.repeat(10_000), 'x'.repeat(300_000)];
+/** What is not even an object; a positive integer would be a valid reading. */
+const RUBBISH = ['', ' ', 'rubbish', 'null', '[]', '-7', '"text"', '{', '{}', '['.repeat(10_000), 'x'.repeat(300_000)];
 
 /** Any message that must be refused, from a valid one. */
 export function refusable(message: object, exceptions: Exceptions): fc.Arbitrary<Mutation> {

@@ -104,7 +104,7 @@ test('a forwarder with a large queue starts at once, reports the check in health
   await eventually(() => statuses.at(-1)?.forwarder?.depth === rows, { withinMs: 60_000 });
   const first = statuses[0]?.checks?.find(({ name }) => name === 'queue');
   assert.equal(first?.status, 'warn');
-  assert.match(first.reason, /^\d+ MB/);
+  assert.match(first.reason, /^checking \d+ MB/);
   assert.equal(statuses.at(-1)?.checks?.find(({ name }) => name === 'queue')?.status, 'ok');
   assert.equal(metrics[0]?.includes('hr_gateway_readings_accepted_total'), false);
   assert.ok(!forwarder.lines().some(({ level }) => level === 'error'), forwarder.output());

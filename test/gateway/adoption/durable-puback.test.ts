@@ -246,7 +246,7 @@ describe('durable PUBACK', { concurrency: true }, () => {
     for (let id = 1; id <= 600; id += 1) client.send(publish(id, timed(id)));
     await client.ended();
     assert.equal(gateway.memory.readings.length, 500);
-    const check = gateway.service.checks.find(({ name }) => name === 'publishers');
+    const check = gateway.service.checks.find(({ name }) => name === 'other clients');
     assert.match(`${check?.status} ${check?.code} ${check?.reason}`, /^warn publisher_stalled app/);
     // Its readings are not forgotten: it stays at its limit until they are stored.
     gateway.memory.store();

@@ -15,7 +15,6 @@ import { startLocalStream, type LocalStream } from '../../support/local-stream.t
 import { pythonWith } from '../../support/python-venv.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
-import { runKills } from '../support/kills.ts';
 
 const run = promisify(execFile);
 const RIGHTS = { publish: ['hr/#'], subscribe: ['hr/#'] };
@@ -158,8 +157,4 @@ client.disconnect()
     stored.map(({ timestamp }) => timestamp).sort(),
     Array.from({ length: 300 }, (_, index) => new Date((1_790_000_000 + index) * 1000).toISOString()).sort(),
   );
-});
-
-test('what was acknowledged is in the stream, though gateway and forwarder are killed again and again', async (t) => {
-  await runKills(t, { kills: 4 });
 });

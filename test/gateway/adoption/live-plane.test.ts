@@ -206,7 +206,7 @@ describe('the live plane', { concurrency: true }, () => {
   test('without a forwarder on the broker the check no_forwarder fails', async (t) => {
     const gateway = await started(t);
     const check = (): string => {
-      const found = gateway.service.checks.find(({ name }) => name === 'forwarder_present');
+      const found = gateway.service.checks.find(({ name }) => name === 'forwarder on broker');
       return `${found?.status} ${found?.code}`;
     };
     assert.equal(check(), 'ok ');

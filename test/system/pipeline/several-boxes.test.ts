@@ -236,6 +236,20 @@ test('MQTT_BROKER=own on a broker without a gateway of this box fails a check, a
   assert.equal(status.value.forwarder?.ledger.accepted, 0);
 });
 
+test('on an external broker status and health say that the PUBACK of other clients is only its word', async (t) => {
+  const url = await externalBroker(t);
+  const watcher = await watch(t, url);
+  await forwarderOn(t, boxOn(t, url, 'box-a', { MQTT_BROKER: 'external' }));
+  const status = await eventually(() => {
+    const parsed = parseServiceStatus(watcher.topics.get('edge/box-a/forwarder/status') ?? '');
+    return parsed.ok && parsed.value.state === 'online' ? parsed.value : undefined;
+  });
+  assert.equal(status.forwarder?.puback_means, 'received');
+  const check = status.checks?.find(({ name }) => name === "other clients' readings");
+  assert.equal(check?.status, 'ok');
+  assert.match(check.reason, /external broker's word/);
+});
+
 test("retained statuses of version 1 are removed from an external broker; nobody else's message is", async (t) => {
   const url = await externalBroker(t);
   const watcher = await watch(t, url);

@@ -79,7 +79,7 @@ export class Witness {
     else if (third === 'readings') this.#delivered(run, payload);
     else if (third === 'stored')
       this.watermarks.set(run, Math.max(this.watermarks.get(run) ?? 0, (JSON.parse(payload) as { stored: number }).stored));
-    else this.statuses.set(second ?? '', JSON.parse(payload) as LastStatus);
+    else this.statuses.set(third ?? '', JSON.parse(payload) as LastStatus);
   }
 
   #delivered(run: string, packet: string): void {
