@@ -26,7 +26,7 @@ import { reasonText } from './queue/queue-mode.ts';
 import { Queue } from './queue/queue.ts';
 import { KinesisSink, targetName } from './sink/kinesis-sink.ts';
 import type { Sink } from './sink/sink.ts';
-import { version1Subscriptions } from './version-1-topics.ts';
+import { Version1Topics } from './version-1-topics.ts';
 
 export interface ForwarderOptions {
   sink?: Sink;
@@ -49,6 +49,7 @@ export class ForwarderService implements Service {
   readonly #commands: CommandServer;
   readonly #link: MqttLink;
   readonly #reporter: StatusReporter;
+  readonly #version1Topics: Version1Topics;
   readonly #refused: RefusedMessages;
   #intake: Intake | undefined;
   #neighbours: Neighbours | undefined;
@@ -77,6 +78,10 @@ export class ForwarderService implements Service {
       log,
       will: () => offlineWill(gateway(), 'forwarder'),
       subscriptions: () => this.#subscriptions(),
+    });
+    this.#version1Topics = new Version1Topics({
+      log,
+      publish: (topic, payload, options) => this.#link.publish(topic, payload, options),
     });
     this.#reporter = new StatusReporter({
       service: 'forwarder',
@@ -114,6 +119,7 @@ export class ForwarderService implements Service {
     this.#link.on('up', () => {
       neighbours.up();
       intake.up();
+      this.#version1Topics.up();
     });
     this.#link.on('down', () => neighbours.down());
     await this.#queue.start();
@@ -144,10 +150,7 @@ export class ForwarderService implements Service {
           }),
       ...this.#commands.subscriptions,
       ...this.#reporter.subscriptions,
-      ...version1Subscriptions({
-        log: this.#context.log,
-        publish: (topic, payload, options) => this.#link.publish(topic, payload, options),
-      }),
+      ...this.#version1Topics.subscriptions,
       [SERVICE_STATUS_FILTER]: this.#refused.reader('service_status', parseServiceStatus, (topic, status, retained) => {
         if (status.service !== 'gateway' && status.service !== 'forwarder') return;
         this.#neighbours?.received(topic, status, retained);

@@ -114,7 +114,9 @@ export class ProcessEnd {
       });
     // Node prints warnings synchronously, which blocks if nobody reads the output.
     process.removeAllListeners('warning');
-    process.on('warning', (warning) => this.#options.log.warn({ event: 'node_warning', err: warning }, 'warning of Node'));
+    process.on('warning', ({ name, message }) =>
+      this.#options.log.info({ event: 'node_warning', name, reason: message }, 'Node warns'),
+    );
     this.#watchdog = startWatchdog(this.#options.config, this.#options.log);
   }
 
