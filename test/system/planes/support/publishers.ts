@@ -39,7 +39,7 @@ export interface Publisher {
 const START_MS = 1_790_000_000_000;
 const timestampOf = (index: number): string => new Date(START_MS + index).toISOString();
 const payloadOf = (timestamp: string): string => JSON.stringify({ timestamp, heart_rate: 72 });
-const FINISH_LIMIT_MS = 60_000;
+const FINISH_LIMIT_MS = 120_000;
 
 /** MQTT.js with its default store. */
 export function mqttJsPublisher(t: Pick<TestContext, 'after'>, { port, user, device, rate }: PublisherOptions): Publisher {
