@@ -39,8 +39,8 @@ export interface StatusReporterOptions {
 const CHANGE_DELAY_MS = 250;
 /** Brokers with a size limit end the connection of a service that publishes more, or swallow the message: metrics go in parts. */
 const METRICS_BYTES_MAX = 2500;
-/** How often checks are evaluated between regular statuses: what begins to fail is published at once. */
-const CHECK_EVERY_MS = 1000;
+/** How often checks are evaluated between regular statuses, whose interval is 5 s. More often would wake a calm box for nothing. */
+const CHECK_EVERY_MS = 2500;
 /** Continuous changes are published at most once in this time: every subscriber parses each status. */
 const CHANGES_APART_MS = 1000;
 /** Counts that are no news are published once they stopped changing: nobody reads numbers of a flow that has ended. */
