@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { describe, test } from 'node:test';
 import { connectErrorOf, startFailureOf } from '../../../../ble-bridge/radio/noble/noble-errors.ts';
+import { cannotRun } from '../../../support/cannot-run.ts';
 
 describe('errors of noble', () => {
   test('a failed connect has the status that the controller reported, for every status that noble names', (t) => {
@@ -9,7 +10,7 @@ describe('errors of noble', () => {
     try {
       names = createRequire(import.meta.url)('@abandonware/noble/lib/hci-socket/hci-status.json') as string[];
     } catch {
-      return t.skip('noble is optional and not installed');
+      return cannotRun(t, '@abandonware/noble is optional and not installed');
     }
     for (const [status, name] of names.entries()) {
       const error = connectErrorOf(new Error(`${name} (0x${status.toString(16)})`));
