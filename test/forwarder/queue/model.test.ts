@@ -6,7 +6,13 @@ import { tempDir } from '../../support/temp-dir.ts';
 import { QueueUnderTest, steps, type Step } from './support/queue-model.ts';
 
 /** Seeds that once failed, with what they found. */
-const FOUND: readonly { seed: number; path: string; what: string }[] = [];
+const FOUND: readonly { seed: number; path: string; what: string }[] = [
+  {
+    seed: 842095437,
+    path: '29:5:3:3:4:4:4:6:6:6:9:18:10:9:9:9:10:9:10:18:10:9:9:9:10:9:10:18:10:9:9:9:10:10:10:9:9:10:13:15',
+    what: 'the model acknowledged rows of an earlier process again, which were queued once more after the restart',
+  },
+];
 
 function run(t: TestContext, taken: readonly Step[]): void {
   const base = tempDir(t);

@@ -269,6 +269,8 @@ export class QueueUnderTest {
     this.#folder = folder;
     this.#queue = this.#open();
     this.#model.restarted();
+    // Rows that were acknowledged but not yet deleted are queued again; an acknowledgement never outlives its process.
+    this.#lastAcknowledged = [];
   }
 
   #inFlight(): ModelRow[] {
