@@ -101,13 +101,16 @@ export class TwoPlanesBox {
     return readFileSync(path.join(this.folder, 'keys', service), 'utf8').trim();
   }
 
-  /** How often each timestamp of each device is in the stream, by `<device> <timestamp>`. */
+  /**
+   * Under how many identities (run and seq) each timestamp of each device is in the stream, by `<device> <timestamp>`. A record that a
+   * killed forwarder ships again has the same identity: consumers remove it by that.
+   */
   async stored(): Promise<Map<string, number>> {
-    const counts = new Map<string, number>();
-    for (const { device, timestamp } of await this.stream.readAll()) {
+    const identities = new Map<string, Set<string>>();
+    for (const { device, timestamp, run, seq } of await this.stream.readAll()) {
       const key = `${device} ${timestamp}`;
-      counts.set(key, (counts.get(key) ?? 0) + 1);
+      identities.set(key, (identities.get(key) ?? new Set<string>()).add(`${run} ${seq}`));
     }
-    return counts;
+    return new Map([...identities].map(([key, { size }]) => [key, size]));
   }
 }
