@@ -233,6 +233,7 @@ export class ForwarderService implements Service {
         'list-dead-letters': async ({ limit, before }) => await queue.deadLetters(limit ?? 100, before ?? null),
         'retry-dead-letters': async (args) => await queue.retryDead(chosen(args)),
         'discard-dead-letters': async (args) => await queue.discardDead(chosen(args)),
+        'show-run': async (args) => await queue.showRun(args),
         'acknowledge-damage': async () => await queue.acknowledgeDamage(),
         backup: async () => await queue.backup(),
       },

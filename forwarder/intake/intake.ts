@@ -21,7 +21,7 @@ import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
 import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
-import type { Append, RunWatermark } from '../queue/queue-messages.ts';
+import { addNumber, type Append, type RunWatermark } from '../queue/queue-messages.ts';
 import { watermarkKey } from '../queue/watermark-key.ts';
 import { Arrivals } from './arrivals.ts';
 import { IntakeReport } from './intake-report.ts';
@@ -64,7 +64,12 @@ const OTHER_ANSWERED_EVERY_MS = 10_000;
 /** Spans in one `stored` message. */
 const SPANS_MAX = 100;
 
-const emptyAppend = (): Append => ({ rows: { data: [], devices: [], sources: [] }, dead: [], watermarks: [] });
+const emptyAppend = (): Append & Required<Pick<Append, 'numbered'>> => ({
+  rows: { data: [], devices: [], sources: [] },
+  numbered: [],
+  dead: [],
+  watermarks: [],
+});
 
 export class Intake {
   readonly arrivals = new Arrivals();
@@ -192,7 +197,12 @@ export class Intake {
     // The first offer to this process marks the watermark as used; whatever moves it is answered once it is committed.
     if (missed.length > 0 || (isFirst && run.stored > 0)) {
       run.pending(0, [], missed);
-      this.#options.queue.append({ ...emptyAppend(), watermarks: [run.watermark] });
+      const { gateway, run: id } = run;
+      this.#options.queue.append({
+        ...emptyAppend(),
+        watermarks: [run.watermark],
+        missed: missed.map((span) => ({ gateway, run: id, ...span })),
+      });
       return;
     }
     const sync = run.answer();
@@ -242,7 +252,10 @@ export class Intake {
     for (const { seq, payload } of readings) {
       const checked = checkNumbered(payload, { gateway, run: id, seq });
       if (checked.kind === 'dead') refused.push(checked.letter.reason);
-      else this.#claim(checked.device);
+      else {
+        this.#claim(checked.device);
+        addNumber(append.numbered, { gateway, run: id, seq });
+      }
       this.#add(append, checked);
     }
     append.watermarks.push(run.watermark);

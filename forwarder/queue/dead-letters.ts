@@ -11,6 +11,8 @@ import {
 import type { Database, Statement } from '../../service/storage/sqlite.ts';
 import { addTo, type LedgerState } from './ledger.ts';
 import type { DeadLetterInput } from './queue-messages.ts';
+import type { RunAudit } from './run-audit.ts';
+import { spanCode } from './span-codes.ts';
 import { deadChecksum, insertDead, storedDead, type StoredDead } from './stored-rows.ts';
 
 /** Dead letters never take more than about a tenth of the queue: a client that publishes garbage must not push readings out. */
@@ -41,9 +43,11 @@ export class DeadLetters {
   readonly #selectOne: Statement;
   readonly #selectPage: Statement;
   readonly #maxBytes: number;
+  readonly #audit: RunAudit;
 
   /** `maxQueueBytes`: QUEUE_MAX_BYTES, of which dead letters may take a tenth. */
-  constructor(database: Database, maxQueueBytes: number) {
+  constructor(database: Database, maxQueueBytes: number, audit: RunAudit) {
+    this.#audit = audit;
     this.#insert = insertDead(database);
     this.#delete = database.prepare('DELETE FROM dead WHERE id = ?');
     this.#rename = database.prepare('UPDATE dead SET reason = ?, detail = ?, crc = ? WHERE id = ?');
@@ -62,9 +66,13 @@ export class DeadLetters {
     next.dead += 1;
     next.deadBytes += payloadBytes(letter);
     addTo(next.deadBy, letter.reason, 1);
+    this.#audit.dead(next, letter);
   }
 
-  remove(next: LedgerState, letter: StoredDead): void {
+  /** `evicted`: the cause, or null if the reading is queued again. */
+  remove(next: LedgerState, letter: StoredDead, evicted: string | null): void {
+    this.#audit.letter(next, letter, evicted === null ? null : spanCode('evicted', evicted));
+    if (evicted !== null) addTo(next.evictedBy, evicted, 1);
     this.#delete.run(letter.id);
     next.dead -= 1;
     next.deadBytes -= payloadBytes(letter);
@@ -79,6 +87,7 @@ export class DeadLetters {
   /** Gives a letter another reason. */
   rename(next: LedgerState, letter: StoredDead, reason: string, detail: string): void {
     this.#rename.run(reason, detail, deadChecksum({ ...letter, reason, detail }), letter.id);
+    this.#audit.letter(next, letter, spanCode('dead', reason));
     this.#uncount(next, letter.reason);
     addTo(next.deadBy, reason, 1);
   }
@@ -89,8 +98,7 @@ export class DeadLetters {
     while (next.dead > 0 && isOver())
       for (const letter of this.#selectOldest.all(EVICT_ROWS) as StoredDead[]) {
         if (!isOver()) return;
-        this.remove(next, letter);
-        addTo(next.evictedBy, 'dead_letters_full', 1);
+        this.remove(next, letter, 'dead_letters_full');
       }
   }
 

@@ -8,6 +8,7 @@ import { syncFolder } from '../../service/storage/data-dir.ts';
 import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
 import { emptyLedger, imbalance, type LedgerState } from './ledger.ts';
+import { auditDamage } from './salvaged-audit.ts';
 import { finishReplacement, replaceDamaged } from './replace-damaged.ts';
 import { migrate, NewerSchemaError, PAGE_BYTES, SCHEMA_VERSION, type MigrationContext } from './schema.ts';
 import {
@@ -94,7 +95,10 @@ function checkFile(file: string): LedgerState {
       throw new Error(
         `the ledger counts ${state.queued} rows and ${state.dead} dead letters, the file holds ${rows} and ${dead}`,
       );
-    const wrong = imbalance(state) ?? (version > 1 ? watermarkDamage(database) : undefined);
+    const wrong =
+      imbalance(state) ??
+      (version > 1 ? watermarkDamage(database) : undefined) ??
+      (version > 3 ? auditDamage(database) : undefined);
     if (wrong !== undefined) throw new Error(wrong);
     for (const row of database.prepare('SELECT * FROM rows').iterate() as IterableIterator<StoredRow>)
       if (rowChecksum(row) !== row.crc) throw new DamagedRowError(row.id);

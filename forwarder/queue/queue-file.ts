@@ -5,75 +5,26 @@
  */
 import { statSync } from 'node:fs';
 import type { DeadLetters as DeadLetterList } from '../../contract/dead-letter.ts';
-import type { Database, Statement } from '../../service/storage/sqlite.ts';
-import { DeadLetters } from './dead-letters.ts';
 import { checkpoint, freeDiskBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
-import { addTo, causesOf, damageReport, imbalance, ledgerOf, total, type LedgerState } from './ledger.ts';
+import { addTo, causesOf, damageReport, ledgerOf, total, type LedgerState } from './ledger.ts';
 import { closeKeepingLog, markClosed, openQueue, type OpenedQueue } from './open-queue.ts';
-import type { Append, EvictedSpan, QueueContents, QueueWorkerData, RunWatermark, TakenColumns } from './queue-messages.ts';
+import { OpenedFile, type FileLimits, type Row } from './opened-file.ts';
+import type {
+  Append,
+  EvictedSpan,
+  QueueContents,
+  QueueWorkerData,
+  RunIdentity,
+  RunWatermark,
+  TakenColumns,
+} from './queue-messages.ts';
+import type { RetryRules, Retried } from './retried-letters.ts';
+import { accountOf, spansSince, type ChangedSpans, type FoundRun } from './run-account.ts';
 import { NewerSchemaError } from './schema.ts';
-import type { Retried, RetryRules } from './retried-letters.ts';
-import { identityIn, deleteRows, insertRows, readRows, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
-import { Watermarks } from './watermarks.ts';
+import type { StoredDead } from './stored-rows.ts';
 
 const EVICT_ROWS = 1000;
-
-type Row = Omit<StoredRow, 'crc'>;
-
-/** The open database, its prepared statements, and the ledger as it is committed. */
-class OpenFile {
-  readonly database: Database;
-  ledger: LedgerState;
-  readonly dead: DeadLetters;
-  readonly watermarks: Watermarks;
-  readonly insertRow: ReturnType<typeof insertRows>;
-  readonly deleteRow: Statement;
-  readonly deleteRows: ReturnType<typeof deleteRows>;
-  readonly selectRow: Statement;
-  readonly selectRows: Statement;
-  readonly readRows: ReturnType<typeof readRows>;
-
-  constructor({ database, state }: OpenedQueue, maxBytes: number) {
-    this.database = database;
-    this.ledger = state;
-    this.dead = new DeadLetters(database, maxBytes);
-    this.watermarks = new Watermarks(database);
-    this.insertRow = insertRows(database);
-    this.deleteRow = database.prepare('DELETE FROM rows WHERE id = ?');
-    this.deleteRows = deleteRows(database);
-    this.readRows = readRows(database);
-    this.selectRow = database.prepare('SELECT * FROM rows WHERE id = ?');
-    this.selectRows = database.prepare(
-      'SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?',
-    );
-  }
-
-  /** Runs `work` and writes the ledger that it changed, in one transaction. If it throws, nothing has changed. */
-  change(work: (next: LedgerState) => void): void {
-    const next = structuredClone(this.ledger);
-    try {
-      this.database
-        .transaction(() => {
-          work(next);
-          // A wrong ledger must never be committed.
-          const wrong = imbalance(next);
-          if (wrong !== undefined) throw new Error(`ledger: ${wrong}`);
-          writeState(this.database, next);
-        })
-        .immediate();
-    } catch (error) {
-      this.watermarks.rolledBack();
-      throw error;
-    }
-    this.watermarks.committed();
-    this.ledger = next;
-  }
-
-  addRow(next: LedgerState, row: Omit<Row, 'id'>): void {
-    this.insertRow({ id: next.nextRowId, ...row });
-    next.nextRowId += 1;
-  }
-}
+const DAY_MS = 24 * 3_600_000;
 
 function idsByCause(causes: ReadonlyMap<number, string>): Map<string, number[]> {
   const groups = new Map<string, number[]>();
@@ -85,12 +36,12 @@ function idsByCause(causes: ReadonlyMap<number, string>): Map<string, number[]> 
   return groups;
 }
 
-export type QueueFileOptions = Omit<QueueWorkerData, 'opening'>;
+export type QueueFileOptions = Omit<QueueWorkerData, 'opening'> & Pick<FileLimits, 'spansMax'>;
 
 export class QueueFile {
   readonly #options: QueueFileOptions;
   readonly #reserve: Reserve;
-  #opened: OpenFile | undefined;
+  #opened: OpenedFile | undefined;
   /** The last row id that was taken: rows up to it are in flight or deleted. */
   #cursor = 0;
   /** Rows that the next commit deletes: shipped (empty text), or evicted (the cause). */
@@ -117,7 +68,8 @@ export class QueueFile {
       opened = open();
     }
     if (opened === undefined) return false;
-    this.#opened = new OpenFile(opened, this.#options.maxBytes);
+    const { maxBytes, auditDays, spansMax } = this.#options;
+    this.#opened = new OpenedFile(opened, { maxBytes, auditMs: auditDays * DAY_MS, spansMax });
     this.#reserve.fill();
     return true;
   }
@@ -133,7 +85,7 @@ export class QueueFile {
     this.open(() => true);
   }
 
-  get #file(): OpenFile {
+  get #file(): OpenedFile {
     if (this.#opened === undefined) throw new Error('the queue file is not open');
     return this.#opened;
   }
@@ -181,31 +133,13 @@ export class QueueFile {
   commit(appends: readonly Append[]): void {
     const file = this.#file;
     file.change((next) => {
-      for (const [cause, ids] of idsByCause(this.#pendingDeletes)) {
-        // A row that is not there any more (acknowledged twice, or lost with a damaged file) is not counted again.
-        const removed = file.deleteRows(ids);
-        next.queued -= removed;
-        if (cause === '') next.shipped += removed;
-        else addTo(next.evictedBy, cause, removed);
-      }
-      for (const append of appends) this.#apply(next, append);
+      for (const [cause, ids] of idsByCause(this.#pendingDeletes)) file.settle(next, ids, cause);
+      for (const append of appends) file.append(next, append);
       file.dead.evictOverLimit(next);
+      file.expireAccounts(next);
     });
     this.#pendingDeletes = new Map();
     this.#commits += 1;
-  }
-
-  #apply(next: LedgerState, { rows, dead, watermarks }: Append): void {
-    const now = Date.now();
-    for (const [index, data] of rows.data.entries()) {
-      const device = rows.devices[index] ?? '';
-      const source = rows.sources[index] ?? 0;
-      this.#file.addRow(next, { accepted_ms: now, source, device, data });
-    }
-    next.accepted += rows.data.length + dead.length;
-    next.queued += rows.data.length;
-    for (const letter of dead) this.#file.dead.add(next, letter);
-    for (const watermark of watermarks) this.#file.watermarks.move(next, watermark);
   }
 
   /** Takes the next rows, oldest first. Throws DamagedRowError: a row with a wrong checksum is never shipped. */
@@ -237,17 +171,7 @@ export class QueueFile {
     const row = file.selectRow.get(rowId) as Row | undefined;
     if (row === undefined) return;
     file.change((next) => {
-      file.deleteRow.run(rowId);
-      next.queued -= 1;
-      file.dead.add(next, {
-        reason,
-        detail,
-        device: row.device,
-        ...identityIn(row.data),
-        bytes: Buffer.byteLength(row.data),
-        payload: row.data,
-        whole: true,
-      });
+      file.bury(next, row, { reason, detail });
       file.dead.evictOverLimit(next);
     });
   }
@@ -260,9 +184,8 @@ export class QueueFile {
       const rows = file.selectRows.all(this.#cursor, EVICT_ROWS) as Row[];
       if (rows.length === 0) break;
       file.change((next) => {
-        for (const row of rows) file.deleteRow.run(row.id);
-        next.queued -= rows.length;
-        addTo(next.evictedBy, 'queue_full', rows.length);
+        const ids = rows.map(({ id }) => id);
+        file.settle(next, ids, 'queue_full');
       });
       for (const row of rows) {
         const at = /"timestamp":"([^"]+)"/.exec(row.data)?.[1] ?? new Date(row.accepted_ms).toISOString();
@@ -306,9 +229,7 @@ export class QueueFile {
       return;
     }
     const { device, source, data } = outcome;
-    file.dead.remove(next, letter);
-    file.addRow(next, { accepted_ms: Date.now(), source, device, data });
-    next.queued += 1;
+    file.requeue(next, letter, { device, source, data });
   }
 
   discardDead(ids: readonly number[] | null): { discarded: number } {
@@ -317,12 +238,24 @@ export class QueueFile {
     for (const letters of file.dead.groups(ids)) {
       if (letters.length === 0) continue;
       file.change((next) => {
-        for (const letter of letters) file.dead.remove(next, letter);
-        addTo(next.evictedBy, 'discarded', letters.length);
+        for (const letter of letters) file.dead.remove(next, letter, 'discarded');
       });
       discarded += letters.length;
     }
     return { discarded };
+  }
+
+  /**
+   * The account of a run at the last commit: what became of each of its seqs, from `from` on (null: from the beginning). `gateway`: null
+   * if only one has this run.
+   */
+  showRun(run: string, gateway: string | null, from: number | null): FoundRun {
+    return accountOf(this.#file.audit, this.#file.ledger, run, gateway, from);
+  }
+
+  /** What changed in a run's account (run-account.ts). */
+  runSpans(run: RunIdentity, since: number, upTo: number): ChangedSpans | null {
+    return spansSince(this.#file.audit, this.#file.ledger, run, since, upTo) ?? null;
   }
 
   acknowledgeDamage(): { acknowledged: boolean } {

@@ -153,6 +153,9 @@ export class QueueThread {
         );
       case 'discardDead':
         return this.#answer(request.id, () => this.#file.discardDead(request.ids));
+      case 'showRun':
+      case 'runSpans':
+        return this.#readAudit(request);
       case 'acknowledgeDamage':
         return this.#answer(request.id, () => this.#file.acknowledgeDamage());
       case 'backup':
@@ -340,6 +343,16 @@ export class QueueThread {
       rows.ids.buffer as ArrayBuffer,
       rows.acceptedAtMs.buffer as ArrayBuffer,
     ]);
+  }
+
+  /** Rows that were shipped are in the account once their deletion is committed. */
+  #readAudit(request: Extract<QueueRequest, { kind: 'showRun' | 'runSpans' }>): void {
+    if (this.#file.pendingDeletes > 0) this.#commit();
+    this.#answer(request.id, () =>
+      request.kind === 'showRun'
+        ? this.#file.showRun(request.run, request.gateway, request.from)
+        : this.#file.runSpans(request.run, request.since, request.upTo),
+    );
   }
 
   /** Runs a request that expects an answer, then reports the state that it may have changed. */

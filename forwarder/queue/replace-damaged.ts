@@ -9,6 +9,7 @@ import { syncFolder } from '../../service/storage/data-dir.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
 import { addTo, damageText, emptyLedger, total, type LedgerState } from './ledger.ts';
 import type { RunWatermark } from './queue-messages.ts';
+import { readableAudit, salvageAudit, type ReadableAudit } from './salvaged-audit.ts';
 import {
   deadChecksum,
   insertDead,
@@ -46,6 +47,7 @@ interface Salvaged {
   dead: StoredDead[];
   state: LedgerState | undefined;
   watermarks: RunWatermark[];
+  audit: ReadableAudit;
   queueId: string | undefined;
 }
 
@@ -65,10 +67,11 @@ function salvage(file: string, gateway: string): Salvaged {
       dead: readable<StoredDead>(database, 'dead', (dead) => deadChecksum(dead) === dead.crc),
       state,
       watermarks: version === 1 ? watermarksOfVersion1(database, gateway) : salvageWatermarks(database),
+      audit: readableAudit(database),
       queueId: queueIdOf(database),
     };
   } catch {
-    return { rows: [], dead: [], state: undefined, watermarks: [], queueId: undefined };
+    return { rows: [], dead: [], state: undefined, watermarks: [], audit: { runs: [], spans: [] }, queueId: undefined };
   } finally {
     database?.close();
   }
@@ -108,8 +111,8 @@ export function replaceDamaged(
     const letter = insertDead(database);
     for (const stored of salvaged.rows) row(stored);
     for (const stored of salvaged.dead) letter(stored);
-    writeState(database, state);
     insertWatermarks(database, salvaged.watermarks, Date.now());
+    writeState(database, { ...state, audit: salvageAudit(database, salvaged.audit, state) });
     if (salvaged.queueId !== undefined) setQueueId(database, salvaged.queueId);
   });
   finishReplacement(file);

@@ -239,6 +239,7 @@ export const EVICTED_CAUSES = {
   dead_letters_full: 'Too many dead letters: the oldest were dropped.',
   discarded: 'An operator discarded dead letters.',
   damaged: 'The queue file was damaged and these readings could not be salvaged.',
+  test_reading: 'Simulated or replayed, and the target is not local (ALLOW_TEST_READINGS).',
 } as const satisfies Record<EvictedCause, string>;
 
 export const MISSED_CAUSES = {

@@ -14,7 +14,7 @@ export const readingOf = (seq: number, more: object = {}): string =>
     timestamp: '2026-01-01T00:00:00.000Z',
     heart_rate: 60 + (seq % 100),
     device: `strap-${seq % 5}`,
-    gateway: 'box',
+    gateway: 'test-box',
     run: RUN,
     seq,
     ...more,
@@ -50,6 +50,7 @@ export function openFile(folder: string, options: Partial<QueueFileOptions> = {}
     commitIntervalMs: 0,
     maxBytes: 1024 * 1024 * 1024,
     minFreeDiskBytes: 0,
+    auditDays: 90,
     whenFull: 'evict-oldest',
     ...options,
   });
