@@ -162,8 +162,14 @@ export class RunAudit {
     next.audit.revision += 1;
     const { revision } = next.audit;
     if (hasTail) this.#spans.add(run.id, { first: tail[1], last: tail[2], code: SHIPPED }, revision);
-    this.#spans.assign(run.id, { first, last, code }, revision);
+    const isAboveAll = hasTail && first > tail[2] + 1;
+    if (!isAboveAll || code !== SHIPPED) this.#spans.assign(run.id, { first, last, code }, revision);
     if (this.#spans.count(run.id) > this.#spansMax) this.#mergeOldest(run.id);
+    if (isAboveAll && code === SHIPPED) {
+      tail[1] = first;
+      tail[2] = last;
+      return;
+    }
     const highest = this.#spans.highestFrom(run.id, Number.MAX_SAFE_INTEGER);
     if (highest?.code !== SHIPPED) {
       tail[1] = 1;

@@ -1,7 +1,7 @@
 /**
  * The tables of the queue's file: `rows` (readings to ship), `dead` (dead letters), `state` (the ledger, one row with a checksum),
- * `watermarks` (a row for each run), `runs` and `spans` (what became of each seq), `meta` (the identity of the file). Migrations are numbered and run forward only; a file of a newer
- * version is refused and left unchanged.
+ * `watermarks` (a row for each run), `runs` and `spans` (what became of each seq), `meta` (the identity of the file). Migrations are
+ * numbered and run forward only; a file of a newer version is refused and left unchanged.
  */
 import type { Database } from '../../service/storage/sqlite.ts';
 import { countEarlierRuns } from './earlier-runs.ts';

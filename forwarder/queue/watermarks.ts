@@ -99,8 +99,8 @@ export function setQueueId(database: Database, id: string): void {
 }
 
 /**
- * Removes watermarks that were not used for 90 days, or for as long as accounts are kept if that is longer. One that was written while the clock of this box was wrong, in the past or the
- * future, has no known age: it counts as used now.
+ * Removes watermarks that were not used for 90 days, or for as long as accounts are kept if that is longer. One that was written while
+ * the clock of this box was wrong, in the past or the future, has no known age: it counts as used now.
  */
 function expire(database: Database, nowMs: number, keptMs: number): void {
   if (isBeforeBuild(new Date(nowMs))) return;
