@@ -163,8 +163,16 @@ export class StatusReporter {
     link.publish(serviceStatusTopic(gateway(), service), JSON.stringify(this.current(state)), { retain: true });
   }
 
+  /**
+   * Metrics first: a plain Aedes broker delivers a retained message one step later than the unretained one behind it, and then discards
+   * it as a duplicate (moscajs/aedes#955). A status followed by metrics was never seen by its subscribers.
+   */
   #publish(): void {
+    this.#publishMetrics();
     this.#publishStatus('online');
+  }
+
+  #publishMetrics(): void {
     const metrics = this.#options.metrics?.();
     if (metrics === undefined) return;
     const { gateway, service, link } = this.#options;
