@@ -131,6 +131,13 @@ test('with standard output stalled the product continues, and closes its queue a
   assert.ok([0, 'SIGKILL'].includes(await box.ended));
 });
 
+test('with readable lines on a stalled terminal the product continues, too', async (t) => {
+  const box = await startOn(t, 'start', fullPipe(t), { LOG_PRETTY: 'true' });
+  await assertContinues(box, /nobody reads standard output/);
+  box.kill('SIGTERM');
+  assert.ok([0, 'SIGKILL'].includes(await box.ended));
+});
+
 test('a process that hangs is killed by its watchdog although standard output is stalled', async (t) => {
   const service = await startOn(t, 'test/service/support/fixture-service', fullPipe(t), {
     GATEWAY_NAME: 'hangs-later',
