@@ -71,7 +71,10 @@ async function assertContinues({ admin }: Running, reason: RegExp): Promise<void
   await eventually(
     async () => {
       const { checks } = await getJson<Health>(`${admin}/health`);
-      return checks.some((check) => check.code === 'log_lines_lost' && reason.test(check.reason) && check.status === 'warn');
+      if (!checks.some((check) => check.code === 'log_lines_lost' && reason.test(check.reason) && check.status === 'warn'))
+        return false;
+      const metrics = await (await fetch(`${admin}/metrics`)).text();
+      return /hr_gateway_log_lines_lost_total\{[^}]*service="forwarder"[^}]*\} [1-9]/.test(metrics);
     },
     { withinMs: 40_000, everyMs: 500, what: 'health names the log' },
   );
