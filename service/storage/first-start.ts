@@ -1,4 +1,7 @@
-/** The first start on a full disk: without a name, keys and a lock nothing can run, so it waits for space instead of failing again and again. */
+/**
+ * The first start on a full disk: nothing can run without a name, keys and a lock, so the process waits for space instead of failing
+ * again and again.
+ */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
