@@ -9,7 +9,7 @@ import type { Metric, MetricsMessage } from '../../contract/metrics.ts';
 import { STATUS_INTERVAL_MS, type ServiceDetails, type ServiceStatus } from '../../contract/service-status.ts';
 import { serviceMetricsTopic, serviceStatusTopic, type ServiceName } from '../../contract/topics.ts';
 import type { CheckReport } from '../health/check-report.ts';
-import { logChecks } from '../health/log-check.ts';
+import { logChecks, logMetric } from '../health/log-check.ts';
 import { VERSION } from '../process/version.ts';
 import type { MessageHandler } from './mqtt-link.ts';
 import { NameWatch } from './name-watch.ts';
@@ -177,7 +177,7 @@ export class StatusReporter {
     if (metrics === undefined) return;
     const { gateway, service, link } = this.#options;
     const common = { service, as_of: new Date().toISOString() };
-    for (const part of partsOf(metrics)) {
+    for (const part of partsOf([...metrics, logMetric(service)])) {
       const message: MetricsMessage = { ...common, metrics: part };
       link.publish(serviceMetricsTopic(gateway(), service), JSON.stringify(message));
     }
