@@ -52,6 +52,32 @@ test('a run that ships in order is one span, whatever the number of commits', (t
   assert.equal(account.complete, true);
 });
 
+test('forty runs that take turns keep their accounts, beyond what the state row holds, and across a restart', (t) => {
+  const folder = tempDir(t);
+  const before = openFile(folder);
+  const runs = Array.from({ length: 40 }, (_, index) => ({
+    gateway: 'test-box',
+    run: (index + 16).toString(16).padStart(16, '0'),
+  }));
+  for (let seq = 1; seq <= 5; seq += 1)
+    for (const { gateway, run } of runs) {
+      before.commit([
+        {
+          rows: { data: ['{}'], devices: ['d'], sources: [0] },
+          numbered: [{ gateway, run, first: seq, count: 1 }],
+          dead: [],
+          watermarks: [{ gateway, run, stored: seq, missed: {} }],
+        },
+      ]);
+      before.shipped(before.take(1, 1_000_000).ids);
+    }
+  before.commit([]);
+  before.close();
+  const queue = opened(t, folder);
+  for (const { run } of runs)
+    assert.deepEqual(accountIn(queue, null, run).spans, [{ from: 1, to: 5, outcome: 'shipped', cause: null }], run);
+});
+
 test('the verdict names what is missing, and why', (t) => {
   const queue = opened(t);
   queue.commit([appendOf(1, 8)]);
