@@ -17,6 +17,7 @@ const ACKNOWLEDGED_BETWEEN = 60;
 
 export interface Account {
   interruptions: number;
+  published: number;
   acknowledged: number;
   byPublisher: readonly number[];
   twice: number;
@@ -110,6 +111,7 @@ export async function interruptAtRandom(
   const twice = [...stored.values()].reduce((sum, times) => sum + times - 1, 0);
   const account: Account = {
     interruptions: count,
+    published: publishers.reduce((sum, { published }) => sum + published, 0),
     acknowledged: known.length,
     byPublisher: publishers.map((publisher) => publisher.acknowledged.size),
     twice,

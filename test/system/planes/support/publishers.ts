@@ -29,6 +29,8 @@ export interface PublisherOptions {
 export interface Publisher {
   /** `<device> <timestamp>` of what was acknowledged. */
   readonly acknowledged: ReadonlySet<string>;
+  /** How many readings were published, each counted once. */
+  readonly published: number;
   /** Published and not acknowledged. */
   readonly inFlight: number;
   /** Milliseconds from publish to PUBACK, if the publisher measures them. */
@@ -81,6 +83,9 @@ export function mqttJsPublisher(t: Pick<TestContext, 'after'>, { port, user, dev
   return {
     acknowledged,
     latenciesMs,
+    get published() {
+      return published;
+    },
     get inFlight() {
       return published - settled();
     },
@@ -164,6 +169,9 @@ export async function pahoPublisher(t: Pick<TestContext, 'after'>, options: Publ
   return {
     acknowledged,
     latenciesMs: [],
+    get published() {
+      return published;
+    },
     get inFlight() {
       return published - acknowledged.size;
     },
@@ -213,6 +221,9 @@ export async function mosquittoPublisher(
   return {
     acknowledged,
     latenciesMs: [],
+    get published() {
+      return published;
+    },
     get inFlight() {
       return inFlight;
     },
