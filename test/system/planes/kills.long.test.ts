@@ -9,11 +9,13 @@ test('100 kills: what MQTT.js, paho and mosquitto_pub got a PUBACK for is in the
 
 test('in calm, at 400 publishes a second, the median PUBACK comes within the commit interval + 20 ms', async (t) => {
   const p50s: number[] = [];
-  for (const seed of [1, 2, 3]) {
-    const account = await interruptAtRandom(t, { count: 0, signal: 'SIGTERM', seed });
-    if (account === undefined) return;
-    p50s.push(account.pubackP50Ms);
-  }
+  // Subtests, so that the processes of one have ended when the next one measures.
+  for (const seed of [1, 2, 3])
+    await t.test(`in calm, seed ${seed}`, async (sub) => {
+      const account = await interruptAtRandom(sub, { count: 0, signal: 'SIGTERM', seed });
+      if (account !== undefined) p50s.push(account.pubackP50Ms);
+    });
+  if (p50s.length === 0) return;
   const limitMs = SETTINGS.QUEUE_COMMIT_INTERVAL_MS.default + 20;
   assert.ok(quantile(p50s, 0.5) <= limitMs, `${p50s.join(', ')} ms, ${limitMs} ms allowed`);
 });
