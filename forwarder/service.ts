@@ -160,8 +160,8 @@ export class ForwarderService implements Service {
 
   #followQueue(intake: Intake): void {
     const queue = this.#queue;
-    queue.on('committed', ({ watermarks, state, rows, commitMs, evicted }) => {
-      intake.committed(watermarks);
+    queue.on('committed', ({ watermarks, unnumbered, state, rows, commitMs, evicted }) => {
+      intake.committed(watermarks, unnumbered);
       if (rows > 0) this.#metrics.commit(commitMs);
       for (const span of evicted) this.#reportEvicted(span);
       this.#followState(intake, state);

@@ -21,7 +21,7 @@ import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
 import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
-import { addNumber, type Append, type RunWatermark } from '../queue/queue-messages.ts';
+import { addNumber, type Append, type RunWatermark, type UnnumberedOutcomes } from '../queue/queue-messages.ts';
 import { watermarkKey } from '../queue/watermark-key.ts';
 import { Arrivals } from './arrivals.ts';
 import { IntakeReport } from './intake-report.ts';
@@ -289,13 +289,13 @@ export class Intake {
     if (checked.kind === 'no_pulse' || checked.kind === 'empty') return this.arrivals.refused(gateway, checked.kind);
     const append = emptyAppend();
     this.#add(append, checked);
+    // Its outcome is known, and counted, once the queue has committed it.
     queue.append(append);
-    if (checked.kind === 'dead') this.arrivals.refused(gateway, checked.letter.reason);
-    else this.arrivals.count(gateway, 'accepted', 1);
   }
 
   #loseUnnumbered(count: number): void {
     this.lostUnnumbered += count;
+    this.arrivals.refused(this.#options.gateway, 'not_accepting', count);
     this.#repeats.error(
       'unnumbered',
       { event: 'unnumbered_readings_lost', count: this.lostUnnumbered },
@@ -331,8 +331,10 @@ export class Intake {
     if (run !== undefined && this.#version1Runs.size < VERSION_1_RUNS_MAX) this.#version1Runs.add(run);
   }
 
-  /** The queue has committed: sequencers may forget. */
-  committed(watermarks: readonly RunWatermark[]): void {
+  /** The queue has committed: sequencers may forget, and un-numbered readings have their outcome. */
+  committed(watermarks: readonly RunWatermark[], unnumbered: UnnumberedOutcomes = { accepted: 0, refused: [] }): void {
+    this.arrivals.count(this.#options.gateway, 'accepted', unnumbered.accepted);
+    for (const code of unnumbered.refused) this.arrivals.refused(this.#options.gateway, code);
     const newest = new Map(watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
     for (const [key, watermark] of newest) {
       this.#watermarks.set(key, watermark);

@@ -40,7 +40,6 @@ export class AdoptionPlane {
   readonly #outbox: AdoptionOutbox;
   #forwarder: ForwarderStatus | undefined;
 
-  /** The caller has locked DATA_DIR. */
   constructor({ context, broker, makeOutbox, noProgressMs }: AdoptionPlaneOptions) {
     this.#context = context;
     this.#broker = broker;
@@ -55,7 +54,7 @@ export class AdoptionPlane {
     this.report = new AdoptionReport({ adoption: this.adoption, hasForwarder: () => broker.hasService('forwarder') });
   }
 
-  /** Call after the broker has started and before it listens. */
+  /** Call after the broker has started and before it listens; the caller has locked DATA_DIR. */
   async start(): Promise<void> {
     const { config, log } = this.#context;
     this.#broker.subscribe(serviceStatusTopic(gatewayName(config), 'forwarder'), (_topic, payload) =>

@@ -47,8 +47,13 @@ const reading = (gateway: string, run: string, seq: number, more: object = {}): 
 });
 
 /** The real intake on the real queue, with its thread and file; the broker is a list of what was published. */
-async function start(t: TestContext, folder: string, options: Partial<IntakeOptions> = {}): Promise<Bench> {
-  const config = testConfig({ DATA_DIR: folder, QUEUE_COMMIT_INTERVAL_MS: '5' });
+async function start(
+  t: TestContext,
+  folder: string,
+  options: Partial<IntakeOptions> = {},
+  environment: Record<string, string> = {},
+): Promise<Bench> {
+  const config = testConfig({ DATA_DIR: folder, QUEUE_COMMIT_INTERVAL_MS: '5', ...environment });
   const queue = new Queue(config);
   const published: Bench['published'] = [];
   const refused = new RefusedMessages('forwarder', testLog(config));
@@ -62,7 +67,7 @@ async function start(t: TestContext, folder: string, options: Partial<IntakeOpti
     publish: (topic, payload) => published.push({ topic, payload }) > 0,
     ...options,
   });
-  queue.on('committed', ({ watermarks }) => intake.committed(watermarks));
+  queue.on('committed', ({ watermarks, unnumbered }) => intake.committed(watermarks, unnumbered));
   queue.on('refused', (refused) => intake.refused(refused.queue, refused.watermarks, refused.lostUnnumbered));
   queue.on('state', ({ mode }) => intake.setAccepting(mode === 'open'));
   const opened = once(queue, 'opened');
@@ -256,6 +261,36 @@ test('a live message with an offered identity and its own device is a copy; any 
   assert.equal(rows[1]?.['original'], undefined);
   assert.equal((JSON.parse(String(rows[2]?.['original'])) as { mood: string }).mood, 'good');
   assert.equal(rows[2]?.['mood'], undefined);
+});
+
+test('an un-numbered reading is counted once the queue has committed it, by what became of it', async (t) => {
+  const bench = await start(t, tempDir(t));
+  const counts = (): unknown => bench.intake.arrivals.read()['test-box'];
+  const timestamp = '2026-11-22T19:00:01Z';
+  bench.live('phone', { timestamp, heart_rate: 80 });
+  bench.live('phone', { timestamp, heart_rate: 80_000 });
+  assert.equal(counts(), undefined);
+  await eventually(() => bench.queue.state.ledger.accepted === 2);
+  assert.deepEqual(counts(), { accepted: 1, duplicate: 0, put_back: 0, copy: 0, refused: { heart_rate_out_of_range: 1 } });
+});
+
+test('an un-numbered reading that the queue refuses is never counted as accepted: it is lost, and says so', async (t) => {
+  const bench = await start(t, tempDir(t), {}, { QUEUE_MAX_BYTES: '1MiB', QUEUE_WHEN_FULL: 'refuse' });
+  const data = Array.from({ length: 120 }, () => JSON.stringify({ note: 'x'.repeat(10_000) }));
+  bench.queue.append({
+    rows: { data, devices: data.map(() => 'strap'), sources: data.map(() => 0) },
+    dead: [],
+    watermarks: [{ gateway: 'box', run: RUN, stored: 120, missed: {} }],
+  });
+  await eventually(() => bench.queue.state.mode !== 'open');
+  const timestamp = '2026-11-22T19:00:01Z';
+  // As if the intake had not been told yet that the queue rejects writes.
+  bench.intake.setAccepting(true);
+  bench.live('phone', { timestamp, heart_rate: 80 });
+  bench.live('phone', { timestamp, heart_rate: 80_000 });
+  await eventually(() => bench.intake.lostUnnumbered === 2);
+  const counted = { accepted: 0, duplicate: 0, put_back: 0, copy: 0, refused: { not_accepting: 2 } };
+  assert.deepEqual(bench.intake.arrivals.read()['test-box'], counted);
 });
 
 test('a numbered live message waits for the offer of its run: then it is a copy, without one it is stored', async (t) => {
