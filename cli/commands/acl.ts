@@ -14,11 +14,26 @@ async function passwordLine(user: string, password: string): Promise<string> {
   return `${user}:$7$${HASH_ITERATIONS}$${salt.toString('base64')}$${hash.toString('base64')}`;
 }
 
+/** What the forwarder and the admin API of this box need on the topics of another box that they serve (FORWARDER_GATEWAYS). */
+function servedLines(gateway: string): string[] {
+  const name = gateway === '*' ? '+' : gateway;
+  return [
+    `topic read edge/${name}/offer/+`,
+    `topic read edge/${name}/readings/+`,
+    `topic write edge/${name}/stored/+`,
+    `topic read edge/${name}/+/metrics`,
+    `topic write edge/${name}/+/request/+`,
+    `topic read edge/${name}/+/response/+`,
+  ];
+}
+
 async function mosquittoRights(): Promise<string> {
   const { randomBytes } = await import('node:crypto');
   const { processConfig } = await import('../../service/config/config.ts');
   const { gatewayName } = await import('../../service/storage/data-dir.ts');
-  const box = gatewayName(processConfig());
+  const config = processConfig();
+  const box = gatewayName(config);
+  const served = config.FORWARDER_GATEWAYS.filter((name) => name !== box);
   const password = randomBytes(24).toString('base64url');
   return [
     '# --- password_file: add this line',
@@ -35,6 +50,9 @@ async function mosquittoRights(): Promise<string> {
     'topic readwrite homeassistant/#',
     '# Of other boxes on this broker, their statuses only.',
     'topic read edge/+/+/status',
+    ...(served.length === 0
+      ? []
+      : ['# Of the boxes in FORWARDER_GATEWAYS, what they deliver here.', ...served.flatMap(servedLines)]),
     '# What 1.0.0 left retained is cleared, and its bridges are reported.',
     'topic readwrite edge/+/status',
     'topic read edge/source/+',

@@ -12,12 +12,16 @@ export interface PrintedRights {
   password: string;
 }
 
-export async function printedRights(t: Pick<TestContext, 'after'>, box: string): Promise<PrintedRights> {
-  const environment = { DATA_DIR: tempDir(t), GATEWAY_NAME: box };
+export async function printedRights(
+  t: Pick<TestContext, 'after'>,
+  box: string,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<PrintedRights> {
+  const environment = { DATA_DIR: tempDir(t), GATEWAY_NAME: box, ...settings };
   const { code, stdout, stderr } = await runCli(['acl', 'mosquitto'], { environment });
   assert.equal(code, 0, stderr);
-  const [, passwords = '', acl = '', settings = ''] = stdout.split(/^# --- .*\n/m);
-  const [, user = '', password = ''] = /MQTT_URL=mqtt:\/\/([^:]+):([^@]+)@/.exec(settings) ?? [];
+  const [, passwords = '', acl = '', printedSettings = ''] = stdout.split(/^# --- .*\n/m);
+  const [, user = '', password = ''] = /MQTT_URL=mqtt:\/\/([^:]+):([^@]+)@/.exec(printedSettings) ?? [];
   assert.ok(user !== '' && passwords.startsWith(`${user}:`), stdout);
   return { passwords: `${passwords.trim()}\n`, acl, user, password };
 }
