@@ -263,7 +263,7 @@ test("a strap's live message with an offered identity is a copy; any other is nu
   assert.equal(rows[2]?.['mood'], undefined);
 });
 
-test('a numbered live message waits for the offer of its run and for its strap: then it is a copy, without them it is stored', async (t) => {
+test('a numbered live message waits for its run and its strap: then it is a copy, without them it is stored', async (t) => {
   const bench = await start(t, tempDir(t));
   bench.live('strap', reading('box', RUN, 1));
   bench.live('phone', reading('stranger', RUN, 1, { device: 'phone' }));

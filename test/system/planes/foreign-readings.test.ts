@@ -155,7 +155,7 @@ for (const [name, make] of Object.entries(SITES)) {
     assert.equal(ledger.dead, 0);
   });
 
-  test(`${name}: a flow that keeps the fields of our readings, and an app named Bike1: all of it is stored, or a dead letter`, async (t) => {
+  test(`${name}: a flow that keeps our fields, and an app named Bike1: everything is stored, or a dead letter`, async (t) => {
     const site = await make(t);
     if (site === undefined) return;
     const { box } = site;
@@ -196,7 +196,7 @@ for (const [name, make] of Object.entries(SITES)) {
     await eventually(async () => (await box.queue()).ledger.dead === claimed, { what: `${claimed} dead letters` });
   });
 
-  test(`${name}: a name of a strap stays its own while the bridge is away, forwarder and broker restart, and what was retained is lost`, async (t) => {
+  test(`${name}: a strap's name stays its own without its bridge, after restarts, and if what was retained is lost`, async (t) => {
     const site = await make(t);
     if (site === undefined) return;
     const { box } = site;
