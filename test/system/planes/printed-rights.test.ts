@@ -67,7 +67,7 @@ async function exercise(box: StrapBox, devices: readonly string[]): Promise<void
 }
 
 for (const served of ['', OTHER])
-  test(`with the printed rights Mosquitto denies a box nothing, ${served === '' ? 'on its own' : `and what it serves is ${served}`}`, async (t) => {
+  test(`with the printed rights Mosquitto denies a box nothing, ${served === '' ? 'on its own' : `serving ${served} too`}`, async (t) => {
     if (!hasMosquitto()) return cannotRun(t, MOSQUITTO_MISSING);
     const environment: Record<string, string> = served === '' ? {} : { FORWARDER_GATEWAYS: served };
     const rights = await printedRights(t, BOX, environment);
