@@ -62,7 +62,14 @@ export class BleBridgeService implements Service {
     this.#refused = refused;
     const publish = (topic: string, payload: string): boolean => this.#link.publish(topic, payload);
 
-    this.#outbox = new BridgeOutbox({ config, log, refused, publish, writableLength: () => this.#link.writableLength });
+    this.#outbox = new BridgeOutbox({
+      config,
+      log,
+      refused,
+      publish,
+      writableLength: () => this.#link.writableLength,
+      isRefused: (filter) => this.#link.isRefused(filter),
+    });
     this.#link = new MqttLink({
       service: name,
       config,
@@ -158,6 +165,11 @@ export class BleBridgeService implements Service {
     this.#reporter.start();
     this.#devices.start();
     await this.#source.start();
+  }
+
+  /** Readings that are not stored yet. */
+  get held(): number {
+    return this.#outbox.held;
   }
 
   /** The source of readings in use; waits up to 5 s until `auto` has decided. */

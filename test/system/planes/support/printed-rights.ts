@@ -16,9 +16,10 @@ export async function printedRights(
   t: Pick<TestContext, 'after'>,
   box: string,
   settings: Readonly<Record<string, string>> = {},
+  options: readonly string[] = [],
 ): Promise<PrintedRights> {
   const environment = { DATA_DIR: tempDir(t), GATEWAY_NAME: box, ...settings };
-  const { code, stdout, stderr } = await runCli(['acl', 'mosquitto'], { environment });
+  const { code, stdout, stderr } = await runCli(['acl', 'mosquitto', ...options], { environment });
   assert.equal(code, 0, stderr);
   const [, passwords = '', acl = '', printedSettings = ''] = stdout.split(/^# --- .*\n/m);
   const [, user = '', password = ''] = /MQTT_URL=mqtt:\/\/([^:]+):([^@]+)@/.exec(printedSettings) ?? [];
