@@ -40,8 +40,17 @@ export class Sequencer {
   constructor(options: SequencerOptions) {
     this.#options = options;
     this.#repeats = new RepeatLimiter(options.log);
-    this.#sender = new Sender(options.line, () => this.runs, options.now);
+    this.#sender = new Sender(options.line, () => this.#answerable, options.now);
     this.#startedAtMs = options.now();
+  }
+
+  /**
+   * The runs whose answers arrive. An earlier name of the box may have no rights: our broker would end the connection at the first publish
+   * under it, and nothing under the present name would be delivered either.
+   */
+  get #answerable(): readonly HeldRun[] {
+    const { isRefused } = this.#options.line;
+    return isRefused === undefined ? this.runs : this.runs.filter(({ gateway }) => !isRefused(deliveryStoredTopic(gateway, '+')));
   }
 
   /** What the next connection has to subscribe. */

@@ -23,6 +23,8 @@ export interface BridgeOutboxOptions {
   publish: (topic: string, payload: string) => boolean;
   /** Bytes that are written to the line and not yet taken by the system. */
   writableLength: () => number;
+  /** Whether the broker has refused a subscription; left out: never. */
+  isRefused?: (filter: string) => boolean;
 }
 
 export class BridgeOutbox {
@@ -43,11 +45,11 @@ export class BridgeOutbox {
 
   /** Finds what earlier processes left. Throws HrError `data_dir_unusable`. */
   start(): void {
-    const { config, log, publish, writableLength, refused } = this.#options;
+    const { config, log, publish, writableLength, isRefused, refused } = this.#options;
     this.#gateway = gatewayName(config);
     this.#outbox = new Outbox({
       gateway: this.#gateway,
-      line: { publish, writableLength },
+      line: { publish, writableLength, ...(isRefused === undefined ? {} : { isRefused }) },
       log,
       refused,
       window: config.OUTBOX_WINDOW,

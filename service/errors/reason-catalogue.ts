@@ -42,7 +42,7 @@ export const HEALTH_REASONS = {
   },
   subscription_refused: {
     summary: 'The broker refuses subscriptions of a service; the reason names them.',
-    hint: 'Grant these topics to the user of this box on the broker: see hr-gateway acl mosquitto.',
+    hint: 'Grant these topics to this box on the broker (hr-gateway acl mosquitto), those of an earlier GATEWAY_NAME with --formerly.',
   },
   service_unknown: {
     summary: 'A service has not published a status to this broker yet.',
