@@ -2,11 +2,12 @@
  * The gateway's sequencers: one outbox in memory only, for QoS 1 and 2, and one that spills to DATA_DIR/outbox-gateway, for QoS 0. Both
  * reach the forwarder inside the broker.
  */
+import path from 'node:path';
 import { Outbox } from '../../outbox/outbox.ts';
 import type { ServiceContext } from '../../service/process/lifecycle.ts';
 import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
-import { dataFolder, gatewayName } from '../../service/storage/data-dir.ts';
+import { gatewayName } from '../../service/storage/data-dir.ts';
 import type { Broker } from '../broker.ts';
 import type { AdoptionSinks } from './adoption.ts';
 import { BrokerLine } from './broker-line.ts';
@@ -33,7 +34,7 @@ export class GatewayOutbox {
       ...common,
       refused,
       spill: {
-        folder: dataFolder(config, 'outbox-gateway'),
+        folder: path.join(config.DATA_DIR, 'outbox-gateway'),
         memoryMax: config.OUTBOX_MEMORY,
         maxBytes: config.OUTBOX_MAX_BYTES,
       },
@@ -46,9 +47,9 @@ export class GatewayOutbox {
   }
 
   /** Finds what earlier processes left, and offers it. */
-  start(): void {
+  async start(): Promise<void> {
     for (const { outbox } of this.#outboxes) {
-      outbox.start();
+      await outbox.start();
       for (const [filter, handler] of Object.entries(outbox.subscriptions))
         this.#broker.subscribe(filter, (topic, payload) => handler(topic, payload, false));
       outbox.up();

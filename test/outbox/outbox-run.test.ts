@@ -5,6 +5,7 @@ import { WINDOW } from './support/world-view.ts';
 
 const RUN = '0123456789abcdef';
 const QUEUE = 'f000000000000001';
+const NOTHING = { counts: {}, spans: [] };
 
 /** A run with readings held, whose first offer was answered. */
 function answeredRun(readings: number, bytes = 0): { run: OutboxRun; sync: number } {
@@ -54,7 +55,7 @@ test('a watermark above what was sent is ignored and counted, and only the answe
 
 test('a recovered run believes watermarks up to the limit of its header; without one (1.0.0), the answer to its offer', () => {
   const recovered = (mayHaveSent: number | undefined): OutboxRun => {
-    const run = new OutboxRun({ run: RUN, window: WINDOW, recovered: { last: 10, mayHaveSent, dropped: {} } });
+    const run = new OutboxRun({ run: RUN, window: WINDOW, recovered: { first: 10, last: 10, mayHaveSent, dropped: NOTHING } });
     run.hold({ seq: 10, payload: '{}' }, 0);
     return run;
   };

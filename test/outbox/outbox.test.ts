@@ -42,7 +42,7 @@ function start(t: TestContext, spill?: { folder: string; memoryMax: number; maxB
     window: 2000,
     ...(spill === undefined ? {} : { spill }),
   });
-  outbox.start();
+  void outbox.start();
   t.after(async () => {
     outbox.down();
     await outbox.stop();
