@@ -29,6 +29,8 @@ export interface DiskFault {
   half?: boolean;
   /** Only on files with this in their name. */
   name?: string;
+  /** Only reads that touch this part of the file: first byte, and the one behind the last. */
+  bytes?: readonly [number, number];
 }
 
 const errorOf = (code: string, call: string): Error =>
@@ -64,7 +66,9 @@ export class FaultyDisk implements SpillDisk {
   #handle(handle: SpillHandle, file: string): SpillHandle {
     return {
       read: async (buffer, position) => {
-        const fault = this.#hits('read', file);
+        const [from, to] = this.#fault?.bytes ?? [0, Number.POSITIVE_INFINITY];
+        const isTouched = position < to && position + buffer.length > from;
+        const fault = isTouched ? this.#hits('read', file) : undefined;
         if (fault === undefined) return await handle.read(buffer, position);
         if (fault.code !== 'short') throw errorOf(fault.code, 'read');
         return await handle.read(buffer.subarray(0, Math.ceil(buffer.length / 2)), position);
