@@ -120,6 +120,22 @@ test('a large reading without progress in three answered offers becomes a small 
   }
 });
 
+test('an offer names the causes of the dropped readings below its oldest one: those of a hole follow when it is next', () => {
+  const { run } = answeredRun(10);
+  run.drop({ from: 1, to: 2 }, 'outbox_full');
+  run.drop({ from: 5, to: 7 }, 'disk_failed');
+  const first = run.dueOffer(3000);
+  assert.deepEqual([first?.from, first?.dropped], [3, { outbox_full: 2 }]);
+  run.received({ queue: QUEUE, stored: 2, sync: first?.sync ?? 0 }, 3001);
+  assert.deepEqual(
+    run.nextPacket(3001)?.map(({ seq }) => seq),
+    [3, 4],
+  );
+  run.received({ queue: QUEUE, stored: 4 }, 3002);
+  const second = run.dueOffer(4000);
+  assert.deepEqual([second?.from, second?.dropped], [8, { outbox_full: 2, disk_failed: 3 }]);
+});
+
 test('a packet ends at 64 KiB, at the window and before a hole; on a busy line only a full one leaves', () => {
   const { run } = answeredRun(30, 4000);
   assert.equal(run.nextPacket(1001, true)?.length, 16, 'full: the next reading does not fit');
