@@ -153,7 +153,7 @@ export class BleBridgeService implements Service {
     this.#lock = lockDataDir(config, this.name);
     this.#gateway();
     this.#names.load();
-    this.#outbox.start();
+    await this.#outbox.start();
     this.#started = true;
     this.#lastReadings.start();
     this.#link.on('up', () => {
