@@ -35,11 +35,11 @@ setInterval(() => {
     const thread = names.subarray(slot * memory.nameBytes, (slot + 1) * memory.nameBytes).toString().replaceAll('\\0', '');
     const msg = 'the ' + thread + ' hangs: killing the process, so that its supervisor restarts it';
     const line = { level: 'fatal', time: new Date().toISOString(), service, event: 'watchdog', thread, timeout_ms: timeoutMs, msg };
-    // Standard output may hang, too, so another thread writes: whatever becomes of it, the process is killed half a second later.
+    // Standard output may hang, too, so another thread writes: whatever becomes of it, the process is killed two seconds later.
     const written = new Int32Array(new SharedArrayBuffer(4));
     try {
       new Worker(writer, { eval: true, workerData: { text: JSON.stringify(line) + '\\n', written } });
-      Atomics.wait(written, 0, 0, 500);
+      Atomics.wait(written, 0, 0, 2000);
     } catch {}
     process.kill(process.pid, 'SIGKILL');
     // Still running: the first process of a container cannot be killed from inside (pid_namespaces(7)), but the kernel kills it at a CPU
