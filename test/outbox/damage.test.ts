@@ -165,7 +165,7 @@ async function deliverAgain(t: TestContext, { folder, run }: Left): Promise<numb
   return bench.forwarder.missedBy(run)['damaged'] ?? [];
 }
 
-test('a place that stays unreadable costs the readings in it, once the rest of the file can be read; a disk that is gone costs none', async (t) => {
+test('a place that stays unreadable costs the readings in it; a disk that is gone costs none', async (t) => {
   const found = await left(t, 200);
   const bench = new DiskBench(t, { folder: found.folder, salvageAfterMs: 300 });
   await bench.outbox.start();

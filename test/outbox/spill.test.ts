@@ -95,7 +95,7 @@ function storeAll({ outbox, published }: Bench): number[] {
   return seqs;
 }
 
-test('the next process finds the readings that were not stored when a bridge ended, and sends them in order until their files are removed', async (t) => {
+test('the next process finds what was not stored when a bridge ended, and sends it in order until its files are removed', async (t) => {
   const folder = tempDir(t);
   const first = await start(t, folder);
   for (let i = 1; i <= 250; i += 1) first.outbox.accept(fields(60 + (i % 100)));

@@ -24,7 +24,8 @@ function writeRun(folder: string, run: string, files: number, isVersion1: boolea
     const lines: string[] = [];
     for (let bytes = 0; bytes < FILE_BYTES;) {
       last += 1;
-      const payload = `{"timestamp":"2026-11-22T19:00:00.123Z","heart_rate":72,"device":"d","gateway":"box","run":"${run}","seq":${last},"x":"${filler}"}`;
+      const identity = `"gateway":"box","run":"${run}","seq":${last}`;
+      const payload = `{"timestamp":"2026-11-22T19:00:00.123Z","heart_rate":72,"device":"d",${identity},"x":"${filler}"}`;
       lines.push(encodeLine({ seq: last, payload }));
       bytes += payload.length + LINE_BYTES;
     }
