@@ -20,6 +20,8 @@ export interface LedgerState {
   deadBy: Record<string, number>;
   /** The report of the last damage, until it is acknowledged: `queue_damaged: <detail>`; empty if there is none. */
   damage: string;
+  /** Commits that were lost with damaged logs: what they changed is in none of the counts. Absent: none. */
+  commitsLost?: number;
   /** True from opening the file until an orderly close: while it is, there is a write-ahead log beside the file. */
   open: boolean;
 }

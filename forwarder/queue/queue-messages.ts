@@ -90,6 +90,14 @@ export interface TakenColumns {
   data: string[];
 }
 
+export const nothingTaken = (): TakenColumns => ({
+  ids: new Float64Array(),
+  acceptedAtMs: new Float64Array(),
+  sources: [],
+  devices: [],
+  data: [],
+});
+
 export interface Causes {
   evicted: Record<string, number>;
   missed: Record<string, number>;
@@ -114,6 +122,10 @@ export interface QueueContents {
   deadLetters: number;
   /** The damage that was found in the file, until it is acknowledged. */
   damage: QueueReason | null;
+  /** Commits that were lost with damaged logs: what they changed is in none of the counts. */
+  commitsLost: number;
+  /** Another process keeps the log from being written back. */
+  pinned: QueueReason | null;
   commits: number;
 }
 
@@ -131,6 +143,8 @@ export const NO_CONTENTS: Readonly<QueueContents> = {
   oldestAcceptedAtMs: null,
   deadLetters: 0,
   damage: null,
+  commitsLost: 0,
+  pinned: null,
   commits: 0,
 };
 
