@@ -121,6 +121,37 @@ function checkFile(file: string): LedgerState {
   }
 }
 
+/** What a file is said to hold before it is checked: its state, and when its oldest row was accepted. Undefined if that cannot be read. */
+export function peek(file: string): { state: LedgerState; oldestAcceptedAtMs: number | null } | undefined {
+  if (!existsSync(file)) return undefined;
+  try {
+    return withoutNewLog(file, () => {
+      const database = openDatabase(file, { readonly: true, fileMustExist: true });
+      try {
+        if ((database.pragma('user_version', { simple: true }) as number) > SCHEMA_VERSION) return undefined;
+        const state = readState(database);
+        const oldest: unknown = database.prepare('SELECT accepted_ms FROM rows ORDER BY id LIMIT 1').pluck().get();
+        return state && { state, oldestAcceptedAtMs: typeof oldest === 'number' ? oldest : null };
+      } finally {
+        database.close();
+      }
+    });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Opening a file creates an empty log if there is none: removes it, so that a missing log is still noticed. */
+function withoutNewLog<T>(file: string, work: (hadLog: boolean) => T): T {
+  // The WAL exists from opening the file until an orderly close.
+  const hadLog = existsSync(`${file}-wal`);
+  try {
+    return work(hadLog);
+  } finally {
+    if (!hadLog) for (const ending of ['-wal', '-shm']) rmSync(file + ending, { force: true });
+  }
+}
+
 /** Failures of the disk, or locks of other processes, which say nothing about the file, so it is not replaced. */
 function isOfTheDisk(error: unknown, isUnreadableDamaged: boolean): boolean {
   const code = systemCodeOf(error) ?? '';
@@ -131,19 +162,16 @@ function isOfTheDisk(error: unknown, isUnreadableDamaged: boolean): boolean {
 
 /** Describes the damage of a file, or returns undefined. Throws NewerSchemaError, or an error of the disk. */
 function damageOf(file: string, isUnreadableDamaged: boolean): Damage | undefined {
-  // The WAL exists from opening the file until an orderly close.
-  const hadLog = existsSync(`${file}-wal`);
-  try {
-    const state = checkFile(file);
-    if (!state.open || hadLog) return undefined;
-    return { reason: 'the write-ahead log is missing: commits since the last checkpoint are lost', isLogLost: true };
-  } catch (error) {
-    if (error instanceof NewerSchemaError || isOfTheDisk(error, isUnreadableDamaged)) throw error;
-    return { reason: messageOf(error).replace(/\s+/g, ' '), isLogLost: false };
-  } finally {
-    // Opening creates an empty WAL if there is none.
-    if (!hadLog) for (const ending of ['-wal', '-shm']) rmSync(file + ending, { force: true });
-  }
+  return withoutNewLog(file, (hadLog) => {
+    try {
+      const state = checkFile(file);
+      if (!state.open || hadLog) return undefined;
+      return { reason: 'the write-ahead log is missing: commits since the last checkpoint are lost', isLogLost: true };
+    } catch (error) {
+      if (error instanceof NewerSchemaError || isOfTheDisk(error, isUnreadableDamaged)) throw error;
+      return { reason: messageOf(error).replace(/\s+/g, ' '), isLogLost: false };
+    }
+  });
 }
 
 /**

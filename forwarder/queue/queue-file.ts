@@ -5,11 +5,19 @@
  */
 import { statSync } from 'node:fs';
 import type { DeadLetters as DeadLetterList } from '../../contract/dead-letter.ts';
-import { freeDiskBytes, pageBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
-import { addTo, causesOf, damageReport, ledgerOf, total, type LedgerState } from './ledger.ts';
+import { bytesOnDisk, freeDiskBytes, pageBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
+import { addTo, causesOf, commitsLostOf, damageReport, ledgerOf, total, type LedgerState } from './ledger.ts';
 import { OpenFile, type Row } from './open-file.ts';
-import { closeKeepingLog, markClosed, openQueue, type OpenedQueue, type OpenOptions } from './open-queue.ts';
-import type { Append, EvictedSpan, QueueContents, QueueWorkerData, RunWatermark, TakenColumns } from './queue-messages.ts';
+import { closeKeepingLog, markClosed, openQueue, peek, type OpenedQueue, type OpenOptions } from './open-queue.ts';
+import {
+  NO_CONTENTS,
+  type Append,
+  type EvictedSpan,
+  type QueueContents,
+  type QueueWorkerData,
+  type RunWatermark,
+  type TakenColumns,
+} from './queue-messages.ts';
 import type { LastKnown } from './replace-damaged.ts';
 import { NewerSchemaError } from './schema.ts';
 import type { Retried, RetryRules } from './retried-letters.ts';
@@ -328,6 +336,24 @@ export class QueueFile {
     return undefined;
   }
 
+  /** What a file that is not open yet is said to hold: status and page show that while it is checked. */
+  contentsBeforeOpen(): QueueContents {
+    const found = peek(this.#options.file);
+    const bytes = bytesOnDisk(this.#options.file);
+    if (found === undefined) return { ...NO_CONTENTS, bytes };
+    const { state, oldestAcceptedAtMs } = found;
+    return {
+      ...NO_CONTENTS,
+      ledger: ledgerOf(state),
+      causes: causesOf(state),
+      bytes,
+      oldestAcceptedAtMs,
+      deadLetters: state.dead,
+      damage: damageReport(state),
+      commitsLost: commitsLostOf(state),
+    };
+  }
+
   /** What the queue holds. Rows with a pending delete already count as shipped or evicted. */
   contents(): QueueContents {
     const ledger = ledgerOf(this.#file.ledger);
@@ -348,7 +374,7 @@ export class QueueFile {
       oldestAcceptedAtMs: this.#oldestQueued()?.accepted_ms ?? null,
       deadLetters: ledger.dead,
       damage: damageReport(this.#file.ledger),
-      commitsLost: this.#file.ledger.commitsLost ?? 0,
+      commitsLost: commitsLostOf(this.#file.ledger),
       pinned: this.#file.pin.reason,
       commits: this.#commits,
     };

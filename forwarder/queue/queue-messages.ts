@@ -122,8 +122,8 @@ export interface QueueContents {
   deadLetters: number;
   /** The damage that was found in the file, until it is acknowledged. */
   damage: QueueReason | null;
-  /** Commits that were lost with damaged logs: what they changed is in none of the counts. */
-  commitsLost: number;
+  /** At most so many commits were lost with damaged files: what they changed is in none of the counts. Null: any number. */
+  commitsLost: number | null;
   /** Another process keeps the log from being written back. */
   pinned: QueueReason | null;
   commits: number;

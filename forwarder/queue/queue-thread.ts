@@ -5,7 +5,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../service/errors/errors.ts';
 import { CommitTimer } from './commit-timer.ts';
-import { bytesOnDisk } from './disk-space.ts';
 import { diskTroubleOf, isDamage } from './disk-trouble.ts';
 import { QueueFile } from './queue-file.ts';
 import {
@@ -50,7 +49,7 @@ export class QueueThread {
   readonly #commitTimer: CommitTimer;
   #pending: Append[] = [];
   #pendingRows = 0;
-  /** As last reported: what counts while a damaged file is being replaced. */
+  /** As last read: what counts while the file is not open. */
   #contents: Readonly<QueueContents> = NO_CONTENTS;
   #progressTimer: NodeJS.Timeout | undefined;
   #recheckTimer: NodeJS.Timeout | undefined;
@@ -88,7 +87,8 @@ export class QueueThread {
 
   /** Opens the file, and waits as long as its disk does not allow that. False if it cannot be opened: `failed` was posted. */
   async start(): Promise<boolean> {
-    const bytes = bytesOnDisk(this.#options.file);
+    this.#contents = this.#file.contentsBeforeOpen();
+    const { bytes } = this.#contents;
     this.#modes.set('checking', {
       code: 'queue_checking',
       detail: `checking ${Math.round(bytes / 1e6)} MB before they are used`,
@@ -182,7 +182,7 @@ export class QueueThread {
     this.#postRefused(appends);
   }
 
-  /** Numbered readings are sent again by their bridge; un-numbered ones are lost. Does not raise the epoch: a flow would be refused for ever. */
+  /** Numbered readings are sent again; un-numbered ones are lost. Does not raise the epoch: a steady flow would be refused for ever. */
   #postRefused(appends: readonly Append[]): void {
     let lostUnnumbered = 0;
     for (const { rows, dead, watermarks } of appends)

@@ -90,12 +90,7 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       whenFull: config.QUEUE_WHEN_FULL,
       opening: this.#opening,
     };
-    const worker = startWorker(
-      import.meta.url,
-      './queue-worker',
-      { workerData: data },
-      (message) => (message as QueueReply).kind !== 'waiting',
-    );
+    const worker = startWorker(import.meta.url, './queue-worker', { workerData: data });
     this.#worker = worker;
     worker.on('error', (error) => this.#fatal(error));
     worker.on('exit', (code) => this.#fatal(new Error(`the queue thread ended with exit code ${code}`)));

@@ -184,6 +184,7 @@ function salvage(file: string, { gateway }: ReplaceOptions, copier: Copier): Sal
       const log = salvageLog(file, which);
       if (log === undefined) break;
       salvaged.commitsUnknown = log.commitsUnknown;
+      if (log.file === undefined) continue;
       readSource(log.file, gateway, copier, salvaged);
       if (isComplete(salvaged, copier)) return salvaged;
     }
@@ -209,10 +210,12 @@ function accountOf(salvaged: Salvaged, copier: Copier, { reason, isLogLost }: Da
   }
   state.nextRowId = Math.max(state.nextRowId, lastRowId + 1);
   const commits = isLogLost ? LOST_LOG_COMMITS : salvaged.commitsUnknown;
-  if (commits > 0) state.commitsLost = (state.commitsLost ?? 0) + commits;
-  const lostText = known === undefined ? 'an unknown number' : `${Math.max(0, lost)}`;
-  const unknown = commits > 0 ? `; unknown: what up to ${commits} commits changed` : '';
-  const counts = `${rows} readings and ${dead} dead letters salvaged, ${lostText} lost${unknown}`;
+  const unknown = known === undefined ? 'what all commits changed' : `what up to ${commits} commits changed`;
+  if (known === undefined || state.commitsLost === null) state.commitsLost = null;
+  else if (commits > 0) state.commitsLost = (state.commitsLost ?? 0) + commits;
+  const lostText =
+    known === undefined || commits > 0 ? `${Math.max(0, lost)} lost; unknown: ${unknown}` : `${Math.max(0, lost)} lost`;
+  const counts = `${rows} readings and ${dead} dead letters salvaged, ${lostText}`;
   state.damage = damageText(`${reason}; put aside as ${aside}; ${counts}`);
   return state;
 }

@@ -1,6 +1,7 @@
 /**
  * Reads a write-ahead log frame by frame, whatever its size. A frame's checksum continues that of the frame before it, which stands in
- * that frame's header: so each frame can be verified beside a damaged one. Format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+ * that frame's header: so each frame can be verified beside a damaged one.
+ * Format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { PAGE_BYTES } from './schema.ts';

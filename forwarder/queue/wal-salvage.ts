@@ -73,8 +73,8 @@ class WalWriter {
 }
 
 export interface SalvagedLog {
-  /** The database under its second name. Remove it with `removeSecondName`. */
-  file: string;
+  /** The database under its second name, to be removed with `removeSecondName`; undefined if no frame can be used. */
+  file: string | undefined;
   /** Commits after the last one of which every frame can be verified: what they changed is not known. */
   commitsUnknown: number;
 }
@@ -96,7 +96,7 @@ function linkOrCopy(from: string, to: string): void {
 
 /**
  * Prepares reading `file` together with the frames of its log: only those that can be verified, or, for what one flipped byte in a page
- * spoils, `all` of them (each row has a checksum of its own). Undefined if the log holds no frame to use.
+ * spoils, `all` of them (each row has a checksum of its own). Undefined if the log holds no commit.
  */
 export function salvageLog(file: string, which: 'verified' | 'all'): SalvagedLog | undefined {
   const walFile = `${file}-wal`;
@@ -115,7 +115,8 @@ export function salvageLog(file: string, which: 'verified' | 'all'): SalvagedLog
     writer.end(kept.pages);
     return kept;
   });
-  if (found === undefined || found.frames === 0) return undefined;
+  if (found === undefined) return undefined;
+  if (found.frames === 0) return { file: undefined, commitsUnknown: found.commitsUnknown };
   linkOrCopy(file, secondName(file));
   return { file: secondName(file), commitsUnknown: found.commitsUnknown };
 }

@@ -48,7 +48,7 @@ function checksOf(queue: Queue): Map<string, { code: string; reason: string; sta
   return new Map(health.checks().map((check) => [check.name, check]));
 }
 
-test('a lock of another process evicts and loses nothing: its reason names the process, a refused row is buried once it ends', async (t) => {
+test('a lock of another process loses nothing: health names the process, and a refused row is buried once it ends', async (t) => {
   const { queue, file, stored, refusals } = await open(t, { QUEUE_COMMIT_INTERVAL_MS: '0' });
   queue.append(appendOf(1, 5));
   await eventually(() => stored() === 5);
@@ -74,7 +74,7 @@ test('a lock of another process evicts and loses nothing: its reason names the p
   assert.equal(queue.state.ledger.accepted, 10);
 });
 
-test('a write that fails refuses everything that waits for a commit, so nothing that was reported as refused is committed later', async (t) => {
+test('a write that fails refuses all that waits for a commit: nothing that was reported as refused is committed later', async (t) => {
   const { queue, file, stored, refusals } = await open(t, { QUEUE_COMMIT_INTERVAL_MS: '6500' });
   queue.append(appendOf(1, 5));
   await eventually(() => stored() === 5);
