@@ -20,14 +20,15 @@ const { memory, threadIdsIndex, timeoutMs, beatEveryMs, service, writer } = work
 const counters = new Int32Array(memory.counters);
 const names = Buffer.from(memory.names);
 const seen = Array.from({ length: memory.slots }, () => ({ beat: 0, io: '', since: process.hrtime.bigint() }));
-// What the thread has read and written so far: procfs answers from the kernel's memory, whatever becomes of disks.
+// What the thread has read and written so far, or, in a kernel that does not count that, its CPU time. Procfs answers from memory,
+// whatever becomes of disks.
 function ioOf(slot) {
   const id = Atomics.load(counters, threadIdsIndex + slot);
-  try {
-    return id === 0 ? '' : readFileSync('/proc/self/task/' + id + '/io', 'latin1');
-  } catch {
-    return '';
-  }
+  for (const name of ['io', 'schedstat'])
+    try {
+      if (id !== 0) return readFileSync('/proc/self/task/' + id + '/' + name, 'latin1');
+    } catch {}
+  return '';
 }
 let checkedAt = process.hrtime.bigint();
 setInterval(() => {

@@ -37,7 +37,9 @@ export function startWorker(metaUrl: string, name: string, options: WorkerOption
     : '';
   const code = `${slot.index === undefined ? '' : beatCode(slot.index)} ${loader} await import(${JSON.stringify(module.href)});`;
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), options);
-  slot.watch();
+  // Without the kernel's count of reads and writes, a long start cannot be told from a hang: it is watched once it has reported.
+  if (process.platform === 'linux') slot.watch();
+  else worker.once('message', () => slot.watch());
   worker.once('exit', () => slot.release());
   return worker;
 }

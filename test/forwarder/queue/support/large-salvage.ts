@@ -16,9 +16,8 @@ export interface LargeSalvage {
   seconds: number;
 }
 
-/** Fills a queue, damages pages in its middle, and opens it with a heap of at most `heapMiB`. Throws if that process fails. */
-export function salvageLarge(t: TestContext, rows: number, heapMiB: number): LargeSalvage {
-  const folder = tempDir(t);
+/** Fills a queue in the folder, and damages pages in its middle. */
+export function damagedQueue(folder: string, rows: number): void {
   const queue = openFile(folder, { maxBytes: 8 * 1024 ** 3 });
   for (let from = 1; from <= rows; from += PER_COMMIT) queue.commit([appendOf(from, PER_COMMIT)]);
   queue.close();
@@ -27,6 +26,12 @@ export function salvageLarge(t: TestContext, rows: number, heapMiB: number): Lar
   const fd = openSync(file, 'r+');
   for (const part of [0.3, 0.5, 0.7]) writeSync(fd, Buffer.alloc(5000, 0xee), 0, 5000, Math.floor(size * part));
   closeSync(fd);
+}
+
+/** Opens a large damaged queue with a heap of at most `heapMiB`. Throws if that process fails. */
+export function salvageLarge(t: TestContext, rows: number, heapMiB: number): LargeSalvage {
+  const folder = tempDir(t);
+  damagedQueue(folder, rows);
   const startedAt = performance.now();
   const args = [`--max-old-space-size=${heapMiB}`, '--import', 'tsx', script, folder];
   const child = spawnSync(process.execPath, args, { encoding: 'utf8', maxBuffer: 1e8 });
