@@ -31,7 +31,7 @@ function destroy(file: string): void {
   closeSync(fd);
 }
 
-test('after a file that is lost entirely at run time, rows of the new one are shipped: nothing of the earlier one touches them', async (t) => {
+test('after a file is lost entirely at run time, rows of the new one are shipped: nothing of the earlier one counts', async (t) => {
   const folder = tempDir(t);
   const file = path.join(folder, 'queue.db');
   const queue = new Queue(testConfig({ DATA_DIR: folder, QUEUE_COMMIT_INTERVAL_MS: '0', QUEUE_MIN_FREE_DISK_BYTES: '0' }));

@@ -150,7 +150,7 @@ test('with QUEUE_WHEN_FULL=refuse a full queue rejects writes, evicts nothing, a
   assert.ok(balanced(queue));
 });
 
-test('an open queue that is found damaged is replaced at once: what is readable is taken again, and no earlier acknowledgement counts', async (t) => {
+test('an open queue found damaged is replaced: what is readable is taken again, and no earlier acknowledgement counts', async (t) => {
   const folder = tempDir(t);
   const { queue } = await open(t, folder, { QUEUE_COMMIT_INTERVAL_MS: '0' });
   const file = path.join(folder, 'queue.db');
