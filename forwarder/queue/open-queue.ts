@@ -9,7 +9,7 @@ import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
 import { LOCK_WAIT_MS } from './disk-space.ts';
 import { emptyLedger, imbalance, type LedgerState } from './ledger.ts';
-import { finishReplacement, replaceDamaged, type Damage, type LastKnown } from './replace-damaged.ts';
+import { finishReplacement, readThrough, replaceDamaged, type Damage, type LastKnown } from './replace-damaged.ts';
 import { migrate, NewerSchemaError, PAGE_BYTES, SCHEMA_VERSION, type MigrationContext } from './schema.ts';
 import {
   DamagedRowError,
@@ -181,11 +181,17 @@ function damageOf(file: string, isUnreadableDamaged: boolean): Damage | undefine
 export function openQueue(file: string, options: OpenOptions): OpenedQueue | undefined {
   const { gateway, mayOpen, known, isUnreadableDamaged = false } = options;
   finishReplacement(file);
+  const findDamage = (): Damage | undefined => {
+    const found = damageOf(file, isUnreadableDamaged);
+    if (found === undefined || isUnreadableDamaged) return found;
+    // SQLite's check reports a failed read as if it were damage: what the disk returns now is checked once more.
+    readThrough(file);
+    return damageOf(file, isUnreadableDamaged);
+  };
   const isMissing = !existsSync(file) && !existsSync(`${file}-wal`);
   if (isMissing && known === undefined) createFile(file, (database) => writeState(database, emptyLedger()));
-  const damage =
-    isMissing && known !== undefined ? { reason: 'the file is missing', isLogLost: false } : damageOf(file, isUnreadableDamaged);
-  if (damage !== undefined) replaceDamaged(file, damage, { gateway, known, createFile });
+  const damage = isMissing && known !== undefined ? { reason: 'the file is missing', isLogLost: false } : findDamage();
+  if (damage !== undefined) replaceDamaged(file, damage, { gateway, known, isUnreadableDamaged, createFile });
   if (!mayOpen()) return undefined;
   const database = connect(file, { gateway });
   try {

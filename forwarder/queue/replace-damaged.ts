@@ -7,7 +7,7 @@
  * frames (a row in a page with one flipped byte may be whole), and the file as SQLite reads it. The newest state of these counts what was
  * accepted. A row that was shipped in a commit that is lost comes back, and is shipped again.
  */
-import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { syncFolder } from '../../service/storage/data-dir.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
@@ -54,6 +54,8 @@ export interface ReplaceOptions {
   gateway: string;
   /** If the file was open in this process. Its rows then get new ids, above all that it has used. */
   known?: LastKnown | undefined;
+  /** Pages that the disk does not return are lost. Otherwise they are an error of the disk, and nothing is replaced. */
+  isUnreadableDamaged: boolean;
   createFile: (file: string, fill: (database: Database) => void) => void;
 }
 
@@ -220,6 +222,20 @@ function accountOf(salvaged: Salvaged, copier: Copier, { reason, isLogLost }: Da
   return state;
 }
 
+/** Reads a file and its log once. Throws what the disk reports: a page that it does not return now may be there later. */
+export function readThrough(file: string): void {
+  const chunk = Buffer.alloc(1024 * 1024);
+  for (const ending of ['', '-wal']) {
+    if (!existsSync(file + ending)) continue;
+    const fd = openSync(file + ending, 'r');
+    try {
+      for (let at = 0, read = 1; read > 0; at += read) read = readSync(fd, chunk, 0, chunk.length, at);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
+
 /** Writes the replacement, then moves it into the damaged file's place. Throws errors of the disk; then nothing has changed. */
 export function replaceDamaged(file: string, damage: Damage, options: ReplaceOptions): void {
   const { known, createFile } = options;
@@ -227,6 +243,8 @@ export function replaceDamaged(file: string, damage: Damage, options: ReplaceOpt
   createFile(path.join(path.dirname(file), `queue.replacement-${stamp}.db`), (database) => {
     const copier = new Copier(database, known === undefined ? 0 : known.ledger.nextRowId);
     const salvaged = salvage(file, options, copier);
+    // What could not be read because of the disk is not lost: the replacement gets no name then.
+    if (!options.isUnreadableDamaged) readThrough(file);
     if (known !== undefined) {
       salvaged.state = structuredClone(known.ledger);
       salvaged.watermarks = new Map(known.watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
