@@ -10,6 +10,7 @@ import { QueueFile } from './queue-file.ts';
 import {
   NO_CONTENTS,
   nothingTaken,
+  unnumberedOf,
   type Append,
   type EvictedSpan,
   type QueueContents,
@@ -184,15 +185,13 @@ export class QueueThread {
 
   /** Numbered readings are sent again; un-numbered ones are lost. Does not raise the epoch: a steady flow would be refused for ever. */
   #postRefused(appends: readonly Append[]): void {
-    let lostUnnumbered = 0;
-    for (const { rows, dead, watermarks } of appends)
-      if (watermarks.length === 0) lostUnnumbered += rows.data.length + dead.length;
+    const { accepted, refused } = unnumberedOf(appends);
     this.#post({
       kind: 'refused',
       queue: this.#file.queueId,
       state: this.#state(),
       watermarks: [...this.#file.watermarks],
-      lostUnnumbered,
+      lostUnnumbered: accepted + refused.length,
       epoch: this.#epoch,
     });
   }
@@ -230,7 +229,8 @@ export class QueueThread {
     }
     const watermarks = appends.flatMap((append) => append.watermarks);
     const commitMs = performance.now() - startedAt;
-    this.#post({ kind: 'committed', watermarks, state: this.#state(), rows, commitMs, evicted });
+    const unnumbered = unnumberedOf(appends);
+    this.#post({ kind: 'committed', watermarks, unnumbered, state: this.#state(), rows, commitMs, evicted });
     if (limitsError !== undefined) this.#diskTrouble(limitsError, []);
   }
 
