@@ -270,7 +270,7 @@ export class ForwarderService implements Service {
 
   #details(): ServiceDetails {
     const { config } = this.#context;
-    const { ledger, causes, bytes, deadLetters } = this.#queue.state;
+    const { ledger, causes, bytes, deadLetters, commitsLost } = this.#queue.state;
     const missed = { ...causes.missed };
     const unnumbered = this.#intake?.lostUnnumbered ?? 0;
     if (unnumbered > 0) missed['not_accepting'] = unnumbered;
@@ -287,6 +287,7 @@ export class ForwarderService implements Service {
       dead_letters: deadLetters,
       ledger: { ...ledger, missed: ledger.missed + unnumbered },
       causes: { ...causes, missed },
+      ...(commitsLost === 0 ? {} : { lost_commits: commitsLost }),
       duplicates: this.#intake?.arrivals.total('duplicate') ?? 0,
       arrivals: this.#intake?.arrivals.read() ?? {},
       uplink: this.#drain.uplink.asStatus(),

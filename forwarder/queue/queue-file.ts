@@ -5,75 +5,25 @@
  */
 import { statSync } from 'node:fs';
 import type { DeadLetters as DeadLetterList } from '../../contract/dead-letter.ts';
-import type { Database, Statement } from '../../service/storage/sqlite.ts';
-import { DeadLetters } from './dead-letters.ts';
-import { checkpoint, freeDiskBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
-import { addTo, causesOf, damageReport, imbalance, ledgerOf, total, type LedgerState } from './ledger.ts';
-import { closeKeepingLog, markClosed, openQueue, type OpenedQueue } from './open-queue.ts';
-import type { Append, EvictedSpan, QueueContents, QueueWorkerData, RunWatermark, TakenColumns } from './queue-messages.ts';
+import { bytesOnDisk, freeDiskBytes, pageBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
+import { addTo, causesOf, commitsLostOf, damageReport, ledgerOf, total, type LedgerState } from './ledger.ts';
+import { OpenFile, type Row } from './open-file.ts';
+import { closeKeepingLog, markClosed, openQueue, peek, type OpenedQueue, type OpenOptions } from './open-queue.ts';
+import {
+  NO_CONTENTS,
+  type Append,
+  type EvictedSpan,
+  type QueueContents,
+  type QueueWorkerData,
+  type RunWatermark,
+  type TakenColumns,
+} from './queue-messages.ts';
+import type { LastKnown } from './replace-damaged.ts';
 import { NewerSchemaError } from './schema.ts';
 import type { Retried, RetryRules } from './retried-letters.ts';
-import { identityIn, deleteRows, insertRows, readRows, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
-import { Watermarks } from './watermarks.ts';
+import { identityIn, type StoredDead } from './stored-rows.ts';
 
 const EVICT_ROWS = 1000;
-
-type Row = Omit<StoredRow, 'crc'>;
-
-/** The open database, its prepared statements, and the ledger as it is committed. */
-class OpenFile {
-  readonly database: Database;
-  ledger: LedgerState;
-  readonly dead: DeadLetters;
-  readonly watermarks: Watermarks;
-  readonly insertRow: ReturnType<typeof insertRows>;
-  readonly deleteRow: Statement;
-  readonly deleteRows: ReturnType<typeof deleteRows>;
-  readonly selectRow: Statement;
-  readonly selectRows: Statement;
-  readonly readRows: ReturnType<typeof readRows>;
-
-  constructor({ database, state }: OpenedQueue, maxBytes: number) {
-    this.database = database;
-    this.ledger = state;
-    this.dead = new DeadLetters(database, maxBytes);
-    this.watermarks = new Watermarks(database);
-    this.insertRow = insertRows(database);
-    this.deleteRow = database.prepare('DELETE FROM rows WHERE id = ?');
-    this.deleteRows = deleteRows(database);
-    this.readRows = readRows(database);
-    this.selectRow = database.prepare('SELECT * FROM rows WHERE id = ?');
-    this.selectRows = database.prepare(
-      'SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?',
-    );
-  }
-
-  /** Runs `work` and writes the ledger that it changed, in one transaction. If it throws, nothing has changed. */
-  change(work: (next: LedgerState) => void): void {
-    const next = structuredClone(this.ledger);
-    try {
-      this.database
-        .transaction(() => {
-          work(next);
-          // A wrong ledger must never be committed.
-          const wrong = imbalance(next);
-          if (wrong !== undefined) throw new Error(`ledger: ${wrong}`);
-          writeState(this.database, next);
-        })
-        .immediate();
-    } catch (error) {
-      this.watermarks.rolledBack();
-      throw error;
-    }
-    this.watermarks.committed();
-    this.ledger = next;
-  }
-
-  addRow(next: LedgerState, row: Omit<Row, 'id'>): void {
-    this.insertRow({ id: next.nextRowId, ...row });
-    next.nextRowId += 1;
-  }
-}
 
 function idsByCause(causes: ReadonlyMap<number, string>): Map<string, number[]> {
   const groups = new Map<string, number[]>();
@@ -87,14 +37,32 @@ function idsByCause(causes: ReadonlyMap<number, string>): Map<string, number[]> 
 
 export type QueueFileOptions = Omit<QueueWorkerData, 'opening'>;
 
+interface Burial {
+  reason: string;
+  detail: string;
+}
+
+/** `isUnreadableDamaged`: see OpenOptions. */
+export type Opening = Pick<OpenOptions, 'mayOpen' | 'isUnreadableDamaged'>;
+
+/**
+ * A file that is replaced while it is open begins a new epoch: its rows get ids above all that were used before, so whatever is still
+ * acknowledged, evicted or buried of the earlier file cannot touch them, and all of them are taken again.
+ */
 export class QueueFile {
   readonly #options: QueueFileOptions;
   readonly #reserve: Reserve;
   #opened: OpenFile | undefined;
+  /** What was last committed, while a damaged file is not open. */
+  #known: LastKnown | undefined;
+  /** Rows with lower ids are of a file that was replaced. */
+  #firstId = 0;
   /** The last row id that was taken: rows up to it are in flight or deleted. */
   #cursor = 0;
   /** Rows that the next commit deletes: shipped (empty text), or evicted (the cause). */
   #pendingDeletes = new Map<number, string>();
+  /** Rows that the next commit moves to the dead letters. */
+  #pendingBurials = new Map<number, Burial>();
   #commits = 0;
 
   constructor(options: QueueFileOptions) {
@@ -106,8 +74,9 @@ export class QueueFile {
    * Opens the file, on a full disk with the help of the reserve. False if `mayOpen`, which is asked after the check, says no. Throws
    * NewerSchemaError, or an error of the disk.
    */
-  open(mayOpen: () => boolean): boolean {
-    const open = (): OpenedQueue | undefined => openQueue(this.#options.file, this.#options.gateway, mayOpen);
+  open(opening: Opening): boolean {
+    const { file, gateway, maxBytes } = this.#options;
+    const open = (): OpenedQueue | undefined => openQueue(file, { gateway, known: this.#known, ...opening });
     let opened: OpenedQueue | undefined;
     try {
       opened = open();
@@ -117,20 +86,30 @@ export class QueueFile {
       opened = open();
     }
     if (opened === undefined) return false;
-    this.#opened = new OpenFile(opened, this.#options.maxBytes);
+    if (opened.isReplaced) this.#beginEpoch();
+    this.#opened = new OpenFile(opened, maxBytes);
+    this.#known = undefined;
     this.#reserve.fill();
     return true;
   }
 
-  /** After damage was found in the open file: checks and replaces it as at a start. Rows in flight stay in flight. */
-  reopen(): void {
+  #beginEpoch(): void {
+    this.#firstId = this.#known?.ledger.nextRowId ?? 0;
+    this.#cursor = 0;
+    this.#pendingDeletes = new Map();
+    this.#pendingBurials = new Map();
+  }
+
+  /** After damage was found in the open file: closes it as a kill would. `open` then checks it as at a start, and replaces it if needed. */
+  abandon(): void {
+    const { database, ledger, watermarks } = this.#file;
+    this.#known = { ledger, watermarks: watermarks.all, queueId: watermarks.queueId };
+    this.#opened = undefined;
     try {
-      closeKeepingLog(this.#file.database);
+      closeKeepingLog(database);
     } catch {
       // A damaged file may not even close.
     }
-    this.#opened = undefined;
-    this.open(() => true);
   }
 
   get #file(): OpenFile {
@@ -138,18 +117,18 @@ export class QueueFile {
     return this.#opened;
   }
 
-  get watermarks(): RunWatermark[] {
-    return this.#file.watermarks.all;
+  get watermarks(): readonly RunWatermark[] {
+    return this.#known?.watermarks ?? this.#file.watermarks.all;
   }
 
   /** Identity of the file. */
   get queueId(): string {
-    return this.#file.watermarks.queueId;
+    return this.#known?.queueId ?? this.#file.watermarks.queueId;
   }
 
-  /** Rows that were shipped or evicted, and are not deleted yet. */
+  /** Rows that were shipped, evicted or refused, and are not deleted yet. */
   get pendingDeletes(): number {
-    return this.#pendingDeletes.size;
+    return this.#pendingDeletes.size + this.#pendingBurials.size;
   }
 
   releaseReserve(): void {
@@ -170,11 +149,16 @@ export class QueueFile {
   }
 
   checkpoint(): void {
-    checkpoint(this.#file.database);
+    this.#file.pin.checkpoint();
   }
 
   bytes(): number {
     return usedBytes(this.#file.database);
+  }
+
+  /** As `bytes`, but without the log, which another process may keep from being written back: nothing is evicted for that. */
+  pageBytes(): number {
+    return pageBytes(this.#file.database);
   }
 
   /** Commits appends and all pending deletes at once; if it throws, nothing has changed. */
@@ -188,11 +172,14 @@ export class QueueFile {
         if (cause === '') next.shipped += removed;
         else addTo(next.evictedBy, cause, removed);
       }
+      for (const [id, burial] of this.#pendingBurials) this.#bury(next, id, burial);
       for (const append of appends) this.#apply(next, append);
       file.dead.evictOverLimit(next);
     });
     this.#pendingDeletes = new Map();
+    this.#pendingBurials = new Map();
     this.#commits += 1;
+    file.pin.look();
   }
 
   #apply(next: LedgerState, { rows, dead, watermarks }: Append): void {
@@ -223,32 +210,37 @@ export class QueueFile {
 
   /** These rows were shipped; the next commit deletes them. */
   shipped(ids: Float64Array): void {
-    for (const id of ids) this.#pendingDeletes.set(id, '');
+    this.#delete(ids, '');
   }
 
   /** These rows are not to be shipped at all; the next commit deletes them and counts them as evicted by this cause. */
   evict(ids: Float64Array, cause: string): void {
-    for (const id of ids) this.#pendingDeletes.set(id, cause);
+    this.#delete(ids, cause);
   }
 
-  /** Moves one row that was taken to the dead letters. */
+  #delete(ids: Float64Array, cause: string): void {
+    for (const id of ids) if (id >= this.#firstId) this.#pendingDeletes.set(id, cause);
+  }
+
+  /** The next commit moves this row, which was taken, to the dead letters. */
   bury(rowId: number, reason: string, detail: string): void {
+    if (rowId >= this.#firstId) this.#pendingBurials.set(rowId, { reason, detail });
+  }
+
+  #bury(next: LedgerState, rowId: number, { reason, detail }: Burial): void {
     const file = this.#file;
     const row = file.selectRow.get(rowId) as Row | undefined;
     if (row === undefined) return;
-    file.change((next) => {
-      file.deleteRow.run(rowId);
-      next.queued -= 1;
-      file.dead.add(next, {
-        reason,
-        detail,
-        device: row.device,
-        ...identityIn(row.data),
-        bytes: Buffer.byteLength(row.data),
-        payload: row.data,
-        whole: true,
-      });
-      file.dead.evictOverLimit(next);
+    file.deleteRow.run(rowId);
+    next.queued -= 1;
+    file.dead.add(next, {
+      reason,
+      detail,
+      device: row.device,
+      ...identityIn(row.data),
+      bytes: Buffer.byteLength(row.data),
+      payload: row.data,
+      whole: true,
     });
   }
 
@@ -256,7 +248,7 @@ export class QueueFile {
   evictOverLimit(): EvictedSpan[] {
     const file = this.#file;
     const spans = new Map<string, EvictedSpan>();
-    while (this.bytes() > this.#options.maxBytes) {
+    while (this.pageBytes() > this.#options.maxBytes) {
       const rows = file.selectRows.all(this.#cursor, EVICT_ROWS) as Row[];
       if (rows.length === 0) break;
       file.change((next) => {
@@ -344,6 +336,24 @@ export class QueueFile {
     return undefined;
   }
 
+  /** What a file that is not open yet is said to hold: status and page show that while it is checked. */
+  contentsBeforeOpen(): QueueContents {
+    const found = peek(this.#options.file);
+    const bytes = bytesOnDisk(this.#options.file);
+    if (found === undefined) return { ...NO_CONTENTS, bytes };
+    const { state, oldestAcceptedAtMs } = found;
+    return {
+      ...NO_CONTENTS,
+      ledger: ledgerOf(state),
+      causes: causesOf(state),
+      bytes,
+      oldestAcceptedAtMs,
+      deadLetters: state.dead,
+      damage: damageReport(state),
+      commitsLost: commitsLostOf(state),
+    };
+  }
+
   /** What the queue holds. Rows with a pending delete already count as shipped or evicted. */
   contents(): QueueContents {
     const ledger = ledgerOf(this.#file.ledger);
@@ -364,6 +374,8 @@ export class QueueFile {
       oldestAcceptedAtMs: this.#oldestQueued()?.accepted_ms ?? null,
       deadLetters: ledger.dead,
       damage: damageReport(this.#file.ledger),
+      commitsLost: commitsLostOf(this.#file.ledger),
+      pinned: this.#file.pin.reason,
       commits: this.#commits,
     };
   }

@@ -102,6 +102,17 @@ export const HEALTH_REASONS = {
     summary: 'The queue file was damaged and was replaced; the detail names what was salvaged and what was lost.',
     hint: 'Check the disk, then acknowledge the report (POST /damage/acknowledge).',
   },
+  queue_busy: {
+    summary: 'Another process holds a lock on the queue file; the queue is rejecting writes.',
+    hint:
+      'End that process: the detail names it if it can be seen. Copy a queue with npm run backup, and never write to its file. Bridges ' +
+      'hold their readings meanwhile.',
+  },
+  log_pinned: {
+    summary:
+      "Another process has read the queue file for a long time, so the queue's write-ahead log grows. No reading is evicted for it.",
+    hint: 'End that process: the detail names it if it can be seen. The log shrinks by itself then.',
+  },
   dead_letters: {
     summary: 'Readings were refused and wait among the dead letters.',
     hint: 'List them with GET /dead-letters; retry or discard them.',
