@@ -189,8 +189,7 @@ async function main(): Promise<void> {
   });
   end.install();
   try {
-    await awaitSpaceForFirstStart({ config, service: 'forwarder', log, isEnding: () => end.ending });
-    if (end.ending) return;
+    if (!(await awaitSpaceForFirstStart({ config, service: 'forwarder', log, isEnding: () => end.ending }))) return;
     const running = await all.start(config);
     // Signalled meanwhile: the shutdown ends the process.
     if (end.ending) return;

@@ -69,6 +69,11 @@ export const forwarderStatusSchema = Type.Object({
   ledger: ledgerSchema,
   /** Causes beside the ledger's numbers: evicted and missed by cause, dead by reason. */
   causes: Type.Object({ evicted: countsSchema, missed: countsSchema, dead: countsSchema }),
+  /**
+   * At most so many commits were lost with damaged files: what they changed is in none of the counts. Null: any number, because the counts
+   * themselves were lost. Absent: none, or not known (older version).
+   */
+  lost_commits: Type.Optional(nullable(countSchema)),
   /** Readings that arrived again and were not stored twice. */
   duplicates: countSchema,
   /** By name of the gateway. */

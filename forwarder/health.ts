@@ -14,7 +14,15 @@ export class ForwarderHealth {
   }
 
   checks(): CheckReport[] {
-    return [this.#uplinkCheck(), this.#queueCheck(), this.#fileCheck(), this.#deadLettersCheck(), this.#clockCheck()];
+    const { pinned } = this.#queue.state;
+    return [
+      this.#uplinkCheck(),
+      this.#queueCheck(),
+      this.#fileCheck(),
+      ...(pinned === null ? [] : [warning('queue log', pinned.code, pinned.detail)]),
+      this.#deadLettersCheck(),
+      this.#clockCheck(),
+    ];
   }
 
   #uplinkCheck(): CheckReport {

@@ -36,6 +36,11 @@ export class ForwarderMetrics {
   readonly #oldestAge = new Gauge('hr_gateway_queue_oldest_age_seconds', 'Age of the oldest reading in the queue');
   readonly #uplinkUp = new Gauge('hr_gateway_uplink_up', '1 if the stream takes readings');
   readonly #bytes = new Gauge('hr_gateway_queue_bytes', 'Bytes that the queue uses on disk');
+  readonly #lostCommits = new Gauge(
+    'hr_gateway_queue_lost_commits',
+    'At most so many commits were lost with damaged files; -1: any number',
+  );
+  readonly #pinned = new Gauge('hr_gateway_queue_log_pinned', '1 while another process keeps the log from being written back');
   readonly #dead = new Gauge('hr_gateway_dead_letters', 'Dead letters');
   readonly #commitSeconds = new Histogram('hr_gateway_commit_seconds', 'Time of commits of the queue', COMMIT_SECONDS);
   readonly #strapToStream = new Histogram(
@@ -107,6 +112,8 @@ export class ForwarderMetrics {
     this.#uplinkUp.set(uplink === 'ok' || uplink === 'throttled' ? 1 : 0);
     this.#bytes.set(bytes);
     this.#dead.set(ledger.dead);
+    this.#lostCommits.set(state.commitsLost ?? -1);
+    this.#pinned.set(state.pinned === null ? 0 : 1);
     return [
       this.#accepted.read(),
       this.#shipped.read(),
@@ -118,6 +125,8 @@ export class ForwarderMetrics {
       this.#oldestAge.read(),
       this.#uplinkUp.read(),
       this.#bytes.read(),
+      this.#lostCommits.read(),
+      this.#pinned.read(),
       this.#dead.read(),
       this.#commitSeconds.read(),
     ];

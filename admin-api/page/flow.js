@@ -30,7 +30,15 @@ function link(name, flows, rate) {
 }
 
 /** Reason codes with which the queue rejects writes. */
-const QUEUE_REJECTS = new Set(['queue_checking', 'queue_full', 'disk_low', 'disk_full', 'disk_error']);
+const QUEUE_REJECTS = new Set([
+  'queue_checking',
+  'queue_full',
+  'queue_busy',
+ 
+  'disk_low',
+  'disk_full',
+  'disk_error',
+]);
 
 /** @param {import('./api.js').Overview} overview */
 const queueRejects = ({ health }) => health.checks.some(({ code }) => QUEUE_REJECTS.has(code));

@@ -37,20 +37,47 @@ export function freeDiskBytes(file: string): number {
   return bavail * bsize;
 }
 
+/** Size of a queue's file and its log; 0 if there is none. */
+export const bytesOnDisk = (file: string): number =>
+  ['', '-wal'].reduce((sum, ending) => sum + (statSync(file + ending, { throwIfNoEntry: false })?.size ?? 0), 0);
+
 const pragma = (database: Database, name: string): number => database.pragma(name, { simple: true }) as number;
 
-/** Writes the WAL into the file and truncates it. */
-export function checkpoint(database: Database): void {
-  database.pragma('wal_checkpoint(TRUNCATE)');
+/** How long a write waits for the lock of another process. A stop, which may need two writes, has 8 s. */
+export const LOCK_WAIT_MS = 2000;
+
+/**
+ * Writes the WAL into the file and truncates it. False if another process reads an older state of the file, so that its log must stay: this
+ * does not wait for it.
+ */
+export function checkpoint(database: Database): boolean {
+  const { log, checkpointed } = checkpointResult(database, 'PASSIVE');
+  if (checkpointed < log) return false;
+  database.pragma('busy_timeout = 0');
+  try {
+    return checkpointResult(database, 'TRUNCATE').busy === 0;
+  } finally {
+    database.pragma(`busy_timeout = ${LOCK_WAIT_MS}`);
+  }
+}
+
+function checkpointResult(database: Database, kind: string): { busy: number; log: number; checkpointed: number } {
+  const [result] = database.pragma(`wal_checkpoint(${kind})`) as { busy: number; log: number; checkpointed: number }[];
+  return result ?? { busy: 1, log: 0, checkpointed: 0 };
+}
+
+/** Bytes of the pages in use, wherever they are: in the file or in its WAL. */
+export function pageBytes(database: Database): number {
+  const pages = pragma(database, 'page_count') - pragma(database, 'freelist_count');
+  return pages * pragma(database, 'page_size');
 }
 
 /** Bytes on disk: used pages and the WAL. */
 export function usedBytes(database: Database): number {
-  const pages = pragma(database, 'page_count') - pragma(database, 'freelist_count');
-  return pages * pragma(database, 'page_size') + walBytes(database);
+  return pageBytes(database) + walBytes(database);
 }
 
-function walBytes(database: Database): number {
+export function walBytes(database: Database): number {
   try {
     return statSync(`${database.name}-wal`).size;
   } catch {

@@ -33,6 +33,11 @@ export interface LedgerState {
   deadBy: Record<string, number>;
   /** The report of the last damage, until it is acknowledged: `queue_damaged: <detail>`; empty if there is none. */
   damage: string;
+  /**
+   * At most so many commits were lost with damaged files: what they changed is in none of the counts. Null: any number, because the counts
+   * themselves were lost. Absent: none.
+   */
+  commitsLost?: number | null;
   /** True from opening the file until an orderly close: while it is, there is a write-ahead log beside the file. */
   open: boolean;
   audit: AuditState;
@@ -74,6 +79,8 @@ export function ledgerOf(state: LedgerState): Ledger {
 export function causesOf(state: LedgerState): Causes {
   return { evicted: { ...state.evictedBy }, missed: { ...state.missedBy }, dead: { ...state.deadBy } };
 }
+
+export const commitsLostOf = ({ commitsLost = 0 }: LedgerState): number | null => commitsLost;
 
 /** How the equation is violated, or undefined if it holds. */
 export function imbalance(state: LedgerState): string | undefined {

@@ -7,9 +7,10 @@ import path from 'node:path';
 import { syncFolder } from '../../service/storage/data-dir.ts';
 import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
+import { LOCK_WAIT_MS } from './disk-space.ts';
 import { emptyLedger, imbalance, type LedgerState } from './ledger.ts';
+import { finishReplacement, readThrough, replaceDamaged, type Damage, type LastKnown } from './replace-damaged.ts';
 import { auditDamage } from './salvaged-audit.ts';
-import { finishReplacement, replaceDamaged } from './replace-damaged.ts';
 import { migrate, NewerSchemaError, PAGE_BYTES, SCHEMA_VERSION, type MigrationContext } from './schema.ts';
 import {
   DamagedRowError,
@@ -26,6 +27,19 @@ import { watermarkDamage } from './watermarks.ts';
 export interface OpenedQueue {
   database: Database;
   state: LedgerState;
+  /** The file is a new one, in the place of a damaged one. */
+  isReplaced: boolean;
+}
+
+export interface OpenOptions {
+  /** Name of this box. */
+  gateway: string;
+  /** Asked after the check, which may take minutes; if it says no, the file stays closed. */
+  mayOpen: () => boolean;
+  /** What this process knows of the file, if it has had it open. */
+  known?: LastKnown | undefined;
+  /** A file whose pages the disk does not return counts as damaged. Otherwise that is an error of the disk, which a retry may cure. */
+  isUnreadableDamaged?: boolean;
 }
 
 /**
@@ -51,6 +65,7 @@ function connect(file: string, context?: MigrationContext): Database {
     database.pragma('synchronous = FULL');
     if (database.pragma('synchronous', { simple: true }) !== 2) throw new Error('synchronous is not FULL');
     database.pragma('wal_autocheckpoint = 1000');
+    database.pragma(`busy_timeout = ${LOCK_WAIT_MS}`);
     database.pragma('cache_size = -4096');
     migrate(database, undefined, context);
     return database;
@@ -60,13 +75,13 @@ function connect(file: string, context?: MigrationContext): Database {
   }
 }
 
-/** Creates a queue file. The name appears only once the file is complete, with the content that `fill` writes. */
+/** Creates a queue file. Its name appears only once the file is complete, with the content that `fill` writes. */
 function createFile(file: string, fill: (database: Database) => void): void {
   const unfinished = path.join(path.dirname(file), 'queue.unfinished.db');
   for (const ending of ['', '-wal', '-shm', '-journal']) rmSync(unfinished + ending, { force: true });
   const database = connect(unfinished);
   try {
-    database.transaction(() => fill(database))();
+    fill(database);
     database.pragma('wal_checkpoint(TRUNCATE)');
   } finally {
     database.close();
@@ -110,40 +125,77 @@ function checkFile(file: string): LedgerState {
   }
 }
 
-/** Failures of the disk, which say nothing about the file, so it is not replaced. A file that cannot be read counts as damaged. */
-function isOfTheDisk(error: unknown): boolean {
-  const code = systemCodeOf(error) ?? '';
-  return (
-    code.startsWith('E') ||
-    (/^SQLITE_(FULL|IOERR|CANTOPEN|READONLY|BUSY|PERM)/.test(code) && !/^SQLITE_IOERR_(SHORT_READ|READ|CORRUPTFS)$/.test(code))
-  );
+/** What a file is said to hold before it is checked: its state, and when its oldest row was accepted. Undefined if that cannot be read. */
+export function peek(file: string): { state: LedgerState; oldestAcceptedAtMs: number | null } | undefined {
+  if (!existsSync(file)) return undefined;
+  try {
+    return withoutNewLog(file, () => {
+      const database = openDatabase(file, { readonly: true, fileMustExist: true });
+      try {
+        if ((database.pragma('user_version', { simple: true }) as number) > SCHEMA_VERSION) return undefined;
+        const state = readState(database);
+        const oldest: unknown = database.prepare('SELECT accepted_ms FROM rows ORDER BY id LIMIT 1').pluck().get();
+        return state && { state, oldestAcceptedAtMs: typeof oldest === 'number' ? oldest : null };
+      } finally {
+        database.close();
+      }
+    });
+  } catch {
+    return undefined;
+  }
 }
 
-/** Describes the damage of a file, or returns undefined. Throws NewerSchemaError, or an error of the disk. */
-function damageOf(file: string): string | undefined {
+/** Opening a file creates an empty log if there is none: removes it, so that a missing log is still noticed. */
+function withoutNewLog<T>(file: string, work: (hadLog: boolean) => T): T {
   // The WAL exists from opening the file until an orderly close.
   const hadLog = existsSync(`${file}-wal`);
   try {
-    const state = checkFile(file);
-    return state.open && !hadLog ? 'the write-ahead log is missing: commits since the last checkpoint are lost' : undefined;
-  } catch (error) {
-    if (error instanceof NewerSchemaError || isOfTheDisk(error)) throw error;
-    return messageOf(error).replace(/\s+/g, ' ');
+    return work(hadLog);
   } finally {
-    // Opening creates an empty WAL if there is none.
     if (!hadLog) for (const ending of ['-wal', '-shm']) rmSync(file + ending, { force: true });
   }
 }
 
+/** Failures of the disk, or locks of other processes, which say nothing about the file, so it is not replaced. */
+function isOfTheDisk(error: unknown, isUnreadableDamaged: boolean): boolean {
+  const code = systemCodeOf(error) ?? '';
+  if (/^SQLITE_IOERR_(SHORT_READ|CORRUPTFS)$/.test(code)) return false;
+  if (code === 'SQLITE_IOERR_READ' || code === 'EIO') return !isUnreadableDamaged;
+  return code.startsWith('E') || /^SQLITE_(FULL|IOERR|CANTOPEN|READONLY|BUSY|PERM)/.test(code);
+}
+
+/** Describes the damage of a file, or returns undefined. Throws NewerSchemaError, or an error of the disk. */
+function damageOf(file: string, isUnreadableDamaged: boolean): Damage | undefined {
+  return withoutNewLog(file, (hadLog) => {
+    try {
+      const state = checkFile(file);
+      if (!state.open || hadLog) return undefined;
+      return { reason: 'the write-ahead log is missing: commits since the last checkpoint are lost', isLogLost: true };
+    } catch (error) {
+      if (error instanceof NewerSchemaError || isOfTheDisk(error, isUnreadableDamaged)) throw error;
+      return { reason: messageOf(error).replace(/\s+/g, ' '), isLogLost: false };
+    }
+  });
+}
+
 /**
- * Checks and opens the queue's file, after creating or replacing it if necessary. `gateway`: name of this box. `mayOpen` is asked after
- * the check, which may take minutes; if it says no, the file stays closed. Throws NewerSchemaError, or an error of the disk.
+ * Checks and opens the queue's file, after creating or replacing it if necessary. Undefined if `mayOpen` says no. Throws NewerSchemaError,
+ * or an error of the disk.
  */
-export function openQueue(file: string, gateway: string, mayOpen: () => boolean): OpenedQueue | undefined {
+export function openQueue(file: string, options: OpenOptions): OpenedQueue | undefined {
+  const { gateway, mayOpen, known, isUnreadableDamaged = false } = options;
   finishReplacement(file);
-  if (!existsSync(file) && !existsSync(`${file}-wal`)) createFile(file, (database) => writeState(database, emptyLedger()));
-  const damage = damageOf(file);
-  if (damage !== undefined) replaceDamaged(file, gateway, damage, createFile);
+  const findDamage = (): Damage | undefined => {
+    const found = damageOf(file, isUnreadableDamaged);
+    if (found === undefined || isUnreadableDamaged) return found;
+    // SQLite's check reports a failed read as if it were damage: what the disk returns now is checked once more.
+    readThrough(file);
+    return damageOf(file, isUnreadableDamaged);
+  };
+  const isMissing = !existsSync(file) && !existsSync(`${file}-wal`);
+  if (isMissing && known === undefined) createFile(file, (database) => writeState(database, emptyLedger()));
+  const damage = isMissing && known !== undefined ? { reason: 'the file is missing', isLogLost: false } : findDamage();
+  if (damage !== undefined) replaceDamaged(file, damage, { gateway, known, isUnreadableDamaged, createFile });
   if (!mayOpen()) return undefined;
   const database = connect(file, { gateway });
   try {
@@ -152,7 +204,7 @@ export function openQueue(file: string, gateway: string, mayOpen: () => boolean)
     state.open = true;
     writeState(database, state);
     database.pragma('wal_checkpoint(TRUNCATE)');
-    return { database, state };
+    return { database, state, isReplaced: damage !== undefined };
   } catch (error) {
     closeKeepingLog(database);
     throw error;

@@ -5,20 +5,22 @@
  */
 import { statSync } from 'node:fs';
 import type { DeadLetters as DeadLetterList } from '../../contract/dead-letter.ts';
-import { checkpoint, freeDiskBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
-import { addTo, causesOf, damageReport, ledgerOf, total, type LedgerState } from './ledger.ts';
-import { closeKeepingLog, markClosed, openQueue, type OpenedQueue } from './open-queue.ts';
-import { OpenedFile, type FileLimits, type Row } from './opened-file.ts';
-import type {
-  Append,
-  EvictedSpan,
-  QueueContents,
-  QueueWorkerData,
-  RunIdentity,
-  RunWatermark,
-  TakenColumns,
+import { bytesOnDisk, freeDiskBytes, pageBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
+import { addTo, causesOf, commitsLostOf, damageReport, ledgerOf, total, type LedgerState } from './ledger.ts';
+import { OpenFile, type FileLimits, type Row } from './open-file.ts';
+import { closeKeepingLog, markClosed, openQueue, peek, type OpenedQueue, type OpenOptions } from './open-queue.ts';
+import {
+  NO_CONTENTS,
+  type Append,
+  type EvictedSpan,
+  type QueueContents,
+  type QueueWorkerData,
+  type RunIdentity,
+  type RunWatermark,
+  type TakenColumns,
 } from './queue-messages.ts';
-import type { RetryRules, Retried } from './retried-letters.ts';
+import type { LastKnown } from './replace-damaged.ts';
+import type { Retried, RetryRules } from './retried-letters.ts';
 import { accountOf, spansSince, type ChangedSpans, type FoundRun } from './run-account.ts';
 import { NewerSchemaError } from './schema.ts';
 import type { StoredDead } from './stored-rows.ts';
@@ -38,14 +40,32 @@ function idsByCause(causes: ReadonlyMap<number, string>): Map<string, number[]> 
 
 export type QueueFileOptions = Omit<QueueWorkerData, 'opening'> & Pick<FileLimits, 'spansMax'>;
 
+interface Burial {
+  reason: string;
+  detail: string;
+}
+
+/** `isUnreadableDamaged`: see OpenOptions. */
+export type Opening = Pick<OpenOptions, 'mayOpen' | 'isUnreadableDamaged'>;
+
+/**
+ * A file that is replaced while it is open begins a new epoch: its rows get ids above all that were used before, so whatever is still
+ * acknowledged, evicted or buried of the earlier file cannot touch them, and all of them are taken again.
+ */
 export class QueueFile {
   readonly #options: QueueFileOptions;
   readonly #reserve: Reserve;
-  #opened: OpenedFile | undefined;
+  #opened: OpenFile | undefined;
+  /** What was last committed, while a damaged file is not open. */
+  #known: LastKnown | undefined;
+  /** Rows with lower ids are of a file that was replaced. */
+  #firstId = 0;
   /** The last row id that was taken: rows up to it are in flight or deleted. */
   #cursor = 0;
   /** Rows that the next commit deletes: shipped (empty text), or evicted (the cause). */
   #pendingDeletes = new Map<number, string>();
+  /** Rows that the next commit moves to the dead letters. */
+  #pendingBurials = new Map<number, Burial>();
   #commits = 0;
 
   constructor(options: QueueFileOptions) {
@@ -57,8 +77,9 @@ export class QueueFile {
    * Opens the file, on a full disk with the help of the reserve. False if `mayOpen`, which is asked after the check, says no. Throws
    * NewerSchemaError, or an error of the disk.
    */
-  open(mayOpen: () => boolean): boolean {
-    const open = (): OpenedQueue | undefined => openQueue(this.#options.file, this.#options.gateway, mayOpen);
+  open(opening: Opening): boolean {
+    const { file, gateway, maxBytes } = this.#options;
+    const open = (): OpenedQueue | undefined => openQueue(file, { gateway, known: this.#known, ...opening });
     let opened: OpenedQueue | undefined;
     try {
       opened = open();
@@ -68,40 +89,50 @@ export class QueueFile {
       opened = open();
     }
     if (opened === undefined) return false;
-    const { maxBytes, auditDays, spansMax } = this.#options;
-    this.#opened = new OpenedFile(opened, { maxBytes, auditMs: auditDays * DAY_MS, spansMax });
+    if (opened.isReplaced) this.#beginEpoch();
+    const { auditDays, spansMax } = this.#options;
+    this.#opened = new OpenFile(opened, { maxBytes, auditMs: auditDays * DAY_MS, spansMax });
+    this.#known = undefined;
     this.#reserve.fill();
     return true;
   }
 
-  /** After damage was found in the open file: checks and replaces it as at a start. Rows in flight stay in flight. */
-  reopen(): void {
+  #beginEpoch(): void {
+    this.#firstId = this.#known?.ledger.nextRowId ?? 0;
+    this.#cursor = 0;
+    this.#pendingDeletes = new Map();
+    this.#pendingBurials = new Map();
+  }
+
+  /** After damage was found in the open file: closes it as a kill would. `open` then checks it as at a start, and replaces it if needed. */
+  abandon(): void {
+    const { database, ledger, watermarks } = this.#file;
+    this.#known = { ledger, watermarks: watermarks.all, queueId: watermarks.queueId };
+    this.#opened = undefined;
     try {
-      closeKeepingLog(this.#file.database);
+      closeKeepingLog(database);
     } catch {
       // A damaged file may not even close.
     }
-    this.#opened = undefined;
-    this.open(() => true);
   }
 
-  get #file(): OpenedFile {
+  get #file(): OpenFile {
     if (this.#opened === undefined) throw new Error('the queue file is not open');
     return this.#opened;
   }
 
-  get watermarks(): RunWatermark[] {
-    return this.#file.watermarks.all;
+  get watermarks(): readonly RunWatermark[] {
+    return this.#known?.watermarks ?? this.#file.watermarks.all;
   }
 
   /** Identity of the file. */
   get queueId(): string {
-    return this.#file.watermarks.queueId;
+    return this.#known?.queueId ?? this.#file.watermarks.queueId;
   }
 
-  /** Rows that were shipped or evicted, and are not deleted yet. */
+  /** Rows that were shipped, evicted or refused, and are not deleted yet. */
   get pendingDeletes(): number {
-    return this.#pendingDeletes.size;
+    return this.#pendingDeletes.size + this.#pendingBurials.size;
   }
 
   releaseReserve(): void {
@@ -122,11 +153,16 @@ export class QueueFile {
   }
 
   checkpoint(): void {
-    checkpoint(this.#file.database);
+    this.#file.pin.checkpoint();
   }
 
   bytes(): number {
     return usedBytes(this.#file.database);
+  }
+
+  /** As `bytes`, but without the log, which another process may keep from being written back: nothing is evicted for that. */
+  pageBytes(): number {
+    return pageBytes(this.#file.database);
   }
 
   /** Commits appends and all pending deletes at once; if it throws, nothing has changed. */
@@ -134,12 +170,15 @@ export class QueueFile {
     const file = this.#file;
     file.change((next) => {
       for (const [cause, ids] of idsByCause(this.#pendingDeletes)) file.settle(next, ids, cause);
+      for (const [id, burial] of this.#pendingBurials) file.bury(next, id, burial);
       for (const append of appends) file.append(next, append);
       file.dead.evictOverLimit(next);
       file.expireAccounts(next);
     });
     this.#pendingDeletes = new Map();
+    this.#pendingBurials = new Map();
     this.#commits += 1;
+    file.pin.look();
   }
 
   /** Takes the next rows, oldest first. Throws DamagedRowError: a row with a wrong checksum is never shipped. */
@@ -157,30 +196,28 @@ export class QueueFile {
 
   /** These rows were shipped; the next commit deletes them. */
   shipped(ids: Float64Array): void {
-    for (const id of ids) this.#pendingDeletes.set(id, '');
+    this.#delete(ids, '');
   }
 
   /** These rows are not to be shipped at all; the next commit deletes them and counts them as evicted by this cause. */
   evict(ids: Float64Array, cause: string): void {
-    for (const id of ids) this.#pendingDeletes.set(id, cause);
+    this.#delete(ids, cause);
   }
 
-  /** Moves one row that was taken to the dead letters. */
+  #delete(ids: Float64Array, cause: string): void {
+    for (const id of ids) if (id >= this.#firstId) this.#pendingDeletes.set(id, cause);
+  }
+
+  /** The next commit moves this row, which was taken, to the dead letters. */
   bury(rowId: number, reason: string, detail: string): void {
-    const file = this.#file;
-    const row = file.selectRow.get(rowId) as Row | undefined;
-    if (row === undefined) return;
-    file.change((next) => {
-      file.bury(next, row, { reason, detail });
-      file.dead.evictOverLimit(next);
-    });
+    if (rowId >= this.#firstId) this.#pendingBurials.set(rowId, { reason, detail });
   }
 
   /** Evicts the oldest rows that are not in flight until the file is below its limit. Returns what was evicted, by device. */
   evictOverLimit(): EvictedSpan[] {
     const file = this.#file;
     const spans = new Map<string, EvictedSpan>();
-    while (this.bytes() > this.#options.maxBytes) {
+    while (this.pageBytes() > this.#options.maxBytes) {
       const rows = file.selectRows.all(this.#cursor, EVICT_ROWS) as Row[];
       if (rows.length === 0) break;
       file.change((next) => {
@@ -277,6 +314,24 @@ export class QueueFile {
     return undefined;
   }
 
+  /** What a file that is not open yet is said to hold: status and page show that while it is checked. */
+  contentsBeforeOpen(): QueueContents {
+    const found = peek(this.#options.file);
+    const bytes = bytesOnDisk(this.#options.file);
+    if (found === undefined) return { ...NO_CONTENTS, bytes };
+    const { state, oldestAcceptedAtMs } = found;
+    return {
+      ...NO_CONTENTS,
+      ledger: ledgerOf(state),
+      causes: causesOf(state),
+      bytes,
+      oldestAcceptedAtMs,
+      deadLetters: state.dead,
+      damage: damageReport(state),
+      commitsLost: commitsLostOf(state),
+    };
+  }
+
   /** What the queue holds. Rows with a pending delete already count as shipped or evicted. */
   contents(): QueueContents {
     const ledger = ledgerOf(this.#file.ledger);
@@ -297,6 +352,8 @@ export class QueueFile {
       oldestAcceptedAtMs: this.#oldestQueued()?.accepted_ms ?? null,
       deadLetters: ledger.dead,
       damage: damageReport(this.#file.ledger),
+      commitsLost: commitsLostOf(this.#file.ledger),
+      pinned: this.#file.pin.reason,
       commits: this.#commits,
     };
   }

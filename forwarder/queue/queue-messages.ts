@@ -145,6 +145,14 @@ export interface TakenColumns {
   data: string[];
 }
 
+export const nothingTaken = (): TakenColumns => ({
+  ids: new Float64Array(),
+  acceptedAtMs: new Float64Array(),
+  sources: [],
+  devices: [],
+  data: [],
+});
+
 export interface Causes {
   evicted: Record<string, number>;
   missed: Record<string, number>;
@@ -169,6 +177,10 @@ export interface QueueContents {
   deadLetters: number;
   /** The damage that was found in the file, until it is acknowledged. */
   damage: QueueReason | null;
+  /** At most so many commits were lost with damaged files: what they changed is in none of the counts. Null: any number. */
+  commitsLost: number | null;
+  /** Another process keeps the log from being written back. */
+  pinned: QueueReason | null;
   commits: number;
 }
 
@@ -186,6 +198,8 @@ export const NO_CONTENTS: Readonly<QueueContents> = {
   oldestAcceptedAtMs: null,
   deadLetters: 0,
   damage: null,
+  commitsLost: 0,
+  pinned: null,
   commits: 0,
 };
 

@@ -2,25 +2,26 @@
  * What the queue thread does with its file: it commits appends and deletes in groups, applies the limits after each commit, and changes
  * the mode of the queue (queue-mode.ts) when the disk, the limits or the file demand it.
  */
-import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
+import { messageOf } from '../../service/errors/errors.ts';
 import { CommitTimer } from './commit-timer.ts';
 import { diskTroubleOf, isDamage } from './disk-trouble.ts';
 import { QueueFile } from './queue-file.ts';
 import {
   NO_CONTENTS,
-  OPENING,
+  nothingTaken,
   unnumberedOf,
   type Append,
   type EvictedSpan,
+  type QueueContents,
   type QueueReply,
   type QueueRequest,
   type QueueState,
   type QueueWorkerData,
 } from './queue-messages.ts';
-import { isFileOpen, QueueModes } from './queue-mode.ts';
-import { NewerSchemaError } from './schema.ts';
+import { QueueLimits } from './queue-limits.ts';
+import { isFileOpen, QueueModes, REPLACING } from './queue-mode.ts';
+import { QueueOpener } from './queue-opener.ts';
 
 /** Checking a larger file takes seconds on a small box, minutes from a slow card. */
 const LARGE_BYTES = 64 * 1024 * 1024;
@@ -32,8 +33,6 @@ const PROGRESS_DELAY_MS = 100;
 const RECHECK_MS = 1000;
 /** While deletes fail, taking stops at this many pending deletes: the same rows would be shipped again after every restart. */
 const UNDELETED_MAX = 2000;
-/** A full queue accepts again at this share of QUEUE_MAX_BYTES. */
-const ACCEPT_AGAIN_SHARE = 0.95;
 
 /** The thread's line to the main thread: `parentPort`. */
 export interface ReplyPort {
@@ -41,17 +40,18 @@ export interface ReplyPort {
   close(): void;
 }
 
-const bytesOnDisk = (file: string): number =>
-  ['', '-wal'].reduce((sum, ending) => sum + (statSync(file + ending, { throwIfNoEntry: false })?.size ?? 0), 0);
-
 export class QueueThread {
   readonly #options: QueueWorkerData;
   readonly #port: ReplyPort;
   readonly #file: QueueFile;
+  readonly #opener: QueueOpener;
   readonly #modes = new QueueModes();
+  readonly #limits: QueueLimits;
   readonly #commitTimer: CommitTimer;
   #pending: Append[] = [];
   #pendingRows = 0;
+  /** As last read: what counts while the file is not open. */
+  #contents: Readonly<QueueContents> = NO_CONTENTS;
   #progressTimer: NodeJS.Timeout | undefined;
   #recheckTimer: NodeJS.Timeout | undefined;
   /**
@@ -64,6 +64,8 @@ export class QueueThread {
     this.#options = options;
     this.#port = port;
     this.#file = new QueueFile(options);
+    this.#opener = new QueueOpener(this.#file, options);
+    this.#limits = new QueueLimits(this.#file, this.#modes, options);
     this.#commitTimer = new CommitTimer(options.commitIntervalMs, () => this.#commit());
   }
 
@@ -73,16 +75,22 @@ export class QueueThread {
 
   #state(): QueueState {
     const { current: mode, reason } = this.#modes;
-    return { ...(isFileOpen(mode) ? this.#file.contents() : NO_CONTENTS), mode, reason };
+    try {
+      if (isFileOpen(mode)) this.#contents = this.#file.contents();
+    } catch {
+      // The disk does not return a page: what was read last counts.
+    }
+    return { ...this.#contents, mode, reason };
   }
 
   #postState(): void {
     this.#post({ kind: 'state', state: this.#state() });
   }
 
-  /** Opens the file, and waits for space if its disk is full. False if the file cannot be opened: `failed` was posted. */
+  /** Opens the file, and waits as long as its disk does not allow that. False if it cannot be opened: `failed` was posted. */
   async start(): Promise<boolean> {
-    const bytes = bytesOnDisk(this.#options.file);
+    this.#contents = this.#file.contentsBeforeOpen();
+    const { bytes } = this.#contents;
     this.#modes.set('checking', {
       code: 'queue_checking',
       detail: `checking ${Math.round(bytes / 1e6)} MB before they are used`,
@@ -99,30 +107,24 @@ export class QueueThread {
       this.#diskTrouble(error, []);
     }
     this.#recheckLater();
-    this.#post({ kind: 'opened', queue: this.#file.queueId, watermarks: this.#file.watermarks, state: this.#state() });
+    this.#post({ kind: 'opened', queue: this.#file.queueId, watermarks: [...this.#file.watermarks], state: this.#state() });
     return true;
   }
 
-  /** False: the disk is too full, or, if the mode is `closed` now, the file cannot be opened at all, or a stop came first. */
+  /** False: to be tried again, or, if the mode is `closed` now, never. */
   #tryOpen(): boolean {
-    const opening = new Int32Array(this.#options.opening);
-    const mayOpen = (): boolean => Atomics.compareExchange(opening, 0, OPENING.idle, OPENING.opening) !== OPENING.given_up;
-    try {
-      if (this.#file.open(mayOpen)) return true;
-      this.#modes.set('closed', null);
-      return false;
-    } catch (error) {
-      Atomics.compareExchange(opening, 0, OPENING.opening, OPENING.idle);
-      const reason = diskTroubleOf(error, this.#options.file);
-      if (reason.code === 'disk_full') {
-        this.#modes.set('waiting_for_space', reason);
+    const outcome = this.#opener.tryOpen();
+    switch (outcome.kind) {
+      case 'open':
+        return true;
+      case 'waiting':
+        this.#modes.set(this.#modes.current === 'replacing' ? 'replacing' : 'waiting_to_open', outcome.reason);
         this.#post({ kind: 'waiting', state: this.#state() });
-      } else {
+        return false;
+      default:
         this.#modes.set('closed', null);
-        const code = error instanceof NewerSchemaError ? 'queue_too_new' : (systemCodeOf(error) ?? '');
-        this.#post({ kind: 'failed', code, message: messageOf(error) });
-      }
-      return false;
+        if (outcome.kind === 'failed') this.#post(outcome);
+        return false;
     }
   }
 
@@ -139,12 +141,9 @@ export class QueueThread {
         this.#file.evict(request.ids, request.cause);
         return this.#deletesPending();
       case 'bury':
-        try {
-          this.#file.bury(request.rowId, request.reason, request.detail);
-        } catch (error) {
-          this.#diskTrouble(error, []);
-        }
-        return this.#postState();
+        this.#file.bury(request.rowId, request.reason, request.detail);
+        // As soon as a reading would be committed: it is news.
+        return this.#commitTimer.schedule({ appends: 1, rows: this.#pendingRows });
       case 'deadLetters':
         return this.#answer(request.id, () => this.#file.deadLetters(request.limit, request.before));
       case 'retryDead':
@@ -155,8 +154,9 @@ export class QueueThread {
       case 'discardDead':
         return this.#answer(request.id, () => this.#file.discardDead(request.ids));
       case 'showRun':
+        return this.#answerCommitted(request.id, () => this.#file.showRun(request.run, request.gateway, request.from));
       case 'runSpans':
-        return this.#readAudit(request);
+        return this.#answerCommitted(request.id, () => this.#file.runSpans(request.run, request.since, request.upTo));
       case 'acknowledgeDamage':
         return this.#answer(request.id, () => this.#file.acknowledgeDamage());
       case 'backup':
@@ -188,17 +188,14 @@ export class QueueThread {
     this.#postRefused(appends);
   }
 
-  /**
-   * Numbered readings are sent again by their bridge; un-numbered ones are lost. Does not raise the epoch: if refusing an append of an
-   * earlier epoch did, a steady flow would be refused for ever.
-   */
+  /** Numbered readings are sent again; un-numbered ones are lost. Does not raise the epoch: a steady flow would be refused for ever. */
   #postRefused(appends: readonly Append[]): void {
     const { accepted, refused } = unnumberedOf(appends);
     this.#post({
       kind: 'refused',
       queue: this.#file.queueId,
       state: this.#state(),
-      watermarks: this.#file.watermarks,
+      watermarks: [...this.#file.watermarks],
       lostUnnumbered: accepted + refused.length,
       epoch: this.#epoch,
     });
@@ -215,6 +212,7 @@ export class QueueThread {
     this.#commitTimer.clear();
     clearTimeout(this.#progressTimer);
     this.#progressTimer = undefined;
+    if (!isFileOpen(this.#modes.current)) return;
     if (this.#pending.length === 0 && this.#file.pendingDeletes === 0) return;
     const rows = this.#pendingRows;
     const appends = this.#takePending();
@@ -226,7 +224,7 @@ export class QueueThread {
       return this.#diskTrouble(error, appends);
     }
     this.#commitTimer.committed();
-    this.#writeSucceeded();
+    this.#modes.writeSucceeded();
     let evicted: EvictedSpan[] = [];
     let limitsError: unknown;
     try {
@@ -241,33 +239,45 @@ export class QueueThread {
     if (limitsError !== undefined) this.#diskTrouble(limitsError, []);
   }
 
-  #writeSucceeded(): void {
-    if (this.#modes.current === 'write_failed') this.#modes.set('recovering', this.#modes.reason);
-  }
-
-  /** After a failed read or write, which changed nothing. The reserve is released, so that shipped rows can still be deleted. */
+  /**
+   * After a failed read or write, which changed nothing. What waits for a commit is refused with the appends that failed: their sequencers
+   * learn of the same watermarks, so nothing that was reported as refused may be committed later.
+   */
   #diskTrouble(error: unknown, appends: readonly Append[]): void {
-    if (isDamage(error)) return this.#replaceFile(appends);
-    this.#modes.set('write_failed', diskTroubleOf(error, this.#options.file));
-    this.#file.releaseReserve();
-    if (appends.length > 0) this.#refuse(appends);
-    this.#commitDeletes();
+    const refused = [...appends, ...this.#takePending()];
+    if (isDamage(error)) return this.#replaceFile(refused);
+    const reason = diskTroubleOf(error, this.#options.file);
+    this.#modes.set('write_failed', reason);
+    // So that shipped rows can still be deleted.
+    if (reason.code === 'disk_full') this.#file.releaseReserve();
+    if (refused.length > 0) this.#refuse(refused);
+    // A lock was already waited for.
+    if (reason.code !== 'queue_busy') this.#commitDeletes();
     this.#recheckLater();
     this.#postState();
   }
 
-  /** The open file is damaged: a new one takes its place. What was pending is refused: its bridge sends it again. */
+  /** The open file may be damaged: it is checked, and a new one takes its place if it is. What was pending is refused. */
   #replaceFile(appends: readonly Append[]): void {
-    this.#modes.set('replacing', null);
-    this.#file.reopen();
-    this.#modes.set('open', null);
-    this.#refuse([...appends, ...this.#takePending()]);
-    this.#postState();
+    this.#modes.set('replacing', REPLACING);
+    this.#file.abandon();
+    this.#refuse(appends);
+    this.#openAgain();
   }
 
-  /** Deletes shipped rows after deletes had failed; a truncated WAL makes room for that. */
+  #openAgain(): void {
+    if (this.#tryOpen()) {
+      this.#modes.set('open', null);
+      this.#postState();
+    } else this.#recheckLater();
+  }
+
+  /**
+   * Deletes shipped rows after a write failed; a truncated log makes room for that. Afterwards the log is truncated again: behind its end
+   * it may still hold a commit that failed, and was refused.
+   */
   #commitDeletes(): void {
-    if (this.#modes.current !== 'write_failed' || this.#file.pendingDeletes === 0) return;
+    if (this.#modes.current !== 'write_failed') return;
     try {
       this.#file.checkpoint();
     } catch {
@@ -275,10 +285,11 @@ export class QueueThread {
     }
     try {
       this.#file.commit([]);
+      this.#file.checkpoint();
     } catch {
       return;
     }
-    this.#writeSucceeded();
+    this.#modes.writeSucceeded();
   }
 
   /** Runs for as long as nothing is accepted. */
@@ -293,12 +304,13 @@ export class QueueThread {
 
   #recheck(): void {
     if (this.#modes.accepts) return;
+    if (this.#modes.current === 'replacing') return this.#openAgain();
     try {
       const before = this.#modes.current;
       this.#commitDeletes();
       // The drain received nothing while deletes failed: notify it that there are rows again.
       if (before === 'write_failed' && this.#modes.current === 'recovering') this.#postState();
-      if (!this.#mayAcceptAgain()) return;
+      if (!this.#limits.mayAcceptAgain()) return;
     } catch (error) {
       return this.#diskTrouble(error, []);
     }
@@ -306,35 +318,22 @@ export class QueueThread {
     this.#postState();
   }
 
-  #mayAcceptAgain(): boolean {
-    if (this.#modes.current !== 'full') return this.#file.hasSpace();
-    this.#file.checkpoint();
-    return this.#file.bytes() <= this.#options.maxBytes * ACCEPT_AGAIN_SHARE;
+  #applyLimits(): EvictedSpan[] {
+    const evicted = this.#limits.apply();
+    this.#recheckLater();
+    return evicted;
   }
 
-  #applyLimits(): EvictedSpan[] {
-    const { minFreeDiskBytes, maxBytes, whenFull } = this.#options;
-    let evicted: EvictedSpan[] = [];
-    if (minFreeDiskBytes > 0 && this.#file.freeDiskBytes() < minFreeDiskBytes) {
-      this.#modes.set('disk_low', { code: 'disk_low', detail: 'less disk space is free than QUEUE_MIN_FREE_DISK_BYTES' });
-      this.#recheckLater();
-    }
-    if (this.#file.bytes() <= maxBytes) return evicted;
-    this.#file.checkpoint();
-    if (whenFull === 'evict-oldest' && this.#file.bytes() > maxBytes) evicted = this.#file.evictOverLimit();
-    if (this.#file.bytes() > maxBytes) {
-      this.#modes.set('full', { code: 'queue_full', detail: 'QUEUE_MAX_BYTES is reached' });
-      this.#recheckLater();
-    }
-    return evicted;
+  get #mayTake(): boolean {
+    const { current } = this.#modes;
+    return isFileOpen(current) && !(current === 'write_failed' && this.#file.pendingDeletes > UNDELETED_MAX);
   }
 
   #take(id: number, maxRows: number, maxBytes: number): void {
     if (this.#file.pendingDeletes > UNDELETED_MAX) this.#commitDeletes();
-    const stopped = this.#modes.current === 'write_failed' && this.#file.pendingDeletes > UNDELETED_MAX;
     let rows;
     try {
-      rows = this.#file.take(stopped ? 0 : maxRows, maxBytes);
+      rows = this.#mayTake ? this.#file.take(maxRows, maxBytes) : nothingTaken();
     } catch (error) {
       this.#post({ kind: 'error', id, message: messageOf(error) });
       return this.#diskTrouble(error, []);
@@ -345,14 +344,10 @@ export class QueueThread {
     ]);
   }
 
-  /** Rows that were shipped are in the account once their deletion is committed. */
-  #readAudit(request: Extract<QueueRequest, { kind: 'showRun' | 'runSpans' }>): void {
+  /** Rows that were shipped are in the account of their run once their deletion is committed. */
+  #answerCommitted(id: number, work: () => unknown): void {
     if (this.#file.pendingDeletes > 0) this.#commit();
-    this.#answer(request.id, () =>
-      request.kind === 'showRun'
-        ? this.#file.showRun(request.run, request.gateway, request.from)
-        : this.#file.runSpans(request.run, request.since, request.upTo),
-    );
+    this.#answer(id, work);
   }
 
   /** Runs a request that expects an answer, then reports the state that it may have changed. */
@@ -361,7 +356,7 @@ export class QueueThread {
       this.#post({ kind: 'answer', id, value: work() });
     } catch (error) {
       this.#post({ kind: 'error', id, message: messageOf(error) });
-      if (isDamage(error)) return this.#replaceFile([]);
+      if (isDamage(error)) return this.#replaceFile(this.#takePending());
     }
     this.#postState();
   }
@@ -377,21 +372,18 @@ export class QueueThread {
 
   #stop(): void {
     this.#commit();
-    this.#close();
+    this.close();
     this.#post({ kind: 'stopped' });
     this.#port.close();
   }
 
-  /** After a programming error in this thread: closes the file in order, so that the next start does not find it damaged. */
-  fail(): void {
-    if (isFileOpen(this.#modes.current)) this.#close();
-  }
-
-  #close(): void {
+  /** Closes the file in order, also after a programming error in this thread: else the next start would find it damaged. */
+  close(): void {
     this.#commitTimer.stop();
     clearTimeout(this.#recheckTimer);
     clearTimeout(this.#progressTimer);
+    const isOpen = isFileOpen(this.#modes.current);
     this.#modes.set('closed', null);
-    this.#file.close();
+    if (isOpen) this.#file.close();
   }
 }

@@ -78,8 +78,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
   }
 
   /**
-   * Opens the queue. Resolves once the queue thread has reported a state: if the file is large, or its disk is full, the mode is
-   * `checking` or `waiting_for_space`, and `opened` follows. Throws HrError `queue_too_new` or `queue_unusable`.
+   * Opens the queue. Resolves once the queue thread has reported a state: if the file is large, or cannot be opened yet, the mode is
+   * `checking` or `waiting_to_open`, and `opened` follows. Throws HrError `queue_too_new` or `queue_unusable`.
    */
   async start(): Promise<void> {
     const config = this.#config;
@@ -93,12 +93,7 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       whenFull: config.QUEUE_WHEN_FULL,
       opening: this.#opening,
     };
-    const worker = startWorker(
-      import.meta.url,
-      './queue-worker',
-      { workerData: data },
-      (message) => (message as QueueReply).kind !== 'waiting',
-    );
+    const worker = startWorker(import.meta.url, './queue-worker', { workerData: data });
     this.#worker = worker;
     worker.on('error', (error) => this.#fatal(error));
     worker.on('exit', (code) => this.#fatal(new Error(`the queue thread ended with exit code ${code}`)));
@@ -159,7 +154,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       case 'waiting':
       case 'state':
         this.emit('state', reply.state);
-        this.emit('readable');
+        // After a failed write or read, taking is tried again once the queue recovers, and not for each report of the failure.
+        if (reply.state.mode !== 'write_failed') this.emit('readable');
         return undefined;
       case 'progress':
         return void this.emit('progress');

@@ -1,15 +1,20 @@
 /**
- * Replaces a damaged queue file: everything that can still be read is copied into a new file, and the damaged one is kept unchanged
- * under a dated name. This is safe against a power cut at any instant: the new file is complete before the damaged one is renamed, and
- * the next start finishes the replacement.
+ * Replaces a damaged queue file: everything that can still be read is copied into a new file, row by row, and the damaged one is kept
+ * unchanged under a dated name. This is safe against a power cut at any instant: the new file is complete before the damaged one is
+ * renamed, and the next start finishes the replacement.
+ *
+ * Sources, in this order: the file with every frame of its log that can be verified; if something is missing there, the file with all
+ * frames (a row in a page with one flipped byte may be whole), and the file as SQLite reads it. The newest state of these counts what was
+ * accepted. A row that was shipped in a commit that is lost comes back, and is shipped again.
  */
-import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { syncFolder } from '../../service/storage/data-dir.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
 import { addTo, damageText, emptyLedger, total, type LedgerState } from './ledger.ts';
 import type { RunWatermark } from './queue-messages.ts';
-import { readableAudit, salvageAudit, type ReadableAudit } from './salvaged-audit.ts';
+import { readableRows } from './readable-rows.ts';
+import { addOlder, readableAudit, salvageAudit, type ReadableAudit } from './salvaged-audit.ts';
 import {
   deadChecksum,
   insertDead,
@@ -21,99 +26,247 @@ import {
   type StoredDead,
   type StoredRow,
 } from './stored-rows.ts';
+import { removeSecondName, salvageLog } from './wal-salvage.ts';
+import { watermarkKey } from './watermark-key.ts';
 import { insertWatermarks, queueIdOf, salvageWatermarks, setQueueId } from './watermarks.ts';
 
 const REPLACEMENT = /^queue\.replacement-(.+)\.db$/;
+/** Rows per transaction of the new file, which has no name yet: only memory and speed depend on it. */
+const COPY_ROWS = 5000;
+/** A log is written back at this many pages, and each commit writes at least one: so many commits a lost log may have held. */
+const LOST_LOG_COMMITS = 1000;
 
 const asideName = (stamp: string): string => `queue.damaged-${stamp}.db`;
 
-/** Reads a table forward and then backward, each time up to the first page that cannot be read. */
-function readable<Row extends { id: number }>(database: Database, table: string, isWhole: (row: Row) => boolean): Row[] {
-  const rows = new Map<number, Row>();
-  for (const order of ['ASC', 'DESC'])
-    try {
-      for (const row of database.prepare(`SELECT * FROM ${table} ORDER BY id ${order}`).iterate() as IterableIterator<Row>) {
-        if (rows.has(row.id)) break;
-        if (isWhole(row)) rows.set(row.id, row);
-      }
-    } catch {
-      continue;
-    }
-  return [...rows.values()].sort((a, b) => a.id - b.id);
+/** What this process knows of the file that it has had open: exact, whatever happened to the file. */
+export interface LastKnown {
+  ledger: LedgerState;
+  watermarks: readonly RunWatermark[];
+  queueId: string;
 }
 
+export interface Damage {
+  reason: string;
+  /** The log is missing, so nobody knows what it held. */
+  isLogLost: boolean;
+}
+
+export interface ReplaceOptions {
+  gateway: string;
+  /** If the file was open in this process. Its rows then get new ids, above all that it has used. */
+  known?: LastKnown | undefined;
+  /** Pages that the disk does not return are lost. Otherwise they are an error of the disk, and nothing is replaced. */
+  isUnreadableDamaged: boolean;
+  createFile: (file: string, fill: (database: Database) => void) => void;
+}
+
+/** What the sources hold, beside the rows and dead letters that are copied on the way. */
 interface Salvaged {
-  rows: StoredRow[];
-  dead: StoredDead[];
   state: LedgerState | undefined;
-  watermarks: RunWatermark[];
+  watermarks: Map<string, RunWatermark>;
   audit: ReadableAudit;
   queueId: string | undefined;
+  /** Commits whose effect is not known, even in number. */
+  commitsUnknown: number;
 }
 
-function salvage(file: string, gateway: string): Salvaged {
+/** Copies what is whole into the new file. */
+class Copier {
+  readonly #database: Database;
+  readonly #insertRow: ReturnType<typeof insertRows>;
+  readonly #insertDead: ReturnType<typeof insertDead>;
+  readonly #hasRow;
+  readonly #hasDead;
+  readonly #idOffset: number;
+  #inTransaction = 0;
+  rows = 0;
+  dead = 0;
+  deadBytes = 0;
+  readonly deadBy: Record<string, number> = {};
+  lastRowId = 0;
+
+  constructor(database: Database, idOffset: number) {
+    this.#database = database;
+    this.#insertRow = insertRows(database);
+    this.#insertDead = insertDead(database);
+    this.#hasRow = database.prepare('SELECT 1 FROM rows WHERE id = ?').pluck();
+    this.#hasDead = database.prepare('SELECT 1 FROM dead WHERE id = ?').pluck();
+    this.#idOffset = idOffset;
+  }
+
+  copy(source: Database): void {
+    for (const row of readableRows<StoredRow>(source, 'rows')) if (isWhole(row, rowChecksum)) this.#row(row);
+    for (const letter of readableRows<StoredDead>(source, 'dead')) if (isWhole(letter, deadChecksum)) this.#letter(letter);
+    this.#commit();
+  }
+
+  #row(row: StoredRow): void {
+    const id = row.id + this.#idOffset;
+    if (!Number.isSafeInteger(id) || this.#hasRow.get(id) !== undefined) return;
+    this.#write(() => this.#insertRow({ ...row, id }));
+    this.rows += 1;
+    this.lastRowId = Math.max(this.lastRowId, id);
+  }
+
+  #letter(letter: StoredDead): void {
+    if (this.#hasDead.get(letter.id) !== undefined) return;
+    this.#write(() => this.#insertDead(letter));
+    this.dead += 1;
+    this.deadBytes += Buffer.byteLength(letter.payload);
+    addTo(this.deadBy, letter.reason, 1);
+  }
+
+  #write(insert: () => void): void {
+    if (this.#inTransaction === 0) this.#database.exec('BEGIN');
+    insert();
+    this.#inTransaction += 1;
+    if (this.#inTransaction >= COPY_ROWS) this.#commit();
+  }
+
+  #commit(): void {
+    if (this.#inTransaction > 0) this.#database.exec('COMMIT');
+    this.#inTransaction = 0;
+  }
+}
+
+/** A damaged page may hold values of any type. */
+function isWhole<Row extends { crc: number }>(row: Row, checksum: (row: Row) => number): boolean {
+  try {
+    return checksum(row) === row.crc;
+  } catch {
+    return false;
+  }
+}
+
+function stateOf(database: Database): LedgerState | undefined {
+  try {
+    return readState(database);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The later of two states of one file: what was accepted never decreases, and no id is used twice. */
+const newer = (a: LedgerState | undefined, b: LedgerState | undefined): LedgerState | undefined =>
+  a === undefined || (b !== undefined && (b.accepted > a.accepted || (b.accepted === a.accepted && b.nextRowId >= a.nextRowId)))
+    ? b
+    : a;
+
+function readHead(database: Database, gateway: string, salvaged: Salvaged): void {
+  const version: unknown = database.pragma('user_version', { simple: true });
+  salvaged.state = newer(salvaged.state, stateOf(database));
+  salvaged.queueId ??= queueIdOf(database);
+  addOlder(salvaged.audit, readableAudit(database));
+  for (const watermark of version === 1 ? watermarksOfVersion1(database, gateway) : salvageWatermarks(database)) {
+    const key = watermarkKey(watermark);
+    if ((salvaged.watermarks.get(key)?.stored ?? -1) < watermark.stored) salvaged.watermarks.set(key, watermark);
+  }
+}
+
+/** Reads all that can be read of one source. Throws only errors of the new file. */
+function readSource(file: string, gateway: string, copier: Copier, salvaged: Salvaged): void {
   let database: Database | undefined;
   try {
-    database = openDatabase(file, { readonly: true, fileMustExist: true });
-    const version: unknown = database.pragma('user_version', { simple: true });
-    let state: LedgerState | undefined;
     try {
-      state = readState(database);
+      database = openDatabase(file, { readonly: true, fileMustExist: true });
+      readHead(database, gateway, salvaged);
     } catch {
-      state = undefined;
+      // Not a database, or its first pages are damaged: rows may still be found.
     }
-    return {
-      rows: readable<StoredRow>(database, 'rows', (row) => rowChecksum(row) === row.crc),
-      dead: readable<StoredDead>(database, 'dead', (dead) => deadChecksum(dead) === dead.crc),
-      state,
-      watermarks: version === 1 ? watermarksOfVersion1(database, gateway) : salvageWatermarks(database),
-      audit: readableAudit(database),
-      queueId: queueIdOf(database),
-    };
-  } catch {
-    return { rows: [], dead: [], state: undefined, watermarks: [], audit: { runs: [], spans: [] }, queueId: undefined };
+    if (database !== undefined) copier.copy(database);
   } finally {
     database?.close();
   }
 }
 
+const isComplete = ({ state }: Salvaged, { rows, dead }: Copier): boolean => state?.queued === rows && state.dead === dead;
+
+function salvage(file: string, { gateway }: ReplaceOptions, copier: Copier): Salvaged {
+  const salvaged: Salvaged = {
+    state: undefined,
+    watermarks: new Map(),
+    audit: { runs: [], spans: [] },
+    queueId: undefined,
+    commitsUnknown: 0,
+  };
+  try {
+    for (const which of ['verified', 'all'] as const) {
+      if (!existsSync(file) || !existsSync(`${file}-wal`)) break;
+      const log = salvageLog(file, which);
+      if (log === undefined) break;
+      salvaged.commitsUnknown = log.commitsUnknown;
+      if (log.file === undefined) continue;
+      readSource(log.file, gateway, copier, salvaged);
+      if (isComplete(salvaged, copier)) return salvaged;
+    }
+  } finally {
+    removeSecondName(file);
+  }
+  readSource(file, gateway, copier, salvaged);
+  return salvaged;
+}
+
 /** The ledger of what was salvaged: readings that the damaged file had accepted and that can no longer be read are evicted (`damaged`). */
-function accountOf({ rows, dead, state: known }: Salvaged, why: string, aside: string): LedgerState {
-  const state = known ?? { ...emptyLedger(), accepted: rows.length + dead.length };
-  state.queued = rows.length;
-  state.dead = dead.length;
-  state.deadBytes = dead.reduce((sum, { payload }) => sum + Buffer.byteLength(payload), 0);
-  state.deadBy = {};
-  for (const { reason } of dead) addTo(state.deadBy, reason, 1);
-  const lost = state.accepted - state.shipped - state.queued - state.dead - total(state.evictedBy);
+function accountOf(salvaged: Salvaged, copier: Copier, { reason, isLogLost }: Damage, aside: string): LedgerState {
+  const known = salvaged.state;
+  const { rows, dead, deadBytes, deadBy, lastRowId } = copier;
+  const state: LedgerState = { ...(known ?? emptyLedger()), queued: rows, dead, deadBytes, deadBy, open: false };
+  const lost = state.accepted - state.shipped - rows - dead - total(state.evictedBy);
   if (lost > 0) addTo(state.evictedBy, 'damaged', lost);
-  else state.accepted -= lost;
-  state.nextRowId = Math.max(state.nextRowId, (rows.at(-1)?.id ?? 0) + 1);
-  state.open = false;
-  const lostText = known === undefined ? 'an unknown number' : `${Math.max(0, lost)}`;
-  const counts = `${rows.length} readings and ${dead.length} dead letters salvaged, ${lostText} lost`;
-  state.damage = damageText(`${why}; put aside as ${aside}; ${counts}`);
+  else {
+    // Rows that were shipped are back in the queue.
+    const again = Math.min(state.shipped, -lost);
+    state.shipped -= again;
+    state.accepted += -lost - again;
+  }
+  state.nextRowId = Math.max(state.nextRowId, lastRowId + 1);
+  const commits = isLogLost ? LOST_LOG_COMMITS : salvaged.commitsUnknown;
+  const unknown = known === undefined ? 'what all commits changed' : `what up to ${commits} commits changed`;
+  if (known === undefined || state.commitsLost === null) state.commitsLost = null;
+  else if (commits > 0) state.commitsLost = (state.commitsLost ?? 0) + commits;
+  const lostText =
+    known === undefined || commits > 0 ? `${Math.max(0, lost)} lost; unknown: ${unknown}` : `${Math.max(0, lost)} lost`;
+  const counts = `${rows} readings and ${dead} dead letters salvaged, ${lostText}`;
+  state.damage = damageText(`${reason}; put aside as ${aside}; ${counts}`);
   return state;
 }
 
+/** Reads a file and its log once. Throws what the disk reports: a page that it does not return now may be there later. */
+export function readThrough(file: string): void {
+  const chunk = Buffer.alloc(1024 * 1024);
+  for (const ending of ['', '-wal']) {
+    if (!existsSync(file + ending)) continue;
+    const fd = openSync(file + ending, 'r');
+    try {
+      for (let at = 0, read = 1; read > 0; at += read) read = readSync(fd, chunk, 0, chunk.length, at);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
+
 /** Writes the replacement, then moves it into the damaged file's place. Throws errors of the disk; then nothing has changed. */
-export function replaceDamaged(
-  file: string,
-  gateway: string,
-  why: string,
-  createFile: (file: string, fill: (database: Database) => void) => void,
-): void {
+export function replaceDamaged(file: string, damage: Damage, options: ReplaceOptions): void {
+  const { known, createFile } = options;
   const stamp = new Date().toISOString().replaceAll(/[:.]/g, '-');
-  const salvaged = salvage(file, gateway);
-  const state = accountOf(salvaged, why, asideName(stamp));
   createFile(path.join(path.dirname(file), `queue.replacement-${stamp}.db`), (database) => {
-    const row = insertRows(database);
-    const letter = insertDead(database);
-    for (const stored of salvaged.rows) row(stored);
-    for (const stored of salvaged.dead) letter(stored);
-    insertWatermarks(database, salvaged.watermarks, Date.now());
-    writeState(database, { ...state, audit: salvageAudit(database, salvaged.audit, state) });
-    if (salvaged.queueId !== undefined) setQueueId(database, salvaged.queueId);
+    const copier = new Copier(database, known === undefined ? 0 : known.ledger.nextRowId);
+    const salvaged = salvage(file, options, copier);
+    // What could not be read because of the disk is not lost: the replacement gets no name then.
+    if (!options.isUnreadableDamaged) readThrough(file);
+    if (known !== undefined) {
+      salvaged.state = structuredClone(known.ledger);
+      salvaged.watermarks = new Map(known.watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
+      salvaged.queueId = known.queueId;
+      salvaged.commitsUnknown = 0;
+    }
+    const isLogLost = damage.isLogLost && known === undefined;
+    const state = accountOf(salvaged, copier, { ...damage, isLogLost }, asideName(stamp));
+    database.transaction(() => {
+      insertWatermarks(database, [...salvaged.watermarks.values()], Date.now());
+      writeState(database, { ...state, audit: salvageAudit(database, salvaged.audit, state) });
+      if (salvaged.queueId !== undefined) setQueueId(database, salvaged.queueId);
+    })();
   });
   finishReplacement(file);
 }

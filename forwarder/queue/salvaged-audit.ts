@@ -60,6 +60,14 @@ export function readableAudit(database: Database): ReadableAudit {
   };
 }
 
+/** Adds what an older copy of the same file says; what is known already counts more. */
+export function addOlder(audit: ReadableAudit, older: ReadableAudit): void {
+  const ids = new Set(audit.runs.map(({ id }) => id));
+  audit.runs.push(...older.runs.filter(({ id }) => !ids.has(id)));
+  // Spans are applied in this order, so the newer ones last.
+  audit.spans.unshift(...older.spans);
+}
+
 type Seqs = Omit<Span, 'code'>;
 
 /** Consecutive numbers, which must be sorted, as spans. */

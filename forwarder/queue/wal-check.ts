@@ -1,67 +1,48 @@
 /**
  * Finds commits in a write-ahead log that SQLite will not replay: it stops silently at the first frame with a wrong checksum. A power cut
- * tears only the last commit, since each is synced before the next begins. Complete commits after a damaged frame are lost.
- * Format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+ * tears only the last commit, since each is synced before the next begins. Complete commits after a damaged frame would be lost.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { PAGE_BYTES } from './schema.ts';
+import { existsSync } from 'node:fs';
+import { frameSum, isSameSum, withWal, type Sums, type WalFrame, type WalHeader } from './wal-frames.ts';
 
-const HEADER_BYTES = 32;
-const FRAME_HEADER_BYTES = 24;
-const MAGIC = 0x377f0682;
-
-type Sums = [number, number];
-
-/** SQLite's running checksum over `bytes` (a multiple of 8). */
-function sum([first, second]: Sums, bytes: Buffer, bigEndian: boolean): Sums {
-  let [a, b] = [first, second];
-  for (let at = 0; at < bytes.length; at += 8) {
-    a = (a + (bigEndian ? bytes.readUInt32BE(at) : bytes.readUInt32LE(at)) + b) >>> 0;
-    b = (b + (bigEndian ? bytes.readUInt32BE(at + 4) : bytes.readUInt32LE(at + 4)) + a) >>> 0;
-  }
-  return [a, b];
+/** Commits by salts, which all commits since the last restart of the log share. */
+function commitsBySalts(frames: Iterable<WalFrame>): Map<string, number> {
+  const commits = new Map<string, number>();
+  for (const { salts, commitPages } of frames) if (commitPages > 0) commits.set(salts, (commits.get(salts) ?? 0) + 1);
+  return commits;
 }
 
-/** The most commits with the same salts, which all commits since the last restart of the log share. */
-function mostCommitsOfOneLog(log: Buffer, frameBytes: number): number {
-  const commits = new Map<string, number>();
-  for (let at = HEADER_BYTES; at + frameBytes <= log.length; at += frameBytes) {
-    const salts = log.toString('latin1', at + 8, at + 16);
-    if (log.readUInt32BE(at + 4) > 0) commits.set(salts, (commits.get(salts) ?? 0) + 1);
+/** The salts that most commits of a log have, if its header cannot be read; undefined if there is no commit. */
+export function saltsOfMost(walFile: string): { salts: string; commits: number } | undefined {
+  const bySalts = withWal(walFile, (_, frames) => commitsBySalts(frames));
+  const [most] = [...bySalts].sort(([, a], [, b]) => b - a);
+  return most === undefined ? undefined : { salts: most[0], commits: most[1] };
+}
+
+function commitsBeyondDamage({ bigEndian, salts, sums: first }: WalHeader, frames: Iterable<WalFrame>): number {
+  let sums: Sums = first;
+  let intact = true;
+  let beyond = 0;
+  for (const frame of frames) {
+    const isOfThisLog = frame.salts === salts;
+    if (intact) {
+      sums = frameSum(sums, frame.head, frame.page, bigEndian);
+      intact = isOfThisLog && isSameSum(sums, frame.sums);
+    }
+    if (!intact && isOfThisLog && frame.commitPages > 0) beyond += 1;
   }
-  return Math.max(0, ...commits.values());
+  return beyond;
 }
 
 /** Describes the damage of the log beside a database file, or returns undefined. A torn last commit is no damage. */
 export function walDamage(walFile: string): string | undefined {
   if (!existsSync(walFile)) return undefined;
-  const log = readFileSync(walFile);
-  if (log.length < HEADER_BYTES + FRAME_HEADER_BYTES) return undefined;
-  const magic = log.readUInt32BE(0);
-  const bigEndian = (magic & 1) === 1;
-  const frameBytes = FRAME_HEADER_BYTES + PAGE_BYTES;
-  let sums = sum([0, 0], log.subarray(0, 24), bigEndian);
-  const isHeaderIntact =
-    magic >>> 1 === MAGIC >>> 1 &&
-    log.readUInt32BE(8) === PAGE_BYTES &&
-    sums[0] === log.readUInt32BE(24) &&
-    sums[1] === log.readUInt32BE(28);
-  // The header is synced with the first commit: it may be torn only if there is no other.
-  if (!isHeaderIntact)
-    return mostCommitsOfOneLog(log, frameBytes) > 1 ? 'the header of the write-ahead log is damaged' : undefined;
-  let intact = true;
-  let commitsBeyond = 0;
-  for (let at = HEADER_BYTES; at + frameBytes <= log.length; at += frameBytes) {
-    const isOfThisLog = log.compare(log, 16, 24, at + 8, at + 16) === 0;
-    if (intact) {
-      sums = sum(
-        sum(sums, log.subarray(at, at + 8), bigEndian),
-        log.subarray(at + FRAME_HEADER_BYTES, at + frameBytes),
-        bigEndian,
-      );
-      intact = isOfThisLog && sums[0] === log.readUInt32BE(at + 16) && sums[1] === log.readUInt32BE(at + 20);
-    }
-    if (!intact && isOfThisLog && log.readUInt32BE(at + 4) > 0) commitsBeyond += 1;
-  }
-  return commitsBeyond > 1 ? `the write-ahead log is damaged before its last ${commitsBeyond} commits` : undefined;
+  return withWal(walFile, (header, frames) => {
+    if (header === undefined) return undefined;
+    // The header is synced with the first commit: it may be torn only if there is no other.
+    if (!header.isIntact)
+      return (saltsOfMost(walFile)?.commits ?? 0) > 1 ? 'the header of the write-ahead log is damaged' : undefined;
+    const beyond = commitsBeyondDamage(header, frames);
+    return beyond > 1 ? `the write-ahead log is damaged before its last ${beyond} commits` : undefined;
+  });
 }

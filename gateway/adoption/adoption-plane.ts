@@ -15,7 +15,7 @@ import { testAdoption } from './self-test.ts';
 /** Numbers, holds and delivers the readings that the gateway adopts. */
 export interface AdoptionOutbox {
   readonly sinks: AdoptionSinks;
-  start(): void;
+  start(): Promise<void>;
   /** How long the forwarder may take for a commit. */
   commitInterval(ms: number): void;
   /** Waits until everything is stored, at most this long. */
@@ -60,7 +60,7 @@ export class AdoptionPlane {
     this.#broker.subscribe(serviceStatusTopic(gatewayName(config), 'forwarder'), (_topic, payload) =>
       this.#forwarderReported(payload),
     );
-    this.#outbox.start();
+    await this.#outbox.start();
     this.adoption.keepClaimsIn(path.join(config.DATA_DIR, 'device-claims.json'));
     this.adoption.start();
     this.report.offReason = config.GATEWAY_ADOPT ? ((await testAdoption(this.#broker, log)) ?? '') : 'GATEWAY_ADOPT is false';

@@ -58,10 +58,10 @@ export class GatewayOutbox {
   }
 
   /** Finds what earlier processes left in DATA_DIR, which the caller has locked, and offers it. Throws HrError `data_dir_unusable`. */
-  start(): void {
+  async start(): Promise<void> {
     dataFolder(this.#config, FOLDER);
     for (const { outbox } of this.#outboxes) {
-      outbox.start();
+      await outbox.start();
       for (const [filter, handler] of Object.entries(outbox.subscriptions))
         this.#broker.subscribe(filter, (topic, payload) => handler(topic, payload, false));
       outbox.up();

@@ -56,13 +56,17 @@ function prettyDestination(): DestinationStream {
     });
     for (const line of early) standardOutput.write(format(line));
   });
+  const flushWhenReady = async (done?: () => void): Promise<void> => {
+    await ready;
+    standardOutput.flush(done);
+  };
   const stream = {
     write(line: string): void {
       if (format === undefined) early.push(line);
       else standardOutput.write(format(line));
     },
     flush(done?: () => void): void {
-      void ready.then(() => standardOutput.flush(done));
+      void flushWhenReady(done);
     },
     flushSync(): void {
       standardOutput.flushSync();

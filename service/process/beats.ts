@@ -1,13 +1,17 @@
 /**
  * Heartbeats of the threads of this process, in shared memory: each thread increments its own counter, and the watchdog checks all of them.
- * A worker thread is watched only after it has reported that it is ready: checking a large file before that may take long.
+ * A worker thread is watched from its start. While it is inside one long call of SQLite it cannot beat: what it reads and writes counts as
+ * progress, too, so a box with a slow disk is not killed while it checks or salvages a large file.
  */
 
 const SLOTS = 8;
 const NAME_BYTES = 32;
 
 export interface BeatMemory {
-  /** One counter per slot, then one flag per slot (1: watched), then the interval between beats in ms. */
+  /**
+   * One counter per slot, then one flag per slot (1: watched), then the interval between beats in ms, then the kernel's id of each slot's
+   * thread (0: not known).
+   */
   counters: SharedArrayBuffer;
   names: SharedArrayBuffer;
   slots: number;
@@ -15,7 +19,7 @@ export interface BeatMemory {
 }
 
 export const beatMemory: BeatMemory = {
-  counters: new SharedArrayBuffer(8 * SLOTS + 4),
+  counters: new SharedArrayBuffer(12 * SLOTS + 4),
   names: new SharedArrayBuffer(NAME_BYTES * SLOTS),
   slots: SLOTS,
   nameBytes: NAME_BYTES,
@@ -27,6 +31,8 @@ const taken = new Set<number>();
 
 /** Index in `counters` of the interval between beats. */
 export const BEAT_EVERY_INDEX = 2 * SLOTS;
+/** Index in `counters` of the first slot's thread id. */
+export const THREAD_IDS_INDEX = BEAT_EVERY_INDEX + 1;
 const BEAT_EVERY_MAX_MS = 2500;
 Atomics.store(counters, BEAT_EVERY_INDEX, BEAT_EVERY_MAX_MS);
 
@@ -53,6 +59,7 @@ export function takeSlot(name: string): BeatSlot {
   const index = Array.from({ length: SLOTS }, (_, slot) => slot).find((slot) => !taken.has(slot));
   if (index === undefined) return { index, beat() {}, watch() {}, release() {} };
   taken.add(index);
+  Atomics.store(counters, THREAD_IDS_INDEX + index, 0);
   names.fill(0, index * NAME_BYTES, (index + 1) * NAME_BYTES);
   names.set(Buffer.from(name).subarray(0, NAME_BYTES), index * NAME_BYTES);
   return {

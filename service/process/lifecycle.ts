@@ -200,8 +200,7 @@ export async function runService(name: ServiceName, make: (context: ServiceConte
   service = make({ config, log, onFatal: (error, exitCode) => end.fail(error, exitCode) });
   end.install();
   try {
-    await awaitSpaceForFirstStart({ config, service: name, log, isEnding: () => end.ending });
-    if (end.ending) return;
+    if (!(await awaitSpaceForFirstStart({ config, service: name, log, isEnding: () => end.ending }))) return;
     await service.start();
     // Signalled meanwhile: the shutdown ends the process.
     if (end.ending) return;

@@ -4,7 +4,7 @@
  */
 import { closeSync, openSync, utimesSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { beatMemory, setBeatEvery, takeSlot } from './beats.ts';
+import { beatMemory, setBeatEvery, takeSlot, THREAD_IDS_INDEX } from './beats.ts';
 import type { Config } from '../config/config.ts';
 import type { Logger } from '../log/log.ts';
 
@@ -15,10 +15,21 @@ export interface Watchdog {
 const WATCHER = `
 const { workerData, Worker } = require('node:worker_threads');
 const { spawnSync } = require('node:child_process');
-const { memory, timeoutMs, beatEveryMs, service, writer } = workerData;
+const { readFileSync } = require('node:fs');
+const { memory, threadIdsIndex, timeoutMs, beatEveryMs, service, writer } = workerData;
 const counters = new Int32Array(memory.counters);
 const names = Buffer.from(memory.names);
-const seen = Array.from({ length: memory.slots }, () => ({ beat: 0, since: process.hrtime.bigint() }));
+const seen = Array.from({ length: memory.slots }, () => ({ beat: 0, io: '', since: process.hrtime.bigint() }));
+// What the thread has read and written so far, or, in a kernel that does not count that, its CPU time. Procfs answers from memory,
+// whatever becomes of disks.
+function ioOf(slot) {
+  const id = Atomics.load(counters, threadIdsIndex + slot);
+  for (const name of ['io', 'schedstat'])
+    try {
+      if (id !== 0) return readFileSync('/proc/self/task/' + id + '/' + name, 'latin1');
+    } catch {}
+  return '';
+}
 let checkedAt = process.hrtime.bigint();
 setInterval(() => {
   const now = process.hrtime.bigint();
@@ -28,18 +39,25 @@ setInterval(() => {
   for (const [slot, last] of seen.entries()) {
     const beat = Atomics.load(counters, slot);
     if (slept || beat !== last.beat || Atomics.load(counters, memory.slots + slot) === 0) {
-      seen[slot] = { beat, since: now };
+      seen[slot] = { beat, io: '', since: now };
+      continue;
+    }
+    if (Number(now - last.since) / 1e6 < timeoutMs / 2) continue;
+    const io = ioOf(slot);
+    if (io !== last.io) {
+      // In one long call, but not hung. The first look has nothing to compare with.
+      seen[slot] = { beat, io, since: last.io === '' ? last.since : now };
       continue;
     }
     if (Number(now - last.since) / 1e6 < timeoutMs) continue;
     const thread = names.subarray(slot * memory.nameBytes, (slot + 1) * memory.nameBytes).toString().replaceAll('\\0', '');
     const msg = 'the ' + thread + ' hangs: killing the process, so that its supervisor restarts it';
     const line = { level: 'fatal', time: new Date().toISOString(), service, event: 'watchdog', thread, timeout_ms: timeoutMs, msg };
-    // Standard output may hang, too, so another thread writes: whatever becomes of it, the process is killed half a second later.
+    // Standard output may hang, too, so another thread writes: whatever becomes of it, the process is killed two seconds later.
     const written = new Int32Array(new SharedArrayBuffer(4));
     try {
       new Worker(writer, { eval: true, workerData: { text: JSON.stringify(line) + '\\n', written } });
-      Atomics.wait(written, 0, 0, 500);
+      Atomics.wait(written, 0, 0, 2000);
     } catch {}
     process.kill(process.pid, 'SIGKILL');
     // Still running: the first process of a container cannot be killed from inside (pid_namespaces(7)), but the kernel kills it at a CPU
@@ -96,7 +114,14 @@ export function startWatchdog(config: Pick<Config, 'WATCHDOG_TIMEOUT_MS'>, log: 
     eval: true,
     // The watcher needs hardly any memory; the default heap would cost several MB.
     resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
-    workerData: { memory: beatMemory, timeoutMs, beatEveryMs, service: String(log.bindings()['service'] ?? ''), writer: WRITER },
+    workerData: {
+      memory: beatMemory,
+      threadIdsIndex: THREAD_IDS_INDEX,
+      timeoutMs,
+      beatEveryMs,
+      service: String(log.bindings()['service'] ?? ''),
+      writer: WRITER,
+    },
     stdout: false,
   });
   worker.unref();

@@ -1,7 +1,7 @@
 /** Starts sibling modules in worker threads and child processes, whether the product runs from TypeScript (tsx) or compiled. */
 import { fileURLToPath } from 'node:url';
 import { setEnvironmentData, Worker, type WorkerOptions } from 'node:worker_threads';
-import { BEAT_EVERY_INDEX, beatMemory, takeSlot } from './beats.ts';
+import { BEAT_EVERY_INDEX, beatMemory, takeSlot, THREAD_IDS_INDEX } from './beats.ts';
 
 const BEATS = 'hr-gateway-beats';
 
@@ -20,16 +20,14 @@ export function nodeArgsFor(module: URL): string[] {
 function beatCode(slot: number): string {
   const beat = `const beats = new Int32Array(threads.getEnvironmentData(${JSON.stringify(BEATS)}));`;
   const timer = `setInterval(() => Atomics.add(beats, ${slot}, 1), beats[${BEAT_EVERY_INDEX}]).unref();`;
-  return `import threads from 'node:worker_threads'; ${beat} ${timer}`;
+  // By this id the watchdog finds what the thread has read and written; there is none without Linux.
+  const id = "try { return Number(readlinkSync('/proc/thread-self').split('/').at(-1)); } catch { return 0; }";
+  const store = `Atomics.store(beats, ${THREAD_IDS_INDEX + slot}, (() => { ${id} })());`;
+  return `import threads from 'node:worker_threads'; import { readlinkSync } from 'node:fs'; ${beat} ${store} ${timer}`;
 }
 
-/** Runs a sibling module in a worker thread. The watchdog watches it from the first message that `isReady` accepts until it exits. */
-export function startWorker(
-  metaUrl: string,
-  name: string,
-  options: WorkerOptions = {},
-  isReady: (message: unknown) => boolean = () => true,
-): Worker {
+/** Runs a sibling module in a worker thread. The watchdog watches it until it exits. */
+export function startWorker(metaUrl: string, name: string, options: WorkerOptions = {}): Worker {
   const module = siblingModule(metaUrl, name);
   const slot = takeSlot(name.replace(/^.*\//, '').replaceAll('-', ' '));
   setEnvironmentData(BEATS, beatMemory.counters);
@@ -39,12 +37,9 @@ export function startWorker(
     : '';
   const code = `${slot.index === undefined ? '' : beatCode(slot.index)} ${loader} await import(${JSON.stringify(module.href)});`;
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), options);
-  const onMessage = (message: unknown): void => {
-    if (!isReady(message)) return;
-    slot.watch();
-    worker.off('message', onMessage);
-  };
-  worker.on('message', onMessage);
+  // Without the kernel's count of reads and writes, a long start cannot be told from a hang: it is watched once it has reported.
+  if (process.platform === 'linux') slot.watch();
+  else worker.once('message', () => slot.watch());
   worker.once('exit', () => slot.release());
   return worker;
 }

@@ -26,15 +26,16 @@ export interface FirstStartOptions {
 }
 
 /**
- * Resolves once DATA_DIR has space for what a first start stores there, or the process is asked to stop. Returns at once if this service
- * has started before: from then on a full disk is the business of queue and outbox. Throws what is not due to a full disk
- * (HrError `data_dir_unusable`).
+ * Resolves with true once DATA_DIR has space for what a first start stores there, with false if the process is asked to stop. Does not
+ * wait if this service has started before: from then on a full disk is the business of queue and outbox. Throws what is not due to a
+ * full disk (HrError `data_dir_unusable`).
  */
-export async function awaitSpaceForFirstStart({ config, service, log, isEnding }: FirstStartOptions): Promise<void> {
+export async function awaitSpaceForFirstStart({ config, service, log, isEnding }: FirstStartOptions): Promise<boolean> {
   let loggedAtMs = Number.NEGATIVE_INFINITY;
   while (!isEnding()) {
     try {
-      return createFirstFiles(config, service, log);
+      createFirstFiles(config, service, log);
+      return true;
     } catch (error) {
       const cause = error instanceof HrError ? error.cause : error;
       if (!isDiskFull(cause, path.join(config.DATA_DIR, 'probe'))) throw error;
@@ -53,6 +54,7 @@ export async function awaitSpaceForFirstStart({ config, service, log, isEnding }
       await sleep(RETRY_MS);
     }
   }
+  return false;
 }
 
 function createFirstFiles(config: FirstStartOptions['config'], service: ServiceName, log: Logger): void {

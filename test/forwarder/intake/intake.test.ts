@@ -15,6 +15,7 @@ import type { RunWatermark } from '../../../forwarder/queue/queue-messages.ts';
 import { topicMatches } from '../../../service/mqtt/mqtt-link.ts';
 import { RefusedMessages } from '../../../service/mqtt/refused-messages.ts';
 import { eventually } from '../../support/eventually.ts';
+import { deviceStatus } from '../../support/messages.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
@@ -33,6 +34,8 @@ interface Bench {
   /** Messages on `stored` of a run, in order. */
   stored(gateway: string, run?: string): Stored[];
   live(device: string, reading: object): void;
+  /** A retained device status of a bridge. */
+  strap(device: string, gateway: string): void;
   rows(): Promise<Record<string, unknown>[]>;
 }
 
@@ -75,7 +78,7 @@ async function start(
   const [watermarks, queueId] = (await opened) as [RunWatermark[], string];
   intake.start(queueId, watermarks);
   t.after(async () => {
-    intake.stop();
+    await intake.stop();
     await queue.stop();
   });
   const send = (topic: string, payload: string): void => {
@@ -105,6 +108,7 @@ async function start(
       });
     },
     live: (device, message) => send(`hr/${device}/bpm`, JSON.stringify(message)),
+    strap: (device, gateway) => send(`hr/${device}/status`, JSON.stringify(deviceStatus(device, { gateway }))),
     async rows() {
       const rows = await queue.take({ maxRows: 10_000, maxBytes: 100_000_000 });
       return rows.map(({ data }) => JSON.parse(data) as Record<string, unknown>);
@@ -235,9 +239,10 @@ test('a thousand other runs evict no watermark: a sequencer that continues is ta
   assert.equal(bench.queue.state.ledger.missed, 0);
 });
 
-test('a live message with an offered identity and its own device is a copy; any other is numbered by the forwarder', async (t) => {
+test("a strap's live message with an offered identity is a copy; any other is numbered by the forwarder", async (t) => {
   const bench = await start(t, tempDir(t));
   bench.offer('box');
+  bench.strap('strap', 'box');
   bench.live('strap', reading('box', RUN, 1));
   bench.live('other', reading('box', RUN, 2));
   bench.live('phone', { timestamp: '2026-11-22T19:00:01Z', heart_rate: 80 });
@@ -293,16 +298,20 @@ test('an un-numbered reading that the queue refuses is never counted as accepted
   assert.deepEqual(bench.intake.arrivals.read()['test-box'], counted);
 });
 
-test('a numbered live message waits for the offer of its run: then it is a copy, without one it is stored', async (t) => {
+test('a numbered live message waits for its run and its strap: then it is a copy, without them it is stored', async (t) => {
   const bench = await start(t, tempDir(t));
   bench.live('strap', reading('box', RUN, 1));
-  bench.live('strap', reading('stranger', RUN, 1));
+  bench.live('phone', reading('stranger', RUN, 1, { device: 'phone' }));
   assert.deepEqual(bench.intake.arrivals.read(), {});
   bench.offer('box');
+  assert.deepEqual(bench.intake.arrivals.read(), {});
+  bench.packet('box', [1]);
   assert.equal(bench.intake.arrivals.read()['box']?.copy, 1);
-  bench.intake.stop();
   await eventually(() => bench.queue.state.ledger.accepted === 1);
-  const [row] = await bench.rows();
+  assert.equal((await bench.rows()).length, 1);
+  await bench.intake.stop();
+  await eventually(() => bench.queue.state.ledger.accepted === 2);
+  const row = (await bench.rows()).find(({ device }) => device === 'phone');
   assert.equal(row?.['gateway'], 'test-box');
   assert.match(String(row['original']), /"gateway":"stranger"/);
 });
@@ -319,7 +328,7 @@ test('a bridge of version 1 fails a check, and its readings are not taken: it ke
   bench.live('strap', reading('box', RUN, 1));
   assert.deepEqual(failing(bench), ['bridge_of_version_1']);
   assert.equal(bench.intake.arrivals.read()['box']?.put_back, 1);
-  bench.intake.stop();
+  await bench.intake.stop();
   assert.equal(bench.queue.state.ledger.accepted, 0);
   assert.deepEqual(
     bench.published.filter(({ topic }) => topic.includes('/stored/')),

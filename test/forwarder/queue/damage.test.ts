@@ -62,7 +62,7 @@ function flip(file: string, offsets: readonly number[]): void {
 }
 
 /** The law of every damage: no false reading, a balanced ledger, and either every row or a report. */
-function holds({ state, rows, dead, synchronous }: Contents, folder: string): void {
+function holds({ state, rows, dead, synchronous }: Contents, folder: string, isLogCut = false): void {
   assert.equal(synchronous, 2);
   assert.equal(imbalance(state), undefined);
   assert.equal(state.queued, rows.length);
@@ -75,6 +75,11 @@ function holds({ state, rows, dead, synchronous }: Contents, folder: string): vo
   } else {
     assert.match(state.damage, /^queue_damaged: .+; put aside as queue\.damaged-\d{4}-\d\d-\d\dT.+\.db; /);
     assert.ok(asideOf(folder).length > 0);
+    // What was accepted never decreases, unless the report and the ledger say what is unknown.
+    const { accepted, commitsLost } = state;
+    assert.equal(/; unknown: what (all|up to \d+) commits changed/.test(state.damage), commitsLost !== undefined, state.damage);
+    // A log that was cut off looks like that of a power cut, after which nothing says that there was more.
+    assert.ok(isLogCut || accepted >= ROWS + LETTERS || commitsLost === null || (commitsLost ?? 0) > 0, state.damage);
   }
 }
 
@@ -184,7 +189,7 @@ test('whatever bytes of file or log are flipped or cut off, no reading is false,
       if (tornEnd && contents.state.damage === '') {
         assert.equal(imbalance(contents.state), undefined);
         for (const { id, data } of contents.rows) assert.equal(data, readingOf(id));
-      } else holds(contents, folder);
+      } else holds(contents, folder, tornEnd);
       rmSync(folder, { recursive: true });
     }),
     { numRuns: 60, includeErrorInReport: true },

@@ -10,6 +10,7 @@ import type { QueueState } from '../../../forwarder/queue/queue-messages.ts';
 import { GatewayService } from '../../../gateway/service.ts';
 import { MqttLink } from '../../../service/mqtt/mqtt-link.ts';
 import { openDatabase } from '../../../service/storage/sqlite.ts';
+import { cannotRun } from '../../support/cannot-run.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startProduct } from '../../support/product-process.ts';
 import { smallDisk, type SmallDisk } from '../../support/small-disk.ts';
@@ -69,7 +70,7 @@ function rowsOnDisk(folder: string): number {
 
 test('on a full disk the queue keeps every row, commits deletes of shipped ones, and accepts again once there is space', async (t) => {
   const disk = smallDisk(t, 12 * MiB);
-  if (disk === undefined) return t.skip(NO_MOUNT);
+  if (disk === undefined) return cannotRun(t, NO_MOUNT);
   const bench = await open(t, disk);
   const { queue } = bench;
   await eventually(() => queue.state.mode === 'open');
@@ -98,7 +99,7 @@ test('on a full disk the queue keeps every row, commits deletes of shipped ones,
 
 test('a queue that filled its disk returns free pages after shipping and accepts again', async (t) => {
   const disk = smallDisk(t, 12 * MiB);
-  if (disk === undefined) return t.skip(NO_MOUNT);
+  if (disk === undefined) return cannotRun(t, NO_MOUNT);
   const bench = await open(t, disk);
   const { queue } = bench;
   await fillUp(bench);
@@ -122,7 +123,7 @@ test('a queue that filled its disk returns free pages after shipping and accepts
 
 test('a queue whose disk is full at the start reports it and opens once there is space', async (t) => {
   const disk = smallDisk(t, 6 * MiB);
-  if (disk === undefined) return t.skip(NO_MOUNT);
+  if (disk === undefined) return cannotRun(t, NO_MOUNT);
   const first = await open(t, disk);
   first.queue.append(appendOf(1, 50));
   await eventually(() => first.committed() === 50);
@@ -144,7 +145,7 @@ test('a queue whose disk is full at the start reports it and opens once there is
 
 test('with less free space than QUEUE_MIN_FREE_DISK_BYTES nothing is accepted until there is more', async (t) => {
   const disk = smallDisk(t, 12 * MiB);
-  if (disk === undefined) return t.skip(NO_MOUNT);
+  if (disk === undefined) return cannotRun(t, NO_MOUNT);
   const queue = new Queue(
     testConfig({ DATA_DIR: disk.folder, QUEUE_MIN_FREE_DISK_BYTES: '4MiB', QUEUE_COMMIT_INTERVAL_MS: '0' }),
   );
@@ -161,7 +162,7 @@ test('with less free space than QUEUE_MIN_FREE_DISK_BYTES nothing is accepted un
 
 test('a forwarder on a full disk reports it while its bridge holds; with space, every reading is stored once', async (t) => {
   const disk = smallDisk(t, 12 * MiB);
-  if (disk === undefined) return t.skip(NO_MOUNT);
+  if (disk === undefined) return cannotRun(t, NO_MOUNT);
   const home = tempDir(t);
   const config = testConfig({ DATA_DIR: home });
   const gateway = new GatewayService({ config, log: testLog(config) });
@@ -248,7 +249,7 @@ test('a forwarder on a full disk reports it while its bridge holds; with space, 
 
 test('an outbox whose disk is full keeps its readings in memory, reports it, and writes them once there is space', async (t) => {
   const disk = smallDisk(t, 2 * MiB);
-  if (disk === undefined) return t.skip(NO_MOUNT);
+  if (disk === undefined) return cannotRun(t, NO_MOUNT);
   const config = testConfig({ DATA_DIR: disk.folder, OUTBOX_MEMORY: '1000' });
   const outbox = new BridgeOutbox({ config, log: testLog(config), publish: () => false, writableLength: () => 0 });
   outbox.start();

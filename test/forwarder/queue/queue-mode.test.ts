@@ -7,7 +7,7 @@ const FULL: QueueReason = { code: 'queue_full', detail: 'test' };
 /** The shortest way into each mode. */
 const WAYS: Readonly<Record<QueueMode, readonly QueueMode[]>> = {
   checking: [],
-  waiting_for_space: ['waiting_for_space'],
+  waiting_to_open: ['waiting_to_open'],
   open: ['open'],
   full: ['open', 'full'],
   disk_low: ['open', 'disk_low'],
@@ -50,8 +50,8 @@ test('nothing leads out of closed, nothing leads back to checking, and closed ca
   }
 });
 
-test('after a failed write the limits apply only once a delete was committed', () => {
-  assert.deepEqual(successorsOf('write_failed'), ['open', 'recovering', 'replacing', 'closed']);
+test('after a failed write nothing but a successful commit leads back, and the limits apply only then', () => {
+  assert.deepEqual(successorsOf('write_failed'), ['recovering', 'replacing', 'closed']);
   for (const limit of ['full', 'disk_low'] as const) assert.ok(successorsOf('recovering').includes(limit));
 });
 

@@ -160,7 +160,7 @@ test('an account expires after AUDIT_DAYS, counted from a day without use, but n
   const queue = openFile(folder);
   queue.commit([appendOf(1, 3)]);
   queue.close();
-  const file = openQueue(fileOf(folder), 'test-box', () => true);
+  const file = openQueue(fileOf(folder), { gateway: 'test-box', mayOpen: () => true });
   assert.ok(file !== undefined);
   const { database, state } = file;
   t.after(() => database.close());

@@ -8,16 +8,11 @@ import { eventually } from '../../support/eventually.ts';
 const watched = (): number =>
   new Int32Array(beatMemory.counters).subarray(beatMemory.slots, 2 * beatMemory.slots).filter((flag) => flag === 1).length;
 
-test('a thread is watched from the message that reports it ready until it exits', async (t) => {
-  const worker = startWorker(
-    import.meta.url,
-    '../support/fixture-worker',
-    {},
-    (message) => (message as { kind: string }).kind === 'ready',
-  );
+test('a thread is watched from its start until it exits', async (t) => {
+  const worker = startWorker(import.meta.url, '../support/fixture-worker');
   t.after(() => worker.terminate());
+  assert.equal(watched(), 1);
   assert.deepEqual(await once(worker, 'message'), [{ kind: 'waiting' }]);
-  assert.equal(watched(), 0);
   worker.postMessage('continue');
   assert.deepEqual(await once(worker, 'message'), [{ kind: 'ready' }]);
   assert.equal(watched(), 1);

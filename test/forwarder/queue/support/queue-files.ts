@@ -54,7 +54,7 @@ export function openFile(folder: string, options: Partial<QueueFileOptions> = {}
     whenFull: 'evict-oldest',
     ...options,
   });
-  queue.open(() => true);
+  queue.open({ mayOpen: () => true });
   return queue;
 }
 
@@ -77,7 +77,7 @@ export interface Contents {
 
 /** Opens a file as the product does at its start, and reads everything in it. */
 export function contentsOf(folder: string): Contents {
-  const opened = openQueue(fileOf(folder), 'test-box', () => true);
+  const opened = openQueue(fileOf(folder), { gateway: 'test-box', mayOpen: () => true });
   if (opened === undefined) throw new Error('the queue was not opened');
   const { database, state } = opened;
   try {

@@ -217,6 +217,9 @@ export class QueueUnderTest {
     const row = inFlight[Math.min(inFlight.length - 1, Math.floor(share * inFlight.length))];
     if (row === undefined) return;
     this.#queue.bury(this.#ids.get(row.data) ?? 0, 'refused_by_stream', 'why');
+    this.#compare();
+    this.#queue.commit([]);
+    model.commitSettled();
     model.rows = model.rows.filter((other) => other !== row);
     model.dead.push({ payload: row.data, reason: 'refused_by_stream' });
     this.#limitDead();

@@ -238,7 +238,27 @@ async function settle(matrix: Matrix, witness: Witness): Promise<StreamReading[]
     everyMs: 200,
     what: 'the queue is drained',
   });
+  await untilCountsRest(witness, since);
   return await readAll(matrix.streamUrl);
+}
+
+/**
+ * Waits until nothing has been accepted for two statuses in a row that are newer than `sinceMs`. A status shows the counts of its own
+ * instant: a reading that a slow box accepts a moment later, and ships at once, is in the stream before it is in a status.
+ */
+async function untilCountsRest(witness: Witness, sinceMs: number): Promise<void> {
+  let last: { asOf: string; accepted: number } | undefined;
+  await eventually(
+    () => {
+      const { as_of: asOf = '', forwarder } = witness.statuses.get('forwarder') ?? {};
+      if (!(Date.parse(asOf) > sinceMs) || forwarder === undefined || asOf === last?.asOf) return false;
+      const { accepted, queued } = forwarder.ledger;
+      const rests = last?.accepted === accepted && queued === 0;
+      last = { asOf, accepted };
+      return rests;
+    },
+    { withinMs: 60_000, everyMs: 100, what: 'the counts rest' },
+  );
 }
 
 function assertNoneLate(witness: Witness, brokerDead: readonly DeadTime[]): void {

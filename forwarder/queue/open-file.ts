@@ -5,6 +5,7 @@
 import type { Database, Statement } from '../../service/storage/sqlite.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { addTo, imbalance, type LedgerState } from './ledger.ts';
+import { LogPin } from './log-pin.ts';
 import type { OpenedQueue } from './open-queue.ts';
 import type { Append, DeadLetterInput, NumberedRows } from './queue-messages.ts';
 import { RunAudit } from './run-audit.ts';
@@ -31,13 +32,14 @@ const numberIn = (data: string): NumberedRows | undefined => {
   return gateway === undefined || run === null || seq === null ? undefined : { gateway, run, first: seq, count: 1 };
 };
 
-export class OpenedFile {
+export class OpenFile {
   readonly database: Database;
   ledger: LedgerState;
   readonly dead: DeadLetters;
   readonly watermarks: Watermarks;
   readonly audit: RunAudit;
-  readonly selectRow: Statement;
+  readonly pin: LogPin;
+  readonly #selectRow: Statement;
   readonly selectRows: Statement;
   readonly readRows: ReturnType<typeof readRows>;
   readonly #insertRow: ReturnType<typeof insertRows>;
@@ -52,11 +54,12 @@ export class OpenedFile {
     // A run that has an account has a watermark.
     this.watermarks = new Watermarks(database, Date.now(), Math.max(UNUSED_MAX_MS, auditMs + 2 * DAY_MS));
     this.audit = new RunAudit(database, this.watermarks, spansMax);
+    this.pin = new LogPin(database);
     this.dead = new DeadLetters(database, maxBytes, this.audit);
     this.#insertRow = insertRows(database);
     this.#removeRows = removeRows(database);
     this.readRows = readRows(database);
-    this.selectRow = database.prepare('SELECT * FROM rows WHERE id = ?');
+    this.#selectRow = database.prepare('SELECT * FROM rows WHERE id = ?');
     this.selectRows = database.prepare(
       'SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?',
     );
@@ -142,8 +145,10 @@ export class OpenedFile {
     this.audit.removed(next, removed, evicted === '' ? SHIPPED : spanCode('evicted', evicted));
   }
 
-  /** Moves a row to the dead letters. */
-  bury(next: LedgerState, row: Row, letter: Pick<DeadLetterInput, 'reason' | 'detail'>): void {
+  /** Moves a row to the dead letters, if it still exists. */
+  bury(next: LedgerState, rowId: number, letter: Pick<DeadLetterInput, 'reason' | 'detail'>): void {
+    const row = this.#selectRow.get(rowId) as Row | undefined;
+    if (row === undefined) return;
     next.queued -= this.#removeRows([row.id]).count;
     this.dead.add(next, {
       ...letter,
