@@ -25,6 +25,8 @@ import { watermarkDamage } from './watermarks.ts';
 export interface OpenedQueue {
   database: Database;
   state: LedgerState;
+  /** The process before did not close the file in order. */
+  wasUnclean: boolean;
 }
 
 /**
@@ -145,10 +147,11 @@ export function openQueue(file: string, gateway: string, mayOpen: () => boolean)
   try {
     const state = readState(database);
     if (state === undefined) throw new Error('the state row cannot be read after the check');
+    const wasUnclean = damage !== undefined || state.open;
     state.open = true;
     writeState(database, state);
     database.pragma('wal_checkpoint(TRUNCATE)');
-    return { database, state };
+    return { database, state, wasUnclean };
   } catch (error) {
     closeKeepingLog(database);
     throw error;

@@ -96,6 +96,7 @@ export class QueueFile {
   /** Rows that the next commit deletes: shipped (empty text), or evicted (the cause). */
   #pendingDeletes = new Map<number, string>();
   #commits = 0;
+  #wasUnclean = false;
 
   constructor(options: QueueFileOptions) {
     this.#options = options;
@@ -118,6 +119,7 @@ export class QueueFile {
     }
     if (opened === undefined) return false;
     this.#opened = new OpenFile(opened, this.#options.maxBytes);
+    this.#wasUnclean = opened.wasUnclean;
     this.#reserve.fill();
     return true;
   }
@@ -145,6 +147,11 @@ export class QueueFile {
   /** Identity of the file. */
   get queueId(): string {
     return this.#file.watermarks.queueId;
+  }
+
+  /** The process before did not close the file in order. */
+  get wasUnclean(): boolean {
+    return this.#wasUnclean;
   }
 
   /** Rows that were shipped or evicted, and are not deleted yet. */

@@ -25,6 +25,10 @@ import { NewerSchemaError } from './schema.ts';
 const LARGE_BYTES = 64 * 1024 * 1024;
 /** With this many pending deletes a commit is made for them alone. */
 const PENDING_DELETES_MAX = 4000;
+/**
+ * After an unclean start, deletes do not wait for this long: in a crash loop each process would ship the same rows, and delete none.
+ */
+const DELETES_AT_ONCE_MS = 60_000;
 /** Shipped rows are reported as shipped after this time, although their deletion is not due. */
 const PROGRESS_DELAY_MS = 100;
 /** How often a queue that does not accept checks whether it can again. */
@@ -51,6 +55,7 @@ export class QueueThread {
   readonly #commitTimer: CommitTimer;
   #pending: Append[] = [];
   #pendingRows = 0;
+  #deletesAtOnceUntilMs = Number.NEGATIVE_INFINITY;
   #progressTimer: NodeJS.Timeout | undefined;
   #recheckTimer: NodeJS.Timeout | undefined;
   /**
@@ -92,6 +97,7 @@ export class QueueThread {
       await sleep(RECHECK_MS);
     }
     this.#modes.set('open', null);
+    if (this.#file.wasUnclean) this.#deletesAtOnceUntilMs = performance.now() + DELETES_AT_ONCE_MS;
     try {
       this.#applyLimits();
     } catch (error) {
@@ -175,7 +181,8 @@ export class QueueThread {
   }
 
   #schedule(): void {
-    this.#commitTimer.schedule({ appends: this.#pending.length, rows: this.#pendingRows });
+    const deletesAreUrgent = this.#file.pendingDeletes > 0 && performance.now() < this.#deletesAtOnceUntilMs;
+    this.#commitTimer.schedule({ isUrgent: this.#pending.length > 0 || deletesAreUrgent, rows: this.#pendingRows });
   }
 
   /** Refuses appends, and with the new epoch everything that was sent before the main thread knows of it. */
