@@ -10,10 +10,11 @@ import { DeadLetters } from './dead-letters.ts';
 import { checkpoint, freeDiskBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
 import { addTo, causesOf, damageReport, imbalance, ledgerOf, total, type LedgerState } from './ledger.ts';
 import { closeKeepingLog, markClosed, openQueue, type OpenedQueue } from './open-queue.ts';
+import { ReadAhead } from './read-ahead.ts';
 import type { Append, EvictedSpan, QueueContents, QueueWorkerData, RunWatermark, TakenColumns } from './queue-messages.ts';
 import { NewerSchemaError } from './schema.ts';
 import type { Retried, RetryRules } from './retried-letters.ts';
-import { identityIn, deleteRows, insertRows, readRows, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
+import { identityIn, deleteRows, insertRows, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
 import { Watermarks } from './watermarks.ts';
 
 const EVICT_ROWS = 1000;
@@ -31,7 +32,6 @@ class OpenFile {
   readonly deleteRows: ReturnType<typeof deleteRows>;
   readonly selectRow: Statement;
   readonly selectRows: Statement;
-  readonly readRows: ReturnType<typeof readRows>;
 
   constructor({ database, state }: OpenedQueue, maxBytes: number) {
     this.database = database;
@@ -41,7 +41,6 @@ class OpenFile {
     this.insertRow = insertRows(database);
     this.deleteRow = database.prepare('DELETE FROM rows WHERE id = ?');
     this.deleteRows = deleteRows(database);
-    this.readRows = readRows(database);
     this.selectRow = database.prepare('SELECT * FROM rows WHERE id = ?');
     this.selectRows = database.prepare(
       'SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?',
@@ -91,8 +90,7 @@ export class QueueFile {
   readonly #options: QueueFileOptions;
   readonly #reserve: Reserve;
   #opened: OpenFile | undefined;
-  /** The last row id that was taken: rows up to it are in flight or deleted. */
-  #cursor = 0;
+  #readAhead: ReadAhead | undefined;
   /** Rows that the next commit deletes: shipped (empty text), or evicted (the cause). */
   #pendingDeletes = new Map<number, string>();
   #commits = 0;
@@ -120,6 +118,8 @@ export class QueueFile {
     if (opened === undefined) return false;
     this.#opened = new OpenFile(opened, this.#options.maxBytes);
     this.#wasUnclean = opened.wasUnclean;
+    if (this.#readAhead === undefined) this.#readAhead = new ReadAhead(opened.database, opened.state.nextRowId);
+    else this.#readAhead.moveTo(opened.database);
     this.#reserve.fill();
     return true;
   }
@@ -138,6 +138,11 @@ export class QueueFile {
   get #file(): OpenFile {
     if (this.#opened === undefined) throw new Error('the queue file is not open');
     return this.#opened;
+  }
+
+  get #ahead(): ReadAhead {
+    if (this.#readAhead === undefined) throw new Error('the queue file is not open');
+    return this.#readAhead;
   }
 
   get watermarks(): RunWatermark[] {
@@ -187,6 +192,7 @@ export class QueueFile {
   /** Commits appends and all pending deletes at once; if it throws, nothing has changed. */
   commit(appends: readonly Append[]): void {
     const file = this.#file;
+    let nextRowId = file.ledger.nextRowId;
     file.change((next) => {
       for (const [cause, ids] of idsByCause(this.#pendingDeletes)) {
         // A row that is not there any more (acknowledged twice, or lost with a damaged file) is not counted again.
@@ -198,8 +204,13 @@ export class QueueFile {
       for (const append of appends) this.#apply(next, append);
       file.dead.evictOverLimit(next);
     });
+    this.#ahead.deleted(this.#pendingDeletes.keys());
     this.#pendingDeletes = new Map();
     this.#commits += 1;
+    for (const { rows } of appends) {
+      this.#ahead.accepted(nextRowId, rows.devices, rows.data);
+      nextRowId += rows.data.length;
+    }
   }
 
   #apply(next: LedgerState, { rows, dead, watermarks }: Append): void {
@@ -215,10 +226,10 @@ export class QueueFile {
     for (const watermark of watermarks) this.#file.watermarks.move(next, watermark);
   }
 
-  /** Takes the next rows, oldest first. Throws DamagedRowError: a row with a wrong checksum is never shipped. */
-  take(maxRows: number, maxBytes: number): TakenColumns {
-    const taken = this.#file.readRows(this.#cursor, maxRows, maxBytes);
-    this.#cursor = taken.at(-1)?.id ?? this.#cursor;
+  /** Takes the next rows; undefined if it found none so far and is to be called again. Throws DamagedRowError. */
+  take(maxRows: number, maxBytes: number): TakenColumns | undefined {
+    const { rows: taken, isComplete } = this.#ahead.take(maxRows, maxBytes);
+    if (taken.length === 0 && !isComplete) return undefined;
     return {
       ids: Float64Array.from(taken, ({ id }) => id),
       acceptedAtMs: Float64Array.from(taken, ({ accepted_ms }) => accepted_ms),
@@ -231,11 +242,27 @@ export class QueueFile {
   /** These rows were shipped; the next commit deletes them. */
   shipped(ids: Float64Array): void {
     for (const id of ids) this.#pendingDeletes.set(id, '');
+    this.#ahead.settled(ids);
   }
 
   /** These rows are not to be shipped at all; the next commit deletes them and counts them as evicted by this cause. */
   evict(ids: Float64Array, cause: string): void {
     for (const id of ids) this.#pendingDeletes.set(id, cause);
+    this.#ahead.settled(ids);
+  }
+
+  /** These rows of a device are no longer in flight, and it gets no others until `release`. */
+  putBack(device: string, ids: Iterable<number>): void {
+    this.#ahead.putBack(device, ids);
+  }
+
+  release(device: string): void {
+    this.#ahead.release(device);
+  }
+
+  /** Whether rows that `take` passed over may be read now. */
+  get isReadable(): boolean {
+    return this.#ahead.isReadable;
   }
 
   /** Moves one row that was taken to the dead letters. */
@@ -257,20 +284,26 @@ export class QueueFile {
       });
       file.dead.evictOverLimit(next);
     });
+    this.#ahead.settled([rowId]);
+    this.#ahead.deleted([rowId]);
   }
 
-  /** Evicts the oldest rows that are not in flight until the file is below its limit. Returns what was evicted, by device. */
+  /**
+   * Evicts the oldest rows of those with the largest shares (eviction.ts), but none in flight, until the file is below its limit. Returns
+   * what was evicted, by device.
+   */
   evictOverLimit(): EvictedSpan[] {
     const file = this.#file;
     const spans = new Map<string, EvictedSpan>();
     while (this.bytes() > this.#options.maxBytes) {
-      const rows = file.selectRows.all(this.#cursor, EVICT_ROWS) as Row[];
+      const rows = this.#ahead.evictable(EVICT_ROWS);
       if (rows.length === 0) break;
       file.change((next) => {
         for (const row of rows) file.deleteRow.run(row.id);
         next.queued -= rows.length;
         addTo(next.evictedBy, 'queue_full', rows.length);
       });
+      this.#ahead.evicted(rows);
       for (const row of rows) {
         const at = /"timestamp":"([^"]+)"/.exec(row.data)?.[1] ?? new Date(row.accepted_ms).toISOString();
         const span = spans.get(row.device) ?? { device: row.device, from: at, to: at, count: 0 };
@@ -299,9 +332,16 @@ export class QueueFile {
       counts.retried += retried;
       counts.left += letters.length - retried;
       if (retried === 0 && !isRenamed) continue;
+      const { nextRowId } = this.#file.ledger;
       this.#file.change((next) => {
         for (const { letter, outcome } of outcomes) this.#retry(next, letter, outcome);
       });
+      const rows = outcomes.flatMap(({ outcome }) => (outcome.kind === 'row' ? [outcome] : []));
+      this.#ahead.accepted(
+        nextRowId,
+        rows.map(({ device }) => device),
+        rows.map(({ data }) => data),
+      );
     }
     return counts;
   }

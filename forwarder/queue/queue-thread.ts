@@ -139,10 +139,16 @@ export class QueueThread {
         return this.#take(request.id, request.maxRows, request.maxBytes);
       case 'acknowledge':
         this.#file.shipped(request.ids);
+        if (this.#file.isReadable) this.#post({ kind: 'readable' });
         return this.#deletesPending();
       case 'evict':
         this.#file.evict(request.ids, request.cause);
         return this.#deletesPending();
+      case 'putBack':
+        return this.#file.putBack(request.device, request.ids);
+      case 'release':
+        this.#file.release(request.device);
+        return this.#post({ kind: 'readable' });
       case 'bury':
         try {
           this.#file.bury(request.rowId, request.reason, request.detail);
@@ -334,6 +340,7 @@ export class QueueThread {
   }
 
   #take(id: number, maxRows: number, maxBytes: number): void {
+    if (!isFileOpen(this.#modes.current)) return this.#post({ kind: 'error', id, message: 'the queue is closed' });
     if (this.#file.pendingDeletes > UNDELETED_MAX) this.#commitDeletes();
     const stopped = this.#modes.current === 'write_failed' && this.#file.pendingDeletes > UNDELETED_MAX;
     let rows;
@@ -343,6 +350,7 @@ export class QueueThread {
       this.#post({ kind: 'error', id, message: messageOf(error) });
       return this.#diskTrouble(error, []);
     }
+    if (rows === undefined) return void setImmediate(() => this.#take(id, maxRows, maxBytes));
     this.#port.postMessage({ kind: 'taken', id, rows }, [
       rows.ids.buffer as ArrayBuffer,
       rows.acceptedAtMs.buffer as ArrayBuffer,

@@ -158,6 +158,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
         this.emit('state', reply.state);
         this.emit('readable');
         return undefined;
+      case 'readable':
+        return void this.emit('readable');
       case 'progress':
         return void this.emit('progress');
       default:
@@ -218,6 +220,14 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
 
   evict(ids: readonly number[], cause: string): void {
     this.#send({ kind: 'evict', ids: Float64Array.from(ids), cause });
+  }
+
+  putBack(device: string, ids: readonly number[]): void {
+    this.#send({ kind: 'putBack', device, ids: Float64Array.from(ids) });
+  }
+
+  release(device: string): void {
+    this.#send({ kind: 'release', device });
   }
 
   bury(rowId: number, reason: string, detail: string): void {

@@ -152,35 +152,6 @@ export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | '
     );
 }
 
-type RowColumns = [id: number, acceptedMs: number, source: number, device: string, data: string, crc: number];
-const CHUNK_ROWS = 500;
-
-/**
- * Reads rows after an id, oldest first, within the limits (at least one row). It reads in chunks: stepping row by row costs three times as
- * much, and one query for all might load very large rows. Throws DamagedRowError.
- */
-export function readRows(database: Database): (afterId: number, maxRows: number, maxBytes: number) => Omit<StoredRow, 'crc'>[] {
-  const select = database
-    .prepare('SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?')
-    .raw();
-  return (afterId, maxRows, maxBytes) => {
-    const rows: Omit<StoredRow, 'crc'>[] = [];
-    let bytes = 0;
-    for (let more = true; more && rows.length < maxRows;) {
-      const chunk = select.all(rows.at(-1)?.id ?? afterId, Math.min(CHUNK_ROWS, maxRows - rows.length)) as RowColumns[];
-      more = chunk.length === CHUNK_ROWS;
-      for (const [id, accepted_ms, source, device, data, crc] of chunk) {
-        bytes += data.length;
-        if (rows.length > 0 && bytes > maxBytes) return rows;
-        const row = { id, accepted_ms, source, device, data };
-        if (rowChecksum(row) !== crc) throw new DamagedRowError(id);
-        rows.push(row);
-      }
-    }
-    return rows;
-  };
-}
-
 /** Deletes rows, consecutive ids by one statement, at half the cost of one statement per row. Returns how many existed. */
 export function deleteRows(database: Database): (ids: Iterable<number>) => number {
   const remove = database.prepare('DELETE FROM rows WHERE id BETWEEN ? AND ?');

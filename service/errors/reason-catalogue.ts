@@ -170,6 +170,10 @@ export const HEALTH_REASONS = {
 
 /** Usual hints; the forwarder gives a more precise one if it knows the exact failure. */
 export const UPLINK_REASONS = {
+  key_refused: {
+    summary: 'The stream refuses all records of some partition keys; only their readings wait.',
+    hint: 'Readings with other keys are shipped. Check the shard of these keys: split a hot one, or use KINESIS_PARTITION_KEY=random.',
+  },
   throttled: {
     summary: 'The stream takes fewer readings than arrive; sending is slowed down.',
     hint: 'No action required: sending is retried more slowly. If it lasts, add shards, or use KINESIS_MODE=aggregated.',
