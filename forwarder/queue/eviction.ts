@@ -2,7 +2,17 @@
  * Which rows are evicted at the size limit: the oldest of the owners (owners.ts) with the largest shares. A row is evicted only if its
  * owner holds at least nine tenths of what the largest owner holds, so nobody can push out the readings of those who use less.
  */
+import type { EvictedSpan } from './queue-messages.ts';
 import { sizeOf, type OwnedRow, type Owner, type Owners } from './owners.ts';
+
+/** Adds evicted rows to what is reported of them: a time span for each device. */
+export function addToSpans(spans: Map<string, EvictedSpan>, rows: readonly (OwnedRow & { accepted_ms: number })[]): void {
+  for (const { device, data, accepted_ms } of rows) {
+    const at = /"timestamp":"([^"]+)"/.exec(data)?.[1] ?? new Date(accepted_ms).toISOString();
+    const span = spans.get(device) ?? { device, from: at, to: at, count: 0 };
+    spans.set(device, { ...span, to: at, count: span.count + 1 });
+  }
+}
 
 const NEAR_LARGEST = 0.9;
 const CHUNK_ROWS = 1000;

@@ -5,74 +5,18 @@
  */
 import { statSync } from 'node:fs';
 import type { DeadLetters as DeadLetterList } from '../../contract/dead-letter.ts';
-import type { Database, Statement } from '../../service/storage/sqlite.ts';
-import { DeadLetters } from './dead-letters.ts';
 import { checkpoint, freeDiskBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
-import { addTo, causesOf, damageReport, imbalance, ledgerOf, total, type LedgerState } from './ledger.ts';
+import { addTo, causesOf, damageReport, ledgerOf, total, type LedgerState } from './ledger.ts';
+import { OpenFile, type Row } from './open-file.ts';
 import { closeKeepingLog, markClosed, openQueue, type OpenedQueue } from './open-queue.ts';
+import { addToSpans } from './eviction.ts';
 import { ReadAhead } from './read-ahead.ts';
 import type { Append, EvictedSpan, QueueContents, QueueWorkerData, RunWatermark, TakenColumns } from './queue-messages.ts';
 import { NewerSchemaError } from './schema.ts';
 import type { Retried, RetryRules } from './retried-letters.ts';
-import { identityIn, deleteRows, insertRows, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
-import { Watermarks } from './watermarks.ts';
+import { identityIn, type StoredDead } from './stored-rows.ts';
 
 const EVICT_ROWS = 1000;
-
-type Row = Omit<StoredRow, 'crc'>;
-
-/** The open database, its prepared statements, and the ledger as it is committed. */
-class OpenFile {
-  readonly database: Database;
-  ledger: LedgerState;
-  readonly dead: DeadLetters;
-  readonly watermarks: Watermarks;
-  readonly insertRow: ReturnType<typeof insertRows>;
-  readonly deleteRow: Statement;
-  readonly deleteRows: ReturnType<typeof deleteRows>;
-  readonly selectRow: Statement;
-  readonly selectRows: Statement;
-
-  constructor({ database, state }: OpenedQueue, maxBytes: number) {
-    this.database = database;
-    this.ledger = state;
-    this.dead = new DeadLetters(database, maxBytes);
-    this.watermarks = new Watermarks(database);
-    this.insertRow = insertRows(database);
-    this.deleteRow = database.prepare('DELETE FROM rows WHERE id = ?');
-    this.deleteRows = deleteRows(database);
-    this.selectRow = database.prepare('SELECT * FROM rows WHERE id = ?');
-    this.selectRows = database.prepare(
-      'SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?',
-    );
-  }
-
-  /** Runs `work` and writes the ledger that it changed, in one transaction. If it throws, nothing has changed. */
-  change(work: (next: LedgerState) => void): void {
-    const next = structuredClone(this.ledger);
-    try {
-      this.database
-        .transaction(() => {
-          work(next);
-          // A wrong ledger must never be committed.
-          const wrong = imbalance(next);
-          if (wrong !== undefined) throw new Error(`ledger: ${wrong}`);
-          writeState(this.database, next);
-        })
-        .immediate();
-    } catch (error) {
-      this.watermarks.rolledBack();
-      throw error;
-    }
-    this.watermarks.committed();
-    this.ledger = next;
-  }
-
-  addRow(next: LedgerState, row: Omit<Row, 'id'>): void {
-    this.insertRow({ id: next.nextRowId, ...row });
-    next.nextRowId += 1;
-  }
-}
 
 function idsByCause(causes: ReadonlyMap<number, string>): Map<string, number[]> {
   const groups = new Map<string, number[]>();
@@ -90,7 +34,7 @@ export class QueueFile {
   readonly #options: QueueFileOptions;
   readonly #reserve: Reserve;
   #opened: OpenFile | undefined;
-  #readAhead: ReadAhead | undefined;
+  #ahead: ReadAhead | undefined;
   /** Rows that the next commit deletes: shipped (empty text), or evicted (the cause). */
   #pendingDeletes = new Map<number, string>();
   #commits = 0;
@@ -118,8 +62,8 @@ export class QueueFile {
     if (opened === undefined) return false;
     this.#opened = new OpenFile(opened, this.#options.maxBytes);
     this.#wasUnclean = opened.wasUnclean;
-    if (this.#readAhead === undefined) this.#readAhead = new ReadAhead(opened.database, opened.state.nextRowId);
-    else this.#readAhead.moveTo(opened.database);
+    if (this.#ahead === undefined) this.#ahead = new ReadAhead(opened.database, opened.state.nextRowId);
+    else this.#ahead.moveTo(opened.database);
     this.#reserve.fill();
     return true;
   }
@@ -140,9 +84,10 @@ export class QueueFile {
     return this.#opened;
   }
 
-  get #ahead(): ReadAhead {
-    if (this.#readAhead === undefined) throw new Error('the queue file is not open');
-    return this.#readAhead;
+  /** Which rows the drain gets next, and which are in flight. */
+  get readAhead(): ReadAhead {
+    if (this.#ahead === undefined) throw new Error('the queue file is not open');
+    return this.#ahead;
   }
 
   get watermarks(): RunWatermark[] {
@@ -204,11 +149,14 @@ export class QueueFile {
       for (const append of appends) this.#apply(next, append);
       file.dead.evictOverLimit(next);
     });
-    this.#ahead.deleted(this.#pendingDeletes.keys());
+    this.readAhead.deleted(this.#pendingDeletes.keys());
     this.#pendingDeletes = new Map();
     this.#commits += 1;
     for (const { rows } of appends) {
-      this.#ahead.accepted(nextRowId, rows.devices, rows.data);
+      this.readAhead.accepted(
+        nextRowId,
+        rows.data.map((data, index) => ({ device: rows.devices[index] ?? '', data })),
+      );
       nextRowId += rows.data.length;
     }
   }
@@ -228,7 +176,7 @@ export class QueueFile {
 
   /** Takes the next rows; undefined if it found none so far and is to be called again. Throws DamagedRowError. */
   take(maxRows: number, maxBytes: number): TakenColumns | undefined {
-    const { rows: taken, isComplete } = this.#ahead.take(maxRows, maxBytes);
+    const { rows: taken, isComplete } = this.readAhead.take(maxRows, maxBytes);
     if (taken.length === 0 && !isComplete) return undefined;
     return {
       ids: Float64Array.from(taken, ({ id }) => id),
@@ -241,28 +189,13 @@ export class QueueFile {
 
   /** These rows were shipped; the next commit deletes them. */
   shipped(ids: Float64Array): void {
-    for (const id of ids) this.#pendingDeletes.set(id, '');
-    this.#ahead.settled(ids);
+    this.evict(ids, '');
   }
 
   /** These rows are not to be shipped at all; the next commit deletes them and counts them as evicted by this cause. */
   evict(ids: Float64Array, cause: string): void {
     for (const id of ids) this.#pendingDeletes.set(id, cause);
-    this.#ahead.settled(ids);
-  }
-
-  /** These rows of a device are no longer in flight, and it gets no others until `release`. */
-  putBack(device: string, ids: Iterable<number>): void {
-    this.#ahead.putBack(device, ids);
-  }
-
-  release(device: string): void {
-    this.#ahead.release(device);
-  }
-
-  /** Whether rows that `take` passed over may be read now. */
-  get isReadable(): boolean {
-    return this.#ahead.isReadable;
+    this.readAhead.settled(ids);
   }
 
   /** Moves one row that was taken to the dead letters. */
@@ -284,8 +217,8 @@ export class QueueFile {
       });
       file.dead.evictOverLimit(next);
     });
-    this.#ahead.settled([rowId]);
-    this.#ahead.deleted([rowId]);
+    this.readAhead.settled([rowId]);
+    this.readAhead.deleted([rowId]);
   }
 
   /**
@@ -296,19 +229,15 @@ export class QueueFile {
     const file = this.#file;
     const spans = new Map<string, EvictedSpan>();
     while (this.bytes() > this.#options.maxBytes) {
-      const rows = this.#ahead.evictable(EVICT_ROWS);
+      const rows = this.readAhead.evictable(EVICT_ROWS);
       if (rows.length === 0) break;
       file.change((next) => {
         for (const row of rows) file.deleteRow.run(row.id);
         next.queued -= rows.length;
         addTo(next.evictedBy, 'queue_full', rows.length);
       });
-      this.#ahead.evicted(rows);
-      for (const row of rows) {
-        const at = /"timestamp":"([^"]+)"/.exec(row.data)?.[1] ?? new Date(row.accepted_ms).toISOString();
-        const span = spans.get(row.device) ?? { device: row.device, from: at, to: at, count: 0 };
-        spans.set(row.device, { ...span, to: at, count: span.count + 1 });
-      }
+      this.readAhead.evicted(rows);
+      addToSpans(spans, rows);
       this.checkpoint();
     }
     return [...spans.values()];
@@ -337,11 +266,7 @@ export class QueueFile {
         for (const { letter, outcome } of outcomes) this.#retry(next, letter, outcome);
       });
       const rows = outcomes.flatMap(({ outcome }) => (outcome.kind === 'row' ? [outcome] : []));
-      this.#ahead.accepted(
-        nextRowId,
-        rows.map(({ device }) => device),
-        rows.map(({ data }) => data),
-      );
+      this.readAhead.accepted(nextRowId, rows);
     }
     return counts;
   }

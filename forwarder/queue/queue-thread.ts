@@ -139,15 +139,15 @@ export class QueueThread {
         return this.#take(request.id, request.maxRows, request.maxBytes);
       case 'acknowledge':
         this.#file.shipped(request.ids);
-        if (this.#file.isReadable) this.#post({ kind: 'readable' });
+        if (this.#file.readAhead.isReadable) this.#post({ kind: 'readable' });
         return this.#deletesPending();
       case 'evict':
         this.#file.evict(request.ids, request.cause);
         return this.#deletesPending();
       case 'putBack':
-        return this.#file.putBack(request.device, request.ids);
+        return this.#file.readAhead.putBack(request.device, request.ids);
       case 'release':
-        this.#file.release(request.device);
+        this.#file.readAhead.release(request.device);
         return this.#post({ kind: 'readable' });
       case 'bury':
         try {

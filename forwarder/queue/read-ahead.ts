@@ -278,9 +278,8 @@ export class ReadAhead {
   }
 
   /** A commit has added these rows. */
-  accepted(firstId: number, devices: readonly string[], data: readonly string[]): void {
-    for (const [index, text] of data.entries())
-      this.#owners.add({ id: firstId + index, device: devices[index] ?? '', data: text });
+  accepted(firstId: number, rows: readonly Omit<OwnedRow, 'id'>[]): void {
+    for (const [index, { device, data }] of rows.entries()) this.#owners.add({ id: firstId + index, device, data });
     if (this.#owners.size > OWNERS_KEPT) this.#owners.forgetEmpty();
     this.#countMore(COUNTED_PER_COMMIT);
   }
