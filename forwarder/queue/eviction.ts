@@ -47,10 +47,10 @@ export class Eviction<Row extends OwnedRow> {
     return this.#evictableFrom.get(owner) ?? owner.evictableFrom;
   }
 
-  /** At most `limit` rows; none only if all rows are in flight. No row below `firstId` can be evicted. */
-  rows(limit: number, isInFlight: (id: number) => boolean, firstId: number): Row[] {
+  /** At most `maxRows` rows, until they have this many bytes; none only if all rows are in flight. No row below `firstId` can be evicted. */
+  rows(wanted: { maxRows: number; bytes: number }, isInFlight: (id: number) => boolean, firstId: number): Row[] {
     this.#evictableFrom = new Map();
-    const choice = new Choice<Row>(limit);
+    const choice = new Choice<Row>(wanted);
     while (!choice.isDone) {
       const largest = this.#largest(choice);
       if (largest === undefined) break;
@@ -94,12 +94,13 @@ export class Eviction<Row extends OwnedRow> {
 class Choice<Row extends OwnedRow> {
   readonly exhausted = new Set<Owner>();
   examined = 0;
-  readonly #limit: number;
+  readonly #wanted: { maxRows: number; bytes: number };
+  #bytes = 0;
   readonly #rows = new Map<number, Row>();
   readonly #of = new Map<Owner, { rows: number; bytes: number }>();
 
-  constructor(limit: number) {
-    this.#limit = limit;
+  constructor(wanted: { maxRows: number; bytes: number }) {
+    this.#wanted = wanted;
   }
 
   get rows(): Row[] {
@@ -107,7 +108,7 @@ class Choice<Row extends OwnedRow> {
   }
 
   get isFull(): boolean {
-    return this.#rows.size >= this.#limit;
+    return this.#rows.size >= this.#wanted.maxRows || this.#bytes >= this.#wanted.bytes;
   }
 
   get isDone(): boolean {
@@ -122,6 +123,7 @@ class Choice<Row extends OwnedRow> {
     const of = this.#of.get(owner) ?? { rows: 0, bytes: 0 };
     this.#of.set(owner, { rows: of.rows + 1, bytes: of.bytes + sizeOf(row) });
     this.#rows.set(row.id, row);
+    this.#bytes += sizeOf(row);
   }
 
   shareOf(owner: Owner): number {

@@ -48,6 +48,7 @@ export class OpenFile {
         .immediate();
     } catch (error) {
       this.watermarks.rolledBack();
+      this.dead.rolledBack();
       throw error;
     }
     this.watermarks.committed();

@@ -10,6 +10,18 @@ const PUBLISHER = '"publisher":"';
 /** In each reading of a strap, and in no other. */
 const STRAP_FIELD = '"sensor_contact":';
 
+const publisherIn = (data: string): string | undefined => {
+  const at = data.indexOf(PUBLISHER);
+  return at < 0 ? undefined : data.slice(at + PUBLISHER.length, data.indexOf('"', at + PUBLISHER.length));
+};
+
+/** The owner of a reading, by its JSON and its device. */
+export function ownerNameOf(device: string, data: string): string {
+  const publisher = publisherIn(data);
+  if (publisher !== undefined) return `publisher ${publisher}`;
+  return data.includes(STRAP_FIELD) ? `strap ${device}` : 'publisher ';
+}
+
 export class Owner {
   /** Its rows in the file that are not shipped, and their size. */
   rows = 0;
@@ -48,10 +60,10 @@ export class Owners {
   taken = 0;
 
   of({ id, device, data }: OwnedRow): Owner {
-    const at = data.indexOf(PUBLISHER);
-    if (at < 0 && !data.includes(STRAP_FIELD)) return this.#unnamed;
-    const name = at < 0 ? device : data.slice(at + PUBLISHER.length, data.indexOf('"', at + PUBLISHER.length));
-    const owners = at < 0 ? this.#straps : this.#publishers;
+    const publisher = publisherIn(data);
+    if (publisher === undefined && !data.includes(STRAP_FIELD)) return this.#unnamed;
+    const name = publisher ?? device;
+    const owners = publisher === undefined ? this.#straps : this.#publishers;
     let owner = owners.get(name);
     if (owner === undefined) owners.set(name, (owner = new Owner(id)));
     return owner;

@@ -16,7 +16,9 @@ import { NewerSchemaError } from './schema.ts';
 import type { Retried, RetryRules } from './retried-letters.ts';
 import { identityIn, type StoredDead } from './stored-rows.ts';
 
+/** One step of an eviction: at most so many rows, and at most so large a share of the limit more than necessary. */
 const EVICT_ROWS = 1000;
+const EVICT_SHARE = 1 / 16;
 
 function idsByCause(causes: ReadonlyMap<number, string>): Map<string, number[]> {
   const groups = new Map<string, number[]>();
@@ -228,8 +230,9 @@ export class QueueFile {
   evictOverLimit(): EvictedSpan[] {
     const file = this.#file;
     const spans = new Map<string, EvictedSpan>();
-    while (this.bytes() > this.#options.maxBytes) {
-      const rows = this.readAhead.evictable(EVICT_ROWS);
+    const { maxBytes } = this.#options;
+    for (let bytes = this.bytes(); bytes > maxBytes; bytes = this.bytes()) {
+      const rows = this.readAhead.evictable(EVICT_ROWS, bytes - maxBytes * (1 - EVICT_SHARE));
       if (rows.length === 0) break;
       file.change((next) => {
         for (const row of rows) file.deleteRow.run(row.id);

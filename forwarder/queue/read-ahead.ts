@@ -298,11 +298,11 @@ export class ReadAhead {
     if (rows.length < limit) this.#countedTo = this.#firstNewId - 1;
   }
 
-  /** At most `limit` rows to evict: the oldest ones of the owners with the largest shares (eviction.ts). */
-  evictable(limit: number): Row[] {
+  /** Rows to evict, at most this many, of about this many bytes: the oldest ones of the owners with the largest shares (eviction.ts). */
+  evictable(maxRows: number, bytes: number): Row[] {
     while (this.#countedTo < this.#firstNewId - 1) this.#countMore(COUNTED_PER_COMMIT);
     const isPassedOver = this.#passedOver.size > 0 || this.#waiting.size > 0;
-    return this.#eviction.rows(limit, (id) => this.#inFlight.has(id), isPassedOver ? 0 : this.#cursor + 1);
+    return this.#eviction.rows({ maxRows, bytes }, (id) => this.#inFlight.has(id), isPassedOver ? 0 : this.#cursor + 1);
   }
 
   /** A commit has evicted these rows, which were not in flight. */

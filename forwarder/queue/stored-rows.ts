@@ -126,14 +126,14 @@ export function insertRows(database: Database): (row: Omit<StoredRow, 'crc'>) =>
   return (row) => void insert.run(row.id, row.accepted_ms, row.source, row.device, row.data, rowChecksum(row));
 }
 
-/** Without an id, SQLite assigns the next one. */
-export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | 'crc'> & { id?: number }) => void {
+/** Returns the letter's id: without one, SQLite assigns the next. */
+export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | 'crc'> & { id?: number }) => number {
   const insert = database.prepare(
     'INSERT INTO dead (id, at_ms, reason, detail, device, run, seq, bytes, payload, whole, gateway, arrived_at, publisher, base64, crc) ' +
       'VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
   );
-  return (dead) =>
-    void insert.run(
+  return (dead) => {
+    const { lastInsertRowid } = insert.run(
       dead.id ?? null,
       dead.at_ms,
       dead.reason,
@@ -150,6 +150,8 @@ export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | '
       dead.base64 ?? null,
       deadChecksum(dead),
     );
+    return Number(lastInsertRowid);
+  };
 }
 
 /** Deletes rows, consecutive ids by one statement, at half the cost of one statement per row. Returns how many existed. */
