@@ -239,8 +239,9 @@ export const DEAD_LETTER_REASONS = {
 } as const satisfies Record<DeadLetterReason, string>;
 
 export const EVICTED_CAUSES = {
-  queue_full: 'The queue reached QUEUE_MAX_BYTES (QUEUE_WHEN_FULL=evict-oldest).',
-  dead_letters_full: 'Too many dead letters: the oldest were dropped.',
+  queue_full:
+    'The queue reached QUEUE_MAX_BYTES (QUEUE_WHEN_FULL=evict-oldest): those who held the most lost their oldest readings.',
+  dead_letters_full: 'Too many dead letters: those who had the most lost their oldest.',
   discarded: 'An operator discarded dead letters.',
   damaged: 'The queue file was damaged and these readings could not be salvaged.',
 } as const satisfies Record<EvictedCause, string>;
