@@ -209,27 +209,24 @@ test('readings that the stream refuses count against their publisher, too', (t) 
   assert.equal(letters.filter(({ device }) => device === 'strap').length, 2);
 });
 
+/** Enough of one owner that it is passed over, and little of others. */
+const count = fc.constantFrom(5, 300, 4500);
+const device = fc.nat(2);
 const step = fc.oneof(
-  {
-    weight: 4,
-    arbitrary: fc.record({ act: fc.constant('accept' as const), device: fc.nat(4), count: fc.integer({ min: 1, max: 1500 }) }),
-  },
-  { weight: 4, arbitrary: fc.record({ act: fc.constant('take' as const), count: fc.integer({ min: 1, max: 3000 }) }) },
-  { weight: 3, arbitrary: fc.record({ act: fc.constant('ship' as const), count: fc.integer({ min: 1, max: 3000 }) }) },
-  {
-    weight: 2,
-    arbitrary: fc.record({ act: fc.constant('putBack' as const), device: fc.nat(4), keep: fc.integer({ min: 0, max: 5 }) }),
-  },
-  { weight: 2, arbitrary: fc.record({ act: fc.constant('release' as const), device: fc.nat(4) }) },
+  { weight: 4, arbitrary: fc.record({ act: fc.constant('accept' as const), device, count }) },
+  { weight: 5, arbitrary: fc.record({ act: fc.constant('take' as const), count }) },
+  { weight: 3, arbitrary: fc.record({ act: fc.constant('ship' as const), count }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('putBack' as const), device, keep: fc.integer({ min: 0, max: 5 }) }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('release' as const), device }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('commit' as const) }) },
 );
 
 test('whatever is put back and passed over, each row is taken once more, and each device in order', (t) => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
       const source = open(t, 100 * MiB);
       const { queue } = source;
-      const names = ['strap-0', 'strap-1', 'strap-2', 'strap-3', 'app'];
+      const names = ['strap-0', 'strap-1', 'strap-2'];
       let accepted = 0;
       /** In flight, in the order in which they were taken. */
       let taken: { id: number; reading: Reading }[] = [];
@@ -243,7 +240,9 @@ test('whatever is put back and passed over, each row is taken once more, and eac
         }
         return rows === undefined ? 1 : readings.length;
       };
-      for (const one of steps)
+      // So that one owner has too many from the beginning.
+      const flood = [0, 0, 1, 2, 0].map((index) => ({ act: 'accept' as const, device: index, count: index === 0 ? 4500 : 300 }));
+      for (const one of [...flood, { act: 'take' as const, count: 4500 }, ...steps])
         if (one.act === 'accept') {
           const device = names[one.device] ?? '';
           for (let seq = accepted + 1; seq <= accepted + one.count; seq += 1) waiting.get(device)?.push(seq);
@@ -273,6 +272,6 @@ test('whatever is put back and passed over, each row is taken once more, and eac
       queue.commit([]);
       assert.equal(queue.contents().ledger.shipped, accepted);
     }),
-    { numRuns: 40 },
+    { numRuns: 20 },
   );
 });
