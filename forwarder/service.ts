@@ -250,7 +250,7 @@ export class ForwarderService implements Service {
       deadLetters,
       causes,
       mode,
-      this.#drain.uplink.current.state,
+      this.#drain.uplink.reported.state,
       this.#checks().map(({ status, code, reason }) => [status, code, reason]),
     ]);
   }
@@ -306,7 +306,7 @@ export class ForwarderService implements Service {
       state: this.#queue.state,
       oldestAgeSeconds: this.#oldestAgeSeconds(),
       duplicates: this.#intake?.arrivals.total('duplicate') ?? 0,
-      uplink: this.#drain.uplink.current.state,
+      uplink: this.#drain.uplink.reported.state,
     });
     return [...read, ...arrivals];
   }

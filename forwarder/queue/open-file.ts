@@ -10,7 +10,7 @@ import type { OpenedQueue } from './open-queue.ts';
 import type { Append, DeadLetterInput, NumberedRows } from './queue-messages.ts';
 import { RunAudit } from './run-audit.ts';
 import { SHIPPED, spanCode } from './span-codes.ts';
-import { identityIn, insertRows, readRows, removeRows, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
+import { identityIn, insertRows, removeRows, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
 import { UNUSED_MAX_MS, Watermarks } from './watermarks.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -32,6 +32,16 @@ const numberIn = (data: string): NumberedRows | undefined => {
   return gateway === undefined || run === null || seq === null ? undefined : { gateway, run, first: seq, count: 1 };
 };
 
+function idsByCause(causes: ReadonlyMap<number, string>): Map<string, number[]> {
+  const groups = new Map<string, number[]>();
+  for (const [id, cause] of causes) {
+    const group = groups.get(cause);
+    if (group === undefined) groups.set(cause, [id]);
+    else group.push(id);
+  }
+  return groups;
+}
+
 export class OpenFile {
   readonly database: Database;
   ledger: LedgerState;
@@ -41,7 +51,6 @@ export class OpenFile {
   readonly pin: LogPin;
   readonly #selectRow: Statement;
   readonly selectRows: Statement;
-  readonly readRows: ReturnType<typeof readRows>;
   readonly #insertRow: ReturnType<typeof insertRows>;
   readonly #removeRows: ReturnType<typeof removeRows>;
   readonly #auditMs: number;
@@ -58,7 +67,6 @@ export class OpenFile {
     this.dead = new DeadLetters(database, maxBytes, this.audit);
     this.#insertRow = insertRows(database);
     this.#removeRows = removeRows(database);
-    this.readRows = readRows(database);
     this.#selectRow = database.prepare('SELECT * FROM rows WHERE id = ?');
     this.selectRows = database.prepare(
       'SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?',
@@ -85,6 +93,7 @@ export class OpenFile {
     } catch (error) {
       this.watermarks.rolledBack();
       this.audit.rolledBack();
+      this.dead.rolledBack();
       throw error;
     }
     this.watermarks.committed();
@@ -143,6 +152,11 @@ export class OpenFile {
     if (evicted === '') next.shipped += removed.count;
     else addTo(next.evictedBy, evicted, removed.count);
     this.audit.removed(next, removed, evicted === '' ? SHIPPED : spanCode('evicted', evicted));
+  }
+
+  /** Deletes rows by their causes, as `settle` does. */
+  settleAll(next: LedgerState, causes: ReadonlyMap<number, string>): void {
+    for (const [cause, ids] of idsByCause(causes)) this.settle(next, ids, cause);
   }
 
   /** Moves a row to the dead letters, if it still exists. */

@@ -29,6 +29,8 @@ export interface OpenedQueue {
   state: LedgerState;
   /** The file is a new one, in the place of a damaged one. */
   isReplaced: boolean;
+  /** The process before did not close the file in order. */
+  wasUnclean: boolean;
 }
 
 export interface OpenOptions {
@@ -201,10 +203,11 @@ export function openQueue(file: string, options: OpenOptions): OpenedQueue | und
   try {
     const state = readState(database);
     if (state === undefined) throw new Error('the state row cannot be read after the check');
+    const wasUnclean = damage !== undefined || state.open;
     state.open = true;
     writeState(database, state);
     database.pragma('wal_checkpoint(TRUNCATE)');
-    return { database, state, isReplaced: damage !== undefined };
+    return { database, state, isReplaced: damage !== undefined, wasUnclean };
   } catch (error) {
     closeKeepingLog(database);
     throw error;

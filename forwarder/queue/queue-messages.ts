@@ -230,6 +230,8 @@ export type QueueRequest =
   | { kind: 'take'; id: number; maxRows: number; maxBytes: number }
   | { kind: 'acknowledge'; ids: Float64Array }
   | { kind: 'evict'; ids: Float64Array; cause: string }
+  | { kind: 'putBack'; device: string; ids: Float64Array }
+  | { kind: 'release'; device: string }
   | { kind: 'bury'; rowId: number; reason: string; detail: string }
   | { kind: 'deadLetters'; id: number; limit: number; before: number | null }
   | { kind: 'retryDead'; id: number; ids: number[] | null }
@@ -259,6 +261,8 @@ export type QueueReply =
   | { kind: 'state'; state: QueueState }
   /** As `state`, but there is nothing new to take. */
   | { kind: 'progress'; state: QueueState }
+  /** Rows that `take` passed over may be read now. */
+  | { kind: 'readable' }
   | { kind: 'taken'; id: number; rows: TakenColumns }
   | { kind: 'answer'; id: number; value: unknown }
   | { kind: 'error'; id: number; message: string }

@@ -27,6 +27,8 @@ import { QueueOpener } from './queue-opener.ts';
 const LARGE_BYTES = 64 * 1024 * 1024;
 /** With this many pending deletes a commit is made for them alone. */
 const PENDING_DELETES_MAX = 4000;
+/** After an unclean start, deletes do not wait for this long: in a crash loop each process would ship the same rows, and delete none. */
+const DELETES_AT_ONCE_MS = 60_000;
 /** Shipped rows are reported as shipped after this time, although their deletion is not due. */
 const PROGRESS_DELAY_MS = 100;
 /** How often a queue that does not accept checks whether it can again. */
@@ -52,6 +54,7 @@ export class QueueThread {
   #pendingRows = 0;
   /** As last read: what counts while the file is not open. */
   #contents: Readonly<QueueContents> = NO_CONTENTS;
+  #deletesAtOnceUntilMs = Number.NEGATIVE_INFINITY;
   #progressTimer: NodeJS.Timeout | undefined;
   #recheckTimer: NodeJS.Timeout | undefined;
   /**
@@ -101,6 +104,7 @@ export class QueueThread {
       await sleep(RECHECK_MS);
     }
     this.#modes.set('open', null);
+    if (this.#file.wasUnclean) this.#deletesAtOnceUntilMs = performance.now() + DELETES_AT_ONCE_MS;
     try {
       this.#applyLimits();
     } catch (error) {
@@ -136,14 +140,20 @@ export class QueueThread {
         return this.#take(request.id, request.maxRows, request.maxBytes);
       case 'acknowledge':
         this.#file.shipped(request.ids);
+        if (this.#file.readAhead.isReadable) this.#post({ kind: 'readable' });
         return this.#deletesPending();
       case 'evict':
         this.#file.evict(request.ids, request.cause);
         return this.#deletesPending();
+      case 'putBack':
+        return this.#file.readAhead.putBack(request.device, request.ids);
+      case 'release':
+        this.#file.readAhead.release(request.device);
+        return this.#post({ kind: 'readable' });
       case 'bury':
         this.#file.bury(request.rowId, request.reason, request.detail);
         // As soon as a reading would be committed: it is news.
-        return this.#commitTimer.schedule({ appends: 1, rows: this.#pendingRows });
+        return this.#commitTimer.schedule({ isUrgent: true, rows: this.#pendingRows });
       case 'deadLetters':
         return this.#answer(request.id, () => this.#file.deadLetters(request.limit, request.before));
       case 'retryDead':
@@ -160,11 +170,10 @@ export class QueueThread {
       case 'acknowledgeDamage':
         return this.#answer(request.id, () => this.#file.acknowledgeDamage());
       case 'backup':
-        void this.#file.backup(request.file).then(
+        return void this.#file.backup(request.file).then(
           (value) => this.#post({ kind: 'answer', id: request.id, value }),
           (error: unknown) => this.#post({ kind: 'error', id: request.id, message: messageOf(error) }),
         );
-        return undefined;
       case 'stop':
         return this.#stop();
     }
@@ -179,7 +188,8 @@ export class QueueThread {
   }
 
   #schedule(): void {
-    this.#commitTimer.schedule({ appends: this.#pending.length, rows: this.#pendingRows });
+    const deletesAreUrgent = this.#file.pendingDeletes > 0 && performance.now() < this.#deletesAtOnceUntilMs;
+    this.#commitTimer.schedule({ isUrgent: this.#pending.length > 0 || deletesAreUrgent, rows: this.#pendingRows });
   }
 
   /** Refuses appends, and with the new epoch everything that was sent before the main thread knows of it. */
@@ -338,6 +348,7 @@ export class QueueThread {
       this.#post({ kind: 'error', id, message: messageOf(error) });
       return this.#diskTrouble(error, []);
     }
+    if (rows === undefined) return void setImmediate(() => this.#take(id, maxRows, maxBytes));
     this.#port.postMessage({ kind: 'taken', id, rows }, [
       rows.ids.buffer as ArrayBuffer,
       rows.acceptedAtMs.buffer as ArrayBuffer,

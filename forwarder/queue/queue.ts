@@ -157,6 +157,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
         // After a failed write or read, taking is tried again once the queue recovers, and not for each report of the failure.
         if (reply.state.mode !== 'write_failed') this.emit('readable');
         return undefined;
+      case 'readable':
+        return void this.emit('readable');
       case 'progress':
         return void this.emit('progress');
       default:
@@ -217,6 +219,14 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
 
   evict(ids: readonly number[], cause: string): void {
     this.#send({ kind: 'evict', ids: Float64Array.from(ids), cause });
+  }
+
+  putBack(device: string, ids: readonly number[]): void {
+    this.#send({ kind: 'putBack', device, ids: Float64Array.from(ids) });
+  }
+
+  release(device: string): void {
+    this.#send({ kind: 'release', device });
   }
 
   bury(rowId: number, reason: string, detail: string): void {

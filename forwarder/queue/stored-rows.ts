@@ -145,14 +145,14 @@ export function insertRows(database: Database): (row: Omit<StoredRow, 'crc'>) =>
   };
 }
 
-/** Without an id, SQLite assigns the next one. */
-export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | 'crc'> & { id?: number }) => void {
+/** Returns the letter's id: without one, SQLite assigns the next. */
+export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | 'crc'> & { id?: number }) => number {
   const insert = database.prepare(
     'INSERT INTO dead (id, at_ms, reason, detail, device, run, seq, bytes, payload, whole, gateway, arrived_at, publisher, base64, crc) ' +
       'VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
   );
-  return (dead) =>
-    void insert.run(
+  return (dead) => {
+    const { lastInsertRowid } = insert.run(
       dead.id ?? null,
       dead.at_ms,
       dead.reason,
@@ -169,43 +169,7 @@ export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | '
       dead.base64 ?? null,
       deadChecksum(dead),
     );
-}
-
-type RowColumns = [
-  id: number,
-  acceptedMs: number,
-  source: number,
-  device: string,
-  data: string,
-  crc: number,
-  run: number | null,
-  seq: number | null,
-];
-const CHUNK_ROWS = 500;
-
-/**
- * Reads rows after an id, oldest first, within the limits (at least one row). It reads in chunks: stepping row by row costs three times as
- * much, and one query for all might load very large rows. Throws DamagedRowError.
- */
-export function readRows(database: Database): (afterId: number, maxRows: number, maxBytes: number) => Omit<StoredRow, 'crc'>[] {
-  const select = database
-    .prepare('SELECT id, accepted_ms, source, device, data, crc, run, seq FROM rows WHERE id > ? ORDER BY id LIMIT ?')
-    .raw();
-  return (afterId, maxRows, maxBytes) => {
-    const rows: Omit<StoredRow, 'crc'>[] = [];
-    let bytes = 0;
-    for (let more = true; more && rows.length < maxRows;) {
-      const chunk = select.all(rows.at(-1)?.id ?? afterId, Math.min(CHUNK_ROWS, maxRows - rows.length)) as RowColumns[];
-      more = chunk.length === CHUNK_ROWS;
-      for (const [id, accepted_ms, source, device, data, crc, run, seq] of chunk) {
-        bytes += data.length;
-        if (rows.length > 0 && bytes > maxBytes) return rows;
-        const row = { id, accepted_ms, source, device, data, run, seq };
-        if (rowChecksum(row) !== crc) throw new DamagedRowError(id);
-        rows.push(row);
-      }
-    }
-    return rows;
+    return Number(lastInsertRowid);
   };
 }
 

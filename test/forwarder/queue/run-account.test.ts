@@ -13,7 +13,7 @@ import { HrError } from '../../../service/errors/errors.ts';
 import { openDatabase } from '../../../service/storage/sqlite.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig } from '../../support/test-config.ts';
-import { appendOf, fileOf, openFile, RUN } from './support/queue-files.ts';
+import { appendOf, fileOf, openFile, RUN, takeFrom } from './support/queue-files.ts';
 
 const DAY_MS = 24 * 3_600_000;
 
@@ -43,7 +43,7 @@ test('a run that ships in order is one span, whatever the number of commits', (t
   const queue = opened(t);
   for (let seq = 1; seq <= 300; seq += 1) {
     queue.commit([appendOf(seq, 1)]);
-    queue.shipped(queue.take(1, 1_000_000).ids);
+    queue.shipped(takeFrom(queue, 1, 1_000_000).ids);
   }
   queue.commit([]);
   const account = accountIn(queue);
@@ -69,7 +69,7 @@ test('forty runs that take turns keep their accounts, beyond what the state row 
           watermarks: [{ gateway, run, stored: seq, missed: {} }],
         },
       ]);
-      before.shipped(before.take(1, 1_000_000).ids);
+      before.shipped(takeFrom(before, 1, 1_000_000).ids);
     }
   before.commit([]);
   before.close();
@@ -81,7 +81,7 @@ test('forty runs that take turns keep their accounts, beyond what the state row 
 test('the verdict names what is missing, and why', (t) => {
   const queue = opened(t);
   queue.commit([appendOf(1, 8)]);
-  const { ids } = queue.take(8, 1_000_000);
+  const { ids } = takeFrom(queue, 8, 1_000_000);
   queue.shipped(ids.slice(0, 3));
   queue.evict(ids.slice(3, 5), 'test_reading');
   queue.bury(ids[5] ?? 0, 'refused_by_stream', '');
@@ -99,7 +99,7 @@ test('beyond the limit of spans the oldest are only counted, and an answer lists
   const queue = opened(t);
   const rows = 30_000;
   queue.commit([appendOf(1, rows)]);
-  const { ids } = queue.take(rows, ALL.maxBytes);
+  const { ids } = takeFrom(queue, rows, ALL.maxBytes);
   queue.shipped(ids.filter((_, index) => index % 2 === 0));
   queue.evict(
     ids.filter((_, index) => index % 2 === 1),
@@ -133,7 +133,7 @@ test('runs of a file of version 1.0.0 begin with numbers only, and go on by seq'
   const before = accountIn(queue, null, run);
   assert.deepEqual(before.counted_only, { from: 1, to: 40, counts: { ...counts, queued: 30, unknown: 10 } });
   assert.deepEqual(before.spans, []);
-  queue.shipped(queue.take(100, 1_000_000).ids);
+  queue.shipped(takeFrom(queue, 100, 1_000_000).ids);
   queue.commit([]);
   const after = accountIn(queue, null, run);
   assert.deepEqual(after.counts, { ...counts, shipped: 30, unknown: 10 });
@@ -146,7 +146,7 @@ test('runs of a file from before the audit begin with numbers only: queued, dead
   assert.equal(queue.contents().damage, null);
   assert.deepEqual(accountIn(queue).counts, { ...counts, queued: 12, dead: 1, missed: 5, unknown: 12 });
   assert.deepEqual(accountIn(queue, null, 'feedfeedfeedfeed').counts, { ...counts, queued: 2, dead: 1, unknown: 2 });
-  queue.shipped(queue.take(100, 1_000_000).ids);
+  queue.shipped(takeFrom(queue, 100, 1_000_000).ids);
   queue.discardDead(null);
   queue.commit([{ ...appendOf(31, 2), watermarks: [{ gateway: 'test-box', run: RUN, stored: 32, missed: { outbox_full: 5 } }] }]);
   const after = accountIn(queue);
@@ -183,7 +183,7 @@ test('whoever has reported a run finds what changed since, below what was report
   const run = { gateway: 'test-box', run: RUN };
   assert.equal(queue.runSpans(run, 0, 100), null);
   queue.commit([appendOf(1, 10)]);
-  const { ids } = queue.take(10, 1_000_000);
+  const { ids } = takeFrom(queue, 10, 1_000_000);
   queue.bury(ids[4] ?? 0, 'refused_by_stream', '');
   queue.shipped(ids.slice(0, 4));
   queue.shipped(ids.slice(5, 8));
@@ -207,7 +207,7 @@ test('a span with a wrong checksum is never used: what it said is unknown afterw
   const folder = tempDir(t);
   const before = openFile(folder);
   before.commit([appendOf(1, 10)]);
-  const { ids } = before.take(10, 1_000_000);
+  const { ids } = takeFrom(before, 10, 1_000_000);
   before.evict(ids.slice(0, 2), 'test_reading');
   before.shipped(ids.slice(2, 6));
   before.commit([]);

@@ -8,7 +8,7 @@ import type { QueueFile } from '../../../../forwarder/queue/queue-file.ts';
 import { addNumber, type Append, type NumberedRows, type RunIdentity } from '../../../../forwarder/queue/queue-messages.ts';
 import type { RetryRules } from '../../../../forwarder/queue/retried-letters.ts';
 import { openDatabase } from '../../../../service/storage/sqlite.ts';
-import { copyOf, fileOf, openFile, RUN } from './queue-files.ts';
+import { copyOf, fileOf, openFile, RUN, takeFrom } from './queue-files.ts';
 
 const part = fc.double({ min: 0, max: 1, noNaN: true });
 const run = fc.integer({ min: 0, max: 2 });
@@ -233,7 +233,7 @@ export class AuditUnderTest {
   }
 
   #take(rows: number): void {
-    const taken = this.#queue.take(rows, Number.MAX_SAFE_INTEGER);
+    const taken = takeFrom(this.#queue, rows, Number.MAX_SAFE_INTEGER);
     const expected = this.#rows.filter(({ inFlight }) => !inFlight).slice(0, rows);
     assert.equal(taken.ids.length, expected.length);
     for (const [index, row] of expected.entries()) {

@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { closeKeepingLog, openQueue } from '../../../../forwarder/queue/open-queue.ts';
 import { QueueFile, type QueueFileOptions } from '../../../../forwarder/queue/queue-file.ts';
-import type { Append, DeadLetterInput, RunWatermark } from '../../../../forwarder/queue/queue-messages.ts';
+import type { Append, DeadLetterInput, RunWatermark, TakenColumns } from '../../../../forwarder/queue/queue-messages.ts';
 import { Watermarks } from '../../../../forwarder/queue/watermarks.ts';
 import type { LedgerState } from '../../../../forwarder/queue/ledger.ts';
 
@@ -90,5 +90,13 @@ export function contentsOf(folder: string): Contents {
     };
   } finally {
     closeKeepingLog(database);
+  }
+}
+
+/** Takes the next rows of a file: all that there are, within the limits. */
+export function takeFrom(queue: QueueFile, maxRows: number, maxBytes: number): TakenColumns {
+  for (;;) {
+    const taken = queue.take(maxRows, maxBytes);
+    if (taken !== undefined) return taken;
   }
 }

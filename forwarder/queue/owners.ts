@@ -1,0 +1,116 @@
+/**
+ * Whose share of the queue a reading counts against: that of the user who published it, however many devices it invents, or that of the
+ * strap. Readings of other clients that no user can be named for (an external broker does not tell) have one share together.
+ */
+
+/** What a row costs beside its JSON, in bytes. */
+const ROW_OVERHEAD_BYTES = 64;
+/** How the fields stand in our own JSON. What a client published is escaped inside `original`, so it cannot contain them. */
+const PUBLISHER = '"publisher":"';
+/** In each reading of a strap, and in no other. */
+const STRAP_FIELD = '"sensor_contact":';
+
+const publisherIn = (data: string): string | undefined => {
+  const at = data.indexOf(PUBLISHER);
+  return at < 0 ? undefined : data.slice(at + PUBLISHER.length, data.indexOf('"', at + PUBLISHER.length));
+};
+
+/** The owner of a reading, by its JSON and its device. */
+export function ownerNameOf(device: string, data: string): string {
+  const publisher = publisherIn(data);
+  if (publisher !== undefined) return `publisher ${publisher}`;
+  return data.includes(STRAP_FIELD) ? `strap ${device}` : 'publisher ';
+}
+
+export class Owner {
+  /** Its rows in the file that are not shipped, and their size. */
+  rows = 0;
+  bytes = 0;
+  /** Of these, the rows that the drain has. */
+  taken = 0;
+  /** None of its rows below this id can be evicted. */
+  evictableFrom: number;
+  /** The lowest id of its rows that were passed over because it had too many in the drain; undefined if there are none. */
+  passedOverFrom: number | undefined;
+
+  constructor(firstId: number) {
+    this.evictableFrom = firstId;
+  }
+
+  /** Its rows that the drain does not have. */
+  get waiting(): number {
+    return this.rows - this.taken;
+  }
+}
+
+export interface OwnedRow {
+  id: number;
+  device: string;
+  data: string;
+}
+
+export const sizeOf = ({ data }: Pick<OwnedRow, 'data'>): number => data.length + ROW_OVERHEAD_BYTES;
+
+export class Owners {
+  readonly #publishers = new Map<string, Owner>();
+  readonly #straps = new Map<string, Owner>();
+  readonly #unnamed = new Owner(1);
+  /** All rows that are not shipped, and those that the drain has. */
+  rows = 0;
+  taken = 0;
+
+  of({ id, device, data }: OwnedRow): Owner {
+    const publisher = publisherIn(data);
+    if (publisher === undefined && !data.includes(STRAP_FIELD)) return this.#unnamed;
+    const name = publisher ?? device;
+    const owners = publisher === undefined ? this.#straps : this.#publishers;
+    let owner = owners.get(name);
+    if (owner === undefined) owners.set(name, (owner = new Owner(id)));
+    return owner;
+  }
+
+  add(row: OwnedRow): Owner {
+    const owner = this.of(row);
+    owner.rows += 1;
+    owner.bytes += sizeOf(row);
+    this.rows += 1;
+    return owner;
+  }
+
+  remove(owner: Owner, bytes: number): void {
+    owner.rows -= 1;
+    owner.bytes -= bytes;
+    this.rows -= 1;
+  }
+
+  take(owner: Owner): void {
+    owner.taken += 1;
+    this.taken += 1;
+  }
+
+  untake(owner: Owner): void {
+    owner.taken -= 1;
+    this.taken -= 1;
+  }
+
+  /** Whether other owners have rows that the drain does not have. */
+  othersWait(owner: Owner): boolean {
+    return this.rows - this.taken > owner.waiting;
+  }
+
+  *all(): Generator<Owner> {
+    yield this.#unnamed;
+    yield* this.#publishers.values();
+    yield* this.#straps.values();
+  }
+
+  /** Forgets owners without rows. */
+  forgetEmpty(): void {
+    for (const owners of [this.#publishers, this.#straps])
+      for (const [name, owner] of owners) if (owner.rows <= 0 && owner.passedOverFrom === undefined) owners.delete(name);
+  }
+
+  get size(): number {
+    return this.#publishers.size + this.#straps.size;
+  }
+}
