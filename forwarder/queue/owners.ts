@@ -17,9 +17,7 @@ const publisherIn = (data: string): string | undefined => {
 
 /** The owner of a reading, by its JSON and its device. */
 export function ownerNameOf(device: string, data: string): string {
-  const publisher = publisherIn(data);
-  if (publisher !== undefined) return `publisher ${publisher}`;
-  return data.includes(STRAP_FIELD) ? `strap ${device}` : 'publisher ';
+  return data.includes(STRAP_FIELD) ? `strap ${device}` : `publisher ${publisherIn(data) ?? ''}`;
 }
 
 export class Owner {
@@ -60,8 +58,9 @@ export class Owners {
   taken = 0;
 
   of({ id, device, data }: OwnedRow): Owner {
-    const publisher = publisherIn(data);
-    if (publisher === undefined && !data.includes(STRAP_FIELD)) return this.#unnamed;
+    // Most readings are those of straps, so this comes first: it is called for each reading.
+    const publisher = data.includes(STRAP_FIELD) ? undefined : (publisherIn(data) ?? '');
+    if (publisher === '') return this.#unnamed;
     const name = publisher ?? device;
     const owners = publisher === undefined ? this.#straps : this.#publishers;
     let owner = owners.get(name);

@@ -178,17 +178,15 @@ export class ReadAhead {
   }
 
   #add(row: Row & { crc: number }, owner: Owner, taking: Taking): void {
-    const { crc, ...columns } = row;
-    if (rowChecksum(columns) !== crc) throw new DamagedRowError(row.id);
-    taking.add(columns);
+    if (rowChecksum(row) !== row.crc) throw new DamagedRowError(row.id);
+    taking.add(row);
     this.#inFlight.set(row.id, { owner, device: row.device, bytes: sizeOf(row), isSettled: false });
     this.#owners.take(owner);
   }
 
   #visitNext(row: Row & { crc: number }, taking: Taking): boolean {
     const { id, device } = row;
-    this.#count(row);
-    const owner = this.#owners.of(row);
+    const owner = this.#count(row) ?? this.#owners.of(row);
     if (this.#held.has(device)) lower(this.#passedOver, device, id);
     else if (owner.passedOverFrom === undefined && !this.#hasTooMany(owner)) {
       if (!taking.fits(row)) return false;
@@ -297,16 +295,20 @@ export class ReadAhead {
 
   /** A commit has added these rows. */
   accepted(firstId: number, rows: readonly Omit<OwnedRow, 'id'>[]): void {
-    for (const [index, { device, data }] of rows.entries()) this.#owners.add({ id: firstId + index, device, data });
+    let id = firstId;
+    for (const { device, data } of rows) {
+      this.#owners.add({ id, device, data });
+      id += 1;
+    }
     if (this.#owners.size > OWNERS_KEPT) this.#owners.forgetEmpty();
     this.#countMore(COUNTED_PER_COMMIT);
   }
 
-  /** Counts a row of before the start. */
-  #count(row: OwnedRow): void {
-    if (row.id >= this.#firstNewId || row.id <= this.#countedTo) return;
-    this.#owners.add(row);
+  /** Counts a row of before the start, if it is not counted yet, and returns its owner. */
+  #count(row: OwnedRow): Owner | undefined {
+    if (row.id >= this.#firstNewId || row.id <= this.#countedTo) return undefined;
     this.#countedTo = row.id;
+    return this.#owners.add(row);
   }
 
   #countMore(limit: number): void {
