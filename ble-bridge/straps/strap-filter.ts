@@ -37,7 +37,7 @@ export class StrapFilter {
    * BLE_DENY wins over BLE_ALLOW; with an allow list no other strap is connected. A strap with an alias is connected even if it does
    * not advertise 0x180D. `device` is its kept name, if any; a new strap is judged by the name it would get.
    */
-  judge({ address, name, serviceUuids }: Advertisement, device?: string): Verdict {
+  judge({ address, name, serviceUuids }: Pick<Advertisement, 'address' | 'name' | 'serviceUuids'>, device?: string): Verdict {
     const given = deviceNameOf(address, name);
     const alias = this.#aliases.get(address) ?? this.#aliases.get(given);
     const names = [address, name?.toLowerCase(), given, alias, device].filter((candidate) => candidate !== undefined);

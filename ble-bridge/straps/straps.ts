@@ -11,7 +11,7 @@ import type { RadioHealth } from '../radio/recovery-ladder.ts';
 import type { ScanDemand } from '../radio/scan-supervisor.ts';
 import { ConnectionSlots } from './connection-slots.ts';
 import type { DeviceNames } from './device-names.ts';
-import { DEFAULT_LIMITS, type LinkLimits } from './sensor-link.ts';
+import { DEFAULT_LIMITS, type LinkLimits } from './link-limits.ts';
 import type { StrapFilter } from './strap-filter.ts';
 import type { StrapClock, StrapEvents, StrapHistory, StrapSink } from './strap-ports.ts';
 import { Strap } from './strap.ts';
