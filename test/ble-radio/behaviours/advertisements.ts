@@ -30,7 +30,7 @@ export const ADVERTISEMENTS: readonly Behaviour[] = [
   },
   {
     law: 'a name of nothing but spaces and control characters is none',
-    source: 'Core Specification Supplement, part A, 1.2 (UTF-8)',
+    source: 'github.com/WebBluetoothCG/web-bluetooth/issues/570',
     misbehaves: true,
     strap: { values, name: ' \u0000\u0007\u200b ' },
     expect: { ...STREAMS, name: null },
@@ -51,7 +51,7 @@ export const ADVERTISEMENTS: readonly Behaviour[] = [
   },
   {
     law: 'a name cut in the middle of a character keeps the whole ones',
-    source: 'github.com/hbldh/bleak/issues/1211',
+    source: 'github.com/TheCellule/python-bleson/issues/76',
     misbehaves: true,
     strap: { values, adv: '02010603030d180509' + '50756cc3' },
     expect: { ...STREAMS, name: 'Pul' },
@@ -161,7 +161,7 @@ export const ADVERTISEMENTS: readonly Behaviour[] = [
   },
   {
     law: 'a strap that is denied by name is not shown',
-    source: 'docs/sensors.md (BLE_DENY)',
+    source: 'HRP v1.0, 5.1 (the name in the advertisement)',
     misbehaves: false,
     strap: { values, name: 'Denied Strap 1' },
     expect: NOT_SHOWN,

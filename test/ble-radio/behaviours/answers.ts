@@ -14,7 +14,7 @@ export const ANSWERS: readonly Behaviour[] = [
   },
   {
     law: 'a subscription refused with 0x03 for ever is refused, with its code, and is not a missing answer',
-    source: 'github.com/TheHermann/example-android-mi-band-2/issues/4',
+    source: 'github.com/aashari/example-android-mi-band-2/issues/4',
     misbehaves: true,
     strap: { values, att: [{ on: 'cccd', error: 0x03 }] },
     expect: {
@@ -50,7 +50,7 @@ export const ANSWERS: readonly Behaviour[] = [
   },
   {
     law: 'a first valid notification counts as subscribed, even if the write is never answered',
-    source: 'github.com/fsmeraldi/bleakheart/issues/5',
+    source: 'Core, volume 3 part F, 3.3.3 (no answer)',
     misbehaves: true,
     strap: { values, force: true, att: [{ on: 'cccd', silent: true }] },
     expect: { ...STREAMS, reconnects: 0, staysMs: 7000 },
@@ -203,7 +203,7 @@ export const ANSWERS: readonly Behaviour[] = [
   },
   {
     law: 'optional values that are never answered do not end the link',
-    source: 'github.com/cagnulein/qdomyos-zwift/issues/603',
+    source: 'Core, volume 3 part F, 3.3.3 (no answer)',
     misbehaves: true,
     strap: { values, att: [{ on: 'read', silent: true }] },
     expect: { ...STREAMS, reconnects: 0, staysMs: 7000 },

@@ -139,7 +139,7 @@ export const VALUES: readonly Behaviour[] = [
   },
   {
     law: 'notifications sent twice change nothing about the link',
-    source: 'github.com/polarofficial/polar-ble-sdk/issues/137',
+    source: 'github.com/CANDY-LINE/node-red-contrib-generic-ble/issues/36',
     misbehaves: true,
     strap: { values: ['0646'], repeat: 2 },
     expect: streams([70]),
