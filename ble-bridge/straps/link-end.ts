@@ -27,3 +27,12 @@ const GAP_CAUSES: Readonly<Record<string, GapCause>> = { adapter: 'adapter', sil
 export function gapCauseOf(reason: string): GapCause {
   return GAP_CAUSES[reason] ?? (ENDED_BY_STRAP.has(reason) ? 'ended_by_strap' : 'out_of_range');
 }
+
+/**
+ * Whether an attempt failed in a way that the radio can be blamed for: the controller reported a failure, or a strap that has delivered
+ * before was not reached. What straps refuse, do not answer or have never accepted is theirs.
+ */
+export function isFruitless(reason: string, error: unknown, proven: boolean): boolean {
+  if (reason === 'failed') return true;
+  return proven && (reason === 'not_established' || error instanceof ConnectTimeout);
+}

@@ -19,6 +19,7 @@
  * - lost: the link ended, or an attempt failed.
  */
 import type { DeviceState } from '../../contract/device-status.ts';
+import type { HeartRateMeasurement } from '../gatt/hrm-parser.ts';
 
 const TRANSITIONS: Record<DeviceState, readonly DeviceState[]> = {
   discovered: ['connecting', 'taken', 'lost'],
@@ -39,6 +40,12 @@ const TRANSITIONS: Record<DeviceState, readonly DeviceState[]> = {
 /** States that are entered with a connection and stay after its end, so that the reason is visible until the next attempt. */
 export const OUTLASTING: ReadonlySet<DeviceState> = new Set(['no_heart_rate_service', 'refused']);
 const IDLE: ReadonlySet<DeviceState> = new Set(['discovered', 'lost', 'taken', ...OUTLASTING]);
+
+/** The state that a valid measurement stands for. */
+export function stateOf(measurement: HeartRateMeasurement): 'streaming' | 'no_pulse' | 'no_contact' {
+  if (measurement.bpm === 0) return 'no_pulse';
+  return measurement.contact === false ? 'no_contact' : 'streaming';
+}
 
 /** What a link holds: an attempt in progress (it lasts until the link ends), and a connection. */
 export interface LinkHoldings {

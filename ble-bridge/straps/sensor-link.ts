@@ -9,16 +9,16 @@
 import type { DeviceState, StrapReason } from '../../contract/device-status.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import type { Logger } from '../../service/log/log.ts';
-import { Backoff } from '../../service/pacing/backoff.ts';
-import { parseHeartRateMeasurement, type HeartRateMeasurement } from '../gatt/hrm-parser.ts';
-import { NoSlot, type ConnectQueue } from '../radio/connect-queue.ts';
+import { parseHeartRateMeasurement } from '../gatt/hrm-parser.ts';
+import { ConnectTimeout, GaveWay, NoSlot, type ConnectQueue } from '../radio/connect-queue.ts';
 import type { RadioError } from '../radio/radio-error.ts';
 import { CHARACTERISTICS, type Radio, type RadioCharacteristic, type RadioConnection } from '../radio/radio.ts';
 import type { ConnectSlots } from './connection-slots.ts';
 import { endReasonOf, isRefusal, refusalOf } from './link-end.ts';
 import type { LinkLimits } from './link-limits.ts';
 import type { LinkObserver } from './link-observer.ts';
-import { LinkState, OUTLASTING } from './link-state.ts';
+import { LinkRetry } from './link-retry.ts';
+import { LinkState, OUTLASTING, stateOf } from './link-state.ts';
 import { runStep, StepTimeout, type LinkStep } from './link-step.ts';
 import { readStrapInformation } from './strap-information.ts';
 
@@ -32,12 +32,6 @@ export interface SensorLinkOptions {
   observer: LinkObserver;
 }
 
-/** The state that a valid measurement stands for. */
-function stateOf(measurement: HeartRateMeasurement): 'streaming' | 'no_pulse' | 'no_contact' {
-  if (measurement.bpm === 0) return 'no_pulse';
-  return measurement.contact === false ? 'no_contact' : 'streaming';
-}
-
 /** A taken strap that has not advertised for this long is lost. */
 const TAKEN_UNSEEN_MS = 60_000;
 const WITH_REASON: ReadonlySet<DeviceState> = new Set(['unreadable', 'taken', ...OUTLASTING]);
@@ -47,9 +41,7 @@ const SENDS_ANYWAY_MS = 1500;
 
 export class SensorLink {
   readonly #o: SensorLinkOptions;
-  readonly #backoff: Backoff;
-  /** After a refusal, or without heart rate service: the strap will answer the same for a while. */
-  readonly #refusedBackoff: Backoff;
+  readonly #retry: LinkRetry;
   readonly #state: LinkState;
   /** From queueing for a connect to the end of the link. */
   #attempt: AbortController | undefined;
@@ -79,11 +71,7 @@ export class SensorLink {
 
   constructor(options: SensorLinkOptions) {
     this.#o = options;
-    this.#backoff = new Backoff({ minMs: options.limits.backoffMinMs, maxMs: options.limits.backoffMaxMs });
-    this.#refusedBackoff = new Backoff({
-      minMs: Math.min(10 * options.limits.backoffMinMs, options.limits.backoffMaxMs),
-      maxMs: options.limits.backoffMaxMs,
-    });
+    this.#retry = new LinkRetry(options.limits);
     this.#state = new LinkState(options.address, (state, before) => options.observer.stateChanged(state, before));
   }
 
@@ -98,6 +86,16 @@ export class SensorLink {
   /** Why the link is in its state, if the state alone does not tell. */
   get reason(): StrapReason | null {
     return this.#reason;
+  }
+
+  /** The strap has delivered heart rates, in this process or an earlier one. */
+  get proven(): boolean {
+    return this.#retry.proven;
+  }
+
+  /** The strap delivered readings to an earlier process. */
+  deliveredBefore(): void {
+    this.#retry.deliveredBefore();
   }
 
   /** True from the connection to its end. */
@@ -186,9 +184,11 @@ export class SensorLink {
         signal,
         () => this.#enter('connecting'),
         () => this.#connectable && slots.hasFree(),
+        this.#retry.claim,
       );
       if (attempt !== this.#attempt) return connection.abandon();
       this.#connection = connection;
+      this.#retry.connected();
       this.#enter('connected');
       observer.connected();
       const discovery: LinkStep = {
@@ -210,6 +210,10 @@ export class SensorLink {
       await this.#readInformation(attempt, connection, true);
     } catch (error) {
       if (error instanceof NoSlot) return this.#yieldTurn(attempt);
+      if (attempt !== this.#attempt) return;
+      // Another strap came first: no failure, and no pause.
+      if (error instanceof GaveWay) return this.#fail(attempt, 'gave_way', error, 0);
+      if (error instanceof ConnectTimeout) return this.#fail(attempt, 'timeout', error, this.#retry.afterConnectTimeoutMs());
       if (isRefusal(error)) return this.#refused(attempt, error);
       this.#fail(attempt, endReasonOf(error), error);
     }
@@ -217,10 +221,9 @@ export class SensorLink {
 
   /** The strap answered that it will not. It is tried again after a longer pause. */
   #refused(attempt: AbortController, error: RadioError): void {
-    if (attempt !== this.#attempt || this.#connection === undefined) return;
     this.#reason = refusalOf(error);
     this.#enter('refused');
-    this.#fail(attempt, 'refused', error, this.#refusedBackoff.nextDelayMs());
+    this.#fail(attempt, 'refused', error, this.#retry.afterRefusalMs());
   }
 
   /** No slot was free at its turn: nothing was attempted, so nothing ended. It queues again at an advertisement, once a slot is free. */
@@ -261,8 +264,7 @@ export class SensorLink {
       if (parsed.cut !== undefined) this.#o.observer.malformed(parsed.cut, bytes);
       this.#lastValidAt = this.#lastValueAt;
       this.#resubscribed = false;
-      this.#backoff.reset();
-      this.#refusedBackoff.reset();
+      this.#retry.delivered();
       this.#onValid();
       if (this.state === 'connected' || this.state === 'connecting') return;
       this.#enter(stateOf(parsed.measurement));
@@ -277,7 +279,7 @@ export class SensorLink {
 
   #noHeartRate(attempt: AbortController): void {
     this.#enter('no_heart_rate_service');
-    this.#fail(attempt, 'no_heart_rate_service', undefined, this.#refusedBackoff.nextDelayMs());
+    this.#fail(attempt, 'no_heart_rate_service', undefined, this.#retry.afterRefusalMs());
   }
 
   /** Writes the subscription of a silent strap again; the strap may have lost it. */
@@ -355,7 +357,7 @@ export class SensorLink {
     this.#reading = false;
     // Advertisements from before the end do not count: a connect to a strap that has left would block all others.
     this.#advertised = false;
-    this.#notBefore = performance.now() + (backoffMs ?? this.#backoff.nextDelayMs());
+    this.#notBefore = performance.now() + (backoffMs ?? this.#retry.afterLossMs());
     attempt.abort();
     if (!OUTLASTING.has(this.state)) this.#enter('lost');
     this.#o.observer.ended(reason, error);
@@ -372,7 +374,7 @@ export class SensorLink {
   /** Connects again at the next advertisement, without waiting for the backoff. */
   retryNow(): void {
     this.#notBefore = 0;
-    this.#backoff.reset();
+    this.#retry.reset();
     this.#connectWhenDue();
   }
 

@@ -18,7 +18,8 @@ import type { EarlierStrap, StrapClock, StrapEvents, StrapSink } from './strap-p
 /** What a strap reports for the health of the radio and its limits. */
 export interface LinkOutcomes {
   readingReceived(): void;
-  linkEnded(reason: string, error: unknown): void;
+  /** `proven`: the strap has delivered before. */
+  linkEnded(reason: string, error: unknown, proven: boolean): void;
   disconnectUnconfirmed(): void;
 }
 
@@ -123,6 +124,7 @@ export class Strap {
     if (this.#readings > 0 || (this.#lastReadingAt !== null && this.#lastReadingAt >= at)) return;
     this.#lastReadingAt = at;
     this.#gaps.restore(at);
+    this.link.deliveredBefore();
   }
 
   #restoreStatus(status: DeviceStatus): void {
@@ -234,7 +236,7 @@ export class Strap {
     };
     if (reason === 'ended_by_us') this.#o.log.info(fields, 'disconnected');
     else this.#repeats.warn(`ended ${reason}`, fields, 'the link to a strap ended; reconnecting at its next advertisement');
-    this.#o.outcomes.linkEnded(reason, error);
+    this.#o.outcomes.linkEnded(reason, error, this.link.proven);
     this.#o.events.emit('status', this);
   }
 

@@ -11,6 +11,7 @@ import type { RadioHealth } from '../radio/recovery-ladder.ts';
 import type { ScanDemand } from '../radio/scan-supervisor.ts';
 import { ConnectionSlots } from './connection-slots.ts';
 import type { DeviceNames } from './device-names.ts';
+import { isFruitless } from './link-end.ts';
 import { DEFAULT_LIMITS, type LinkLimits } from './link-limits.ts';
 import type { StrapFilter } from './strap-filter.ts';
 import type { StrapClock, StrapEvents, StrapHistory, StrapSink } from './strap-ports.ts';
@@ -19,8 +20,6 @@ import { Strap } from './strap.ts';
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Bounds memory in a place with many strangers and changing addresses: beyond this the strap unseen for longest is dropped. */
 const STRAPS_MAX = 500;
-/** Reasons of attempts that ended without a notification. */
-const FRUITLESS: ReadonlySet<string> = new Set(['timeout', 'failed', 'not_established']);
 
 export interface StrapsOptions {
   config: Config;
@@ -80,7 +79,7 @@ export class Straps implements ScanDemand {
   }
 
   get connecting(): boolean {
-    return this.#queue.busy;
+    return this.#queue.busyWithProven;
   }
 
   get missing(): boolean {
@@ -140,7 +139,7 @@ export class Straps implements ScanDemand {
       events,
       outcomes: {
         readingReceived: () => this.#readingReceived(),
-        linkEnded: (reason, error) => this.#linkEnded(reason, error),
+        linkEnded: (reason, error, proven) => this.#linkEnded(reason, error, proven),
         disconnectUnconfirmed: () => {
           this.#unconfirmed += 1;
         },
@@ -171,9 +170,10 @@ export class Straps implements ScanDemand {
     this.#o.statistics.metrics.readings.add();
   }
 
-  #linkEnded(reason: string, error: unknown): void {
-    if (reason !== 'no_heart_rate_service') this.#lostAt = performance.now();
-    if (FRUITLESS.has(reason)) this.#fruitless += 1;
+  #linkEnded(reason: string, error: unknown, proven: boolean): void {
+    // Only a new scan reports a strap that returns. One that was not reached is not worth one: it advertises all the time.
+    if (reason === 'adapter' || (proven && reason !== 'gave_way')) this.#lostAt = performance.now();
+    if (isFruitless(reason, error, proven)) this.#fruitless += 1;
     if (reason === 'failed') this.#slots.learn(error);
   }
 
