@@ -160,6 +160,28 @@ export const ADVERTISEMENTS: readonly Behaviour[] = [
     expect: { ...STREAMS, withinMs: 6000 },
   },
   {
+    law: 'a strap whose denied name becomes known only later is let go then',
+    source: 'github.com/sandeepmistry/node-sensortag/issues/45',
+    misbehaves: false,
+    strap: { values, adv: advertisingData({ uuids: [HEART_RATE] }), scan_rsp: '' },
+    steps: [
+      { op: 'data', afterMs: 4000, scan_rsp: advertisingData({ name: 'Denied Watch 3' }) },
+      { op: 'terminate', afterMs: 0 },
+    ],
+    expect: { state: 'none', withinMs: 10_000, staysMs: 4000 },
+  },
+  {
+    law: 'a strap whose name becomes known only later is renamed once',
+    source: 'github.com/sandeepmistry/node-sensortag/issues/45',
+    misbehaves: false,
+    strap: { values, address: 'D1:00:00:00:00:20', adv: advertisingData({ uuids: [HEART_RATE] }), scan_rsp: '' },
+    steps: [
+      { op: 'data', afterMs: 4000, scan_rsp: advertisingData({ name: 'Told Late' }) },
+      { op: 'terminate', afterMs: 0 },
+    ],
+    expect: { state: 'streaming', withinMs: 10_000, device: 'told-late-000020' },
+  },
+  {
     law: 'a strap that is denied by name is not shown',
     source: 'HRP v1.0, 5.1 (the name in the advertisement)',
     misbehaves: false,
