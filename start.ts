@@ -11,6 +11,7 @@ import { endAfterLog, ProcessEnd, reportStartFailure, type Service, type Service
 import { createProcessLogger, type Logger } from './service/log/log.ts';
 import { standardOutput } from './service/log/log-output.ts';
 import { notifySystemd } from './service/process/sd-notify.ts';
+import { awaitSpaceForFirstStart } from './service/storage/first-start.ts';
 import { SupervisedProcess } from './service/process/supervised-process.ts';
 import { siblingModule } from './service/process/worker-thread.ts';
 import { VERSION } from './service/process/version.ts';
@@ -188,6 +189,8 @@ async function main(): Promise<void> {
   });
   end.install();
   try {
+    await awaitSpaceForFirstStart({ config, service: 'forwarder', log, isEnding: () => end.ending });
+    if (end.ending) return;
     const running = await all.start(config);
     // Signalled meanwhile: the shutdown ends the process.
     if (end.ending) return;

@@ -35,6 +35,12 @@ const otherBridgeHint = (gateway: string): string =>
   `Check the ble-bridge on the box ${gateway}; it holds its readings meanwhile. If that box was removed for good, remove its ` +
   `retained status: publish an empty retained message on ${serviceStatusTopic(gateway, 'ble-bridge')}.`;
 
+/** Checks that several services report of themselves: their names say which service. */
+const OF_SEVERAL_SERVICES = new Set(['broker connection', 'gateway name', 'log']);
+
+const named = (service: ServiceName, check: Check): Check =>
+  OF_SEVERAL_SERVICES.has(check.name) ? { ...check, name: `${check.name} of ${service}` } : check;
+
 const since = (time: string, report: CheckReport): Check => ({ ...report, since: time });
 
 function serviceChecks(fleet: Fleet, name: ServiceName, hint: string, broker: BrokerLine): Check[] {
@@ -63,7 +69,7 @@ function statusChecks(name: ServiceName, { value: status, atMs, stale }: KnownSt
   if (status.state === 'offline') return [since(status.since, failing(name, 'service_offline', `${name} is offline`, hint))];
   if (stale)
     return [since(new Date(atMs).toISOString(), failing(name, 'service_silent', `${name} stopped publishing its status`, hint))];
-  return [since(status.since, okCheck(name)), ...(status.checks ?? [])];
+  return [since(status.since, okCheck(name)), ...(status.checks ?? []).map((check) => named(name, check))];
 }
 
 /** The broker's own answer is the cause, if it gave one; an own broker that is away has only to be started. */

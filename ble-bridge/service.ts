@@ -5,7 +5,7 @@
 import type { BridgeStatus } from '../contract/bridge-status.ts';
 import { parseDeviceStatus } from '../contract/device-status.ts';
 import { parseServiceStatus, type ServiceStatus } from '../contract/service-status.ts';
-import { ANY_GATEWAY, DEVICE_STATUS_FILTER, serviceStatusTopic } from '../contract/topics.ts';
+import { ANY_GATEWAY, DEVICE_STATUS_FILTER, deviceOfTopic, serviceStatusTopic } from '../contract/topics.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
 import { RefusedMessages } from '../service/mqtt/refused-messages.ts';
@@ -33,6 +33,7 @@ export class BleBridgeService implements Service {
   readonly #context: ServiceContext;
   readonly #link: MqttLink;
   readonly #reporter: StatusReporter;
+  readonly #refused: RefusedMessages;
   readonly #outbox: BridgeOutbox;
   readonly #gateway: () => string;
   readonly #forwarder: ForwarderView;
@@ -60,9 +61,17 @@ export class BleBridgeService implements Service {
     const statistics = new RadioStatistics();
     const events = new StrapEvents(log);
     const refused = new RefusedMessages(name, log);
+    this.#refused = refused;
     const publish = (topic: string, payload: string): boolean => this.#link.publish(topic, payload);
 
-    this.#outbox = new BridgeOutbox({ config, log, refused, publish, writableLength: () => this.#link.writableLength });
+    this.#outbox = new BridgeOutbox({
+      config,
+      log,
+      refused,
+      publish,
+      writableLength: () => this.#link.writableLength,
+      isRefused: (filter) => this.#link.isRefused(filter),
+    });
     this.#link = new MqttLink({
       service: name,
       config,
@@ -75,9 +84,11 @@ export class BleBridgeService implements Service {
         [serviceStatusTopic(ANY_GATEWAY, 'forwarder')]: refused.reader('service_status', parseServiceStatus, (topic, status) =>
           this.#forwarderStatus(topic, status),
         ),
-        [DEVICE_STATUS_FILTER]: refused.reader('device_status', parseDeviceStatus, (topic, status, retained) => {
-          if (retained) this.#publisher.retained(topic, status, (device) => this.#sessions.find(device));
-        }),
+        // Before those of the devices: which bridges are online decides whose statuses stand.
+        [serviceStatusTopic(ANY_GATEWAY, name)]: refused.reader('service_status', parseServiceStatus, (topic, status) =>
+          this.#devices.bridge(topic, status),
+        ),
+        [DEVICE_STATUS_FILTER]: (topic, payload, retained) => this.#deviceStatus(topic, payload, retained),
       }),
     });
 
@@ -144,7 +155,7 @@ export class BleBridgeService implements Service {
     this.#lock = lockDataDir(config, this.name);
     this.#gateway();
     this.#names.load();
-    this.#outbox.start();
+    await this.#outbox.start();
     this.#started = true;
     this.#lastReadings.start();
     this.#link.on('up', () => {
@@ -158,9 +169,24 @@ export class BleBridgeService implements Service {
     await this.#source.start();
   }
 
+  /** Readings that are not stored yet. */
+  get held(): number {
+    return this.#outbox.held;
+  }
+
   /** The source of readings in use; waits up to 5 s until `auto` has decided. */
   async chosenSource(): Promise<BridgeStatus['source']> {
     return await this.#source.chosen();
+  }
+
+  #deviceStatus(topic: string, payload: Buffer, retained: boolean): void {
+    const device = deviceOfTopic(topic);
+    if (device === undefined) return;
+    if (payload.length === 0) return this.#devices.removed(device);
+    const status = parseDeviceStatus(payload);
+    if (!status.ok) return this.#refused.refuse('device_status', topic, status.reason);
+    if (status.value.device !== device || this.#devices.received(status.value) || !retained) return;
+    this.#publisher.retained(status.value, (name) => this.#sessions.find(name));
   }
 
   #forwarderStatus(topic: string, status: ServiceStatus): void {

@@ -69,10 +69,7 @@ export const deadLetterSchema = Type.Object({
 });
 export type DeadLetter = Static<typeof deadLetterSchema>;
 
-/**
- * A list is cut before its entries exceed this many bytes of JSON, but has at least one entry: brokers close the connection of a
- * client that sends a larger packet than they allow (MQTT_MAX_PACKET_BYTES: 1 MiB by default).
- */
+/** A list is cut before its entries exceed this many bytes of JSON, but has at least one entry: so much is sent at once. */
 export const DEAD_LETTERS_MAX_BYTES = 256 * 1024;
 
 export const deadLettersSchema = Type.Object({

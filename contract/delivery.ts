@@ -11,16 +11,20 @@ import { runSchema } from './fields.ts';
 import { GATEWAY_PATTERN, RUN_PATTERN } from './topics.ts';
 import { parserOf } from './validate.ts';
 
-export { runSchema } from './fields.ts';
-
 /** The name of a box, `GATEWAY_NAME`. */
 export const gatewayNameSchema = Type.String({ pattern: GATEWAY_PATTERN.source });
 const seqSchema = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const positiveSeqSchema = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 
 /** Why a sequencer no longer holds readings that the forwarder has not stored. */
-export const DROP_CAUSES = ['outbox_full', 'damaged'] as const;
+export const DROP_CAUSES = ['outbox_full', 'disk_failed', 'damaged'] as const;
 export type DropCause = (typeof DROP_CAUSES)[number];
+export const dropCauseSchema = Type.Enum([...DROP_CAUSES]);
+/** How many readings were dropped, by cause. */
+export const droppedCountsSchema = Type.Object(
+  { outbox_full: Type.Optional(seqSchema), disk_failed: Type.Optional(seqSchema), damaged: Type.Optional(seqSchema) },
+  { additionalProperties: false },
+);
 
 /** Why seqs were never accepted: dropped by the sequencer, or stored by a queue file that is gone. */
 export const MISSED_CAUSES = [...DROP_CAUSES, 'earlier_queue', 'unknown'] as const;
@@ -33,11 +37,8 @@ export const offerSchema = Type.Object(
     from: positiveSeqSchema,
     /** Newest seq given out in this run; 0 if none yet. */
     last: seqSchema,
-    /** Readings of this run that were dropped before they were stored, by cause. */
-    dropped: Type.Object(
-      { outbox_full: Type.Optional(seqSchema), damaged: Type.Optional(seqSchema) },
-      { additionalProperties: false },
-    ),
+    /** Readings of this run below `from` that were dropped before they were stored. */
+    dropped: droppedCountsSchema,
     /** Starts at random and counts up with each offer; sending starts at the answer that carries the current one. */
     sync: seqSchema,
   },
@@ -52,6 +53,7 @@ export const missedSpanSchema = Type.Object(
     to: positiveSeqSchema,
     cause: Type.Union([
       Type.Literal('outbox_full'),
+      Type.Literal('disk_failed'),
       Type.Literal('damaged'),
       Type.Literal('earlier_queue'),
       Type.Literal('unknown'),

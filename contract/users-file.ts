@@ -14,6 +14,8 @@ export const userSchema = Type.Object(
     subscribe: Type.Array(Type.String({ maxLength: 1024 }), { maxItems: 1000 }),
     /** Name of the box whose bridge this is: its rights on the delivery plane follow from the name. */
     bridge: Type.Optional(gatewayNameSchema),
+    /** Earlier names of that box: its bridge may deliver what it still holds under them. */
+    formerly: Type.Optional(Type.Array(gatewayNameSchema, { maxItems: 20 })),
   },
   // Unknown fields are refused: a misspelled right must not be ignored.
   { additionalProperties: false },

@@ -1,4 +1,5 @@
 /** The forwarder: intake → queue → drain → sink. This is the composition root of the service. */
+import path from 'node:path';
 import type { CommandArgs } from '../contract/commands.ts';
 import type { ForwarderStatus } from '../contract/forwarder-status.ts';
 import type { Metric } from '../contract/metrics.ts';
@@ -6,7 +7,7 @@ import type { ServiceDetails } from '../contract/service-status.ts';
 import { parseServiceStatus } from '../contract/service-status.ts';
 import { gapTopic, READINGS_FILTER, SERVICE_STATUS_FILTER } from '../contract/topics.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
-import { gatewayNameOf, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
+import { dataFolder, gatewayNameOf, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';
 import { clockState } from '../service/process/clock-state.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
@@ -110,6 +111,7 @@ export class ForwarderService implements Service {
       gateway,
       gateways: served,
       takesLiveReadings: this.#options.takesLiveReadings ?? broker === 'external',
+      strapNamesFile: path.join(dataFolder(config), 'strap-names.json'),
       publish: (topic, payload) => this.#link.publish(topic, payload),
       clock: () => clockState(new Date(), { clock_ahead_ms: this.#drain.clockAheadMs }),
     });
@@ -160,8 +162,8 @@ export class ForwarderService implements Service {
 
   #followQueue(intake: Intake): void {
     const queue = this.#queue;
-    queue.on('committed', ({ watermarks, state, rows, commitMs, evicted }) => {
-      intake.committed(watermarks);
+    queue.on('committed', ({ watermarks, unnumbered, state, rows, commitMs, evicted }) => {
+      intake.committed(watermarks, unnumbered);
       if (rows > 0) this.#metrics.commit(commitMs);
       for (const span of evicted) this.#reportEvicted(span);
       this.#followState(intake, state);
@@ -311,7 +313,7 @@ export class ForwarderService implements Service {
     this.#isStopped = true;
     try {
       await this.#drain.stop();
-      this.#intake?.stop();
+      await this.#intake?.stop();
     } finally {
       // The last commit comes before the link is closed, so that bridges learn of it.
       await this.#queue.stop();

@@ -13,6 +13,7 @@ import type { ClientLimits } from './client-limits.ts';
 import { useDeliveryQueue } from './delivery-queue.ts';
 import { GuardedConnection } from './guarded-connection.ts';
 import type { Identity, Peer } from './identity.ts';
+import { readBeforeKeepaliveTimeout } from './keepalive.ts';
 import type { LoginThrottle } from './login-throttle.ts';
 import { orderedPersistence } from './ordered-persistence.ts';
 import { isUnderHr, type PublishAdopter } from './publish-adopter.ts';
@@ -145,6 +146,7 @@ export class Broker {
     });
     useDeliveryQueue(this.#aedes);
     this.#aedes.on('client', (client) => {
+      readBeforeKeepaliveTimeout(client);
       const identity = this.#identities.get(client);
       if (identity?.kind === 'user') this.#adoptionOf(client)?.connected(client, identity.name);
     });

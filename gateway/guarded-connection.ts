@@ -81,6 +81,7 @@ export class GuardedConnection extends Duplex {
   /** Received, and not handed to Aedes yet. */
   readonly #waiting: Buffer[] = [];
   #unreadSinceMs: number | undefined;
+  #receivedBytes = 0;
   #hasEnded = false;
 
   constructor(inner: Duplex, options: GuardedConnectionOptions) {
@@ -88,6 +89,7 @@ export class GuardedConnection extends Duplex {
     this.#inner = inner;
     this.#options = options;
     inner.on('data', (chunk: Buffer) => {
+      this.#receivedBytes += chunk.length;
       this.#waiting.push(chunk);
       this.#handOver();
     });
@@ -106,6 +108,16 @@ export class GuardedConnection extends Duplex {
   /** Bytes that wait for the client to read them. */
   get backlogBytes(): number {
     return this.writableLength + this.#inner.writableLength;
+  }
+
+  /** Bytes that were read from the client. */
+  get receivedBytes(): number {
+    return this.#receivedBytes;
+  }
+
+  /** The client is not read: its publish rate or its window is used up. */
+  get isHeldBack(): boolean {
+    return this.#hold !== undefined || this.#unreadSinceMs !== undefined;
   }
 
   /** Since when nothing is read because there is no credit for another PUBLISH, on the monotonic clock. */

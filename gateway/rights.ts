@@ -50,6 +50,14 @@ export function bridgeRights(gateway: string): Rights {
   };
 }
 
+/** Rights of a bridge under an earlier name of its box: to deliver what it numbered then. */
+export function formerRights(gateway: string): Rights {
+  return {
+    publish: [`edge/${gateway}/offer/+`, `edge/${gateway}/readings/+`],
+    subscribe: [`edge/${gateway}/stored/+`],
+  };
+}
+
 /**
  * A bridge of version 1 uses these topics. It may, so that it stays connected and keeps its readings until it is updated; the forwarder
  * only reports it.

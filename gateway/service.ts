@@ -149,7 +149,8 @@ export class GatewayService implements Service {
     const plane = new AdoptionPlane({
       context: this.#context,
       broker: this.#broker,
-      makeOutbox: (broker) => new GatewayOutbox(this.#context, broker, this.#refused),
+      makeOutbox: (broker) =>
+        new GatewayOutbox({ context: this.#context, gateway: this.#gateway(), broker, refused: this.#refused }),
       ...planeOptions,
     });
     this.#plane = plane;

@@ -11,7 +11,7 @@ import { writeFileAtomic, dataFolder } from '../service/storage/data-dir.ts';
 import { HrError, systemCodeOf } from '../service/errors/errors.ts';
 import type { Logger } from '../service/log/log.ts';
 import type { Identity } from './identity.ts';
-import { bridgeRights, filterFault, grantedFilters, RightsCheck, type Rights } from './rights.ts';
+import { bridgeRights, filterFault, formerRights, grantedFilters, RightsCheck, type Rights } from './rights.ts';
 
 const HASH_BYTES = 32;
 const CHECK_EVERY_MS = 2000;
@@ -25,17 +25,20 @@ async function hashOf(password: string, salt: Buffer): Promise<Buffer> {
 /** A user with this password, ready to be written; with `bridge`, the bridge of the box of that name. */
 export async function newUser(
   password: string,
-  rights: { publish: string[]; subscribe: string[]; bridge?: string },
+  rights: Pick<User, 'publish' | 'subscribe' | 'bridge' | 'formerly'>,
 ): Promise<User> {
   const salt = randomBytes(16);
   return { salt: salt.toString('base64'), hash: (await hashOf(password, salt)).toString('base64'), ...rights };
 }
 
-function identityOf(name: string, { publish, subscribe, bridge }: User): Identity {
+function identityOf(name: string, { publish, subscribe, bridge, formerly = [] }: User): Identity {
   const granted: Rights = { publish, subscribe: grantedFilters(subscribe) };
   if (bridge === undefined) return { kind: 'user', name, rights: new RightsCheck(granted) };
-  const own = bridgeRights(bridge);
-  const rights = { publish: [...own.publish, ...publish], subscribe: [...own.subscribe, ...granted.subscribe] };
+  const own = [bridgeRights(bridge), ...formerly.map(formerRights)];
+  const rights = {
+    publish: [...own.flatMap((some) => some.publish), ...publish],
+    subscribe: [...own.flatMap((some) => some.subscribe), ...granted.subscribe],
+  };
   return { kind: 'bridge', name, rights: new RightsCheck(rights) };
 }
 

@@ -1,12 +1,25 @@
 /**
  * One run with its memory and its disk. By seq, readings are held first in memory (the protocol's), then on disk, then among those that
- * wait to be written; every held reading is in at least one of the three. If neither disk nor memory has room, the oldest are dropped and
- * counted. Without a disk (`files` left out) nothing is ever dropped: the producer bounds what it adds.
+ * wait to be written; every held reading is in at least one of the three.
+ *
+ * What is on disk is removed only once it is settled, or for room: at the limit on disk, and while the disk has no space left (ENOSPC) and
+ * memory is full. Any other error of the disk costs nothing that is on it: operations are retried, and if memory is full meanwhile, the
+ * oldest of those that are in memory alone are dropped and counted. Without a disk (`files` left out) nothing is ever dropped: the
+ * producer bounds what it adds.
  */
-import { messageOf, systemCodeOf } from '../service/errors/errors.ts';
 import type { DropCause, NumberedReading } from '../contract/delivery.ts';
+import { DiskRetry, type DiskOperation, type DiskTrouble } from './disk-retry.ts';
+import type { SeqSpan } from './dropped-seqs.ts';
 import type { OutboxRun } from './outbox-run.ts';
 import type { RunFiles } from './spill-files.ts';
+import type { SpillPart } from './spill-reader.ts';
+
+export interface DroppedReadings extends SeqSpan {
+  cause: DropCause;
+  count: number;
+  /** Those that can still be read. */
+  readings: readonly NumberedReading[];
+}
 
 export interface HeldRunOptions {
   protocol: OutboxRun;
@@ -15,33 +28,36 @@ export interface HeldRunOptions {
   gateway: string;
   /** Readings in memory; half of them the protocol's, half waiting to be written. */
   memoryMax: number;
-  /** Readings were dropped: through which seq, how many, and those of them that can still be read. */
-  onDropped: (dropped: { cause: DropCause; to: number; count: number; readings: readonly NumberedReading[] }) => void;
-  onDiskError: (error: unknown) => void;
+  onDropped: (dropped: DroppedReadings) => void;
+  onDiskError: (operation: DiskOperation, error: unknown) => void;
   /** For tests. */
-  diskRetryMs?: number;
+  diskRetryMs?: number | undefined;
 }
 
-/** A failed write is retried after this. */
-const DISK_RETRY_MS = 1000;
+/** A failed operation is retried after this, and then less and less often. */
+const RETRY_MS = 1000;
+const WRITE_RETRY_MAX_MS = 4000;
+const RETRY_MAX_MS = 30_000;
 /** Readings synced at once: if little space is left, some of them still fit. */
 const WRITE_MAX = 1000;
 /** After progress this recent the forwarder counts as storing normally. */
 const PROGRESS_MS = 1000;
+/** A disk that has not finished an operation after this hangs: memory must not grow meanwhile. */
+const HANGING_MS = 5000;
 
 export class HeldRun {
   readonly protocol: OutboxRun;
   readonly files: RunFiles | undefined;
   readonly gateway: string;
   readonly #options: HeldRunOptions;
+  readonly #retries: Record<'write' | 'read' | 'remove' | 'record', DiskRetry>;
   /** To be written; ascending. Those beyond the protocol's memory are held here alone. */
   #unwritten: NumberedReading[] = [];
   /** Being written. */
   #writing: readonly NumberedReading[] = [];
   #working: Promise<void> | undefined;
-  #diskFull = false;
-  #retryAtMs = 0;
-  #droppedKept = 0;
+  #workingSinceMs = 0;
+  #droppedKept: number;
   #spilling = false;
 
   constructor(options: HeldRunOptions) {
@@ -49,15 +65,18 @@ export class HeldRun {
     this.protocol = options.protocol;
     this.files = options.files;
     this.gateway = options.gateway;
+    const minMs = options.diskRetryMs ?? RETRY_MS;
+    this.#retries = {
+      write: new DiskRetry('write', minMs, options.diskRetryMs ?? WRITE_RETRY_MAX_MS),
+      read: new DiskRetry('read', minMs, options.diskRetryMs ?? RETRY_MAX_MS),
+      remove: new DiskRetry('remove', minMs, options.diskRetryMs ?? RETRY_MAX_MS),
+      record: new DiskRetry('write', minMs, options.diskRetryMs ?? RETRY_MAX_MS),
+    };
     if (options.protocol.isRecovered && options.files !== undefined) {
       this.#spilling = true;
-      this.protocol.moreOnDisk = true;
+      this.protocol.moreOnDisk = this.#hasMore;
     }
-    this.#droppedKept = this.#droppedCount;
-  }
-
-  get #droppedCount(): number {
-    return Object.values(this.protocol.dropped).reduce((sum, count) => sum + count, 0);
+    this.#droppedKept = this.protocol.dropped.total;
   }
 
   /** Highest seq in memory; if there is none, the highest that is settled. */
@@ -70,13 +89,17 @@ export class HeldRun {
     return Math.max(this.files?.lastSeq ?? 0, this.#writing.at(-1)?.seq ?? 0, this.#unwritten.at(-1)?.seq ?? 0);
   }
 
+  /** Whether any reading beyond those in memory is held. */
   get #hasMore(): boolean {
-    return this.#beyondTo > this.#memoryTo;
+    return this.#beyondTo > this.protocol.dropped.coveredTo(this.#memoryTo);
   }
 
   /** Readings that are held. */
   get count(): number {
-    return this.protocol.held.length + Math.max(0, this.#beyondTo - this.#memoryTo);
+    const { held, dropped } = this.protocol;
+    const memoryTo = this.#memoryTo;
+    const beyondTo = this.#beyondTo;
+    return held.length + Math.max(0, beyondTo - memoryTo) - dropped.countIn(memoryTo + 1, beyondTo);
   }
 
   get #half(): number {
@@ -92,6 +115,11 @@ export class HeldRun {
     return this.#unwritten.length - this.#indexOf(this.#memoryTo + 1);
   }
 
+  /** Readings that are in memory alone although they should be on disk, too. */
+  get unwritten(): number {
+    return this.#unwritten.length + this.#writing.length;
+  }
+
   /** New readings go to disk too. */
   get isSpilling(): boolean {
     return this.#spilling;
@@ -99,19 +127,30 @@ export class HeldRun {
 
   /** Whether there is work to do on the disk. */
   get needsWork(): boolean {
-    return this.#spilling || (this.files !== undefined && this.files.bytes > 0);
+    return this.#spilling || this.files?.isEmpty === false;
   }
 
-  /** The last write failed: memory holds what the disk does not take. */
-  get diskFull(): boolean {
-    return this.#diskFull;
+  /** File operations that fail at present. */
+  get troubles(): DiskTrouble[] {
+    return Object.values(this.#retries).flatMap(({ trouble }) => trouble ?? []);
+  }
+
+  #failed(retry: DiskRetry, error: unknown): void {
+    retry.failed(error, performance.now());
+    this.#options.onDiskError(retry.operation, error);
   }
 
   add(reading: NumberedReading, nowMs: number): void {
     if (this.protocol.held.length >= this.#half) this.spill();
     if (this.#spilling && (this.#hasMore || this.protocol.held.length >= this.#half)) this.protocol.moreOnDisk = true;
     else this.protocol.hold(reading, nowMs);
-    if (this.#spilling) this.#unwritten.push(reading);
+    if (!this.#spilling) return;
+    this.#unwritten.push(reading);
+    if (this.inMemory > this.#options.memoryMax && this.#isHanging(nowMs)) this.#dropUnwritten(1);
+  }
+
+  #isHanging(nowMs: number): boolean {
+    return this.#working !== undefined && nowMs - this.#workingSinceMs > HANGING_MS;
   }
 
   /** From now on everything that is held goes to disk too. */
@@ -126,18 +165,21 @@ export class HeldRun {
   async work(maxBytes: number): Promise<void> {
     const { files } = this;
     if (files === undefined) return;
-    this.#working ??= this.#workOnce(files, maxBytes).finally(() => {
-      this.#working = undefined;
-      this.protocol.sendLimit = files.sendLimit;
-    });
+    if (this.#working === undefined) {
+      this.#workingSinceMs = performance.now();
+      this.#working = this.#workOnce(files, maxBytes).finally(() => {
+        this.#working = undefined;
+        this.protocol.sendLimit = files.sendLimit;
+      });
+    }
     await this.#working;
   }
 
   async #workOnce(files: RunFiles, maxBytes: number): Promise<void> {
     await this.#flush(files);
-    await files.removeThrough(this.protocol.settledTo);
-    while (files.bytes > maxBytes && (await this.#dropOldestFile(files)));
-    if (this.#diskFull) await this.#keepToMemory(files);
+    await this.#removeSettled(files);
+    while (files.bytes > maxBytes && (await this.#evictOldestFile(files)));
+    if (this.#retries.write.trouble !== undefined) await this.#keepToMemory(files);
     await this.#readAhead(files, this.#half / 2);
     await this.#keepDropped(files);
     const isCaughtUp = this.protocol.held.length < this.#half && !this.#hasMore && this.#unwritten.length === 0;
@@ -150,19 +192,19 @@ export class HeldRun {
 
   async #flush(files: RunFiles, force = false): Promise<void> {
     this.#unwritten.splice(0, this.#indexOf(this.protocol.settledTo + 1));
-    if (this.#diskFull && this.#unwritten.length > 0 && !force && performance.now() < this.#retryAtMs) return;
-    this.#diskFull = false;
+    const { write } = this.#retries;
+    if (!force && !write.isDue(performance.now())) return;
+    if (this.#unwritten.length === 0) write.succeeded();
     while (this.#unwritten.length > 0) {
       this.#writing = this.#unwritten.splice(0, WRITE_MAX);
       this.protocol.sendLimit = files.sendLimitDuring(this.protocol.last);
       try {
-        await files.append(this.#writing, this.protocol.last);
+        await files.append(this.#writing, this.protocol.last, (seq) => this.protocol.dropped.spanOf(seq));
+        write.succeeded();
       } catch (error) {
         // Nothing is lost yet: it stays in memory, and is written when the disk takes it.
         this.#unwritten.unshift(...this.#writing);
-        this.#diskFull = true;
-        this.#retryAtMs = performance.now() + (this.#options.diskRetryMs ?? DISK_RETRY_MS);
-        this.#options.onDiskError(error);
+        this.#failed(write, error);
         return;
       } finally {
         this.#writing = [];
@@ -170,42 +212,84 @@ export class HeldRun {
     }
   }
 
-  /** While writes fail, what memory alone holds must not grow beyond its limit: the oldest are dropped first. */
+  async #removeSettled(files: RunFiles): Promise<void> {
+    const { remove } = this.#retries;
+    if (!remove.isDue(performance.now())) return;
+    try {
+      await files.removeThrough(this.protocol.settledTo);
+      remove.succeeded();
+    } catch (error) {
+      // The files stay, and are sent once more if the process ends before they are removed.
+      this.#failed(remove, error);
+    }
+  }
+
+  /** While writes fail, what memory alone holds must not grow beyond its limit. */
   async #keepToMemory(files: RunFiles): Promise<void> {
     while (this.#waiting > this.#half) {
-      if (files.lastSeq > this.protocol.settledTo) {
-        // With the oldest file go the older readings in memory; then those that wait may have room.
-        await this.#dropOldestFile(files);
+      // Only a disk without space gains from removing files; then the oldest readings make room for newer ones.
+      const isFull = this.#retries.write.trouble?.code === 'ENOSPC';
+      if (isFull && files.lastSeq > this.protocol.settledTo && (await this.#evictOldestFile(files))) {
         await this.#flush(files, true);
         continue;
       }
-      const dropped = this.protocol.dropOldest(
-        Math.ceil(Math.min(this.#waiting - this.#half, this.protocol.held.length)),
-        'outbox_full',
-      );
-      const to = dropped.at(-1)?.seq;
-      if (to !== undefined) this.#options.onDropped({ cause: 'outbox_full', to, count: dropped.length, readings: dropped });
+      this.#dropUnwritten(Math.ceil(this.#waiting - this.#half));
       await this.#readAhead(files, this.#half);
     }
-    await files.removeThrough(this.protocol.settledTo);
+    await this.#removeSettled(files);
+  }
+
+  /** Drops the oldest of the readings that are in memory alone. */
+  #dropUnwritten(count: number): void {
+    const cause = this.#retries.write.trouble?.code === 'ENOSPC' ? 'outbox_full' : 'disk_failed';
+    const dropped = this.#unwritten.splice(0, count);
+    for (let at = 0; at < dropped.length;) {
+      const from = dropped[at]?.seq ?? 0;
+      let end = at + 1;
+      while (dropped[end]?.seq === from + end - at) end += 1;
+      this.#drop({ from, to: from + end - at - 1 }, cause, dropped.slice(at, end));
+      at = end;
+    }
+  }
+
+  #drop(span: SeqSpan, cause: DropCause, readings: readonly NumberedReading[]): void {
+    for (const { from, to } of this.protocol.drop(span, cause))
+      this.#options.onDropped({
+        cause,
+        from,
+        to,
+        count: to - from + 1,
+        readings: readings.filter(({ seq }) => seq >= from && seq <= to),
+      });
   }
 
   /** Index among the unwritten of the first with at least this seq. */
   #indexOf(seq: number): number {
-    const index = this.#unwritten.findIndex((reading) => reading.seq >= seq);
-    return index < 0 ? this.#unwritten.length : index;
+    let low = 0;
+    let high = this.#unwritten.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#unwritten[middle]?.seq ?? Number.POSITIVE_INFINITY) < seq) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
-  async #dropOldestFile(files: RunFiles): Promise<boolean> {
-    const removed = await files.removeOldest();
-    if (removed === undefined) return false;
-    const { settledTo } = this.protocol;
-    const memoryTo = this.#memoryTo;
-    const lost = removed.entries.filter(({ seq }) => seq > settledTo);
-    if (lost.length === 0) return true;
-    this.protocol.dropThrough(removed.lastSeq, lost.filter(({ seq }) => seq > memoryTo).length, 'outbox_full');
-    this.#options.onDropped({ cause: 'outbox_full', to: removed.lastSeq, count: lost.length, readings: lost });
-    return true;
+  /** False if there is none, or the disk does not remove it. */
+  async #evictOldestFile(files: RunFiles): Promise<boolean> {
+    try {
+      const removed = await files.removeOldest();
+      if (removed === undefined) return false;
+      this.#drop(
+        { from: Math.max(removed.firstSeq, this.protocol.settledTo + 1), to: removed.lastSeq },
+        'outbox_full',
+        removed.readings,
+      );
+      return true;
+    } catch (error) {
+      this.#failed(this.#retries.remove, error);
+      return false;
+    }
   }
 
   /** If memory holds less than `low`: fills its half from disk, then from what waits to be written. */
@@ -213,57 +297,62 @@ export class HeldRun {
     const isLow = this.protocol.held.length < low;
     while (isLow && this.#hasMore && this.protocol.held.length < this.#half) {
       const after = this.#memoryTo;
-      const beyondTo = this.#beyondTo;
-      const entries = (await this.#readAfter(files, after)) ?? this.#unwritten.slice(this.#indexOf(after + 1));
-      // Seqs that an earlier process had stored before it spilled are no damage.
-      const first = entries[0]?.seq ?? beyondTo + 1;
-      const isKnown = !this.protocol.isRecovered || after > 0;
-      const room = entries.slice(0, Math.ceil(this.#half - this.protocol.held.length));
-      const readTo = room.at(-1)?.seq ?? beyondTo;
-      const span = readTo - (isKnown ? after : first - 1);
+      const max = Math.ceil(this.#half - this.protocol.held.length);
+      const part = await this.#readPart(files, after, max);
+      if (part === undefined) break;
       const now = performance.now();
-      for (const entry of room) this.protocol.hold(entry, now);
-      const missing = span - room.length;
-      if (missing > 0 && after >= this.protocol.stored) {
-        this.protocol.dropThrough(0, missing, 'damaged');
-        this.#options.onDropped({ cause: 'damaged', to: readTo, count: missing, readings: [] });
-      }
-      if (room.length === 0) {
-        this.protocol.lostBeyondMemory(beyondTo);
-        break;
-      }
+      for (const reading of part.readings) this.protocol.hold(reading, now);
+      for (const { from, to, cause } of part.lost) this.#drop({ from, to }, cause, []);
     }
     this.protocol.moreOnDisk = this.#hasMore;
   }
 
-  async #readAfter(files: RunFiles, after: number): Promise<NumberedReading[] | undefined> {
-    for (;;)
+  /** What comes after a seq; undefined if the disk cannot be read now. */
+  async #readPart(files: RunFiles, after: number, max: number): Promise<SpillPart | undefined> {
+    const { read } = this.#retries;
+    if (files.lastSeq > after) {
+      if (!read.isDue(performance.now())) return undefined;
       try {
-        return await files.readAfter(after);
+        const part = await files.read(after, max);
+        read.succeeded();
+        if (part !== undefined) return part;
       } catch (error) {
-        // Too many open files is temporary. What cannot be read for another reason is lost, and must not stop the rest.
-        if (/^E[MN]FILE$/.test(systemCodeOf(error) ?? '')) throw error;
-        this.#options.onDiskError(new Error(`the outbox cannot be read: ${messageOf(error)}`, { cause: error }));
-        files.skipUnreadable(after);
+        this.#failed(read, error);
+        return undefined;
       }
+      const lostFrom = this.protocol.dropped.coveredTo(after) + 1;
+      if (lostFrom <= files.lastSeq) return { readings: [], lost: [{ from: lostFrom, to: files.lastSeq, cause: 'damaged' }] };
+    }
+    const at = this.#indexOf(after + 1);
+    return { readings: this.#unwritten.slice(at, at + max), lost: [] };
   }
 
-  /** Keeps the counts of dropped readings beside the files, for the next process to report. */
+  /** Keeps what was dropped beside the files, for the next process to report. */
   async #keepDropped(files: RunFiles): Promise<void> {
-    const count = this.#droppedCount;
-    if (count === this.#droppedKept || files.bytes === 0) return;
+    const { dropped, stored } = this.protocol;
+    const { record } = this.#retries;
+    if (dropped.total === this.#droppedKept || dropped.last <= stored || !record.isDue(performance.now())) return;
     try {
-      await files.keepDropped(this.protocol.dropped);
-      this.#droppedKept = count;
+      await files.keepDropped(dropped.record);
+      this.#droppedKept = dropped.total;
+      record.succeeded();
     } catch (error) {
-      this.#options.onDiskError(error);
+      this.#failed(record, error);
     }
   }
 
-  /** Removes the files, after everything is settled. */
-  async finish(): Promise<void> {
+  /** Removes the files, after everything is settled. False if the disk does not remove them: to be called again. */
+  async finish(): Promise<boolean> {
     await this.#working?.catch(() => undefined);
-    await this.files?.removeAll();
+    const { remove } = this.#retries;
+    if (!remove.isDue(performance.now())) return false;
+    try {
+      await this.files?.removeAll();
+      return true;
+    } catch (error) {
+      this.#failed(remove, error);
+      return false;
+    }
   }
 
   /** Writes everything that is held, and closes. Throws if the disk does not take it. */

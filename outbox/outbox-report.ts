@@ -1,8 +1,9 @@
 /** What the outbox reports about itself: lines of health and metrics. */
-import type { DropCause } from '../contract/delivery.ts';
+import { DROP_CAUSES, type DropCause } from '../contract/delivery.ts';
 import type { Metric } from '../contract/metrics.ts';
 import { hintOf } from '../service/errors/reason-catalogue.ts';
 import { Counter, Gauge } from '../service/metrics/metrics.ts';
+import type { OutboxTrouble } from './disk-errors.ts';
 import { failing, okCheck, warning, type CheckReport } from '../service/health/check-report.ts';
 
 /** So long after readings were dropped health fails; afterwards it warns. */
@@ -15,17 +16,47 @@ export interface OutboxState {
   window: number;
   dropped: Readonly<Record<DropCause, number>>;
   droppedAgoMs: number;
-  /** What the disk said to the last write; undefined if it succeeded. */
-  diskTrouble: string | undefined;
+  /** What fails on the disk at present. */
+  trouble: OutboxTrouble | undefined;
+}
+
+/** What cannot be read for this long is not a hiccup: nothing of that run is delivered meanwhile. */
+const UNREADABLE_MS = 10_000;
+
+const DROPPED_CODES = { outbox_full: 'outbox_full', disk_failed: 'outbox_disk_failed', damaged: 'outbox_damaged' } as const;
+const DROPPED_TEXTS: Record<DropCause, string> = {
+  outbox_full: 'readings were dropped',
+  disk_failed: 'readings in memory were dropped while the disk rejected writes',
+  damaged: 'readings on disk could not be read back',
+};
+const TROUBLE_HINTS: Readonly<Record<string, string>> = {
+  ENOSPC: 'Free space on the disk of DATA_DIR.',
+  EDQUOT: 'Raise the disk quota of the user that runs the service, or free space.',
+  EROFS: 'The disk of DATA_DIR is read-only: see the kernel log (dmesg), then remount or replace it. Do not delete the outbox.',
+};
+const TROUBLE_CODES = { write: 'spill_failed', read: 'spill_unreadable', remove: 'spill_not_removed' } as const;
+
+const troubleText = ({ operation, code, forMs, onDisk, inMemory }: OutboxTrouble): string =>
+  `outbox disk: ${code} (${operation}) for ${Math.round(forMs / 1000)} s; ${onDisk} readings on disk kept, ${inMemory} in memory only`;
+
+function troubleCheck(name: string, trouble: OutboxTrouble): CheckReport {
+  const report = trouble.operation === 'read' && trouble.forMs > UNREADABLE_MS ? failing : warning;
+  const code = TROUBLE_CODES[trouble.operation];
+  return report(name, code, troubleText(trouble), TROUBLE_HINTS[trouble.code] ?? hintOf(code));
 }
 
 /** Room: whether everything that was added is still held. */
-export function outboxCheck({ held, window, dropped, droppedAgoMs, diskTrouble }: OutboxState): CheckReport {
+export function outboxCheck({ held, window, dropped, droppedAgoMs, trouble }: OutboxState): CheckReport {
   const name = 'outbox';
   const report = droppedAgoMs < DROPPED_FRESH_MS ? failing : warning;
-  if (dropped.outbox_full > 0) return report(name, 'outbox_full', `${dropped.outbox_full} readings were dropped`);
-  if (dropped.damaged > 0) return report(name, 'outbox_damaged', `${dropped.damaged} readings on disk could not be read back`);
-  if (diskTrouble !== undefined) return warning(name, 'spill_failed', diskTrouble);
+  // What fails now is shown even if readings were lost long ago.
+  if (trouble !== undefined && droppedAgoMs >= DROPPED_FRESH_MS) return troubleCheck(name, trouble);
+  for (const cause of DROP_CAUSES)
+    if (dropped[cause] > 0) {
+      const now = trouble === undefined ? '' : `; ${troubleText(trouble)}`;
+      return report(name, DROPPED_CODES[cause], `${dropped[cause]} ${DROPPED_TEXTS[cause]}${now}`);
+    }
+  if (trouble !== undefined) return troubleCheck(name, trouble);
   if (held > window) return warning(name, 'outbox_filling', `${held} readings wait to be stored`);
   return okCheck(name);
 }

@@ -5,6 +5,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { PACKET_MAX_BYTES, type DropCause, type NumberedReading, type Offer, type Stored } from '../contract/delivery.ts';
+import { DroppedSeqs, type DroppedRecord, type SeqSpan } from './dropped-seqs.ts';
 import { refusalOf, SMALL_READING_BYTES } from './refusal.ts';
 
 export interface OutboxRunOptions {
@@ -13,10 +14,12 @@ export interface OutboxRunOptions {
   window: number;
   /** The run of an earlier process: its newest seq is known from the disk only. */
   recovered?: {
+    /** Seq of the oldest reading on disk: those before it were stored or dropped by the earlier process. */
+    first: number;
     last: number;
     /** Highest seq that the earlier process may have sent; undefined for files of 1.0.0, which do not record it. */
     mayHaveSent: number | undefined;
-    dropped: Readonly<Partial<Record<DropCause, number>>>;
+    dropped: DroppedRecord;
   };
   random?: () => number;
   /** Value of `sync` before the first offer; random if left out. */
@@ -42,11 +45,9 @@ export class OutboxRun {
   #held: NumberedReading[] = [];
   #last: number;
   #stored = 0;
-  /** Highest seq that was dropped. */
-  #droppedTo = 0;
-  /** Nothing between memory and this seq can be read from disk. */
-  #lostTo = 0;
-  readonly #dropped: Partial<Record<DropCause, number>>;
+  /** Seqs up to here were settled by an earlier process. */
+  readonly #settledBefore: number;
+  readonly dropped: DroppedSeqs;
   #sync: number;
   #isAnswered = false;
   /** Next seq to send; undefined until the current offer is answered. */
@@ -85,7 +86,8 @@ export class OutboxRun {
     this.#random = options.random ?? Math.random;
     this.#sync = options.firstSync ?? randomInt(1, 2 ** 31);
     this.#last = recovered?.last ?? 0;
-    this.#dropped = { ...recovered?.dropped };
+    this.#settledBefore = (recovered?.first ?? 1) - 1;
+    this.dropped = new DroppedSeqs(recovered?.dropped);
     this.#mayHaveSent = Math.max(recovered?.last ?? 0, recovered?.mayHaveSent ?? 0);
     this.#believesAnswers = recovered !== undefined && recovered.mayHaveSent === undefined;
   }
@@ -103,22 +105,18 @@ export class OutboxRun {
     return this.#held;
   }
 
-  get dropped(): Readonly<Partial<Record<DropCause, number>>> {
-    return this.#dropped;
-  }
-
   get holdsAnything(): boolean {
     return this.#held.length > 0 || this.#moreOnDisk;
   }
 
   /** Everything up to here is stored or dropped. */
   get settledTo(): number {
-    return Math.max(this.#stored, this.#droppedTo, this.#held.length === 0 ? this.#lostTo : 0);
+    return this.dropped.coveredTo(Math.max(this.#stored, this.#settledBefore));
   }
 
   /** Whether the forwarder still has to take readings, or to learn that some were dropped. */
   get unsettled(): boolean {
-    return this.holdsAnything || Math.max(this.#droppedTo, this.#lostTo) > this.#stored;
+    return this.holdsAnything || this.dropped.last > this.#stored;
   }
 
   /** Time of the last growth of the watermark, or when the oldest unsettled reading was added. */
@@ -161,31 +159,15 @@ export class OutboxRun {
     if (reading.seq > this.#last) this.#last = reading.seq;
   }
 
-  /** Drops the oldest readings in memory. Returns them. */
-  dropOldest(count: number, cause: DropCause): NumberedReading[] {
-    const dropped = this.#held.splice(0, count);
-    this.#droppedTo = Math.max(this.#droppedTo, dropped.at(-1)?.seq ?? 0);
-    this.#count(cause, dropped.length);
-    return dropped;
-  }
-
-  /** Drops readings up to a seq, in memory and on disk; `onlyOnDisk` of them were not in memory. */
-  dropThrough(seq: number, onlyOnDisk: number, cause: DropCause): void {
-    this.#droppedTo = Math.max(this.#droppedTo, seq);
-    const index = this.#held.findIndex((reading) => reading.seq > seq);
-    const inMemory = this.#held.splice(0, index < 0 ? this.#held.length : index);
-    this.#count(cause, inMemory.length + onlyOnDisk);
-  }
-
-  /** Nothing beyond memory up to a seq can be read any more: it is settled once memory is. */
-  lostBeyondMemory(seq: number): void {
-    this.#lostTo = Math.max(this.#lostTo, seq);
-  }
-
-  #count(cause: DropCause, count: number): void {
-    if (count <= 0) return;
-    this.#dropped[cause] = (this.#dropped[cause] ?? 0) + count;
-    this.#offerWanted = true;
+  /** Drops seqs that are not stored yet, in memory and elsewhere. Returns those that were not dropped before. */
+  drop({ from, to }: SeqSpan, cause: DropCause): SeqSpan[] {
+    const fresh = this.dropped.add(Math.max(from, this.#stored + 1), to, cause);
+    if (fresh.length === 0) return [];
+    const first = this.#indexOf(from);
+    // A hole above the oldest reading is reported once it is right above the watermark.
+    if (first === 0) this.#offerWanted = true;
+    this.#held.splice(first, this.#indexOf(to + 1) - first);
+    return fresh;
   }
 
   /** Our subscriptions are acknowledged, or the forwarder asks: offer as soon as possible. */
@@ -228,7 +210,8 @@ export class OutboxRun {
     this.#sync += 1;
     this.#stopSending();
     this.#offeredFrom = this.#held[0]?.seq ?? this.#last + 1;
-    return { run: this.run, from: this.#offeredFrom, last: this.#last, dropped: { ...this.#dropped }, sync: this.#sync };
+    const dropped = this.dropped.countsBelow(this.#offeredFrom);
+    return { run: this.run, from: this.#offeredFrom, last: this.#last, dropped, sync: this.#sync };
   }
 
   /** A message of the forwarder about this run. Returns whether the watermark moved. */

@@ -12,13 +12,28 @@ import type { MessageRefusals } from '../service/mqtt/refused-messages.ts';
 import { RepeatLimiter, type Logger } from '../service/log/log.ts';
 import type { MessageHandler } from '../service/mqtt/mqtt-link.ts';
 import type { CheckReport } from '../service/health/check-report.ts';
-import { HeldRun } from './held-run.ts';
+import { DiskErrors } from './disk-errors.ts';
+import { noDrops } from './dropped-seqs.ts';
+import { EarlierRuns, type EarlierRun } from './earlier-runs.ts';
+import { HeldRun, type DroppedReadings } from './held-run.ts';
 import { deliveryCheck, outboxCheck, outboxMetrics } from './outbox-report.ts';
 import { OutboxRun } from './outbox-run.ts';
 import type { ReadingSink, ReadingSinkEvents, UnnumberedReading } from './reading-sink.ts';
 import type { DeliveryLine } from './sender.ts';
 import { Sequencer } from './sequencer.ts';
-import { fileBytesFor, findEarlierRuns, RunFiles } from './spill-files.ts';
+import { nodeDisk, type SpillDisk } from './spill-disk.ts';
+import { fileBytesFor, RunFiles } from './spill-files.ts';
+
+export interface SpillOptions {
+  /** Created when it is needed. */
+  folder: string;
+  memoryMax: number;
+  maxBytes: number;
+  /** For tests: the disk, how soon a failed operation is retried, and when an unreadable place counts as damaged. */
+  disk?: SpillDisk;
+  diskRetryMs?: number;
+  salvageAfterMs?: number;
+}
 
 export interface OutboxOptions {
   /** Name of this box. */
@@ -30,7 +45,7 @@ export interface OutboxOptions {
   /** Readings ahead of the watermark. */
   window: number;
   /** Where to spill, and how much memory and disk may be used; left out: memory only. */
-  spill?: { folder: string; memoryMax: number; maxBytes: number };
+  spill?: SpillOptions;
   /** Readings of any run of ours were dropped before they were stored, with those that can still be read. */
   onDropped?: (cause: DropCause, readings: readonly NumberedReading[]) => void;
 }
@@ -42,6 +57,12 @@ const STOP_FLUSH_MS = 3000;
 /** Runs of earlier processes that are read from disk at once, oldest first, so that many of them do not fill memory. */
 const RECOVERED_AT_ONCE = 3;
 
+const DROPPED_MESSAGES: Record<DropCause, string> = {
+  outbox_full: 'the outbox is full: the oldest readings were dropped',
+  disk_failed: 'the disk rejects writes and memory is full: the oldest readings that are in memory alone were dropped',
+  damaged: 'readings in the outbox on disk are damaged and lost; their files are kept',
+};
+
 export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSink {
   readonly run = randomBytes(8).toString('hex');
   readonly #options: OutboxOptions;
@@ -52,15 +73,21 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
   #timer: NodeJS.Timeout | undefined;
   #isStarted = false;
   #stopped = false;
-  #diskTrouble = '';
+  readonly #diskErrors: DiskErrors;
+  readonly #stopping = new AbortController();
+  #earlier: EarlierRuns | undefined;
+  #recovering: Promise<void> | undefined;
+  readonly #finishing = new Set<HeldRun>();
   #added = 0;
-  readonly #droppedBy: Record<DropCause, number> = { outbox_full: 0, damaged: 0 };
+  #commitIntervalMs = 0;
+  readonly #droppedBy = noDrops();
   #droppedAtMs = 0;
 
   constructor(options: OutboxOptions) {
     super();
     this.#options = options;
     this.#repeats = new RepeatLimiter(options.log);
+    this.#diskErrors = new DiskErrors(this.#repeats, () => this.#runs);
     const { spill, gateway, window, line, log, refused } = options;
     this.#sequencer = new Sequencer({
       gateway,
@@ -72,7 +99,16 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
     });
     this.#own = this.#held(
       new OutboxRun({ run: this.run, window }),
-      spill && new RunFiles({ folder: spill.folder, run: this.run, gateway, fileBytes: fileBytesFor(spill.maxBytes) }),
+      spill &&
+        new RunFiles({
+          disk: spill.disk ?? nodeDisk,
+          folder: spill.folder,
+          run: this.run,
+          gateway,
+          fileBytes: fileBytesFor(spill.maxBytes),
+          onSetAside: (file, bytes) => this.#diskErrors.setAside(file, bytes),
+          salvageAfterMs: spill.salvageAfterMs,
+        }),
     );
     this.#sequencer.runs = [this.#own];
   }
@@ -101,55 +137,68 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
     return this.#own.protocol.last;
   }
 
-  /** Finds the runs that earlier processes left in the folder, which the caller has locked and created. */
-  start(): void {
+  /**
+   * Finds the runs that earlier processes left in the folder, which the caller has locked. Resolves once it is known whose they are, which
+   * `subscriptions` needs; the files are read, and delivered, after that. Never rejects: what the disk refuses now is tried again.
+   */
+  async start(): Promise<void> {
     this.#isStarted = true;
-    const { spill, window, gateway, log } = this.#options;
+    const { spill, gateway } = this.#options;
     if (spill === undefined) return;
-    const earlier = findEarlierRuns(spill.folder, spill.maxBytes, gateway);
-    for (const { files, lastSeq, mayHaveSent, dropped } of earlier)
-      log.info(
-        { event: 'outbox_recovered', run: files.run, readings: files.count, last: lastSeq, may_have_sent: mayHaveSent, dropped },
-        'an earlier process left readings that are not stored yet',
-      );
-    const recovered = earlier.map(({ files, lastSeq: last, mayHaveSent, dropped }) =>
-      this.#held(new OutboxRun({ run: files.run, window, recovered: { last, mayHaveSent, dropped } }), files),
+    const earlier = new EarlierRuns({
+      disk: spill.disk ?? nodeDisk,
+      folder: spill.folder,
+      gateway,
+      maxBytes: spill.maxBytes,
+      retryMs: spill.diskRetryMs,
+      salvageAfterMs: spill.salvageAfterMs,
+      onDiskError: (operation, error) => this.#diskErrors.failed(operation, error),
+      onSetAside: (file, bytes) => this.#diskErrors.setAside(file, bytes),
+    });
+    this.#earlier = earlier;
+    for (const name of await earlier.list()) this.#sequencer.gateways.add(name);
+    this.#recovering = this.#recover(earlier);
+  }
+
+  async #recover(earlier: EarlierRuns): Promise<void> {
+    for await (const run of earlier.read(this.#stopping.signal)) if (!this.#stopped) this.#recovered(run);
+  }
+
+  #recovered({ files, firstSeq, lastSeq, mayHaveSent, dropped }: EarlierRun): void {
+    this.#options.log.info(
+      { event: 'outbox_recovered', run: files.run, readings: files.count, last: lastSeq, may_have_sent: mayHaveSent },
+      'an earlier process left readings that are not stored yet',
     );
-    this.#sequencer.runs = [...recovered, this.#own];
+    const recovered = { first: firstSeq, last: lastSeq, mayHaveSent, dropped };
+    const run = this.#held(new OutboxRun({ run: files.run, window: this.#options.window, recovered }), files);
+    run.protocol.commitIntervalMs = this.#commitIntervalMs;
+    this.#sequencer.add(run, this.#own);
     this.#wake();
   }
 
   #held(protocol: OutboxRun, files: RunFiles | undefined): HeldRun {
+    const { spill } = this.#options;
     return new HeldRun({
       protocol,
       files,
       gateway: files?.gateway ?? this.#options.gateway,
-      memoryMax: this.#options.spill?.memoryMax ?? Number.POSITIVE_INFINITY,
-      onDropped: ({ cause, to, count, readings }) => {
-        this.#dropped(cause, count, readings);
+      memoryMax: spill?.memoryMax ?? Number.POSITIVE_INFINITY,
+      diskRetryMs: spill?.diskRetryMs,
+      onDropped: (dropped) => {
+        this.#dropped(dropped);
         if (protocol !== this.#own.protocol) return;
-        this.emit('dropped', { from: readings[0]?.seq ?? Math.max(1, to - count + 1), to, cause });
+        const { from, to, cause } = dropped;
+        this.emit('dropped', { from, to, cause });
       },
-      onDiskError: (error) => {
-        this.#diskTrouble = error instanceof Error ? error.message : String(error);
-        this.#repeats.warn(
-          'spill',
-          { event: 'spill_failed', err: error },
-          'writing the outbox to disk failed; readings are held in memory',
-        );
-      },
+      onDiskError: (operation, error) => this.#diskErrors.failed(operation, error),
     });
   }
 
-  #dropped(cause: DropCause, count: number, readings: readonly NumberedReading[]): void {
+  #dropped({ cause, count, readings }: DroppedReadings): void {
     this.#droppedBy[cause] += count;
     this.#droppedAtMs = performance.now();
-    const isDamage = cause === 'damaged';
-    this.#repeats.error(
-      cause,
-      { event: isDamage ? 'outbox_damaged' : 'outbox_full', readings: this.#droppedBy[cause] },
-      isDamage ? 'readings in the outbox on disk are damaged and lost' : 'the outbox is full: the oldest readings were dropped',
-    );
+    const event = cause === 'outbox_full' ? cause : (`outbox_${cause}` as const);
+    this.#repeats.error(cause, { event, readings: this.#droppedBy[cause] }, DROPPED_MESSAGES[cause]);
     this.#options.onDropped?.(cause, readings);
   }
 
@@ -182,6 +231,7 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
 
   /** How long the forwarder may take for a commit. */
   commitInterval(ms: number): void {
+    this.#commitIntervalMs = ms;
     for (const { protocol } of this.#runs) protocol.commitIntervalMs = ms;
   }
 
@@ -229,13 +279,13 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
       const isOver = excess > 0;
       const allowed = isOver ? Math.max(0, bytes - excess) : maxBytes;
       excess -= Math.min(bytes, Math.max(0, excess));
-      if (protocol.isRecovered) recovered += 1;
+      // One that waits for its disk takes no part of memory, and must not hold up the others.
+      if (protocol.isRecovered && run.troubles.length === 0) recovered += 1;
       if (protocol.isRecovered && recovered > RECOVERED_AT_ONCE && !isOver) continue;
       if (run.needsWork)
         void run.work(allowed).then(
           () => this.#worked(),
-          (error: unknown) =>
-            this.#repeats.warn('spill work', { event: 'spill_failed', err: error }, 'the outbox on disk failed'),
+          (error: unknown) => this.#diskErrors.failed('write', error),
         );
     }
   }
@@ -246,19 +296,20 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
   }
 
   #removeFinished(): void {
-    for (const run of this.#runs) {
-      if (run === this.#own || run.protocol.unsettled) continue;
-      this.#sequencer.runs = this.#runs.filter((other) => other !== run);
-      void run
-        .finish()
-        .catch((error: unknown) =>
-          this.#repeats.warn('spill remove', { event: 'spill_failed', err: error }, 'removing files of the outbox failed'),
-        );
-      this.#options.log.info(
-        { event: 'outbox_recovered_done', run: run.protocol.run },
-        'the readings of an earlier process are stored or accounted for',
-      );
-    }
+    for (const run of this.#runs) if (run !== this.#own && !run.protocol.unsettled) void this.#finish(run);
+  }
+
+  async #finish(run: HeldRun): Promise<void> {
+    if (this.#finishing.has(run)) return;
+    this.#finishing.add(run);
+    const isRemoved = await run.finish();
+    this.#finishing.delete(run);
+    if (!isRemoved || !this.#runs.includes(run)) return;
+    this.#sequencer.runs = this.#runs.filter((other) => other !== run);
+    this.#options.log.info(
+      { event: 'outbox_recovered_done', run: run.protocol.run },
+      'the readings of an earlier process are stored or accounted for',
+    );
   }
 
   status(): BridgeStatus['outbox'] {
@@ -267,7 +318,7 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
       held: this.held,
       spilled: this.#runs.reduce((sum, { files }) => sum + (files?.count ?? 0), 0),
       spill_bytes: this.#runs.reduce((sum, { files }) => sum + (files?.bytes ?? 0), 0),
-      dropped: this.#droppedBy.outbox_full + this.#droppedBy.damaged,
+      dropped: Object.values(this.#droppedBy).reduce((sum, count) => sum + count, 0),
       last_seq: protocol.last,
       stored_seq: protocol.stored,
     };
@@ -283,7 +334,7 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
         window: this.#options.window,
         dropped: this.#droppedBy,
         droppedAgoMs: now - this.#droppedAtMs,
-        diskTrouble: this.#runs.some(({ diskFull }) => diskFull) ? this.#diskTrouble : undefined,
+        trouble: this.#diskErrors.trouble(now, this.#earlier?.trouble),
       }),
       deliveryCheck({
         held: this.held,
@@ -303,7 +354,7 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
       resent: this.#runs.reduce((sum, { protocol }) => sum + protocol.resent, 0),
       held: this.held,
       foreign: this.#sequencer.queue.ignored,
-    });
+    }).concat(this.#diskErrors.metrics());
   }
 
   /** Waits up to 3 s for watermarks while the line is up, then writes what is held to disk. */
@@ -312,17 +363,22 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
     while (this.#sequencer.isUp && this.held > 0 && performance.now() < end)
       await new Promise((resolve) => setTimeout(resolve, 20));
     this.#stopped = true;
+    this.#stopping.abort();
     this.#sequencer.down();
     clearTimeout(this.#timer);
+    await this.#recovering;
     for (const run of this.#runs)
-      await run
-        .close()
-        .catch((error: unknown) =>
+      try {
+        await run.close();
+      } catch (error) {
+        const readings = run.unwritten;
+        if (readings > 0)
           this.#options.log.error(
-            { event: 'outbox_lost', readings: run.count, err: error },
+            { event: 'outbox_lost', readings, err: error },
             'readings could not be written to disk at the end',
-          ),
-        );
+          );
+        else this.#diskErrors.failed('remove', error);
+      }
     this.#sequencer.runs = [this.#own];
   }
 }

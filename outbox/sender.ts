@@ -8,6 +8,8 @@ export interface DeliveryLine {
   publish(topic: string, payload: string): boolean;
   /** Bytes of ours that are not yet taken from us: unwritten on a socket, not called back inside the broker. */
   writableLength(): number;
+  /** Whether the broker has refused a subscription; left out: never. */
+  isRefused?: (filter: string) => boolean;
 }
 
 /** The line's own buffer is not filled beyond this. */

@@ -34,20 +34,31 @@ export class Sequencer {
   readonly #repeats: RepeatLimiter;
   readonly #sender: Sender;
   readonly #startedAtMs: number;
+  /** Names of the boxes whose runs are delivered: this one's, and those of earlier processes. */
+  readonly gateways: Set<string>;
   /** Runs of earlier processes, oldest first, then our own. */
   runs: readonly HeldRun[] = [];
 
   constructor(options: SequencerOptions) {
     this.#options = options;
+    this.gateways = new Set([options.gateway]);
     this.#repeats = new RepeatLimiter(options.log);
-    this.#sender = new Sender(options.line, () => this.runs, options.now);
+    this.#sender = new Sender(options.line, () => this.#answerable, options.now);
     this.#startedAtMs = options.now();
+  }
+
+  /**
+   * The runs whose answers arrive. An earlier name of the box may have no rights: our broker would end the connection at the first publish
+   * under it, and nothing under the present name would be delivered either.
+   */
+  get #answerable(): readonly HeldRun[] {
+    const { isRefused } = this.#options.line;
+    return isRefused === undefined ? this.runs : this.runs.filter(({ gateway }) => !isRefused(deliveryStoredTopic(gateway, '+')));
   }
 
   /** What the next connection has to subscribe. */
   get filters(): string[] {
-    const gateways = new Set([this.#options.gateway, ...this.runs.map(({ gateway }) => gateway)]);
-    return [...[...gateways].map((gateway) => deliveryStoredTopic(gateway, '+')), DELIVERY_SYNC_TOPIC];
+    return [...[...this.gateways].map((gateway) => deliveryStoredTopic(gateway, '+')), DELIVERY_SYNC_TOPIC];
   }
 
   get isUp(): boolean {
@@ -58,6 +69,13 @@ export class Sequencer {
   up(): void {
     this.#sender.up();
     this.#offerAll();
+  }
+
+  /** Takes over a run before another one, and offers it if the line is up. */
+  add(run: HeldRun, before: HeldRun): void {
+    this.gateways.add(run.gateway);
+    this.runs = [...this.runs.filter((other) => other !== before), run, before];
+    if (this.isUp) run.protocol.wantOffer();
   }
 
   down(): void {

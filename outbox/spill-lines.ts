@@ -1,23 +1,56 @@
 /**
- * Lines of spill files: `<crc32> <seq> <payload>`. Seq 0 marks a header: the first line of a file, repeated when `may_have_sent` grows.
- * Version 1.0.0 wrote no headers, and ignores them.
+ * Lines of spill files: `<crc32> <seq> <payload>`. Seq 0 marks a control line, which says what the file should hold:
+ *
+ * - header, the first line of a file, repeated when `may_have_sent` grows;
+ * - block, before the readings of each write: all seqs from `from` to `to` follow;
+ * - footer, the last line of a file that was closed in order.
+ *
+ * `prev` in header and block is the highest seq that this run wrote before that line. Files of format 2 have headers without `prev` and
+ * `first`, and neither blocks nor footers; those of version 1.0.0 have readings only. 1.0.0 ignores control lines.
  */
 import { crc32 } from 'node:zlib';
 import Type, { type Static } from 'typebox';
-import { gatewayNameSchema, runSchema, type NumberedReading } from '../contract/delivery.ts';
+import { dropCauseSchema, gatewayNameSchema, type NumberedReading } from '../contract/delivery.ts';
+import { runSchema } from '../contract/fields.ts';
 import { parserOf } from '../contract/validate.ts';
+import type { DroppedSpan } from './dropped-seqs.ts';
 
-const SPILL_FORMAT = 2;
+const SPILL_FORMAT = 3;
 
+const seqSchema = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const headerSchema = Type.Object({
-  format: Type.Literal(SPILL_FORMAT),
+  format: Type.Union([Type.Literal(2), Type.Literal(SPILL_FORMAT)]),
   gateway: gatewayNameSchema,
   run: runSchema,
   /** Highest seq that the process may have sent before the next header. */
-  may_have_sent: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  may_have_sent: seqSchema,
+  prev: Type.Optional(seqSchema),
+  /** Seq of the reading that follows. */
+  first: Type.Optional(seqSchema),
 });
 export type SpillHeader = Static<typeof headerSchema>;
+
+const blockSchema = Type.Object({
+  block: Type.Tuple([seqSchema, seqSchema]),
+  prev: seqSchema,
+  /** Seqs right before the block that were dropped: from, to, cause. */
+  gap: Type.Optional(Type.Tuple([seqSchema, seqSchema, dropCauseSchema])),
+});
+export interface SpillBlock {
+  prev: number;
+  from: number;
+  to: number;
+  gap?: DroppedSpan | undefined;
+}
+
+const footerSchema = Type.Object({
+  footer: Type.Object({ first: seqSchema, last: seqSchema, count: seqSchema, may_have_sent: seqSchema }),
+});
+export type SpillFooter = Static<typeof footerSchema>['footer'];
+
 const parseHeader = parserOf(headerSchema);
+const parseBlock = parserOf(blockSchema);
+const parseFooter = parserOf(footerSchema);
 
 const checksum = (text: string): string => crc32(text).toString(16).padStart(8, '0');
 
@@ -26,18 +59,59 @@ export function encodeLine({ seq, payload }: NumberedReading): string {
   return `${checksum(text)} ${text}\n`;
 }
 
-export const encodeHeader = (header: Omit<SpillHeader, 'format'>): string =>
-  encodeLine({ seq: 0, payload: JSON.stringify({ format: SPILL_FORMAT, ...header }) });
+const encodeControl = (payload: object): string => encodeLine({ seq: 0, payload: JSON.stringify(payload) });
 
-/** The undamaged lines of a text. */
-function* wholeLines(text: string): Generator<NumberedReading> {
-  for (const line of text.split('\n')) {
-    const body = line.slice(9);
-    if (line.length < 11 || line[8] !== ' ' || checksum(body) !== line.slice(0, 8)) continue;
-    const space = body.indexOf(' ');
-    const seq = Number(body.slice(0, space));
-    if (space >= 1 && Number.isSafeInteger(seq)) yield { seq, payload: body.slice(space + 1) };
+export const encodeHeader = (header: Omit<SpillHeader, 'format'>): string => encodeControl({ format: SPILL_FORMAT, ...header });
+
+export const encodeBlock = ({ prev, from, to, gap }: SpillBlock): string =>
+  encodeControl({ block: [from, to], prev, ...(gap === undefined ? {} : { gap: [gap.from, gap.to, gap.cause] }) });
+
+export const encodeFooter = (footer: SpillFooter): string => encodeControl({ footer });
+
+export type ControlLine =
+  { kind: 'header'; header: SpillHeader } | { kind: 'block'; block: SpillBlock } | { kind: 'footer'; footer: SpillFooter };
+
+/** The control line in the payload of a line with seq 0; undefined if this version does not know it. */
+export function decodeControl(payload: string): ControlLine | undefined {
+  const block = parseBlock(payload);
+  if (block.ok) {
+    const { block: range, prev, gap } = block.value;
+    const span = gap === undefined ? undefined : { from: gap[0], to: gap[1], cause: gap[2] };
+    return { kind: 'block', block: { prev, from: range[0], to: range[1], gap: span } };
   }
+  const header = parseHeader(payload);
+  if (header.ok) return { kind: 'header', header: header.value };
+  const footer = parseFooter(payload);
+  return footer.ok ? { kind: 'footer', footer: footer.value.footer } : undefined;
+}
+
+/** A line without its line break; undefined if it is damaged. */
+export function decodeLine(line: string): NumberedReading | undefined {
+  const body = line.slice(9);
+  if (line.length < 11 || line[8] !== ' ' || checksum(body) !== line.slice(0, 8)) return undefined;
+  const space = body.indexOf(' ');
+  const seq = Number(body.slice(0, space));
+  return space >= 1 && Number.isSafeInteger(seq) && seq >= 0 ? { seq, payload: body.slice(space + 1) } : undefined;
+}
+
+/** The undamaged lines of a text, control lines included. */
+export function* wholeLines(text: string): Generator<NumberedReading> {
+  for (const line of text.split('\n')) {
+    const whole = decodeLine(line);
+    if (whole !== undefined) yield whole;
+    else if (line.length > 0) yield* linesWithin(line);
+  }
+}
+
+/** Two undamaged lines whose line break is damaged. */
+function linesWithin(text: string): NumberedReading[] {
+  for (const { index } of text.matchAll(/[0-9a-f]{8} \d/g)) {
+    const second = index > 0 ? decodeLine(text.slice(index)) : undefined;
+    if (second === undefined) continue;
+    const first = decodeLine(text.slice(0, index - 1));
+    return first === undefined ? [second] : [first, second];
+  }
+  return [];
 }
 
 /** The readings of a file's text, ascending; damaged lines are left out. */
@@ -57,8 +131,8 @@ export function decodeHeader(text: string): SpillHeader | undefined {
   let newest: SpillHeader | undefined;
   for (const { seq, payload } of wholeLines(text)) {
     if (seq !== 0) continue;
-    const header = parseHeader(payload);
-    if (header.ok && header.value.may_have_sent >= (newest?.may_have_sent ?? 0)) newest = header.value;
+    const control = decodeControl(payload);
+    if (control?.kind === 'header' && control.header.may_have_sent >= (newest?.may_have_sent ?? 0)) newest = control.header;
   }
   return newest;
 }

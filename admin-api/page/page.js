@@ -7,6 +7,7 @@ import { find, setBoxClock, setClass, setText } from './format.js';
 import { drawHealth } from './health.js';
 import { drawLedger } from './ledger.js';
 import { onOperator, readSession, showLocked } from './operator.js';
+import { drawOtherBridges } from './other-bridges.js';
 import { addReading, drawStraps, knownDevices, setDevice, setReadings } from './straps.js';
 
 /** The connection counts as lost after this; shorter interruptions are not shown. */
@@ -46,6 +47,7 @@ function draw() {
   if (overview === undefined) return;
   drawHealth(overview);
   drawFlow(overview);
+  drawOtherBridges(overview);
   drawLedger(overview);
   drawArrivals(overview);
   drawDeadLetters(overview);

@@ -2,6 +2,7 @@
  * The bridge's readings on both planes: each is added to the outbox, which delivers it to the forwarder, and published live once, for
  * people and apps, if the broker is connected. What the outbox had to drop is published as a gap of its device.
  */
+import path from 'node:path';
 import type { Reading } from '../../contract/reading.ts';
 import type { BridgeStatus } from '../../contract/bridge-status.ts';
 import type { Metric } from '../../contract/metrics.ts';
@@ -12,7 +13,7 @@ import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import type { Logger } from '../../service/log/log.ts';
 import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
-import { dataFolder, gatewayName } from '../../service/storage/data-dir.ts';
+import { gatewayName } from '../../service/storage/data-dir.ts';
 import { DroppedGaps } from './dropped-gaps.ts';
 
 export interface BridgeOutboxOptions {
@@ -23,6 +24,8 @@ export interface BridgeOutboxOptions {
   publish: (topic: string, payload: string) => boolean;
   /** Bytes that are written to the line and not yet taken by the system. */
   writableLength: () => number;
+  /** Whether the broker has refused a subscription; left out: never. */
+  isRefused?: (filter: string) => boolean;
 }
 
 export class BridgeOutbox {
@@ -42,23 +45,23 @@ export class BridgeOutbox {
   }
 
   /** Finds what earlier processes left. Throws HrError `data_dir_unusable`. */
-  start(): void {
-    const { config, log, publish, writableLength, refused } = this.#options;
+  async start(): Promise<void> {
+    const { config, log, publish, writableLength, isRefused, refused } = this.#options;
     this.#gateway = gatewayName(config);
     this.#outbox = new Outbox({
       gateway: this.#gateway,
-      line: { publish, writableLength },
+      line: { publish, writableLength, ...(isRefused === undefined ? {} : { isRefused }) },
       log,
       refused,
       window: config.OUTBOX_WINDOW,
       spill: {
-        folder: dataFolder(config, 'outbox'),
+        folder: path.join(config.DATA_DIR, 'outbox'),
         memoryMax: config.OUTBOX_MEMORY,
         maxBytes: config.OUTBOX_MAX_BYTES,
       },
       onDropped: (_, readings) => this.#gaps.dropped(readings),
     });
-    this.#outbox.start();
+    await this.#outbox.start();
   }
 
   /** Numbers a reading, delivers it, and publishes it live. */

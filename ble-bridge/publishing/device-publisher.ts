@@ -1,7 +1,12 @@
-/** Publishes retained device statuses: soon after a change, every 5 s if they differ, and all of them when the broker is connected. */
+/**
+ * Publishes retained device statuses: soon after a change, every 5 s if they differ, and all of them when the broker is connected. A status
+ * that another bridge owns stays as it is (status-owners.ts).
+ */
 import type { DeviceStatus, Gap } from '../../contract/device-status.ts';
+import type { ServiceStatus } from '../../contract/service-status.ts';
 import { deviceStatusTopic, gapTopic } from '../../contract/topics.ts';
 import type { PublishLine } from './publish-line.ts';
+import { StatusOwners } from './status-owners.ts';
 
 const CHANGE_DELAY_MS = 200;
 const REFRESH_MS = 5000;
@@ -17,6 +22,7 @@ interface Kept {
 export class DevicePublisher {
   readonly #line: PublishLine;
   readonly #gateway: () => string;
+  readonly #owners: StatusOwners;
   readonly #status: Map<string, () => DeviceStatus> = new Map();
   readonly #published = new Map<string, string>();
   readonly #soon = new Set<string>();
@@ -28,6 +34,31 @@ export class DevicePublisher {
   constructor(line: PublishLine, gateway: () => string) {
     this.#line = line;
     this.#gateway = gateway;
+    this.#owners = new StatusOwners(gateway);
+  }
+
+  /** A status of a bridge. */
+  bridge(topic: string, status: ServiceStatus): void {
+    this.#owners.bridge(topic, status);
+  }
+
+  /** A status on the topic of a device. Returns whether it is another bridge's that is online: nothing of it is ours. */
+  received(status: DeviceStatus): boolean {
+    const isOthers = this.#owners.received(status);
+    if (isOthers) this.#otherPublished(status.device);
+    return isOthers;
+  }
+
+  /** The retained status of a device was removed, by us or by somebody else. */
+  removed(device: string): void {
+    this.#owners.removed(device);
+    this.#otherPublished(device);
+  }
+
+  /** What we published last is not what the topic has. */
+  #otherPublished(device: string): void {
+    this.#published.delete(device);
+    if (this.#status.has(device)) this.changed(device);
   }
 
   start(): void {
@@ -61,16 +92,17 @@ export class DevicePublisher {
     this.#send({ topic: gapTopic(device), payload: JSON.stringify(gap), retain: false });
   }
 
-  /** Stops publishing a device and removes its retained status. */
+  /** Stops publishing a device and removes its retained status, unless that is another bridge's. */
   remove(device: string): void {
     this.#status.delete(device);
     this.#published.delete(device);
     this.#soon.delete(device);
-    this.#send({ topic: deviceStatusTopic(device), payload: '', retain: true });
+    if (!this.#owners.isOthers(device)) this.#send({ topic: deviceStatusTopic(device), payload: '', retain: true });
   }
 
   /** The broker is connected; it may have lost its retained messages. */
   up(): void {
+    this.#owners.up();
     const kept = this.#kept;
     this.#kept = [];
     for (const message of kept) this.#send(message);
@@ -87,7 +119,9 @@ export class DevicePublisher {
     for (const device of devices) {
       const status = this.#status.get(device);
       if (status === undefined) continue;
-      const payload = JSON.stringify({ ...status(), gateway: this.#gateway() });
+      const current = status();
+      if (!this.#owners.mayPublish(device, current.state)) continue;
+      const payload = JSON.stringify({ ...current, gateway: this.#gateway() });
       if (this.#published.get(device) === payload) continue;
       if (this.#line.publish(deviceStatusTopic(device), payload, { retain: true })) this.#published.set(device, payload);
     }

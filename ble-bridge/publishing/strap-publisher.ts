@@ -3,7 +3,6 @@
  * left: retained statuses and the times of the last readings.
  */
 import type { DeviceStatus } from '../../contract/device-status.ts';
-import { deviceStatusTopic } from '../../contract/topics.ts';
 import type { DeviceNames } from '../straps/device-names.ts';
 import type { EarlierStrap, StrapEvents, StrapHistory } from '../straps/strap-ports.ts';
 import type { Strap } from '../straps/strap.ts';
@@ -44,13 +43,12 @@ export class StrapPublisher implements StrapHistory {
   }
 
   /**
-   * A retained device status that an earlier process left. A strap that is known already restores its values from it; one without an
-   * advertisement so far is published as lost, and its entities again: an earlier version described them otherwise. `find` looks a strap
-   * up by its device.
+   * A retained device status that an earlier process left; not that of another bridge. A strap that is known already restores its values
+   * from it; one without an advertisement so far is published as lost, and its entities again: an earlier version described them
+   * otherwise. `find` looks a strap up by its device.
    */
-  retained(topic: string, status: DeviceStatus, find: (device: string) => Strap | undefined): void {
+  retained(status: DeviceStatus, find: (device: string) => Strap | undefined): void {
     const { device } = status;
-    if (deviceStatusTopic(device) !== topic) return;
     const strap = find(device);
     if (strap !== undefined) return strap.restore({ status });
     if (!this.#o.names.all.some((known) => known.device === device)) return;

@@ -2,6 +2,10 @@
  * `hr-gateway acl mosquitto`: prints the rights that the services of this box need on a broker that is not ours, one user a box. With
  * them no other client can publish on the delivery plane, whatever it may publish under `hr/`.
  */
+import type { Command } from 'commander';
+import { GATEWAY_PATTERN } from '../../contract/topics.ts';
+import { EXIT_CODES } from '../frame/exit-codes.ts';
+import { collect, listOf } from '../frame/options.ts';
 import type { AddCommand } from '../frame/program.ts';
 
 const HASH_ITERATIONS = 101;
@@ -14,11 +18,30 @@ async function passwordLine(user: string, password: string): Promise<string> {
   return `${user}:$7$${HASH_ITERATIONS}$${salt.toString('base64')}$${hash.toString('base64')}`;
 }
 
-async function mosquittoRights(): Promise<string> {
+/** What the forwarder and the admin API of this box need on the topics of another box that they serve (FORWARDER_GATEWAYS). */
+function servedLines(gateway: string): string[] {
+  const name = gateway === '*' ? '+' : gateway;
+  return [
+    `topic read edge/${name}/offer/+`,
+    `topic read edge/${name}/readings/+`,
+    `topic write edge/${name}/stored/+`,
+    `topic read edge/${name}/+/metrics`,
+    `topic write edge/${name}/+/request/+`,
+    `topic read edge/${name}/+/response/+`,
+  ];
+}
+
+/** What the bridge needs under an earlier name of this box, to deliver what it still holds. */
+const formerLines = (gateway: string): string[] =>
+  ['offer', 'readings', 'stored'].map((kind) => `topic readwrite edge/${gateway}/${kind}/+`);
+
+async function mosquittoRights(formerly: readonly string[]): Promise<string> {
   const { randomBytes } = await import('node:crypto');
   const { processConfig } = await import('../../service/config/config.ts');
   const { gatewayName } = await import('../../service/storage/data-dir.ts');
-  const box = gatewayName(processConfig());
+  const config = processConfig();
+  const box = gatewayName(config);
+  const served = config.FORWARDER_GATEWAYS.filter((name) => name !== box && !formerly.includes(name));
   const password = randomBytes(24).toString('base64url');
   return [
     '# --- password_file: add this line',
@@ -28,6 +51,7 @@ async function mosquittoRights(): Promise<string> {
     '# This box. Nobody else may publish or subscribe to anything of it under edge/, except to its statuses.',
     `user ${box}`,
     `topic readwrite edge/${box}/#`,
+    ...formerly.flatMap(formerLines),
     'topic readwrite edge/sync',
     'topic readwrite hr/+/bpm',
     'topic readwrite hr/+/status',
@@ -35,6 +59,9 @@ async function mosquittoRights(): Promise<string> {
     'topic readwrite homeassistant/#',
     '# Of other boxes on this broker, their statuses only.',
     'topic read edge/+/+/status',
+    ...(served.length === 0
+      ? []
+      : ['# Of the boxes in FORWARDER_GATEWAYS, what they deliver here.', ...served.flatMap(servedLines)]),
     '# What 1.0.0 left retained is cleared, and its bridges are reported.',
     'topic readwrite edge/+/status',
     'topic read edge/source/+',
@@ -49,6 +76,9 @@ async function mosquittoRights(): Promise<string> {
     '',
     '# --- environment of this box',
     '# MQTT_BROKER=external',
+    ...(formerly.length === 0
+      ? []
+      : [`# FORWARDER_GATEWAYS=${[...new Set([...config.FORWARDER_GATEWAYS, ...formerly])].join(',')}`]),
     `# MQTT_URL=mqtt://${box}:${password}@BROKER:1883`,
   ].join('\n');
 }
@@ -65,5 +95,15 @@ export const addAcl: AddCommand = (program) => {
       "Prints lines for Mosquitto's password_file and acl_file, and the settings of this box, with a new password at each call. " +
         'Keep use_username_as_clientid off: the services of a box share one user.',
     )
-    .action(async () => console.log(await mosquittoRights()));
+    .option(
+      '--formerly <gateway>',
+      'an earlier GATEWAY_NAME of this box, under which it still holds readings (repeatable)',
+      collect,
+    )
+    .action(async (_options: unknown, command: Command) => {
+      const formerly = listOf(command, 'formerly');
+      if (!formerly.every((name) => GATEWAY_PATTERN.test(name)))
+        command.error('--formerly: the name of a box is 1-64 of a-z, 0-9 and -', { exitCode: EXIT_CODES.usage });
+      console.log(await mosquittoRights(formerly));
+    });
 };

@@ -57,23 +57,40 @@ async function add(command: Command, name: string): Promise<void> {
   );
 }
 
-/** Adds the bridge of another box: a user of the name of that box, with a new key that is printed once. */
-async function addBridge(command: Command, gateway: string): Promise<void> {
-  const config = processConfig();
+/** Refuses, with exit code 2, what cannot be the name of another box. */
+async function checkBox(command: Command, option: string, gateway: string): Promise<void> {
   const { gatewayName } = await import('../../service/storage/data-dir.ts');
   if (!GATEWAY_PATTERN.test(gateway) || SERVICE_NAMES.some((service) => service === gateway))
-    command.error('--bridge: the name of a box is 1-64 of a-z, 0-9 and -, and not the name of a service', {
+    command.error(`${option}: the name of a box is 1-64 of a-z, 0-9 and -, and not the name of a service`, {
       exitCode: EXIT_CODES.usage,
     });
-  if (gateway === gatewayName(config))
-    command.error(`--bridge ${gateway}: that is the name of this box; give the other box a GATEWAY_NAME of its own`, {
+  if (gateway === gatewayName(processConfig()))
+    command.error(`${option} ${gateway}: that is the name of this box; give the other box a GATEWAY_NAME of its own`, {
       exitCode: EXIT_CODES.usage,
     });
+}
+
+/**
+ * Adds the bridge of another box: a user of the name of that box, with a new key that is printed once. Under the earlier names of that box
+ * its bridge may deliver what it still holds; a name that another user has is refused, since two bridges would deliver under it.
+ */
+async function addBridge(command: Command, gateway: string): Promise<void> {
+  const config = processConfig();
+  await checkBox(command, '--bridge', gateway);
+  const formerly = listOf(command, 'formerly');
+  for (const name of formerly) await checkBox(command, '--formerly', name);
   const rights = { subscribe: listOf(command, 'subscribe'), publish: listOf(command, 'publish') };
   await checkUser(command, gateway, rights);
   const key = randomBytes(32).toString('base64url');
   const { newUser, readUsers, writeUsers } = await import('../../gateway/users.ts');
-  writeUsers(config, { ...readUsers(config), [gateway]: await newUser(key, { ...rights, bridge: gateway }) });
+  const users = readUsers(config);
+  for (const name of formerly)
+    if (Object.values(users).some(({ bridge }) => bridge === name))
+      command.error(`--formerly ${name}: a user has that name; remove it first (users remove ${name})`, {
+        exitCode: EXIT_CODES.usage,
+      });
+  const user = await newUser(key, { ...rights, bridge: gateway, ...(formerly.length === 0 ? {} : { formerly }) });
+  writeUsers(config, { ...users, [gateway]: user });
   console.log(
     [
       `# Settings of the box ${gateway}, which runs only the ble-bridge. The key is not shown again. HOST: this broker's address.`,
@@ -86,8 +103,9 @@ async function addBridge(command: Command, gateway: string): Promise<void> {
 
 async function list(): Promise<void> {
   const { readUsers } = await import('../../gateway/users.ts');
-  for (const [user, { subscribe, publish, bridge }] of Object.entries(readUsers(processConfig()))) {
-    const role = bridge === undefined ? '' : `  bridge of ${bridge}`;
+  for (const [user, { subscribe, publish, bridge, formerly = [] }] of Object.entries(readUsers(processConfig()))) {
+    const names = [bridge, ...formerly.map((name) => `formerly ${name}`)].join(', ');
+    const role = bridge === undefined ? '' : `  bridge of ${names}`;
     console.log(`${user}${role}  subscribe: ${listed(subscribe)}  publish: ${listed(publish)}`);
   }
 }
@@ -115,6 +133,7 @@ export const addUsers: AddCommand = (program) => {
     )
     .argument('[name]', 'name of the user')
     .option('--bridge <gateway>', 'the GATEWAY_NAME of another box, whose bridge may deliver readings to this broker')
+    .option('--formerly <gateway>', 'an earlier name of that box, under which it may still hold readings (repeatable)', collect)
     .option('--subscribe <filter>', 'topic filter that the user may subscribe to (repeatable)', collect)
     .option('--publish <filter>', 'topic filter that the user may publish to (repeatable)', collect)
     .action(async (name: string | undefined, _options: unknown, command: Command) => {
@@ -123,6 +142,8 @@ export const addUsers: AddCommand = (program) => {
         command.error("missing required argument 'name'", { exitCode: EXIT_CODES.usage });
       if (name !== undefined && bridge !== undefined)
         command.error('give either the name of a user, or --bridge <gateway>', { exitCode: EXIT_CODES.usage });
+      if (bridge === undefined && listOf(command, 'formerly').length > 0)
+        command.error('--formerly goes with --bridge <gateway>', { exitCode: EXIT_CODES.usage });
       if (bridge !== undefined) await addBridge(command, bridge);
       else if (name !== undefined) await add(command, name);
     });

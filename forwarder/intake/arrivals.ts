@@ -1,6 +1,7 @@
 /**
  * Every reading that arrives here has exactly one outcome, counted by the gateway whose sequencer sent it: accepted (committed), a
- * duplicate, put back (its sequencer sends it again), a copy (of a reading that is delivered otherwise), or refused with a code.
+ * duplicate, put back (its sequencer sends it again), a copy (of a reading that is delivered otherwise), or refused with a code: a dead
+ * letter, nothing to store (`no_pulse`, `empty`), or lost because the queue did not take it and nobody else has it (`not_accepting`).
  */
 import type { ArrivalCounts } from '../../contract/forwarder-status.ts';
 import type { Metric } from '../../contract/metrics.ts';
@@ -31,10 +32,10 @@ export class Arrivals {
     if (readings > 0) this.#of(gateway)[outcome] += readings;
   }
 
-  refused(gateway: string, code: string): void {
+  refused(gateway: string, code: string, readings = 1): void {
     const { refused } = this.#of(gateway);
     const key = Object.hasOwn(refused, code) || Object.keys(refused).length < CODES_MAX ? code : OTHER;
-    refused[key] = (Object.hasOwn(refused, key) ? (refused[key] ?? 0) : 0) + 1;
+    refused[key] = (Object.hasOwn(refused, key) ? (refused[key] ?? 0) : 0) + readings;
   }
 
   /** Readings with this outcome, over all gateways. */

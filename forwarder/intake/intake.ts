@@ -16,12 +16,13 @@ import {
   type Stored,
 } from '../../contract/delivery.ts';
 import type { PublicationContext } from '../../contract/publication/adopted-reading.ts';
-import { READINGS_FILTER, runOfTopic, VERSION_1_SOURCE_FILTER } from '../../contract/topics.ts';
+import { DEVICE_STATUS_FILTER, READINGS_FILTER, runOfTopic, VERSION_1_SOURCE_FILTER } from '../../contract/topics.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
 import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
-import type { Append, RunWatermark } from '../queue/queue-messages.ts';
+import { serves } from '../../service/network/broker.ts';
+import type { Append, RunWatermark, UnnumberedOutcomes } from '../queue/queue-messages.ts';
 import { watermarkKey } from '../queue/watermark-key.ts';
 import { Arrivals } from './arrivals.ts';
 import { IntakeReport } from './intake-report.ts';
@@ -29,6 +30,7 @@ import { LiveReadings } from './live-readings.ts';
 import { Publications, type Publication } from './publications.ts';
 import { checkNumbered, type Checked } from './reading-check.ts';
 import { RunIntake } from './run-intake.ts';
+import { StrapNames } from './strap-names.ts';
 
 export interface IntakeQueue {
   append(append: Append): void;
@@ -45,6 +47,8 @@ export interface IntakeOptions {
   gateways: readonly string[];
   /** Whether other clients' readings are taken from `hr/<device>/bpm`: no gateway on this broker adopts them. */
   takesLiveReadings: boolean;
+  /** Where the names of straps are kept, if live readings are taken; left out: in memory only. */
+  strapNamesFile?: string;
   publish: (topic: string, payload: string) => boolean;
   /** Whether this box's clock can be trusted; default: unknown. */
   clock?: () => PublicationContext['clock'];
@@ -54,8 +58,6 @@ export interface IntakeOptions {
 
 /** Runs with state beside their watermark. Idle ones beyond it are forgotten, and have to be offered again. */
 const RUNS_MAX = 1000;
-/** Device names of straps that are remembered. */
-const CLAIMED_MAX = 10_000;
 /** Runs of bridges of version 1 that are remembered. */
 const VERSION_1_RUNS_MAX = 100;
 /** A sync that nobody waited for interrupts every sequencer: not more often than this. */
@@ -77,8 +79,9 @@ export class Intake {
   readonly #runs = new Map<string, RunIntake>();
   #watermarks = new Map<string, RunWatermark>();
   readonly #version1Runs = new Set<string>();
-  /** Names of straps: of those that sequencers have delivered readings of to this process. */
-  readonly #claimed = new Set<string>();
+  readonly #straps: StrapNames;
+  /** Gateways whose sequencers have offered something to this queue. */
+  readonly #delivering: Set<string>;
   /** Identity of the queue file; undefined before it is open. */
   #queue: string | undefined;
   #isAccepting = true;
@@ -92,11 +95,18 @@ export class Intake {
     this.#now = options.now ?? (() => performance.now());
     this.#repeats = new RepeatLimiter(options.log);
     this.#publications = new Publications(options.gateway, options.clock ?? (() => 'unknown'));
+    this.#delivering = new Set([options.gateway]);
+    this.#straps = new StrapNames({
+      isDelivering: (gateway) => this.#delivering.has(gateway) && serves(options.gateways, gateway),
+      refused: options.refused,
+      file: options.strapNamesFile,
+      onNamed: () => this.#live.settle(),
+    });
     this.#live = new LiveReadings({
       arrivals: this.arrivals,
       isServed: (gateway, run) => this.#isServed(gateway, run),
       isOfVersion1: (run) => this.#version1Runs.has(run),
-      isClaimed: (device) => this.#claimed.has(device),
+      isClaimed: (device) => this.#straps.has(device),
       isAccepting: () => this.#isReady,
       store: (publication, isClaimed) => this.#storePublication(publication, isClaimed),
       onLost: () => this.#loseUnnumbered(1),
@@ -115,6 +125,8 @@ export class Intake {
       handlers[deliveredReadingsTopic(gateway, '+')] = (topic, payload) => this.#readings(topic, payload);
     }
     if (this.#options.takesLiveReadings) {
+      // Before the readings: the retained statuses say which names are taken.
+      handlers[DEVICE_STATUS_FILTER] = (topic, payload) => this.#straps.status(topic, payload);
       handlers[READINGS_FILTER] = (topic, payload, isRetained) => {
         if (!isRetained) this.#live.receive(topic, payload);
       };
@@ -130,6 +142,8 @@ export class Intake {
   start(queue: string, watermarks: readonly RunWatermark[]): void {
     this.#queue = queue;
     this.#watermarks = new Map(watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
+    for (const { gateway } of watermarks) this.#delivering.add(gateway);
+    if (this.#options.takesLiveReadings) this.#straps.start();
     this.askAll();
   }
 
@@ -181,10 +195,11 @@ export class Intake {
       this.#options.refused.refuse('offer', topic, offer.ok ? 'run differs from the topic' : offer.reason);
       return;
     }
-    this.#live.offered(sequencer.gateway, sequencer.run);
     const run = this.#run(sequencer);
     const isFirst = !run.isOffered;
     run.isOffered = true;
+    this.#delivering.add(sequencer.gateway);
+    if (isFirst) this.#live.settle();
     // Without an answer the sequencer keeps what it holds, and offers again with growing backoff.
     if (!this.#isReady) return;
     const missed = run.offered(offer.value);
@@ -242,7 +257,7 @@ export class Intake {
     for (const { seq, payload } of readings) {
       const checked = checkNumbered(payload, { gateway, run: id, seq });
       if (checked.kind === 'dead') refused.push(checked.letter.reason);
-      else this.#claim(checked.device);
+      else if (this.#options.takesLiveReadings) this.#straps.delivered(checked.device, gateway);
       this.#add(append, checked);
     }
     append.watermarks.push(run.watermark);
@@ -266,23 +281,19 @@ export class Intake {
     append.rows.sources.push(checked.source);
   }
 
-  #claim(device: string): void {
-    if (this.#options.takesLiveReadings && this.#claimed.size < CLAIMED_MAX) this.#claimed.add(device);
-  }
-
   #storePublication(publication: Publication, isClaimed: boolean): void {
     const { gateway, queue } = this.#options;
     const checked = this.#publications.check(publication, isClaimed);
     if (checked.kind === 'no_pulse' || checked.kind === 'empty') return this.arrivals.refused(gateway, checked.kind);
     const append = emptyAppend();
     this.#add(append, checked);
+    // Its outcome is known, and counted, once the queue has committed it.
     queue.append(append);
-    if (checked.kind === 'dead') this.arrivals.refused(gateway, checked.letter.reason);
-    else this.arrivals.count(gateway, 'accepted', 1);
   }
 
   #loseUnnumbered(count: number): void {
     this.lostUnnumbered += count;
+    this.arrivals.refused(this.#options.gateway, 'not_accepting', count);
     this.#repeats.error(
       'unnumbered',
       { event: 'unnumbered_readings_lost', count: this.lostUnnumbered },
@@ -318,8 +329,10 @@ export class Intake {
     if (run !== undefined && this.#version1Runs.size < VERSION_1_RUNS_MAX) this.#version1Runs.add(run);
   }
 
-  /** The queue has committed: sequencers may forget. */
-  committed(watermarks: readonly RunWatermark[]): void {
+  /** The queue has committed: sequencers may forget, and un-numbered readings have their outcome. */
+  committed(watermarks: readonly RunWatermark[], unnumbered: UnnumberedOutcomes = { accepted: 0, refused: [] }): void {
+    this.arrivals.count(this.#options.gateway, 'accepted', unnumbered.accepted);
+    for (const code of unnumbered.refused) this.arrivals.refused(this.#options.gateway, code);
     const newest = new Map(watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
     for (const [key, watermark] of newest) {
       this.#watermarks.set(key, watermark);
@@ -362,7 +375,8 @@ export class Intake {
   }
 
   /** Stores what still waits for an offer. Call before the queue is stopped. */
-  stop(): void {
+  async stop(): Promise<void> {
     this.#live.stop();
+    await this.#straps.stop();
   }
 }

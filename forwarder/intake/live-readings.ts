@@ -1,7 +1,8 @@
 /**
- * Readings on `hr/<device>/bpm` of a broker where no gateway adopts them. A message with the identity of a sequencer that this forwarder
- * serves is a copy: the reading itself arrives on the delivery plane. Any other numbered message waits for that sequencer's offer, for 10 s
- * and within bounds, and is then stored like an un-numbered one.
+ * Readings on `hr/<device>/bpm` of a broker where no gateway adopts them. A strap's message with the identity of a sequencer that this
+ * forwarder serves is a copy: the reading itself arrives on the delivery plane. Any other numbered message waits for that sequencer's offer
+ * and for its strap, for 10 s and within bounds, and is then stored like an un-numbered one: another box's reading that was relayed, or a
+ * message of an app that keeps the fields of a reading that it received.
  */
 import { readJsonText, type JsonValue } from '../../contract/publication/json-text.ts';
 import { exactText } from '../../contract/publication/payload-text.ts';
@@ -15,7 +16,7 @@ export interface LiveReadingsOptions {
   isServed: (gateway: string, run: string) => boolean;
   /** A bridge of version 1 has this run: it keeps its readings until it is updated. */
   isOfVersion1: (run: string) => boolean;
-  /** A strap of a sequencer that is served has this name: nobody else's reading may have it. */
+  /** A strap of a served sequencer has this name: nobody else's reading may have it. */
   isClaimed: (device: string) => boolean;
   /** Whether the queue takes readings now. */
   isAccepting: () => boolean;
@@ -68,7 +69,7 @@ export class LiveReadings {
     const identity = identityIn(payload);
     if (identity === undefined || identity.device !== device) return this.#store(publication);
     const { gateway, run } = identity;
-    if (this.#options.isServed(gateway, run)) return this.#options.arrivals.count(gateway, 'copy', 1);
+    if (this.#isCopy({ publication, gateway, run })) return this.#options.arrivals.count(gateway, 'copy', 1);
     if (this.#options.isOfVersion1(run)) return this.#options.arrivals.count(gateway, 'put_back', 1);
     this.#waiting.push({ dueMs: performance.now() + WAIT_MS, publication, gateway, run });
     this.#waitingBytes += payload.length;
@@ -76,11 +77,17 @@ export class LiveReadings {
     this.#schedule();
   }
 
-  /** A sequencer has offered its run: what was waiting for it is a copy. */
-  offered(gateway: string, run: string): void {
-    const rest = this.#waiting.filter((waiting) => waiting.gateway !== gateway || waiting.run !== run);
-    if (rest.length === this.#waiting.length) return;
-    this.#options.arrivals.count(gateway, 'copy', this.#waiting.length - rest.length);
+  /** A message of a device that is no strap's is none: an app may keep the numbers of a reading and name a device of its own. */
+  #isCopy({ publication: { device }, gateway, run }: Pick<Waiting, 'publication' | 'gateway' | 'run'>): boolean {
+    return this.#options.isServed(gateway, run) && device !== undefined && this.#options.isClaimed(device);
+  }
+
+  /** A run was offered, or a strap has got a name: what was waiting for it is a copy. */
+  settle(): void {
+    const rest: Waiting[] = [];
+    for (const waiting of this.#waiting)
+      if (this.#isCopy(waiting)) this.#options.arrivals.count(waiting.gateway, 'copy', 1);
+      else rest.push(waiting);
     this.#waiting = rest;
     this.#waitingBytes = rest.reduce((sum, { publication: { payload } }) => sum + payload.length, 0);
   }

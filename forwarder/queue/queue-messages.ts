@@ -64,6 +64,20 @@ export interface Append {
   watermarks: RunWatermark[];
 }
 
+/** Un-numbered readings, those of appends without watermarks: how many of them are rows, and why the others are dead letters. */
+export interface UnnumberedOutcomes {
+  accepted: number;
+  refused: string[];
+}
+
+export function unnumberedOf(appends: readonly Append[]): UnnumberedOutcomes {
+  const unnumbered = appends.filter(({ watermarks }) => watermarks.length === 0);
+  return {
+    accepted: unnumbered.reduce((sum, { rows }) => sum + rows.data.length, 0),
+    refused: unnumbered.flatMap(({ dead }) => dead.map(({ reason }) => reason)),
+  };
+}
+
 /**
  * Joins an append to the one before it, in order. False if they must stay apart: a refusal counts un-numbered readings (an append
  * without watermarks) one append at a time. Of a run's watermarks the later one is kept, since `stored` and `missed` only grow.
@@ -173,7 +187,15 @@ export type QueueReply =
   /** `queue`: identity of the file. */
   | { kind: 'opened'; queue: string; watermarks: RunWatermark[]; state: QueueState }
   | { kind: 'failed'; code: string; message: string }
-  | { kind: 'committed'; watermarks: RunWatermark[]; state: QueueState; rows: number; commitMs: number; evicted: EvictedSpan[] }
+  | {
+      kind: 'committed';
+      watermarks: RunWatermark[];
+      unnumbered: UnnumberedOutcomes;
+      state: QueueState;
+      rows: number;
+      commitMs: number;
+      evicted: EvictedSpan[];
+    }
   | { kind: 'refused'; queue: string; state: QueueState; watermarks: RunWatermark[]; lostUnnumbered: number; epoch: number }
   | { kind: 'state'; state: QueueState }
   /** As `state`, but there is nothing new to take. */

@@ -11,6 +11,7 @@ import { QueueFile } from './queue-file.ts';
 import {
   NO_CONTENTS,
   OPENING,
+  unnumberedOf,
   type Append,
   type EvictedSpan,
   type QueueReply,
@@ -189,15 +190,13 @@ export class QueueThread {
    * earlier epoch did, a steady flow would be refused for ever.
    */
   #postRefused(appends: readonly Append[]): void {
-    let lostUnnumbered = 0;
-    for (const { rows, dead, watermarks } of appends)
-      if (watermarks.length === 0) lostUnnumbered += rows.data.length + dead.length;
+    const { accepted, refused } = unnumberedOf(appends);
     this.#post({
       kind: 'refused',
       queue: this.#file.queueId,
       state: this.#state(),
       watermarks: this.#file.watermarks,
-      lostUnnumbered,
+      lostUnnumbered: accepted + refused.length,
       epoch: this.#epoch,
     });
   }
@@ -234,7 +233,8 @@ export class QueueThread {
     }
     const watermarks = appends.flatMap((append) => append.watermarks);
     const commitMs = performance.now() - startedAt;
-    this.#post({ kind: 'committed', watermarks, state: this.#state(), rows, commitMs, evicted });
+    const unnumbered = unnumberedOf(appends);
+    this.#post({ kind: 'committed', watermarks, unnumbered, state: this.#state(), rows, commitMs, evicted });
     if (limitsError !== undefined) this.#diskTrouble(limitsError, []);
   }
 

@@ -15,7 +15,7 @@ import { testAdoption } from './self-test.ts';
 /** Numbers, holds and delivers the readings that the gateway adopts. */
 export interface AdoptionOutbox {
   readonly sinks: AdoptionSinks;
-  start(): void;
+  start(): Promise<void>;
   /** How long the forwarder may take for a commit. */
   commitInterval(ms: number): void;
   /** Waits until everything is stored, at most this long. */
@@ -40,7 +40,6 @@ export class AdoptionPlane {
   readonly #outbox: AdoptionOutbox;
   #forwarder: ForwarderStatus | undefined;
 
-  /** The caller has locked DATA_DIR. */
   constructor({ context, broker, makeOutbox, noProgressMs }: AdoptionPlaneOptions) {
     this.#context = context;
     this.#broker = broker;
@@ -55,13 +54,13 @@ export class AdoptionPlane {
     this.report = new AdoptionReport({ adoption: this.adoption, hasForwarder: () => broker.hasService('forwarder') });
   }
 
-  /** Call after the broker has started and before it listens. */
+  /** Call after the broker has started and before it listens; the caller has locked DATA_DIR. */
   async start(): Promise<void> {
     const { config, log } = this.#context;
     this.#broker.subscribe(serviceStatusTopic(gatewayName(config), 'forwarder'), (_topic, payload) =>
       this.#forwarderReported(payload),
     );
-    this.#outbox.start();
+    await this.#outbox.start();
     this.adoption.keepClaimsIn(path.join(config.DATA_DIR, 'device-claims.json'));
     this.adoption.start();
     this.report.offReason = config.GATEWAY_ADOPT ? ((await testAdoption(this.#broker, log)) ?? '') : 'GATEWAY_ADOPT is false';

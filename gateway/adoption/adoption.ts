@@ -163,7 +163,8 @@ export class Adoption implements PublishAdopter {
   /** Takes a publish under `hr/` of a connected user. */
   take(client: Client, packet: PublishPacket): PublishDecision {
     const publisher = this.#byClient.get(client);
-    if (publisher === undefined) return { isDelivered: false, isAcknowledgedByUs: false };
+    // Not a connection that is registered: what is not stored is not acknowledged.
+    if (publisher === undefined) return { isDelivered: false, isAcknowledgedByUs: true };
     const { topic } = packet;
     const payload = Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload);
     const device = readingDeviceOf(topic);

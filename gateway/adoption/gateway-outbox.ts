@@ -2,26 +2,38 @@
  * The gateway's sequencers: one outbox in memory only, for QoS 1 and 2, and one that spills to DATA_DIR/outbox-gateway, for QoS 0. Both
  * reach the forwarder inside the broker.
  */
+import path from 'node:path';
 import { Outbox } from '../../outbox/outbox.ts';
 import type { ServiceContext } from '../../service/process/lifecycle.ts';
 import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
-import { dataFolder, gatewayName } from '../../service/storage/data-dir.ts';
+import { dataFolder } from '../../service/storage/data-dir.ts';
 import type { Broker } from '../broker.ts';
 import type { AdoptionSinks } from './adoption.ts';
 import { BrokerLine } from './broker-line.ts';
 
 const SETTLE_CHECK_MS = 10;
+const FOLDER = 'outbox-gateway';
+
+export interface GatewayOutboxOptions {
+  context: ServiceContext;
+  /** Name of this box. */
+  gateway: string;
+  broker: Broker;
+  /** Counts messages of the forwarder that do not match the contract. */
+  refused: MessageRefusals;
+}
 
 export class GatewayOutbox {
   readonly sinks: AdoptionSinks;
+  readonly #config: ServiceContext['config'];
   readonly #broker: Broker;
   readonly #outboxes: readonly { name: string; outbox: Outbox }[];
 
-  /** Reads the name of this box from DATA_DIR, which the caller has locked. Throws HrError `data_dir_unusable`. */
-  constructor({ config, log }: ServiceContext, broker: Broker, refused: MessageRefusals) {
+  constructor({ context: { config, log }, gateway, broker, refused }: GatewayOutboxOptions) {
+    this.#config = config;
     this.#broker = broker;
-    const common = { gateway: gatewayName(config), log, window: config.OUTBOX_WINDOW, line: new BrokerLine(broker) };
+    const common = { gateway, log, window: config.OUTBOX_WINDOW, line: new BrokerLine(broker) };
     // Both receive every sync: one of them counts it.
     const withoutSyncs: MessageRefusals = {
       refuse: (message, topic, reason) => {
@@ -33,7 +45,7 @@ export class GatewayOutbox {
       ...common,
       refused,
       spill: {
-        folder: dataFolder(config, 'outbox-gateway'),
+        folder: path.join(config.DATA_DIR, FOLDER),
         memoryMax: config.OUTBOX_MEMORY,
         maxBytes: config.OUTBOX_MAX_BYTES,
       },
@@ -45,10 +57,11 @@ export class GatewayOutbox {
     ];
   }
 
-  /** Finds what earlier processes left, and offers it. */
-  start(): void {
+  /** Finds what earlier processes left in DATA_DIR, which the caller has locked, and offers it. Throws HrError `data_dir_unusable`. */
+  async start(): Promise<void> {
+    dataFolder(this.#config, FOLDER);
     for (const { outbox } of this.#outboxes) {
-      outbox.start();
+      await outbox.start();
       for (const [filter, handler] of Object.entries(outbox.subscriptions))
         this.#broker.subscribe(filter, (topic, payload) => handler(topic, payload, false));
       outbox.up();

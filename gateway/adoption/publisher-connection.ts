@@ -2,12 +2,7 @@
 import type { Client } from 'aedes';
 import { writeToStream } from 'mqtt-packet';
 import { GuardedConnection } from '../guarded-connection.ts';
-
-/** What Aedes 1.2 keeps of a client's keepalive; 1.5 × the keepalive + 1 ms, -1 without one. */
-interface KeepaliveState {
-  _keepaliveInterval?: number;
-  _keepaliveTimer?: NodeJS.Timeout | null;
-}
+import type { KeepaliveState } from '../keepalive.ts';
 
 export class PublisherConnection {
   readonly client: Client;

@@ -42,7 +42,7 @@ export const HEALTH_REASONS = {
   },
   subscription_refused: {
     summary: 'The broker refuses subscriptions of a service; the reason names them.',
-    hint: 'Grant these topics to the user of this box on the broker: see hr-gateway acl mosquitto.',
+    hint: 'Grant these topics to this box on the broker (hr-gateway acl mosquitto), those of an earlier GATEWAY_NAME with --formerly.',
   },
   service_unknown: {
     summary: 'A service has not published a status to this broker yet.',
@@ -115,12 +115,24 @@ export const HEALTH_REASONS = {
     hint: 'Fix the forwarder or the broker; raise OUTBOX_MAX_BYTES if the disk allows.',
   },
   outbox_damaged: {
-    summary: 'Readings that the bridge had spilled to disk could not be read back.',
-    hint: 'Check the disk of DATA_DIR.',
+    summary: 'Readings that the bridge had spilled to disk could not be read back; their files are kept as *.damaged-*.',
+    hint: 'Check the disk of DATA_DIR. After a power cut only the last write may be incomplete. Remove *.damaged-* when no longer needed.',
   },
   spill_failed: {
-    summary: 'The bridge cannot write its outbox to disk; readings are held in memory only.',
-    hint: 'Free space on the disk of DATA_DIR.',
+    summary: 'The bridge cannot write its outbox to disk: what is on it is kept, new readings are held in memory only.',
+    hint: 'Check the disk of DATA_DIR and the kernel log (dmesg). Do not delete the outbox: writing is retried.',
+  },
+  spill_unreadable: {
+    summary: 'The bridge cannot read its outbox on disk: readings are kept there, and reading is retried.',
+    hint: 'Check the disk of DATA_DIR (dmesg). If one file stays unreadable, move it away: it is then counted as damaged.',
+  },
+  spill_not_removed: {
+    summary: 'The bridge cannot remove files of its outbox whose readings are stored.',
+    hint: 'Check the disk and the rights of DATA_DIR. Files that stay are sent once more after a restart; nothing is lost.',
+  },
+  outbox_disk_failed: {
+    summary: 'The bridge dropped readings: the disk rejected writes while memory was full. What is on disk is kept.',
+    hint: 'Check the disk of DATA_DIR and the kernel log (dmesg), and fix what keeps the forwarder from storing.',
   },
   no_acknowledgement: {
     summary: 'Readings are held for 10 s or longer, and the forwarder has acknowledged none of them.',
@@ -243,6 +255,7 @@ export const EVICTED_CAUSES = {
 
 export const MISSED_CAUSES = {
   outbox_full: "The bridge's outbox reached OUTBOX_MAX_BYTES.",
+  disk_failed: 'The disk of the outbox rejected writes while memory was full.',
   damaged: 'Files of the outbox on disk were damaged.',
   earlier_queue: 'Stored by an earlier queue file that was replaced, or restored from a backup.',
   not_accepting: 'Un-numbered readings of other apps that arrived while the queue was rejecting writes.',

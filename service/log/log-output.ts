@@ -53,6 +53,11 @@ export class LogOutput {
     return this.#writingSinceMs !== undefined;
   }
 
+  /** Lines lost since the process started. */
+  get lostLines(): number {
+    return this.#lostLines;
+  }
+
   /** What is wrong, or was in the last 10 minutes; undefined if nothing. */
   get trouble(): LogTrouble | undefined {
     const now = performance.now();

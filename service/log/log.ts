@@ -38,20 +38,37 @@ export function createProcessLogger(config: Pick<Config, 'LOG_LEVEL' | 'LOG_PRET
     serializers: { err: serializeError },
     redact: { paths: REDACTED, censor: '***' },
   };
-  if (pretty)
-    return pino({
-      ...options,
-      transport: {
-        target: 'pino-pretty',
-        options: {
-          colorize: process.stdout.isTTY,
-          ignore: 'pid,hostname',
-          messageFormat: '[{service}] {msg}',
-          hideObject: false,
-        },
-      },
-    });
+  if (pretty) return pino(options, prettyDestination());
   return pino(options, stdoutIsJournal() ? journalDestination() : standardOutput);
+}
+
+/** Standard output with readable lines. pino's own transport would block this thread while nobody reads the terminal (Ctrl-S). */
+function prettyDestination(): DestinationStream {
+  let format: ((line: string) => string) | undefined;
+  const early: string[] = [];
+  // Loaded only here: services whose log is JSON do without its memory.
+  const ready = import('pino-pretty').then(({ prettyFactory }) => {
+    format = prettyFactory({
+      colorize: process.stdout.isTTY,
+      ignore: 'pid,hostname',
+      messageFormat: '[{service}] {msg}',
+      hideObject: false,
+    });
+    for (const line of early) standardOutput.write(format(line));
+  });
+  const stream = {
+    write(line: string): void {
+      if (format === undefined) early.push(line);
+      else standardOutput.write(format(line));
+    },
+    flush(done?: () => void): void {
+      void ready.then(() => standardOutput.flush(done));
+    },
+    flushSync(): void {
+      standardOutput.flushSync();
+    },
+  };
+  return stream;
 }
 
 /** Journal priorities (sd-daemon(3)) for pino's levels; fatal is critical. */

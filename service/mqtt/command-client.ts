@@ -1,7 +1,7 @@
 /** Sends commands to other services on MQTT request topics and waits for their responses, within a time limit. */
 import { randomUUID } from 'node:crypto';
 import { resultCheckerOf, type CommandArgs, type CommandResult, type CommandVerb } from '../../contract/commands.ts';
-import { parseResponse, type ResponseMessage } from '../../contract/response.ts';
+import { parseResponse, parseResponsePart, type ResponseMessage, type ResponsePart } from '../../contract/response.ts';
 import { requestTopic, responseFilter, type ServiceName } from '../../contract/topics.ts';
 import { ERRORS, type ErrorCode } from '../errors/error-catalogue.ts';
 import { HrError } from '../errors/errors.ts';
@@ -21,6 +21,8 @@ export interface CommandClientOptions {
 interface Waiting {
   resolve(response: ResponseMessage): void;
   timer: NodeJS.Timeout;
+  /** Parts of the response received so far. */
+  parts: Buffer[];
 }
 
 const DEFAULT_TIMEOUT_MS = 5000;
@@ -38,7 +40,10 @@ export class CommandClient {
   /** To be spread into the subscriptions of the client's MqttLink; call it once the service has started. */
   get subscriptions(): Record<string, MessageHandler> {
     const handler: MessageHandler = (topic, payload) => {
-      const response = parseResponse(payload);
+      const part = parseResponsePart(payload);
+      const whole = part.ok ? this.#assembled(part.value) : payload;
+      if (whole === undefined) return;
+      const response = parseResponse(whole);
       if (!response.ok) return this.#options.refused?.refuse('response', topic, response.reason);
       const waiting = this.#waiting.get(response.value.id);
       if (waiting === undefined) return;
@@ -48,6 +53,16 @@ export class CommandClient {
     };
     const { gateway, gateways = () => [gateway()] } = this.#options;
     return Object.fromEntries(gateways().map((name) => [responseFilter(name), handler]));
+  }
+
+  /** The response, once this was its last part. */
+  #assembled({ id, part, parts, data }: ResponsePart): Buffer | undefined {
+    const received = this.#waiting.get(id)?.parts;
+    if (received === undefined) return undefined;
+    // A part that is missing is never sent again: the request ends by its time limit.
+    if (part !== received.length + 1) return undefined;
+    received.push(Buffer.from(data, 'base64'));
+    return part === parts ? Buffer.concat(received) : undefined;
   }
 
   /**
@@ -84,7 +99,7 @@ export class CommandClient {
         this.#waiting.delete(id);
         reject(new HrError('command_timeout', { operation, detail: `no response within ${timeoutMs} ms` }));
       }, timeoutMs);
-      this.#waiting.set(id, { resolve, timer });
+      this.#waiting.set(id, { resolve, timer, parts: [] });
       if (!this.#options.publish(topic, JSON.stringify({ id, args }))) {
         this.#waiting.delete(id);
         clearTimeout(timer);

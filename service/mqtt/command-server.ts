@@ -7,7 +7,7 @@ import {
   type CommandResult,
   type CommandVerb,
 } from '../../contract/commands.ts';
-import type { ResponseMessage } from '../../contract/response.ts';
+import { responseMessages, type ResponseMessage } from '../../contract/response.ts';
 import { requestFilter, responseTopic, type ServiceName } from '../../contract/topics.ts';
 import { HrError, messageOf } from '../errors/errors.ts';
 import type { Logger } from '../log/log.ts';
@@ -95,7 +95,7 @@ export class CommandServer {
       response = { id, ok: false, error: { code: known.code, message, hint: known.hint } };
     }
     const { gateway, service, publish } = this.#options;
-    publish(responseTopic(gateway(), service, id), JSON.stringify(response));
+    for (const message of responseMessages(response)) publish(responseTopic(gateway(), service, id), message);
   }
 
   async #run(verb: string, args: object): Promise<unknown> {

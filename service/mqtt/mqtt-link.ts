@@ -80,6 +80,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   #silence: NodeJS.Timeout | undefined;
   #receivedAt = 0;
   #refusedAgain: NodeJS.Timeout | undefined;
+  #refusedFilters: ReadonlySet<string> = new Set();
   #up = false;
   /** The current connection ended, or is ending, for a reason that is known. */
   #failed = false;
@@ -109,6 +110,11 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   /** True from the answer to every subscription to the loss of the connection. */
   get connected(): boolean {
     return this.#up;
+  }
+
+  /** Whether the broker has refused this subscription: nothing arrives there. */
+  isRefused(filter: string): boolean {
+    return this.#refusedFilters.has(filter);
   }
 
   /** Bytes that are written but not yet sent by the operating system: publish less when it grows. */
@@ -242,6 +248,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   /** The service works with what was granted, reports what was not, and asks for it again. */
   #refused(client: MqttClient, filters: readonly string[]): void {
     clearTimeout(this.#refusedAgain);
+    this.#refusedFilters = new Set(filters);
     if (filters.length === 0) return this.#trouble.granted();
     this.#trouble.failed('subscription_refused', `the broker refuses ${filters.join(', ')}`);
     this.#repeats.warn(

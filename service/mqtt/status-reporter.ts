@@ -9,7 +9,7 @@ import type { Metric, MetricsMessage } from '../../contract/metrics.ts';
 import { STATUS_INTERVAL_MS, type ServiceDetails, type ServiceStatus } from '../../contract/service-status.ts';
 import { serviceMetricsTopic, serviceStatusTopic, type ServiceName } from '../../contract/topics.ts';
 import type { CheckReport } from '../health/check-report.ts';
-import { logChecks } from '../health/log-check.ts';
+import { logChecks, logMetric } from '../health/log-check.ts';
 import { VERSION } from '../process/version.ts';
 import type { MessageHandler } from './mqtt-link.ts';
 import { NameWatch } from './name-watch.ts';
@@ -163,13 +163,21 @@ export class StatusReporter {
     link.publish(serviceStatusTopic(gateway(), service), JSON.stringify(this.current(state)), { retain: true });
   }
 
+  /**
+   * Metrics first: a plain Aedes broker delivers a retained message one step later than the unretained one behind it, and then discards
+   * it as a duplicate (moscajs/aedes#955). A status followed by metrics was never seen by its subscribers.
+   */
   #publish(): void {
+    this.#publishMetrics();
     this.#publishStatus('online');
+  }
+
+  #publishMetrics(): void {
     const metrics = this.#options.metrics?.();
     if (metrics === undefined) return;
     const { gateway, service, link } = this.#options;
     const common = { service, as_of: new Date().toISOString() };
-    for (const part of partsOf(metrics)) {
+    for (const part of partsOf([...metrics, logMetric(service)])) {
       const message: MetricsMessage = { ...common, metrics: part };
       link.publish(serviceMetricsTopic(gateway(), service), JSON.stringify(message));
     }

@@ -7,6 +7,7 @@ import { warnOfAssumedBroker, warnOfRemovedSettings } from './startup-warnings.t
 import { HrError } from '../errors/errors.ts';
 import { createLogger, type Logger } from '../log/log.ts';
 import { standardOutput } from '../log/log-output.ts';
+import { awaitSpaceForFirstStart } from '../storage/first-start.ts';
 import { trimMemoryAfterStart } from './memory-trim.ts';
 import { VERSION } from './version.ts';
 import { startHeartbeat, startWatchdog, type Watchdog } from './watchdog.ts';
@@ -199,6 +200,8 @@ export async function runService(name: ServiceName, make: (context: ServiceConte
   service = make({ config, log, onFatal: (error, exitCode) => end.fail(error, exitCode) });
   end.install();
   try {
+    await awaitSpaceForFirstStart({ config, service: name, log, isEnding: () => end.ending });
+    if (end.ending) return;
     await service.start();
     // Signalled meanwhile: the shutdown ends the process.
     if (end.ending) return;

@@ -120,6 +120,9 @@ test('a key for the bridge of another box is printed once, with the settings of 
     ['--bridge', 'forwarder'],
     ['anna', '--bridge', 'gym-2'],
     ['--bridge', 'test-box'],
+    ['--bridge', 'gym-3', '--formerly', 'gym-2'],
+    ['--bridge', 'gym-3', '--formerly', 'test-box'],
+    ['anna', '--formerly', 'gym-2'],
   ])
     assert.equal((await users(folder, ['add', ...args], PASSWORD, { GATEWAY_NAME: 'test-box' })).code, 2, args.join(' '));
 });

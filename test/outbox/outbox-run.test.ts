@@ -5,6 +5,7 @@ import { WINDOW } from './support/world-view.ts';
 
 const RUN = '0123456789abcdef';
 const QUEUE = 'f000000000000001';
+const NOTHING = { counts: {}, spans: [] };
 
 /** A run with readings held, whose first offer was answered. */
 function answeredRun(readings: number, bytes = 0): { run: OutboxRun; sync: number } {
@@ -54,7 +55,7 @@ test('a watermark above what was sent is ignored and counted, and only the answe
 
 test('a recovered run believes watermarks up to the limit of its header; without one (1.0.0), the answer to its offer', () => {
   const recovered = (mayHaveSent: number | undefined): OutboxRun => {
-    const run = new OutboxRun({ run: RUN, window: WINDOW, recovered: { last: 10, mayHaveSent, dropped: {} } });
+    const run = new OutboxRun({ run: RUN, window: WINDOW, recovered: { first: 10, last: 10, mayHaveSent, dropped: NOTHING } });
     run.hold({ seq: 10, payload: '{}' }, 0);
     return run;
   };
@@ -117,6 +118,22 @@ test('a large reading without progress in three answered offers becomes a small 
     assert.equal(sent.payload.includes('"code":"too_large_for_broker"'), isRefused);
     if (isRefused) assert.ok(sent.payload.length < 2500);
   }
+});
+
+test('an offer names the causes of the dropped readings below its oldest one: those of a hole follow when it is next', () => {
+  const { run } = answeredRun(10);
+  run.drop({ from: 1, to: 2 }, 'outbox_full');
+  run.drop({ from: 5, to: 7 }, 'disk_failed');
+  const first = run.dueOffer(3000);
+  assert.deepEqual([first?.from, first?.dropped], [3, { outbox_full: 2 }]);
+  run.received({ queue: QUEUE, stored: 2, sync: first?.sync ?? 0 }, 3001);
+  assert.deepEqual(
+    run.nextPacket(3001)?.map(({ seq }) => seq),
+    [3, 4],
+  );
+  run.received({ queue: QUEUE, stored: 4 }, 3002);
+  const second = run.dueOffer(4000);
+  assert.deepEqual([second?.from, second?.dropped], [8, { outbox_full: 2, disk_failed: 3 }]);
 });
 
 test('a packet ends at 64 KiB, at the window and before a hole; on a busy line only a full one leaves', () => {

@@ -42,7 +42,7 @@ function start(t: TestContext, spill?: { folder: string; memoryMax: number; maxB
     window: 2000,
     ...(spill === undefined ? {} : { spill }),
   });
-  outbox.start();
+  void outbox.start();
   t.after(async () => {
     outbox.down();
     await outbox.stop();
@@ -54,7 +54,7 @@ function start(t: TestContext, spill?: { folder: string; memoryMax: number; maxB
 
 const seqsIn = (packet: string | undefined): number[] => decodePacket(packet ?? '').readings.map(({ seq }) => seq);
 
-test('a reading leaves at once while nothing is unwritten; those that come meanwhile form the next packet', async (t) => {
+test('a reading is sent at once while nothing is unwritten; those added meanwhile form the next packet', async (t) => {
   const { outbox, packets, line, answer } = start(t);
   outbox.up();
   answer();

@@ -5,7 +5,8 @@ import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { BridgeOutbox } from '../../ble-bridge/publishing/bridge-outbox.ts';
 import { decodeHeader, decodeLines, encodeHeader, encodeLine } from '../../outbox/spill-lines.ts';
-import { findEarlierRuns } from '../../outbox/spill-files.ts';
+import { findEarlierRuns } from '../../outbox/earlier-runs.ts';
+import { nodeDisk } from '../../outbox/spill-disk.ts';
 import { decodePacket, parseOffer, type Offer } from '../../contract/delivery.ts';
 import { topicMatches } from '../../service/mqtt/mqtt-link.ts';
 import { eventually } from '../support/eventually.ts';
@@ -40,7 +41,7 @@ async function start(t: TestContext, folder: string, environment: Record<string,
     publish: (topic, payload) => published.push({ topic, payload }) > 0,
     writableLength: () => 0,
   });
-  outbox.start();
+  await outbox.start();
   t.after(() => outbox.stop());
   return { outbox, published };
 }
@@ -94,14 +95,14 @@ function storeAll({ outbox, published }: Bench): number[] {
   return seqs;
 }
 
-test('what is not stored when a bridge ends is found by the next one and sent by it, in order, until its files are gone', async (t) => {
+test('the next process finds the readings that were not stored when a bridge ended, and sends them in order until their files are removed', async (t) => {
   const folder = tempDir(t);
   const first = await start(t, folder);
   for (let i = 1; i <= 250; i += 1) first.outbox.accept(fields(60 + (i % 100)));
   await first.outbox.stop();
   assert.ok(readdirSync(path.join(folder, 'outbox')).some((name) => name.endsWith('.spill')));
   const second = await start(t, folder);
-  assert.equal(second.outbox.held, 250);
+  await eventually(() => second.outbox.held === 250);
   second.outbox.up();
   const delivered = await eventually(() => {
     const all = storeAll(second);
@@ -114,7 +115,7 @@ test('what is not stored when a bridge ends is found by the next one and sent by
   await eventually(() => second.outbox.held === 0 && readdirSync(path.join(folder, 'outbox')).length === 0);
 });
 
-test('with memory half full readings go on on disk, and come back from there in order', async (t) => {
+test('once memory is half full readings are spilled to disk, and read back in order', async (t) => {
   const bench = await start(t, tempDir(t), { OUTBOX_MEMORY: '100', OUTBOX_WINDOW: '50' });
   for (let batch = 0; batch < 40; batch += 1) {
     for (let i = 0; i < 25; i += 1) bench.outbox.accept(fields(70));
@@ -127,7 +128,7 @@ test('with memory half full readings go on on disk, and come back from there in 
   await eventually(() => bench.outbox.held === 0);
 });
 
-test('a full outbox gives the oldest up, counts them, tells the forwarder and says the gap', async (t) => {
+test('a full outbox drops the oldest readings, counts them, reports them to the forwarder and publishes a gap', async (t) => {
   const bench = await start(t, tempDir(t), { OUTBOX_MEMORY: '100', OUTBOX_MAX_BYTES: '65536' });
   for (let batch = 0; batch < 60; batch += 1) {
     for (let i = 0; i < 40; i += 1) bench.outbox.accept(fields(70));
@@ -140,7 +141,7 @@ test('a full outbox gives the oldest up, counts them, tells the forwarder and sa
     bench.published
       .filter(({ topic }) => topic === 'hr/polar/gap')
       .map(({ payload }) => JSON.parse(payload) as ReturnType<typeof gaps>[number]);
-  // The broker is away: what is given up meanwhile is one gap, said when it is back.
+  // The broker is away: what is dropped meanwhile is one gap, published when it is back.
   assert.deepEqual(gaps(), []);
   bench.outbox.up();
   await eventually(() => gaps().length > 0);
@@ -154,7 +155,7 @@ test('a full outbox gives the oldest up, counts them, tells the forwarder and sa
   assert.ok(offer.from > 1);
 });
 
-test('a torn end and damaged bytes cost the lines they are in, and never give back a false reading', () => {
+test('a torn end and damaged bytes cost the lines they are in, and never yield a false reading', () => {
   const entries = Array.from({ length: 50 }, (_, index) => ({ seq: index + 1, payload: `{"heart_rate":${index}}` }));
   const text = entries.map(encodeLine).join('');
   assert.deepEqual(decodeLines(text), entries);
@@ -168,7 +169,7 @@ test('a torn end and damaged bytes cost the lines they are in, and never give ba
   }
 });
 
-test('files that are empty, foreign or torn are no obstacle', (t) => {
+test('empty, foreign and torn files do not prevent a start', async (t) => {
   const folder = tempDir(t);
   const run = '0123456789abcdef';
   writeFileSync(path.join(folder, `${run}-00000001.spill`), '');
@@ -177,9 +178,10 @@ test('files that are empty, foreign or torn are no obstacle', (t) => {
   writeFileSync(second, [1, 2, 3].map((seq) => encodeLine({ seq, payload: '{}' })).join(''));
   truncateSync(second, readFileSync(second).length - 4);
   appendFileSync(second, encodeLine({ seq: 4, payload: '{}' }));
-  const [found, ...others] = findEarlierRuns(folder, 1_000_000, 'test-box');
+  const [found, ...others] = await findEarlierRuns({ disk: nodeDisk, folder, maxBytes: 1_000_000, gateway: 'test-box' });
   assert.equal(others.length, 0);
-  assert.equal(found?.files.count, 2);
+  // The reading whose line break is damaged is torn, the one behind it is whole.
+  assert.equal(found?.files.count, 3);
   assert.ok(readdirSync(folder).includes('notes.txt'));
 });
 
@@ -207,7 +209,7 @@ test('earlier processes share one limit: the oldest run is dropped, counted, and
   );
   assert.ok(dropped > 0 && dropped % 200 === 0, String(dropped));
   bench.outbox.up();
-  // The first offer is lost on its way: it is made again.
+  // The first offer is lost on its way: it is repeated.
   const told = (run: string): Offer[] => offersOf(bench, run);
   await eventually(() => told(runs[0] ?? '').length > 1);
   assert.deepEqual(
@@ -239,7 +241,7 @@ test('the header of a spill file says whose it is and what may have been sent; t
   const run = '0123456789abcdef';
   const header = (may_have_sent: number): string => encodeHeader({ gateway: 'box', run, may_have_sent });
   const text = [header(10_000), encodeLine({ seq: 1, payload: '{}' }), header(20_000), encodeLine({ seq: 2, payload: '{}' })];
-  assert.deepEqual(decodeHeader(text.join('')), { format: 2, gateway: 'box', run, may_have_sent: 20_000 });
+  assert.deepEqual(decodeHeader(text.join('')), { format: 3, gateway: 'box', run, may_have_sent: 20_000 });
   assert.deepEqual(
     decodeLines(text.join('')).map(({ seq }) => seq),
     [1, 2],
@@ -247,14 +249,14 @@ test('the header of a spill file says whose it is and what may have been sent; t
   assert.equal(decodeHeader(encodeLine({ seq: 1, payload: '{}' })), undefined);
 });
 
-test('a spilling bridge that is killed after it sent more than was on disk is believed what its forwarder stored', async (t) => {
+test('after the kill of a bridge that had sent more than was on disk, a watermark above its files is accepted', async (t) => {
   const folder = tempDir(t);
   const first = await start(t, folder, { OUTBOX_MEMORY: '100' });
   for (let i = 0; i < 60; i += 1) first.outbox.accept(fields(70));
   await eventually(() => first.outbox.status().spilled === 60);
   const copy = path.join(tempDir(t), 'killed');
   cpSync(folder, copy, { recursive: true });
-  // It went on to 90 before it was killed; the forwarder has stored all of them.
+  // It had sent up to 90 when it was killed; the forwarder has stored all of them.
   const second = await start(t, copy);
   second.outbox.up();
   const offer = await eventually(() => offersOf(second, first.outbox.run)[0]);
@@ -265,11 +267,11 @@ test('a spilling bridge that is killed after it sent more than was on disk is be
   await eventually(() => second.outbox.held === 0);
 });
 
-test('what a bridge of version 1.0.0 left is delivered as it was, under its own run', async (t) => {
+test('readings that a bridge of version 1.0.0 left are delivered unchanged, under their own run', async (t) => {
   const folder = tempDir(t);
   cpSync(VERSION_1_FOLDER, path.join(folder, 'outbox'), { recursive: true });
   const bench = await start(t, folder);
-  assert.equal(bench.outbox.held, 30);
+  await eventually(() => bench.outbox.held === 30);
   bench.outbox.up();
   await eventually(() => storeAll(bench).length >= 30 && bench.outbox.held === 0);
   const packets = bench.published.filter(({ topic }) => topic.includes('/readings/'));
@@ -290,7 +292,7 @@ test('an outbox that holds nothing sleeps: no timer wakes an idle bridge, one ru
   bench.outbox.accept(fields(70));
   for (let look = 0; look < 5; look += 1) {
     await new Promise((resolve) => setTimeout(resolve, 60));
-    assert.ok(timersOfThisProcess() > 0, 'the reading is watched over');
+    assert.ok(timersOfThisProcess() > 0, 'a reading waits to be stored');
   }
   storeAll(bench);
   assert.equal(bench.outbox.held, 0);

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
+import type { ServiceStatus } from '../../../contract/service-status.ts';
 import { virtualRadioMissing, type VirtualRadio } from '../../ble-radio/support/virtual-radio.ts';
 import { eventually } from '../../support/eventually.ts';
+import { bridgeStatus, serviceStatus } from '../../support/messages.ts';
 import { chromiumMissing, keepPicture, openPage, startBrowser, type OpenPage } from './support/chromium.ts';
 import { appReading, startBox, type Box } from './support/page-pipeline.ts';
 
@@ -201,6 +203,27 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     box.bridgeClient.publish('hr/ride/status', '', { retain: true });
     await eventually(async () => (await page.locator('[data-device=ride]').count()) === 0, { what: 'the card to go' });
     await eventually(async () => !(await visible(page, '#test-banner')), { what: 'the banner to go' });
+  });
+
+  test('a bridge of another box has a row with its state and what it holds; the same check of two services has two names', async () => {
+    assert.equal(await visible(page, '#other-bridges'), false);
+    const publish = (changes: Partial<ServiceStatus>): void => {
+      const status = serviceStatus('ble-bridge', { checks: [], ...changes });
+      box.otherBridge.publish('edge/gym-2/ble-bridge/status', JSON.stringify(status), { retain: true });
+    };
+    const row = '[data-gateway="gym-2"]';
+    const { outbox } = bridgeStatus();
+    publish({ bridge: bridgeStatus({ outbox: { ...outbox, held: 1234 } }) });
+    await eventually(async () => (await page.locator(row).count()) === 1, { what: 'the row' });
+    assert.match(await text(page, row), /gym-2 online\s*1,234/);
+    assert.deepEqual(await seriousFindings(page), []);
+    publish({ state: 'offline' });
+    await eventually(async () => /gym-2 offline\s*–/.test(await text(page, row)), { what: 'offline' });
+    box.otherBridge.publish('edge/gym-2/ble-bridge/status', '', { retain: true });
+    await eventually(async () => !(await visible(page, '#other-bridges')), { what: 'the card to go' });
+    const checks = await page.locator('#checks li').allTextContents();
+    for (const name of ['broker connection of ble-bridge', 'broker connection of forwarder'])
+      assert.ok(checks.includes(name), checks.join(', '));
   });
 
   test('phone width: nothing is wider than the screen; dark mode; axe finds nothing serious in either', async () => {

@@ -6,7 +6,7 @@ import { parseMetrics } from '../../../contract/metrics.ts';
 import { parseOffer, parseStored, parseSync } from '../../../contract/delivery.ts';
 import { parseRefusedLine, refusalOf } from '../../../contract/publication/refusal.ts';
 import { parseReading } from '../../../contract/reading.ts';
-import { parseResponse } from '../../../contract/response.ts';
+import { parseResponse, parseResponsePart } from '../../../contract/response.ts';
 import { parseServiceStatus } from '../../../contract/service-status.ts';
 import { parseUsersFile } from '../../../contract/users-file.ts';
 import { parseJson, type Parser } from '../../../contract/validate.ts';
@@ -149,6 +149,12 @@ export const KINDS: readonly Kind[] = [
     name: 'failed response',
     message: { id: 'a-1', ok: false, error: { code: 'command_failed', message: 'no room', hint: 'make room' } },
     parse: parseResponse,
+    exceptions: none,
+  },
+  {
+    name: 'part of a response',
+    message: { id: 'a-1', part: 1, parts: 2, data: 'eyJpZCI6' },
+    parse: parseResponsePart,
     exceptions: none,
   },
   {

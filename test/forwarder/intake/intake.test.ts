@@ -15,6 +15,7 @@ import type { RunWatermark } from '../../../forwarder/queue/queue-messages.ts';
 import { topicMatches } from '../../../service/mqtt/mqtt-link.ts';
 import { RefusedMessages } from '../../../service/mqtt/refused-messages.ts';
 import { eventually } from '../../support/eventually.ts';
+import { deviceStatus } from '../../support/messages.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
@@ -33,6 +34,8 @@ interface Bench {
   /** Messages on `stored` of a run, in order. */
   stored(gateway: string, run?: string): Stored[];
   live(device: string, reading: object): void;
+  /** A retained device status of a bridge. */
+  strap(device: string, gateway: string): void;
   rows(): Promise<Record<string, unknown>[]>;
 }
 
@@ -47,8 +50,13 @@ const reading = (gateway: string, run: string, seq: number, more: object = {}): 
 });
 
 /** The real intake on the real queue, with its thread and file; the broker is a list of what was published. */
-async function start(t: TestContext, folder: string, options: Partial<IntakeOptions> = {}): Promise<Bench> {
-  const config = testConfig({ DATA_DIR: folder, QUEUE_COMMIT_INTERVAL_MS: '5' });
+async function start(
+  t: TestContext,
+  folder: string,
+  options: Partial<IntakeOptions> = {},
+  environment: Record<string, string> = {},
+): Promise<Bench> {
+  const config = testConfig({ DATA_DIR: folder, QUEUE_COMMIT_INTERVAL_MS: '5', ...environment });
   const queue = new Queue(config);
   const published: Bench['published'] = [];
   const refused = new RefusedMessages('forwarder', testLog(config));
@@ -62,7 +70,7 @@ async function start(t: TestContext, folder: string, options: Partial<IntakeOpti
     publish: (topic, payload) => published.push({ topic, payload }) > 0,
     ...options,
   });
-  queue.on('committed', ({ watermarks }) => intake.committed(watermarks));
+  queue.on('committed', ({ watermarks, unnumbered }) => intake.committed(watermarks, unnumbered));
   queue.on('refused', (refused) => intake.refused(refused.queue, refused.watermarks, refused.lostUnnumbered));
   queue.on('state', ({ mode }) => intake.setAccepting(mode === 'open'));
   const opened = once(queue, 'opened');
@@ -70,7 +78,7 @@ async function start(t: TestContext, folder: string, options: Partial<IntakeOpti
   const [watermarks, queueId] = (await opened) as [RunWatermark[], string];
   intake.start(queueId, watermarks);
   t.after(async () => {
-    intake.stop();
+    await intake.stop();
     await queue.stop();
   });
   const send = (topic: string, payload: string): void => {
@@ -100,6 +108,7 @@ async function start(t: TestContext, folder: string, options: Partial<IntakeOpti
       });
     },
     live: (device, message) => send(`hr/${device}/bpm`, JSON.stringify(message)),
+    strap: (device, gateway) => send(`hr/${device}/status`, JSON.stringify(deviceStatus(device, { gateway }))),
     async rows() {
       const rows = await queue.take({ maxRows: 10_000, maxBytes: 100_000_000 });
       return rows.map(({ data }) => JSON.parse(data) as Record<string, unknown>);
@@ -230,9 +239,10 @@ test('a thousand other runs evict no watermark: a sequencer that continues is ta
   assert.equal(bench.queue.state.ledger.missed, 0);
 });
 
-test('a live message with an offered identity and its own device is a copy; any other is numbered by the forwarder', async (t) => {
+test("a strap's live message with an offered identity is a copy; any other is numbered by the forwarder", async (t) => {
   const bench = await start(t, tempDir(t));
   bench.offer('box');
+  bench.strap('strap', 'box');
   bench.live('strap', reading('box', RUN, 1));
   bench.live('other', reading('box', RUN, 2));
   bench.live('phone', { timestamp: '2026-11-22T19:00:01Z', heart_rate: 80 });
@@ -258,16 +268,50 @@ test('a live message with an offered identity and its own device is a copy; any 
   assert.equal(rows[2]?.['mood'], undefined);
 });
 
-test('a numbered live message waits for the offer of its run: then it is a copy, without one it is stored', async (t) => {
+test('an un-numbered reading is counted once the queue has committed it, by what became of it', async (t) => {
+  const bench = await start(t, tempDir(t));
+  const counts = (): unknown => bench.intake.arrivals.read()['test-box'];
+  const timestamp = '2026-11-22T19:00:01Z';
+  bench.live('phone', { timestamp, heart_rate: 80 });
+  bench.live('phone', { timestamp, heart_rate: 80_000 });
+  assert.equal(counts(), undefined);
+  await eventually(() => bench.queue.state.ledger.accepted === 2);
+  assert.deepEqual(counts(), { accepted: 1, duplicate: 0, put_back: 0, copy: 0, refused: { heart_rate_out_of_range: 1 } });
+});
+
+test('an un-numbered reading that the queue refuses is never counted as accepted: it is lost, and says so', async (t) => {
+  const bench = await start(t, tempDir(t), {}, { QUEUE_MAX_BYTES: '1MiB', QUEUE_WHEN_FULL: 'refuse' });
+  const data = Array.from({ length: 120 }, () => JSON.stringify({ note: 'x'.repeat(10_000) }));
+  bench.queue.append({
+    rows: { data, devices: data.map(() => 'strap'), sources: data.map(() => 0) },
+    dead: [],
+    watermarks: [{ gateway: 'box', run: RUN, stored: 120, missed: {} }],
+  });
+  await eventually(() => bench.queue.state.mode !== 'open');
+  const timestamp = '2026-11-22T19:00:01Z';
+  // As if the intake had not been told yet that the queue rejects writes.
+  bench.intake.setAccepting(true);
+  bench.live('phone', { timestamp, heart_rate: 80 });
+  bench.live('phone', { timestamp, heart_rate: 80_000 });
+  await eventually(() => bench.intake.lostUnnumbered === 2);
+  const counted = { accepted: 0, duplicate: 0, put_back: 0, copy: 0, refused: { not_accepting: 2 } };
+  assert.deepEqual(bench.intake.arrivals.read()['test-box'], counted);
+});
+
+test('a numbered live message waits for its run and its strap: then it is a copy, without them it is stored', async (t) => {
   const bench = await start(t, tempDir(t));
   bench.live('strap', reading('box', RUN, 1));
-  bench.live('strap', reading('stranger', RUN, 1));
+  bench.live('phone', reading('stranger', RUN, 1, { device: 'phone' }));
   assert.deepEqual(bench.intake.arrivals.read(), {});
   bench.offer('box');
+  assert.deepEqual(bench.intake.arrivals.read(), {});
+  bench.packet('box', [1]);
   assert.equal(bench.intake.arrivals.read()['box']?.copy, 1);
-  bench.intake.stop();
   await eventually(() => bench.queue.state.ledger.accepted === 1);
-  const [row] = await bench.rows();
+  assert.equal((await bench.rows()).length, 1);
+  await bench.intake.stop();
+  await eventually(() => bench.queue.state.ledger.accepted === 2);
+  const row = (await bench.rows()).find(({ device }) => device === 'phone');
   assert.equal(row?.['gateway'], 'test-box');
   assert.match(String(row['original']), /"gateway":"stranger"/);
 });
@@ -284,7 +328,7 @@ test('a bridge of version 1 fails a check, and its readings are not taken: it ke
   bench.live('strap', reading('box', RUN, 1));
   assert.deepEqual(failing(bench), ['bridge_of_version_1']);
   assert.equal(bench.intake.arrivals.read()['box']?.put_back, 1);
-  bench.intake.stop();
+  await bench.intake.stop();
   assert.equal(bench.queue.state.ledger.accepted, 0);
   assert.deepEqual(
     bench.published.filter(({ topic }) => topic.includes('/stored/')),

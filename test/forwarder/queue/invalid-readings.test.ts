@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import type { ResponseMessage } from '../../../contract/response.ts';
+import { parseResponsePart, type ResponseMessage } from '../../../contract/response.ts';
 import { deliveredReadingsTopic, encodePacket, offerTopic } from '../../../contract/delivery.ts';
 import { parseReading } from '../../../contract/reading.ts';
 import { readingTopic, responseTopic } from '../../../contract/topics.ts';
@@ -46,6 +46,7 @@ async function start(t: TestContext): Promise<Bench> {
   await forwarder.start();
   const watermarks = new Map<string, number>();
   const answers = new Map<string, ResponseMessage>();
+  const parts = new Map<string, Buffer[]>();
   let status: ForwarderStatus | undefined;
   const bridge = new MqttLink({
     service: 'ble-bridge',
@@ -63,8 +64,14 @@ async function start(t: TestContext): Promise<Bench> {
     config,
     log: testLog(config),
     subscriptions: {
-      [responseTopic('test-box', 'forwarder', '+')]: (topic, payload) =>
-        void answers.set(topic.slice(topic.lastIndexOf('/') + 1), JSON.parse(payload.toString()) as ResponseMessage),
+      [responseTopic('test-box', 'forwarder', '+')]: (topic, payload) => {
+        const id = topic.slice(topic.lastIndexOf('/') + 1);
+        const part = parseResponsePart(payload);
+        const received = part.ok ? [...(parts.get(id) ?? []), Buffer.from(part.value.data, 'base64')] : [payload];
+        parts.set(id, received);
+        if (!part.ok || part.value.part === part.value.parts)
+          answers.set(id, JSON.parse(Buffer.concat(received).toString()) as ResponseMessage);
+      },
       'edge/test-box/forwarder/status': (_, payload) => {
         const parsed = parseServiceStatus(payload);
         if (parsed.ok) status = parsed.value.forwarder;

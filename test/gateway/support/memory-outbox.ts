@@ -45,7 +45,7 @@ export class MemoryOutbox implements AdoptionOutbox {
     this.sinks = { memory: new MemorySink('a'.repeat(16), storesAtOnce), spilling: new MemorySink('b'.repeat(16), storesAtOnce) };
   }
 
-  start(): void {}
+  async start(): Promise<void> {}
 
   commitInterval(): void {}
 

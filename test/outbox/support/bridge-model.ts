@@ -98,8 +98,10 @@ export class BridgeModel {
   }
 
   drop(count: number): void {
-    for (const { seq } of this.own.dropOldest(count, 'outbox_full'))
+    for (const { seq } of this.own.held.slice(0, count)) {
+      this.own.drop({ from: seq, to: seq }, 'outbox_full');
       this.#world.gone.add(identity(this.gateway, this.own.run, seq));
+    }
   }
 
   /** Killed: of what it held, the first `spilled` of its own run are on disk, and all of earlier runs. */
@@ -119,7 +121,12 @@ export class BridgeModel {
       run: old.run,
       window: WINDOW,
       // The header of the file allows more than was sent.
-      recovered: { last: kept.at(-1)?.seq ?? 0, mayHaveSent: version1 ? undefined : old.last + 10_000, dropped: old.dropped },
+      recovered: {
+        first: kept[0]?.seq ?? 1,
+        last: kept.at(-1)?.seq ?? 0,
+        mayHaveSent: version1 ? undefined : old.last + 10_000,
+        dropped: old.dropped.record,
+      },
       random: () => 0.5,
     });
     for (const reading of kept) protocol.hold(reading, this.#world.nowMs);

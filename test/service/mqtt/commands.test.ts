@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { DeadLetter } from '../../../contract/dead-letter.ts';
 import { requestTopic } from '../../../contract/topics.ts';
 import { CommandClient } from '../../../service/mqtt/command-client.ts';
 import { CommandServer } from '../../../service/mqtt/command-server.ts';
@@ -11,10 +12,14 @@ import { testConfig, testLog } from '../../support/test-config.ts';
 function joined(handlers: ConstructorParameters<typeof CommandServer>[0]['handlers']) {
   const config = testConfig({});
   const log = testLog(config);
-  const line = { cut: false };
+  const line = { cut: false, largest: 0, loses: (_message: number): boolean => false };
+  let messages = 0;
   const subscriptions: Record<string, MessageHandler> = {};
   const publish = (topic: string, payload: string): boolean => {
     if (line.cut) return false;
+    line.largest = Math.max(line.largest, Buffer.byteLength(payload));
+    messages += 1;
+    if (line.loses(messages)) return true;
     setImmediate(() => {
       for (const [filter, handler] of Object.entries(subscriptions))
         if (topicMatches(filter, topic)) handler(topic, Buffer.from(payload), false);
@@ -79,4 +84,39 @@ test('no response: command_timeout; no connection: not_connected; invalid messag
   assert.equal(log.level, 'error');
   line.cut = true;
   assert.equal(await codeOf(client.request('forwarder', 'backup', {})), 'not_connected');
+});
+
+const letter = (id: number): DeadLetter => ({
+  id,
+  at: '2026-11-30T08:00:00.000Z',
+  reason: 'payload_not_json',
+  detail: 'ß',
+  device: 'Läufer \u{1f600}',
+  gateway: 'test-box',
+  run: null,
+  seq: null,
+  publisher: 'app',
+  bytes: 900,
+  payload: '"\\\u0000\u{1f3c3}'.repeat(100),
+  whole: true,
+});
+
+test('a large answer arrives whole, in messages that every broker takes', async () => {
+  const list = { total: 500, dead_letters: Array.from({ length: 200 }, (_, index) => letter(index + 1)), next_before: 200 };
+  const { client, line } = joined({ 'list-dead-letters': async () => list, backup: async () => ({ file: 'a', bytes: 1 }) });
+  const [answer, other] = await Promise.all([
+    client.request('forwarder', 'list-dead-letters', {}),
+    client.request('forwarder', 'backup', {}),
+  ]);
+  assert.deepEqual(answer, list);
+  assert.equal(other.bytes, 1);
+  assert.ok(line.largest < 2500, `${line.largest} bytes`);
+});
+
+test('an answer of which a part is lost is no answer', async () => {
+  const list = { total: 10, dead_letters: Array.from({ length: 10 }, (_, index) => letter(index + 1)), next_before: null };
+  const { client, line } = joined({ 'list-dead-letters': async () => list });
+  // The first message is the request.
+  line.loses = (message) => message === 3;
+  assert.equal(await codeOf(client.request('forwarder', 'list-dead-letters', {}, { timeoutMs: 200 })), 'command_timeout');
 });

@@ -62,3 +62,33 @@ for (const what of ['blocks', 'inodes'] as const)
     assert.equal(await box.end(), 0, box.output());
     return undefined;
   });
+
+for (const what of ['blocks', 'inodes'] as const)
+  test(`the first start on a disk without free ${what} waits for space, then runs`, async (t) => {
+    const disk = smallDisk(t, 16 * 1024 * 1024);
+    if (disk === undefined) return cannotRun(t, 'a small file system cannot be mounted here');
+    const free = what === 'inodes' ? takeInodes(disk.folder) : disk.clear;
+    if (what === 'blocks') disk.fillTo(0);
+
+    const box = startOneProcess(t, disk.folder, {
+      BLE_SOURCE: 'simulated',
+      QUEUE_MIN_FREE_DISK_BYTES: '0',
+    });
+    const waiting = await box.event('first_start_waits');
+    assert.equal(waiting['code'], 'disk_full');
+    free();
+    const { admin } = await box.addresses();
+    await eventually(async () => (await getJson<QueueAnswer>(`${admin}/queue`)).ledger.shipped >= 3, { withinMs: 60_000 });
+    assert.equal(await box.end(), 0, box.output());
+    return undefined;
+  });
+
+test('a first start that waits for space ends on SIGTERM with exit code 0', async (t) => {
+  const disk = smallDisk(t, 4 * 1024 * 1024);
+  if (disk === undefined) return cannotRun(t, 'a small file system cannot be mounted here');
+  disk.fillTo(0);
+  const box = startOneProcess(t, disk.folder, { BLE_SOURCE: 'simulated' });
+  await box.event('first_start_waits');
+  assert.equal(await box.end(), 0, box.output());
+  return undefined;
+});

@@ -71,7 +71,10 @@ async function assertContinues({ admin }: Running, reason: RegExp): Promise<void
   await eventually(
     async () => {
       const { checks } = await getJson<Health>(`${admin}/health`);
-      return checks.some((check) => check.code === 'log_lines_lost' && reason.test(check.reason) && check.status === 'warn');
+      if (!checks.some((check) => check.code === 'log_lines_lost' && reason.test(check.reason) && check.status === 'warn'))
+        return false;
+      const metrics = await (await fetch(`${admin}/metrics`)).text();
+      return /hr_gateway_log_lines_lost_total\{[^}]*service="forwarder"[^}]*\} [1-9]/.test(metrics);
     },
     { withinMs: 40_000, everyMs: 500, what: 'health names the log' },
   );
@@ -128,6 +131,13 @@ test('with standard output stalled the product continues, and closes its queue a
   box.kill('SIGTERM');
   await eventually(() => !existsSync(path.join(box.folder, 'queue.db-wal')), { withinMs: 12_000, what: 'the queue is closed' });
   // The write that never ends is killed with the process.
+  assert.ok([0, 'SIGKILL'].includes(await box.ended));
+});
+
+test('with readable lines on a stalled terminal the product continues, too', async (t) => {
+  const box = await startOn(t, 'start', fullPipe(t), { LOG_PRETTY: 'true' });
+  await assertContinues(box, /nobody reads standard output/);
+  box.kill('SIGTERM');
   assert.ok([0, 'SIGKILL'].includes(await box.ended));
 });
 

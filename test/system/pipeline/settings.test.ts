@@ -76,7 +76,8 @@ test('beside an anonymous broker on loopback npm start runs no gateway, and heal
     const health = await eventually(
       async () => {
         const answer = await getJson<{ status: string; checks: { name: string }[] }>(`${page}/health`);
-        return answer.status === 'ok' ? answer : undefined;
+        if (answer.status !== 'ok') throw new Error(JSON.stringify(answer.checks));
+        return answer;
       },
       { withinMs: 60_000, what: 'health is ok' },
     );

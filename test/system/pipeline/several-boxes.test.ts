@@ -7,6 +7,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { AdminApiService } from '../../../admin-api/service.ts';
 import { BleBridgeService } from '../../../ble-bridge/service.ts';
 import type { Check } from '../../../contract/check.ts';
+import { parseDeviceStatus } from '../../../contract/device-status.ts';
 import { parseServiceStatus, type ServiceStatus } from '../../../contract/service-status.ts';
 import { SERVICE_NAMES, version1StatusTopic } from '../../../contract/topics.ts';
 import { ForwarderService } from '../../../forwarder/service.ts';
@@ -145,6 +146,31 @@ test("a second box's bridge delivers to the first box, is visible by itself, and
   );
   assert.equal(down.get('ble-bridge')?.status, 'ok');
   assert.match(down.get('box-b: ble-bridge')?.hint ?? '', /edge\/box-b\/ble-bridge\/status/);
+});
+
+test('two bridges with one strap do not overwrite its status in turn; when one ends, the other takes it over', async (t) => {
+  const url = await externalBroker(t);
+  const watcher = await watch(t, url);
+  const owners: string[] = [];
+  watcher.client.on('message', (topic, payload) => {
+    const status = parseDeviceStatus(payload);
+    if (/^hr\/.*\/status$/.test(topic) && status.ok && status.value.state === 'streaming')
+      owners.push(status.value.gateway ?? '');
+  });
+  await watcher.client.subscribeAsync('hr/+/status');
+  const bridges = new Map<string, BleBridgeService>();
+  for (const name of ['box-a', 'box-b']) {
+    const config = boxOn(t, url, name, { BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '1' });
+    bridges.set(name, await started(t, new BleBridgeService({ config, log: testLog(config) })));
+    await eventually(() => watcher.topics.has(`edge/${name}/ble-bridge/status`));
+  }
+  // Statuses of a strap that sends are published every 5 s.
+  await eventually(() => owners.length >= 4, { what: 'statuses of the strap' });
+  const [owner = ''] = owners.slice(-1);
+  assert.ok(owners.filter((name, index) => index > 0 && name !== owners[index - 1]).length <= 1, owners.join(' '));
+  const other = owner === 'box-a' ? 'box-b' : 'box-a';
+  await bridges.get(owner)?.stop();
+  await eventually(() => owners.at(-1) === other, { what: `the status of the strap is that of ${other}` });
 });
 
 test('two forwarders that take the same readings fail a check on both, which names the other', async (t) => {

@@ -3,7 +3,11 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connectAsync } from 'mqtt';
+import type { DeadLetters } from '../../../contract/dead-letter.ts';
 import { SERVICE_NAMES } from '../../../contract/topics.ts';
+import { newUser, writeUsers } from '../../../gateway/users.ts';
+import { operatorToken } from '../../../service/storage/data-dir.ts';
 import { startLimitingProxy } from '../../support/brokers/limiting-proxy.ts';
 import { eventually } from '../../support/eventually.ts';
 import { freePort } from '../../support/free-port.ts';
@@ -55,4 +59,32 @@ test('our broker with MQTT_MAX_PACKET_BYTES of 4 KiB ends the bridge twice at mo
   await box.start('forwarder');
   await eventually(async () => (await box.stream.readAll()).length > 600, { everyMs: 250, what: '600 readings in the stream' });
   assert.equal(gateway.breaches['packet_bytes'], 2);
+});
+
+test('our broker with MQTT_MAX_PACKET_BYTES of 4 KiB lists all dead letters, page by page', async (t) => {
+  const port = await freePort();
+  const environment = { MQTT_LISTEN_PORT: String(port), MQTT_BROKER: 'own', MQTT_MAX_PACKET_BYTES: '4096' };
+  const box = await StrapBox.make(t, { name: NAME, mqttUrl: `mqtt://127.0.0.1:${port}`, environment });
+  const app = { username: 'app', password: 'pass-word' };
+  writeUsers(box.config, { app: await newUser(app.password, { publish: ['hr/Bike1/bpm'], subscribe: [] }) });
+  const gateway = await box.start('gateway');
+  for (const name of ['admin-api', 'forwarder'] as const) await box.start(name);
+  const client = await connectAsync(box.config.MQTT_URL, { ...app, protocolVersion: 4, reconnectPeriod: 0 });
+  t.after(() => client.end(true));
+  const payloads = Array.from({ length: 120 }, (_, index) => `${index} ${'\u{1f3c3}'.repeat(900)}`);
+  await Promise.all(payloads.map(async (payload) => await client.publishAsync('hr/Bike1/bpm', payload, { qos: 1 })));
+  const authorization = `Bearer ${operatorToken(box.config)}`;
+  const listed: string[] = [];
+  let pages = 0;
+  for (let before: number | null = Number.MAX_SAFE_INTEGER; before !== null; pages += 1) {
+    const answer = await fetch(`${box.adminUrl}/dead-letters?limit=500&before=${before}`, { headers: { authorization } });
+    const text = await answer.text();
+    assert.equal(answer.status, 200, text);
+    const page = JSON.parse(text) as DeadLetters;
+    listed.push(...page.dead_letters.map(({ payload }) => payload));
+    before = page.next_before;
+  }
+  assert.deepEqual(new Set(listed), new Set(payloads));
+  assert.ok(pages > 1, `${pages} pages`);
+  assert.equal(gateway.breaches['packet_bytes'] ?? 0, 0);
 });

@@ -1,7 +1,7 @@
 import { test } from 'node:test';
 import { interruptAtRandom } from './support/interruptions.ts';
 
-test('10 kills: what MQTT.js and mosquitto_pub got a PUBACK for is in the stream; twice only what was in flight', async (t) => {
+test('10 kills: what MQTT.js, paho and mosquitto_pub got a PUBACK for is in the stream; twice only what was in flight', async (t) => {
   await interruptAtRandom(t, { count: 10, signal: 'SIGKILL' });
 });
 

@@ -29,15 +29,21 @@ export interface Box {
   stopForwarder(): Promise<void>;
   /** A client with the rights of the bridge: only a bridge may publish statuses of straps. */
   bridgeClient: MqttClient;
+  /** A client with the rights of the bridge of another box, gym-2. */
+  otherBridge: MqttClient;
 }
 
 const APP = { name: 'coach', password: 'running-shoes' };
+const OTHER_BOX = { name: 'gym-2', password: 'rowing-machine' };
 
 /** Everything but the bridge. */
 export async function startBox(t: Pick<TestContext, 'after'>, environment: Record<string, string> = {}): Promise<Box> {
   const folder = tempDir(t);
   const base = testConfig({ DATA_DIR: folder, ...environment });
-  writeUsers(base, { [APP.name]: await newUser(APP.password, { publish: ['hr/+/bpm', 'hr/+/status'], subscribe: ['hr/#'] }) });
+  writeUsers(base, {
+    [APP.name]: await newUser(APP.password, { publish: ['hr/+/bpm', 'hr/+/status'], subscribe: ['hr/#'] }),
+    [OTHER_BOX.name]: await newUser(OTHER_BOX.password, { publish: [], subscribe: [], bridge: OTHER_BOX.name }),
+  });
   const stream = await startLocalStream(t, { DATA_DIR: folder });
   const start = async <S extends { start(): Promise<void>; stop(): Promise<void> }>(service: S): Promise<S> => {
     t.after(() => service.stop());
@@ -50,17 +56,15 @@ export async function startBox(t: Pick<TestContext, 'after'>, environment: Recor
   const config = testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, LOCAL_KINESIS_PORT: String(stream.port), ...environment });
   const forwarder = await start(new ForwarderService({ config, log }));
   const admin = await start(new AdminApiService({ config, log }));
-  const app = await connectAsync(mqttUrl, { username: APP.name, password: APP.password, protocolVersion: 4, reconnectPeriod: 0 });
-  t.after(() => app.end(true));
-  const bridgeClient = await connectAsync(mqttUrl, {
-    username: 'ble-bridge',
-    password: readOrCreateSecret(base, 'ble-bridge'),
-    protocolVersion: 4,
-    reconnectPeriod: 0,
-  });
-  t.after(() => bridgeClient.end(true));
+  const clientOf = async ({ name: username, password }: typeof APP): Promise<MqttClient> => {
+    const client = await connectAsync(mqttUrl, { username, password, protocolVersion: 4, reconnectPeriod: 0 });
+    t.after(() => client.end(true));
+    return client;
+  };
+  const app = await clientOf(APP);
   return {
-    bridgeClient,
+    bridgeClient: await clientOf({ name: 'ble-bridge', password: readOrCreateSecret(base, 'ble-bridge') }),
+    otherBridge: await clientOf(OTHER_BOX),
     url: `http://127.0.0.1:${admin.port}`,
     token: operatorToken(config),
     stream,

@@ -12,12 +12,17 @@ export interface PrintedRights {
   password: string;
 }
 
-export async function printedRights(t: Pick<TestContext, 'after'>, box: string): Promise<PrintedRights> {
-  const environment = { DATA_DIR: tempDir(t), GATEWAY_NAME: box };
-  const { code, stdout, stderr } = await runCli(['acl', 'mosquitto'], { environment });
+export async function printedRights(
+  t: Pick<TestContext, 'after'>,
+  box: string,
+  settings: Readonly<Record<string, string>> = {},
+  options: readonly string[] = [],
+): Promise<PrintedRights> {
+  const environment = { DATA_DIR: tempDir(t), GATEWAY_NAME: box, ...settings };
+  const { code, stdout, stderr } = await runCli(['acl', 'mosquitto', ...options], { environment });
   assert.equal(code, 0, stderr);
-  const [, passwords = '', acl = '', settings = ''] = stdout.split(/^# --- .*\n/m);
-  const [, user = '', password = ''] = /MQTT_URL=mqtt:\/\/([^:]+):([^@]+)@/.exec(settings) ?? [];
+  const [, passwords = '', acl = '', printedSettings = ''] = stdout.split(/^# --- .*\n/m);
+  const [, user = '', password = ''] = /MQTT_URL=mqtt:\/\/([^:]+):([^@]+)@/.exec(printedSettings) ?? [];
   assert.ok(user !== '' && passwords.startsWith(`${user}:`), stdout);
   return { passwords: `${passwords.trim()}\n`, acl, user, password };
 }

@@ -2,6 +2,7 @@
  * Plain QoS 1 publishers as other people run them, with the defaults of their libraries. Each publishes readings with a timestamp of its
  * own and remembers for which it got a PUBACK.
  */
+import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
@@ -28,6 +29,8 @@ export interface PublisherOptions {
 export interface Publisher {
   /** `<device> <timestamp>` of what was acknowledged. */
   readonly acknowledged: ReadonlySet<string>;
+  /** How many readings were published, each counted once. */
+  readonly published: number;
   /** Published and not acknowledged. */
   readonly inFlight: number;
   /** Milliseconds from publish to PUBACK, if the publisher measures them. */
@@ -80,6 +83,9 @@ export function mqttJsPublisher(t: Pick<TestContext, 'after'>, { port, user, dev
   return {
     acknowledged,
     latenciesMs,
+    get published() {
+      return published;
+    },
     get inFlight() {
       return published - settled();
     },
@@ -90,6 +96,10 @@ export function mqttJsPublisher(t: Pick<TestContext, 'after'>, { port, user, dev
   };
 }
 
+/**
+ * What it publishes and what is acknowledged goes to stdout, one line each. Two threads report: the main thread publishes, paho's own
+ * thread gets the PUBACKs. `print` writes its parts one by one, so that without the lock the lines of both mix.
+ */
 const PAHO = `
 import datetime, json, sys, threading, time
 import paho.mqtt.client as mqtt
@@ -99,8 +109,11 @@ client.username_pw_set(user, password)
 client.reconnect_delay_set(1, 1)
 client.max_inflight_messages_set(int(in_flight))
 sent, early, lock = {}, set(), threading.Lock()
+def report(what, stamp):
+    sys.stdout.write(what + " " + stamp + "\\n")
+    sys.stdout.flush()
 def acknowledge(mid):
-    print("ack", sent.pop(mid), flush=True)
+    report("ack", sent.pop(mid))
 def on_publish(client, userdata, mid, reason, properties):
     with lock:
         acknowledge(mid) if mid in sent else early.add(mid)
@@ -115,7 +128,8 @@ while not stopping.is_set():
         count += 1
         at = datetime.datetime.fromtimestamp(${START_MS / 1000} + count / 1000, datetime.timezone.utc)
         stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        print("pub", stamp, flush=True)
+        with lock:
+            report("pub", stamp)
         info = client.publish("hr/" + device + "/bpm", json.dumps({"timestamp": stamp, "heart_rate": 72}), qos=1)
         with lock:
             sent[info.mid] = stamp
@@ -127,6 +141,8 @@ while sent:
     time.sleep(0.05)
 `;
 
+const REPORT_LINE = /^(pub|ack) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)$/;
+
 /** Python's paho, or undefined if it cannot be installed. */
 export async function pahoPublisher(t: Pick<TestContext, 'after'>, options: PublisherOptions): Promise<Publisher | undefined> {
   const python = await pythonWith('paho', ['paho-mqtt==2.1.0']);
@@ -135,13 +151,17 @@ export async function pahoPublisher(t: Pick<TestContext, 'after'>, options: Publ
   const args = ['-c', PAHO, ...[port, user, PASSWORD, device, rate, IN_FLIGHT_MAX].map(String)];
   const child = spawn(python, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const acknowledged = new Set<string>();
+  const unreadable: string[] = [];
   let published = 0;
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    const [what, timestamp = ''] = line.split(' ');
+  const lines = createInterface({ input: child.stdout });
+  lines.on('line', (line) => {
+    const [, what, timestamp = ''] = REPORT_LINE.exec(line) ?? [];
     if (what === 'ack') acknowledged.add(`${device} ${timestamp}`);
     else if (what === 'pub') published += 1;
+    else unreadable.push(line);
   });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const reported = new Promise<void>((resolve) => lines.once('close', () => resolve()));
   t.after(async () => {
     child.kill('SIGKILL');
     await ended;
@@ -149,15 +169,22 @@ export async function pahoPublisher(t: Pick<TestContext, 'after'>, options: Publ
   return {
     acknowledged,
     latenciesMs: [],
+    get published() {
+      return published;
+    },
     get inFlight() {
       return published - acknowledged.size;
     },
     async finish() {
       child.stdin.end();
-      await eventually(() => child.exitCode !== null && acknowledged.size === published, {
+      await eventually(() => child.exitCode !== null || child.signalCode !== null, {
         withinMs: FINISH_LIMIT_MS,
-        what: `PUBACKs of ${device}: ${acknowledged.size} of ${published}`,
+        what: `PUBACKs of ${device}`,
       });
+      await reported;
+      assert.deepEqual(unreadable, [], `lines of ${device} that are no report`);
+      assert.equal(child.exitCode, 0, `${device} ends by itself`);
+      assert.equal(acknowledged.size, published, `PUBACKs of ${device}`);
     },
   };
 }
@@ -194,6 +221,9 @@ export async function mosquittoPublisher(
   return {
     acknowledged,
     latenciesMs: [],
+    get published() {
+      return published;
+    },
     get inFlight() {
       return inFlight;
     },

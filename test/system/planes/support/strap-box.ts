@@ -99,13 +99,18 @@ export class StrapBox {
     await service?.stop();
   }
 
+  /** Where its admin API answers, once that is started. */
+  get adminUrl(): string {
+    return `http://127.0.0.1:${this.#adminPort}`;
+  }
+
   async health(): Promise<HealthAnswer> {
-    const answer = await fetch(`http://127.0.0.1:${this.#adminPort}/health`);
+    const answer = await fetch(`${this.adminUrl}/health`);
     return (await answer.json()) as HealthAnswer;
   }
 
   async queue(): Promise<QueueAnswer> {
-    const answer = await fetch(`http://127.0.0.1:${this.#adminPort}/queue`);
+    const answer = await fetch(`${this.adminUrl}/queue`);
     return (await answer.json()) as QueueAnswer;
   }
 

@@ -6,7 +6,8 @@ import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { findEarlierRuns } from '../../../../outbox/spill-files.ts';
+import { findEarlierRuns } from '../../../../outbox/earlier-runs.ts';
+import { nodeDisk } from '../../../../outbox/spill-disk.ts';
 import { decodeLines } from '../../../../outbox/spill-lines.ts';
 import { TraceReader, straceArgs, type DiskEvent } from '../../../support/disk-trace.ts';
 import { writeImage } from '../../../support/power-cut.ts';
@@ -67,12 +68,13 @@ function linesOf(events: readonly DiskEvent[]): Line[] {
 
 async function foundIn(folder: string): Promise<Map<number, string>> {
   const found = new Map<number, string>();
-  for (const { files } of findEarlierRuns(folder, 65_536, 'test-box')) {
+  for (const { files } of await findEarlierRuns({ disk: nodeDisk, folder, maxBytes: 65_536, gateway: 'test-box' })) {
     let after = 0;
-    for (let entries = await files.readAfter(after); entries !== undefined; entries = await files.readAfter(after)) {
-      for (const { seq, payload } of entries) found.set(seq, payload);
-      after = entries.at(-1)?.seq ?? Number.POSITIVE_INFINITY;
-    }
+    for (let part = await files.read(after, 1000); part !== undefined; part = await files.read(after, 1000))
+      for (const { seq, payload } of part.readings) {
+        found.set(seq, payload);
+        after = seq;
+      }
   }
   return found;
 }

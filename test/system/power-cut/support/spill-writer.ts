@@ -50,7 +50,7 @@ async function accept(count: number): Promise<void> {
   }
 }
 
-outbox.start();
+await outbox.start();
 await accept(Number(readings));
 answering = true;
 outbox.up();

@@ -1,0 +1,240 @@
+/**
+ * Finds the runs that earlier processes left in the outbox's folder. Reads asynchronously and in pieces: the event loop is never blocked,
+ * and the readings of a run can be delivered before the next run has been read. What cannot be read now is tried again with backoff.
+ */
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { systemCodeOf } from '../service/errors/errors.ts';
+import { DiskRetry, type DiskOperation, type DiskTrouble } from './disk-retry.ts';
+import { decodeDroppedRecord, type DroppedRecord } from './dropped-seqs.ts';
+import { readFully, reading, type SpillDisk } from './spill-disk.ts';
+import { readGateway, summarise, type FileSummary, type SpillFile } from './spill-file.ts';
+import { droppedFile, fileBytesFor, RunFiles, setAside } from './spill-files.ts';
+
+const NAME = /^([0-9a-f]{16})-(\d{8})\.spill$/;
+const DROPPED_NAME = /^([0-9a-f]{16})\.dropped\.json$/;
+const DROPPED_MAX_BYTES = 4 * 1024 * 1024;
+const RETRY_MIN_MS = 1000;
+const RETRY_MAX_MS = 30_000;
+
+export interface EarlierRunsOptions {
+  disk: SpillDisk;
+  folder: string;
+  /** Name of this box, for files that do not say whose they are. */
+  gateway: string;
+  /** Limit of the whole outbox on disk. */
+  maxBytes: number;
+  /** A file operation failed; it is tried again. */
+  onDiskError?: (operation: DiskOperation, error: unknown) => void;
+  /** A damaged file was renamed and is kept. */
+  onSetAside?: (file: string, bytes: number) => void;
+  /** For tests. */
+  retryMs?: number | undefined;
+  salvageAfterMs?: number | undefined;
+}
+
+export interface EarlierRun {
+  files: RunFiles;
+  /** Seq of the oldest reading on disk. */
+  firstSeq: number;
+  lastSeq: number;
+  /** undefined: the files are of 1.0.0. */
+  mayHaveSent: number | undefined;
+  dropped: DroppedRecord;
+}
+
+interface ListedFile {
+  index: number;
+  file: string;
+  bytes: number;
+  modifiedAtMs: number;
+}
+interface ListedRun {
+  run: string;
+  /** Ascending by index; none if only the record of dropped readings is left. */
+  files: ListedFile[];
+}
+
+interface ReadFile extends FileSummary {
+  listed: ListedFile;
+}
+
+const NOTHING_DROPPED: DroppedRecord = { counts: {}, spans: [] };
+
+export class EarlierRuns {
+  readonly #options: EarlierRunsOptions;
+  readonly #retry: DiskRetry;
+  #listed: ListedRun[] | undefined;
+
+  constructor(options: EarlierRunsOptions) {
+    this.#options = options;
+    this.#retry = new DiskRetry('read', options.retryMs ?? RETRY_MIN_MS, options.retryMs ?? RETRY_MAX_MS);
+  }
+
+  /** Why files cannot be read at present; undefined if all were. */
+  get trouble(): DiskTrouble | undefined {
+    return this.#retry.trouble;
+  }
+
+  #failed(error: unknown): void {
+    this.#retry.failed(error, performance.now());
+    this.#options.onDiskError?.('read', error);
+  }
+
+  /** Lists the files, and returns the names of the boxes that they are of, as far as the disk lets them be read now. Never throws. */
+  async list(): Promise<Set<string>> {
+    const gateways = new Set<string>();
+    try {
+      this.#listed = await this.#listRuns();
+    } catch (error) {
+      this.#failed(error);
+      return gateways;
+    }
+    for (const { files } of this.#listed)
+      try {
+        const [first] = files;
+        if (first !== undefined) gateways.add((await readGateway(this.#options.disk, first.file)) ?? this.#options.gateway);
+      } catch (error) {
+        this.#failed(error);
+      }
+    return gateways;
+  }
+
+  /** The runs, oldest first; one that cannot be read yet comes later. Ends when all are read, or when `signal` says so. */
+  async *read(signal?: AbortSignal): AsyncGenerator<EarlierRun> {
+    while (signal?.aborted !== true) {
+      yield* this.#readOnce(signal);
+      if (this.#listed?.length === 0) return this.#retry.succeeded();
+      await sleep(this.#retry.delayMs, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
+    }
+  }
+
+  async *#readOnce(signal: AbortSignal | undefined): AsyncGenerator<EarlierRun> {
+    const failed: ListedRun[] = [];
+    try {
+      this.#listed ??= await this.#listRuns();
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    for (let next = this.#listed.shift(); next !== undefined && signal?.aborted !== true; next = this.#listed.shift())
+      try {
+        const run = await this.#readRun(next);
+        if (run !== undefined) yield run;
+      } catch (error) {
+        this.#failed(error);
+        failed.push(next);
+      }
+    this.#listed = failed;
+  }
+
+  async #listRuns(): Promise<ListedRun[]> {
+    const { disk, folder } = this.#options;
+    const byRun = new Map<string, ListedFile[]>();
+    const names = await disk.list(folder);
+    for (const name of names) {
+      const match = NAME.exec(name);
+      const run = match?.[1];
+      if (run === undefined) continue;
+      const file = path.join(folder, name);
+      const files = byRun.get(run) ?? [];
+      byRun.set(run, files);
+      files.push({ index: Number(match?.[2]), file, ...(await disk.stat(file)) });
+    }
+    for (const name of names) {
+      const run = DROPPED_NAME.exec(name)?.[1];
+      if (run !== undefined && !byRun.has(run)) byRun.set(run, []);
+    }
+    const oldestMs = ({ files }: ListedRun): number =>
+      files.reduce((oldest, { modifiedAtMs }) => Math.min(oldest, modifiedAtMs), Number.MAX_SAFE_INTEGER);
+    return [...byRun]
+      .map(([run, files]) => ({ run, files: files.sort((a, b) => a.index - b.index) }))
+      .sort((a, b) => oldestMs(a) - oldestMs(b));
+  }
+
+  async #readRun({ run, files }: ListedRun): Promise<EarlierRun | undefined> {
+    const { disk, folder, maxBytes, gateway } = this.#options;
+    const read: ReadFile[] = [];
+    for (const listed of files) {
+      const summary = await summarise(disk, listed.file, listed.bytes);
+      if (summary === undefined) await this.#removeUnrecognised(listed);
+      else read.push({ ...summary, listed });
+    }
+    const dropped = await this.#readDropped(run);
+    const spillFiles = chained(read);
+    const [first] = spillFiles;
+    if (first === undefined && dropped.spans.length === 0) {
+      await this.#remove(droppedFile(folder, run));
+      return undefined;
+    }
+    const known = read.flatMap(({ mayHaveSent }) => mayHaveSent ?? []);
+    const lastDropped = dropped.spans.at(-1)?.to ?? 0;
+    const lastSeq = Math.max(lastDropped, ...spillFiles.map((file) => file.lastSeq));
+    return {
+      files: new RunFiles({
+        disk,
+        folder,
+        run,
+        gateway: read.find((file) => file.gateway !== undefined)?.gateway ?? gateway,
+        fileBytes: fileBytesFor(maxBytes),
+        existing: spillFiles,
+        nextIndex: (files.at(-1)?.index ?? 0) + 1,
+        onSetAside: this.#options.onSetAside,
+        salvageAfterMs: this.#options.salvageAfterMs,
+      }),
+      firstSeq: first?.firstSeq ?? lastSeq + 1,
+      lastSeq,
+      mayHaveSent: known.length === 0 ? undefined : Math.max(...known),
+      dropped,
+    };
+  }
+
+  /** A file that does not say what it held: an empty one goes, another one is set aside. */
+  async #removeUnrecognised({ file, bytes }: ListedFile): Promise<void> {
+    if (bytes === 0) return await this.#remove(file);
+    this.#options.onSetAside?.(await setAside(this.#options.disk, file), bytes);
+  }
+
+  async #remove(file: string): Promise<void> {
+    try {
+      await this.#options.disk.remove(file);
+    } catch (error) {
+      // Nothing is in it: it may stay until the next start.
+      this.#options.onDiskError?.('remove', error);
+    }
+  }
+
+  async #readDropped(run: string): Promise<DroppedRecord> {
+    const { disk, folder } = this.#options;
+    const file = droppedFile(folder, run);
+    try {
+      const bytes = await reading(disk, file, async (handle) => await readFully(handle, DROPPED_MAX_BYTES, 0));
+      return decodeDroppedRecord(bytes.toString()) ?? NOTHING_DROPPED;
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return NOTHING_DROPPED;
+      throw error;
+    }
+  }
+}
+
+/** Files of a run in order. What a file should hold shows also in the header of the next one. */
+function chained(read: readonly ReadFile[]): SpillFile[] {
+  return read.map(({ firstSeq, lastSeq, count, listed }, at) => {
+    const { file, bytes, index } = listed;
+    const next = read[at + 1];
+    // Without that header: nothing is missing between files that follow each other.
+    const isNext = next?.listed.index === index + 1;
+    const heldTo = next?.prev ?? (isNext && next.prev === undefined ? Math.max(lastSeq, next.firstSeq - 1) : lastSeq);
+    return { file, firstSeq, lastSeq: Math.max(firstSeq - 1, heldTo), count, bytes, isDamaged: false };
+  });
+}
+
+/** All runs in a folder, for tests and tools. Rejects if the disk fails. */
+export async function findEarlierRuns(options: EarlierRunsOptions): Promise<EarlierRun[]> {
+  const runs: EarlierRun[] = [];
+  const onDiskError = (_: string, error: unknown): void => {
+    throw error;
+  };
+  for await (const run of new EarlierRuns({ ...options, onDiskError }).read()) runs.push(run);
+  return runs;
+}

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { Access } from '../../../gateway/access.ts';
+import { GatewayOutbox } from '../../../gateway/adoption/gateway-outbox.ts';
+import { Breaches } from '../../../gateway/breaches.ts';
+import { Broker } from '../../../gateway/broker.ts';
+import { CLIENT_LIMITS } from '../../../gateway/client-limits.ts';
+import { LoginThrottle } from '../../../gateway/login-throttle.ts';
+import { Users } from '../../../gateway/users.ts';
+import { RefusedMessages } from '../../../service/mqtt/refused-messages.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+import { testConfig, testLog } from '../../support/test-config.ts';
+
+test('the constructor of the outboxes touches no file; their start creates the folder of what spills', async (t) => {
+  const folder = tempDir(t);
+  const config = testConfig({ DATA_DIR: folder });
+  const log = testLog(config);
+  const throttle = new LoginThrottle();
+  const access = new Access(config, new Users(config, log, () => undefined), throttle);
+  const broker = new Broker({ config, log, access, breaches: new Breaches(log), throttle, limits: CLIENT_LIMITS });
+  await broker.start();
+  t.after(() => broker.stop());
+  const refused = new RefusedMessages('gateway', log);
+  const outbox = new GatewayOutbox({ context: { config, log }, gateway: 'test-box', broker, refused });
+  assert.deepEqual(readdirSync(folder), []);
+  outbox.start();
+  t.after(() => outbox.stop());
+  assert.deepEqual(readdirSync(folder), ['outbox-gateway']);
+});
