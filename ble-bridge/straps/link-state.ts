@@ -1,7 +1,7 @@
 /**
  * The states of a strap's link, and the only place that changes them.
  *
- *   discovered → connecting → connected → subscribing → streaming ⇄ no_pulse ⇄ no_contact ⇄ silent → lost → connecting …
+ *   discovered → connecting → connected → subscribing → streaming ⇄ no_pulse ⇄ no_contact ⇄ silent → lost → …
  *                                 ├→ no_heart_rate_service → lost                      unreadable ⇄ these
  *                                 └→ refused → lost            taken → connecting
  *

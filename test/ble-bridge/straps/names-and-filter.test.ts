@@ -22,7 +22,7 @@ describe('device names', () => {
     return made;
   };
 
-  test('a name is the slug of the first name and the last three address bytes, and does not change after it, not even after a restart', async (t) => {
+  test('a name is the slug of the first name and the last three address bytes, and stays so after a restart', async (t) => {
     const folder = tempDir(t);
     const first = names(folder);
     assert.equal(first.of('c0:ff:ee:a1:b2:c3', 'Polar H10 ÄÖ', 'noble').known.device, 'polar-h10-ao-a1b2c3');
