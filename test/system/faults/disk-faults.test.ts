@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { tempDir } from '../temp-dir.ts';
-import { DiskFaults, FILE_CALLS, type FileCall } from './disk-faults.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+import { DiskFaults, FILE_CALLS, type FileCall } from '../../support/disk-faults/disk-faults.ts';
 
 /** Does every call once in each way that the product reaches files, for each line on standard input, and prints what failed. */
 const PROGRAM = `
