@@ -19,7 +19,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { OPEN = 1, READ = 2, WRITE = 4, SYNC = 8, RENAME = 16, UNLINK = 32, MKDIR = 64, TRUNCATE = 128, READDIR = 256, STAT = 512, LINK = 1024 };
+enum { OPEN = 1, READ = 2, WRITE = 4, SYNC = 8, RENAME = 16, UNLINK = 32, MKDIR = 64, TRUNCATE = 128, READDIR = 256 };
+enum { STAT = 512, LINK = 1024 };
 
 /* The layout is that of disk-faults.ts. */
 struct control {

@@ -28,7 +28,8 @@ require('node:readline').createInterface({ input: process.stdin }).on('line', as
   await call('link', () => fs.linkSync(file + '-read', file + '-linked'));
   await call('readdir', () => fs.readdirSync(folder));
   await call('rename', () => fs.promises.rename(file + '-read', file + '-renamed'));
-  for (const name of fs.readdirSync('.').filter((name) => name.startsWith('a-'))) await call('unlink', () => fs.unlinkSync(path.join(folder, name)));
+  const made = fs.readdirSync('.').filter((name) => name.startsWith('a-'));
+  for (const name of made) await call('unlink', () => fs.unlinkSync(path.join(folder, name)));
   for (const name of fs.readdirSync('.')) fs.rmSync(name, { recursive: true });
   console.log(JSON.stringify(failed));
 });

@@ -199,14 +199,18 @@ export class ProductBox {
   }
 
   /** Replaces the faults that the stream injects; `{}` removes them. */
-  async streamFaults(settings: object): Promise<void> {
+  async streamFaults(settings: object, withinMs = 15_000): Promise<void> {
     await eventually(
       async () => {
-        const answer = await fetch(`${this.streamUrl}/control/faults`, { method: 'POST', body: JSON.stringify(settings) });
+        const answer = await fetch(`${this.streamUrl}/control/faults`, {
+          method: 'POST',
+          body: JSON.stringify(settings),
+          signal: AbortSignal.timeout(2000),
+        });
         if (!answer.ok) throw new Error(await answer.text());
         return true;
       },
-      { withinMs: 15_000, everyMs: 200, what: 'the stream takes fault settings' },
+      { withinMs, everyMs: 200, what: 'the stream takes fault settings' },
     );
   }
 }

@@ -68,13 +68,13 @@ export class FaultBox {
     for (const part of PARTS) await this.product.stop(part, 'SIGKILL');
   }
 
-  /** Reads what is new in the stream. True, or throws while the stream is away. */
-  async readStream(): Promise<true> {
+  /** Reads what is new in the stream. Resolves to the number of its records; throws while it is away. */
+  async readStream(): Promise<number> {
     for (const { run, seq, device, timestamp } of await this.follower.read()) {
       this.inStream.add(`${run} ${seq}`);
       this.inStreamByTime.add(`${device} ${timestamp}`);
     }
-    return true;
+    return this.follower.readings.length;
   }
 
   /** A live reading is in the stream. */

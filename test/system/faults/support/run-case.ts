@@ -7,14 +7,19 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../../../service/errors/errors.ts';
 import { eventually } from '../../../support/eventually.ts';
+import type { UnaskedExit } from '../../support/product-box.ts';
 import type { FaultBox } from './fault-box.ts';
 import { failingCalls, type CaseResult, type FaultCase } from './fault-case.ts';
 import { setAside, work, type Target } from './targets.ts';
 
 const ONCE_LIMIT_MS = 2500;
+/** A start on a loaded machine. */
+const START_LIMIT_MS = 30_000;
 const LONG_MS = 8000;
 const FOR_EVER_MS = 4000;
 const HEALED_WITHIN_MS = 60_000;
+/** Statuses are some seconds late, and the last readings on their way. */
+const COUNTED_WITHIN_MS = 20_000;
 const STOP_WITHIN_MS = 15_000;
 /** Codes that name something else than the failing disk: services that this suite ends, and streams that it disturbs. */
 const NOT_THE_DISK = new Set([
@@ -65,9 +70,20 @@ function watchHealth(box: FaultBox): { named: Set<string>; stop(): void } {
   return { named, stop: () => clearInterval(timer) };
 }
 
+const isStarted = (box: FaultBox, { part }: Target): boolean =>
+  box.product
+    .running(part)
+    ?.lines()
+    .some(({ event }) => event === 'started' || event === 'listening') === true;
+
 /** Ends the fault: of a lasting one the service is stopped under it, and started without it. Returns a broken law, if any. */
 async function endFault(box: FaultBox, target: Target, fault: FaultCase, startedAt: number): Promise<string[]> {
   const faults = box.faults.get(target.part);
+  // A process that starts takes its time until it comes to its files.
+  if (fault.moment === 'start')
+    await eventually(() => (faults?.hits ?? 0) > 0 || isStarted(box, target), { withinMs: START_LIMIT_MS }).catch(
+      () => undefined,
+    );
   if (fault.duration === 'once') {
     await eventually(() => (faults?.hits ?? 0) > 0, { withinMs: ONCE_LIMIT_MS }).catch(() => undefined);
     faults?.end();
@@ -94,9 +110,11 @@ async function missing(box: FaultBox, secured: ReadonlySet<string>, withinMs: nu
     ...[...secured].filter((key) => !box.inStream.has(key)),
     ...acknowledged.filter((key) => !box.inStreamByTime.has(key)),
   ];
-  await eventually(async () => (await box.readStream()) && absent().length === 0, { withinMs, everyMs: 250 }).catch(
-    () => undefined,
-  );
+  const isComplete = async (): Promise<boolean> => {
+    await box.readStream();
+    return absent().length === 0;
+  };
+  await eventually(isComplete, { withinMs, everyMs: 250 }).catch(() => undefined);
   return absent();
 }
 
@@ -109,30 +127,44 @@ async function uncounted(box: FaultBox, from: number, to: number, before: Losses
     const counted = evicted + missed + dead - before.evicted - before.missed - before.dead;
     return live.filter((reading) => !box.holds(reading)).length - counted;
   };
-  // Statuses are some seconds late.
-  await eventually(async () => (await silent()) <= 0, { withinMs: 12_000, everyMs: 500 }).catch(() => undefined);
+  await eventually(async () => (await silent()) <= 0, { withinMs: COUNTED_WITHIN_MS, everyMs: 500 }).catch(() => undefined);
   return Math.max(0, await silent());
 }
 
-export async function runCase(box: FaultBox, target: Target, fault: FaultCase): Promise<CaseResult> {
-  const broken: string[] = [];
-  const { product } = box;
-  const faults = box.faults.get(target.part);
-  const before = await lossesOf(box);
-  const exitsBefore = product.unaskedExits.length;
-  const asideBefore = setAside(product.folder).length;
-  const liveFrom = box.witness.live.length;
+/** What a case is compared with. */
+interface Before {
+  losses: Losses;
+  exits: number;
+  aside: number;
+  live: number;
+  secured: ReadonlySet<string>;
+}
+
+async function fill(box: FaultBox, target: Target): Promise<Before> {
+  const { product, witness } = box;
+  const before = {
+    losses: await lossesOf(box),
+    exits: product.unaskedExits.length,
+    aside: setAside(product.folder).length,
+    live: witness.live.length,
+  };
   await target.prepare(box);
-  const secured = await target.secured(box);
-  const health = watchHealth(box);
+  return { ...before, secured: await target.secured(box) };
+}
+
+/** Begins the fault at its moment, works, drains, and ends the fault. Returns broken laws. */
+async function fail(box: FaultBox, target: Target, fault: FaultCase): Promise<string[]> {
+  const { product } = box;
+  const broken: string[] = [];
+  const calls = failingCalls(fault);
   let startedAt = performance.now();
   const begin = (): void => {
     startedAt = performance.now();
-    faults?.begin({
+    box.faults.get(target.part)?.begin({
       pattern: path.join(product.folder, target.pattern),
-      calls: failingCalls(fault),
+      calls,
       kind: fault.kind,
-      ...(fault.duration === 'once' ? { count: failingCalls(fault).length } : {}),
+      ...(fault.duration === 'once' ? { count: calls.length } : {}),
     });
   };
   if (fault.moment === 'start') {
@@ -144,43 +176,59 @@ export async function runCase(box: FaultBox, target: Target, fault: FaultCase): 
   await work();
   if (fault.moment === 'drain') begin();
   await target.drain(box);
-  broken.push(...(await endFault(box, target, fault, startedAt)));
-  const hits = faults?.hits ?? 0;
-  const liveTo = box.witness.live.length;
-  health.stop();
-  const healing = performance.now();
+  return [...broken, ...(await endFault(box, target, fault, startedAt))];
+}
+
+/** Waits until all is well again. Returns broken laws. */
+async function heal(box: FaultBox, { losses, secured }: Before): Promise<string[]> {
+  const broken: string[] = [];
   const lost = await missing(box, secured, HEALED_WITHIN_MS);
   if (lost.length > 0)
     broken.push(`${lost.length} of ${secured.size} secured are not in the stream: ${lost.slice(0, 3).join(', ')}`);
-  for (const cause of Object.keys(difference((await lossesOf(box)).causes, before.causes))) box.excuse(cause);
+  for (const cause of Object.keys(difference((await lossesOf(box)).causes, losses.causes))) box.excuse(cause);
   try {
     await box.untilHealthy(HEALED_WITHIN_MS);
   } catch (error) {
     const cause = error instanceof Error ? error.cause : undefined;
     broken.push(`not healthy again: ${messageOf(cause ?? error)}`);
   }
+  return broken;
+}
+
+/** A service that cannot start says why, and its supervisor starts it again; one that runs does not end. */
+const endedWrongly = (exits: readonly UnaskedExit[], fault: FaultCase): string[] =>
+  exits
+    .filter(({ codes }) => codes.length === 0 || fault.moment !== 'start')
+    .map(({ part, exit, codes, output }) => `${part} ended with ${exit} ${codes.join(',')}: ${output.slice(-600)}`);
+
+export async function runCase(box: FaultBox, target: Target, fault: FaultCase): Promise<CaseResult> {
+  const { product } = box;
+  const before = await fill(box, target);
+  const health = watchHealth(box);
+  const broken = await fail(box, target, fault);
+  const hits = box.faults.get(target.part)?.hits ?? 0;
+  const liveTo = box.witness.live.length;
+  health.stop();
+  const healing = performance.now();
+  broken.push(...(await heal(box, before)));
   const healedMs = performance.now() - healing;
-  const silent = await uncounted(box, liveFrom, liveTo, before);
-  const counted = difference((await lossesOf(box)).causes, before.causes);
+  const silent = await uncounted(box, before.live, liveTo, before.losses);
   // What only memory held is lost if the disk takes nothing until the end of the process, which logs it.
   if (silent > 0 && fault.duration !== 'for ever') broken.push(`${silent} live readings are neither in the stream nor counted`);
-  const exits = product.unaskedExits.slice(exitsBefore);
+  const exits = product.unaskedExits.slice(before.exits);
   const isNamed = health.named.size > 0 || exits.some(({ codes }) => codes.length > 0);
   if (hits > 1 && fault.duration === '8 s' && fault.kind !== 'short' && !isNamed) broken.push('health did not name the trouble');
-  if (setAside(product.folder).length > asideBefore)
-    broken.push(`set aside: ${setAside(product.folder).slice(asideBefore).join(', ')}`);
-  // A service that cannot start says why, and its supervisor starts it again; one that runs does not end.
-  for (const { part, exit, codes, output } of exits)
-    if (codes.length === 0 || fault.moment !== 'start')
-      broken.push(`${part} ended with ${exit} ${codes.join(',')}: ${output.slice(-600)}`);
+  const aside = setAside(product.folder);
+  if (aside.length > before.aside) broken.push(`set aside: ${aside.join(', ')}`);
+  broken.push(...endedWrongly(exits, fault));
   return {
     target: target.name,
     fault,
     hits,
-    secured: secured.size,
+    secured: before.secured.size,
     named: [...health.named],
     exits: exits.map(({ part, exit, codes }) => `${part}:${exit}:${codes.join('+')}`),
-    counted,
+    counted: difference((await lossesOf(box)).causes, before.losses.causes),
     healedMs,
     broken,
   };
