@@ -1,6 +1,6 @@
 /** What the services share in DATA_DIR: the lock of each service, its key, the box's name, and atomic file writes. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { open, rename, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
@@ -80,8 +80,7 @@ export function writeFileAtomic(file: string, text: string | Buffer, mode = 0o64
   try {
     const fd = openSync(temporary, 'wx', mode);
     try {
-      // All of it: a single write may take only a part.
-      writeFileSync(fd, text);
+      writeSync(fd, typeof text === 'string' ? Buffer.from(text) : text);
       fsyncSync(fd);
     } finally {
       closeSync(fd);

@@ -5,6 +5,7 @@ test('a key that cannot be written whole is never used, and a start says why it 
   await keySuite(t, [
     { call: 'write', kind: 'short', duration: 'for ever', isFirstStart: true },
     { call: 'sync', kind: 'EIO', duration: 'once', isFirstStart: true },
+    { call: 'stat', kind: 'EIO', duration: 'for ever', isFirstStart: true },
     { call: 'read', kind: 'EIO', duration: 'once', isFirstStart: false },
   ]);
 });

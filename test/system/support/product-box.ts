@@ -17,6 +17,8 @@ export const PARTS = ['gateway', 'local-kinesis', 'admin-api', 'forwarder', 'ble
 export type Part = (typeof PARTS)[number];
 
 const ROWS = 20_000;
+/** On a loaded machine. */
+const START_LIMIT_MS = 150_000;
 const RESTART_MS = 1000;
 /** The heart rate of a reading of the bridge. */
 export const heartRateOf = (seq: number): number => 40 + (((seq - 1) % 1009) % 200);
@@ -148,7 +150,7 @@ export class ProductBox {
   async startAll(): Promise<void> {
     for (const part of PARTS) {
       const event = part === 'forwarder' || part === 'ble-bridge' ? 'mqtt_connected' : 'listening';
-      await this.launch(part).event(event);
+      await this.launch(part).event(event, { withinMs: START_LIMIT_MS });
     }
   }
 

@@ -103,8 +103,8 @@ async function endFault(box: FaultBox, target: Target, fault: FaultCase, started
   return broken;
 }
 
-/** Waits until everything secured and acknowledged is in the stream. Returns what is not. */
-async function missing(box: FaultBox, secured: ReadonlySet<string>, withinMs: number): Promise<string[]> {
+/** Waits until everything secured and acknowledged is in the stream, but for what may be evicted. Returns what is not. */
+async function missing(box: FaultBox, secured: ReadonlySet<string>, allowed: () => Promise<number>): Promise<string[]> {
   const acknowledged = [...box.publisher.acknowledged];
   const absent = (): string[] => [
     ...[...secured].filter((key) => !box.inStream.has(key)),
@@ -112,9 +112,9 @@ async function missing(box: FaultBox, secured: ReadonlySet<string>, withinMs: nu
   ];
   const isComplete = async (): Promise<boolean> => {
     await box.readStream();
-    return absent().length === 0;
+    return absent().length <= (await allowed());
   };
-  await eventually(isComplete, { withinMs, everyMs: 250 }).catch(() => undefined);
+  await eventually(isComplete, { withinMs: HEALED_WITHIN_MS, everyMs: 250 }).catch(() => undefined);
   return absent();
 }
 
@@ -180,10 +180,15 @@ async function fail(box: FaultBox, target: Target, fault: FaultCase): Promise<st
 }
 
 /** Waits until all is well again. Returns broken laws. */
-async function heal(box: FaultBox, { losses, secured }: Before): Promise<string[]> {
+async function heal(box: FaultBox, fault: FaultCase, { losses, secured }: Before): Promise<string[]> {
   const broken: string[] = [];
-  const lost = await missing(box, secured, HEALED_WITHIN_MS);
-  if (lost.length > 0)
+  // Only a full disk may evict what is stored, oldest first, and counts it.
+  const evicted = async (): Promise<number> => {
+    const { outbox_full: full = 0, queue_full: queue = 0 } = difference((await lossesOf(box)).causes, losses.causes);
+    return fault.kind === 'ENOSPC' && fault.duration !== 'once' ? full + queue : 0;
+  };
+  const lost = await missing(box, secured, evicted);
+  if (lost.length > (await evicted()))
     broken.push(`${lost.length} of ${secured.size} secured are not in the stream: ${lost.slice(0, 3).join(', ')}`);
   for (const cause of Object.keys(difference((await lossesOf(box)).causes, losses.causes))) box.excuse(cause);
   try {
@@ -210,7 +215,7 @@ export async function runCase(box: FaultBox, target: Target, fault: FaultCase): 
   const liveTo = box.witness.live.length;
   health.stop();
   const healing = performance.now();
-  broken.push(...(await heal(box, before)));
+  broken.push(...(await heal(box, fault, before)));
   const healedMs = performance.now() - healing;
   const silent = await uncounted(box, before.live, liveTo, before.losses);
   // What only memory held is lost if the disk takes nothing until the end of the process, which logs it.
