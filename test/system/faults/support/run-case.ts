@@ -77,7 +77,8 @@ const isStarted = (box: FaultBox, { part }: Target): boolean =>
     .some(({ event }) => event === 'started' || event === 'listening') === true;
 
 /** Ends the fault: of a lasting one the service is stopped under it, and started without it. Returns a broken law, if any. */
-async function endFault(box: FaultBox, target: Target, fault: FaultCase, startedAt: number): Promise<string[]> {
+async function endFault(box: FaultBox, target: Target, fault: FaultCase, begunAt: number): Promise<string[]> {
+  let startedAt = begunAt;
   const faults = box.faults.get(target.part);
   // A process that starts takes its time until it comes to its files.
   if (fault.moment === 'start')
