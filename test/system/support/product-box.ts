@@ -21,7 +21,7 @@ const ROWS = 20_000;
 const START_LIMIT_MS = 150_000;
 const RESTART_MS = 1000;
 /** The heart rate of a reading of the bridge. */
-export const heartRateOf = (seq: number): number => 40 + (((seq - 1) % 1009) % 200);
+const heartRateOf = (seq: number): number => 40 + ((((seq - 1) % ROWS) % 1009) % 200);
 
 export interface Check {
   name: string;
@@ -109,6 +109,7 @@ export class ProductBox {
       ADMIN_PORT: String(ports.admin),
       BLE_SOURCE: 'replay',
       REPLAY_FILE: recording,
+      REPLAY_LOOP: 'true',
       ...options.environment,
     };
     t.after(() => {

@@ -32,6 +32,9 @@ const NOT_THE_DISK = new Set([
   '',
 ]);
 
+/** The only causes of losses here: no queue file is replaced, and none is damaged. */
+const FULL = new Set(['outbox_full', 'queue_full', 'not_accepting']);
+
 interface Losses {
   evicted: number;
   missed: number;
@@ -227,6 +230,9 @@ export async function runCase(box: FaultBox, target: Target, fault: FaultCase): 
   const aside = setAside(product.folder);
   if (aside.length > before.aside) broken.push(`set aside: ${aside.join(', ')}`);
   broken.push(...endedWrongly(exits, fault));
+  const counted = difference((await lossesOf(box)).causes, before.losses.causes);
+  for (const cause of Object.keys(counted).filter((each) => !FULL.has(each)))
+    broken.push(`${counted[cause]} are counted as ${cause}`);
   return {
     target: target.name,
     fault,
@@ -234,7 +240,7 @@ export async function runCase(box: FaultBox, target: Target, fault: FaultCase): 
     secured: before.secured.size,
     named: [...health.named],
     exits: exits.map(({ part, exit, codes }) => `${part}:${exit}:${codes.join('+')}`),
-    counted: difference((await lossesOf(box)).causes, before.losses.causes),
+    counted,
     healedMs,
     broken,
   };
