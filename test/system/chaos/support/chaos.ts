@@ -17,7 +17,7 @@ const SPILL_LIMIT_MS = 9000;
 const SETTLED_WITHIN_MS = 90_000;
 const HEALTHY_WITHIN_MS = 60_000;
 /** Checks that report a loss which is counted, until they are acknowledged or a service starts again. */
-const COUNTED = new Set(['outbox_full', 'readings_missed']);
+const COUNTED = new Set(['outbox_full', 'outbox_disk_failed', 'readings_missed']);
 
 export interface ChaosAccount {
   seed: number;

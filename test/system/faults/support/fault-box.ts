@@ -95,9 +95,8 @@ export class FaultBox {
 
   /** Readings were lost by this cause, and counted: health goes on reporting that until the next start. */
   excuse(cause: string): void {
-    if (cause !== 'outbox_full') return;
-    this.#excused.add('outbox_full');
-    this.#excused.add('readings_missed');
+    if (cause !== 'outbox_full' && cause !== 'disk_failed') return;
+    for (const code of ['outbox_full', 'outbox_disk_failed', 'readings_missed']) this.#excused.add(code);
   }
 
   /** Waits until no check fails and readings arrive in the stream. Returns how long that took. */

@@ -33,7 +33,7 @@ const NOT_THE_DISK = new Set([
 ]);
 
 /** The only causes of losses here: no queue file is replaced, and none is damaged. */
-const FULL = new Set(['outbox_full', 'queue_full', 'not_accepting']);
+const FULL = new Set(['outbox_full', 'disk_failed', 'queue_full', 'not_accepting']);
 
 interface Losses {
   evicted: number;
