@@ -61,10 +61,13 @@ async function outcomeOf(
     ADMIN_PORT: '0',
     ...faults.environment,
   });
-  const runs = await product.event('listening', { withinMs: ENDED_WITHIN_MS }).then(
-    () => true,
-    () => false,
-  );
+  const runs = await Promise.race([
+    product.event('listening', { withinMs: ENDED_WITHIN_MS }).then(
+      () => true,
+      () => false,
+    ),
+    product.ended.then(() => false),
+  ]);
   const exit = await product.end(runs ? 'SIGTERM' : 'SIGKILL');
   if (runs) return { outcome: 'runs', isSound: exit === 0 };
   if (exit === 'SIGKILL') return { outcome: `hangs: ${product.output().slice(-300)}`, isSound: false };
