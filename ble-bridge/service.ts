@@ -25,7 +25,7 @@ import { SourceControl } from './source-control.ts';
 import { DeviceNames } from './straps/device-names.ts';
 import type { RadioSessionOptions } from './straps/radio-session.ts';
 import { SessionSwitch } from './straps/session-switch.ts';
-import { parseAliases, StrapFilter } from './straps/strap-filter.ts';
+import { parseAliases, StrapFilter, unmatchable } from './straps/strap-filter.ts';
 import { StrapEvents } from './straps/strap-ports.ts';
 
 export class BleBridgeService implements Service {
@@ -56,6 +56,8 @@ export class BleBridgeService implements Service {
     this.#gateway = gateway;
     this.#forwarder = new ForwarderView(gateway);
     const aliases = parseAliases(config.BLE_ALIASES);
+    for (const entry of unmatchable(config))
+      log.warn({ event: 'strap_pattern_unmatchable', ...entry }, 'this entry can never match a strap; correct it');
     const statistics = new RadioStatistics();
     const events = new StrapEvents(log);
     const refused = new RefusedMessages(name, log);

@@ -13,16 +13,28 @@ export const DEVICE_STATES = [
   'no_pulse',
   'no_contact',
   'silent',
+  'unreadable',
+  'taken',
+  'refused',
   'no_heart_rate_service',
   'lost',
 ] as const;
 export type DeviceState = (typeof DEVICE_STATES)[number];
+
+/** Why a strap is in its state, if the state alone does not tell. */
+export const STRAP_REASONS = ['att_error', 'pairing_failed', 'values_unreadable', 'not_connectable'] as const;
+export type StrapReasonCode = (typeof STRAP_REASONS)[number];
+
+export const strapReasonSchema = Type.Object({ code: Type.Enum(STRAP_REASONS), detail: textSchema });
+export type StrapReason = Static<typeof strapReasonSchema>;
 
 export const deviceStatusSchema = Type.Object({
   device: deviceNameSchema,
   /** Name of the box whose bridge reads the device; bridges of version 1 do not report it. */
   gateway: Type.Optional(gatewayNameSchema),
   state: Type.Enum(DEVICE_STATES),
+  /** Bridges of version 1 do not report it. */
+  reason: Type.Optional(nullable(strapReasonSchema)),
   since: timeSchema,
   name: nullable(textSchema),
   address: nullable(textSchema),
@@ -51,6 +63,7 @@ export type DeviceStatus = Static<typeof deviceStatusSchema>;
 
 export const GAP_CAUSES = [
   'out_of_range',
+  'ended_by_strap',
   'no_pulse',
   'adapter',
   'sensor_silent',

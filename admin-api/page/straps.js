@@ -24,6 +24,9 @@ const STATES = {
   no_pulse: ['no pulse', 'warn'],
   no_contact: ['no skin contact', 'warn'],
   silent: ['silent', 'bad'],
+  unreadable: ['unreadable values', 'bad'],
+  taken: ['taken by another device', 'warn'],
+  refused: ['refused by the strap', 'bad'],
   lost: ['lost', 'bad'],
   no_heart_rate_service: ['no heart rate service', 'bad'],
 };

@@ -13,8 +13,11 @@ export interface HeartRateMeasurement {
   rr1024: number[];
 }
 
-export type MalformedReason = 'empty' | 'heart_rate_cut_off' | 'energy_cut_off';
-export type ParsedMeasurement = { ok: true; measurement: HeartRateMeasurement } | { ok: false; reason: MalformedReason };
+export type MalformedReason = 'empty' | 'heart_rate_cut_off';
+/** What flags announce after the heart rate, but the value does not hold. */
+export type CutField = 'energy_cut_off' | 'rr_cut_off';
+export type ParsedMeasurement =
+  { ok: true; measurement: HeartRateMeasurement; cut: CutField | undefined } | { ok: false; reason: MalformedReason };
 
 const FLAG_UINT16 = 0x01;
 const FLAG_CONTACT = 0x02;
@@ -23,8 +26,10 @@ const FLAG_ENERGY = 0x08;
 const FLAG_RR = 0x10;
 
 /**
- * Parses a notification. It is malformed as a whole if the heart rate or energy is truncated; surplus bytes, and half an RR interval
- * at the end, are ignored, as other collectors do.
+ * Parses a notification. It is malformed as a whole only without a whole heart rate. If the rest is cut off, the heart rate and what is
+ * whole are taken, and `cut` names what is missing; surplus bytes are ignored. The specification gives no heart rate a special meaning:
+ * 65535 is a rate like any other (HRS v1.0, 3.1.1.2), and no report of a strap that sends it in another sense was found. Mi Bands send
+ * 255 while they do not measure (Tnze/miband-heart-rate#7), but an 8-bit 255 is a rate in the specification, so it is kept.
  */
 export function parseHeartRateMeasurement(bytes: Uint8Array): ParsedMeasurement {
   const flags = bytes[0];
@@ -35,15 +40,19 @@ export function parseHeartRateMeasurement(bytes: Uint8Array): ParsedMeasurement 
   if (bytes.length < offset) return { ok: false, reason: 'heart_rate_cut_off' };
   const bpm = wide ? uint16(1) : (bytes[1] ?? 0);
   let energyKj: number | null = null;
+  let cut: CutField | undefined;
   if ((flags & FLAG_ENERGY) !== 0) {
-    if (bytes.length < offset + 2) return { ok: false, reason: 'energy_cut_off' };
-    energyKj = uint16(offset);
+    if (bytes.length < offset + 2) cut = 'energy_cut_off';
+    else energyKj = uint16(offset);
     offset += 2;
   }
   const rr1024: number[] = [];
-  if ((flags & FLAG_RR) !== 0) for (; offset + 1 < bytes.length; offset += 2) rr1024.push(uint16(offset));
+  if ((flags & FLAG_RR) !== 0) {
+    if (bytes.length < offset + 2 || (bytes.length - offset) % 2 !== 0) cut ??= 'rr_cut_off';
+    for (; offset + 1 < bytes.length; offset += 2) rr1024.push(uint16(offset));
+  }
   const contact = (flags & FLAG_CONTACT_SUPPORTED) === 0 ? null : (flags & FLAG_CONTACT) !== 0;
-  return { ok: true, measurement: { bpm, contact, energyKj, rr1024 } };
+  return { ok: true, measurement: { bpm, contact, energyKj, rr1024 }, cut };
 }
 
 /** Converts an RR interval of 1/1024 s to ms, the unit of readings. */

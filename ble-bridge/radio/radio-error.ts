@@ -16,11 +16,19 @@ export type RadioErrorCode =
   /** The link ended before or during the request. */
   | 'link_ended'
   /** The characteristic does not have this property. */
-  | 'not_supported';
+  | 'not_supported'
+  /** The peripheral answered a request with an ATT error (`attError`). */
+  | 'refused'
+  /** The peripheral requires an encrypted link, and pairing failed. */
+  | 'pairing_failed'
+  /** The peripheral's answer does not fit the request. */
+  | 'bad_answer';
 
 export interface RadioErrorOptions {
   /** Status of the controller (Bluetooth Core, volume 1 part F). */
   hciStatus?: number;
+  /** Error code of the peripheral (Core, volume 3 part F, 3.4.1.1). */
+  attError?: number;
   cause?: unknown;
 }
 
@@ -28,10 +36,12 @@ export class RadioError extends Error {
   override readonly name = 'RadioError';
   readonly code: RadioErrorCode;
   readonly hciStatus: number | undefined;
+  readonly attError: number | undefined;
 
   constructor(code: RadioErrorCode, message: string, options: RadioErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hciStatus = options.hciStatus;
+    this.attError = options.attError;
   }
 }

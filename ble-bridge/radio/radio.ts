@@ -14,7 +14,9 @@ export interface Advertisement {
   name: string | undefined;
   /** dBm. */
   rssi: number | null;
-  /** 16-bit services as 4 hexadecimal digits (`180d`). */
+  /** Whether its type accepts connections: a strap that another device holds may advertise without (polar-ble-sdk#284). */
+  connectable: boolean;
+  /** As `canonicalUuid` returns them: `180d`. */
   serviceUuids: readonly string[];
 }
 
@@ -27,7 +29,7 @@ export interface RadioEvents {
 }
 
 export interface RadioCharacteristic {
-  /** 4 hexadecimal digits: `2a37`. */
+  /** As `canonicalUuid` returns it: `2a37`. */
   readonly uuid: string;
   readonly notifies: boolean;
   readonly readable: boolean;
@@ -38,8 +40,12 @@ export interface RadioCharacteristic {
 }
 
 export interface RadioConnection {
-  /** The characteristics of the services that the bridge uses; the optional ones only if present. */
+  /** When the strap last answered a request on this link (performance.now()). */
+  readonly answeredAt: number;
+  /** The characteristics of the heart rate service; none if the strap does not have it. */
   discover(): Promise<RadioCharacteristic[]>;
+  /** The characteristics of the optional services, as far as present; after `discover`. */
+  discoverOptional(): Promise<RadioCharacteristic[]>;
   readRssi(): Promise<number>;
   /** Ends the link; resolves when the controller confirms it. Does nothing if the link has ended. */
   disconnect(): Promise<void>;
@@ -50,7 +56,7 @@ export interface RadioConnection {
 export interface ConnectOptions {
   /** Aborting it cancels the attempt and rejects the promise. */
   signal: AbortSignal;
-  /** The link has ended; `reason` is a result of `disconnectReason`. Called once, never after `abandon`. */
+  /** The link has ended; `reason` is a result of `disconnectReason` (disconnect-reasons.ts). Called once, never after `abandon`. */
   onDisconnect: (reason: string) => void;
 }
 
@@ -71,24 +77,6 @@ export interface Radio {
   connect(address: string, options: ConnectOptions): Promise<RadioConnection>;
   /** Discards the whole driver stack and creates a new one; all connections are lost. */
   rebuild(): Promise<void>;
-}
-
-/** Disconnect reasons of straps and controllers (Bluetooth Core, volume 1 part F). */
-const REASONS: Record<number, string> = {
-  0x08: 'out_of_range',
-  0x13: 'ended_by_strap',
-  0x14: 'ended_by_strap',
-  0x15: 'ended_by_strap',
-  0x16: 'ended_by_us',
-  0x22: 'no_answer',
-  0x3d: 'integrity',
-  0x3e: 'not_established',
-};
-
-/** The name of an HCI disconnect reason; `0x..` if it has none here, `unknown` if it is not a number. */
-export function disconnectReason(code: unknown): string {
-  if (typeof code !== 'number') return 'unknown';
-  return REASONS[code] ?? `0x${code.toString(16)}`;
 }
 
 /** 16-bit UUIDs (hexadecimal) that the bridge uses. */

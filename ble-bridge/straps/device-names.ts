@@ -1,6 +1,7 @@
 /**
- * Device names, fixed at the first advertisement and kept in DATA_DIR/devices.json: slug of the advertised name and the last three
- * address bytes (`polar-h10-a1b2c3`), or an alias. A name that is advertised later does not change it.
+ * Device names, fixed with the first name that a strap advertises and kept in DATA_DIR/devices.json: slug of that name and the last three
+ * address bytes (`polar-h10-a1b2c3`), or an alias. A strap that advertised no name so far has the name `strap-…`, and gets its own
+ * once; a name that changes later does not change the device.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -10,6 +11,7 @@ import { deviceNameSchema, nullable, textSchema } from '../../contract/fields.ts
 import { checkerOf, parseJson } from '../../contract/validate.ts';
 import type { Config } from '../../service/config/config.ts';
 import { dataFolder, replaceFile, slug } from '../../service/storage/data-dir.ts';
+import { aliasOf } from './strap-patterns.ts';
 import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
 import type { Logger } from '../../service/log/log.ts';
 
@@ -100,17 +102,18 @@ export class DeviceNames {
     const kept = this.#byAddress.get(address);
     if (kept === undefined) {
       const base = this.#newBase(address, name);
-      const known: KnownDevice = { address, base, device: this.#aliased(address, base), name: name ?? null, source };
+      const known: KnownDevice = { address, base, device: this.#aliased(address, base, name), name: name ?? null, source };
       this.#byAddress.set(address, known);
       this.#prune();
       this.#save();
       return { known, renamedFrom: undefined };
     }
-    const device = this.#aliased(address, kept.base);
-    const renamedFrom = device === kept.device ? undefined : kept.device;
+    const base = kept.name === null && name !== undefined ? this.#newBase(address, name) : kept.base;
     const newName = name ?? kept.name;
+    const device = this.#aliased(address, base, newName);
+    const renamedFrom = device === kept.device ? undefined : kept.device;
     if (renamedFrom !== undefined || newName !== kept.name) {
-      Object.assign(kept, { device, name: newName });
+      Object.assign(kept, { base, device, name: newName });
       this.#save();
     }
     return { known: kept, renamedFrom };
@@ -125,12 +128,17 @@ export class DeviceNames {
     return known;
   }
 
-  #aliased(address: string, base: string): string {
-    return this.#aliases.get(base) ?? this.#aliases.get(address) ?? base;
+  /** An alias by name belongs to the first strap with that name: two straps of one name stay two devices. */
+  #aliased(address: string, base: string, name: string | null | undefined): string {
+    const found = aliasOf(this.#aliases, { address, base, name });
+    if (found === undefined) return base;
+    const taken = found.byName && this.all.some((other) => other.address !== address && other.device === found.alias);
+    return taken ? base : found.alias;
   }
 
   #newBase(address: string, name: string | undefined): string {
-    const taken = new Set(this.all.flatMap(({ base, device }) => [base, device]));
+    const others = this.all.filter((other) => other.address !== address);
+    const taken = new Set(others.flatMap(({ base, device }) => [base, device]));
     for (const digits of [6, 8, 10, 12]) {
       const base = deviceNameOf(address, name, digits);
       if (!taken.has(base)) return base;

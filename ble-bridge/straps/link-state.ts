@@ -1,33 +1,51 @@
 /**
  * The states of a strap's link, and the only place that changes them.
  *
- *   discovered → connecting → connected → subscribing → streaming ⇄ no_pulse ⇄ no_contact ⇄ silent → lost → connecting …
- *                                 └→ no_heart_rate_service → lost
+ *   discovered → connecting → connected → subscribing → streaming ⇄ no_pulse ⇄ no_contact ⇄ silent → lost → …
+ *                                 ├→ no_heart_rate_service → lost                      unreadable ⇄ these
+ *                                 └→ refused → lost            taken → connecting
  *
  * - discovered: received an advertisement, not connected yet.
  * - connecting: it is this strap's turn in the connect queue.
  * - connected: services are being discovered.
  * - subscribing: notifications are requested; none has arrived.
  * - streaming, no_pulse, no_contact: the kind of the last valid notification.
- * - silent: connected, but without a valid notification for too long.
+ * - silent: connected, but without a notification for too long.
+ * - unreadable: connected, and what the strap sends are no heart rates. The link is kept: another one would bring the same.
+ * - taken: it advertises that it accepts no connection: another device has it.
+ * - refused: the strap refused a request that is needed, or pairing. Outlasts the link, as the next state does.
  * - no_heart_rate_service: the peripheral has no heart rate measurement. This state outlasts the link, so that the reason stays
  *   visible until the next attempt.
  * - lost: the link ended, or an attempt failed.
  */
 import type { DeviceState } from '../../contract/device-status.ts';
+import type { HeartRateMeasurement } from '../gatt/hrm-parser.ts';
 
 const TRANSITIONS: Record<DeviceState, readonly DeviceState[]> = {
-  discovered: ['connecting', 'lost'],
+  discovered: ['connecting', 'taken', 'lost'],
   connecting: ['connected', 'lost'],
-  connected: ['subscribing', 'no_heart_rate_service', 'lost'],
-  subscribing: ['streaming', 'no_pulse', 'no_contact', 'silent', 'lost'],
-  streaming: ['no_pulse', 'no_contact', 'silent', 'lost'],
-  no_pulse: ['streaming', 'no_contact', 'silent', 'lost'],
-  no_contact: ['streaming', 'no_pulse', 'silent', 'lost'],
-  silent: ['streaming', 'no_pulse', 'no_contact', 'lost'],
-  no_heart_rate_service: ['lost', 'connecting'],
-  lost: ['connecting'],
+  connected: ['subscribing', 'no_heart_rate_service', 'refused', 'lost'],
+  subscribing: ['streaming', 'no_pulse', 'no_contact', 'silent', 'unreadable', 'refused', 'lost'],
+  streaming: ['no_pulse', 'no_contact', 'silent', 'unreadable', 'lost'],
+  no_pulse: ['streaming', 'no_contact', 'silent', 'unreadable', 'lost'],
+  no_contact: ['streaming', 'no_pulse', 'silent', 'unreadable', 'lost'],
+  silent: ['streaming', 'no_pulse', 'no_contact', 'unreadable', 'refused', 'lost'],
+  unreadable: ['streaming', 'no_pulse', 'no_contact', 'silent', 'refused', 'lost'],
+  taken: ['connecting', 'lost'],
+  refused: ['lost', 'connecting', 'taken'],
+  no_heart_rate_service: ['lost', 'connecting', 'taken'],
+  lost: ['connecting', 'taken'],
 };
+
+/** States that are entered with a connection and stay after its end, so that the reason is visible until the next attempt. */
+export const OUTLASTING: ReadonlySet<DeviceState> = new Set(['no_heart_rate_service', 'refused']);
+const IDLE: ReadonlySet<DeviceState> = new Set(['discovered', 'lost', 'taken', ...OUTLASTING]);
+
+/** The state that a valid measurement stands for. */
+export function stateOf(measurement: HeartRateMeasurement): 'streaming' | 'no_pulse' | 'no_contact' {
+  if (measurement.bpm === 0) return 'no_pulse';
+  return measurement.contact === false ? 'no_contact' : 'streaming';
+}
 
 /** What a link holds: an attempt in progress (it lasts until the link ends), and a connection. */
 export interface LinkHoldings {
@@ -40,7 +58,7 @@ const ATTEMPT: LinkHoldings = { attempt: true, connection: false };
 const CONNECTION: LinkHoldings = { attempt: true, connection: true };
 
 /** What must be held when a state is entered. */
-const REQUIRES: Record<Exclude<DeviceState, 'no_heart_rate_service'>, LinkHoldings> = {
+const REQUIRES: Record<DeviceState, LinkHoldings> = {
   discovered: NOTHING,
   connecting: ATTEMPT,
   connected: CONNECTION,
@@ -49,6 +67,10 @@ const REQUIRES: Record<Exclude<DeviceState, 'no_heart_rate_service'>, LinkHoldin
   no_pulse: CONNECTION,
   no_contact: CONNECTION,
   silent: CONNECTION,
+  unreadable: CONNECTION,
+  taken: NOTHING,
+  refused: CONNECTION,
+  no_heart_rate_service: CONNECTION,
   lost: NOTHING,
 };
 
@@ -71,7 +93,7 @@ export class LinkState {
 
   /** A connect may start from here. */
   get idle(): boolean {
-    return this.#current === 'discovered' || this.#current === 'lost' || this.#current === 'no_heart_rate_service';
+    return IDLE.has(this.#current);
   }
 
   /** The strap delivers notifications. */
@@ -85,11 +107,9 @@ export class LinkState {
     if (before === state) return;
     if (!TRANSITIONS[before].includes(state))
       throw new Error(`link of ${this.#address}: illegal transition ${before} -> ${state}`);
-    if (state !== 'no_heart_rate_service') {
-      const { attempt, connection } = REQUIRES[state];
-      if (attempt !== holdings.attempt || connection !== holdings.connection)
-        throw new Error(`link of ${this.#address}: entering ${state} with ${held(holdings)}`);
-    }
+    const { attempt, connection } = REQUIRES[state];
+    if (attempt !== holdings.attempt || connection !== holdings.connection)
+      throw new Error(`link of ${this.#address}: entering ${state} with ${held(holdings)}`);
     this.#current = state;
     this.#changed(state, before);
   }

@@ -5,16 +5,24 @@ export class StepTimeout extends Error {
   override readonly name = 'StepTimeout';
 }
 
+/** How much longer a step may take if the strap answers slowly, but does. */
+const SLOW_FACTOR = 6;
+
 export interface LinkStep {
   /** Names the request in errors. */
   what: string;
   limitMs: number;
+  /** When the strap last answered anything (performance.now()): the limit counts from then, up to SLOW_FACTOR times in all. */
+  answeredAt?: () => number;
   /** Aborted when the link ends. */
   signal: AbortSignal;
 }
 
 /** Rejects with StepTimeout at the limit, with RadioError `link_ended` as soon as the link ends, or with the request's own error. */
-export async function runStep<T>({ what, limitMs, signal }: LinkStep, request: () => Promise<T>): Promise<T> {
+export async function runStep<T>(
+  { what, limitMs, signal, answeredAt = () => -Infinity }: LinkStep,
+  request: () => Promise<T>,
+): Promise<T> {
   const linkEnded = (): RadioError => new RadioError('link_ended', `${what}: the link has ended`);
   if (signal.aborted) throw linkEnded();
   return await new Promise<T>((resolve, reject) => {
@@ -26,10 +34,18 @@ export async function runStep<T>({ what, limitMs, signal }: LinkStep, request: (
       finish();
       reject(linkEnded());
     };
-    const timer = setTimeout(() => {
+    const startedAt = performance.now();
+    let timer = setTimeout(expired, limitMs);
+    function expired(): void {
+      const now = performance.now();
+      const quietMs = now - Math.max(startedAt, answeredAt());
+      if (quietMs < limitMs - 1 && now - startedAt < SLOW_FACTOR * limitMs) {
+        timer = setTimeout(expired, limitMs - quietMs);
+        return;
+      }
       finish();
       reject(new StepTimeout(`${what}: no answer within ${limitMs} ms`));
-    }, limitMs);
+    }
     signal.addEventListener('abort', onEnd);
     request().then(
       (value) => {

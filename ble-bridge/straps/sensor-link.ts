@@ -6,59 +6,21 @@
  * A lost strap is connected again once an advertisement arrived after the loss and its backoff is over. A silent strap is subscribed
  * again first, then connected again. Faults of the radio as a whole are handled by the recovery ladder.
  */
-import type { DeviceState } from '../../contract/device-status.ts';
+import type { DeviceState, StrapReason } from '../../contract/device-status.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import type { Logger } from '../../service/log/log.ts';
-import { Backoff } from '../../service/pacing/backoff.ts';
-import { parseHeartRateMeasurement, type HeartRateMeasurement, type MalformedReason } from '../gatt/hrm-parser.ts';
-import { ConnectTimeout, NoSlot, type ConnectQueue } from '../radio/connect-queue.ts';
+import { parseHeartRateMeasurement } from '../gatt/hrm-parser.ts';
+import { ConnectTimeout, GaveWay, NoSlot, type ConnectQueue } from '../radio/connect-queue.ts';
+import type { RadioError } from '../radio/radio-error.ts';
 import { CHARACTERISTICS, type Radio, type RadioCharacteristic, type RadioConnection } from '../radio/radio.ts';
 import type { ConnectSlots } from './connection-slots.ts';
-import { LinkState } from './link-state.ts';
-import { runStep, StepTimeout } from './link-step.ts';
-import { readStrapInformation, type StrapInformation } from './strap-information.ts';
-
-/** Timeouts and intervals of a link. */
-export interface LinkLimits {
-  discoverMs: number;
-  subscribeMs: number;
-  /** Reads and writes of a single value. */
-  requestMs: number;
-  disconnectMs: number;
-  /** Without a valid notification for this long a strap is silent. */
-  silenceMs: number;
-  backoffMinMs: number;
-  backoffMaxMs: number;
-  /** Interval for reading the battery level, if it does not notify, and the signal strength. */
-  batteryMs: number;
-  rssiMs: number;
-}
-
-export const DEFAULT_LIMITS: LinkLimits = {
-  discoverMs: 10_000,
-  subscribeMs: 5000,
-  requestMs: 5000,
-  disconnectMs: 2000,
-  silenceMs: 10_000,
-  backoffMinMs: 500,
-  backoffMaxMs: 60_000,
-  batteryMs: 600_000,
-  rssiMs: 30_000,
-};
-
-/** What a link reports to its strap. */
-export interface LinkObserver {
-  stateChanged(state: DeviceState, before: DeviceState): void;
-  connected(): void;
-  /** A valid measurement; heart rate 0 included. */
-  measurement(measurement: HeartRateMeasurement): void;
-  malformed(reason: MalformedReason, bytes: Buffer): void;
-  information(information: Partial<StrapInformation>): void;
-  /** The link ended or an attempt failed; `reason` as in the status' `disconnects`. */
-  ended(reason: string, error: unknown): void;
-  /** The controller did not confirm the end of a link: its state and ours may differ. */
-  disconnectUnconfirmed(): void;
-}
+import { endReasonOf, isRefusal, refusalOf } from './link-end.ts';
+import type { LinkLimits } from './link-limits.ts';
+import type { LinkObserver } from './link-observer.ts';
+import { LinkRetry } from './link-retry.ts';
+import { LinkState, OUTLASTING, stateOf } from './link-state.ts';
+import { runStep, StepTimeout, type LinkStep } from './link-step.ts';
+import { readStrapInformation } from './strap-information.ts';
 
 export interface SensorLinkOptions {
   address: string;
@@ -70,15 +32,16 @@ export interface SensorLinkOptions {
   observer: LinkObserver;
 }
 
-/** The state that a valid measurement stands for. */
-function stateOf(measurement: HeartRateMeasurement): 'streaming' | 'no_pulse' | 'no_contact' {
-  if (measurement.bpm === 0) return 'no_pulse';
-  return measurement.contact === false ? 'no_contact' : 'streaming';
-}
+/** A taken strap that has not advertised for this long is lost. */
+const TAKEN_UNSEEN_MS = 60_000;
+const WITH_REASON: ReadonlySet<DeviceState> = new Set(['unreadable', 'taken', ...OUTLASTING]);
+
+/** Some straps refuse the subscription and send anyway; this long they are given the chance. */
+const SENDS_ANYWAY_MS = 1500;
 
 export class SensorLink {
   readonly #o: SensorLinkOptions;
-  readonly #backoff: Backoff;
+  readonly #retry: LinkRetry;
   readonly #state: LinkState;
   /** From queueing for a connect to the end of the link. */
   #attempt: AbortController | undefined;
@@ -88,9 +51,17 @@ export class SensorLink {
   #characteristics: RadioCharacteristic[] = [];
   /** An advertisement has arrived since the last attempt. */
   #advertised = false;
+  /** What its last advertisement said. */
+  #connectable = true;
+  #advertisedAt = -Infinity;
   /** performance.now(), as the other times here. */
   #notBefore = 0;
   #lastValidAt = 0;
+  /** Last notification, valid or not. */
+  #lastValueAt = -Infinity;
+  /** Called at the next valid notification. */
+  #onValid: () => void = () => {};
+  #reason: StrapReason | null = null;
   #resubscribed = false;
   #readAgainAt = 0;
   #reading = false;
@@ -100,7 +71,7 @@ export class SensorLink {
 
   constructor(options: SensorLinkOptions) {
     this.#o = options;
-    this.#backoff = new Backoff({ minMs: options.limits.backoffMinMs, maxMs: options.limits.backoffMaxMs });
+    this.#retry = new LinkRetry(options.limits);
     this.#state = new LinkState(options.address, (state, before) => options.observer.stateChanged(state, before));
   }
 
@@ -110,6 +81,21 @@ export class SensorLink {
 
   get state(): DeviceState {
     return this.#state.current;
+  }
+
+  /** Why the link is in its state, if the state alone does not tell. */
+  get reason(): StrapReason | null {
+    return this.#reason;
+  }
+
+  /** The strap has delivered heart rates, in this process or an earlier one. */
+  get proven(): boolean {
+    return this.#retry.proven;
+  }
+
+  /** The strap delivered readings to an earlier process. */
+  deliveredBefore(): void {
+    this.#retry.deliveredBefore();
   }
 
   /** True from the connection to its end. */
@@ -127,22 +113,40 @@ export class SensorLink {
     return this.#state.receiving;
   }
 
-  /** The strap advertises, so it can be connected. */
-  advertised(): void {
-    this.#advertised = true;
+  /** An advertisement, and whether its type accepts connections. A strap that accepts none waits until that changes. */
+  advertised(connectable = true): void {
+    this.#advertised = connectable;
+    this.#connectable = connectable;
+    this.#advertisedAt = performance.now();
+    if (!connectable) return this.#taken();
+    // Its earlier failures were those of a strap that another device held.
+    if (this.state === 'taken') this.#notBefore = 0;
     this.#connectWhenDue();
+  }
+
+  #taken(): void {
+    if (this.#connection !== undefined || this.#stopped) return;
+    // A connect in progress cannot succeed, and would keep others waiting.
+    if (this.state === 'connecting' && this.#attempt !== undefined) this.#fail(this.#attempt, 'taken', undefined, 0);
+    if (!this.#state.idle || this.#attempt !== undefined || this.#ending !== undefined || this.state === 'taken') return;
+    this.#reason = { code: 'not_connectable', detail: 'it advertises that it accepts no connection' };
+    this.#enter('taken');
   }
 
   /** To be called about once a second: checks the limits that have no timer of their own. */
   tick(): void {
     this.#connectWhenDue();
+    if (this.state === 'taken' && performance.now() - this.#advertisedAt > TAKEN_UNSEEN_MS) this.#enter('lost');
     const attempt = this.#attempt;
     if (attempt === undefined || this.#connection === undefined || this.#measurement === undefined) return;
     const now = performance.now();
     const quietMs = now - this.#lastValidAt;
-    if (quietMs > 2 * this.#o.limits.silenceMs)
+    const { silenceMs } = this.#o.limits;
+    // It sends, but no heart rates. Another link would bring the same.
+    if (quietMs > silenceMs && now - this.#lastValueAt < silenceMs) this.#unreadable();
+    else if (quietMs > 2 * silenceMs && now - this.#lastValueAt > 2 * silenceMs)
       this.#fail(attempt, 'silent', new StepTimeout(`no notification for ${Math.round(quietMs)} ms`));
-    else if (quietMs > this.#o.limits.silenceMs && !this.#resubscribed) this.#resubscribe(attempt, this.#measurement);
+    else if (quietMs > silenceMs && !this.#resubscribed) this.#resubscribe(attempt, this.#connection, this.#measurement);
     else if (now > this.#readAgainAt && this.receiving && !this.#reading)
       void this.#readInformation(attempt, this.#connection, false);
   }
@@ -155,7 +159,13 @@ export class SensorLink {
     void this.#connect();
   }
 
+  #unreadable(): void {
+    this.#reason ??= { code: 'values_unreadable', detail: 'the strap sends values of 0x2A37 that hold no heart rate' };
+    this.#enter('unreadable');
+  }
+
   #enter(state: DeviceState): void {
+    if (!WITH_REASON.has(state)) this.#reason = null;
     this.#state.enter(state, { attempt: this.#attempt !== undefined, connection: this.#connection !== undefined });
   }
 
@@ -173,29 +183,47 @@ export class SensorLink {
           }),
         signal,
         () => this.#enter('connecting'),
-        () => slots.hasFree(),
+        () => this.#connectable && slots.hasFree(),
+        this.#retry.claim,
       );
       if (attempt !== this.#attempt) return connection.abandon();
       this.#connection = connection;
+      this.#retry.connected();
       this.#enter('connected');
       observer.connected();
-      const discovery = { what: 'discovery', limitMs: limits.discoverMs, signal };
+      const discovery: LinkStep = {
+        what: 'discovery',
+        limitMs: limits.discoverMs,
+        signal,
+        answeredAt: () => connection.answeredAt,
+      };
       this.#characteristics = await runStep(discovery, () => connection.discover());
       const measurement = this.#characteristics.find(
         ({ uuid, notifies }) => uuid === CHARACTERISTICS.heartRateMeasurement && notifies,
       );
       if (measurement === undefined) return this.#noHeartRate(attempt);
       this.#enter('subscribing');
-      await this.#subscribe(attempt, measurement, 'subscribe');
+      await this.#subscribe(attempt, connection, measurement, 'subscribe');
       this.#measurement = measurement;
       this.#lastValidAt = Math.max(this.#lastValidAt, performance.now());
       this.#resubscribed = false;
       await this.#readInformation(attempt, connection, true);
     } catch (error) {
       if (error instanceof NoSlot) return this.#yieldTurn(attempt);
-      const timedOut = error instanceof StepTimeout || error instanceof ConnectTimeout;
-      this.#fail(attempt, timedOut ? 'timeout' : 'failed', error);
+      if (attempt !== this.#attempt) return;
+      // Another strap came first: no failure, and no pause.
+      if (error instanceof GaveWay) return this.#fail(attempt, 'gave_way', error, 0);
+      if (error instanceof ConnectTimeout) return this.#fail(attempt, 'timeout', error, this.#retry.afterConnectTimeoutMs());
+      if (isRefusal(error)) return this.#refused(attempt, error);
+      this.#fail(attempt, endReasonOf(error), error);
     }
+  }
+
+  /** The strap answered that it will not. It is tried again after a longer pause. */
+  #refused(attempt: AbortController, error: RadioError): void {
+    this.#reason = refusalOf(error);
+    this.#enter('refused');
+    this.#fail(attempt, 'refused', error, this.#retry.afterRefusalMs());
   }
 
   /** No slot was free at its turn: nothing was attempted, so nothing ended. It queues again at an advertisement, once a slot is free. */
@@ -203,10 +231,27 @@ export class SensorLink {
     if (attempt === this.#attempt) this.#attempt = undefined;
   }
 
-  async #subscribe({ signal }: AbortController, measurement: RadioCharacteristic, what: string): Promise<void> {
-    await runStep({ what, limitMs: this.#o.limits.subscribeMs, signal }, () =>
-      measurement.subscribe((bytes) => this.#notified(signal, bytes)),
-    );
+  /** Resolves when the strap has confirmed it, or with the first valid notification: then it is subscribed, whatever it answered. */
+  async #subscribe(
+    { signal }: AbortController,
+    connection: RadioConnection,
+    measurement: RadioCharacteristic,
+    what: string,
+  ): Promise<void> {
+    const valid = new Promise<void>((resolve) => {
+      this.#onValid = resolve;
+    });
+    const step: LinkStep = { what, limitMs: this.#o.limits.subscribeMs, signal, answeredAt: () => connection.answeredAt };
+    const confirmed = runStep(step, () => measurement.subscribe((bytes) => this.#notified(signal, bytes)));
+    try {
+      await Promise.race([confirmed, valid]);
+      confirmed.catch(() => {});
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      await runStep({ what, limitMs: SENDS_ANYWAY_MS, signal }, () => valid).catch(() => {
+        throw error;
+      });
+    }
   }
 
   #notified(signal: AbortSignal, bytes: Buffer): void {
@@ -214,10 +259,13 @@ export class SensorLink {
     try {
       if (signal.aborted || this.#stopped) return;
       const parsed = parseHeartRateMeasurement(bytes);
+      this.#lastValueAt = performance.now();
       if (!parsed.ok) return this.#o.observer.malformed(parsed.reason, bytes);
-      this.#lastValidAt = performance.now();
+      if (parsed.cut !== undefined) this.#o.observer.malformed(parsed.cut, bytes);
+      this.#lastValidAt = this.#lastValueAt;
       this.#resubscribed = false;
-      this.#backoff.reset();
+      this.#retry.delivered();
+      this.#onValid();
       if (this.state === 'connected' || this.state === 'connecting') return;
       this.#enter(stateOf(parsed.measurement));
       this.#o.observer.measurement(parsed.measurement);
@@ -231,25 +279,34 @@ export class SensorLink {
 
   #noHeartRate(attempt: AbortController): void {
     this.#enter('no_heart_rate_service');
-    this.#fail(attempt, 'no_heart_rate_service', undefined, this.#o.limits.backoffMaxMs);
+    this.#fail(attempt, 'no_heart_rate_service', undefined, this.#retry.afterRefusalMs());
   }
 
   /** Writes the subscription of a silent strap again; the strap may have lost it. */
-  #resubscribe(attempt: AbortController, measurement: RadioCharacteristic): void {
+  #resubscribe(attempt: AbortController, connection: RadioConnection, measurement: RadioCharacteristic): void {
     this.#resubscribed = true;
     this.#enter('silent');
-    this.#subscribe(attempt, measurement, 'subscribe again').catch((error: unknown) => this.#fail(attempt, 'silent', error));
+    this.#subscribe(attempt, connection, measurement, 'subscribe again').catch((error: unknown) =>
+      this.#fail(attempt, 'silent', error),
+    );
   }
 
   async #readInformation(attempt: AbortController, connection: RadioConnection, first: boolean): Promise<void> {
     const { limits, observer, log, address } = this.#o;
     this.#reading = true;
     this.#readAgainAt = performance.now() + limits.rssiMs;
+    const step = async <T>(what: string, run: () => Promise<T>): Promise<T> =>
+      await runStep({ what, limitMs: limits.requestMs, signal: attempt.signal, answeredAt: () => connection.answeredAt }, run);
     try {
+      if (first) {
+        const optional = await step('discovery of optional services', () => connection.discoverOptional());
+        if (attempt !== this.#attempt) return;
+        this.#characteristics = [...this.#characteristics, ...optional];
+      }
       await readStrapInformation({
         connection,
         characteristics: this.#characteristics,
-        step: (what, run) => runStep({ what, limitMs: limits.requestMs, signal: attempt.signal }, run),
+        step,
         first,
         batteryEveryMs: limits.batteryMs,
         onInformation: (information) => observer.information(information),
@@ -300,10 +357,9 @@ export class SensorLink {
     this.#reading = false;
     // Advertisements from before the end do not count: a connect to a strap that has left would block all others.
     this.#advertised = false;
-    this.#notBefore = performance.now() + (backoffMs ?? this.#backoff.nextDelayMs());
+    this.#notBefore = performance.now() + (backoffMs ?? this.#retry.afterLossMs());
     attempt.abort();
-    // The missing heart rate service stays visible until the next attempt.
-    if (this.state !== 'no_heart_rate_service') this.#enter('lost');
+    if (!OUTLASTING.has(this.state)) this.#enter('lost');
     this.#o.observer.ended(reason, error);
   }
 
@@ -318,7 +374,7 @@ export class SensorLink {
   /** Connects again at the next advertisement, without waiting for the backoff. */
   retryNow(): void {
     this.#notBefore = 0;
-    this.#backoff.reset();
+    this.#retry.reset();
     this.#connectWhenDue();
   }
 

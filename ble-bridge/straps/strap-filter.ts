@@ -3,24 +3,24 @@ import type { Config } from '../../service/config/config.ts';
 import { DEVICE_PATTERN } from '../../contract/topics.ts';
 import { HrError } from '../../service/errors/errors.ts';
 import { deviceNameOf } from './device-names.ts';
+import { aliasOf, canonicalPattern, neverMatches, patternOf, type Pattern } from './strap-patterns.ts';
 import { SERVICES, type Advertisement } from '../radio/radio.ts';
 
-interface Pattern {
-  regex: RegExp;
-  /** Names one strap: an address, or a name of three or more letters. Such a strap is connected even if it does not advertise 0x180D. */
-  specific: boolean;
-}
-
-function patternOf(text: string): Pattern {
-  const source = text
-    .toLowerCase()
-    .split('*')
-    .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
-    .join('.*');
-  return { regex: new RegExp(`^${source}$`), specific: text.replaceAll('*', '').length >= 3 };
-}
-
 export type Verdict = 'wanted' | 'denied' | 'not_allowed' | 'no_strap';
+
+/** Entries of the settings that no strap can match, with the reason. */
+export function unmatchable(
+  config: Pick<Config, 'BLE_ALLOW' | 'BLE_DENY' | 'BLE_ALIASES'>,
+): { setting: string; entry: string; reason: string }[] {
+  const aliases = config.BLE_ALIASES.map((entry) => entry.split('=')[0] ?? '');
+  const lists = { BLE_ALLOW: config.BLE_ALLOW, BLE_DENY: config.BLE_DENY, BLE_ALIASES: aliases };
+  return Object.entries(lists).flatMap(([setting, entries]) =>
+    entries.flatMap((entry) => {
+      const reason = neverMatches(entry);
+      return reason === undefined ? [] : [{ setting, entry, reason }];
+    }),
+  );
+}
 
 export class StrapFilter {
   readonly #allow: readonly Pattern[];
@@ -37,9 +37,9 @@ export class StrapFilter {
    * BLE_DENY wins over BLE_ALLOW; with an allow list no other strap is connected. A strap with an alias is connected even if it does
    * not advertise 0x180D. `device` is its kept name, if any; a new strap is judged by the name it would get.
    */
-  judge({ address, name, serviceUuids }: Advertisement, device?: string): Verdict {
+  judge({ address, name, serviceUuids }: Pick<Advertisement, 'address' | 'name' | 'serviceUuids'>, device?: string): Verdict {
     const given = deviceNameOf(address, name);
-    const alias = this.#aliases.get(address) ?? this.#aliases.get(given);
+    const alias = aliasOf(this.#aliases, { address, base: device ?? given, name })?.alias ?? this.#aliases.get(given);
     const names = [address, name?.toLowerCase(), given, alias, device].filter((candidate) => candidate !== undefined);
     const matches = ({ regex }: Pattern): boolean => names.some((candidate) => regex.test(candidate));
     const heartRate = serviceUuids.includes(SERVICES.heartRate);
@@ -51,13 +51,14 @@ export class StrapFilter {
 }
 
 /**
- * Reads BLE_ALIASES: `polar-h10-a1b2c3=anna` or `c0:ff:ee:a1:b2:c3=anna`. Throws HrError `config_invalid`.
+ * Reads BLE_ALIASES: `polar-h10-a1b2c3=anna`, `c0:ff:ee:a1:b2:c3=anna` or `Polar H10*=anna`. Throws HrError `config_invalid`.
  */
 export function parseAliases(list: readonly string[]): Map<string, string> {
   const aliases = new Map<string, string>();
   const faults: string[] = [];
   for (const entry of list) {
-    const [from, to, ...rest] = entry.split('=').map((part) => part.trim().toLowerCase());
+    const [written, to, ...rest] = entry.split('=').map((part) => part.trim().toLowerCase());
+    const from = written === undefined ? undefined : canonicalPattern(written);
     if (from === undefined || from === '' || to === undefined || rest.length > 0 || !DEVICE_PATTERN.test(to))
       faults.push(`BLE_ALIASES: must be device=alias, alias of a-z, 0-9 and - (got ${entry})`);
     else if ([...aliases.values()].includes(to)) faults.push(`BLE_ALIASES: duplicate alias ${to}`);

@@ -1,22 +1,25 @@
 /** One strap: its link, status, readings and gaps. */
-import type { DeviceStatus, DeviceState, GapCause } from '../../contract/device-status.ts';
+import type { DeviceStatus, DeviceState } from '../../contract/device-status.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { ConnectQueue } from '../radio/connect-queue.ts';
 import type { ConnectSlots } from './connection-slots.ts';
 import type { KnownDevice } from './device-names.ts';
 import { GapTracker } from './gap-tracker.ts';
+import { gapCauseOf } from './link-end.ts';
 import { rrToMs, type HeartRateMeasurement } from '../gatt/hrm-parser.ts';
 import { LastMinute, ReconnectTimes, type Disconnects, type RadioStatistics } from '../radio/radio-statistics.ts';
 import type { Advertisement, Radio } from '../radio/radio.ts';
-import { SensorLink, type LinkLimits } from './sensor-link.ts';
+import type { LinkLimits } from './link-limits.ts';
+import { SensorLink } from './sensor-link.ts';
 import type { StrapInformation } from './strap-information.ts';
 import type { EarlierStrap, StrapClock, StrapEvents, StrapSink } from './strap-ports.ts';
 
 /** What a strap reports for the health of the radio and its limits. */
 export interface LinkOutcomes {
   readingReceived(): void;
-  linkEnded(reason: string, error: unknown): void;
+  /** `proven`: the strap has delivered before. */
+  linkEnded(reason: string, error: unknown, proven: boolean): void;
   disconnectUnconfirmed(): void;
 }
 
@@ -33,12 +36,6 @@ export interface StrapOptions {
   sink: StrapSink;
   events: StrapEvents;
   outcomes: LinkOutcomes;
-}
-
-/** The cause of a gap that begins with the end of a link. A strap that ends it has no contact, was taken off, or was switched off. */
-function gapCauseOf(reason: string): GapCause {
-  if (reason === 'adapter') return 'adapter';
-  return reason === 'silent' ? 'sensor_silent' : 'out_of_range';
 }
 
 export class Strap {
@@ -114,7 +111,7 @@ export class Strap {
     this.#advertisedAt = performance.now();
     this.#advertisements.add(this.#advertisedAt);
     if (advertisement.rssi !== null) this.#information.rssi = advertisement.rssi;
-    this.link.advertised();
+    this.link.advertised(advertisement.connectable);
   }
 
   /** Continues from what an earlier process left: the values of its retained status, and the time of its last reading. */
@@ -127,6 +124,7 @@ export class Strap {
     if (this.#readings > 0 || (this.#lastReadingAt !== null && this.#lastReadingAt >= at)) return;
     this.#lastReadingAt = at;
     this.#gaps.restore(at);
+    this.link.deliveredBefore();
   }
 
   #restoreStatus(status: DeviceStatus): void {
@@ -142,6 +140,7 @@ export class Strap {
     return {
       device: known.device,
       state: this.link.state,
+      reason: this.link.reason,
       since: this.#since,
       name: known.name,
       address: known.address,
@@ -237,7 +236,7 @@ export class Strap {
     };
     if (reason === 'ended_by_us') this.#o.log.info(fields, 'disconnected');
     else this.#repeats.warn(`ended ${reason}`, fields, 'the link to a strap ended; reconnecting at its next advertisement');
-    this.#o.outcomes.linkEnded(reason, error);
+    this.#o.outcomes.linkEnded(reason, error, this.link.proven);
     this.#o.events.emit('status', this);
   }
 

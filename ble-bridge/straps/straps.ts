@@ -11,16 +11,15 @@ import type { RadioHealth } from '../radio/recovery-ladder.ts';
 import type { ScanDemand } from '../radio/scan-supervisor.ts';
 import { ConnectionSlots } from './connection-slots.ts';
 import type { DeviceNames } from './device-names.ts';
-import { DEFAULT_LIMITS, type LinkLimits } from './sensor-link.ts';
-import type { StrapFilter } from './strap-filter.ts';
+import { isFruitless } from './link-end.ts';
+import { DEFAULT_LIMITS, type LinkLimits } from './link-limits.ts';
+import type { StrapFilter, Verdict } from './strap-filter.ts';
 import type { StrapClock, StrapEvents, StrapHistory, StrapSink } from './strap-ports.ts';
 import { Strap } from './strap.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Bounds memory in a place with many strangers and changing addresses: beyond this the strap unseen for longest is dropped. */
 const STRAPS_MAX = 500;
-/** Reasons of attempts that ended without a notification. */
-const FRUITLESS: ReadonlySet<string> = new Set(['timeout', 'failed', 'not_established']);
 
 export interface StrapsOptions {
   config: Config;
@@ -80,7 +79,7 @@ export class Straps implements ScanDemand {
   }
 
   get connecting(): boolean {
-    return this.#queue.busy;
+    return this.#queue.busyWithProven;
   }
 
   get missing(): boolean {
@@ -103,23 +102,49 @@ export class Straps implements ScanDemand {
   #advertised(advertisement: Advertisement): void {
     if (this.#stopped) return;
     const known = this.#byAddress.get(advertisement.address);
-    if (known !== undefined) {
-      if (advertisement.name !== undefined) this.#o.names.of(advertisement.address, advertisement.name, this.#o.radio.kind);
-      known.advertised(advertisement);
-    } else if (this.#isWanted(advertisement)) this.#discover(advertisement).advertised(advertisement);
+    if (known === undefined) {
+      if (this.#judge(advertisement) === 'wanted') this.#discover(advertisement).advertised(advertisement);
+    } else if (this.#nameLearned(known, advertisement)) known.advertised(advertisement);
   }
 
-  #isWanted(advertisement: Advertisement): boolean {
-    const { names, filter } = this.#o;
+  /** Judges a known strap again if its name has become known or has changed; false if it was let go for it. */
+  #nameLearned(strap: Strap, advertisement: Advertisement): boolean {
+    const { names, radio, events } = this.#o;
     const { address, name } = advertisement;
-    const verdict = filter.judge(advertisement, names.find(address)?.device);
+    if (name === undefined || name === names.find(address)?.name) return true;
+    const { device } = strap;
+    const { renamedFrom } = names.of(address, name, radio.kind);
+    const verdict = this.#judge(advertisement);
+    if (verdict === 'denied' || verdict === 'not_allowed') {
+      this.#byAddress.delete(address);
+      void strap.link.stop();
+      events.emit('dropped', device);
+      return false;
+    }
+    if (renamedFrom !== undefined) {
+      this.#o.log.info(
+        { event: 'strap_renamed', device: strap.device, before: device, address, name },
+        'a strap has told its name',
+      );
+      events.emit('discovered', strap, renamedFrom);
+    }
+    return true;
+  }
+
+  /** A name that was learned before counts as well. */
+  #judge(advertisement: Advertisement): Verdict {
+    const { names, filter } = this.#o;
+    const { address } = advertisement;
+    const kept = names.find(address);
+    const name = advertisement.name ?? kept?.name ?? undefined;
+    const verdict = filter.judge({ ...advertisement, name }, kept?.device);
     if (verdict === 'denied' || verdict === 'not_allowed')
       this.#repeats.info(
         `refused ${address}`,
         { event: 'strap_refused', address, name, verdict },
         'ignoring strap: excluded by BLE_ALLOW or BLE_DENY',
       );
-    return verdict === 'wanted';
+    return verdict;
   }
 
   #discover({ address, name, rssi }: Advertisement): Strap {
@@ -140,7 +165,7 @@ export class Straps implements ScanDemand {
       events,
       outcomes: {
         readingReceived: () => this.#readingReceived(),
-        linkEnded: (reason, error) => this.#linkEnded(reason, error),
+        linkEnded: (reason, error, proven) => this.#linkEnded(reason, error, proven),
         disconnectUnconfirmed: () => {
           this.#unconfirmed += 1;
         },
@@ -171,9 +196,10 @@ export class Straps implements ScanDemand {
     this.#o.statistics.metrics.readings.add();
   }
 
-  #linkEnded(reason: string, error: unknown): void {
-    if (reason !== 'no_heart_rate_service') this.#lostAt = performance.now();
-    if (FRUITLESS.has(reason)) this.#fruitless += 1;
+  #linkEnded(reason: string, error: unknown, proven: boolean): void {
+    // Only a new scan reports a strap that returns. One that was not reached is not worth one: it advertises all the time.
+    if (reason === 'adapter' || (proven && reason !== 'gave_way')) this.#lostAt = performance.now();
+    if (isFruitless(reason, error, proven)) this.#fruitless += 1;
     if (reason === 'failed') this.#slots.learn(error);
   }
 

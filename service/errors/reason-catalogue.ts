@@ -4,7 +4,7 @@
  */
 import type { DeadLetterReason, EvictedCause } from '../../contract/dead-letter.ts';
 import type { MissedCause } from '../../contract/delivery.ts';
-import type { GapCause } from '../../contract/device-status.ts';
+import type { GapCause, StrapReasonCode } from '../../contract/device-status.ts';
 import type { UplinkState } from '../../contract/forwarder-status.ts';
 import { ERRORS, type ErrorCode } from './error-catalogue.ts';
 
@@ -279,8 +279,29 @@ export const MISSED_CAUSES = {
   unknown: 'Not held any more by their sequencer, for no known reason; look for a second forwarder.',
 } as const satisfies Record<MissedCause | 'not_accepting', string>;
 
+/** Reasons of a strap's state, in `reason` of its status. */
+export const STRAP_REASONS = {
+  att_error: {
+    summary: 'The strap refused a request that is needed; the detail has its ATT error.',
+    hint: 'Disconnect the strap from other devices and put it on. If it stays, remove its pairing in the app of its maker, or restart it.',
+  },
+  pairing_failed: {
+    summary: 'The strap requires an encrypted link, and pairing without a code failed.',
+    hint: 'Enable pairing, or open heart rate broadcasting, on the strap or watch, and confirm there if it asks.',
+  },
+  values_unreadable: {
+    summary: 'The strap sends heart rate values that are cut off or empty.',
+    hint: "Update the strap's firmware, or restart it. The bytes are in the log (notification_malformed).",
+  },
+  not_connectable: {
+    summary: 'The strap advertises that it accepts no connection, usually because another device is connected to it.',
+    hint: 'Disconnect it from the phone or watch that holds it, or enable a second connection (Polar H10: in Polar Flow).',
+  },
+} as const satisfies Record<StrapReasonCode, ReasonEntry>;
+
 export const GAP_CAUSES = {
   out_of_range: 'The strap was out of range, or switched off.',
+  ended_by_strap: 'The strap ended the connection: no skin contact, taken off, or another device took it.',
   no_pulse: 'The strap was worn by nobody, or found no pulse.',
   adapter: 'The Bluetooth adapter failed.',
   sensor_silent: 'The strap was connected but sent nothing.',

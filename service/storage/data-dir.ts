@@ -65,6 +65,15 @@ export function lockDataDir(config: Located, service: ServiceName): DataDirLock 
   };
 }
 
+/** Removes a temporary file. On a failing disk it stays: the error that matters is the one of the write. */
+function removeLeftover(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // Nothing reads it.
+  }
+}
+
 /** Replaces a file completely or not at all, even if the process is killed or power fails meanwhile. Throws what `node:fs` throws. */
 export function writeFileAtomic(file: string, text: string | Buffer, mode = 0o644): void {
   const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
@@ -79,7 +88,7 @@ export function writeFileAtomic(file: string, text: string | Buffer, mode = 0o64
     renameSync(temporary, file);
     syncFolder(path.dirname(file));
   } catch (error) {
-    rmSync(temporary, { force: true });
+    removeLeftover(temporary);
     throw error;
   }
 }
@@ -92,7 +101,7 @@ export async function replaceFile(file: string, text: string, mode = 0o644): Pro
     await rename(temporary, file);
     await syncFolderAsync(path.dirname(file));
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw error;
   }
 }
@@ -135,7 +144,7 @@ function readOrCreate(file: string, make: () => string, mode: number): string {
     } catch (error) {
       if (systemCodeOf(error) !== 'EEXIST') throw unusable(`write ${file}`, error);
     } finally {
-      rmSync(temporary, { force: true });
+      removeLeftover(temporary);
     }
   }
 }

@@ -82,7 +82,7 @@ describe('a link that ends at a critical moment', { skip: virtualRadioMissing() 
       radio.hang(true);
     };
     await radio.op('terminate', { id: 1 });
-    await eventually(() => discovering !== undefined && strayListeners().some((stray) => stray.startsWith('service ')), {
+    await eventually(() => discovering !== undefined && bench.strap(1)?.link.state === 'connected', {
       what: 'a discovery in progress',
     });
     moments.endLink(discovering ?? Buffer.alloc(2));

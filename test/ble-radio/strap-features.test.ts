@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { DEFAULT_LIMITS } from '../../ble-bridge/straps/sensor-link.ts';
+import { DEFAULT_LIMITS } from '../../ble-bridge/straps/link-limits.ts';
 import { eventually } from '../support/eventually.ts';
 import { sharedRadio } from './support/shared-radio.ts';
 import { virtualRadioMissing } from './support/virtual-radio.ts';

@@ -32,6 +32,7 @@ const TABLES: Record<string, { table: object; raisedIn: readonly string[] }> = {
   },
   'causes of evicted readings': { table: catalogue.EVICTED_CAUSES, raisedIn: ['forwarder'] },
   'causes of missed readings': { table: catalogue.MISSED_CAUSES, raisedIn: ['forwarder', 'outbox'] },
+  "reasons of a strap's state": { table: catalogue.STRAP_REASONS, raisedIn: ['ble-bridge'] },
   'causes of gaps': { table: catalogue.GAP_CAUSES, raisedIn: ['forwarder', 'ble-bridge', 'outbox'] },
 };
 

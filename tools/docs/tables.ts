@@ -6,6 +6,7 @@ import {
   GAP_CAUSES,
   HEALTH_REASONS,
   MISSED_CAUSES,
+  STRAP_REASONS,
   UPLINK_REASONS,
   type ReasonEntry,
 } from '../../service/errors/reason-catalogue.ts';
@@ -80,6 +81,7 @@ export function errorsTable(): string {
     ['Reasons of dead letters', plain(DEAD_LETTER_REASONS)],
     ['Causes of evicted readings', plain(EVICTED_CAUSES)],
     ['Causes of missed readings', plain(MISSED_CAUSES)],
+    ["Reasons of a strap's state", withHints(STRAP_REASONS)],
     ['Causes of gaps', plain(GAP_CAUSES)],
   ];
   return parts.map(([title, lines]) => `## ${title}\n\n${lines.join('\n')}`).join('\n\n');

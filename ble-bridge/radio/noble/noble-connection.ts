@@ -1,41 +1,44 @@
-/** One connection of noble behind the radio seam. */
+/**
+ * One connection of noble behind the radio seam. noble keeps the link (HCI, L2CAP, pairing); its GATT client is replaced by ours
+ * (radio/att/): noble's hides the errors that a peripheral answers with, and stalls after answers that it does not expect.
+ */
+import { AttClient } from '../att/att-client.ts';
+import { GattClient, type GattCharacteristic, type GattService } from '../att/gatt-client.ts';
+import { disconnectReason } from '../disconnect-reasons.ts';
 import { RadioError } from '../radio-error.ts';
-import { disconnectReason, SERVICES, type RadioCharacteristic, type RadioConnection } from '../radio.ts';
-import type { NobleCharacteristic, NoblePeripheral, NobleService } from './noble-types.ts';
+import { SERVICES, type RadioCharacteristic, type RadioConnection } from '../radio.ts';
+import type { NobleLink, NoblePeripheral } from './noble-types.ts';
+import { Pairing } from './pairing.ts';
 
-const WANTED = new Set<string>(Object.values(SERVICES));
+/** L2CAP channel of the Attribute Protocol on LE links. */
+const ATT_CHANNEL = 0x0004;
+const OPTIONAL: ReadonlySet<string> = new Set([SERVICES.battery, SERVICES.deviceInformation]);
 
 class NobleRadioCharacteristic implements RadioCharacteristic {
   readonly uuid: string;
   readonly notifies: boolean;
   readonly readable: boolean;
-  readonly #characteristic: NobleCharacteristic;
+  readonly #gatt: GattClient;
+  readonly #characteristic: GattCharacteristic;
 
-  constructor(characteristic: NobleCharacteristic) {
+  constructor(gatt: GattClient, characteristic: GattCharacteristic) {
+    this.#gatt = gatt;
     this.#characteristic = characteristic;
     this.uuid = characteristic.uuid;
-    this.notifies = characteristic.properties.includes('notify') || characteristic.properties.includes('indicate');
-    this.readable = characteristic.properties.includes('read');
+    this.notifies = characteristic.notifies;
+    this.readable = characteristic.readable;
   }
 
   async read(): Promise<Buffer> {
-    return await this.#characteristic.readAsync();
+    return await this.#gatt.read(this.#characteristic);
   }
 
   async write(value: Buffer): Promise<void> {
-    await this.#characteristic.writeAsync(value, false);
+    await this.#gatt.write(this.#characteristic, value);
   }
 
   async subscribe(onData: (value: Buffer) => void): Promise<void> {
-    this.#characteristic.removeAllListeners();
-    this.#characteristic.on('data', (value: Buffer, isNotification: boolean) => {
-      if (isNotification) onData(value);
-    });
-    await this.#characteristic.subscribeAsync();
-  }
-
-  silence(): void {
-    this.#characteristic.removeAllListeners();
+    await this.#gatt.subscribe(this.#characteristic, onData);
   }
 }
 
@@ -43,39 +46,64 @@ export class NobleConnection implements RadioConnection {
   readonly #peripheral: NoblePeripheral;
   /** With a reason: the link has ended. Without: it was abandoned. Called once. */
   readonly #onEnd: (reason: string | undefined) => void;
-  #services: NobleService[] = [];
-  #characteristics: NobleRadioCharacteristic[] = [];
+  readonly #att: AttClient;
+  readonly #gatt: GattClient;
+  readonly #pairing: Pairing;
+  #services: GattService[] = [];
   #ended = false;
 
-  constructor(peripheral: NoblePeripheral, onEnd: (reason: string | undefined) => void) {
+  constructor(peripheral: NoblePeripheral, link: NobleLink, onEnd: (reason: string | undefined) => void) {
     this.#peripheral = peripheral;
     this.#onEnd = onEnd;
+    const stream = link._aclStream;
+    this.#pairing = new Pairing(stream);
+    this.#att = new AttClient({
+      mtu: link._desired_mtu,
+      send: (pdu) => {
+        if (!this.#ended) stream.write(ATT_CHANNEL, pdu);
+      },
+      pair: () => this.#pairing.pair(),
+      onValue: (handle, value) => this.#gatt.value(handle, value),
+    });
+    this.#gatt = new GattClient(this.#att);
+    // noble's client has sent its MTU request, and is detached before the answer can arrive.
+    link.onAclStreamEnd();
+    this.#att.expectMtuAnswer();
+    stream.on('data', (channel: number, data: Buffer) => {
+      if (channel === ATT_CHANNEL) this.#att.receive(data);
+      else this.#pairing.received(channel, data);
+    });
     peripheral.once('disconnect', (code: unknown) => this.#end(disconnectReason(code)));
+  }
+
+  get answeredAt(): number {
+    return this.#att.answeredAt;
   }
 
   #end(reason: string | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
-    // Characteristics are new objects at each discovery, and the peripheral is reused: remaining listeners would never be removed.
-    for (const characteristic of this.#characteristics) characteristic.silence();
-    this.#characteristics = [];
-    for (const service of this.#services) service.removeAllListeners();
-    this.#services = [];
+    this.#att.end();
+    this.#pairing.end();
+    // The peripheral is reused: remaining listeners would never be removed.
     this.#peripheral.removeAllListeners();
     this.#onEnd(reason);
   }
 
   async discover(): Promise<RadioCharacteristic[]> {
-    // Discover all services: a request for some rejects if one of them is missing, and battery and device information are optional.
-    const services = await this.#peripheral.discoverServicesAsync([]);
-    this.#services = services.filter(({ uuid }) => WANTED.has(uuid));
-    const found: NobleRadioCharacteristic[] = [];
-    for (const service of this.#services) {
-      if (this.#ended) break;
-      for (const characteristic of await service.discoverCharacteristicsAsync([]))
-        found.push(new NobleRadioCharacteristic(characteristic));
-    }
-    this.#characteristics = found;
+    this.#services = await this.#gatt.services();
+    return await this.#characteristicsOf(({ uuid }) => uuid === SERVICES.heartRate);
+  }
+
+  async discoverOptional(): Promise<RadioCharacteristic[]> {
+    return await this.#characteristicsOf(({ uuid }) => OPTIONAL.has(uuid));
+  }
+
+  async #characteristicsOf(wanted: (service: GattService) => boolean): Promise<RadioCharacteristic[]> {
+    const found: RadioCharacteristic[] = [];
+    for (const service of this.#services.filter(wanted))
+      for (const characteristic of await this.#gatt.characteristics(service))
+        found.push(new NobleRadioCharacteristic(this.#gatt, characteristic));
     return found;
   }
 

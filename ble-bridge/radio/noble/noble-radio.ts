@@ -12,9 +12,10 @@ import { adapterExists, adapterNumber } from '../../../service/bluetooth/adapter
 import type { Config } from '../../../service/config/config.ts';
 import type { Logger } from '../../../service/log/log.ts';
 import { RadioError } from '../radio-error.ts';
+import { AdvertisingReports } from './advertising-reports.ts';
 import { NobleConnection } from './noble-connection.ts';
 import { connectErrorOf, startFailureOf, UNAVAILABLE_REASONS } from './noble-errors.ts';
-import { surviveLateWrites } from './noble-flush.ts';
+import { surviveLateWrites, surviveMalformedPackets } from './noble-survival.ts';
 import { loadNoble, type MakeNoble, type Noble, type NoblePeripheral } from './noble-types.ts';
 import type { ConnectOptions, Radio, RadioConnection, RadioEvents, RadioState } from '../radio.ts';
 
@@ -39,6 +40,9 @@ export class NobleRadio implements Radio {
   readonly #config: Pick<Config, 'BLE_ADAPTER'>;
   readonly #log: Logger;
   readonly #advertisedAt = new Map<string, number>();
+  readonly #reports = new AdvertisingReports();
+  /** The peripheral that noble reported while it handled the current report. */
+  #reported: string | undefined;
   readonly #connections = new Set<NobleConnection>();
   #make: MakeNoble | undefined;
   #noble: Noble | undefined;
@@ -91,7 +95,16 @@ export class NobleRadio implements Radio {
     const before = new Set(process.listeners('exit'));
     const noble = this.#make({ deviceId });
     this.#noble = noble;
-    surviveLateWrites(noble._bindings._hci, this.#log);
+    const hci = noble._bindings._hci;
+    surviveLateWrites(hci, this.#log);
+    surviveMalformedPackets(hci, this.#log);
+    // noble reports a peripheral once per scan; we report what it advertises in between, as soon as noble knows the peripheral.
+    if (hci !== undefined)
+      this.#reports.observe(hci, (address) => {
+        const peripheral = noble._peripherals[address.replaceAll(':', '')];
+        if (peripheral !== undefined && this.#reported !== address) this.#discovered(peripheral);
+        this.#reported = undefined;
+      });
     // Without a listener for 'warning' noble writes to the console.
     noble.on('warning', (words: unknown) => this.#log.debug({ event: 'noble_warning', words }, 'warning from noble'));
     noble.on('discover', (peripheral: NoblePeripheral) => this.#discovered(peripheral));
@@ -138,13 +151,12 @@ export class NobleRadio implements Radio {
 
   #discovered(peripheral: NoblePeripheral): void {
     this.#advertisedAt.set(peripheral.id, performance.now());
-    const { localName, serviceUuids } = peripheral.advertisement;
-    this.events.emit('advertisement', {
-      address: peripheral.address.toLowerCase(),
-      name: localName === undefined || localName.trim() === '' ? undefined : localName.trim(),
-      rssi: Number.isFinite(peripheral.rssi) ? peripheral.rssi : null,
-      serviceUuids: serviceUuids ?? [],
-    });
+    const address = peripheral.address.toLowerCase();
+    const seen = this.#reports.get(address);
+    if (seen === undefined) return;
+    this.#reported = address;
+    const { name, rssi, connectable, services } = seen;
+    this.events.emit('advertisement', { address, name, rssi, connectable, serviceUuids: [...services] });
   }
 
   /** noble never removes peripherals: in a busy place its caches would grow for months. */
@@ -159,6 +171,7 @@ export class NobleRadio implements Radio {
       )
         continue;
       this.#advertisedAt.delete(id);
+      if (peripheral !== undefined) this.#reports.delete(peripheral.address);
       if (peripheral !== undefined && _gap?._discoveries !== undefined) delete _gap._discoveries[peripheral.address];
       for (const cache of [
         noble._peripherals,
@@ -217,7 +230,9 @@ export class NobleRadio implements Radio {
         signal.removeEventListener('abort', cancel);
         if (signal.aborted) return;
         if (error !== null && error !== undefined) return reject(connectErrorOf(error));
-        const connection = new NobleConnection(peripheral, (reason) => {
+        const link = noble._bindings._gatts?.[peripheral.id];
+        if (link === undefined) return reject(new RadioError('link_ended', 'the link ended at once'));
+        const connection = new NobleConnection(peripheral, link, (reason) => {
           this.#connections.delete(connection);
           if (reason !== undefined) onDisconnect(reason);
         });
@@ -247,6 +262,7 @@ export class NobleRadio implements Radio {
     for (const connection of this.#connections) connection.abandon();
     this.#connections.clear();
     this.#advertisedAt.clear();
+    this.#reports.clear();
     if (noble === undefined) return;
     try {
       // A reset makes the controller end its links and scans; otherwise the old links would stay without an owner.

@@ -1,31 +1,31 @@
 /** The parts of @abandonware/noble 1.9.2-26 that are used, as they are at run time: its own types lack `state` and type reasons wrongly. */
 import type { EventEmitter } from 'node:events';
 
-export interface NobleCharacteristic extends EventEmitter {
-  uuid: string;
-  properties: string[];
-  readAsync(): Promise<Buffer>;
-  writeAsync(data: Buffer, withoutResponse: boolean): Promise<void>;
-  subscribeAsync(): Promise<void>;
-}
-
-export interface NobleService extends EventEmitter {
-  uuid: string;
-  discoverCharacteristicsAsync(uuids: string[]): Promise<NobleCharacteristic[]>;
-}
-
 export interface NoblePeripheral extends EventEmitter {
   id: string;
   address: string;
   rssi: number;
   connectable: boolean;
   state: string;
-  advertisement: { localName?: string; serviceUuids?: string[] };
   connect(options: object, callback: (error: unknown) => void): void;
   cancelConnect(): void;
   disconnect(): void;
-  discoverServicesAsync(uuids: string[]): Promise<NobleService[]>;
   updateRssiAsync(): Promise<number>;
+}
+
+/** The L2CAP channels of a link. Events: 'data' (channel, data), 'encrypt' (enabled), 'encryptFail', 'end'. */
+export interface NobleAclStream extends EventEmitter {
+  write(channel: number, data: Buffer): void;
+  /** Pairs, then encrypts; the result is an event. */
+  encrypt(): void;
+}
+
+/** noble's GATT client of a link. It sends its MTU request when it is created. */
+export interface NobleLink {
+  readonly _aclStream: NobleAclStream;
+  readonly _desired_mtu: number;
+  /** Removes its listeners from the stream. */
+  onAclStreamEnd(): void;
 }
 
 /** Private parts without a public alternative: the poll timer that never ends, the socket, the caches that are never pruned. */
@@ -33,14 +33,17 @@ export interface NobleBindings {
   onSigIntBinded?: NodeJS.SignalsListener;
   _pendingConnectionUuid?: string | null;
   _handles?: Record<string, unknown>;
+  /** By peripheral id and by handle, while connected. */
+  _gatts?: Record<string, NobleLink | undefined>;
   _addresses?: Record<string, unknown>;
   _addresseTypes?: Record<string, unknown>;
   _connectable?: Record<string, unknown>;
   scannable?: Record<string, unknown>;
   _gap?: { _discoveries?: Record<string, unknown> };
-  _hci?: {
+  _hci?: EventEmitter & {
     pollIsDevUp?: () => void;
     flushAcl?: () => Promise<void>;
+    onSocketData?: (packet: Buffer) => void;
     _isDevUp?: boolean | null;
     _socket?: EventEmitter & { stop?: () => void };
   };

@@ -89,13 +89,18 @@ export class SoftStrap {
     this.#onDisconnect = onDisconnect;
   }
 
-  characteristics(): RadioCharacteristic[] {
-    const text = (uuid: string, value: string): RadioCharacteristic =>
-      new SoftCharacteristic(uuid, { read: () => Buffer.from(value) });
+  heartRateCharacteristics(): RadioCharacteristic[] {
     return [
       new SoftCharacteristic(CHARACTERISTICS.heartRateMeasurement, { subscribe: (onData) => (this.#onMeasurement = onData) }),
       new SoftCharacteristic(CHARACTERISTICS.bodySensorLocation, { read: () => Buffer.from([this.options.bodySensorLocation]) }),
       new SoftCharacteristic(CHARACTERISTICS.heartRateControlPoint, { write: () => this.onEnergyReset() }),
+    ];
+  }
+
+  optionalCharacteristics(): RadioCharacteristic[] {
+    const text = (uuid: string, value: string): RadioCharacteristic =>
+      new SoftCharacteristic(uuid, { read: () => Buffer.from(value) });
+    return [
       new SoftCharacteristic(CHARACTERISTICS.batteryLevel, {
         read: () => Buffer.from([this.#battery]),
         subscribe: (onData) => (this.#onBattery = onData),
@@ -149,6 +154,7 @@ class SoftCharacteristic implements RadioCharacteristic {
 }
 
 class SoftConnection implements RadioConnection {
+  readonly answeredAt = -Infinity;
   readonly #strap: SoftStrap;
 
   constructor(strap: SoftStrap) {
@@ -156,7 +162,11 @@ class SoftConnection implements RadioConnection {
   }
 
   async discover(): Promise<RadioCharacteristic[]> {
-    return await Promise.resolve(this.#strap.characteristics());
+    return await Promise.resolve(this.#strap.heartRateCharacteristics());
+  }
+
+  async discoverOptional(): Promise<RadioCharacteristic[]> {
+    return await Promise.resolve(this.#strap.optionalCharacteristics());
   }
 
   async readRssi(): Promise<number> {
@@ -227,7 +237,13 @@ export class SoftRadio implements Radio {
     for (const strap of this.#source.straps) {
       if (!strap.present || strap.connected) continue;
       const { address, name } = strap.options;
-      this.events.emit('advertisement', { address, name, rssi: strap.rssi, serviceUuids: [SERVICES.heartRate] });
+      this.events.emit('advertisement', {
+        address,
+        name,
+        rssi: strap.rssi,
+        connectable: true,
+        serviceUuids: [SERVICES.heartRate],
+      });
     }
   }
 

@@ -23,7 +23,8 @@ export const STRAP_SETTINGS = {
     type: 'list',
     default: [],
     doc:
-      'Connect only these straps: addresses, names or device names, with `*` as a wildcard. Empty: every strap that ' +
+      'Connect only these straps: addresses (with `:`, `-` or no separators), names or device names, with `*` as a wildcard. ' +
+      'Empty: every strap that ' +
       'advertises the heart rate service. A strap listed here is also connected if it does not advertise that service.',
     usedBy: ['ble-bridge'],
   },
@@ -36,7 +37,9 @@ export const STRAP_SETTINGS = {
   BLE_ALIASES: {
     type: 'list',
     default: [],
-    doc: 'Names to use in topics: `polar-h10-a1b2c3=anna` or `c0:ff:ee:a1:b2:c3=anna`, separated by commas.',
+    doc:
+      'Names to use in topics, by device name, address or advertised name: `polar-h10-a1b2c3=anna`, ' +
+      '`c0:ff:ee:a1:b2:c3=anna`, `Fenix 8*=anna`.',
     usedBy: ['ble-bridge'],
   },
   BLE_MAX_STRAPS: {

@@ -53,7 +53,11 @@ describe('the parser of 0x2A37', () => {
         fc.array(uint16, { maxLength: 60 }),
         (bpm, contact, energyKj, rr1024) => {
           const measurement = { bpm, contact, energyKj, rr1024 };
-          assert.deepEqual(parseHeartRateMeasurement(encodeHeartRateMeasurement(measurement)), { ok: true, measurement });
+          assert.deepEqual(parseHeartRateMeasurement(encodeHeartRateMeasurement(measurement)), {
+            ok: true,
+            measurement,
+            cut: undefined,
+          });
         },
       ),
     );

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { ConnectQueue, ConnectTimeout, NoSlot } from '../../../ble-bridge/radio/connect-queue.ts';
+import { ConnectQueue, ConnectTimeout, NoSlot, GaveWay } from '../../../ble-bridge/radio/connect-queue.ts';
 import { eventually } from '../../support/eventually.ts';
 
 const never = new AbortController().signal;
@@ -113,4 +113,46 @@ test('a connect that is aborted while it waits is never started', async () => {
   await first;
   await assert.rejects(second, /aborted/);
   assert.equal(begun, false);
+});
+
+test('straps that have delivered come first, then those with fewer failures, then who came first', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 10_000 });
+  const { signal } = new AbortController();
+  const order: string[] = [];
+  const add = async (name: string, proven: boolean, failures: number): Promise<void> =>
+    await queue.run(
+      async () => {
+        order.push(name);
+        await sleep(5);
+      },
+      signal,
+      undefined,
+      undefined,
+      { proven, failures },
+    );
+  await Promise.all([
+    add('running', false, 0),
+    add('phantom', false, 4),
+    add('new 1', false, 0),
+    add('failed once', false, 1),
+    add('new 2', false, 0),
+    add('known', true, 2),
+  ]);
+  assert.deepEqual(order, ['running', 'known', 'new 1', 'new 2', 'failed once', 'phantom']);
+});
+
+test('a connect to a strap that never accepted gives way to one that has delivered; that is not its timeout', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 10_000, cancelMs: 5 });
+  const { signal } = new AbortController();
+  const hangs = async (end: AbortSignal): Promise<never> =>
+    await new Promise<never>((_, reject) => end.addEventListener('abort', () => reject(end.reason as Error)));
+  const from = performance.now();
+  const phantom = queue.run(hangs, signal, undefined, undefined, { proven: false, failures: 3 });
+  const known = queue.run(async () => await Promise.resolve('connected'), signal, undefined, undefined, {
+    proven: true,
+    failures: 0,
+  });
+  await assert.rejects(phantom, GaveWay);
+  assert.equal(await known, 'connected');
+  assert.ok(performance.now() - from >= 290, 'the phantom had its share');
 });

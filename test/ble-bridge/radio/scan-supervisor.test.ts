@@ -130,7 +130,13 @@ describe('the scan supervisor', () => {
   test('counts the advertisements of the last minute', () => {
     const made = makeScan();
     for (let i = 0; i < 7; i += 1)
-      made.events.emit('advertisement', { address: 'c0:00:00:00:00:01', name: undefined, rssi: -50, serviceUuids: [] });
+      made.events.emit('advertisement', {
+        address: 'c0:00:00:00:00:01',
+        name: undefined,
+        rssi: -50,
+        connectable: true,
+        serviceUuids: [],
+      });
     assert.equal(made.scan.advertisementsPerMinute, 7);
     assert.ok(performance.now() - made.scan.advertisedAt < 10_000);
   });

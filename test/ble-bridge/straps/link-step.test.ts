@@ -35,3 +35,17 @@ describe('a step of a link', () => {
     );
   });
 });
+
+test('a step whose strap answers slowly has its limit after each answer, up to six times in all', async () => {
+  const { signal } = new AbortController();
+  let answeredAt = -Infinity;
+  const answering = setInterval(() => (answeredAt = performance.now()), 50);
+  const from = performance.now();
+  const step = { what: 'discovery', limitMs: 200, signal, answeredAt: () => answeredAt };
+  await assert.rejects(
+    runStep(step, () => new Promise(() => {})),
+    StepTimeout,
+  );
+  clearInterval(answering);
+  assert.ok(performance.now() - from >= 1200);
+});

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { DeviceNames } from '../../../ble-bridge/straps/device-names.ts';
-import { parseAliases, StrapFilter } from '../../../ble-bridge/straps/strap-filter.ts';
+import { parseAliases, StrapFilter, unmatchable } from '../../../ble-bridge/straps/strap-filter.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
@@ -22,7 +22,7 @@ describe('device names', () => {
     return made;
   };
 
-  test('a name is the slug and the last three address bytes, and never changes, not even after a restart', async (t) => {
+  test('a name is the slug of the first name and the last three address bytes, and stays so after a restart', async (t) => {
     const folder = tempDir(t);
     const first = names(folder);
     assert.equal(first.of('c0:ff:ee:a1:b2:c3', 'Polar H10 ÄÖ', 'noble').known.device, 'polar-h10-ao-a1b2c3');
@@ -30,7 +30,9 @@ describe('device names', () => {
     await first.saved();
     const second = names(folder);
     assert.equal(second.of('c0:ff:ee:a1:b2:c3', 'Renamed', 'noble').known.device, 'polar-h10-ao-a1b2c3');
-    assert.equal(second.of('c0:ff:ee:00:00:01', 'TICKR', 'noble').known.device, 'strap-000001');
+    assert.equal(second.of('c0:ff:ee:00:00:01', 'TICKR', 'noble').known.device, 'tickr-000001');
+    assert.equal(second.of('c0:ff:ee:00:00:01', 'Renamed', 'noble').known.device, 'tickr-000001');
+    second.of('c0:ff:ee:00:00:01', 'TICKR', 'noble');
     assert.equal(second.find('c0:ff:ee:00:00:01')?.name, 'TICKR');
   });
 
@@ -131,5 +133,51 @@ describe('the strap filter', () => {
       new StrapFilter(testConfig({ BLE_ALLOW: 'bert' }), parseAliases(['c0:ff:ee:a1:b2:c3=anna'])).judge(polar),
       'not_allowed',
     );
+  });
+});
+
+describe('the forms in which straps are named', () => {
+  const judge = (list: Record<string, string>, name: string | undefined = 'Polar H10 12345678') =>
+    new StrapFilter(testConfig(list), parseAliases(testConfig(list).BLE_ALIASES)).judge(advertisement('c0:ff:ee:a1:b2:c3', name));
+
+  for (const form of [
+    'C0:FF:EE:A1:B2:C3',
+    'c0-ff-ee-a1-b2-c3',
+    'C0FFEEA1B2C3',
+    'Polar H10 12345678',
+    'polar h10*',
+    'polar-h10-12345678-a1b2c3',
+  ])
+    test(`${form} denies the strap, and allows only it`, () => {
+      assert.equal(judge({ BLE_DENY: form }), 'denied');
+      assert.equal(judge({ BLE_ALLOW: form }), 'wanted');
+      assert.equal(judge({ BLE_ALLOW: 'other' }), 'not_allowed');
+    });
+
+  for (const form of ['C0-FF-EE-A1-B2-C3', 'c0ffeea1b2c3', 'Polar H10 12345678', 'polar h10*'])
+    test(`${form} gives the strap its alias`, (t) => {
+      const made = new DeviceNames({ DATA_DIR: tempDir(t) }, parseAliases([`${form}=anna`]), log);
+      assert.equal(made.of('c0:ff:ee:a1:b2:c3', 'Polar H10 12345678', 'noble').known.device, 'anna');
+      // Two straps of one name stay two devices.
+      assert.notEqual(made.of('c0:ff:ee:a1:b2:c4', 'Polar H10 12345678', 'noble').known.device, 'anna');
+    });
+
+  test('an entry that no strap can match is reported with its setting', () => {
+    const config = testConfig({ BLE_ALLOW: 'c0:ff:ee,anna', BLE_DENY: 'c0:ff:ee:a1:b2:c3:d4', BLE_ALIASES: 'c0-ff=bert' });
+    assert.deepEqual(
+      unmatchable(config).map(({ setting, entry }) => [setting, entry]),
+      [
+        ['BLE_ALLOW', 'c0:ff:ee'],
+        ['BLE_DENY', 'c0:ff:ee:a1:b2:c3:d4'],
+      ],
+    );
+  });
+
+  test('a strap without a name gets its device name with its first name, and keeps it', (t) => {
+    const made = new DeviceNames({ DATA_DIR: tempDir(t) }, new Map(), log);
+    assert.equal(made.of('c0:ff:ee:a1:b2:c3', undefined, 'noble').known.device, 'strap-a1b2c3');
+    const { known, renamedFrom } = made.of('c0:ff:ee:a1:b2:c3', 'TICKR', 'noble');
+    assert.deepEqual([known.device, renamedFrom], ['tickr-a1b2c3', 'strap-a1b2c3']);
+    assert.equal(made.of('c0:ff:ee:a1:b2:c3', 'Other', 'noble').known.device, 'tickr-a1b2c3');
   });
 });

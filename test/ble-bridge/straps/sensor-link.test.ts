@@ -12,7 +12,8 @@ import {
   type RadioConnection,
   type RadioEvents,
 } from '../../../ble-bridge/radio/radio.ts';
-import { DEFAULT_LIMITS, SensorLink } from '../../../ble-bridge/straps/sensor-link.ts';
+import { DEFAULT_LIMITS } from '../../../ble-bridge/straps/link-limits.ts';
+import { SensorLink } from '../../../ble-bridge/straps/sensor-link.ts';
 import { eventually } from '../../support/eventually.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
@@ -84,6 +85,8 @@ class ScriptedRadio implements Radio {
       },
     };
     return {
+      answeredAt: -Infinity,
+      discoverOptional: async () => await Promise.resolve([]),
       discover: async () => {
         if (this.script.discover === 'hangs') return await forever();
         return this.script.discover === 'ok' ? [measurement] : [];
@@ -206,13 +209,49 @@ describe('a sensor link', () => {
     assert.deepEqual(made.ends, ['out_of_range']);
   });
 
-  test('a silent strap is subscribed again, then connected again, even if it sends malformed bytes', async (t) => {
+  test('a strap whose values hold no heart rate is unreadable, and is neither subscribed nor connected again for it', async (t) => {
+    const made = makeLink({ silenceMs: 100 });
+    t.after(() => made.link.stop());
+    await until(made, 'subscribing');
+    const from = performance.now();
+    await eventually(() => {
+      made.radio.links[0]?.onData(Buffer.from('0148', 'hex'));
+      made.link.tick();
+      return performance.now() - from > 400;
+    });
+    assert.equal(made.link.state, 'unreadable');
+    assert.equal(made.link.reason?.code, 'values_unreadable');
+    assert.equal(made.radio.subscribes, 1);
+    assert.deepEqual(made.ends, []);
+    made.radio.links[0]?.onData(beat(61));
+    assert.equal(made.link.state, 'streaming');
+    assert.equal(made.link.reason, null);
+  });
+
+  test('a strap that becomes not connectable is taken, and is connected once it is connectable again', async (t) => {
+    const made = makeLink({ backoffMinMs: 60_000, backoffMaxMs: 60_000 });
+    t.after(() => made.link.stop());
+    made.radio.script.connect = 'hangs';
+    await until(made, 'connecting');
+    made.link.advertised(false);
+    assert.equal(made.link.state, 'taken');
+    assert.deepEqual(made.ends, ['taken']);
+    assert.equal(made.link.reason?.code, 'not_connectable');
+    for (let i = 0; i < 5; i += 1) {
+      made.link.tick();
+      await sleep(5);
+    }
+    assert.equal(made.radio.connects, 1);
+    made.radio.script.connect = 'ok';
+    await until(made, 'subscribing');
+  });
+
+  test('a silent strap is subscribed again, then connected again', async (t) => {
     const made = makeLink({ silenceMs: 300 });
     t.after(() => made.link.stop());
     await until(made, 'subscribing');
     made.radio.links[0]?.onData(beat(60));
     await eventually(() => {
-      made.radio.links[0]?.onData(Buffer.from('1748', 'hex'));
       made.link.tick();
       return made.link.state === 'silent';
     });
@@ -229,7 +268,7 @@ describe('a sensor link', () => {
   });
 
   test('a peripheral without heart rate service is disconnected, reported, and tried again much later', async (t) => {
-    const made = makeLink({ backoffMaxMs: 60_000 });
+    const made = makeLink({ backoffMinMs: 6000, backoffMaxMs: 60_000 });
     t.after(() => made.link.stop());
     made.radio.script.discover = 'no_heart_rate';
     await until(made, 'no_heart_rate_service');

@@ -28,14 +28,18 @@ export const notificationBytes = fc.oneof(
 export function checkParserInvariants(bytes: Buffer): void {
   const parsed = parseHeartRateMeasurement(bytes);
   const flags = bytes[0] ?? 0;
-  const needed = (flags & 1 ? 3 : 2) + (flags & 8 ? 2 : 0);
-  assert.equal(parsed.ok, bytes.length >= needed);
+  const energyAt = flags & 1 ? 3 : 2;
+  const rrAt = energyAt + (flags & 8 ? 2 : 0);
+  assert.equal(parsed.ok, bytes.length >= energyAt);
   if (!parsed.ok) return;
+  const energyCut = (flags & 8) !== 0 && bytes.length < rrAt;
+  const rrCut = (flags & 16) !== 0 && (bytes.length < rrAt + 2 || (bytes.length - rrAt) % 2 === 1);
+  assert.equal(parsed.cut !== undefined, energyCut || rrCut);
   const { bpm, contact, energyKj, rr1024 } = parsed.measurement;
   assert.ok(Number.isInteger(bpm) && bpm >= 0 && bpm <= (flags & 1 ? 65_535 : 255));
   assert.equal(contact === null, (flags & 4) === 0);
-  assert.equal(energyKj === null, (flags & 8) === 0);
+  assert.equal(energyKj === null, (flags & 8) === 0 || energyCut);
   assert.ok(energyKj === null || (energyKj >= 0 && energyKj <= 65_535));
-  assert.equal(rr1024.length, flags & 16 ? Math.floor((bytes.length - needed) / 2) : 0);
+  assert.equal(rr1024.length, flags & 16 ? Math.max(0, Math.floor((bytes.length - rrAt) / 2)) : 0);
   assert.ok(rr1024.every((interval) => Number.isInteger(interval) && interval >= 0 && interval <= 65_535));
 }

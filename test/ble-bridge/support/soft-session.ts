@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test';
 import { DeviceNames } from '../../../ble-bridge/straps/device-names.ts';
 import { RadioSession } from '../../../ble-bridge/straps/radio-session.ts';
 import { RadioStatistics } from '../../../ble-bridge/radio/radio-statistics.ts';
-import type { LinkLimits } from '../../../ble-bridge/straps/sensor-link.ts';
+import type { LinkLimits } from '../../../ble-bridge/straps/link-limits.ts';
 import { SoftRadio, SoftStrap, type SoftSource } from '../../../ble-bridge/radio/virtual/soft-radio.ts';
 import { parseAliases, StrapFilter } from '../../../ble-bridge/straps/strap-filter.ts';
 import { StrapEvents, type StrapReading } from '../../../ble-bridge/straps/strap-ports.ts';

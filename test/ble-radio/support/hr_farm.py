@@ -17,6 +17,7 @@ from bumble.profiles.heart_rate_service import HeartRateService
 from bumble.profiles.battery_service import BatteryService
 from bumble.profiles.device_information_service import DeviceInformationService
 import bumble.logging
+from strap_behaviour import advertise, shape_device, shape_services, wide
 HRM = HeartRateService.HeartRateMeasurement
 log = logging.getLogger('farm')
 
@@ -62,13 +63,10 @@ class ExtController(Controller):
         if self.farm.fault.get('scan_disallowed'): return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
         self.seen.clear()
         return super().on_hci_le_set_scan_enable_command(c)
-    def on_advertising_pdu(self, pdu):                  # honour filter_duplicates like real silicon
-        a = pdu.advertiser_address
-        if self.filter_duplicates and self.le_scan_enable and a in self.seen and FILTER:
-            p = self.pending_le_connection
-            if p and p.peer_address == a: self.create_le_connection(a)
-            return
-        self.seen.add(a); super().on_advertising_pdu(pdu)
+    def on_advertising_pdu(self, pdu):                  # honour filter_duplicates like real silicon, by address and type
+        a, p = pdu.advertiser_address, self.pending_le_connection
+        connectable = advertise(self, self.farm, pdu, self.seen, self.filter_duplicates and FILTER)
+        if p and p.peer_address == a and connectable: self.create_le_connection(a)
     def on_hci_le_create_connection_cancel_command(self, c):
         p, self.pending_le_connection = self.pending_le_connection, None
         if not p: return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
@@ -105,6 +103,14 @@ class Peripheral:
         self.name = o.get('name', f'HR{id}'); self.batt = o.get('battery', 87)
         self.m = HRM(o.get('bpm', 60 + id), o.get('contact', True), None, o.get('rr'))
         self.resets = self.battery_reads = 0
+        self.values, self.beat = o.get('values'), 0      # notified in turn, as hex
+        self.kind = o.get('kind', 'ind'); self.scan_rsp = bytes.fromhex(o['scan_rsp']) if 'scan_rsp' in o else None
+    def handles(self):
+        hrm = self.hrs.heart_rate_measurement_characteristic.handle
+        return {'hrm': hrm, 'cccd': hrm + 1}             # bumble adds the descriptor right after the value
+    def bytes(self, text):                               # '1b{hrm}0648' with the handle in place of {hrm}
+        for name, handle in self.handles().items(): text = text.replace('{' + name + '}', handle.to_bytes(2, 'little').hex())
+        return bytes.fromhex(text)
     async def start(self):
         self.ctl = Controller(f'P{self.id}', link=self.farm.link)
         self.dev = Device(name=self.name, address=self.addr, host=Host(self.ctl, AsyncPipeSink(self.ctl)))
@@ -115,24 +121,37 @@ class Peripheral:
             self.bat.battery_level_characteristic.properties &= ~Characteristic.Properties.NOTIFY
         svcs = [DeviceInformationService(manufacturer_name='ACME', model_number='HR-102', firmware_revision='1.2'), self.hrs]
         if self.batt is not None: svcs.append(self.bat)
-        self.dev.add_services(svcs)
+        self.dev.add_services(shape_services(self, svcs)); shape_device(self)
         if self.o.get('adv_uuid', True):
-            uu = [(AdvertisingData.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS, bytes(UUID.from_16_bits(0x180D)))]
+            uuid = UUID.from_16_bits(0x180D)
+            uu = [(AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS, bytes(wide(uuid))) if self.o.get('uuid128')
+                  else (AdvertisingData.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS, bytes(uuid))]
         else: uu = []
         self.dev.advertising_data = bytes(AdvertisingData([(AdvertisingData.FLAGS, b'\x06'), *uu,
-            (AdvertisingData.COMPLETE_LOCAL_NAME, self.name.encode())]))
+            *([(AdvertisingData.COMPLETE_LOCAL_NAME, self.name.encode())] if self.name else [])]))
+        if 'adv' in self.o: self.dev.advertising_data = bytes.fromhex(self.o['adv'])
         await self.dev.power_on(); await self.adv(True)
         self.task = asyncio.create_task(self.pump()) if self.o.get('period', 1) else None
     def reset(self): self.resets += 1
     def read_battery(self): self.battery_reads += 1; return self.batt
     async def adv(self, on):
-        if on: await self.dev.start_advertising(auto_restart=True, advertising_interval_min=100, advertising_interval_max=100)
+        ms = self.o.get('adv_ms', 100)
+        if on: await self.dev.start_advertising(auto_restart=True, advertising_interval_min=ms, advertising_interval_max=ms)
         else: await self.dev.stop_advertising()
     async def pump(self):
         while True:
-            await asyncio.sleep(self.o.get('period', 1)); await self.notify()
+            await asyncio.sleep(self.o.get('period', 1))
+            for _ in range(self.o.get('repeat', 1)):     # 2: each notification twice
+                await self.notify(bytes.fromhex(self.values[self.beat % len(self.values)]) if self.values else None)
+            self.beat += bool(self.dev.connections)
     async def notify(self, raw=None):
-        await self.dev.notify_subscribers(self.hrs.heart_rate_measurement_characteristic, raw)
+        hrm = self.hrs.heart_rate_measurement_characteristic
+        if self.o.get('force'):
+            value = raw if raw is not None else bytes(self.m)
+            for conn in list(self.dev.connections.values()):
+                self.dev.gatt_server.send_gatt_pdu(conn, b'\x1b' + hrm.handle.to_bytes(2, 'little') + value)
+        elif self.o.get('indicates'): asyncio.ensure_future(self.dev.indicate_subscribers(hrm, raw))
+        else: await self.dev.notify_subscribers(hrm, raw)
     def vanish(self):
         """Battery pulled / out of range: no TerminateInd; centrals notice after their supervision timeout."""
         if self.task: self.task.cancel()
@@ -183,6 +202,12 @@ class Farm:
         elif op == 'level': p.batt = q['level']          # changes without a notification
         elif op == 'batt': p.batt = q['level']; await p.dev.notify_subscribers(p.bat.battery_level_characteristic)
         elif op == 'adv': await p.adv(q['on'])
+        elif op == 'kind': p.kind = q['kind']            # type of its advertisements: ind, scan, nonconn
+        elif op == 'pdu':                                # these bytes on an L2CAP channel (4 ATT, 5 signaling, 6 SMP)
+            for conn in list(p.dev.connections.values()): p.dev.send_l2cap_pdu(conn.handle, q.get('cid', 4), p.bytes(q['hex']))
+        elif op == 'data':                               # new advertising data, scan response or name
+            if 'adv' in q: p.ctl.le_legacy_advertiser.advertising_data = bytes.fromhex(q['adv'])
+            if 'scan_rsp' in q: p.scan_rsp = bytes.fromhex(q['scan_rsp'])
         elif op == 'terminate': await p.terminate(q.get('reason', 0x13))
         elif op == 'vanish': p.vanish(); self.p.pop(id)
         elif op == 'unplug':

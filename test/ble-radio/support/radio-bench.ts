@@ -6,7 +6,7 @@ import { DeviceNames } from '../../../ble-bridge/straps/device-names.ts';
 import { NobleRadio } from '../../../ble-bridge/radio/noble/noble-radio.ts';
 import { RadioSession } from '../../../ble-bridge/straps/radio-session.ts';
 import { RadioStatistics } from '../../../ble-bridge/radio/radio-statistics.ts';
-import type { LinkLimits } from '../../../ble-bridge/straps/sensor-link.ts';
+import type { LinkLimits } from '../../../ble-bridge/straps/link-limits.ts';
 import { parseAliases, StrapFilter } from '../../../ble-bridge/straps/strap-filter.ts';
 import { StrapEvents, type StrapReading } from '../../../ble-bridge/straps/strap-ports.ts';
 import type { Strap } from '../../../ble-bridge/straps/strap.ts';

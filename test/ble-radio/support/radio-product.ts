@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import type { TestContext } from 'node:test';
 import { connectAsync } from 'mqtt';
 import { BleBridgeService } from '../../../ble-bridge/service.ts';
+import { parseDeviceStatus, type DeviceStatus } from '../../../contract/device-status.ts';
 import type { Reading } from '../../../contract/reading.ts';
 import type { BridgeStatus } from '../../../contract/bridge-status.ts';
 import { parseServiceStatus } from '../../../contract/service-status.ts';
@@ -21,6 +22,8 @@ export interface RadioProduct {
   status(): BridgeStatus | undefined;
   /** Errors that would have ended the bridge process. */
   fatal: unknown[];
+  /** The last status of the strap with this address, as the page shows it. */
+  deviceStatus(address: string): DeviceStatus | undefined;
   /** All readings in the stream. */
   readStream(): Promise<StreamReading[]>;
 }
@@ -29,7 +32,7 @@ export interface RadioProduct {
 export async function startRadioProduct(
   t: Pick<TestContext, 'after'>,
   radio: VirtualRadio,
-  options: { environment?: Record<string, string>; onReading: (reading: Reading) => void },
+  options: { environment?: Record<string, string>; onReading?: (reading: Reading) => void },
 ): Promise<RadioProduct> {
   process.env['NOBLE_HCI_H4'] = `127.0.0.1:${radio.hciPort}`;
   process.env['NOBLE_HCI_H4_RECONNECT_MS'] = '300';
@@ -60,13 +63,24 @@ export async function startRadioProduct(
   });
   t.after(() => subscriber.end(true));
   let status: BridgeStatus | undefined;
+  const devices = new Map<string, DeviceStatus>();
+  const keepStatus = (topic: string, payload: Buffer): void => {
+    // An empty payload removes the topic, and with it the device from the page.
+    if (payload.length === 0) return void devices.delete(topic);
+    const parsed = parseDeviceStatus(payload);
+    if (!parsed.ok) throw new Error(`${topic}: ${parsed.reason}`);
+    devices.set(topic, parsed.value);
+  };
   subscriber.on('message', (topic, payload) => {
-    if (topic.endsWith('/bpm')) return options.onReading(JSON.parse(payload.toString()) as Reading);
+    if (topic.endsWith('/bpm')) return options.onReading?.(JSON.parse(payload.toString()) as Reading);
+    if (topic.startsWith('hr/')) return keepStatus(topic, payload);
     const parsed = parseServiceStatus(payload);
     if (parsed.ok) status = parsed.value.bridge ?? status;
   });
-  await subscriber.subscribeAsync(['hr/+/bpm', serviceStatusTopic('test-box', 'ble-bridge')]);
+  await subscriber.subscribeAsync(['hr/+/bpm', 'hr/+/status', serviceStatusTopic('test-box', 'ble-bridge')]);
   const bridgeConfig = testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, BLE_SOURCE: 'noble', ...options.environment });
   await start(new BleBridgeService({ config: bridgeConfig, log: testLog(bridgeConfig), onFatal: (error) => fatal.push(error) }));
-  return { status: () => status, fatal, readStream: async () => await readAll(`http://127.0.0.1:${stream.port}`) };
+  const deviceStatus = (address: string): DeviceStatus | undefined =>
+    [...devices.values()].find((device) => device.address === address);
+  return { status: () => status, fatal, deviceStatus, readStream: async () => await readAll(`http://127.0.0.1:${stream.port}`) };
 }

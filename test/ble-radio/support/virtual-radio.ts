@@ -87,6 +87,40 @@ export interface StrapSpec {
   /** False: no control point to reset the energy count. */
   energy?: boolean;
   battery_notifies?: boolean;
+  /** The following are described in strap_behaviour.py. */
+  address?: string;
+  kind?: AdvertisementKind;
+  accepts?: boolean;
+  adv?: string;
+  scan_rsp?: string;
+  adv_ms?: number;
+  values?: readonly string[];
+  repeat?: number;
+  uuid128?: boolean;
+  indicates?: boolean;
+  force?: boolean;
+  no_hrs?: boolean;
+  decoy?: boolean;
+  smp?: 'refuse' | 'silent';
+  att?: readonly AttRule[];
+}
+
+/** Type of advertisements: connectable, scannable only, or neither. */
+export type AdvertisementKind = 'ind' | 'scan' | 'nonconn';
+
+/** How a virtual strap answers a request, in place of the usual answer (strap_behaviour.py, `Rules`). */
+export interface AttRule {
+  on: 'mtu' | 'services' | 'characteristics' | 'descriptors' | 'cccd' | 'read' | 'write' | 'any';
+  /** ATT error code. */
+  error?: number;
+  /** Hexadecimal. */
+  answer?: string;
+  silent?: boolean;
+  /** Seconds. */
+  delay?: number;
+  times?: number;
+  until?: 'encrypted';
+  also?: readonly string[];
 }
 
 export class VirtualRadio {

@@ -29,7 +29,7 @@ function simulate(seconds: number): HeartRateMeasurement[][] {
     const strap = source.straps[index];
     if (strap === undefined || strap.connected || !strap.present) return;
     strap.link(() => {});
-    const measurement = strap.characteristics().find(({ uuid }) => uuid === '2a37');
+    const measurement = strap.heartRateCharacteristics().find(({ uuid }) => uuid === '2a37');
     void measurement?.subscribe((bytes) => {
       const parsed = parseHeartRateMeasurement(bytes);
       assert.ok(parsed.ok);

@@ -2,7 +2,9 @@
 import type { TestContext } from 'node:test';
 import mqtt, { type MqttClient } from 'mqtt';
 
+/** Readings of other clients have no run and no seq. */
 export interface LiveReading {
+  device: string;
   run: string;
   seq: number;
   timestamp: string;
@@ -73,7 +75,7 @@ export class Witness {
     if (payload === '') return;
     if (first === 'hr' && third === 'bpm') {
       const { run, seq, timestamp, clock } = JSON.parse(payload) as LiveReading;
-      this.live.push({ run, seq, timestamp, clock });
+      this.live.push({ device: second ?? '', run, seq, timestamp, clock });
     } else if (first === 'hr')
       this.gaps.push({ device: second ?? '', ...(JSON.parse(payload) as { from: string; to: string; cause: string }) });
     else if (third === 'readings') this.#delivered(run, payload);

@@ -1,0 +1,38 @@
+/** What the end of a link, or of an attempt, means for the strap's state, the statistics and gaps. */
+import type { GapCause, StrapReason } from '../../contract/device-status.ts';
+import { ConnectTimeout } from '../radio/connect-queue.ts';
+import { ENDED_BY_STRAP } from '../radio/disconnect-reasons.ts';
+import { RadioError } from '../radio/radio-error.ts';
+import { StepTimeout } from './link-step.ts';
+
+/** The strap answered a request that is needed with an error: not a failure of the radio, and not a missing answer. */
+export function isRefusal(error: unknown): error is RadioError {
+  return error instanceof RadioError && (error.code === 'refused' || error.code === 'pairing_failed');
+}
+
+/** The reason of the state `refused`. */
+export function refusalOf(error: RadioError): StrapReason {
+  return { code: error.code === 'pairing_failed' ? 'pairing_failed' : 'att_error', detail: error.message };
+}
+
+/** The name of an attempt's end in `disconnects`: `timeout` only if the strap did not answer. */
+export function endReasonOf(error: unknown): string {
+  if (error instanceof StepTimeout || error instanceof ConnectTimeout) return 'timeout';
+  return error instanceof RadioError && error.code === 'bad_answer' ? 'bad_answer' : 'failed';
+}
+
+const GAP_CAUSES: Readonly<Record<string, GapCause>> = { adapter: 'adapter', silent: 'sensor_silent' };
+
+/** The cause of a gap that begins with the end of a link. A strap that ends it has no contact, was taken off, or was switched off. */
+export function gapCauseOf(reason: string): GapCause {
+  return GAP_CAUSES[reason] ?? (ENDED_BY_STRAP.has(reason) ? 'ended_by_strap' : 'out_of_range');
+}
+
+/**
+ * Whether an attempt failed in a way that the radio can be blamed for: the controller reported a failure, or a strap that has delivered
+ * before was not reached. What straps refuse, do not answer or have never accepted is theirs.
+ */
+export function isFruitless(reason: string, error: unknown, proven: boolean): boolean {
+  if (reason === 'failed') return true;
+  return proven && (reason === 'not_established' || error instanceof ConnectTimeout);
+}

@@ -1,0 +1,18 @@
+import type { DeviceState } from '../../contract/device-status.ts';
+import type { CutField, HeartRateMeasurement, MalformedReason } from '../gatt/hrm-parser.ts';
+import type { StrapInformation } from './strap-information.ts';
+
+/** What a link reports to its strap. */
+export interface LinkObserver {
+  stateChanged(state: DeviceState, before: DeviceState): void;
+  connected(): void;
+  /** A valid measurement; heart rate 0 included. */
+  measurement(measurement: HeartRateMeasurement): void;
+  /** A notification without a heart rate, or (CutField) with one whose remainder is cut off: that one is a measurement as well. */
+  malformed(reason: MalformedReason | CutField, bytes: Buffer): void;
+  information(information: Partial<StrapInformation>): void;
+  /** The link ended or an attempt failed; `reason` as in the status' `disconnects`. */
+  ended(reason: string, error: unknown): void;
+  /** The controller did not confirm the end of a link: its state and ours may differ. */
+  disconnectUnconfirmed(): void;
+}

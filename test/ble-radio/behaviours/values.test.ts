@@ -1,0 +1,4 @@
+import { VALUES } from './values.ts';
+import { runBehaviours } from './run-behaviours.ts';
+
+runBehaviours('what straps send', VALUES);

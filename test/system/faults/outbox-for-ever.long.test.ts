@@ -1,0 +1,12 @@
+import { test } from 'node:test';
+import { casesOf } from './support/fault-case.ts';
+import { faultSuite } from './support/fault-suite.ts';
+import { TARGETS } from './support/targets.ts';
+
+for (const target of [TARGETS.bridge, TARGETS.adoption])
+  test(`${target.name}: every file operation fails in every way, for ever; nothing secured is lost, all heals`, async (t) => {
+    await faultSuite(
+      t,
+      casesOf('for ever').map((fault) => ({ target, fault })),
+    );
+  });
