@@ -143,10 +143,10 @@ export class Intake {
     return this.#queue !== undefined && this.#isAccepting;
   }
 
-  /** The queue is open: its identity, and the watermarks that it holds. */
+  /** The queue is open: its identity, and the watermarks that it holds. Runs that were offered meanwhile begin at theirs. */
   start(queue: string, watermarks: readonly RunWatermark[]): void {
     this.#queue = queue;
-    this.#watermarks = new Map(watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
+    this.#returnToWatermarks(watermarks);
     for (const { gateway } of watermarks) this.#delivering.add(gateway);
     if (this.#options.takesLiveReadings) this.#straps.start();
     this.askAll();
@@ -371,9 +371,13 @@ export class Intake {
   /** The queue did not take what it was given: every run returns to its watermark, and sequencers send again once it accepts. */
   refused(queue: string, watermarks: readonly RunWatermark[], lostUnnumbered: number): void {
     this.#queue = queue;
+    this.#returnToWatermarks(watermarks);
+    if (lostUnnumbered > 0) this.#loseUnnumbered(lostUnnumbered);
+  }
+
+  #returnToWatermarks(watermarks: readonly RunWatermark[]): void {
     this.#watermarks = new Map(watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
     for (const [key, run] of this.#runs) this.#putBack(run.gateway, run.rollBack(this.#watermarks.get(key)));
-    if (lostUnnumbered > 0) this.#loseUnnumbered(lostUnnumbered);
   }
 
   /** Whether the queue accepts. When it does again, sequencers are asked for what they hold. */
