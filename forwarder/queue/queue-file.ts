@@ -38,7 +38,7 @@ export class QueueFile {
   #opened: OpenFile | undefined;
   #ahead: ReadAhead | undefined;
   /** Rows that the next commit deletes: shipped (empty text), or evicted (the cause). */
-  #pendingDeletes = new Map<number, string>();
+  readonly #pendingDeletes = new Map<number, string>();
   #commits = 0;
   #wasUnclean = false;
 
@@ -64,7 +64,7 @@ export class QueueFile {
     if (opened === undefined) return false;
     this.#opened = new OpenFile(opened, this.#options.maxBytes);
     this.#wasUnclean = opened.wasUnclean;
-    if (this.#ahead === undefined) this.#ahead = new ReadAhead(opened.database, opened.state.nextRowId);
+    if (this.#ahead === undefined) this.#ahead = new ReadAhead(opened.database, opened.state.nextRowId, this.#pendingDeletes);
     else this.#ahead.moveTo(opened.database);
     this.#reserve.fill();
     return true;
@@ -151,8 +151,7 @@ export class QueueFile {
       for (const append of appends) this.#apply(next, append);
       file.dead.evictOverLimit(next);
     });
-    this.readAhead.deleted(this.#pendingDeletes.keys());
-    this.#pendingDeletes = new Map();
+    this.#pendingDeletes.clear();
     this.#commits += 1;
     for (const { rows } of appends) {
       this.readAhead.accepted(
@@ -220,7 +219,6 @@ export class QueueFile {
       file.dead.evictOverLimit(next);
     });
     this.readAhead.settled([rowId]);
-    this.readAhead.deleted([rowId]);
   }
 
   /**
