@@ -16,8 +16,8 @@ export function addToSpans(spans: Map<string, EvictedSpan>, rows: readonly (Owne
 
 const NEAR_LARGEST = 0.9;
 const CHUNK_ROWS = 1000;
-/** Rows that are read to find some of one owner before another one is tried. */
-const EXAMINED_OF_OWNER_MAX = 20_000;
+/** Rows that are read to find some of the largest owners before the largest are determined again. */
+const EXAMINED_OF_OWNERS_MAX = 20_000;
 /** Bounds the time of one step, as soon as it has found any row. */
 const EXAMINED_MAX = 100_000;
 
@@ -32,30 +32,28 @@ export class Eviction<Row extends OwnedRow> {
     this.#read = read;
   }
 
-  /** The owner with the largest share that has rows to evict; of equal ones, the one with the older rows. */
-  #largest(choice: Choice<Row>): Owner | undefined {
-    let largest: Owner | undefined;
-    for (const owner of this.#owners.all()) {
-      if (choice.isExhausted(owner)) continue;
-      const more = largest === undefined ? 1 : choice.shareOf(owner) - choice.shareOf(largest);
-      if (more > 0 || (more === 0 && this.#from(owner) < this.#from(largest ?? owner))) largest = owner;
-    }
-    return largest;
+  /** The owners with the largest shares; none if no row is left. */
+  #near(choice: Choice<Row>): Set<Owner> {
+    const near = new Set<Owner>();
+    let most = 0;
+    for (const owner of this.#owners.all()) if (!choice.isExhausted(owner)) most = Math.max(most, choice.shareOf(owner));
+    for (const owner of this.#owners.all())
+      if (!choice.isExhausted(owner) && choice.shareOf(owner) >= most * NEAR_LARGEST) near.add(owner);
+    return near;
   }
 
   #from(owner: Owner): number {
     return this.#evictableFrom.get(owner) ?? owner.evictableFrom;
   }
 
-  /** At most `maxRows` rows, until they have this many bytes; none only if all rows are in flight. No row below `firstId` can be evicted. */
-  rows(wanted: { maxRows: number; bytes: number }, isInFlight: (id: number) => boolean, firstId: number): Row[] {
+  /** Rows until one of the wanted numbers is reached; none only if all rows are taken. No row below `firstId` can be evicted. */
+  rows(wanted: { maxRows: number; bytes: number }, isTaken: (id: number) => boolean, firstId: number): Row[] {
     this.#evictableFrom = new Map();
     const choice = new Choice<Row>(wanted);
     while (!choice.isDone) {
-      const largest = this.#largest(choice);
-      if (largest === undefined) break;
-      const from = Math.max(this.#from(largest), firstId);
-      this.#evictableFrom.set(largest, this.#choose(choice, largest, from, isInFlight));
+      const near = this.#near(choice);
+      if (near.size === 0) break;
+      this.#choose(choice, near, firstId, isTaken);
     }
     return choice.rows;
   }
@@ -66,27 +64,38 @@ export class Eviction<Row extends OwnedRow> {
     this.#evictableFrom = new Map();
   }
 
-  /** Chooses rows from this id on until the owner is no longer among the largest. Returns the id before which it has none left. */
-  #choose(choice: Choice<Row>, largest: Owner, from: number, isInFlight: (id: number) => boolean): number {
-    const least = choice.shareOf(largest) * NEAR_LARGEST;
-    let next = from;
-    for (let examined = 0; examined < EXAMINED_OF_OWNER_MAX; examined += CHUNK_ROWS) {
+  /** Chooses the oldest rows of these owners, until there are enough or too many were examined. */
+  #choose(choice: Choice<Row>, near: Set<Owner>, firstId: number, isTaken: (id: number) => boolean): void {
+    const shares = [...near].map((owner) => choice.shareOf(owner));
+    const least = Math.max(...shares) * NEAR_LARGEST;
+    let next = Math.max(firstId, Math.min(...[...near].map((owner) => this.#from(owner))));
+    let isEnd = false;
+    for (
+      let examined = 0;
+      examined < EXAMINED_OF_OWNERS_MAX && near.size > 0 && !choice.isFull && !isEnd;
+      examined += CHUNK_ROWS
+    ) {
       const rows = this.#read(next - 1, CHUNK_ROWS);
       choice.examined += rows.length;
+      isEnd = rows.length < CHUNK_ROWS;
       for (const row of rows) {
-        if (choice.isFull) return next;
-        const owner = this.#owners.of(row);
-        const mayGo = !isInFlight(row.id) && !choice.has(row);
-        if (mayGo && choice.shareOf(owner) >= least) choice.add(owner, row);
-        else if (mayGo && owner === largest) return next;
+        if (choice.isFull) break;
         next = row.id + 1;
-      }
-      if (rows.length < CHUNK_ROWS) {
-        choice.exhausted.add(largest);
-        return next;
+        if (isTaken(row.id) || choice.has(row)) continue;
+        const owner = this.#owners.of(row);
+        if (!near.has(owner)) continue;
+        if (choice.shareOf(owner) >= least) choice.add(owner, row);
+        else {
+          // It is no longer among the largest: this is its oldest row.
+          near.delete(owner);
+          this.#evictableFrom.set(owner, Math.max(row.id, this.#from(owner)));
+        }
       }
     }
-    return next;
+    for (const owner of near) {
+      this.#evictableFrom.set(owner, Math.max(next, this.#from(owner)));
+      if (isEnd && !choice.isFull) choice.exhausted.add(owner);
+    }
   }
 }
 
@@ -131,6 +140,6 @@ class Choice<Row extends OwnedRow> {
   }
 
   isExhausted(owner: Owner): boolean {
-    return this.exhausted.has(owner) || owner.waiting <= (this.#of.get(owner)?.rows ?? 0);
+    return this.exhausted.has(owner) || owner.rows <= (this.#of.get(owner)?.rows ?? 0);
   }
 }

@@ -21,23 +21,20 @@ export function ownerNameOf(device: string, data: string): string {
 }
 
 export class Owner {
-  /** Its rows in the file that are not shipped, and their size. */
+  /** Its rows in the file that the drain does not have, and their size. */
   rows = 0;
   bytes = 0;
-  /** Of these, the rows that the drain has. */
+  /** Its rows that the drain has. */
   taken = 0;
-  /** None of its rows below this id can be evicted. */
+  /** Of its rows, none below this id can be evicted. */
   evictableFrom: number;
   /** The lowest id of its rows that were passed over because it had too many in the drain; undefined if there are none. */
   passedOverFrom: number | undefined;
+  /** Size of its last row that was counted. */
+  lastBytes = 0;
 
   constructor(firstId: number) {
     this.evictableFrom = firstId;
-  }
-
-  /** Its rows that the drain does not have. */
-  get waiting(): number {
-    return this.rows - this.taken;
   }
 }
 
@@ -53,7 +50,7 @@ export class Owners {
   readonly #publishers = new Map<string, Owner>();
   readonly #straps = new Map<string, Owner>();
   readonly #unnamed = new Owner(1);
-  /** All rows that are not shipped, and those that the drain has. */
+  /** All rows that the drain does not have, and those that it has. */
   rows = 0;
   taken = 0;
 
@@ -70,31 +67,46 @@ export class Owners {
 
   add(row: OwnedRow): Owner {
     const owner = this.of(row);
+    const bytes = sizeOf(row);
     owner.rows += 1;
-    owner.bytes += sizeOf(row);
+    owner.bytes += bytes;
+    owner.lastBytes = bytes;
     this.rows += 1;
     return owner;
   }
 
+  /** A row is evicted, or the drain has it. */
   remove(owner: Owner, bytes: number): void {
     owner.rows -= 1;
-    owner.bytes -= bytes;
+    // The size of a row that was put back is an estimate.
+    owner.bytes = owner.rows === 0 ? 0 : Math.max(0, owner.bytes - bytes);
     this.rows -= 1;
   }
 
-  take(owner: Owner): void {
+  take(owner: Owner, bytes: number): void {
+    this.remove(owner, bytes);
     owner.taken += 1;
     this.taken += 1;
   }
 
-  untake(owner: Owner): void {
+  /** The drain no longer has a row. */
+  settle(owner: Owner): void {
     owner.taken -= 1;
     this.taken -= 1;
   }
 
+  /** A row that the drain had waits in the file again. */
+  putBack(owner: Owner, id: number): void {
+    this.settle(owner);
+    owner.rows += 1;
+    owner.bytes += owner.lastBytes;
+    owner.evictableFrom = Math.min(owner.evictableFrom, id);
+    this.rows += 1;
+  }
+
   /** Whether other owners have rows that the drain does not have. */
   othersWait(owner: Owner): boolean {
-    return this.rows - this.taken > owner.waiting;
+    return this.rows > owner.rows;
   }
 
   *all(): Generator<Owner> {
@@ -106,7 +118,8 @@ export class Owners {
   /** Forgets owners without rows. */
   forgetEmpty(): void {
     for (const owners of [this.#publishers, this.#straps])
-      for (const [name, owner] of owners) if (owner.rows <= 0 && owner.passedOverFrom === undefined) owners.delete(name);
+      for (const [name, owner] of owners)
+        if (owner.rows <= 0 && owner.taken <= 0 && owner.passedOverFrom === undefined) owners.delete(name);
   }
 
   get size(): number {

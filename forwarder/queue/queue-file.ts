@@ -87,7 +87,8 @@ export class QueueFile {
     this.#wasUnclean = opened.wasUnclean;
     if (opened.isReplaced) this.#beginEpoch();
     this.#known = undefined;
-    if (this.#ahead === undefined) this.#ahead = new ReadAhead(opened.database, opened.state.nextRowId);
+    const isSettled = (id: number): boolean => this.#pendingDeletes.has(id) || this.#pendingBurials.has(id);
+    if (this.#ahead === undefined) this.#ahead = new ReadAhead(opened.database, opened.state.nextRowId, isSettled);
     else this.#ahead.moveTo(opened.database);
     this.#reserve.fill();
     return true;
@@ -183,8 +184,6 @@ export class QueueFile {
       file.dead.evictOverLimit(next);
       file.expireAccounts(next);
     });
-    this.readAhead.deleted(this.#pendingDeletes.keys());
-    this.readAhead.deleted(this.#pendingBurials.keys());
     this.#pendingDeletes = new Map();
     this.#pendingBurials = new Map();
     this.#commits += 1;
