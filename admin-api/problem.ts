@@ -13,6 +13,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   origin_not_allowed: 403,
   not_found: 404,
   strap_unknown: 404,
+  run_unknown: 404,
+  run_ambiguous: 409,
   strap_not_connected: 409,
   strap_has_no_energy_count: 409,
   request_invalid: 400,

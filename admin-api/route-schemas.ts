@@ -18,6 +18,11 @@ export const readingsQuery = Type.Object({ format: Type.Optional(Type.Enum(['jso
 export type ReadingsQuery = Static<typeof readingsQuery>;
 /** Like the arguments of the command, but unknown parameters are ignored. */
 export const deadLettersQuery = Type.Object({ ...COMMANDS['list-dead-letters'].args.properties });
+const { run, gateway, from } = COMMANDS['show-run'].args.properties;
+export const runParams = Type.Object({ run });
+export type RunParams = Static<typeof runParams>;
+export const runQuery = Type.Object({ gateway, from });
+export type RunQuery = Static<typeof runQuery>;
 
 export const logLevelBody = Type.Object({ service: Type.Enum(SERVICE_NAMES), level: Type.Enum(LOG_LEVELS) }, strict);
 export type LogLevelBody = Static<typeof logLevelBody>;

@@ -35,7 +35,7 @@ export function queueOf(fleet: Fleet): answered.QueueAnswer | undefined {
 const unknownStrap = (id: string): HrError => new HrError('strap_unknown', { operation: 'find a strap', detail: id });
 
 /** Routes that only read; who may use them depends on ADMIN_ANONYMOUS. */
-export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events, health, history }: RouteOptions): void {
+export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events, health, history, command }: RouteOptions): void {
   const healthAnswers = answersAlso(answered.healthSchema, 'text/plain');
   const down = {
     description: 'Down: the same body, for probes that check only the HTTP status',
@@ -87,6 +87,24 @@ export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events,
       },
     },
     async () => history.queue(),
+  );
+  app.get<{ Params: schemas.RunParams; Querystring: schemas.RunQuery }>(
+    '/queue/runs/:run',
+    {
+      schema: {
+        tags: ['read'],
+        summary: 'What became of each reading of a run',
+        params: schemas.runParams,
+        querystring: schemas.runQuery,
+        response: answers(COMMANDS['show-run'].result),
+      },
+    },
+    async ({ params: { run }, query: { gateway, from } }) =>
+      await command('forwarder', 'show-run', {
+        run,
+        ...(gateway === undefined ? {} : { gateway }),
+        ...(from === undefined ? {} : { from }),
+      }),
   );
   app.get(
     '/devices',

@@ -4,8 +4,9 @@
  */
 import Type, { type Static, type TSchema } from 'typebox';
 import { deadLettersSchema } from './dead-letter.ts';
-import { countSchema, deviceNameSchema } from './fields.ts';
+import { countSchema, deviceNameSchema, runSchema } from './fields.ts';
 import { requestIdSchema } from './response.ts';
+import { runAccountSchema } from './run-account.ts';
 import type { ServiceName } from './topics.ts';
 import { checkerOf, parserOf, type Checker } from './validate.ts';
 
@@ -30,6 +31,8 @@ const chosenLetters = Type.Object(
   },
   strict,
 );
+/** The name of a box as a reading carries it: older versions allowed any text. */
+const gatewaySchema = Type.String({ minLength: 1, maxLength: 200 });
 const device = Type.Object({ device: deviceNameSchema }, strict);
 const level = Type.Object({ level: Type.Enum(LOG_LEVELS) }, strict);
 
@@ -65,6 +68,12 @@ export const COMMANDS = {
     summary: 'Drops dead letters; they are counted as evicted (discarded)',
     args: chosenLetters,
     result: Type.Object({ discarded: countSchema }),
+  },
+  'show-run': {
+    service: 'forwarder',
+    summary: 'What became of each reading of a run',
+    args: Type.Object({ run: runSchema, gateway: Type.Optional(gatewaySchema), from: Type.Optional(idSchema) }, strict),
+    result: runAccountSchema,
   },
   'acknowledge-damage': {
     service: 'forwarder',

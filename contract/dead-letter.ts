@@ -39,7 +39,7 @@ export const DEAD_LETTER_REASONS = [
 export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number];
 
 /** Why an accepted reading was dropped. */
-export const EVICTED_CAUSES = ['queue_full', 'dead_letters_full', 'discarded', 'damaged'] as const;
+export const EVICTED_CAUSES = ['queue_full', 'dead_letters_full', 'discarded', 'damaged', 'test_reading'] as const;
 export type EvictedCause = (typeof EVICTED_CAUSES)[number];
 
 /** A refused payload is kept whole up to this size: it can be retried. */

@@ -31,6 +31,10 @@ export const faultSettingsSchema = Type.Partial(
     throttleRate: share,
     /** Share of records that fail with InternalFailure, 0-1. */
     recordFailureRate: share,
+    /** `throttleRate` and `recordFailureRate` hit only records with one of these partition keys. */
+    keys: Type.Array(Type.String()),
+    /** `throttleRate` and `recordFailureRate` hit only records of the shard with this number. */
+    shard: Type.Integer({ minimum: 0 }),
     /** Whole requests fail in this way. */
     request: Type.Enum(REQUEST_FAULTS),
     /** Share of requests that `request` hits, 0-1 (default 1). */

@@ -5,6 +5,7 @@ import { countsSchema, countSchema, durationSchema, nullable, textSchema, timeSc
 /** `ok`, or the reason code of why readings are not shipped (docs/errors.md). */
 export const UPLINK_STATES = [
   'ok',
+  'key_refused',
   'throttled',
   'unreachable',
   'unauthorized',
@@ -18,12 +19,19 @@ export const UPLINK_STATES = [
 ] as const;
 export type UplinkState = (typeof UPLINK_STATES)[number];
 
+/** So many refused keys are listed, and are labels of metrics. */
+export const REFUSED_KEYS_SHOWN = 20;
+
 export const uplinkSchema = Type.Object({
   state: Type.Enum(UPLINK_STATES),
   /** What was found, for a person, without the code; empty if ok. */
   reason: Type.String(),
   hint: textSchema,
   since: timeSchema,
+  /** The partition keys that the stream refuses while it takes others; those that are refused for the longest time. */
+  refused_keys: Type.Optional(
+    Type.Array(Type.Object({ key: textSchema, code: textSchema, since: timeSchema }), { maxItems: REFUSED_KEYS_SHOWN }),
+  ),
 });
 export type Uplink = Static<typeof uplinkSchema>;
 

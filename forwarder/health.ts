@@ -26,9 +26,9 @@ export class ForwarderHealth {
   }
 
   #uplinkCheck(): CheckReport {
-    const { state, detail, hint } = this.#drain.uplink.current;
+    const { state, detail, hint } = this.#drain.uplink.reported;
     if (state === 'ok') return okCheck('uplink');
-    return (state === 'throttled' ? warning : failing)('uplink', state, detail, hint);
+    return (state === 'throttled' || state === 'key_refused' ? warning : failing)('uplink', state, detail, hint);
   }
 
   #queueCheck(): CheckReport {

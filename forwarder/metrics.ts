@@ -1,7 +1,8 @@
 /** All metrics of the forwarder, in the order in which they are published. */
-import type { UplinkState } from '../contract/forwarder-status.ts';
+import { REFUSED_KEYS_SHOWN, type UplinkState } from '../contract/forwarder-status.ts';
 import type { Metric } from '../contract/metrics.ts';
 import { Counter, Gauge, Histogram } from '../service/metrics/metrics.ts';
+import type { RefusedKey } from './drain/refused-keys.ts';
 import type { QueuedReading } from './queue/drain-queue.ts';
 import type { QueueState } from './queue/queue-messages.ts';
 
@@ -25,6 +26,18 @@ function byCause(name: string, help: string, counts: Readonly<Record<string, num
   const counter = new Counter(name, help);
   for (const [cause, count] of Object.entries(counts)) counter.setTo(count, { cause });
   return counter.read();
+}
+
+/** Made for each reading: a key that is no longer refused must not keep its last value. */
+function refusedSeconds(keys: readonly RefusedKey[]): Metric {
+  const gauge = new Gauge(
+    'hr_gateway_partition_key_refused_seconds',
+    'How long the stream refuses all records of this partition key',
+  );
+  const now = performance.now();
+  for (const { key, code, sinceMs } of keys.slice(0, REFUSED_KEYS_SHOWN))
+    gauge.set(Math.round((now - sinceMs) / 1000), { key, code });
+  return gauge.read();
 }
 
 export class ForwarderMetrics {
@@ -64,6 +77,8 @@ export class ForwarderMetrics {
     'Records that failed inside an answered request, by code',
   );
   readonly #requestsFailed = new Counter('hr_gateway_requests_failed_total', 'Requests that failed as a whole');
+  /** Partition keys that the stream refuses; the drain sets it. */
+  refusedKeys: () => readonly RefusedKey[] = () => [];
   /** Totals since the start. */
   requests = 0;
   requestsFailed = 0;
@@ -109,7 +124,7 @@ export class ForwarderMetrics {
     this.#commits.setTo(commits);
     this.#depth.set(ledger.queued);
     this.#oldestAge.set(oldestAgeSeconds);
-    this.#uplinkUp.set(uplink === 'ok' || uplink === 'throttled' ? 1 : 0);
+    this.#uplinkUp.set(uplink === 'ok' || uplink === 'throttled' || uplink === 'key_refused' ? 1 : 0);
     this.#bytes.set(bytes);
     this.#dead.set(ledger.dead);
     this.#lostCommits.set(state.commitsLost ?? -1);
@@ -140,6 +155,7 @@ export class ForwarderMetrics {
       this.#recordsSent.read(),
       this.#recordsFailed.read(),
       this.#requestsFailed.read(),
+      refusedSeconds(this.refusedKeys()),
     ];
   }
 }

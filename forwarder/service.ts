@@ -235,6 +235,7 @@ export class ForwarderService implements Service {
         'list-dead-letters': async ({ limit, before }) => await queue.deadLetters(limit ?? 100, before ?? null),
         'retry-dead-letters': async (args) => await queue.retryDead(chosen(args)),
         'discard-dead-letters': async (args) => await queue.discardDead(chosen(args)),
+        'show-run': async (args) => await queue.showRun(args),
         'acknowledge-damage': async () => await queue.acknowledgeDamage(),
         backup: async () => await queue.backup(),
       },
@@ -249,7 +250,7 @@ export class ForwarderService implements Service {
       deadLetters,
       causes,
       mode,
-      this.#drain.uplink.current.state,
+      this.#drain.uplink.reported.state,
       this.#checks().map(({ status, code, reason }) => [status, code, reason]),
     ]);
   }
@@ -305,7 +306,7 @@ export class ForwarderService implements Service {
       state: this.#queue.state,
       oldestAgeSeconds: this.#oldestAgeSeconds(),
       duplicates: this.#intake?.arrivals.total('duplicate') ?? 0,
-      uplink: this.#drain.uplink.current.state,
+      uplink: this.#drain.uplink.reported.state,
     });
     return [...read, ...arrivals];
   }

@@ -47,9 +47,10 @@ export class Faults {
     return request;
   }
 
-  /** The failure of one record inside a 200, or undefined. */
-  recordFault(): { ErrorCode: string; ErrorMessage: string } | undefined {
-    const { throttleRate = 0, recordFailureRate = 0 } = this.#settings;
+  /** The failure of one record inside a 200, or undefined. `shard`: number of its shard. */
+  recordFault(partitionKey: string, shard: number): { ErrorCode: string; ErrorMessage: string } | undefined {
+    const { throttleRate = 0, recordFailureRate = 0, keys, shard: failing = shard } = this.#settings;
+    if (shard !== failing || keys?.includes(partitionKey) === false) return undefined;
     if (throttleRate > 0 && this.#random() < throttleRate)
       return { ErrorCode: 'ProvisionedThroughputExceededException', ErrorMessage: 'Rate exceeded for shard (injected).' };
     if (recordFailureRate > 0 && this.#random() < recordFailureRate)

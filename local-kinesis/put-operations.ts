@@ -77,7 +77,7 @@ export class PutOperations {
     const open = this.#store.openShards(stream);
     for (const [index, entry] of entries.entries()) {
       const shard = this.#shardFor(open, entry.hashKey);
-      const fault = this.#faults.recordFault();
+      const fault = this.#faults.recordFault(entry.partitionKey, shard.number);
       if (fault !== undefined) outcomes[index] = fault;
       else if (this.#admits(shard, entry.bytes)) taken.push({ index, shard, partitionKey: entry.partitionKey, data: entry.data });
       else

@@ -38,6 +38,7 @@ function aggregateOf(key: string, rows: readonly QueuedReading[]): Shipment {
 
 export class AggregateShipments implements Shipments {
   readonly #config: KinesisSettings;
+  readonly keepsOrder = true;
   readonly #aggregateBytes: number;
   /** Round robin: the device whose turn is next comes first. */
   readonly #devices = new Map<string, DeviceRows>();
@@ -130,6 +131,27 @@ export class AggregateShipments implements Shipments {
     if (device !== undefined) device.inFlight += 1;
     const middle = Math.ceil(rows.length / 2);
     return [rows.slice(0, middle), rows.slice(middle)].map((half) => aggregateOf(record.partitionKey, half));
+  }
+
+  join([first, ...others]: readonly [Shipment, ...Shipment[]]): Shipment {
+    const device = this.#devices.get(first.rows[0]?.device ?? '');
+    if (device !== undefined) device.inFlight -= others.length;
+    const rows = [first, ...others].flatMap((part) => part.rows);
+    return { ...aggregateOf(first.record.partitionKey, rows), attempts: first.attempts };
+  }
+
+  withNewKey({ rows, attempts }: Shipment): Shipment {
+    return { ...aggregateOf(partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, rows[0]?.device ?? ''), rows), attempts };
+  }
+
+  withdraw(name: string): QueuedReading[] {
+    const device = this.#devices.get(name);
+    if (device === undefined) return [];
+    const rows = device.rows.shift(device.rows.length);
+    this.#size -= rows.length;
+    device.bytes = 0;
+    if (device.inFlight === 0) this.#devices.delete(name);
+    return rows;
   }
 
   finished(shipment: Shipment): void {

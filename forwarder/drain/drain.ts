@@ -7,10 +7,11 @@
 import type { Config } from '../../service/config/config.ts';
 import { Backoff } from '../../service/pacing/backoff.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
-import type { DrainQueue, QueuedReading } from '../queue/drain-queue.ts';
+import { READ_AHEAD_ROWS, type DrainQueue, type QueuedReading } from '../queue/drain-queue.ts';
 import type { ForwarderMetrics } from '../metrics.ts';
 import { failureText, SinkError, type FailureClass, type Sink } from '../sink/sink.ts';
 import { AggregateShipments } from './aggregates.ts';
+import { KeyHolds, type RecordFailure } from './key-holds.ts';
 import { PoisonHunt } from './poison-hunt.ts';
 import { failureOfRecords, isThrottling } from './record-failures.ts';
 import { Retries } from './retries.ts';
@@ -22,7 +23,6 @@ import { UplinkStatus } from './uplink.ts';
 /** Below PutRecords' limit of 5 MiB per request, which includes partition keys. */
 const BATCH_BYTES = 4.9 * 1024 * 1024;
 const REQUESTS_MAX = 4;
-const BUFFER_ROWS = 8000;
 const TAKE_ROWS = 2000;
 const TAKE_BYTES = 4 * 1024 * 1024;
 const RETRY_MIN_MS = 200;
@@ -55,6 +55,7 @@ export class Drain {
   readonly #shipments: Shipments;
   readonly #retries = new Retries();
   readonly #hunt = new PoisonHunt();
+  readonly #holds: KeyHolds;
   readonly #bucket = new TokenBucket();
   readonly #limits: StreamLimits;
   readonly #backoff = new Backoff({ minMs: 500, maxMs: 60_000 });
@@ -72,6 +73,8 @@ export class Drain {
   #stopped = true;
   #clockAheadMs: number | null = null;
   #lastShippedAtMs: number | null = null;
+  /** By the monotonic clock. */
+  #lastShippedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: DrainOptions) {
     const { config, log, sink, metrics } = options;
@@ -81,8 +84,18 @@ export class Drain {
     this.#testReadings = config.KINESIS_TARGET === 'local' || config.ALLOW_TEST_READINGS;
     this.#repeats = new RepeatLimiter(log);
     this.#limits = new StreamLimits({ sink, bucket: this.#bucket, log, signal: this.#abort.signal });
-    this.uplink = new UplinkStatus(log);
+    this.#holds = new KeyHolds({
+      log,
+      queue: options.queue,
+      shipments: this.#shipments,
+      retries: this.#retries,
+      hunt: this.#hunt,
+      keySetting: config.KINESIS_PARTITION_KEY,
+      onChange: () => this.uplink.keysChanged(),
+    });
+    this.uplink = new UplinkStatus(log, () => this.#holds.held);
     this.metrics = metrics;
+    metrics.refusedKeys = () => this.#holds.held;
   }
 
   /** This box's clock minus the stream's; null before the first answer. */
@@ -154,7 +167,8 @@ export class Drain {
   }
 
   #refill(): void {
-    if (this.#taking || !this.#mayHaveMore || this.#shipments.size + this.#retries.size + this.#hunt.size >= BUFFER_ROWS) return;
+    if (this.#taking || !this.#mayHaveMore || this.#shipments.size + this.#retries.size + this.#hunt.size >= READ_AHEAD_ROWS)
+      return;
     this.#taking = true;
     // Before the rows are requested: a commit meanwhile sets it again.
     this.#mayHaveMore = false;
@@ -162,7 +176,7 @@ export class Drain {
       (rows) => {
         this.#taking = false;
         if (rows.length > 0) this.#mayHaveMore = true;
-        this.#shipments.add(this.#testReadings ? rows : this.#withoutTestReadings(rows));
+        this.#shipments.add(this.#holds.admit(this.#testReadings ? rows : this.#withoutTestReadings(rows)));
         this.#pump();
       },
       () => {
@@ -192,7 +206,7 @@ export class Drain {
     const { due, nextInMs } = this.#retries.look(now);
     const ready = this.#shipments.ready;
     const waiting = due + ready;
-    if (this.#hunt.active && !(this.#hunt.wantsOther && waiting > 0)) return this.#decideHunt(now);
+    if (this.#hunt.active && !(this.#hunt.wantsOther && waiting > 0)) return this.#decideHunt();
     if (waiting === 0) return nextInMs === undefined ? WAIT_FOR_EVENT : { kind: 'wait', ms: nextInMs };
     const full = this.#shipments.full || waiting >= BATCH_RECORDS;
     // Less than a batch waits for the request in flight, and is sent in one piece. While the uplink fails, one request at a time probes it.
@@ -211,10 +225,9 @@ export class Drain {
   }
 
   /** A group of the hunt is sent with nothing beside it. */
-  #decideHunt(now: number): Decision {
+  #decideHunt(): Decision {
     if (this.#inFlight.size > 0) return WAIT_FOR_EVENT;
-    const ms = this.#hunt.waitMs(now);
-    return ms > 0 ? { kind: 'wait', ms } : { kind: 'send', batch: { shipments: this.#hunt.next(), hunted: true } };
+    return { kind: 'send', batch: { shipments: this.#hunt.next(), hunted: true } };
   }
 
   #lingerLeftMs(): number {
@@ -241,6 +254,7 @@ export class Drain {
 
   #tooLarge(shipment: Shipment): void {
     this.#shipments.finished(shipment);
+    this.#holds.ended(shipment);
     for (const row of shipment.rows)
       this.#options.queue.bury(
         row.id,
@@ -259,21 +273,18 @@ export class Drain {
       );
       this.metrics.requestAnswered(performance.now() - startedAt, shipments.length);
       if (clockAheadMs !== undefined) this.#clockAheadMs = Math.round(clockAheadMs);
-      const failed: Shipment[] = [];
+      const failed: RecordFailure[] = [];
       const shipped: Shipment[] = [];
-      const codes: string[] = [];
       for (const [index, shipment] of shipments.entries()) {
         const outcome = outcomes[index];
         if (outcome?.ok === true) {
           shipped.push(shipment);
           if (outcome.shard !== undefined) this.#limits.shardSeen(outcome.shard);
-        } else {
-          codes.push(outcome?.code ?? 'NoSequenceNumber');
-          failed.push(shipment);
-        }
+        } else failed.push({ shipment, code: outcome?.code ?? 'NoSequenceNumber' });
       }
+      if (failed.length > 0) this.#someFailed(failed, batch, startedAt);
+      // After the failures: a key that is refused since this request is so although others are shipped.
       this.#shipped(shipped);
-      if (failed.length > 0) this.#someFailed(failed, codes, batch, startedAt);
     } catch (error) {
       this.metrics.requestFailed();
       this.#wholeFailure(batch, error, startedAt);
@@ -286,12 +297,14 @@ export class Drain {
     const now = Date.now();
     for (const shipment of shipments) {
       this.#shipments.finished(shipment);
+      this.#holds.ended(shipment);
       for (const row of shipment.rows) {
         ids.push(row.id);
         this.metrics.readingShipped(row, now);
       }
     }
     this.#lastShippedAtMs = now;
+    this.#lastShippedMs = performance.now();
     this.#options.queue.acknowledge(ids);
     this.#hunt.shipped();
     this.#backoff.reset();
@@ -299,22 +312,26 @@ export class Drain {
   }
 
   /** Only the failed records of a 200 are sent again, after a short pause with jitter that grows with their attempts. */
-  #someFailed(failed: Shipment[], codes: readonly string[], { shipments, hunted }: Batch, startedAt: number): void {
-    for (const code of codes) this.metrics.recordFailed(code);
+  #someFailed(failures: readonly RecordFailure[], { shipments }: Batch, startedAt: number): void {
     const now = performance.now();
-    const pauseMs = (shipment: Shipment): number => {
-      const spanMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(shipment.attempts - 1, 10));
-      return spanMs / 2 + Math.random() * spanMs;
-    };
-    for (const shipment of failed) shipment.attempts += 1;
-    if (hunted) this.#hunt.putBack(failed, now + Math.max(...failed.map(pauseMs)));
-    else this.#retries.add(failed, (shipment) => now + pauseMs(shipment));
-    const throttled = codes.filter(isThrottling).length;
+    // A held key is refused at any pace: its attempts say nothing about that of the others.
+    const throttled = failures.filter(({ shipment, code }) => isThrottling(code) && !this.#holds.isHeld(shipment)).length;
+    for (const { shipment, code } of failures) {
+      this.metrics.recordFailed(code);
+      shipment.attempts += 1;
+    }
+    this.#holds.retry(failures, ({ attempts }) => {
+      const spanMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(attempts - 1, 10));
+      return now + spanMs / 2 + Math.random() * spanMs;
+    });
     if (throttled > 0) {
       this.#bucket.lower({ throttled, sent: shipments.length, startedAt });
       this.#limits.readSoon();
     }
-    if (failed.length === shipments.length) this.uplink.failed(failureOfRecords(codes[0] ?? ''));
+    const [first] = failures;
+    if (first === undefined || failures.length < shipments.length) return;
+    if (failures.every(({ shipment }) => this.#holds.isOnlyKey(shipment, this.#lastShippedMs))) this.uplink.succeeded();
+    else this.uplink.failed(failureOfRecords(first.code, first.shipment.record.partitionKey));
   }
 
   #wholeFailure(batch: Batch, error: unknown, startedAt: number): void {
@@ -334,7 +351,7 @@ export class Drain {
         { event: 'all_refused', reason },
         'the stream refuses every reading: none is moved to the dead letters until it accepts one',
       );
-    } else if (batch.hunted) this.#hunt.putBack(batch.shipments, 0);
+    } else if (batch.hunted) this.#hunt.putBack(batch.shipments);
     else this.#retries.add(batch.shipments, () => 0);
     this.#pause(failure, startedAt);
     this.#repeats.info(
@@ -357,6 +374,7 @@ export class Drain {
 
   #bury(shipment: Shipment, row: QueuedReading, reason: string): void {
     this.#shipments.finished(shipment);
+    this.#holds.ended(shipment);
     this.#options.log.error(
       { event: 'reading_refused', device: row.device, reason },
       'the stream refuses this reading: moved to the dead letters',

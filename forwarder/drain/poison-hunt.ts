@@ -1,7 +1,7 @@
 /**
  * Finds the record because of which a request is refused: the request is halved until that record is alone, and can be buried. The groups
- * are sent one after the other with nothing beside them, and a group that fails for another reason is sent again before the next one, so
- * the order of a device holds. If 20 records in a row would be buried and none was accepted between them, the records are not the cause:
+ * are sent one after the other with nothing beside them, and a request that fails as a whole for another reason is sent again before the
+ * next one. Records that fail inside an answered request are not what is searched: they are retried outside of the hunt. If 20 records in a row would be buried and none was accepted between them, the records are not the cause:
  * nothing more is buried until the stream accepts one.
  */
 import type { QueuedReading } from '../queue/drain-queue.ts';
@@ -18,7 +18,6 @@ export class PoisonHunt {
   #groups: Shipment[][] = [];
   #buriedInARow = 0;
   #blocked = false;
-  #notBeforeMs = 0;
 
   get active(): boolean {
     return this.#groups.length > 0;
@@ -34,18 +33,23 @@ export class PoisonHunt {
     return this.#blocked && this.#groups.length < GROUPS_WHILE_BLOCKED_MAX;
   }
 
-  waitMs(nowMs: number): number {
-    return Math.max(0, this.#notBeforeMs - nowMs);
-  }
-
   next(): Shipment[] {
     return this.#groups.shift() ?? [];
   }
 
   /** A group failed for another reason: it is sent again, before all others. */
-  putBack(group: Shipment[], notBeforeMs: number): void {
+  putBack(group: Shipment[]): void {
     this.#groups.unshift(group);
-    this.#notBeforeMs = notBeforeMs;
+  }
+
+  /** Removes the shipments that match, in their order. */
+  withdraw(matches: (shipment: Shipment) => boolean): Shipment[] {
+    const withdrawn = this.#groups.flat().filter(matches);
+    if (withdrawn.length > 0)
+      this.#groups = this.#groups
+        .map((group) => group.filter((shipment) => !matches(shipment)))
+        .filter(({ length }) => length > 0);
+    return withdrawn;
   }
 
   /** A request was refused because of its content. */

@@ -17,6 +17,13 @@ export class Retries {
     for (const shipment of shipments) this.#retries.push({ shipment, atMs: atMs(shipment) });
   }
 
+  /** Removes those that match. */
+  withdraw(matches: (shipment: Shipment) => boolean): Shipment[] {
+    const withdrawn = this.#retries.filter(({ shipment }) => matches(shipment));
+    if (withdrawn.length > 0) this.#retries = this.#retries.filter(({ shipment }) => !matches(shipment));
+    return withdrawn.map(({ shipment }) => shipment);
+  }
+
   /** How many are due, and how long until the next one that is not; undefined if there is none. */
   look(nowMs: number): { due: number; nextInMs: number | undefined } {
     let due = 0;

@@ -34,6 +34,14 @@ export interface Shipments {
   next(limits: BatchLimits): Shipment[];
   /** Splits a refused shipment of several rows in two. */
   halve(shipment: Shipment): Shipment[];
+  /** The order of each device is strict: what belongs to a failed shipment must not overtake it. */
+  readonly keepsOrder: boolean;
+  /** Joins the parts of one shipment that was halved. */
+  join(parts: readonly [Shipment, ...Shipment[]]): Shipment;
+  /** The same rows under another key, for KINESIS_PARTITION_KEY=random. */
+  withNewKey(shipment: Shipment): Shipment;
+  /** Removes the waiting rows of a device. */
+  withdraw(device: string): QueuedReading[];
   /** A shipment was shipped or buried. */
   finished(shipment: Shipment): void;
 }
@@ -65,6 +73,14 @@ export class RowFifo {
     this.#rows.push(row);
   }
 
+  /** Removes the rows of a device. */
+  withdraw(device: string): QueuedReading[] {
+    const rows = this.#rows.slice(this.#from);
+    this.#rows = rows.filter((row) => row.device !== device);
+    this.#from = 0;
+    return rows.filter((row) => row.device === device);
+  }
+
   shift(count: number): QueuedReading[] {
     const rows = this.#rows.slice(this.#from, this.#from + count);
     this.#from += rows.length;
@@ -80,6 +96,8 @@ export class RowFifo {
 export class SingleShipments implements Shipments {
   readonly #config: KinesisSettings;
   readonly #rows = new RowFifo();
+  /** Kinesis promises no order of the records within a request, so nothing is gained by waiting for a failed one. */
+  readonly keepsOrder = false;
   #recordBytes = GUESSED_BYTES;
 
   constructor(config: KinesisSettings) {
@@ -131,6 +149,20 @@ export class SingleShipments implements Shipments {
 
   halve(shipment: Shipment): Shipment[] {
     return [shipment];
+  }
+
+  join([shipment]: readonly [Shipment, ...Shipment[]]): Shipment {
+    return shipment;
+  }
+
+  withNewKey(shipment: Shipment): Shipment {
+    const { rows, record, attempts } = shipment;
+    const key = partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, rows[0]?.device ?? '');
+    return { ...shipmentOf(rows, key, record.data), attempts };
+  }
+
+  withdraw(device: string): QueuedReading[] {
+    return this.#rows.withdraw(device);
   }
 
   finished(): void {}

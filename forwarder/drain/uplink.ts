@@ -1,8 +1,11 @@
 /** The state of the uplink. It is changed in one place only, and each change is logged. */
 import { EventEmitter } from 'node:events';
-import type { Uplink, UplinkState } from '../../contract/forwarder-status.ts';
+import { REFUSED_KEYS_SHOWN, type Uplink, type UplinkState } from '../../contract/forwarder-status.ts';
 import type { Logger } from '../../service/log/log.ts';
+import { hintOf } from '../../service/errors/reason-catalogue.ts';
 import type { FailureClass } from '../sink/sink.ts';
+import { shownKey } from './record-failures.ts';
+import type { RefusedKey } from './refused-keys.ts';
 
 /** States that an operator has to resolve; the others may recover by themselves. */
 const NEEDS_OPERATOR: ReadonlySet<UplinkState> = new Set([
@@ -12,6 +15,8 @@ const NEEDS_OPERATOR: ReadonlySet<UplinkState> = new Set([
   'kms_error',
   'clock_skew',
 ]);
+/** So many refused keys are in the text; the status lists more. */
+const KEYS_IN_TEXT = 3;
 /** A flapping uplink is logged at most this often. */
 const LOG_EVERY_MS = 10_000;
 
@@ -31,20 +36,47 @@ export class UplinkStatus extends EventEmitter<{ changed: [] }> {
   #loggedAt = Number.NEGATIVE_INFINITY;
   #changes = 0;
   #timer: NodeJS.Timeout | undefined;
+  readonly #heldKeys: () => readonly RefusedKey[];
 
-  constructor(log: Logger) {
+  /** `heldKeys`: partition keys that the stream refuses, longest first. */
+  constructor(log: Logger, heldKeys: () => readonly RefusedKey[] = () => []) {
     super();
     this.#log = log;
+    this.#heldKeys = heldKeys;
   }
 
+  /** The state of the stream as a whole. */
   get current(): UplinkCondition {
     return this.#uplink;
   }
 
+  /** As it is reported: `key_refused` if the stream takes readings, but none of some keys. */
+  get reported(): UplinkCondition {
+    const held = this.#heldKeys();
+    const [first] = held;
+    if (this.#uplink.state !== 'ok' || first === undefined) return this.#uplink;
+    const named = held.slice(0, KEYS_IN_TEXT).map(({ key, code, since }) => `${shownKey(key)}: ${code} since ${since}`);
+    const more = held.length > KEYS_IN_TEXT ? `; and ${held.length - KEYS_IN_TEXT} more` : '';
+    return {
+      state: 'key_refused',
+      detail: `partition key ${named.join('; ')}${more}`,
+      hint: hintOf('key_refused'),
+      since: first.since,
+    };
+  }
+
   /** As the service's status shows it. */
   asStatus(): Uplink {
-    const { state, detail, hint, since } = this.#uplink;
-    return { state, reason: detail, hint, since };
+    const { state, detail, hint, since } = this.reported;
+    const keys = this.#heldKeys()
+      .slice(0, REFUSED_KEYS_SHOWN)
+      .map(({ key, code, since: keySince }) => ({ key: key.slice(0, 256), code, since: keySince }));
+    return { state, reason: detail, hint, since, ...(keys.length === 0 ? {} : { refused_keys: keys }) };
+  }
+
+  /** A partition key is refused, or no longer. */
+  keysChanged(): void {
+    this.emit('changed');
   }
 
   #set({ state, detail, hint }: Omit<UplinkCondition, 'since'>): void {
@@ -61,7 +93,7 @@ export class UplinkStatus extends EventEmitter<{ changed: [] }> {
   #logState(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const { state, reason, hint } = this.asStatus();
+    const { state, detail: reason, hint } = this.#uplink;
     if (state === this.#loggedState && this.#changes < 2) return;
     this.#loggedAt = performance.now();
     this.#loggedState = state;

@@ -22,7 +22,7 @@ import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
 import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
 import { serves } from '../../service/network/broker.ts';
-import type { Append, RunWatermark, UnnumberedOutcomes } from '../queue/queue-messages.ts';
+import { addNumber, type Append, type RunWatermark, type UnnumberedOutcomes } from '../queue/queue-messages.ts';
 import { watermarkKey } from '../queue/watermark-key.ts';
 import { Arrivals } from './arrivals.ts';
 import { IntakeReport } from './intake-report.ts';
@@ -66,7 +66,12 @@ const OTHER_ANSWERED_EVERY_MS = 10_000;
 /** Spans in one `stored` message. */
 const SPANS_MAX = 100;
 
-const emptyAppend = (): Append => ({ rows: { data: [], devices: [], sources: [] }, dead: [], watermarks: [] });
+const emptyAppend = (): Append & Required<Pick<Append, 'numbered'>> => ({
+  rows: { data: [], devices: [], sources: [] },
+  numbered: [],
+  dead: [],
+  watermarks: [],
+});
 
 export class Intake {
   readonly arrivals = new Arrivals();
@@ -138,10 +143,10 @@ export class Intake {
     return this.#queue !== undefined && this.#isAccepting;
   }
 
-  /** The queue is open: its identity, and the watermarks that it holds. */
+  /** The queue is open: its identity, and the watermarks that it holds. Runs that were offered meanwhile begin at theirs. */
   start(queue: string, watermarks: readonly RunWatermark[]): void {
     this.#queue = queue;
-    this.#watermarks = new Map(watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
+    this.#returnToWatermarks(watermarks);
     for (const { gateway } of watermarks) this.#delivering.add(gateway);
     if (this.#options.takesLiveReadings) this.#straps.start();
     this.askAll();
@@ -207,7 +212,12 @@ export class Intake {
     // The first offer to this process marks the watermark as used; whatever moves it is answered once it is committed.
     if (missed.length > 0 || (isFirst && run.stored > 0)) {
       run.pending(0, [], missed);
-      this.#options.queue.append({ ...emptyAppend(), watermarks: [run.watermark] });
+      const { gateway, run: id } = run;
+      this.#options.queue.append({
+        ...emptyAppend(),
+        watermarks: [run.watermark],
+        missed: missed.map((span) => ({ gateway, run: id, ...span })),
+      });
       return;
     }
     const sync = run.answer();
@@ -257,7 +267,10 @@ export class Intake {
     for (const { seq, payload } of readings) {
       const checked = checkNumbered(payload, { gateway, run: id, seq });
       if (checked.kind === 'dead') refused.push(checked.letter.reason);
-      else if (this.#options.takesLiveReadings) this.#straps.delivered(checked.device, gateway);
+      else {
+        if (this.#options.takesLiveReadings) this.#straps.delivered(checked.device, gateway);
+        addNumber(append.numbered, { gateway, run: id, seq });
+      }
       this.#add(append, checked);
     }
     append.watermarks.push(run.watermark);
@@ -358,9 +371,13 @@ export class Intake {
   /** The queue did not take what it was given: every run returns to its watermark, and sequencers send again once it accepts. */
   refused(queue: string, watermarks: readonly RunWatermark[], lostUnnumbered: number): void {
     this.#queue = queue;
+    this.#returnToWatermarks(watermarks);
+    if (lostUnnumbered > 0) this.#loseUnnumbered(lostUnnumbered);
+  }
+
+  #returnToWatermarks(watermarks: readonly RunWatermark[]): void {
     this.#watermarks = new Map(watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
     for (const [key, run] of this.#runs) this.#putBack(run.gateway, run.rollBack(this.#watermarks.get(key)));
-    if (lostUnnumbered > 0) this.#loseUnnumbered(lostUnnumbered);
   }
 
   /** Whether the queue accepts. When it does again, sequencers are asked for what they hold. */

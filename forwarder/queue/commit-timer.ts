@@ -1,7 +1,7 @@
 /**
  * When the queue commits (group commit): an idle queue commits at once; a busy one after the commit interval, or at 500 pending rows,
  * whichever comes first. A commit for pending deletes only can wait: it writes as much to disk as a commit of readings, and a row that
- * is not deleted because of a kill is shipped again, which at-least-once allows.
+ * is not deleted because of a kill is shipped again, which at-least-once allows. Only after an unclean start are deletes urgent, too.
  */
 const PENDING_ROWS_MAX = 500;
 const DELETES_WAIT_MS = 5000;
@@ -20,11 +20,11 @@ export class CommitTimer {
     this.#commit = commit;
   }
 
-  /** Schedules the commit of what is pending; with no pending appends, that of the deletes. */
-  schedule(pending: { appends: number; rows: number }): void {
+  /** Schedules the commit of what is pending: of appends, and urgent deletes, soon; of other deletes when their wait ends. */
+  schedule(pending: { isUrgent: boolean; rows: number }): void {
     if (this.#soon !== undefined) return;
     const now = performance.now();
-    const isDue = pending.appends > 0 && now - this.#lastCommitAt >= this.#intervalMs;
+    const isDue = pending.isUrgent && now - this.#lastCommitAt >= this.#intervalMs;
     if (pending.rows >= PENDING_ROWS_MAX || isDue) {
       // After everything else that has arrived in this turn of the event loop.
       this.#soon = setImmediate(() => {
@@ -33,8 +33,9 @@ export class CommitTimer {
       });
       return;
     }
-    const dueAt =
-      pending.appends > 0 ? this.#lastCommitAt + this.#intervalMs : now + Math.max(DELETES_WAIT_MS, 2 * this.#intervalMs);
+    const dueAt = pending.isUrgent
+      ? this.#lastCommitAt + this.#intervalMs
+      : now + Math.max(DELETES_WAIT_MS, 2 * this.#intervalMs);
     if (this.#timer !== undefined && this.#timerDueAt <= dueAt) return;
     clearTimeout(this.#timer);
     this.#timerDueAt = dueAt;

@@ -11,13 +11,22 @@ export interface QueuedReading {
   data: string;
 }
 
+/** The drain has about this many rows in memory at most. */
+export const READ_AHEAD_ROWS = 8000;
+
 export interface DrainQueue {
-  /** Takes the next rows, oldest first. A row is taken once per process. Rejects when the queue is closed. */
+  /**
+   * Takes the next rows: the oldest first, except that nobody's rows fill all of the read-ahead while others wait (read-ahead.ts). A row is
+   * taken once per process, unless it is put back. Rejects when the queue is closed.
+   */
   take(limits: { maxRows: number; maxBytes: number }): Promise<QueuedReading[]>;
   /** These rows were shipped: the next commit deletes them. */
   acknowledge(ids: readonly number[]): void;
   /** These rows are not to be shipped at all: the next commit deletes them and counts them as evicted by this cause. */
   evict(ids: readonly number[], cause: string): void;
+  /** These rows of a device wait in the queue again, and `take` returns no others of it until `release`. */
+  putBack(device: string, ids: readonly number[]): void;
+  release(device: string): void;
   /** Moves a row to the dead letters. */
   bury(id: number, reason: string, detail: string): void;
   /** There may be rows to take. */

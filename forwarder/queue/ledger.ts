@@ -6,6 +6,19 @@ import type { Ledger } from '../../contract/forwarder-status.ts';
 import type { Causes } from './queue-messages.ts';
 import type { QueueReason } from './queue-mode.ts';
 
+/** A run by its number, its newest shipped span (none if `last` < `first`), and the newest seq if the forwarder numbered it itself. */
+export type RunTail = [run: number, first: number, last: number, upTo: number];
+
+/** The part of the audit (run-audit.ts) that changes with nearly every commit. */
+export interface AuditState {
+  /** Counts changes of the table of spans. */
+  revision: number;
+  /** Tails of the runs that were used last, the last one first. */
+  hot: RunTail[];
+}
+
+export const emptyAudit = (): AuditState => ({ revision: 0, hot: [] });
+
 export interface LedgerState {
   /** Id of the next row. Ids are never used twice, although SQLite would reuse those of deleted rows. */
   nextRowId: number;
@@ -27,6 +40,7 @@ export interface LedgerState {
   commitsLost?: number | null;
   /** True from opening the file until an orderly close: while it is, there is a write-ahead log beside the file. */
   open: boolean;
+  audit: AuditState;
 }
 
 export const emptyLedger = (): LedgerState => ({
@@ -41,6 +55,7 @@ export const emptyLedger = (): LedgerState => ({
   deadBy: {},
   damage: '',
   open: false,
+  audit: emptyAudit(),
 });
 
 export const total = (counts: Readonly<Record<string, number>>): number =>

@@ -10,6 +10,7 @@ import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
 import { LOCK_WAIT_MS } from './disk-space.ts';
 import { emptyLedger, imbalance, type LedgerState } from './ledger.ts';
 import { finishReplacement, readThrough, replaceDamaged, type Damage, type LastKnown } from './replace-damaged.ts';
+import { auditDamage } from './salvaged-audit.ts';
 import { migrate, NewerSchemaError, PAGE_BYTES, SCHEMA_VERSION, type MigrationContext } from './schema.ts';
 import {
   DamagedRowError,
@@ -28,6 +29,8 @@ export interface OpenedQueue {
   state: LedgerState;
   /** The file is a new one, in the place of a damaged one. */
   isReplaced: boolean;
+  /** The process before did not close the file in order. */
+  wasUnclean: boolean;
 }
 
 export interface OpenOptions {
@@ -109,7 +112,10 @@ function checkFile(file: string): LedgerState {
       throw new Error(
         `the ledger counts ${state.queued} rows and ${state.dead} dead letters, the file holds ${rows} and ${dead}`,
       );
-    const wrong = imbalance(state) ?? (version > 1 ? watermarkDamage(database) : undefined);
+    const wrong =
+      imbalance(state) ??
+      (version > 1 ? watermarkDamage(database) : undefined) ??
+      (version > 3 ? auditDamage(database) : undefined);
     if (wrong !== undefined) throw new Error(wrong);
     for (const row of database.prepare('SELECT * FROM rows').iterate() as IterableIterator<StoredRow>)
       if (rowChecksum(row) !== row.crc) throw new DamagedRowError(row.id);
@@ -197,10 +203,11 @@ export function openQueue(file: string, options: OpenOptions): OpenedQueue | und
   try {
     const state = readState(database);
     if (state === undefined) throw new Error('the state row cannot be read after the check');
+    const wasUnclean = damage !== undefined || state.open;
     state.open = true;
     writeState(database, state);
     database.pragma('wal_checkpoint(TRUNCATE)');
-    return { database, state, isReplaced: damage !== undefined };
+    return { database, state, isReplaced: damage !== undefined, wasUnclean };
   } catch (error) {
     closeKeepingLog(database);
     throw error;

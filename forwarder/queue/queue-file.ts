@@ -7,7 +7,8 @@ import { statSync } from 'node:fs';
 import type { DeadLetters as DeadLetterList } from '../../contract/dead-letter.ts';
 import { bytesOnDisk, freeDiskBytes, pageBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
 import { addTo, causesOf, commitsLostOf, damageReport, ledgerOf, total, type LedgerState } from './ledger.ts';
-import { OpenFile, type Row } from './open-file.ts';
+import { addToSpans } from './eviction.ts';
+import { OpenFile, type FileLimits, type Row } from './open-file.ts';
 import { closeKeepingLog, markClosed, openQueue, peek, type OpenedQueue, type OpenOptions } from './open-queue.ts';
 import {
   NO_CONTENTS,
@@ -15,27 +16,23 @@ import {
   type EvictedSpan,
   type QueueContents,
   type QueueWorkerData,
+  type RunIdentity,
   type RunWatermark,
   type TakenColumns,
 } from './queue-messages.ts';
+import { ReadAhead } from './read-ahead.ts';
 import type { LastKnown } from './replace-damaged.ts';
-import { NewerSchemaError } from './schema.ts';
 import type { Retried, RetryRules } from './retried-letters.ts';
-import { identityIn, type StoredDead } from './stored-rows.ts';
+import { accountOf, spansSince, type ChangedSpans, type FoundRun } from './run-account.ts';
+import { NewerSchemaError } from './schema.ts';
+import type { StoredDead } from './stored-rows.ts';
 
+/** One step of an eviction: at most so many rows, and at most so large a share of the limit more than necessary. */
 const EVICT_ROWS = 1000;
+const DAY_MS = 24 * 3_600_000;
+const EVICT_SHARE = 1 / 16;
 
-function idsByCause(causes: ReadonlyMap<number, string>): Map<string, number[]> {
-  const groups = new Map<string, number[]>();
-  for (const [id, cause] of causes) {
-    const group = groups.get(cause);
-    if (group === undefined) groups.set(cause, [id]);
-    else group.push(id);
-  }
-  return groups;
-}
-
-export type QueueFileOptions = Omit<QueueWorkerData, 'opening'>;
+export type QueueFileOptions = Omit<QueueWorkerData, 'opening'> & Pick<FileLimits, 'spansMax'>;
 
 interface Burial {
   reason: string;
@@ -57,13 +54,13 @@ export class QueueFile {
   #known: LastKnown | undefined;
   /** Rows with lower ids are of a file that was replaced. */
   #firstId = 0;
-  /** The last row id that was taken: rows up to it are in flight or deleted. */
-  #cursor = 0;
+  #ahead: ReadAhead | undefined;
   /** Rows that the next commit deletes: shipped (empty text), or evicted (the cause). */
   #pendingDeletes = new Map<number, string>();
   /** Rows that the next commit moves to the dead letters. */
   #pendingBurials = new Map<number, Burial>();
   #commits = 0;
+  #wasUnclean = false;
 
   constructor(options: QueueFileOptions) {
     this.#options = options;
@@ -75,7 +72,7 @@ export class QueueFile {
    * NewerSchemaError, or an error of the disk.
    */
   open(opening: Opening): boolean {
-    const { file, gateway, maxBytes } = this.#options;
+    const { file, gateway, maxBytes, auditDays, spansMax } = this.#options;
     const open = (): OpenedQueue | undefined => openQueue(file, { gateway, known: this.#known, ...opening });
     let opened: OpenedQueue | undefined;
     try {
@@ -86,16 +83,20 @@ export class QueueFile {
       opened = open();
     }
     if (opened === undefined) return false;
+    this.#opened = new OpenFile(opened, { maxBytes, auditMs: auditDays * DAY_MS, spansMax });
+    this.#wasUnclean = opened.wasUnclean;
     if (opened.isReplaced) this.#beginEpoch();
-    this.#opened = new OpenFile(opened, maxBytes);
     this.#known = undefined;
+    const isSettled = (id: number): boolean => this.#pendingDeletes.has(id) || this.#pendingBurials.has(id);
+    if (this.#ahead === undefined) this.#ahead = new ReadAhead(opened.database, opened.state.nextRowId, isSettled);
+    else this.#ahead.moveTo(opened.database);
     this.#reserve.fill();
     return true;
   }
 
   #beginEpoch(): void {
     this.#firstId = this.#known?.ledger.nextRowId ?? 0;
-    this.#cursor = 0;
+    this.#ahead = undefined;
     this.#pendingDeletes = new Map();
     this.#pendingBurials = new Map();
   }
@@ -117,6 +118,12 @@ export class QueueFile {
     return this.#opened;
   }
 
+  /** Which rows the drain gets next, and which are in flight. */
+  get readAhead(): ReadAhead {
+    if (this.#ahead === undefined) throw new Error('the queue file is not open');
+    return this.#ahead;
+  }
+
   get watermarks(): readonly RunWatermark[] {
     return this.#known?.watermarks ?? this.#file.watermarks.all;
   }
@@ -124,6 +131,11 @@ export class QueueFile {
   /** Identity of the file. */
   get queueId(): string {
     return this.#known?.queueId ?? this.#file.watermarks.queueId;
+  }
+
+  /** The process before did not close the file in order. */
+  get wasUnclean(): boolean {
+    return this.#wasUnclean;
   }
 
   /** Rows that were shipped, evicted or refused, and are not deleted yet. */
@@ -164,41 +176,31 @@ export class QueueFile {
   /** Commits appends and all pending deletes at once; if it throws, nothing has changed. */
   commit(appends: readonly Append[]): void {
     const file = this.#file;
+    let nextRowId = file.ledger.nextRowId;
     file.change((next) => {
-      for (const [cause, ids] of idsByCause(this.#pendingDeletes)) {
-        // A row that is not there any more (acknowledged twice, or lost with a damaged file) is not counted again.
-        const removed = file.deleteRows(ids);
-        next.queued -= removed;
-        if (cause === '') next.shipped += removed;
-        else addTo(next.evictedBy, cause, removed);
-      }
-      for (const [id, burial] of this.#pendingBurials) this.#bury(next, id, burial);
-      for (const append of appends) this.#apply(next, append);
+      file.settleAll(next, this.#pendingDeletes);
+      for (const [id, burial] of this.#pendingBurials) file.bury(next, id, burial);
+      for (const append of appends) file.append(next, append);
       file.dead.evictOverLimit(next);
+      file.expireAccounts(next);
     });
     this.#pendingDeletes = new Map();
     this.#pendingBurials = new Map();
     this.#commits += 1;
     file.pin.look();
-  }
-
-  #apply(next: LedgerState, { rows, dead, watermarks }: Append): void {
-    const now = Date.now();
-    for (const [index, data] of rows.data.entries()) {
-      const device = rows.devices[index] ?? '';
-      const source = rows.sources[index] ?? 0;
-      this.#file.addRow(next, { accepted_ms: now, source, device, data });
+    for (const { rows } of appends) {
+      this.readAhead.accepted(
+        nextRowId,
+        rows.data.map((data, index) => ({ device: rows.devices[index] ?? '', data })),
+      );
+      nextRowId += rows.data.length;
     }
-    next.accepted += rows.data.length + dead.length;
-    next.queued += rows.data.length;
-    for (const letter of dead) this.#file.dead.add(next, letter);
-    for (const watermark of watermarks) this.#file.watermarks.move(next, watermark);
   }
 
-  /** Takes the next rows, oldest first. Throws DamagedRowError: a row with a wrong checksum is never shipped. */
-  take(maxRows: number, maxBytes: number): TakenColumns {
-    const taken = this.#file.readRows(this.#cursor, maxRows, maxBytes);
-    this.#cursor = taken.at(-1)?.id ?? this.#cursor;
+  /** Takes the next rows; undefined if it found none so far and is to be called again. Throws DamagedRowError. */
+  take(maxRows: number, maxBytes: number): TakenColumns | undefined {
+    const { rows: taken, isComplete } = this.readAhead.take(maxRows, maxBytes);
+    if (taken.length === 0 && !isComplete) return undefined;
     return {
       ids: Float64Array.from(taken, ({ id }) => id),
       acceptedAtMs: Float64Array.from(taken, ({ accepted_ms }) => accepted_ms),
@@ -220,47 +222,33 @@ export class QueueFile {
 
   #delete(ids: Float64Array, cause: string): void {
     for (const id of ids) if (id >= this.#firstId) this.#pendingDeletes.set(id, cause);
+    this.readAhead.settled(ids);
   }
 
   /** The next commit moves this row, which was taken, to the dead letters. */
   bury(rowId: number, reason: string, detail: string): void {
-    if (rowId >= this.#firstId) this.#pendingBurials.set(rowId, { reason, detail });
+    if (rowId < this.#firstId) return;
+    this.#pendingBurials.set(rowId, { reason, detail });
+    this.readAhead.settled([rowId]);
   }
 
-  #bury(next: LedgerState, rowId: number, { reason, detail }: Burial): void {
-    const file = this.#file;
-    const row = file.selectRow.get(rowId) as Row | undefined;
-    if (row === undefined) return;
-    file.deleteRow.run(rowId);
-    next.queued -= 1;
-    file.dead.add(next, {
-      reason,
-      detail,
-      device: row.device,
-      ...identityIn(row.data),
-      bytes: Buffer.byteLength(row.data),
-      payload: row.data,
-      whole: true,
-    });
-  }
-
-  /** Evicts the oldest rows that are not in flight until the file is below its limit. Returns what was evicted, by device. */
+  /**
+   * Evicts the oldest rows of those with the largest shares (eviction.ts), but none in flight, until the file is below its limit. Returns
+   * what was evicted, by device.
+   */
   evictOverLimit(): EvictedSpan[] {
     const file = this.#file;
     const spans = new Map<string, EvictedSpan>();
-    while (this.pageBytes() > this.#options.maxBytes) {
-      const rows = file.selectRows.all(this.#cursor, EVICT_ROWS) as Row[];
+    const { maxBytes } = this.#options;
+    for (let bytes = this.pageBytes(); bytes > maxBytes; bytes = this.pageBytes()) {
+      const rows = this.readAhead.evictable(EVICT_ROWS, bytes - maxBytes * (1 - EVICT_SHARE));
       if (rows.length === 0) break;
       file.change((next) => {
-        for (const row of rows) file.deleteRow.run(row.id);
-        next.queued -= rows.length;
-        addTo(next.evictedBy, 'queue_full', rows.length);
+        const ids = rows.map(({ id }) => id);
+        file.settle(next, ids, 'queue_full');
       });
-      for (const row of rows) {
-        const at = /"timestamp":"([^"]+)"/.exec(row.data)?.[1] ?? new Date(row.accepted_ms).toISOString();
-        const span = spans.get(row.device) ?? { device: row.device, from: at, to: at, count: 0 };
-        spans.set(row.device, { ...span, to: at, count: span.count + 1 });
-      }
+      this.readAhead.evicted(rows);
+      addToSpans(spans, rows);
       this.checkpoint();
     }
     return [...spans.values()];
@@ -284,9 +272,12 @@ export class QueueFile {
       counts.retried += retried;
       counts.left += letters.length - retried;
       if (retried === 0 && !isRenamed) continue;
+      const { nextRowId } = this.#file.ledger;
       this.#file.change((next) => {
         for (const { letter, outcome } of outcomes) this.#retry(next, letter, outcome);
       });
+      const rows = outcomes.flatMap(({ outcome }) => (outcome.kind === 'row' ? [outcome] : []));
+      this.readAhead.accepted(nextRowId, rows);
     }
     return counts;
   }
@@ -298,9 +289,7 @@ export class QueueFile {
       return;
     }
     const { device, source, data } = outcome;
-    file.dead.remove(next, letter);
-    file.addRow(next, { accepted_ms: Date.now(), source, device, data });
-    next.queued += 1;
+    file.requeue(next, letter, { device, source, data });
   }
 
   discardDead(ids: readonly number[] | null): { discarded: number } {
@@ -309,12 +298,24 @@ export class QueueFile {
     for (const letters of file.dead.groups(ids)) {
       if (letters.length === 0) continue;
       file.change((next) => {
-        for (const letter of letters) file.dead.remove(next, letter);
-        addTo(next.evictedBy, 'discarded', letters.length);
+        for (const letter of letters) file.dead.remove(next, letter, 'discarded');
       });
       discarded += letters.length;
     }
     return { discarded };
+  }
+
+  /**
+   * The account of a run at the last commit: what became of each of its seqs, from `from` on (null: from the beginning). `gateway`: null
+   * if only one has this run.
+   */
+  showRun(run: string, gateway: string | null, from: number | null): FoundRun {
+    return accountOf(this.#file.audit, this.#file.ledger, run, gateway, from);
+  }
+
+  /** What changed in a run's account (run-account.ts). */
+  runSpans(run: RunIdentity, since: number, upTo: number): ChangedSpans | null {
+    return spansSince(this.#file.audit, this.#file.ledger, run, since, upTo) ?? null;
   }
 
   acknowledgeDamage(): { acknowledged: boolean } {

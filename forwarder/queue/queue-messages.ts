@@ -57,11 +57,50 @@ export interface RunWatermark {
   missed: Record<string, number>;
 }
 
+/** A sequencer's process: (gateway, run). */
+export type RunIdentity = Pick<RunWatermark, 'gateway' | 'run'>;
+
+/** Rows with consecutive seqs of a run. */
+export interface NumberedRows extends RunIdentity {
+  first: number;
+  count: number;
+}
+
+/** Seqs of a run that will never be accepted. */
+export interface MissedSeqs extends RunIdentity {
+  from: number;
+  to: number;
+  cause: string;
+}
+
 /** A part of a transaction: rows, dead letters, and the watermarks that they move. */
 export interface Append {
   rows: RowColumns;
+  /** Whose rows these are, in their order. Rows that it does not name have the identity that their JSON says. */
+  numbered?: NumberedRows[];
   dead: DeadLetterInput[];
   watermarks: RunWatermark[];
+  /** What the watermarks skip. */
+  missed?: MissedSeqs[];
+}
+
+/** Names the next row of an append. */
+export function addNumber(numbered: NumberedRows[], { gateway, run, seq }: RunIdentity & { seq: number }): void {
+  const last = numbered.at(-1);
+  if (last?.run === run && last.gateway === gateway && last.first + last.count === seq) last.count += 1;
+  else numbered.push({ gateway, run, first: seq, count: 1 });
+}
+
+/** Without `numbered`, rows have the identity of their JSON: such appends stay apart from the others. */
+const isNumbered = ({ numbered }: Append): boolean => numbered !== undefined;
+
+function joinNumbered(into: Append, append: Append): void {
+  for (const part of append.numbered ?? []) {
+    const last = into.numbered?.at(-1);
+    if (last?.run === part.run && last.gateway === part.gateway && last.first + last.count === part.first)
+      last.count += part.count;
+    else into.numbered?.push(part);
+  }
 }
 
 /** Un-numbered readings, those of appends without watermarks: how many of them are rows, and why the others are dead letters. */
@@ -83,11 +122,13 @@ export function unnumberedOf(appends: readonly Append[]): UnnumberedOutcomes {
  * without watermarks) one append at a time. Of a run's watermarks the later one is kept, since `stored` and `missed` only grow.
  */
 export function joinAppends(into: Append, append: Append): boolean {
-  if (into.watermarks.length === 0 || append.watermarks.length === 0) return false;
+  if (into.watermarks.length === 0 || append.watermarks.length === 0 || isNumbered(into) !== isNumbered(append)) return false;
   into.rows.data.push(...append.rows.data);
   into.rows.devices.push(...append.rows.devices);
   into.rows.sources.push(...append.rows.sources);
   into.dead.push(...append.dead);
+  joinNumbered(into, append);
+  if (append.missed !== undefined) into.missed = [...(into.missed ?? []), ...append.missed];
   for (const watermark of append.watermarks) {
     const index = into.watermarks.findIndex(({ gateway, run }) => gateway === watermark.gateway && run === watermark.run);
     if (index < 0) into.watermarks.push(watermark);
@@ -169,6 +210,8 @@ export interface QueueWorkerData {
   commitIntervalMs: number;
   maxBytes: number;
   minFreeDiskBytes: number;
+  /** AUDIT_DAYS. */
+  auditDays: number;
   whenFull: 'evict-oldest' | 'refuse';
   /** One Int32 of `OPENING`: who decides whether the file is opened, or the thread may be terminated. */
   opening: SharedArrayBuffer;
@@ -187,10 +230,14 @@ export type QueueRequest =
   | { kind: 'take'; id: number; maxRows: number; maxBytes: number }
   | { kind: 'acknowledge'; ids: Float64Array }
   | { kind: 'evict'; ids: Float64Array; cause: string }
+  | { kind: 'putBack'; device: string; ids: Float64Array }
+  | { kind: 'release'; device: string }
   | { kind: 'bury'; rowId: number; reason: string; detail: string }
   | { kind: 'deadLetters'; id: number; limit: number; before: number | null }
   | { kind: 'retryDead'; id: number; ids: number[] | null }
   | { kind: 'discardDead'; id: number; ids: number[] | null }
+  | { kind: 'showRun'; id: number; run: string; gateway: string | null; from: number | null }
+  | { kind: 'runSpans'; id: number; run: RunIdentity; since: number; upTo: number }
   | { kind: 'acknowledgeDamage'; id: number }
   | { kind: 'backup'; id: number; file: string }
   | { kind: 'stop' };
@@ -214,6 +261,8 @@ export type QueueReply =
   | { kind: 'state'; state: QueueState }
   /** As `state`, but there is nothing new to take. */
   | { kind: 'progress'; state: QueueState }
+  /** Rows that `take` passed over may be read now. */
+  | { kind: 'readable' }
   | { kind: 'taken'; id: number; rows: TakenColumns }
   | { kind: 'answer'; id: number; value: unknown }
   | { kind: 'error'; id: number; message: string }

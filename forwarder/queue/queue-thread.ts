@@ -19,6 +19,7 @@ import {
   type QueueState,
   type QueueWorkerData,
 } from './queue-messages.ts';
+import { QueueLimits } from './queue-limits.ts';
 import { isFileOpen, QueueModes, REPLACING } from './queue-mode.ts';
 import { QueueOpener } from './queue-opener.ts';
 
@@ -26,14 +27,14 @@ import { QueueOpener } from './queue-opener.ts';
 const LARGE_BYTES = 64 * 1024 * 1024;
 /** With this many pending deletes a commit is made for them alone. */
 const PENDING_DELETES_MAX = 4000;
+/** After an unclean start, deletes do not wait for this long: in a crash loop each process would ship the same rows, and delete none. */
+const DELETES_AT_ONCE_MS = 60_000;
 /** Shipped rows are reported as shipped after this time, although their deletion is not due. */
 const PROGRESS_DELAY_MS = 100;
 /** How often a queue that does not accept checks whether it can again. */
 const RECHECK_MS = 1000;
 /** While deletes fail, taking stops at this many pending deletes: the same rows would be shipped again after every restart. */
 const UNDELETED_MAX = 2000;
-/** A full queue accepts again at this share of QUEUE_MAX_BYTES. */
-const ACCEPT_AGAIN_SHARE = 0.95;
 
 /** The thread's line to the main thread: `parentPort`. */
 export interface ReplyPort {
@@ -47,11 +48,13 @@ export class QueueThread {
   readonly #file: QueueFile;
   readonly #opener: QueueOpener;
   readonly #modes = new QueueModes();
+  readonly #limits: QueueLimits;
   readonly #commitTimer: CommitTimer;
   #pending: Append[] = [];
   #pendingRows = 0;
   /** As last read: what counts while the file is not open. */
   #contents: Readonly<QueueContents> = NO_CONTENTS;
+  #deletesAtOnceUntilMs = Number.NEGATIVE_INFINITY;
   #progressTimer: NodeJS.Timeout | undefined;
   #recheckTimer: NodeJS.Timeout | undefined;
   /**
@@ -65,6 +68,7 @@ export class QueueThread {
     this.#port = port;
     this.#file = new QueueFile(options);
     this.#opener = new QueueOpener(this.#file, options);
+    this.#limits = new QueueLimits(this.#file, this.#modes, options);
     this.#commitTimer = new CommitTimer(options.commitIntervalMs, () => this.#commit());
   }
 
@@ -100,6 +104,7 @@ export class QueueThread {
       await sleep(RECHECK_MS);
     }
     this.#modes.set('open', null);
+    if (this.#file.wasUnclean) this.#deletesAtOnceUntilMs = performance.now() + DELETES_AT_ONCE_MS;
     try {
       this.#applyLimits();
     } catch (error) {
@@ -135,14 +140,20 @@ export class QueueThread {
         return this.#take(request.id, request.maxRows, request.maxBytes);
       case 'acknowledge':
         this.#file.shipped(request.ids);
+        if (this.#file.readAhead.isReadable) this.#post({ kind: 'readable' });
         return this.#deletesPending();
       case 'evict':
         this.#file.evict(request.ids, request.cause);
         return this.#deletesPending();
+      case 'putBack':
+        return this.#file.readAhead.putBack(request.device, request.ids);
+      case 'release':
+        this.#file.readAhead.release(request.device);
+        return this.#post({ kind: 'readable' });
       case 'bury':
         this.#file.bury(request.rowId, request.reason, request.detail);
         // As soon as a reading would be committed: it is news.
-        return this.#commitTimer.schedule({ appends: 1, rows: this.#pendingRows });
+        return this.#commitTimer.schedule({ isUrgent: true, rows: this.#pendingRows });
       case 'deadLetters':
         return this.#answer(request.id, () => this.#file.deadLetters(request.limit, request.before));
       case 'retryDead':
@@ -152,14 +163,17 @@ export class QueueThread {
         );
       case 'discardDead':
         return this.#answer(request.id, () => this.#file.discardDead(request.ids));
+      case 'showRun':
+        return this.#answerCommitted(request.id, () => this.#file.showRun(request.run, request.gateway, request.from));
+      case 'runSpans':
+        return this.#answerCommitted(request.id, () => this.#file.runSpans(request.run, request.since, request.upTo));
       case 'acknowledgeDamage':
         return this.#answer(request.id, () => this.#file.acknowledgeDamage());
       case 'backup':
-        void this.#file.backup(request.file).then(
+        return void this.#file.backup(request.file).then(
           (value) => this.#post({ kind: 'answer', id: request.id, value }),
           (error: unknown) => this.#post({ kind: 'error', id: request.id, message: messageOf(error) }),
         );
-        return undefined;
       case 'stop':
         return this.#stop();
     }
@@ -174,7 +188,8 @@ export class QueueThread {
   }
 
   #schedule(): void {
-    this.#commitTimer.schedule({ appends: this.#pending.length, rows: this.#pendingRows });
+    const deletesAreUrgent = this.#file.pendingDeletes > 0 && performance.now() < this.#deletesAtOnceUntilMs;
+    this.#commitTimer.schedule({ isUrgent: this.#pending.length > 0 || deletesAreUrgent, rows: this.#pendingRows });
   }
 
   /** Refuses appends, and with the new epoch everything that was sent before the main thread knows of it. */
@@ -305,7 +320,7 @@ export class QueueThread {
       this.#commitDeletes();
       // The drain received nothing while deletes failed: notify it that there are rows again.
       if (before === 'write_failed' && this.#modes.current === 'recovering') this.#postState();
-      if (!this.#mayAcceptAgain()) return;
+      if (!this.#limits.mayAcceptAgain()) return;
     } catch (error) {
       return this.#diskTrouble(error, []);
     }
@@ -313,27 +328,9 @@ export class QueueThread {
     this.#postState();
   }
 
-  #mayAcceptAgain(): boolean {
-    if (this.#modes.current === 'write_failed') return false;
-    if (this.#modes.current !== 'full') return this.#file.hasSpace();
-    this.#file.checkpoint();
-    return this.#file.pageBytes() <= this.#options.maxBytes * ACCEPT_AGAIN_SHARE;
-  }
-
   #applyLimits(): EvictedSpan[] {
-    const { minFreeDiskBytes, maxBytes, whenFull } = this.#options;
-    let evicted: EvictedSpan[] = [];
-    if (minFreeDiskBytes > 0 && this.#file.freeDiskBytes() < minFreeDiskBytes) {
-      this.#modes.set('disk_low', { code: 'disk_low', detail: 'less disk space is free than QUEUE_MIN_FREE_DISK_BYTES' });
-      this.#recheckLater();
-    }
-    if (this.#file.bytes() <= maxBytes) return evicted;
-    this.#file.checkpoint();
-    if (whenFull === 'evict-oldest') evicted = this.#file.evictOverLimit();
-    if (this.#file.pageBytes() > maxBytes) {
-      this.#modes.set('full', { code: 'queue_full', detail: 'QUEUE_MAX_BYTES is reached' });
-      this.#recheckLater();
-    }
+    const evicted = this.#limits.apply();
+    this.#recheckLater();
     return evicted;
   }
 
@@ -351,10 +348,17 @@ export class QueueThread {
       this.#post({ kind: 'error', id, message: messageOf(error) });
       return this.#diskTrouble(error, []);
     }
+    if (rows === undefined) return void setImmediate(() => this.#take(id, maxRows, maxBytes));
     this.#port.postMessage({ kind: 'taken', id, rows }, [
       rows.ids.buffer as ArrayBuffer,
       rows.acceptedAtMs.buffer as ArrayBuffer,
     ]);
+  }
+
+  /** Rows that were shipped are in the account of their run once their deletion is committed. */
+  #answerCommitted(id: number, work: () => unknown): void {
+    if (this.#file.pendingDeletes > 0) this.#commit();
+    this.#answer(id, work);
   }
 
   /** Runs a request that expects an answer, then reports the state that it may have changed. */
@@ -379,17 +383,13 @@ export class QueueThread {
 
   #stop(): void {
     this.#commit();
-    this.#close();
+    this.close();
     this.#post({ kind: 'stopped' });
     this.#port.close();
   }
 
-  /** After a programming error in this thread: closes the file in order, so that the next start does not find it damaged. */
-  fail(): void {
-    this.#close();
-  }
-
-  #close(): void {
+  /** Closes the file in order, also after a programming error in this thread: else the next start would find it damaged. */
+  close(): void {
     this.#commitTimer.stop();
     clearTimeout(this.#recheckTimer);
     clearTimeout(this.#progressTimer);

@@ -7,7 +7,7 @@ import { QueueThread } from './queue-thread.ts';
 if (parentPort === null) throw new Error('queue-worker runs as a worker thread only');
 const thread = new QueueThread(workerData as QueueWorkerData, parentPort);
 process.once('uncaughtException', (error) => {
-  thread.fail();
+  thread.close();
   // Without a handler now: the main thread receives it as the worker's 'error'.
   setImmediate(() => {
     throw error;

@@ -3,7 +3,7 @@ import { EventEmitter, once } from 'node:events';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
-import { resultCheckerOf, type CommandResult, type CommandVerb } from '../../contract/commands.ts';
+import { resultCheckerOf, type CommandArgs, type CommandResult, type CommandVerb } from '../../contract/commands.ts';
 import type { Config } from '../../service/config/config.ts';
 import { dataFolder, gatewayName } from '../../service/storage/data-dir.ts';
 import { HrError } from '../../service/errors/errors.ts';
@@ -18,9 +18,11 @@ import {
   type QueueRequest,
   type QueueState,
   type QueueWorkerData,
+  type RunIdentity,
   type RunWatermark,
 } from './queue-messages.ts';
 import { isFileOpen } from './queue-mode.ts';
+import type { ChangedSpans, FoundRun } from './run-account.ts';
 
 const STOP_LIMIT_MS = 8000;
 const BACKUPS = 'backups';
@@ -87,6 +89,7 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       commitIntervalMs: config.QUEUE_COMMIT_INTERVAL_MS,
       maxBytes: config.QUEUE_MAX_BYTES,
       minFreeDiskBytes: config.QUEUE_MIN_FREE_DISK_BYTES,
+      auditDays: config.AUDIT_DAYS,
       whenFull: config.QUEUE_WHEN_FULL,
       opening: this.#opening,
     };
@@ -154,6 +157,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
         // After a failed write or read, taking is tried again once the queue recovers, and not for each report of the failure.
         if (reply.state.mode !== 'write_failed') this.emit('readable');
         return undefined;
+      case 'readable':
+        return void this.emit('readable');
       case 'progress':
         return void this.emit('progress');
       default:
@@ -216,6 +221,14 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     this.#send({ kind: 'evict', ids: Float64Array.from(ids), cause });
   }
 
+  putBack(device: string, ids: readonly number[]): void {
+    this.#send({ kind: 'putBack', device, ids: Float64Array.from(ids) });
+  }
+
+  release(device: string): void {
+    this.#send({ kind: 'release', device });
+  }
+
   bury(rowId: number, reason: string, detail: string): void {
     this.#send({ kind: 'bury', rowId, reason, detail });
   }
@@ -230,6 +243,33 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
 
   async discardDead(ids: number[] | null): Promise<CommandResult<'discard-dead-letters'>> {
     return await this.#command('discard-dead-letters', (id) => ({ kind: 'discardDead', id, ids }));
+  }
+
+  /**
+   * What became of each seq of a run. Throws HrError `run_unknown`, or `run_ambiguous` if several gateways have this run and none is
+   * named.
+   */
+  async showRun({ run, gateway, from }: CommandArgs<'show-run'>): Promise<CommandResult<'show-run'>> {
+    const operation = 'show a run';
+    const answer = (await this.#ask((id) => ({
+      kind: 'showRun',
+      id,
+      run,
+      gateway: gateway ?? null,
+      from: from ?? null,
+    }))) as FoundRun;
+    if (answer.kind === 'unknown') throw new HrError('run_unknown', { operation, detail: run });
+    if (answer.kind === 'ambiguous')
+      throw new HrError('run_ambiguous', { operation, detail: `${run} of ${answer.gateways.join(', ')}`.slice(0, 1000) });
+    return answer.account;
+  }
+
+  /**
+   * What changed in a run's account since a revision, for seqs up to `upTo` (run-account.ts, spansSince); undefined: no such run. For the
+   * accounts that travel with readings.
+   */
+  async runSpans(run: RunIdentity, since: number, upTo: number): Promise<ChangedSpans | undefined> {
+    return ((await this.#ask((id) => ({ kind: 'runSpans', id, run, since, upTo }))) as ChangedSpans | null) ?? undefined;
   }
 
   async acknowledgeDamage(): Promise<CommandResult<'acknowledge-damage'>> {

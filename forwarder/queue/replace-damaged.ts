@@ -14,6 +14,7 @@ import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
 import { addTo, damageText, emptyLedger, total, type LedgerState } from './ledger.ts';
 import type { RunWatermark } from './queue-messages.ts';
 import { readableRows } from './readable-rows.ts';
+import { addOlder, readableAudit, salvageAudit, type ReadableAudit } from './salvaged-audit.ts';
 import {
   deadChecksum,
   insertDead,
@@ -63,6 +64,7 @@ export interface ReplaceOptions {
 interface Salvaged {
   state: LedgerState | undefined;
   watermarks: Map<string, RunWatermark>;
+  audit: ReadableAudit;
   queueId: string | undefined;
   /** Commits whose effect is not known, even in number. */
   commitsUnknown: number;
@@ -154,6 +156,7 @@ function readHead(database: Database, gateway: string, salvaged: Salvaged): void
   const version: unknown = database.pragma('user_version', { simple: true });
   salvaged.state = newer(salvaged.state, stateOf(database));
   salvaged.queueId ??= queueIdOf(database);
+  addOlder(salvaged.audit, readableAudit(database));
   for (const watermark of version === 1 ? watermarksOfVersion1(database, gateway) : salvageWatermarks(database)) {
     const key = watermarkKey(watermark);
     if ((salvaged.watermarks.get(key)?.stored ?? -1) < watermark.stored) salvaged.watermarks.set(key, watermark);
@@ -179,7 +182,13 @@ function readSource(file: string, gateway: string, copier: Copier, salvaged: Sal
 const isComplete = ({ state }: Salvaged, { rows, dead }: Copier): boolean => state?.queued === rows && state.dead === dead;
 
 function salvage(file: string, { gateway }: ReplaceOptions, copier: Copier): Salvaged {
-  const salvaged: Salvaged = { state: undefined, watermarks: new Map(), queueId: undefined, commitsUnknown: 0 };
+  const salvaged: Salvaged = {
+    state: undefined,
+    watermarks: new Map(),
+    audit: { runs: [], spans: [] },
+    queueId: undefined,
+    commitsUnknown: 0,
+  };
   try {
     for (const which of ['verified', 'all'] as const) {
       if (!existsSync(file) || !existsSync(`${file}-wal`)) break;
@@ -254,8 +263,8 @@ export function replaceDamaged(file: string, damage: Damage, options: ReplaceOpt
     const isLogLost = damage.isLogLost && known === undefined;
     const state = accountOf(salvaged, copier, { ...damage, isLogLost }, asideName(stamp));
     database.transaction(() => {
-      writeState(database, state);
       insertWatermarks(database, [...salvaged.watermarks.values()], Date.now());
+      writeState(database, { ...state, audit: salvageAudit(database, salvaged.audit, state) });
       if (salvaged.queueId !== undefined) setQueueId(database, salvaged.queueId);
     })();
   });

@@ -70,8 +70,9 @@ export function retryRules(gateway: string): RetryRules {
   return (letter) => {
     if (letter.whole !== 1) return unchanged(letter);
     if (letter.run === null || letter.seq === null) {
-      lastSeq += 1;
-      return publication(letter, { gateway, run, seq: lastSeq });
+      const outcome = publication(letter, { gateway, run, seq: lastSeq + 1 });
+      if (outcome.kind === 'row') lastSeq += 1;
+      return outcome;
     }
     if ((letter.arrived_at ?? null) === null) return sequencersReading(letter);
     return publication(letter, { gateway: letter.gateway ?? gateway, run: letter.run, seq: letter.seq });

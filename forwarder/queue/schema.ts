@@ -1,9 +1,12 @@
 /**
  * The tables of the queue's file: `rows` (readings to ship), `dead` (dead letters), `state` (the ledger, one row with a checksum),
- * `watermarks` (a row for each run), `meta` (the identity of the file). Migrations are numbered and run forward only; a file of a newer
- * version is refused and left unchanged.
+ * `watermarks` (a row for each run), `runs` and `spans` (what became of each seq), `meta` (the identity of the file). Migrations are
+ * numbered and run forward only; a file of a newer version is refused and left unchanged.
  */
 import type { Database } from '../../service/storage/sqlite.ts';
+import { countEarlierRuns } from './earlier-runs.ts';
+import { CREATE_SPANS } from './run-spans.ts';
+import { CREATE_RUNS } from './run-table.ts';
 import { addDeadColumns, moveWatermarksToRows } from './stored-rows.ts';
 import { CREATE_WATERMARKS } from './watermarks.ts';
 
@@ -31,6 +34,13 @@ const MIGRATIONS: readonly Migration[] = [
   },
   // Dead letters keep what another client published, whole, so that it can be adopted again.
   addDeadColumns,
+  // Rows name their run by its number, so that deleting them tells what became of which seqs.
+  (database) => {
+    database.exec(
+      `ALTER TABLE rows ADD COLUMN run INTEGER; ALTER TABLE rows ADD COLUMN seq INTEGER; ${CREATE_RUNS} ${CREATE_SPANS}`,
+    );
+    countEarlierRuns(database, Date.now());
+  },
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

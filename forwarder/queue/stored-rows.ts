@@ -1,7 +1,7 @@
 /** Rows, dead letters and state as the file holds them, each with a checksum, so that the content of a damaged page is never used. */
 import { crc32 } from 'node:zlib';
 import type { Database } from '../../service/storage/sqlite.ts';
-import type { LedgerState } from './ledger.ts';
+import { emptyAudit, type LedgerState } from './ledger.ts';
 import type { DeadLetterInput, RunWatermark } from './queue-messages.ts';
 import { insertWatermarks } from './watermarks.ts';
 
@@ -14,6 +14,9 @@ export interface StoredRow {
   device: string;
   data: string;
   crc: number;
+  /** Number of its run in the audit, and its seq. Null or absent: a row of an older version, or one that nobody numbered. */
+  run?: number | null;
+  seq?: number | null;
 }
 
 /** A dead letter as its table holds it: flags are 0 or 1. The last four columns do not exist in files of version 1 and 2. */
@@ -51,8 +54,18 @@ export function storedDead(letter: DeadLetterInput, atMs: number): Omit<StoredDe
 
 const checksum = (...parts: readonly (string | number | null)[]): number => crc32(parts.join('\n'));
 
-export const rowChecksum = (row: Omit<StoredRow, 'id' | 'crc'>): number =>
-  checksum(row.accepted_ms, row.source, row.device, row.data);
+/** Rows of older versions have no run, and their checksums do not count it. */
+export const rowChecksum = ({
+  accepted_ms,
+  source,
+  device,
+  data,
+  run = null,
+  seq = null,
+}: Omit<StoredRow, 'id' | 'crc'>): number =>
+  run === null || seq === null
+    ? checksum(accepted_ms, source, device, data)
+    : checksum(accepted_ms, source, device, data, run, seq);
 
 /** Letters of older versions have none of the later columns, and their checksums do not count them. */
 export function deadChecksum(dead: Omit<StoredDead, 'id' | 'crc'>): number {
@@ -95,7 +108,8 @@ function readVersion1(database: Database): { state: LedgerState; marks: StateOfV
 /** The state, or undefined if any of it is missing or damaged. */
 export function readState(database: Database): LedgerState | undefined {
   if (database.pragma('user_version', { simple: true }) === 1) return readVersion1(database)?.state;
-  return readRow(database, STATE_ROW) as LedgerState | undefined;
+  const state = readRow(database, STATE_ROW) as (Omit<LedgerState, 'audit'> & Partial<LedgerState>) | undefined;
+  return state === undefined ? undefined : { ...state, audit: state.audit ?? emptyAudit() };
 }
 
 /** The watermarks of a file of version 1; all of them served the sequencers of this box. */
@@ -122,18 +136,23 @@ export function writeState(database: Database, state: LedgerState): void {
 }
 
 export function insertRows(database: Database): (row: Omit<StoredRow, 'crc'>) => void {
-  const insert = database.prepare('INSERT INTO rows (id, accepted_ms, source, device, data, crc) VALUES (?, ?, ?, ?, ?, ?)');
-  return (row) => void insert.run(row.id, row.accepted_ms, row.source, row.device, row.data, rowChecksum(row));
+  const insert = database.prepare(
+    'INSERT INTO rows (id, accepted_ms, source, device, data, crc, run, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+  );
+  return (row) => {
+    const { id, accepted_ms, source, device, data, run = null, seq = null } = row;
+    insert.run(id, accepted_ms, source, device, data, rowChecksum(row), run, seq);
+  };
 }
 
-/** Without an id, SQLite assigns the next one. */
-export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | 'crc'> & { id?: number }) => void {
+/** Returns the letter's id: without one, SQLite assigns the next. */
+export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | 'crc'> & { id?: number }) => number {
   const insert = database.prepare(
     'INSERT INTO dead (id, at_ms, reason, detail, device, run, seq, bytes, payload, whole, gateway, arrived_at, publisher, base64, crc) ' +
       'VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
   );
-  return (dead) =>
-    void insert.run(
+  return (dead) => {
+    const { lastInsertRowid } = insert.run(
       dead.id ?? null,
       dead.at_ms,
       dead.reason,
@@ -150,51 +169,67 @@ export function insertDead(database: Database): (dead: Omit<StoredDead, 'id' | '
       dead.base64 ?? null,
       deadChecksum(dead),
     );
-}
-
-type RowColumns = [id: number, acceptedMs: number, source: number, device: string, data: string, crc: number];
-const CHUNK_ROWS = 500;
-
-/**
- * Reads rows after an id, oldest first, within the limits (at least one row). It reads in chunks: stepping row by row costs three times as
- * much, and one query for all might load very large rows. Throws DamagedRowError.
- */
-export function readRows(database: Database): (afterId: number, maxRows: number, maxBytes: number) => Omit<StoredRow, 'crc'>[] {
-  const select = database
-    .prepare('SELECT id, accepted_ms, source, device, data, crc FROM rows WHERE id > ? ORDER BY id LIMIT ?')
-    .raw();
-  return (afterId, maxRows, maxBytes) => {
-    const rows: Omit<StoredRow, 'crc'>[] = [];
-    let bytes = 0;
-    for (let more = true; more && rows.length < maxRows;) {
-      const chunk = select.all(rows.at(-1)?.id ?? afterId, Math.min(CHUNK_ROWS, maxRows - rows.length)) as RowColumns[];
-      more = chunk.length === CHUNK_ROWS;
-      for (const [id, accepted_ms, source, device, data, crc] of chunk) {
-        bytes += data.length;
-        if (rows.length > 0 && bytes > maxBytes) return rows;
-        const row = { id, accepted_ms, source, device, data };
-        if (rowChecksum(row) !== crc) throw new DamagedRowError(id);
-        rows.push(row);
-      }
-    }
-    return rows;
+    return Number(lastInsertRowid);
   };
 }
 
-/** Deletes rows, consecutive ids by one statement, at half the cost of one statement per row. Returns how many existed. */
-export function deleteRows(database: Database): (ids: Iterable<number>) => number {
-  const remove = database.prepare('DELETE FROM rows WHERE id BETWEEN ? AND ?');
-  return (ids) => {
-    let removed = 0;
-    let run: [from: number, to: number] | undefined;
-    for (const id of Float64Array.from(ids).sort()) {
-      if (run !== undefined && id === run[1] + 1) run[1] = id;
-      else {
-        if (run !== undefined) removed += remove.run(...run).changes;
-        run = [id, id];
-      }
+/** Rows that were deleted. */
+export interface RemovedRows {
+  count: number;
+  /** Their seqs, by the number of their run. */
+  spans: { run: number; first: number; last: number }[];
+  /** Rows that name no run: what their JSON says. */
+  unnumbered: Pick<DeadLetterInput, 'gateway' | 'run' | 'seq'>[];
+}
+
+/** Ids as ranges of consecutive ones. */
+function rangesOf(ids: Iterable<number>): [from: number, to: number][] {
+  const ranges: [from: number, to: number][] = [];
+  for (const id of Float64Array.from(ids).sort()) {
+    const last = ranges.at(-1);
+    if (last !== undefined && id === last[1] + 1) last[1] = id;
+    else if (id !== last?.[1]) ranges.push([id, id]);
+  }
+  return ranges;
+}
+
+/** The last four are null, which compares as 0, if `numbered` is 0. */
+type RangeSums = [rows: number, numbered: number, run: number, mostRun: number, first: number, last: number];
+
+/** Which seqs a range of rows holds. Rows of one run with consecutive seqs, the usual case, take one query that returns one row. */
+function seqsIn(database: Database): (from: number, to: number, into: RemovedRows) => void {
+  const range = 'FROM rows WHERE id BETWEEN ? AND ?';
+  const sums = database.prepare(`SELECT count(*), count(run), min(run), max(run), min(seq), max(seq) ${range}`).raw();
+  const runs = database.prepare(`SELECT run, min(seq), max(seq), count(*) ${range} AND run IS NOT NULL GROUP BY run`).raw();
+  const seqs = database.prepare(`SELECT seq ${range} AND run = ? ORDER BY seq`).pluck();
+  const others = database.prepare(`SELECT data ${range} AND run IS NULL`).pluck();
+  return (from, to, into) => {
+    const [rows, numbered, run, mostRun, first, last] = sums.get(from, to) as RangeSums;
+    if (rows === 0) return;
+    if (rows === numbered && run === mostRun && last - first + 1 === rows) {
+      into.spans.push({ run, first, last });
+      return;
     }
-    return run === undefined ? removed : removed + remove.run(...run).changes;
+    for (const [id, least, most, count] of runs.all(from, to) as [number, number, number, number][])
+      if (most - least + 1 === count) into.spans.push({ run: id, first: least, last: most });
+      else
+        for (const [start, end] of rangesOf(seqs.all(from, to, id) as number[]))
+          into.spans.push({ run: id, first: start, last: end });
+    if (rows > numbered) for (const data of others.all(from, to) as string[]) into.unnumbered.push(identityIn(data));
+  };
+}
+
+/** Deletes rows, consecutive ids by one statement, at half the cost of one statement per row. */
+export function removeRows(database: Database): (ids: Iterable<number>) => RemovedRows {
+  const remove = database.prepare('DELETE FROM rows WHERE id BETWEEN ? AND ?');
+  const read = seqsIn(database);
+  return (ids) => {
+    const removed: RemovedRows = { count: 0, spans: [], unnumbered: [] };
+    for (const [from, to] of rangesOf(ids)) {
+      read(from, to, removed);
+      removed.count += remove.run(from, to).changes;
+    }
+    return removed;
   };
 }
 

@@ -10,7 +10,7 @@ import type { RunWatermark } from './queue-messages.ts';
 import { watermarkKey } from './watermark-key.ts';
 
 /** A watermark that was not used for this long belongs to a sequencer that will not return. */
-const UNUSED_MAX_MS = 90 * 24 * 3_600_000;
+export const UNUSED_MAX_MS = 90 * 24 * 3_600_000;
 
 export const CREATE_WATERMARKS = `
   CREATE TABLE watermarks (gateway TEXT NOT NULL, run TEXT NOT NULL, stored INTEGER NOT NULL, missed TEXT NOT NULL,
@@ -59,6 +59,9 @@ const fromRow = ({ gateway, run, stored, missed }: StoredWatermark): RunWatermar
   missed: JSON.parse(missed) as Record<string, number>,
 });
 
+/** All of them, as they are stored. */
+export const watermarksOf = (database: Database): RunWatermark[] => rowsOf(database).map(fromRow);
+
 /** What is wrong with the table, or undefined. */
 export function watermarkDamage(database: Database): string | undefined {
   if (queueIdOf(database) === undefined) return 'the id of the queue is missing';
@@ -96,38 +99,51 @@ export function setQueueId(database: Database, id: string): void {
 }
 
 /**
- * Removes watermarks that were not used for 90 days. One that was written while the clock of this box was wrong, in the past or the
- * future, has no known age: it counts as used now.
+ * Removes watermarks that were not used for 90 days, or for as long as accounts are kept if that is longer. One that was written while
+ * the clock of this box was wrong, in the past or the future, has no known age: it counts as used now.
  */
-function expire(database: Database, nowMs: number): void {
+function expire(database: Database, nowMs: number, keptMs: number): void {
   if (isBeforeBuild(new Date(nowMs))) return;
   const statement = database.prepare(INSERT);
   const remove = database.prepare('DELETE FROM watermarks WHERE gateway = ? AND run = ?');
   for (const row of rowsOf(database))
-    if (isBeforeBuild(new Date(row.used_ms)) || row.used_ms > nowMs + UNUSED_MAX_MS) write(statement, fromRow(row), nowMs);
-    else if (nowMs - row.used_ms > UNUSED_MAX_MS) remove.run(row.gateway, row.run);
+    if (isBeforeBuild(new Date(row.used_ms)) || row.used_ms > nowMs + keptMs) write(statement, fromRow(row), nowMs);
+    else if (nowMs - row.used_ms > keptMs) remove.run(row.gateway, row.run);
 }
 
 export class Watermarks {
   readonly #write: Statement;
+  readonly #selectUsed: Statement;
   readonly #committed = new Map<string, RunWatermark>();
   /** Moved in the transaction that is open. */
   #moved = new Map<string, RunWatermark>();
   readonly queueId: string;
 
   /** Reads the table of an open and checked file. Throws if the file has no identity. */
-  constructor(database: Database, nowMs = Date.now()) {
+  constructor(database: Database, nowMs = Date.now(), keptMs = UNUSED_MAX_MS) {
     const id = queueIdOf(database);
     if (id === undefined) throw new Error('the queue file has no id');
     this.queueId = id;
-    database.transaction(() => expire(database, nowMs)).immediate();
+    database.transaction(() => expire(database, nowMs, keptMs)).immediate();
     for (const row of rowsOf(database)) this.#committed.set(watermarkKey(row), fromRow(row));
     this.#write = database.prepare(INSERT);
+    this.#selectUsed = database.prepare('SELECT used_ms FROM watermarks WHERE gateway = ? AND run = ?').pluck();
   }
 
   /** As they are committed. */
   get all(): RunWatermark[] {
     return [...this.#committed.values()];
+  }
+
+  /** The watermark as it is committed: 0 if the open transaction makes it, undefined if there is none. */
+  stored(run: Pick<RunWatermark, 'gateway' | 'run'>): number | undefined {
+    const key = watermarkKey(run);
+    return this.#committed.get(key)?.stored ?? (this.#moved.has(key) ? 0 : undefined);
+  }
+
+  /** When it moved last, or its sequencer returned. */
+  usedMs({ gateway, run }: Pick<RunWatermark, 'gateway' | 'run'>): number | undefined {
+    return this.#selectUsed.get(gateway, run) as number | undefined;
   }
 
   /** Moves a watermark inside a transaction, and adds the growth of its `missed` to the ledger. */

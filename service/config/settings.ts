@@ -25,6 +25,7 @@ export const PREFIXES = [
   'SIMULATED_',
   'QUEUE_',
   'OUTBOX_',
+  'AUDIT_',
   'LOG_',
   'ALLOW_',
   'WATCHDOG_',

@@ -98,6 +98,16 @@ export const ERRORS = {
     hint: 'GET /devices lists the names.',
     retryable: false,
   },
+  run_unknown: {
+    summary: 'The queue has no account of this run: it never had a reading of it, or the account has expired (AUDIT_DAYS).',
+    hint: 'Check the digits of the run; a reading has them beside its seq.',
+    retryable: false,
+  },
+  run_ambiguous: {
+    summary: 'Several gateways have a run with these digits; the detail names them.',
+    hint: 'Name one of them: ?gateway=NAME.',
+    retryable: false,
+  },
   strap_not_connected: {
     summary: 'The strap is not connected, so nothing can be written to it.',
     hint: 'Try again when its state is streaming.',

@@ -193,6 +193,10 @@ export const HEALTH_REASONS = {
 
 /** Usual hints; the forwarder gives a more precise one if it knows the exact failure. */
 export const UPLINK_REASONS = {
+  key_refused: {
+    summary: 'The stream refuses all records of some partition keys; only their readings wait.',
+    hint: 'Readings with other keys are shipped. Check the shard of these keys: split a hot one, or use KINESIS_PARTITION_KEY=random.',
+  },
   throttled: {
     summary: 'The stream takes fewer readings than arrive; sending is slowed down.',
     hint: 'No action required: sending is retried more slowly. If it lasts, add shards, or use KINESIS_MODE=aggregated.',
@@ -258,10 +262,12 @@ export const DEAD_LETTER_REASONS = {
 } as const satisfies Record<DeadLetterReason, string>;
 
 export const EVICTED_CAUSES = {
-  queue_full: 'The queue reached QUEUE_MAX_BYTES (QUEUE_WHEN_FULL=evict-oldest).',
-  dead_letters_full: 'Too many dead letters: the oldest were dropped.',
+  queue_full:
+    'The queue reached QUEUE_MAX_BYTES (QUEUE_WHEN_FULL=evict-oldest): those who held the most lost their oldest readings.',
+  dead_letters_full: 'Too many dead letters: those who had the most lost their oldest.',
   discarded: 'An operator discarded dead letters.',
   damaged: 'The queue file was damaged and these readings could not be salvaged.',
+  test_reading: 'Simulated or replayed, and the target is not local (ALLOW_TEST_READINGS).',
 } as const satisfies Record<EvictedCause, string>;
 
 export const MISSED_CAUSES = {

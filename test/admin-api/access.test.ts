@@ -73,6 +73,7 @@ const READS = [
   '/health',
   '/queue',
   '/queue/history',
+  '/queue/runs/0123456789abcdef',
   '/devices',
   '/devices/polar',
   '/devices/polar/readings',

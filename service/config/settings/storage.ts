@@ -35,6 +35,14 @@ export const STORAGE_SETTINGS = {
     doc: 'What happens at the limit: evict the oldest readings (counted), or reject new ones (the bridge holds them).',
     usedBy: ['forwarder'],
   },
+  AUDIT_DAYS: {
+    type: 'integer',
+    default: 90,
+    min: 1,
+    max: 3650,
+    doc: 'Days for which the queue remembers what became of each reading of a run, after the run has closed.',
+    usedBy: ['forwarder'],
+  },
   OUTBOX_WINDOW: {
     type: 'integer',
     default: 2000,

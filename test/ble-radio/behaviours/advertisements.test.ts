@@ -1,4 +1,4 @@
 import { ADVERTISEMENTS, ADVERTISEMENT_SETTINGS } from './advertisements.ts';
-import { runBehaviours } from './run-behaviours.ts';
+import { runBehaviours, sampleOf } from './run-behaviours.ts';
 
-runBehaviours('what straps advertise', ADVERTISEMENTS, ADVERTISEMENT_SETTINGS);
+runBehaviours('what straps advertise', sampleOf(ADVERTISEMENTS), ADVERTISEMENT_SETTINGS);

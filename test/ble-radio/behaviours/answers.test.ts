@@ -1,4 +1,4 @@
 import { ANSWERS } from './answers.ts';
-import { runBehaviours } from './run-behaviours.ts';
+import { runBehaviours, sampleOf } from './run-behaviours.ts';
 
-runBehaviours('what straps answer', ANSWERS);
+runBehaviours('what straps answer', sampleOf(ANSWERS));

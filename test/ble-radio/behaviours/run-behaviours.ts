@@ -91,6 +91,13 @@ async function play(run: Run, id: number, behaviour: Behaviour): Promise<number>
   return tookMs;
 }
 
+/** In `npm test` one behaviour in this many runs; `catalogue.long.test.ts` runs all of them. */
+const SAMPLED = 4;
+
+/** A sample of a list of behaviours. */
+export const sampleOf = (behaviours: readonly Behaviour[]): readonly Behaviour[] =>
+  behaviours.filter((_, index) => index % SAMPLED === 0);
+
 /** Registers one test per behaviour. `environment` is that of the bridge. */
 export function runBehaviours(title: string, behaviours: readonly Behaviour[], environment: Record<string, string> = {}): void {
   describe(title, { skip: virtualRadioMissing(), concurrency: CONCURRENCY }, () => {

@@ -1,4 +1,4 @@
 import { VALUES } from './values.ts';
-import { runBehaviours } from './run-behaviours.ts';
+import { runBehaviours, sampleOf } from './run-behaviours.ts';
 
-runBehaviours('what straps send', VALUES);
+runBehaviours('what straps send', sampleOf(VALUES));

@@ -69,6 +69,20 @@ export const DEVICE_STATUS: Exceptions = {
   maps: ['disconnects'],
 };
 
+const RUN_COUNTS = { shipped: 2, queued: 1, dead: 0, evicted: 1, missed: 1, unknown: 0 };
+const RUN_ACCOUNT = {
+  gateway: 'front-desk',
+  run: '3f9a1c2e00b7d415',
+  state: 'open',
+  watermark: 5,
+  counts: RUN_COUNTS,
+  causes: { dead: { invalid: 1 }, evicted: { queue_full: 1 }, missed: { outbox_full: 1 } },
+  counted_only: { from: 1, to: 2, counts: RUN_COUNTS },
+  spans: [{ from: 3, to: 5, outcome: 'evicted', cause: 'queue_full' }],
+  next_from: 6,
+  complete: false,
+  verdict: 'missing: 2 readings of 5',
+};
 const DEAD_LETTERS = {
   total: 1,
   next_before: 1,
@@ -146,6 +160,13 @@ export const KINDS: readonly Kind[] = [
     strict: true,
   },
   {
+    name: 'arguments of show-run',
+    message: { run: '3f9a1c2e00b7d415', gateway: 'front-desk', from: 3 },
+    parse: (payload) => parseJson(payload, argsCheckerOf('show-run')),
+    exceptions: { ...none, optional: ['gateway', 'from'] },
+    strict: true,
+  },
+  {
     name: 'failed response',
     message: { id: 'a-1', ok: false, error: { code: 'command_failed', message: 'no room', hint: 'make room' } },
     parse: parseResponse,
@@ -164,6 +185,16 @@ export const KINDS: readonly Kind[] = [
     exceptions: {
       ...none,
       nullable: ['next_before', 'dead_letters.gateway', 'dead_letters.run', 'dead_letters.seq', 'dead_letters.publisher'],
+    },
+  },
+  {
+    name: 'account of a run',
+    message: RUN_ACCOUNT,
+    parse: (payload) => parseJson(payload, resultCheckerOf('show-run')),
+    exceptions: {
+      ...none,
+      nullable: ['counted_only', 'spans.cause', 'next_from'],
+      maps: ['causes.dead', 'causes.evicted', 'causes.missed'],
     },
   },
   {

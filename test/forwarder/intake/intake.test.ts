@@ -55,6 +55,7 @@ async function start(
   folder: string,
   options: Partial<IntakeOptions> = {},
   environment: Record<string, string> = {},
+  whileOpening: (send: Bench['send']) => void = () => {},
 ): Promise<Bench> {
   const config = testConfig({ DATA_DIR: folder, QUEUE_COMMIT_INTERVAL_MS: '5', ...environment });
   const queue = new Queue(config);
@@ -76,15 +77,16 @@ async function start(
   const opened = once(queue, 'opened');
   await queue.start();
   const [watermarks, queueId] = (await opened) as [RunWatermark[], string];
+  const send = (topic: string, payload: string): void => {
+    for (const [filter, handler] of Object.entries(intake.subscriptions))
+      if (topicMatches(filter, topic)) handler(topic, Buffer.from(payload), false);
+  };
+  whileOpening(send);
   intake.start(queueId, watermarks);
   t.after(async () => {
     await intake.stop();
     await queue.stop();
   });
-  const send = (topic: string, payload: string): void => {
-    for (const [filter, handler] of Object.entries(intake.subscriptions))
-      if (topicMatches(filter, topic)) handler(topic, Buffer.from(payload), false);
-  };
   return {
     intake,
     refused,
@@ -209,6 +211,24 @@ test('seqs that a sequencer does not hold any more are missed by cause, in the l
   assert.deepEqual(failing(bench), ['readings_missed']);
   bench.packet('box', [11]);
   await eventually(() => bench.stored('box').at(-1)?.stored === 11);
+});
+
+test('a run that is offered while the queue is being opened begins at its watermark: nothing counts as missed', async (t) => {
+  const folder = tempDir(t);
+  const before = await start(t, folder);
+  before.offer('box', { from: 1, last: 5 });
+  before.packet('box', [1, 2, 3, 4, 5]);
+  await eventually(() => before.queue.state.ledger.accepted === 5);
+  await before.intake.stop();
+  await before.queue.stop();
+  const offer = { run: RUN, from: 6, last: 7, dropped: {}, sync: 7 };
+  const bench = await start(t, folder, {}, {}, (send) => send(`edge/box/offer/${RUN}`, JSON.stringify(offer)));
+  bench.offer('box', { from: 6, last: 7, sync: 8 });
+  await eventually(() => bench.stored('box').some(({ sync }) => sync === 8));
+  bench.packet('box', [6, 7]);
+  await eventually(() => bench.queue.state.ledger.accepted === 7);
+  assert.equal(bench.queue.state.ledger.missed, 0);
+  assert.equal(bench.stored('box').at(-1)?.stored, 7);
 });
 
 test('a queue file that was replaced fails no check: its seqs are missed as earlier_queue', async (t) => {

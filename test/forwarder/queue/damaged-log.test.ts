@@ -5,7 +5,7 @@ import { after, test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { imbalance } from '../../../forwarder/queue/ledger.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { appendOf, contentsOf, copyOf, fileOf, openFile, readingOf, type Contents } from './support/queue-files.ts';
+import { appendOf, contentsOf, copyOf, fileOf, openFile, readingOf, type Contents, takeFrom } from './support/queue-files.ts';
 
 const HEADER = 32;
 const FRAME = 24 + 1024;
@@ -100,7 +100,7 @@ test('a row that was shipped in a lost commit comes back, and what was accepted 
   const queue = openFile(folder);
   queue.commit([appendOf(1, 100)]);
   queue.checkpoint();
-  queue.shipped(queue.take(50, 1_000_000).ids);
+  queue.shipped(takeFrom(queue, 50, 1_000_000).ids);
   for (let from = 101; from <= 130; from += 10) queue.commit([appendOf(from, 10)]);
   const killed = copyOf(folder, path.join(tempDir(t), 'killed'));
   queue.close();

@@ -43,7 +43,7 @@ async function open(t: TestContext, settings: Record<string, string>): Promise<B
 }
 
 function checksOf(queue: Queue): Map<string, { code: string; reason: string; status: string }> {
-  const uplink = { current: { state: 'ok' } } as ConstructorParameters<typeof ForwarderHealth>[1]['uplink'];
+  const uplink = { reported: { state: 'ok' } } as ConstructorParameters<typeof ForwarderHealth>[1]['uplink'];
   const health = new ForwarderHealth(queue, { uplink, clockAheadMs: null });
   return new Map(health.checks().map((check) => [check.name, check]));
 }

@@ -25,6 +25,8 @@ export interface DrainBench {
   drain: Drain;
   /** Queues readings seq 1, 2, 3…, spread over the devices, each with this text. */
   add(count: number, devices?: number, text?: string): void;
+  /** Queues readings of one device, with the next seqs. */
+  addTo(device: string, count: number, text?: string): void;
   faults(settings: FaultSettings): Promise<void>;
   /** Waits until this many rows are shipped or dead, and the ledger balances. */
   settled(count: number): Promise<void>;
@@ -77,6 +79,18 @@ export async function startDrain(
   };
   t.after(stop);
   let seq = 0;
+  const append = (count: number, deviceOf: (seq: number) => string, text: string): void => {
+    const seqs = Array.from({ length: count }, () => (seq += 1));
+    queue.append({
+      rows: {
+        data: seqs.map((n) => JSON.stringify({ seq: n, device: deviceOf(n), text })),
+        devices: seqs.map(deviceOf),
+        sources: seqs.map(() => 0),
+      },
+      dead: [],
+      watermarks: [],
+    });
+  };
   return {
     stream,
     streamName,
@@ -85,17 +99,10 @@ export async function startDrain(
     stop,
     faults: async (settings) => await stream.faults(settings),
     add(count, devices = 1, text = '') {
-      const seqs = Array.from({ length: count }, () => (seq += 1));
-      const deviceOf = (n: number): string => `d${n % devices}`;
-      queue.append({
-        rows: {
-          data: seqs.map((n) => JSON.stringify({ seq: n, device: deviceOf(n), text })),
-          devices: seqs.map(deviceOf),
-          sources: seqs.map(() => 0),
-        },
-        dead: [],
-        watermarks: [],
-      });
+      append(count, (n) => `d${n % devices}`, text);
+    },
+    addTo(device, count, text = '') {
+      append(count, () => device, text);
     },
     async settled(count) {
       await eventually(() => queue.state.ledger.shipped + queue.state.ledger.dead === count && queue.depth === 0, {

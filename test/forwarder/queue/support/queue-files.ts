@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { closeKeepingLog, openQueue } from '../../../../forwarder/queue/open-queue.ts';
 import { QueueFile, type QueueFileOptions } from '../../../../forwarder/queue/queue-file.ts';
-import type { Append, DeadLetterInput, RunWatermark } from '../../../../forwarder/queue/queue-messages.ts';
+import type { Append, DeadLetterInput, RunWatermark, TakenColumns } from '../../../../forwarder/queue/queue-messages.ts';
 import { Watermarks } from '../../../../forwarder/queue/watermarks.ts';
 import type { LedgerState } from '../../../../forwarder/queue/ledger.ts';
 
@@ -14,7 +14,7 @@ export const readingOf = (seq: number, more: object = {}): string =>
     timestamp: '2026-01-01T00:00:00.000Z',
     heart_rate: 60 + (seq % 100),
     device: `strap-${seq % 5}`,
-    gateway: 'box',
+    gateway: 'test-box',
     run: RUN,
     seq,
     ...more,
@@ -50,6 +50,7 @@ export function openFile(folder: string, options: Partial<QueueFileOptions> = {}
     commitIntervalMs: 0,
     maxBytes: 1024 * 1024 * 1024,
     minFreeDiskBytes: 0,
+    auditDays: 90,
     whenFull: 'evict-oldest',
     ...options,
   });
@@ -89,5 +90,13 @@ export function contentsOf(folder: string): Contents {
     };
   } finally {
     closeKeepingLog(database);
+  }
+}
+
+/** Takes the next rows of a file: all that there are, within the limits. */
+export function takeFrom(queue: QueueFile, maxRows: number, maxBytes: number): TakenColumns {
+  for (;;) {
+    const taken = queue.take(maxRows, maxBytes);
+    if (taken !== undefined) return taken;
   }
 }

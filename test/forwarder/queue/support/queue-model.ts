@@ -185,6 +185,7 @@ export class QueueUnderTest {
   #take(rows: number): void {
     const taken = this.#queue.take(rows, Number.MAX_SAFE_INTEGER);
     const expected = this.#model.rows.filter(({ inFlight }) => !inFlight).slice(0, rows);
+    assert.ok(taken !== undefined);
     assert.deepEqual(
       taken.data,
       expected.map(({ data }) => data),
