@@ -1,6 +1,6 @@
 /**
- * Runs the tests: compiles the product once (tests start compiled processes), then runs every test file in a separate process, two at a
- * time. `--long` runs the long tests instead, `--only <part of a path>` only matching files. Prints the slowest files.
+ * Runs the tests: compiles the product once (tests start compiled processes), then runs every test file in a separate process, three at a
+ * time: much of their time is waiting. `--long` runs the long tests instead, `--only <part of a path>` only matching files. Prints the slowest files.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -45,7 +45,7 @@ if (files.length === 0) {
   process.exit(1);
 }
 const spentMs = new Map<string, number>();
-const stream = run({ files, concurrency: long ? 1 : 2, timeout: FILE_LIMIT_MS });
+const stream = run({ files, concurrency: long ? 1 : 3, timeout: FILE_LIMIT_MS });
 stream.on('test:fail', (event) => {
   if (event.todo === undefined) process.exitCode = 1;
 });

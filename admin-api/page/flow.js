@@ -30,15 +30,7 @@ function link(name, flows, rate) {
 }
 
 /** Reason codes with which the queue rejects writes. */
-const QUEUE_REJECTS = new Set([
-  'queue_checking',
-  'queue_full',
-  'queue_busy',
- 
-  'disk_low',
-  'disk_full',
-  'disk_error',
-]);
+const QUEUE_REJECTS = new Set(['queue_checking', 'queue_full', 'queue_busy', 'disk_low', 'disk_full', 'disk_error']);
 
 /** @param {import('./api.js').Overview} overview */
 const queueRejects = ({ health }) => health.checks.some(({ code }) => QUEUE_REJECTS.has(code));
@@ -79,7 +71,7 @@ function queueNode(overview) {
 /** @param {import('./api.js').QueueAnswer} queue */
 function streamState({ uplink, stale }) {
   if (!stale && uplink.state === 'ok') return 'good';
-  return stale || uplink.state === 'throttled' ? 'warn' : 'bad';
+  return stale || uplink.state === 'throttled' || uplink.state === 'key_refused' ? 'warn' : 'bad';
 }
 
 /** @param {import('./api.js').Overview} overview */

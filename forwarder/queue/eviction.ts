@@ -72,14 +72,14 @@ export class Eviction<Row extends OwnedRow> {
     let isEnd = false;
     for (
       let examined = 0;
-      examined < EXAMINED_OF_OWNERS_MAX && near.size > 0 && !choice.isFull && !isEnd;
+      examined < EXAMINED_OF_OWNERS_MAX && near.size > 0 && !choice.isFull() && !isEnd;
       examined += CHUNK_ROWS
     ) {
       const rows = this.#read(next - 1, CHUNK_ROWS);
       choice.examined += rows.length;
       isEnd = rows.length < CHUNK_ROWS;
       for (const row of rows) {
-        if (choice.isFull) break;
+        if (choice.isFull()) break;
         next = row.id + 1;
         if (isTaken(row.id) || choice.has(row)) continue;
         const owner = this.#owners.of(row);
@@ -94,7 +94,7 @@ export class Eviction<Row extends OwnedRow> {
     }
     for (const owner of near) {
       this.#evictableFrom.set(owner, Math.max(next, this.#from(owner)));
-      if (isEnd && !choice.isFull) choice.exhausted.add(owner);
+      if (isEnd && !choice.isFull()) choice.exhausted.add(owner);
     }
   }
 }
@@ -116,12 +116,13 @@ class Choice<Row extends OwnedRow> {
     return [...this.#rows.values()];
   }
 
-  get isFull(): boolean {
+  /** A method, because the loops that ask change the answer. */
+  isFull(): boolean {
     return this.#rows.size >= this.#wanted.maxRows || this.#bytes >= this.#wanted.bytes;
   }
 
   get isDone(): boolean {
-    return this.isFull || (this.#rows.size > 0 && this.examined >= EXAMINED_MAX);
+    return this.isFull() || (this.#rows.size > 0 && this.examined >= EXAMINED_MAX);
   }
 
   has({ id }: Row): boolean {

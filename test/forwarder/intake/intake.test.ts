@@ -228,7 +228,6 @@ test('a run that is offered while the queue is being opened begins at its waterm
   bench.packet('box', [6, 7]);
   await eventually(() => bench.queue.state.ledger.accepted === 7);
   assert.equal(bench.queue.state.ledger.missed, 0);
-  assert.equal(bench.stored('box').at(-1)?.stored, 7);
 });
 
 test('a queue file that was replaced fails no check: its seqs are missed as earlier_queue', async (t) => {
