@@ -1,6 +1,7 @@
 /**
  * Runs the tests: compiles the product once (tests start compiled processes), then runs every test file in a separate process, three at a
- * time: much of their time is waiting. `--long` runs the long tests instead, `--only <part of a path>` only matching files. Prints the slowest files.
+ * time, because much of their time is waiting. `--long` runs the long tests instead, `--only <part of a path>` only matching files. Prints
+ * the slowest files.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
