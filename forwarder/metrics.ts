@@ -2,7 +2,6 @@
 import { REFUSED_KEYS_SHOWN, type UplinkState } from '../contract/forwarder-status.ts';
 import type { Metric } from '../contract/metrics.ts';
 import { Counter, Gauge, Histogram } from '../service/metrics/metrics.ts';
-import type { RefusedKey } from './drain/refused-keys.ts';
 import type { QueuedReading } from './queue/drain-queue.ts';
 import type { QueueState } from './queue/queue-messages.ts';
 
@@ -28,8 +27,16 @@ function byCause(name: string, help: string, counts: Readonly<Record<string, num
   return counter.read();
 }
 
+/** What the drain knows of a partition key that the stream refuses. */
+interface RefusedKeyAge {
+  key: string;
+  code: string;
+  /** Of its first failure, by the monotonic clock. */
+  sinceMs: number;
+}
+
 /** Made for each reading: a key that is no longer refused must not keep its last value. */
-function refusedSeconds(keys: readonly RefusedKey[]): Metric {
+function refusedSeconds(keys: readonly RefusedKeyAge[]): Metric {
   const gauge = new Gauge(
     'hr_gateway_partition_key_refused_seconds',
     'How long the stream refuses all records of this partition key',
@@ -78,7 +85,7 @@ export class ForwarderMetrics {
   );
   readonly #requestsFailed = new Counter('hr_gateway_requests_failed_total', 'Requests that failed as a whole');
   /** Partition keys that the stream refuses; the drain sets it. */
-  refusedKeys: () => readonly RefusedKey[] = () => [];
+  refusedKeys: () => readonly RefusedKeyAge[] = () => [];
   /** Totals since the start. */
   requests = 0;
   requestsFailed = 0;

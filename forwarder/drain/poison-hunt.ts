@@ -1,8 +1,9 @@
 /**
  * Finds the record because of which a request is refused: the request is halved until that record is alone, and can be buried. The groups
  * are sent one after the other with nothing beside them, and a request that fails as a whole for another reason is sent again before the
- * next one. Records that fail inside an answered request are not what is searched: they are retried outside of the hunt. If 20 records in a row would be buried and none was accepted between them, the records are not the cause:
- * nothing more is buried until the stream accepts one.
+ * next one. Records that fail inside an answered request are not what is searched: they are retried outside of the hunt. If 20 records in
+ * a row would be buried and none was accepted between them, the records are not the cause: nothing more is buried until the stream accepts
+ * one.
  */
 import type { QueuedReading } from '../queue/drain-queue.ts';
 import type { Shipment, Shipments } from './shipments.ts';

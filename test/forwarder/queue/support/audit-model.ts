@@ -261,6 +261,8 @@ export class AuditUnderTest {
     if (row === undefined) return;
     const bytes = this.#bytesOf(row);
     this.#queue.bury(row.id ?? 0, REFUSED, '');
+    this.#queue.commit([]);
+    this.#committed();
     this.#rows = this.#rows.filter((other) => other !== row);
     this.#set(row, `dead:${REFUSED}`);
     this.#dead.push({ run: row.run, seq: row.seq, reason: REFUSED, isReading: true, bytes });

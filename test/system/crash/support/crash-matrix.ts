@@ -3,7 +3,7 @@
  * every reading is accounted for from the stream, read with the AWS SDK alone.
  */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -168,7 +168,7 @@ class Matrix {
 
   /** Lines of the outbox's files, read by separate code; a torn last line is skipped. */
   #readSpill(): void {
-    for (const name of readdirSync(this.outboxFolder)) {
+    for (const name of spillFiles(this.outboxFolder)) {
       const run = /^([0-9a-f]{16})-\d+\.spill$/.exec(name)?.[1];
       if (run === undefined) continue;
       const seqs = this.spilled.get(run) ?? new Set<number>();
@@ -194,7 +194,9 @@ class Matrix {
   }
 }
 
-const spillFiles = (folder: string): string[] => readdirSync(folder).filter((name) => name.endsWith('.spill'));
+/** The folder exists once something was spilled. */
+const spillFiles = (folder: string): string[] =>
+  existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.spill')) : [];
 
 /** Waits for a limited time until watermarks advance: kills are to hit services at work, not only services that are starting. */
 async function untilFlowing(witness: Witness): Promise<void> {

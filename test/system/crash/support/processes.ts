@@ -1,6 +1,6 @@
 /** The services as separate processes on one DATA_DIR, with a numbered recording running through them; ports survive restarts. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { eventually } from '../../../support/eventually.ts';
@@ -128,7 +128,9 @@ export class Processes {
   }
 
   spillFiles(): string[] {
-    return readdirSync(path.join(this.folder, 'outbox')).filter((name) => name.endsWith('.spill'));
+    const folder = path.join(this.folder, 'outbox');
+    // It exists once something was spilled.
+    return existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.spill')) : [];
   }
 
   /** Waits until nothing is queued and nothing is in the outbox on disk, then reads the stream. */
