@@ -1,5 +1,6 @@
 /** Names the other processes that have a file of the queue open, for people: from /proc, as far as this user may read it. */
 import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import path from 'node:path';
 
 const ENDINGS = ['', '-wal', '-shm'];
 const COMMAND_MAX = 80;
@@ -56,7 +57,12 @@ function lockingPids({ inodes }: QueueFiles): string[] {
 
 function commandOf(pid: string): string {
   try {
-    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+    // Paths by their last part: those of programs are long, and say less than what follows them.
+    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+      .split('\0')
+      .map((word) => (path.isAbsolute(word) ? path.basename(word) : word))
+      .join(' ')
+      .trim();
     return (words === '' ? readFileSync(`/proc/${pid}/comm`, 'utf8').trim() : words).slice(0, COMMAND_MAX);
   } catch {
     return 'unknown command';
