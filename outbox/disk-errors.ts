@@ -23,7 +23,7 @@ export interface OutboxTrouble {
   inMemory: number;
 }
 
-/** What is told about a run. */
+/** What is reported about a run. */
 export interface RunOnDisk {
   readonly troubles: readonly DiskTrouble[];
   readonly files: { readonly count: number } | undefined;

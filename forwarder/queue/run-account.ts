@@ -1,4 +1,4 @@
-/** Reads the audit: the account of a run for people, and what changed in it for whoever reports it elsewhere. */
+/** Reads the audit: the account of a run for people, and what changed in it for a reader that reports it elsewhere. */
 import { RUN_SPANS_LISTED_MAX, type RunAccount, type RunCounts, type RunSpan } from '../../contract/run-account.ts';
 import type { LedgerState } from './ledger.ts';
 import type { RunIdentity } from './queue-messages.ts';

@@ -248,7 +248,7 @@ export class RunAudit {
 
   /**
    * Spans that were written after a revision and begin at or below `upTo`, in order; the tail is always among them, because it grows
-   * without a revision. For whoever has reported an earlier state of the run.
+   * without a revision. For a reader that has reported an earlier state of the run.
    */
   changedSince({ run, tail }: RunView, revision: number, upTo: number, limit: number): Span[] {
     const spans = this.#spans.changedSince(run.id, revision, upTo, limit);

@@ -111,7 +111,7 @@ export const HEALTH_REASONS = {
   log_pinned: {
     summary:
       "Another process has read the queue file for a long time, so the queue's write-ahead log grows. No reading is evicted for it.",
-    hint: 'End that process: the detail names it if it can be seen. The log shrinks by itself then.',
+    hint: 'End that process: the detail names it if it can be seen. The log then shrinks again.',
   },
   dead_letters: {
     summary: 'Readings were refused and wait among the dead letters.',

@@ -1,4 +1,4 @@
-/** When the broker closes a connection for its keepalive. By itself: it blocks the event loop. */
+/** When the broker closes a connection for its keepalive. In a test process of its own: it blocks the event loop. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -101,7 +101,7 @@ test('large readings count by their bytes: few of them do not push out many smal
   assert.equal(held(source.queue)['strap'], 3000);
 });
 
-test('between equal straps the oldest readings are evicted, whoever they belong to', (t) => {
+test('between equal straps the oldest readings are evicted, whichever strap they belong to', (t) => {
   const source = open(t, MiB);
   for (let round = 0; round < 60; round += 1) {
     for (let strap = 0; strap < 10; strap += 1) source.strap(`strap-${strap}`, 20);

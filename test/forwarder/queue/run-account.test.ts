@@ -184,7 +184,7 @@ test('an account expires after AUDIT_DAYS, counted from a day without use, but n
   assert.equal(database.prepare('SELECT count(*) FROM spans').pluck().get(), 0);
 });
 
-test('whoever has reported a run finds what changed since, below what was reported too', (t) => {
+test('a reader that has reported a run finds what changed since, below what was reported too', (t) => {
   const queue = opened(t);
   const run = { gateway: 'test-box', run: RUN };
   assert.equal(queue.runSpans(run, 0, 100), null);
