@@ -171,7 +171,7 @@ async function outlives(
 }
 
 for (const kind of ['once', 'a while', 'for ever'] as const)
-  test(`each file operation fails with each error, ${kind}: nothing that was on disk is lost, and it heals by itself`, async (t) => {
+  test(`each file operation fails with each error, ${kind}: nothing that was on disk is lost, and it recovers unaided`, async (t) => {
     await Promise.all(
       DISK_CALLS.flatMap((call) =>
         CODES.map(async (code) => {

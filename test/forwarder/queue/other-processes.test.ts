@@ -65,7 +65,7 @@ test('a lock of another process loses nothing: health names the process, and a r
   assert.match(check.reason, new RegExp(`pid ${locker.pid} \\(.*hold-file`));
   await locker.end();
   await eventually(() => queue.state.mode === 'open' && queue.state.deadLetters === 1, { withinMs: 20_000 });
-  // What was refused is not committed by itself.
+  // Nothing commits what was refused unless it is sent again.
   await sleep(500);
   assert.equal(stored(), 5);
   assert.deepEqual(queue.state.ledger, { accepted: 5, shipped: 0, queued: 4, dead: 1, evicted: 0, missed: 0 });
@@ -123,7 +123,7 @@ test('a reader that pins the log never makes the queue evict or wait, and is nam
   queue.append(appendOf(1, 100));
   await eventually(() => stored() === 100);
   const reader = await otherProcess(t, 'read', file);
-  // Accepted and shipped at once: the queue holds little, its log ever more.
+  // Accepted and shipped at once: the queue holds little, while its log grows.
   const padding = 'x'.repeat(10_000);
   let slowestMs = 0;
   for (let from = 101; from <= 3000; from += 100) {

@@ -1,4 +1,4 @@
-/** An outbox on a faulty disk, and a forwarder that stores what it receives once it is told to answer. */
+/** An outbox on a faulty disk, and a forwarder that stores what it receives and answers when the test allows it. */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { decodePacket, parseOffer, sequencerOfTopic, type MissedSpan, type NumberedReading } from '../../../contract/delivery.ts';

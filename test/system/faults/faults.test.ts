@@ -2,7 +2,7 @@ import { test } from 'node:test';
 import { faultSuite } from './support/fault-suite.ts';
 import { TARGETS } from './support/targets.ts';
 
-test('a sample of failing file operations loses nothing that was stored or spilled, and heals by itself', async (t) => {
+test('a sample of failing file operations loses nothing that was stored or spilled, and recovers unaided', async (t) => {
   const { bridge, adoption, queue, stream } = TARGETS;
   await faultSuite(t, [
     { target: bridge, fault: { call: 'write', kind: 'EIO', duration: '8 s', moment: 'work' } },

@@ -1,5 +1,5 @@
 /**
- * All services as processes on one DATA_DIR, supervised as systemd would: a service that ends by itself is started again after a second.
+ * All services as processes on one DATA_DIR, supervised as systemd would: a service that exits unasked is restarted after a second.
  * The bridge replays a numbered recording, so that the heart rate of a reading follows from its seq.
  */
 import { readFileSync, writeFileSync } from 'node:fs';

@@ -183,7 +183,7 @@ export async function pahoPublisher(t: Pick<TestContext, 'after'>, options: Publ
       });
       await reported;
       assert.deepEqual(unreadable, [], `lines of ${device} that are no report`);
-      assert.equal(child.exitCode, 0, `${device} ends by itself`);
+      assert.equal(child.exitCode, 0, `${device} exits without a signal`);
       assert.equal(acknowledged.size, published, `PUBACKs of ${device}`);
     },
   };
