@@ -9,8 +9,11 @@ import type { Radio } from '../radio/radio.ts';
 
 /** What a link asks before it connects. */
 export interface ConnectSlots {
-  /** Whether a strap may queue for a connect now: the radio is on, and links and waiting straps leave a slot. */
-  mayQueue(): boolean;
+  /**
+   * Whether a strap may queue for a connect now: the radio is on, and links and waiting straps leave a slot. One of our own does not wait
+   * for strangers: those in the queue do not count, and one that is connected and delivers nothing makes room.
+   */
+  mayQueue(own?: boolean): boolean;
   /** Whether a slot is free when its turn comes: the last one may have been taken, or a limit learned, since it queued. */
   hasFree(): boolean;
 }
@@ -20,6 +23,10 @@ export interface SlotUse {
   readonly connected: number;
   /** Connected, or in the connect queue. */
   readonly occupied: number;
+  /** As `occupied`, without strangers that are in the queue. */
+  readonly occupiedByOwn?: number;
+  /** Ends the link of a stranger that has delivered nothing, if there is one. */
+  endLinkOfStranger?(): void;
 }
 
 export interface ConnectionSlotsOptions {
@@ -46,8 +53,12 @@ export class ConnectionSlots implements ConnectSlots {
     return this.#learned?.straps ?? null;
   }
 
-  mayQueue(): boolean {
-    return this.#isFree(this.#o.use.occupied);
+  mayQueue(own = false): boolean {
+    const { use } = this.#o;
+    if (!own) return this.#isFree(use.occupied);
+    if (this.#isFree(use.occupiedByOwn ?? use.occupied)) return true;
+    if (this.#o.radio.state === 'powered_on') use.endLinkOfStranger?.();
+    return false;
   }
 
   hasFree(): boolean {
