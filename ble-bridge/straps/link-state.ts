@@ -155,6 +155,6 @@ export class LinkState {
 
   #reportIfChanged({ state, reason }: Shown): void {
     const { shown } = this;
-    if (shown.state !== state || shown.reason !== reason) this.#shownChanged();
+    if (shown.state !== state || shown.reason?.code !== reason?.code || shown.reason?.detail !== reason?.detail) this.#shownChanged();
   }
 }
