@@ -107,7 +107,7 @@ export function adapterExists(setting: Setting): boolean {
 export function chooseAdapter(
   setting: Setting,
   present: readonly Adapter[],
-  last: Adapter | undefined = undefined,
+  last?: Adapter,
   tries = 0,
 ): number | undefined {
   const wanted = wantedAdapter(setting);

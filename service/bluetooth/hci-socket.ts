@@ -2,7 +2,7 @@
  * Asks the kernel for its Bluetooth adapters by the HCI socket that noble uses: power state (an ioctl, which needs no capability), and
  * addresses by the management interface (BlueZ, doc/mgmt-api.txt), because sysfs does not have them.
  */
-import { EventEmitter } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
 import { listedAdapters, type Adapter } from './adapter.ts';
 

@@ -177,10 +177,12 @@ class Farm:
             await asyncio.sleep(0.02)
             due = start + int((asyncio.get_running_loop().time() - began) * rate)
             for n in range(n, due):
-                report = bytes([0, 1]) + n.to_bytes(4, 'little') + b'\xad\xde' + bytes([len(data)]) + data + b'\xc4'
-                event = bytes([4, 0x3e, len(report) + 2, 2, 1]) + report
+                events = b''
+                for kind, shown in ((0, data), (4, b'')):    # ADV_IND and its scan response: noble waits for that
+                    report = bytes([kind, 1]) + n.to_bytes(4, 'little') + b'\xad\xde' + bytes([len(shown)]) + shown + b'\xc4'
+                    events += bytes([4, 0x3e, len(report) + 2, 2, 1]) + report
                 for c in self.ext:
-                    if c.le_scan_enable and c.writer: c.writer.write(event)
+                    if c.le_scan_enable and c.writer: c.writer.write(events)
             n = due
             self.flooded = n
     async def hci_client(self, r, w):
