@@ -7,7 +7,7 @@
 /** `same`: the aliased strap has a new address. `apart`: it is another strap of that name. */
 export type Claim = 'wait' | 'same' | 'apart';
 
-/** The former address has not been received for this long. A strap advertises at least every 2.5 s (HRP v1.0, 5.1); scans restart every 5 s. */
+/** The former address is gone after this long: a strap advertises every 2.5 s or more often (HRP v1.0, 5.1), scans restart every 5 s. */
 const GONE_AFTER_MS = 10_000;
 /** So much later than the new address the former one proves that there are two straps: the end of its link is noticed after 3 s. */
 const TOGETHER_AFTER_MS = 4500;

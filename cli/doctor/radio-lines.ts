@@ -65,13 +65,10 @@ function adapterLine(config: Config, folders: System, present: readonly Adapter[
           'Run the doctor as root or with CAP_NET_ADMIN; the bridge itself asks each adapter for its address.',
         ),
       };
-    return {
-      line: fail(
-        'adapter',
-        `${config.BLE_ADAPTER} is missing; present: ${names}`,
-        `Set BLE_ADAPTER=${first?.address ?? `hci${first?.number ?? 0}`}${first?.address === undefined ? '' : `, or BLE_ADAPTER=hci${first.number}`}.`,
-      ),
-    };
+    const name = `hci${first?.number ?? 0}`;
+    const advice =
+      first?.address === undefined ? `Set BLE_ADAPTER=${name}.` : `Set BLE_ADAPTER=${name}, or BLE_ADAPTER=${first.address}.`;
+    return { line: fail('adapter', `${config.BLE_ADAPTER} is missing; present: ${names}`, advice) };
   }
   return { line: ok('adapter', `${adapterText(chosen)} is present`), chosen };
 }

@@ -1,6 +1,6 @@
 /**
- * The Bluetooth adapters of this machine, and which of them BLE_ADAPTER means. The kernel numbers adapters in the order of their appearance:
- * one that is unplugged and returns may have another number (`hci1`). Its address stays the same.
+ * The Bluetooth adapters of this machine, and which of them BLE_ADAPTER means. The kernel numbers adapters in the order of their
+ * appearance: one that is unplugged and returns may have another number (`hci1`). Its address stays the same.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -104,12 +104,7 @@ export function adapterExists(setting: Setting): boolean {
  * Which adapter to use. `last`: the one in use before, which is followed to another number, even if BLE_ADAPTER names a number.
  * `tries`: so many adapters of unknown address turned out not to be the wanted one. Undefined: the wanted one is certainly not there.
  */
-export function chooseAdapter(
-  setting: Setting,
-  present: readonly Adapter[],
-  last?: Adapter,
-  tries = 0,
-): number | undefined {
+export function chooseAdapter(setting: Setting, present: readonly Adapter[], last?: Adapter, tries = 0): number | undefined {
   const wanted = wantedAdapter(setting);
   const withAddress = (address: string | undefined): number | undefined =>
     address === undefined ? undefined : present.find((adapter) => adapter.address === address)?.number;

@@ -123,11 +123,11 @@ export const HEALTH_REASONS = {
   },
   many_unknown_straps: {
     summary:
-      'Unusually many unknown addresses advertise a heart rate; most of them are not connected. Straps that delivered readings before are ' +
-      'not affected.',
+      'Unusually many unknown addresses advertise a heart rate; most of them are not connected. Straps that delivered readings before ' +
+      'are not affected.',
     hint:
-      'In a place with many strangers, name your straps in BLE_ALLOW. Otherwise somebody near the box may be sending false advertisements: ' +
-      'they are within some metres.',
+      'In a place with many strangers, name your straps in BLE_ALLOW. Otherwise somebody within some metres of the box may be sending ' +
+      'false advertisements.',
   },
   outbox_full: {
     summary: 'The bridge dropped readings: OUTBOX_MAX_BYTES was reached while the forwarder did not store them.',

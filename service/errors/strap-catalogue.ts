@@ -93,8 +93,8 @@ export const STRAP_STATES = {
     words: 'refused by the strap',
     kind: 'bad',
     meaning:
-      'the strap refused a request that is needed; the reason has its ATT error, or that pairing failed. Tried again after 5 s, then less ' +
-      'often, up to once a minute; the state stays meanwhile',
+      'the strap refused a request that is needed; the reason has its ATT error, or that pairing failed. Tried again after 5 s, then ' +
+      'less often, up to once a minute; the state stays meanwhile',
     advice: 'Disconnect other devices; enable broadcasting or pairing on the watch; restart the strap.',
     source: 'example-android-mi-band-2#4, bleak#558 [R]',
   },

@@ -115,27 +115,37 @@ export function strapTables(): string {
   ].join('\n');
 }
 
+/** A text as JavaScript, in parts of at most 100 characters: no source line is longer than 140. */
+function literal(text: string): string {
+  const parts = text.match(/.{1,100}(?:\s|$)/gs) ?? [text];
+  return parts.map((part) => JSON.stringify(part)).join(' + ');
+}
+
 /** The module of the page that shows the same: `admin-api/page/strap-states.js`, before it is formatted. */
 export function strapStatesModule(): string {
-  const plain = (text: string): string => text.replaceAll('`', '');
-  const states = Object.entries<StateEntry>(STRAP_STATES).map(([state, { words, kind, meaning, advice }]) => [
-    state,
-    { words, kind, meaning: plain(meaning), advice: plain(advice) },
-  ]);
-  const reasons = Object.entries(STRAP_REASONS).map(([code, { hint }]) => [code, hint]);
+  const plain = (text: string): string => literal(text.replaceAll('`', ''));
+  const states = Object.entries<StateEntry>(STRAP_STATES).map(
+    ([state, { words, kind, meaning, advice }]) =>
+      `${state}: { words: '${words}', kind: '${kind}', meaning: ${plain(meaning)}, advice: ${plain(advice)} },`,
+  );
+  const reasons = Object.entries(STRAP_REASONS).map(([code, { hint }]) => `${code}: ${literal(hint)},`);
   return [
     '/** Made from service/errors/strap-catalogue.ts by `npm run docs`: what the states of a strap mean, and what to do. */',
     '',
     "/** @typedef {{ words: string, kind: 'good' | 'warn' | 'bad', meaning: string, advice: string }} StateText */",
     '',
     '/** @type {Partial<Record<string, StateText>>} */',
-    `export const STATES = ${JSON.stringify(Object.fromEntries(states))};`,
+    'export const STATES = {',
+    ...states,
+    '};',
     '',
     '/**',
     ' * What to do about the reason of a state.',
     ' * @type {Partial<Record<string, string>>}',
     ' */',
-    `export const REASON_HINTS = ${JSON.stringify(Object.fromEntries(reasons))};`,
+    'export const REASON_HINTS = {',
+    ...reasons,
+    '};',
     '',
   ].join('\n');
 }

@@ -26,7 +26,7 @@ const POWER_ON_LIMIT_MS = 4000;
 /** Peripherals that sent no advertisement for this long are removed from noble's caches, and the oldest beyond this number. */
 const FORGET_AFTER_MS = 120_000;
 const PERIPHERALS_MAX = 2000;
-/** How often the kernel is asked for the adapter while it cannot be used; how soon one that failed to start, or is another, is tried again. */
+/** How often the kernel is asked for the adapter while it cannot be used; how soon one that failed, or is another, is tried again. */
 const SEARCH_EVERY_MS = 2000;
 const TRY_AGAIN_MS = 10_000;
 
