@@ -15,7 +15,7 @@ export interface ConnectSlots {
    */
   mayQueue(own?: boolean): boolean;
   /** Whether a slot is free when its turn comes: the last one may have been taken, or a limit learned, since it queued. */
-  hasFree(): boolean;
+  hasFree(own?: boolean): boolean;
 }
 
 /** The links that take a slot. */
@@ -39,10 +39,14 @@ export interface ConnectionSlotsOptions {
 
 /** A learned limit is tested again after this long. */
 const LIMIT_EXPIRES_MS = 600_000;
+/** A slot that was freed for a strap of our own is kept for it this long: it queues within a second, at its link's next tick. */
+const RESERVED_MS = 4000;
 
 export class ConnectionSlots implements ConnectSlots {
   readonly #o: ConnectionSlotsOptions;
   #learned: { straps: number; at: number } | undefined;
+  /** When a slot was last freed for a strap of our own (performance.now()). */
+  #reservedAt = -Infinity;
 
   constructor(options: ConnectionSlotsOptions) {
     this.#o = options;
@@ -55,14 +59,20 @@ export class ConnectionSlots implements ConnectSlots {
 
   mayQueue(own = false): boolean {
     const { use } = this.#o;
-    if (!own) return this.#isFree(use.occupied);
+    if (!own) return !this.#isReserved && this.#isFree(use.occupied);
     if (this.#isFree(use.occupiedByOwn ?? use.occupied)) return true;
-    if (this.#o.radio.state === 'powered_on') use.endLinkOfStranger?.();
+    if (this.#o.radio.state !== 'powered_on' || this.#isReserved) return false;
+    this.#reservedAt = performance.now();
+    use.endLinkOfStranger?.();
     return false;
   }
 
-  hasFree(): boolean {
-    return this.#isFree(this.#o.use.connected);
+  hasFree(own = false): boolean {
+    return (own || !this.#isReserved) && this.#isFree(this.#o.use.connected);
+  }
+
+  get #isReserved(): boolean {
+    return performance.now() - this.#reservedAt < RESERVED_MS;
   }
 
   #isFree(taken: number): boolean {

@@ -155,6 +155,7 @@ export class LinkState {
 
   #reportIfChanged({ state, reason }: Shown): void {
     const { shown } = this;
-    if (shown.state !== state || shown.reason?.code !== reason?.code || shown.reason?.detail !== reason?.detail) this.#shownChanged();
+    if (shown.state !== state || shown.reason?.code !== reason?.code || shown.reason?.detail !== reason?.detail)
+      this.#shownChanged();
   }
 }

@@ -188,7 +188,7 @@ export class SensorLink {
           }),
         signal,
         () => this.#enter('connecting'),
-        () => this.#connectable && slots.hasFree(),
+        () => this.#connectable && slots.hasFree(this.#retry.isOwn),
         this.#retry.claim,
       );
       if (attempt !== this.#attempt) return connection.abandon();

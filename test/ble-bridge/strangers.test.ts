@@ -45,3 +45,24 @@ test('beyond the limit of known straps the one unseen for longest is dropped, ne
   if (b !== undefined) b.present = true;
   await eventually(() => known().includes('b-000002'));
 });
+
+test('a strap that delivered is never dropped for newcomers, however long it was not received', async (t) => {
+  const source = quietSource('Mine', 'B', 'C', 'D');
+  for (const strap of source.straps.slice(1)) strap.present = false;
+  const { session, readings, dropped } = await startSoftSession(t, source, { strapsMax: 2 });
+  const [mine, ...strangers] = source.straps;
+  await eventually(() => mine?.subscribed === true);
+  mine?.notify(Buffer.from([0x16, 70]));
+  assert.equal(readings.length, 1);
+  if (mine !== undefined) mine.present = false;
+  mine?.drop('out_of_range');
+  for (const next of strangers) {
+    next.present = true;
+    await eventually(() => session.straps.all.some(({ address, link }) => address === next.options.address && link.connected));
+    next.present = false;
+    next.drop('out_of_range');
+  }
+  assert.deepEqual(dropped, ['b-000002', 'c-000003']);
+  assert.equal(session.straps.all[0]?.device, 'mine-000001');
+  assert.equal(session.straps.all[0].rank, 'own');
+});
