@@ -32,6 +32,8 @@ export interface StrapOptions {
   radio: Radio;
   queue: ConnectQueue;
   log: Logger;
+  /** Shared by all straps: strangers are too many for lines of their own. */
+  repeats: RepeatLimiter;
   limits: LinkLimits;
   statistics: RadioStatistics;
   lowBatteryPercent: number;
@@ -276,6 +278,12 @@ export class Strap {
       ...(error === undefined ? {} : { detail: messageOf(error) }),
     };
     if (reason === 'ended_by_us') this.#o.log.info(fields, 'disconnected');
+    else if (this.rank === 'stranger')
+      this.#o.repeats.warn(
+        `ended ${reason}`,
+        fields,
+        'the link to a strap that has delivered nothing ended, or was not established',
+      );
     else this.#repeats.warn(`ended ${reason}`, fields, 'the link to a strap ended; reconnecting at its next advertisement');
     this.#o.outcomes.linkEnded(reason, error, this.link.proven);
     this.#o.events.emit('status', this);

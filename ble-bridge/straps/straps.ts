@@ -221,6 +221,7 @@ export class Straps implements ScanDemand {
       rank,
       radio,
       log,
+      repeats: this.#repeats,
       statistics: this.#o.statistics,
       queue: this.#queue,
       limits: this.#limits,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventually } from '../support/eventually.ts';
+import { SoftRadio } from '../../ble-bridge/radio/virtual/soft-radio.ts';
 import { quietSource, startSoftSession } from './support/soft-session.ts';
 
 test('with an allow list, straps that are not on it or are denied are neither connected nor known', async (t) => {
@@ -65,4 +66,22 @@ test('a strap that delivered is never dropped for newcomers, however long it was
   assert.deepEqual(dropped, ['b-000002', 'c-000003']);
   assert.equal(session.straps.all[0]?.device, 'mine-000001');
   assert.equal(session.straps.all[0].rank, 'own');
+});
+
+test('a strap that keeps changing its name between allowed and denied ones comes and goes once', async (t) => {
+  const source = quietSource('HR');
+  const radio = new SoftRadio(source);
+  const { session, dropped } = await startSoftSession(t, source, { radio, environment: { BLE_DENY: 'bad*' } });
+  await eventually(() => session.straps.all[0]?.link.connected === true);
+  const advertise = (name: string): unknown =>
+    radio.events.emit('advertisement', {
+      address: 'c0:00:00:00:00:01',
+      name,
+      rssi: -50,
+      connectable: true,
+      serviceUuids: ['180d'],
+    });
+  for (let change = 0; change < 1000; change += 1) advertise(change % 2 === 0 ? `bad ${change}` : `good ${change}`);
+  assert.equal(dropped.length, 1);
+  assert.deepEqual(session.straps.all, []);
 });

@@ -125,17 +125,17 @@ export class AdapterSearch {
   }
 
   #missing(): Unavailable {
-    const wanted = wantedText(this.#setting);
+    const { BLE_ADAPTER } = this.#setting;
     const others = this.#present.map(adapterText).join(', ');
     if (others === '')
       return {
         state: 'missing',
-        reason: `${UNAVAILABLE_REASONS.missing}: there is no ${wanted}`,
+        reason: BLE_ADAPTER === undefined ? UNAVAILABLE_REASONS.missing : `${UNAVAILABLE_REASONS.missing} (${BLE_ADAPTER})`,
         hint: 'Plug in the adapter; it is used as soon as it appears.',
       };
     return {
       state: 'missing',
-      reason: `there is no ${wanted}; present: ${others}`,
+      reason: `there is no ${wantedText(this.#setting)}; present: ${others}`,
       hint: 'Plug in that adapter, or correct BLE_ADAPTER.',
     };
   }

@@ -67,6 +67,21 @@ describe('the doctor checks the radio', () => {
     assert.match(line.advice, /BLE_ADAPTER=hci0/);
   });
 
+  test('an adapter is found by its address under any number; one of another address fails, with what is present', (t) => {
+    const adapters = (): AdapterPower[] => [{ devId: 1, devUp: true, address: '00:1a:7d:da:71:13' }];
+    const files = { ...HEALTHY, 'sys/class/bluetooth/hci1/uevent': '' };
+    delete (files as Record<string, string>)['sys/class/bluetooth/hci0/address'];
+    const mine = look(t, files, { environment: { BLE_ADAPTER: '00-1A-7D-DA-71-13' }, adapters });
+    assert.deepEqual([mine.statuses['adapter'], mine.statuses['power']], ['ok', 'ok']);
+    assert.match(mine.line('adapter')?.found ?? '', /^hci1 \(00:1a:7d:da:71:13\) is present$/);
+    const other = look(t, files, { environment: { BLE_ADAPTER: '00:1A:7D:DA:71:14' }, adapters }).line('adapter');
+    assert.equal(other?.status, 'fail');
+    assert.match(other.found, /00:1A:7D:DA:71:14 is missing; present: hci1 \(00:1a:7d:da:71:13\)/);
+    const untold = look(t, HEALTHY, { environment: { BLE_ADAPTER: '00:1A:7D:DA:71:14' } }).line('adapter');
+    assert.equal(untold?.status, 'warn', 'the addresses are unknown');
+    assert.deepEqual(look(t, files, { adapters }).statuses['adapter'], 'ok', 'without a setting any adapter is right');
+  });
+
   test('an adapter that is powered off fails; an unknown power state warns, with its reason', (t) => {
     const off = look(t, HEALTHY, { adapters: () => [{ devId: 0, devUp: false }] }).line('power');
     assert.equal(off?.status, 'fail');
