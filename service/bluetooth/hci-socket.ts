@@ -3,8 +3,9 @@
  * addresses by the management interface (BlueZ, doc/mgmt-api.txt), because sysfs does not have them.
  */
 import type { EventEmitter } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { listedAdapters, type Adapter } from './adapter.ts';
+import { adaptersFolder, listedAdapters, type Adapter } from './adapter.ts';
 
 export interface AdapterPower {
   devId: number | null;
@@ -29,16 +30,24 @@ const POWERED = 0x01;
 /** The kernel answers at once. */
 const ANSWER_LIMIT_MS = 300;
 
-function makeSocket(): HciSocket {
-  // The socket is a dependency of noble, not ours: it is resolved from noble's folder.
-  const noble = createRequire(import.meta.url).resolve('@abandonware/noble/with-custom-binding.js');
-  const Socket = createRequire(noble)('@abandonware/bluetooth-hci-socket') as new () => HciSocket;
-  return new Socket();
+/** One for all questions: the native socket is closed only when it is collected. */
+let shared: HciSocket | undefined;
+let isControl = false;
+
+function sharedSocket(): HciSocket {
+  if (shared === undefined) {
+    // The socket is a dependency of noble, not ours: it is resolved from noble's folder.
+    const noble = createRequire(import.meta.url).resolve('@abandonware/noble/with-custom-binding.js');
+    const Socket = createRequire(noble)('@abandonware/bluetooth-hci-socket') as new () => HciSocket;
+    shared = new Socket();
+    shared.on('error', () => {});
+  }
+  return shared;
 }
 
 /** Power states. Throws if noble is not installed or the kernel has no Bluetooth. */
 export function adapterPowers(): readonly AdapterPower[] {
-  return makeSocket().getDeviceList();
+  return sharedSocket().getDeviceList();
 }
 
 /** A command of the management interface: opcode, adapter, length of its parameters. */
@@ -67,18 +76,11 @@ export function parseReadInfo(
   return { adapter, info: { address, isUp: (event.readUInt32LE(22) & POWERED) !== 0 } };
 }
 
-/** Bound to the management interface once it was needed: the native socket is closed only when it is collected. */
-let control: HciSocket | undefined;
-
 /** Addresses and power states of these adapters, as far as the kernel reports them. Throws as `adapterPowers` does. */
 async function readInfo(numbers: readonly number[]): Promise<Map<number, { address: string; isUp: boolean }>> {
-  if (control === undefined) {
-    const socket = makeSocket();
-    socket.on('error', () => {});
-    socket.bindControl();
-    control = socket;
-  }
-  const socket = control;
+  const socket = sharedSocket();
+  if (!isControl) socket.bindControl();
+  isControl = true;
   const found = new Map<number, { address: string; isUp: boolean }>();
   const open = new Set(numbers);
   await new Promise<void>((resolve) => {
@@ -116,6 +118,8 @@ export async function findAdapters(): Promise<Adapter[]> {
 
 async function readAdapters(): Promise<Adapter[]> {
   const byNumber = new Map(listedAdapters().map((adapter) => [adapter.number, adapter]));
+  // Without this folder the kernel has no Bluetooth, and a socket cannot be made.
+  if (!existsSync(adaptersFolder())) return [];
   try {
     for (const { devId, devUp } of adapterPowers())
       if (devId !== null) byNumber.set(devId, { ...(byNumber.get(devId) ?? { number: devId }), isUp: devUp ?? undefined });

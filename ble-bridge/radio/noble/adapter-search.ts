@@ -41,6 +41,11 @@ export class AdapterSearch {
     return this.#number;
   }
 
+  /** Whether the kernel lists the chosen adapter. */
+  get isPresent(): boolean {
+    return this.#chosen !== undefined;
+  }
+
   /** Whether the kernel lists an adapter that may be the wanted one, or the one in use before with another number. */
   get mayBePresent(): boolean {
     return adapterExists(this.#setting) || (this.#last !== undefined && listedAdapters().length > 0);
@@ -61,6 +66,7 @@ export class AdapterSearch {
   refresh(): void {
     const known = new Map(this.#present.map((adapter) => [adapter.number, adapter]));
     this.#present = listedAdapters().map((adapter) => ({ ...known.get(adapter.number), ...adapter }));
+    if (this.#present.length === 0) return;
     try {
       for (const { devId, devUp } of adapterPowers()) {
         const at = this.#present.find(({ number }) => number === devId);

@@ -28,7 +28,7 @@ const FORGET_AFTER_MS = 120_000;
 const PERIPHERALS_MAX = 2000;
 /** How often the kernel is asked for the adapter while it cannot be used; how soon one that failed, or is another, is tried again. */
 const SEARCH_EVERY_MS = 2000;
-const TRY_AGAIN_MS = 10_000;
+const TRY_AGAIN_MS = 30_000;
 
 /** noble's states; others ('unknown', 'resetting') are ignored. */
 const STATES: Record<string, Exclude<RadioState, 'starting'>> = {
@@ -59,6 +59,8 @@ export class NobleRadio implements Radio {
   #run = 0;
   /** When noble is started again after a failure (performance.now()); undefined while it runs. */
   #tryAgainAt: number | undefined;
+  /** It failed for another reason than a missing adapter: that reason stands. */
+  #failedOtherwise = false;
   #stopped = false;
 
   /** `search` knows the adapter that an earlier radio of this process used. */
@@ -110,8 +112,9 @@ export class NobleRadio implements Radio {
   #unusable(error: unknown): void {
     this.#tryAgainAt = performance.now() + TRY_AGAIN_MS;
     const { state, reason } = startFailureOf(error);
-    if (reason === UNAVAILABLE_REASONS.missing) this.#unavailable();
-    else this.#setState(state, reason);
+    this.#failedOtherwise = reason !== UNAVAILABLE_REASONS.missing;
+    if (this.#failedOtherwise) this.#setState(state, reason);
+    else this.#unavailable();
     this.#log.debug({ event: 'radio_unusable', err: error }, 'noble could not be started');
   }
 
@@ -124,21 +127,21 @@ export class NobleRadio implements Radio {
   async #searchAgain(): Promise<void> {
     if (this.#state === 'powered_on' || this.#state === 'starting' || this.#make === undefined) return;
     const run = this.#run;
-    const { number: before } = this.#search;
+    const { number: before, isPresent: wasPresent } = this.#search;
     await this.#search.choose();
     if (run !== this.#run || this.#stopped || this.state === 'powered_on') return;
-    const isDue = this.#tryAgainAt !== undefined && performance.now() > this.#tryAgainAt;
-    if (this.#search.number !== before || isDue) {
+    const isDue = this.#tryAgainAt !== undefined && (!wasPresent || performance.now() > this.#tryAgainAt);
+    if (this.#search.number !== before || (isDue && this.#search.isPresent)) {
       this.#discard();
       this.#begin();
-    } else if (this.#state === 'powered_off' || this.#state === 'missing') this.#unavailable();
+    } else if (!this.#failedOtherwise && (this.#state === 'powered_off' || this.#state === 'missing')) this.#unavailable();
   }
 
-  /** Starts noble with the chosen adapter. */
+  /** Starts noble with the chosen adapter. The state stays as it is until noble reports one. */
   #begin(): void {
     this.#tryAgainAt = undefined;
+    this.#failedOtherwise = false;
     if (this.#search.number === undefined) return this.#unavailable();
-    this.#setState('starting', 'waiting for the adapter to answer');
     try {
       this.#beginWith(this.#search.number);
     } catch (error) {
