@@ -190,8 +190,9 @@ export class Straps implements ScanDemand {
     if (name === undefined || name === names.find(address)?.name) return true;
     const { device } = strap;
     if (this.#gate.excludes(advertisement)) {
-      names.of(address, name, radio.kind);
+      // Its topics have the name that it had before.
       this.#drop(strap);
+      names.of(address, name, radio.kind);
       return false;
     }
     const holder = names.aliasHolder(address, name);

@@ -85,3 +85,14 @@ test('a strap that keeps changing its name between allowed and denied ones comes
   assert.equal(dropped.length, 1);
   assert.deepEqual(session.straps.all, []);
 });
+
+test('a strap that is let go for the name that it tells is dropped under the device name that it had', async (t) => {
+  const source = quietSource('');
+  const radio = new SoftRadio(source);
+  const { session, dropped } = await startSoftSession(t, source, { radio, environment: { BLE_DENY: 'bad*' } });
+  const strap = { address: 'c0:00:00:00:00:09', rssi: -50, connectable: true, serviceUuids: ['180d'] };
+  radio.events.emit('advertisement', { ...strap, name: undefined });
+  assert.ok(session.straps.find('strap-000009') !== undefined, 'it is known without a name');
+  radio.events.emit('advertisement', { ...strap, name: 'Bad Watch' });
+  assert.deepEqual(dropped, ['strap-000009']);
+});
