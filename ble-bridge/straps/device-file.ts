@@ -1,14 +1,13 @@
 /** The kept device names on disk, DATA_DIR/devices.json. Written at a bounded rate: strangers decide how often a name is new. */
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import Type, { type Static } from 'typebox';
 import { deviceStatusSchema } from '../../contract/device-status.ts';
 import { deviceNameSchema, nullable, textSchema } from '../../contract/fields.ts';
 import { checkerOf, parseJson } from '../../contract/validate.ts';
 import type { Config } from '../../service/config/config.ts';
-import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
-import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
-import { dataFolder, replaceFile } from '../../service/storage/data-dir.ts';
+import type { Logger } from '../../service/log/log.ts';
+import { dataFolder } from '../../service/storage/data-dir.ts';
+import { StateFile, type StateText } from '../../service/storage/state-file.ts';
 
 const knownDeviceSchema = Type.Object({
   address: Type.String({ minLength: 1, maxLength: 100 }),
@@ -35,83 +34,76 @@ const FILE_MAX_BYTES = 4 * 1024 * 1024;
 /** Between two writes. */
 const WRITE_EVERY_MS = 5000;
 
+function parseKept(text: string): StateText<KnownDevice[]> {
+  const entries = parseJson(text, checkFile, FILE_MAX_BYTES);
+  if (!entries.ok) return entries;
+  const checked = entries.value.map(checkKnownDevice);
+  const [first, ...more] = checked.flatMap((entry) => (entry.ok ? [] : entry.reason));
+  const fault = first === undefined ? undefined : `${more.length + 1} of ${checked.length} entries are invalid: ${first}`;
+  return { ok: true, value: checked.flatMap((entry) => (entry.ok ? entry.value : [])), fault };
+}
+
+export interface DeviceFileOptions {
+  log: Logger;
+  /** What an earlier process kept: once, in `load` or later. */
+  onLoaded: (kept: readonly KnownDevice[]) => void;
+  /** What is to be written now. */
+  devices: () => readonly KnownDevice[];
+}
+
 export class DeviceFile {
-  readonly #config: Pick<Config, 'DATA_DIR'>;
-  readonly #log: Logger;
-  readonly #repeats: RepeatLimiter;
-  readonly #devices: () => readonly KnownDevice[];
-  #unsaved = false;
+  readonly #file: StateFile<KnownDevice[]>;
+  #isChanged = false;
   #wroteAt = -Infinity;
   #timer: NodeJS.Timeout | undefined;
-  #writing: Promise<void> = Promise.resolve();
 
-  /** `devices` are written after `changed`. */
-  constructor(config: Pick<Config, 'DATA_DIR'>, log: Logger, devices: () => readonly KnownDevice[]) {
-    this.#config = config;
-    this.#log = log;
-    this.#repeats = new RepeatLimiter(log);
-    this.#devices = devices;
+  constructor(config: Pick<Config, 'DATA_DIR'>, { log, onLoaded, devices }: DeviceFileOptions) {
+    this.#file = new StateFile({
+      file: () => path.join(dataFolder(config), FILE),
+      name: 'device_names',
+      log,
+      mode: 0o644,
+      parse: parseKept,
+      onLoaded,
+      text: () => `${JSON.stringify(devices(), undefined, 1)}\n`,
+    });
   }
 
-  get #file(): string {
-    return path.join(dataFolder(this.#config), FILE);
+  get isLoaded(): boolean {
+    return this.#file.isLoaded;
   }
 
-  /** The kept names. An unreadable file or entry is logged; the next write replaces it. */
-  read(): KnownDevice[] {
-    let text: string;
-    try {
-      text = readFileSync(this.#file, 'utf8');
-    } catch (error) {
-      if (systemCodeOf(error) !== 'ENOENT') this.#unreadable(messageOf(error));
-      return [];
-    }
-    const entries = parseJson(text, checkFile, FILE_MAX_BYTES);
-    if (!entries.ok) {
-      this.#unreadable(entries.reason);
-      return [];
-    }
-    const checked = entries.value.map(checkKnownDevice);
-    const refused = checked.filter((entry) => !entry.ok);
-    const [first] = refused;
-    if (first !== undefined) this.#unreadable(`${refused.length} of ${checked.length} entries are invalid: ${first.reason}`);
-    return checked.flatMap((entry) => (entry.ok ? [entry.value] : []));
+  /** Reads the kept names. What the disk refuses now is read later. */
+  load(): void {
+    this.#file.load();
   }
 
-  #unreadable(reason: string): void {
-    this.#log.warn({ event: 'device_names_unreadable', reason }, 'cannot read the kept device names; assigning new ones');
-  }
-
-  /** A name is new or has changed: it is on disk within 5 s, or when `saved` resolves. */
+  /** A name is new or has changed: it is written within 5 s, or by `saved` or `stop`. */
   changed(): void {
-    this.#unsaved = true;
-    this.#timer ??= setTimeout(() => void this.saved(), Math.max(0, this.#wroteAt + WRITE_EVERY_MS - performance.now()));
-    // The bridge waits for `saved` before it ends.
+    this.#isChanged = true;
+    this.#timer ??= setTimeout(() => this.#write(), Math.max(0, this.#wroteAt + WRITE_EVERY_MS - performance.now()));
+    // The bridge waits for `stop` before it ends.
     this.#timer.unref();
   }
 
-  /** Writes what has changed now; resolves when it is on disk. */
-  async saved(): Promise<void> {
+  #write(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#unsaved) {
-      this.#unsaved = false;
-      this.#wroteAt = performance.now();
-      const text = `${JSON.stringify(this.#devices(), undefined, 1)}\n`;
-      this.#writing = this.#writing.then(async () => await this.#write(text));
-    }
-    await this.#writing;
+    if (!this.#isChanged) return;
+    this.#isChanged = false;
+    this.#wroteAt = performance.now();
+    this.#file.changed();
   }
 
-  async #write(text: string): Promise<void> {
-    try {
-      await replaceFile(this.#file, text);
-    } catch (error) {
-      this.#repeats.warn(
-        'write',
-        { event: 'device_names_unwritable', reason: messageOf(error) },
-        'cannot save device names; they are lost at the next start',
-      );
-    }
+  /** Resolves when all names are on disk, or the disk refuses them. */
+  async saved(): Promise<void> {
+    this.#write();
+    await this.#file.saved();
+  }
+
+  /** Writes what has changed, if the disk takes it now. */
+  async stop(): Promise<void> {
+    this.#write();
+    await this.#file.stop();
   }
 }

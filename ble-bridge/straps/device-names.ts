@@ -30,15 +30,33 @@ export class DeviceNames {
   readonly #byAddress = new Map<string, KnownDevice>();
   /** Straps with an alias by name in this process: a further name of theirs changes nothing. */
   readonly #aliasedByName = new Set<string>();
+  /** Read after a strap had got another name in this process: kept for the next one. */
+  readonly #late = new Map<string, KnownDevice>();
+  /** Addresses that were forgotten while the file could not be read. */
+  readonly #forgotten = new Set<string>();
 
   constructor(config: Pick<Config, 'DATA_DIR'>, aliases: ReadonlyMap<string, string>, log: Logger) {
     this.#aliases = aliases;
-    this.#file = new DeviceFile(config, log, () => this.all);
+    this.#file = new DeviceFile(config, {
+      log,
+      onLoaded: (kept) => this.#loaded(kept),
+      devices: () => this.all.map((known) => this.#late.get(known.address) ?? known),
+    });
   }
 
-  /** Reads the kept names. An unreadable file or entry is logged; the next write replaces it. */
+  /** Reads the kept names. What the disk refuses now is read later; straps that connect meanwhile get new names for this process. */
   load(): void {
-    for (const known of this.#file.read()) this.#byAddress.set(known.address, known);
+    this.#file.load();
+  }
+
+  #loaded(kept: readonly KnownDevice[]): void {
+    for (const known of kept) {
+      if (this.#forgotten.has(known.address)) continue;
+      // One that is in use keeps its name until the next start.
+      if (this.#byAddress.has(known.address)) this.#late.set(known.address, known);
+      else this.#byAddress.set(known.address, known);
+    }
+    this.#forgotten.clear();
   }
 
   get all(): readonly KnownDevice[] {
@@ -80,6 +98,7 @@ export class DeviceNames {
     const known = this.all.find((candidate) => candidate.device === device);
     if (known === undefined) return undefined;
     this.#remove(known.address);
+    if (!this.#file.isLoaded) this.#forgotten.add(known.address);
     this.#file.changed();
     return known;
   }
@@ -159,6 +178,7 @@ export class DeviceNames {
   #remove(address: string): void {
     this.#byAddress.delete(address);
     this.#aliasedByName.delete(address);
+    this.#late.delete(address);
   }
 
   #prune(): void {
@@ -169,8 +189,13 @@ export class DeviceNames {
     if (oldest !== undefined) this.#remove(oldest.address);
   }
 
-  /** Resolves when all names are on disk. */
+  /** Resolves when all names are on disk, or the disk refuses them. */
   async saved(): Promise<void> {
     await this.#file.saved();
+  }
+
+  /** Writes what has changed, if the disk takes it now. */
+  async stop(): Promise<void> {
+    await this.#file.stop();
   }
 }

@@ -235,6 +235,7 @@ describe('the forms in which straps are named', () => {
   test('a strap that keeps changing its name keeps its alias, and is written at a bounded rate', async (t) => {
     const folder = tempDir(t);
     const made = new DeviceNames({ DATA_DIR: folder }, parseAliases(['A*=anna', 'B*=bert']), log);
+    made.load();
     assert.equal(made.of('c0:ff:ee:a1:b2:c3', 'A1', 'noble').known.device, 'anna');
     const file = path.join(folder, 'devices.json');
     await made.saved();
@@ -261,6 +262,7 @@ describe('the forms in which straps are named', () => {
     const folder = tempDir(t);
     const aliases = parseAliases(['Fenix*=anna']);
     const first = new DeviceNames({ DATA_DIR: folder }, aliases, log);
+    first.load();
     const [before, after] = ['c0:00:00:00:00:01', 'c0:00:00:00:00:02'];
     const { known } = first.of(before, 'Fenix 8', 'noble');
     assert.equal(first.aliasHolder(after, 'Fenix 8'), known);
