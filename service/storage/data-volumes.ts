@@ -162,7 +162,7 @@ function textOf(file: string): string {
   try {
     return readFileSync(file, 'utf8').trim();
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return '';
+    if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(error) ?? '')) return '';
     throw error;
   }
 }
