@@ -73,6 +73,11 @@ export const HEALTH_REASONS = {
     summary: 'A TLS certificate has expired; clients refuse to connect.',
     hint: 'Renew the certificate; changed files are reloaded automatically.',
   },
+  http_client_over_limit: {
+    summary:
+      'A client of the admin API asks for more than one client may: connections, requests or wrong tokens; the reason names it.',
+    hint: 'Stop the program at that address, or give it the token. The operator is exempt. Behind Docker all clients share an address.',
+  },
   log_lines_lost: {
     summary:
       'Log lines could not be written: the disk of the log is full, or standard output is closed or not read. Readings are not affected.',
