@@ -158,6 +158,8 @@ export class BleBridgeService implements Service {
     await this.#outbox.start();
     this.#started = true;
     this.#lastReadings.start();
+    // Names kept by earlier versions do not record it.
+    for (const { address, device } of this.#names.all) if (this.#lastReadings.has(device)) this.#names.delivered(address);
     this.#link.on('up', () => {
       this.#outbox.up();
       this.#publisher.up();
@@ -186,7 +188,8 @@ export class BleBridgeService implements Service {
     const status = parseDeviceStatus(payload);
     if (!status.ok) return this.#refused.refuse('device_status', topic, status.reason);
     if (status.value.device !== device || this.#devices.received(status.value) || !retained) return;
-    this.#publisher.retained(status.value, (name) => this.#sessions.find(name));
+    const isOurs = status.value.gateway === this.#gateway();
+    this.#publisher.retained(status.value, (name) => this.#sessions.find(name), isOurs);
   }
 
   #forwarderStatus(topic: string, status: ServiceStatus): void {

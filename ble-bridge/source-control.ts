@@ -1,11 +1,12 @@
 /** Decides which source of readings is used (BLE_SOURCE), and decides again when the conditions change (`auto`). */
 import type { BridgeStatus } from '../contract/bridge-status.ts';
 import type { ForwarderStatus } from '../contract/forwarder-status.ts';
-import { adapterExists } from '../service/bluetooth/adapter.ts';
+import { listedAdapters, wantedText } from '../service/bluetooth/adapter.ts';
 import type { Config } from '../service/config/config.ts';
 import type { Logger } from '../service/log/log.ts';
 import type { CheckReport } from '../service/health/check-report.ts';
 import { makeRadio } from './radio/make-radio.ts';
+import { AdapterSearch } from './radio/noble/adapter-search.ts';
 import { radioCheck } from './radio/radio-check.ts';
 import type { Radio } from './radio/radio.ts';
 
@@ -26,14 +27,20 @@ const DECISION_LIMIT_MS = 5000;
 /** A radio that was never on within this time does not answer. */
 const ANSWER_LIMIT_MS = 6000;
 
+const listedNumbers = (): string =>
+  listedAdapters()
+    .map(({ number }) => number)
+    .join(' ');
+
 export class SourceControl {
   readonly #o: SourceControlOptions;
+  readonly #search: AdapterSearch;
   #current: Source = 'none';
   #radio: Radio | undefined;
   #radioSince = 0;
   #radioWasOn = false;
-  /** The adapter is present but does not answer: it is not tried again in this process. */
-  #adapterIsUnusable = false;
+  /** The adapters that were listed when the chosen one did not answer: it is tried again once there are others. */
+  #unusableAmong: string | undefined;
   #changing: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #decided: (() => void)[] = [];
@@ -41,6 +48,7 @@ export class SourceControl {
 
   constructor(options: SourceControlOptions) {
     this.#o = options;
+    this.#search = new AdapterSearch(options.config, options.log);
   }
 
   /** Throws HrError `recording_unreadable`. */
@@ -58,7 +66,7 @@ export class SourceControl {
   #wanted(): Source {
     const { config, forwarder } = this.#o;
     if (config.BLE_SOURCE !== 'auto') return config.BLE_SOURCE;
-    if (adapterExists(config) && !this.#adapterDoesNotAnswer()) return 'noble';
+    if (this.#search.mayBePresent && !this.#adapterDoesNotAnswer()) return 'noble';
     return forwarder.target === 'local' ? 'simulated' : 'none';
   }
 
@@ -67,9 +75,10 @@ export class SourceControl {
       const { state } = this.#radio;
       if (state === 'powered_on') this.#radioWasOn = true;
       const unusable = state === 'unauthorized' || state === 'unsupported' || state === 'missing';
-      if (unusable && !this.#radioWasOn && performance.now() - this.#radioSince > ANSWER_LIMIT_MS) this.#adapterIsUnusable = true;
+      if (unusable && !this.#radioWasOn && performance.now() - this.#radioSince > ANSWER_LIMIT_MS)
+        this.#unusableAmong = listedNumbers();
     }
-    return this.#adapterIsUnusable;
+    return this.#unusableAmong === listedNumbers();
   }
 
   /** Decides again: a condition of the choice may have changed. */
@@ -89,7 +98,7 @@ export class SourceControl {
     this.#changing = this.#changing.then(async () => {
       if (this.#stopped || source === this.#current) return;
       const { config, log, radioUser, canTake } = this.#o;
-      this.#radio = source === 'none' ? undefined : await makeRadio(source, { config, log, canTake });
+      this.#radio = source === 'none' ? undefined : await makeRadio(source, { config, log, canTake, search: this.#search });
       this.#current = source;
       this.#radioSince = performance.now();
       this.#radioWasOn = false;
@@ -122,7 +131,7 @@ export class SourceControl {
       this.#o.forwarder.target === undefined
         ? 'the forwarder has not reported its target yet'
         : 'the target is not local, so no straps are simulated';
-    return radioCheck('fail', 'radio_unavailable', `there is no Bluetooth adapter ${this.#o.config.BLE_ADAPTER}; ${detail}`);
+    return radioCheck('fail', 'radio_unavailable', `there is no ${wantedText(this.#o.config)}; ${detail}`);
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,7 @@
 /** One card per strap: name, heart rate, the last ten minutes as a line with gaps, contact, battery, signal, state, age. */
 import { ageText, boxNow, find, findDrawing, secondsSince, setClass, setText } from './format.js';
 import { sparkline, WINDOW_MS } from './sparkline.js';
+import { REASON_HINTS, STATES } from './strap-states.js';
 
 /** After this, the last reading is no longer current. */
 const OLD_SECONDS = 3;
@@ -11,25 +12,6 @@ const OLD_SECONDS = 3;
 /** @typedef {[words: string, kind: 'good' | 'warn' | 'bad']} Shown */
 /** @typedef {ReturnType<typeof newCard>} Card */
 
-/**
- * What each state means to a person, and how bad it is.
- * @type {Partial<Record<string, Shown>>}
- */
-const STATES = {
-  discovered: ['found', 'warn'],
-  connecting: ['connecting', 'warn'],
-  connected: ['connected', 'warn'],
-  subscribing: ['subscribing', 'warn'],
-  streaming: ['streaming', 'good'],
-  no_pulse: ['no pulse', 'warn'],
-  no_contact: ['no skin contact', 'warn'],
-  silent: ['silent', 'bad'],
-  unreadable: ['unreadable values', 'bad'],
-  taken: ['taken by another device', 'warn'],
-  refused: ['refused by the strap', 'bad'],
-  lost: ['lost', 'bad'],
-  no_heart_rate_service: ['no heart rate service', 'bad'],
-};
 const TEST_SOURCES = new Set(['simulated', 'replay']);
 
 /** @type {Map<string, Point[]>} */
@@ -96,8 +78,24 @@ function ageOf(status) {
  */
 function stateOf(status) {
   if (status.state === 'streaming' && ageOf(status) > OLD_SECONDS) return ['no readings', 'bad'];
-  return STATES[status.state] ?? [status.state, 'warn'];
+  const known = STATES[status.state];
+  return known === undefined ? [status.state, 'warn'] : [known.words, known.kind];
 }
+
+/**
+ * What the state means and what to do about it; the reason if there is one. Empty for a device of another client.
+ * @param {DeviceStatus} status
+ */
+function adviceOf({ state, reason, publisher }) {
+  const known = STATES[state];
+  if (known === undefined || known.kind === 'good' || typeof publisher === 'string') return '';
+  const hint = reason === null || reason === undefined ? undefined : REASON_HINTS[reason.code];
+  if (reason !== null && reason !== undefined && hint !== undefined) return `${sentence(reason.detail)} ${hint}`;
+  return `${sentence(known.meaning)} ${known.advice}`;
+}
+
+/** @param {string} text */
+const sentence = (text) => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}.`;
 
 /** How many straps there are, and how many of them are streaming. */
 export function strapCounts() {
@@ -123,6 +121,7 @@ function newCard(device) {
     bpm: find('.bpm', card),
     beat: findDrawing('.beat', card),
     state: find('.state', card),
+    advice: find('.advice', card),
     spark: findDrawing('.spark svg', card),
     line: findDrawing('.line', card),
     area: findDrawing('.area', card),
@@ -235,6 +234,9 @@ function draw(status) {
   part.beat.style.animationDuration = last === undefined ? '' : `${Math.round(60_000 / Math.max(30, last[1]))}ms`;
   setText(part.state, words);
   setClass(part.state, `state ${kind}`);
+  const advice = adviceOf(status);
+  setText(part.advice, advice);
+  part.advice.hidden = advice === '';
   setClass(part.card, `strap ${kind}${old ? ' old' : ''}${test ? ' test' : ''}`);
   drawSpark(part, list, name);
   setText(part.age, lastText(age));

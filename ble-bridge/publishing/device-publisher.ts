@@ -10,14 +10,8 @@ import { StatusOwners } from './status-owners.ts';
 
 const CHANGE_DELAY_MS = 200;
 const REFRESH_MS = 5000;
-/** Gaps and removals kept while the broker is not connected; beyond this the oldest are dropped. */
+/** Gaps, and removals, kept while the broker is not connected; beyond this the oldest are dropped. */
 const KEPT_MAX = 1000;
-
-interface Kept {
-  topic: string;
-  payload: string;
-  retain: boolean;
-}
 
 export class DevicePublisher {
   readonly #line: PublishLine;
@@ -26,7 +20,9 @@ export class DevicePublisher {
   readonly #status: Map<string, () => DeviceStatus> = new Map();
   readonly #published = new Map<string, string>();
   readonly #soon = new Set<string>();
-  #kept: Kept[] = [];
+  #gaps: { device: string; gap: Gap }[] = [];
+  /** Devices whose status is still to be removed. Apart from the gaps: strangers that come and go must not push those out. */
+  readonly #removed = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #refresh: NodeJS.Timeout | undefined;
 
@@ -75,6 +71,7 @@ export class DevicePublisher {
   /** Starts publishing the status of a device. */
   add(device: string, status: () => DeviceStatus): void {
     this.#status.set(device, status);
+    this.#removed.delete(device);
     this.changed(device);
   }
 
@@ -89,7 +86,8 @@ export class DevicePublisher {
   }
 
   gap(device: string, gap: Gap): void {
-    this.#send({ topic: gapTopic(device), payload: JSON.stringify(gap), retain: false });
+    if (this.#line.publish(gapTopic(device), JSON.stringify(gap))) return;
+    this.#gaps = [...this.#gaps.slice(-(KEPT_MAX - 1)), { device, gap }];
   }
 
   /** Stops publishing a device and removes its retained status, unless that is another bridge's. */
@@ -97,22 +95,23 @@ export class DevicePublisher {
     this.#status.delete(device);
     this.#published.delete(device);
     this.#soon.delete(device);
-    if (!this.#owners.isOthers(device)) this.#send({ topic: deviceStatusTopic(device), payload: '', retain: true });
+    if (this.#owners.isOthers(device) || this.#line.publish(deviceStatusTopic(device), '', { retain: true })) return;
+    this.#removed.add(device);
+    const [oldest] = this.#removed;
+    if (this.#removed.size > KEPT_MAX && oldest !== undefined) this.#removed.delete(oldest);
   }
 
   /** The broker is connected; it may have lost its retained messages. */
   up(): void {
     this.#owners.up();
-    const kept = this.#kept;
-    this.#kept = [];
-    for (const message of kept) this.#send(message);
+    const gaps = this.#gaps;
+    this.#gaps = [];
+    for (const { device, gap } of gaps) this.gap(device, gap);
+    const removed = [...this.#removed];
+    this.#removed.clear();
+    for (const device of removed) this.remove(device);
     this.#published.clear();
     this.#publishChanged(this.#status.keys());
-  }
-
-  #send(message: Kept): void {
-    if (this.#line.publish(message.topic, message.payload, { retain: message.retain })) return;
-    this.#kept = [...this.#kept.slice(-(KEPT_MAX - 1)), message];
   }
 
   #publishChanged(devices: Iterable<string>): void {

@@ -8,6 +8,8 @@ import type { PublishLine } from './publish-line.ts';
 
 /** Home Assistant shows the value as unavailable if no reading arrives for this long. */
 const EXPIRE_AFTER_S = 15;
+/** Removals kept while the broker is not connected; beyond this the oldest are dropped. */
+const REMOVED_MAX = 1000;
 const AVAILABLE = "{{ 'online' if value_json.state in ['streaming', 'no_pulse', 'no_contact'] else 'offline' }}";
 const BRIDGE_ONLINE = '{{ value_json.state }}';
 
@@ -124,7 +126,10 @@ export class HomeAssistant {
     const sent = discoveryMessages(this.#gateway(), device, name).every(({ topic }) =>
       this.#line.publish(topic, '', { retain: true }),
     );
-    if (!sent) this.#removed.add(device);
+    if (sent) return;
+    this.#removed.add(device);
+    const [oldest] = this.#removed;
+    if (this.#removed.size > REMOVED_MAX && oldest !== undefined) this.#removed.delete(oldest);
   }
 
   /** The broker is connected; it may have lost its retained messages. */

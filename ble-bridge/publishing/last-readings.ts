@@ -59,6 +59,11 @@ export class LastReadings {
     this.#timer = setInterval(() => this.#write(), WRITE_EVERY_MS);
   }
 
+  /** Whether an earlier process received readings of a device. */
+  has(device: string): boolean {
+    return this.#earlier.has(device);
+  }
+
   /** The time of the last reading by an earlier process (RFC 3339); a further call returns undefined. */
   take(device: string): string | undefined {
     const at = this.#earlier.get(device);

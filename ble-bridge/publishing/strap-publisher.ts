@@ -3,7 +3,7 @@
  * left: retained statuses and the times of the last readings.
  */
 import type { DeviceStatus } from '../../contract/device-status.ts';
-import type { DeviceNames } from '../straps/device-names.ts';
+import { isEstablished, type DeviceNames } from '../straps/device-names.ts';
 import type { EarlierStrap, StrapEvents, StrapHistory } from '../straps/strap-ports.ts';
 import type { Strap } from '../straps/strap.ts';
 import type { DevicePublisher } from './device-publisher.ts';
@@ -45,21 +45,25 @@ export class StrapPublisher implements StrapHistory {
   /**
    * A retained device status that an earlier process left; not that of another bridge. A strap that is known already restores its values
    * from it; one without an advertisement so far is published as lost, and its entities again: an earlier version described them
-   * otherwise. `find` looks a strap up by its device.
+   * otherwise. The topics of a strap that is not known any more, or that never delivered, are removed: it may never come back.
+   * `find` looks a strap up by its device; `isOurs`: this bridge published the status.
    */
-  retained(status: DeviceStatus, find: (device: string) => Strap | undefined): void {
+  retained(status: DeviceStatus, find: (device: string) => Strap | undefined, isOurs: boolean): void {
     const { device } = status;
     const strap = find(device);
     if (strap !== undefined) return strap.restore({ status });
-    if (!this.#o.names.all.some((known) => known.device === device)) return;
-    this.#o.devices.add(device, this.#earlier.keep(status));
-    this.#o.homeAssistant.add(device, status.name);
+    const known = this.#o.names.all.find((candidate) => candidate.device === device);
+    const delivered = status.readings > 0 || status.last_reading_at !== null;
+    if (known !== undefined && (delivered || isEstablished(known))) {
+      this.#o.devices.add(device, this.#earlier.keep(status));
+      this.#o.homeAssistant.add(device, status.name);
+    } else if (known !== undefined || isOurs) this.unpublish(device);
   }
 
-  /** Removes the retained topics of a device. */
+  /** Removes the retained topics of a device; its status last, so that no entity is left without one if the bridge is killed between. */
   unpublish(device: string): void {
-    this.#o.devices.remove(device);
     this.#o.homeAssistant.remove(device);
+    this.#o.devices.remove(device);
   }
 
   /** Removes the retained topics of a device, and forgets its earlier status. */

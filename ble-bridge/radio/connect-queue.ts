@@ -2,7 +2,8 @@
  * One connect at a time: in noble a pending connect blocks all others, and overlapping connects to one strap leave one that never
  * settles. Who is first follows Home Assistant's habluetooth and bleak-retry-connector, which count the failures of each address:
  *
- * - straps that have delivered readings before come first, then those with fewer failed connects, then who came first;
+ * - straps that have delivered readings before come first, then those that the settings name, then those with fewer failed connects,
+ *   then who came first;
  * - a strap that has never connected gets a short time, one that has delivered a long one;
  * - an attempt gives way to a strap that has delivered readings, once it had its share of time. That is no failure of the attempt.
  */
@@ -11,6 +12,8 @@
 export interface ConnectClaim {
   /** The strap has delivered readings before. */
   proven: boolean;
+  /** An alias or BLE_ALLOW names it. */
+  listed?: boolean;
   /** Connects to it that failed since the last that did not. */
   failures: number;
 }
@@ -50,7 +53,13 @@ const AGAIN_SHARE_MS = 300;
 const PROVEN_SHARE_MS = 3000;
 
 const PROVEN: ConnectClaim = { proven: true, failures: 0 };
-const rankOf = ({ proven, failures }: ConnectClaim): number => (proven ? 0 : 1 + failures);
+/** A listed strap comes before strangers, unless it failed so often that it is not there. */
+const LISTED_LEAD = 5;
+
+function rankOf({ proven, listed = false, failures }: ConnectClaim): number {
+  if (proven) return 0;
+  return listed ? 1 + failures : 1 + LISTED_LEAD + failures;
+}
 
 function shareMsOf({ proven, failures }: ConnectClaim): number {
   if (proven) return PROVEN_SHARE_MS;

@@ -1,6 +1,7 @@
 /** Creates the radio of a source of readings. */
 import type { Config } from '../../service/config/config.ts';
 import type { Logger } from '../../service/log/log.ts';
+import type { AdapterSearch } from './noble/adapter-search.ts';
 import { NobleRadio } from './noble/noble-radio.ts';
 import type { Radio } from './radio.ts';
 import { readRecording } from './virtual/recording.ts';
@@ -11,11 +12,11 @@ import { SoftRadio } from './virtual/soft-radio.ts';
 /** Creates, but does not start, a radio. Throws HrError `recording_unreadable`. */
 export async function makeRadio(
   source: Radio['kind'],
-  { config, log, canTake }: { config: Config; log: Logger; canTake: () => boolean },
+  { config, log, canTake, search }: { config: Config; log: Logger; canTake: () => boolean; search?: AdapterSearch },
 ): Promise<Radio> {
   switch (source) {
     case 'noble':
-      return new NobleRadio(config, log);
+      return new NobleRadio(config, log, search);
     case 'simulated':
       return new SoftRadio(new SimulatedSource({ straps: config.SIMULATED_STRAPS }));
     case 'replay': {

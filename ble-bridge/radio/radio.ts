@@ -67,6 +67,8 @@ export interface Radio {
   readonly state: RadioState;
   /** Why it is not powered on, for the operator. */
   readonly stateReason: string;
+  /** What to do about it, if that is known. */
+  readonly stateHint?: string | undefined;
   /** The adapter is present and powered on, but does not answer. */
   readonly unresponsive: boolean;
   readonly events: EventEmitter<RadioEvents>;

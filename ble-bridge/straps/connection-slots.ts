@@ -9,10 +9,13 @@ import type { Radio } from '../radio/radio.ts';
 
 /** What a link asks before it connects. */
 export interface ConnectSlots {
-  /** Whether a strap may queue for a connect now: the radio is on, and links and waiting straps leave a slot. */
-  mayQueue(): boolean;
+  /**
+   * Whether a strap may queue for a connect now: the radio is on, and links and waiting straps leave a slot. One of our own does not wait
+   * for strangers: those in the queue do not count, and one that is connected and delivers nothing makes room.
+   */
+  mayQueue(own?: boolean): boolean;
   /** Whether a slot is free when its turn comes: the last one may have been taken, or a limit learned, since it queued. */
-  hasFree(): boolean;
+  hasFree(own?: boolean): boolean;
 }
 
 /** The links that take a slot. */
@@ -20,6 +23,10 @@ export interface SlotUse {
   readonly connected: number;
   /** Connected, or in the connect queue. */
   readonly occupied: number;
+  /** As `occupied`, without strangers that are in the queue. */
+  readonly occupiedByOwn?: number;
+  /** Ends the link of a stranger that has delivered nothing, if there is one. */
+  endLinkOfStranger?(): void;
 }
 
 export interface ConnectionSlotsOptions {
@@ -32,10 +39,14 @@ export interface ConnectionSlotsOptions {
 
 /** A learned limit is tested again after this long. */
 const LIMIT_EXPIRES_MS = 600_000;
+/** A slot that was freed for a strap of our own is kept for it this long: it queues within a second, at its link's next tick. */
+const RESERVED_MS = 4000;
 
 export class ConnectionSlots implements ConnectSlots {
   readonly #o: ConnectionSlotsOptions;
   #learned: { straps: number; at: number } | undefined;
+  /** When a slot was last freed for a strap of our own (performance.now()). */
+  #reservedAt = -Infinity;
 
   constructor(options: ConnectionSlotsOptions) {
     this.#o = options;
@@ -46,12 +57,22 @@ export class ConnectionSlots implements ConnectSlots {
     return this.#learned?.straps ?? null;
   }
 
-  mayQueue(): boolean {
-    return this.#isFree(this.#o.use.occupied);
+  mayQueue(own = false): boolean {
+    const { use } = this.#o;
+    if (!own) return !this.#isReserved && this.#isFree(use.occupied);
+    if (this.#isFree(use.occupiedByOwn ?? use.occupied)) return true;
+    if (this.#o.radio.state !== 'powered_on' || this.#isReserved) return false;
+    this.#reservedAt = performance.now();
+    use.endLinkOfStranger?.();
+    return false;
   }
 
-  hasFree(): boolean {
-    return this.#isFree(this.#o.use.connected);
+  hasFree(own = false): boolean {
+    return (own || !this.#isReserved) && this.#isFree(this.#o.use.connected);
+  }
+
+  get #isReserved(): boolean {
+    return performance.now() - this.#reservedAt < RESERVED_MS;
   }
 
   #isFree(taken: number): boolean {

@@ -3,46 +3,14 @@
  * address bytes (`polar-h10-a1b2c3`), or an alias. A strap that advertised no name so far has the name `strap-…`, and gets its own
  * once; a name that changes later does not change the device.
  */
-import path from 'node:path';
-import Type, { type Static } from 'typebox';
-import { deviceStatusSchema } from '../../contract/device-status.ts';
-import { deviceNameSchema, nullable, textSchema } from '../../contract/fields.ts';
-import { checkerOf, parseJson } from '../../contract/validate.ts';
 import type { Config } from '../../service/config/config.ts';
 import type { Logger } from '../../service/log/log.ts';
-import { dataFolder, slug } from '../../service/storage/data-dir.ts';
-import { StateFile, type StateText } from '../../service/storage/state-file.ts';
+import { slug } from '../../service/storage/data-dir.ts';
+import { DeviceFile, type KnownDevice } from './device-file.ts';
 import { aliasOf } from './strap-patterns.ts';
 
-const knownDeviceSchema = Type.Object({
-  address: Type.String({ minLength: 1, maxLength: 100 }),
-  /** The fixed name, before the alias. */
-  base: deviceNameSchema,
-  /** The published name: base or alias. */
-  device: deviceNameSchema,
-  /** As last advertised. */
-  name: nullable(textSchema),
-  source: deviceStatusSchema.properties.source,
-});
-export type KnownDevice = Static<typeof knownDeviceSchema>;
-
-const checkFile = checkerOf(Type.Array(Type.Unknown()));
-const checkKnownDevice = checkerOf(knownDeviceSchema);
-
-const FILE = 'devices.json';
-/** A larger file is not ours: DEVICES_MAX devices take less than 1 MiB. */
-const FILE_MAX_BYTES = 4 * 1024 * 1024;
-/** Bounds the file in a place with many strangers: beyond this the oldest names are dropped. */
+/** Bounds the file in a place with many strangers: beyond this the oldest names are dropped, first those that never delivered. */
 const DEVICES_MAX = 2000;
-
-function parseKept(text: string): StateText<KnownDevice[]> {
-  const entries = parseJson(text, checkFile, FILE_MAX_BYTES);
-  if (!entries.ok) return entries;
-  const checked = entries.value.map(checkKnownDevice);
-  const [first, ...more] = checked.flatMap((entry) => (entry.ok ? [] : entry.reason));
-  const fault = first === undefined ? undefined : `${more.length + 1} of ${checked.length} entries are invalid: ${first}`;
-  return { ok: true, value: checked.flatMap((entry) => (entry.ok ? entry.value : [])), fault };
-}
 
 /** The name of a new device: slug of the advertised name and the last `digits` hexadecimal digits of the address. */
 export function deviceNameOf(address: string, name: string | undefined, digits = 6): string {
@@ -53,30 +21,26 @@ export function deviceNameOf(address: string, name: string | undefined, digits =
   return `${prefix}-${address.replaceAll(':', '').slice(-digits)}`;
 }
 
+/** It has delivered readings, or has an alias: it is somebody's strap, not a stranger's. */
+export const isEstablished = ({ delivered, device, base }: KnownDevice): boolean => delivered === true || device !== base;
+
 export class DeviceNames {
   readonly #aliases: ReadonlyMap<string, string>;
+  readonly #file: DeviceFile;
   readonly #byAddress = new Map<string, KnownDevice>();
+  /** Straps with an alias by name in this process: a further name of theirs changes nothing. */
+  readonly #aliasedByName = new Set<string>();
   /** Read after a strap had got another name in this process: kept for the next one. */
   readonly #late = new Map<string, KnownDevice>();
   /** Addresses that were forgotten while the file could not be read. */
   readonly #forgotten = new Set<string>();
-  readonly #file: StateFile<KnownDevice[]>;
 
   constructor(config: Pick<Config, 'DATA_DIR'>, aliases: ReadonlyMap<string, string>, log: Logger) {
     this.#aliases = aliases;
-    this.#file = new StateFile({
-      file: () => path.join(dataFolder(config), FILE),
-      name: 'device_names',
+    this.#file = new DeviceFile(config, {
       log,
-      mode: 0o644,
-      parse: parseKept,
       onLoaded: (kept) => this.#loaded(kept),
-      text: () =>
-        `${JSON.stringify(
-          this.all.map((known) => this.#late.get(known.address) ?? known),
-          undefined,
-          1,
-        )}\n`,
+      devices: () => this.all.map((known) => this.#late.get(known.address) ?? known),
     });
   }
 
@@ -120,7 +84,7 @@ export class DeviceNames {
     }
     const base = kept.name === null && name !== undefined ? this.#newBase(address, name) : kept.base;
     const newName = name ?? kept.name;
-    const device = this.#aliased(address, base, newName);
+    const device = this.#aliasedByName.has(address) ? kept.device : this.#aliased(address, base, newName);
     const renamedFrom = device === kept.device ? undefined : kept.device;
     if (renamedFrom !== undefined || newName !== kept.name) {
       Object.assign(kept, { base, device, name: newName });
@@ -133,24 +97,77 @@ export class DeviceNames {
   forget(device: string): KnownDevice | undefined {
     const known = this.all.find((candidate) => candidate.device === device);
     if (known === undefined) return undefined;
-    this.#byAddress.delete(known.address);
-    this.#late.delete(known.address);
+    this.#remove(known.address);
     if (!this.#file.isLoaded) this.#forgotten.add(known.address);
     this.#file.changed();
     return known;
   }
 
+  /** The strap has delivered readings. */
+  delivered(address: string): void {
+    const known = this.#byAddress.get(address);
+    if (known === undefined || known.delivered === true) return;
+    known.delivered = true;
+    this.#file.changed();
+  }
+
+  /**
+   * The strap whose alias this one would get by its name. Undefined if nobody has it, or if this one is known to be another: an address
+   * that is kept with a name and without the alias.
+   */
+  aliasHolder(address: string, name: string | undefined): KnownDevice | undefined {
+    const kept = this.#byAddress.get(address);
+    if (kept !== undefined && kept.name !== null && kept.former !== true) return undefined;
+    const found = this.#aliasOf(address, kept?.base ?? deviceNameOf(address, name), name ?? kept?.name);
+    return found?.byName === true ? found.holder : undefined;
+  }
+
+  /** How the aliases name a strap that is not known yet: as one strap, by a name that others may have as well, or not at all. */
+  aliasKind(address: string, name: string | undefined): 'one' | 'name' | undefined {
+    const found = this.#aliasOf(address, deviceNameOf(address, name), name);
+    if (found === undefined || (found.byName && found.holder !== undefined)) return undefined;
+    return found.byName ? 'name' : 'one';
+  }
+
+  /** A strap with a new address takes the alias over from its former one, which gets its own name back. */
+  takeOver(holder: KnownDevice): void {
+    holder.device = holder.base;
+    holder.former = true;
+    this.#aliasedByName.delete(holder.address);
+    this.#file.changed();
+  }
+
+  /** This address and that of the alias' holder are two straps. It has to be known. */
+  setApart(address: string): void {
+    const known = this.#byAddress.get(address);
+    if (known?.former !== true) return;
+    delete known.former;
+    this.#file.changed();
+  }
+
+  #aliasOf(
+    address: string,
+    base: string,
+    name: string | null | undefined,
+  ): { alias: string; byName: boolean; holder: KnownDevice | undefined } | undefined {
+    const found = aliasOf(this.#aliases, { address, base, name });
+    if (found === undefined) return undefined;
+    let holder: KnownDevice | undefined;
+    for (const other of this.#byAddress.values()) if (other.device === found.alias && other.address !== address) holder = other;
+    return { ...found, holder };
+  }
+
   /** An alias by name belongs to the first strap with that name: two straps of one name stay two devices. */
   #aliased(address: string, base: string, name: string | null | undefined): string {
-    const found = aliasOf(this.#aliases, { address, base, name });
-    if (found === undefined) return base;
-    const taken = found.byName && this.all.some((other) => other.address !== address && other.device === found.alias);
-    return taken ? base : found.alias;
+    const found = this.#aliasOf(address, base, name);
+    if (found === undefined || (found.byName && found.holder !== undefined)) return base;
+    if (found.byName) this.#aliasedByName.add(address);
+    return found.alias;
   }
 
   #newBase(address: string, name: string | undefined): string {
-    const others = this.all.filter((other) => other.address !== address);
-    const taken = new Set(others.flatMap(({ base, device }) => [base, device]));
+    const taken = new Set<string>();
+    for (const other of this.#byAddress.values()) if (other.address !== address) taken.add(other.base).add(other.device);
     for (const digits of [6, 8, 10, 12]) {
       const base = deviceNameOf(address, name, digits);
       if (!taken.has(base)) return base;
@@ -158,11 +175,18 @@ export class DeviceNames {
     return deviceNameOf(address, undefined, 12);
   }
 
+  #remove(address: string): void {
+    this.#byAddress.delete(address);
+    this.#aliasedByName.delete(address);
+    this.#late.delete(address);
+  }
+
   #prune(): void {
-    for (const address of this.#byAddress.keys()) {
-      if (this.#byAddress.size <= DEVICES_MAX) return;
-      this.#byAddress.delete(address);
-    }
+    if (this.#byAddress.size <= DEVICES_MAX) return;
+    // The new one is last.
+    const older = this.all.slice(0, -1);
+    const oldest = older.find((known) => !isEstablished(known)) ?? older[0];
+    if (oldest !== undefined) this.#remove(oldest.address);
   }
 
   /** Resolves when all names are on disk, or the disk refuses them. */

@@ -5,6 +5,8 @@ import type { StrapInformation } from './strap-information.ts';
 /** What a link reports to its strap. */
 export interface LinkObserver {
   stateChanged(state: DeviceState, before: DeviceState): void;
+  /** What people see of the link has changed: state or reason. */
+  shownChanged?(): void;
   connected(): void;
   /** A valid measurement; heart rate 0 included. */
   measurement(measurement: HeartRateMeasurement): void;

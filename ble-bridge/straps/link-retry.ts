@@ -13,10 +13,16 @@ export class LinkRetry {
   /** While no connect to a strap that has never delivered succeeds: it may accept none for hours. */
   readonly #unreached: Backoff;
   #proven = false;
+  readonly #isListed: () => boolean;
   /** Connects that timed out since the last successful one. */
   #failures = 0;
 
-  constructor({ backoffMinMs: minMs, backoffMaxMs: maxMs }: Pick<LinkLimits, 'backoffMinMs' | 'backoffMaxMs'>) {
+  /** `isListed`: whether an alias or BLE_ALLOW names the strap. */
+  constructor(
+    { backoffMinMs: minMs, backoffMaxMs: maxMs }: Pick<LinkLimits, 'backoffMinMs' | 'backoffMaxMs'>,
+    isListed: () => boolean = () => false,
+  ) {
+    this.#isListed = isListed;
     this.#lost = new Backoff({ minMs, maxMs });
     this.#refused = new Backoff({ minMs: Math.min(10 * minMs, maxMs), maxMs });
     this.#unreached = new Backoff({ minMs: 4 * minMs, maxMs: 5 * maxMs });
@@ -27,8 +33,13 @@ export class LinkRetry {
     return this.#proven;
   }
 
+  /** It delivered readings, or the settings name it: it does not wait for strangers. */
+  get isOwn(): boolean {
+    return this.#proven || this.#isListed();
+  }
+
   get claim(): ConnectClaim {
-    return { proven: this.#proven, failures: this.#failures };
+    return { proven: this.#proven, listed: this.#isListed(), failures: this.#failures };
   }
 
   /** The strap delivered readings to an earlier process. */

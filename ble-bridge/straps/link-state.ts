@@ -14,11 +14,13 @@
  * - unreadable: connected, and what the strap sends are no heart rates. The link is kept: another one would bring the same.
  * - taken: it advertises that it accepts no connection: another device has it.
  * - refused: the strap refused a request that is needed, or pairing. Outlasts the link, as the next state does.
- * - no_heart_rate_service: the peripheral has no heart rate measurement. This state outlasts the link, so that the reason stays
- *   visible until the next attempt.
+ * - no_heart_rate_service: the peripheral has no heart rate measurement. Outlasts the link.
  * - lost: the link ended, or an attempt failed.
+ *
+ * What is shown is the state, with one exception: an outlasting state and its reason stay visible while the strap is tried again, until
+ * the new attempt shows something else. Otherwise a strap that refuses for ever would be shown as connected from time to time.
  */
-import type { DeviceState } from '../../contract/device-status.ts';
+import type { DeviceState, StrapReason } from '../../contract/device-status.ts';
 import type { HeartRateMeasurement } from '../gatt/hrm-parser.ts';
 
 const TRANSITIONS: Record<DeviceState, readonly DeviceState[]> = {
@@ -37,8 +39,10 @@ const TRANSITIONS: Record<DeviceState, readonly DeviceState[]> = {
   lost: ['connecting', 'taken'],
 };
 
-/** States that are entered with a connection and stay after its end, so that the reason is visible until the next attempt. */
+/** States that are entered with a connection and stay after its end. */
 export const OUTLASTING: ReadonlySet<DeviceState> = new Set(['no_heart_rate_service', 'refused']);
+/** States of an attempt that has not shown anything new yet. */
+const TRYING: ReadonlySet<DeviceState> = new Set(['connecting', 'connected', 'subscribing']);
 const IDLE: ReadonlySet<DeviceState> = new Set(['discovered', 'lost', 'taken', ...OUTLASTING]);
 
 /** The state that a valid measurement stands for. */
@@ -77,18 +81,34 @@ const REQUIRES: Record<DeviceState, LinkHoldings> = {
 const held = ({ attempt, connection }: LinkHoldings): string =>
   `${attempt ? 'an' : 'no'} attempt and ${connection ? 'a' : 'no'} connection`;
 
+export interface Shown {
+  state: DeviceState;
+  reason: StrapReason | null;
+}
+
 export class LinkState {
   readonly #address: string;
   readonly #changed: (state: DeviceState, before: DeviceState) => void;
+  readonly #shownChanged: () => void;
   #current: DeviceState = 'discovered';
+  #reason: StrapReason | null = null;
+  /** The outlasting state of the attempt before this one. */
+  #kept: Shown | undefined;
 
-  constructor(address: string, changed: (state: DeviceState, before: DeviceState) => void) {
+  /** `shownChanged` is called after a change of what is shown, state or reason. */
+  constructor(address: string, changed: (state: DeviceState, before: DeviceState) => void, shownChanged: () => void = () => {}) {
     this.#address = address;
     this.#changed = changed;
+    this.#shownChanged = shownChanged;
   }
 
   get current(): DeviceState {
     return this.#current;
+  }
+
+  /** What people see. */
+  get shown(): Shown {
+    return this.#kept ?? { state: this.#current, reason: this.#reason };
   }
 
   /** A connect may start from here. */
@@ -101,8 +121,15 @@ export class LinkState {
     return this.#current === 'streaming' || this.#current === 'no_pulse' || this.#current === 'no_contact';
   }
 
-  /** The only setter. Throws for an illegal transition, and if the link does not hold what the state requires. */
-  enter(state: DeviceState, holdings: LinkHoldings): void {
+  /**
+   * The only setter. `reason` says why, if the state alone does not. `nothingLearned`: an attempt ended before it could show anything
+   * about the strap. Throws for an illegal transition, and if the link does not hold what the state requires.
+   */
+  enter(
+    state: DeviceState,
+    holdings: LinkHoldings,
+    { reason = null, nothingLearned = false }: { reason?: StrapReason | null; nothingLearned?: boolean } = {},
+  ): void {
     const before = this.#current;
     if (before === state) return;
     if (!TRANSITIONS[before].includes(state))
@@ -110,7 +137,25 @@ export class LinkState {
     const { attempt, connection } = REQUIRES[state];
     if (attempt !== holdings.attempt || connection !== holdings.connection)
       throw new Error(`link of ${this.#address}: entering ${state} with ${held(holdings)}`);
+    const shown = this.shown;
+    if (OUTLASTING.has(before) && state === 'connecting') this.#kept = shown;
+    else if (!TRYING.has(state) && !nothingLearned) this.#kept = undefined;
     this.#current = state;
+    this.#reason = reason;
     this.#changed(state, before);
+    this.#reportIfChanged(shown);
+  }
+
+  /** The strap has taken the request that it refused before: what is shown is the state again. */
+  accepted(): void {
+    const shown = this.shown;
+    this.#kept = undefined;
+    this.#reportIfChanged(shown);
+  }
+
+  #reportIfChanged({ state, reason }: Shown): void {
+    const { shown } = this;
+    if (shown.state !== state || shown.reason?.code !== reason?.code || shown.reason?.detail !== reason?.detail)
+      this.#shownChanged();
   }
 }

@@ -84,6 +84,7 @@ export class RadioSession {
   #turnOn(): void {
     this.#state.enter('on');
     this.#log.info({ event: 'radio_on', source: this.radio.kind, adapter: this.radio.adapter }, 'the radio is on');
+    this.straps.radioOn();
     this.#scan.start();
     this.#scan.reset();
   }
@@ -143,13 +144,16 @@ export class RadioSession {
   }
 
   checks(): CheckReport[] {
-    return [this.#check()];
+    return [this.#check(), this.straps.check()];
   }
 
   #check(): CheckReport {
     if (this.#fatal !== undefined) return radioCheck('fail', 'radio_stuck', this.#fatal.detail);
     if (this.radio.state === 'starting') return okCheck('radio');
-    if (this.radio.state !== 'powered_on') return radioCheck('fail', 'radio_unavailable', this.radio.stateReason);
+    if (this.radio.state !== 'powered_on') {
+      const { stateReason, stateHint } = this.radio;
+      return radioCheck('fail', 'radio_unavailable', stateReason, stateHint);
+    }
     if (this.#scan.failures > 1)
       return radioCheck('warn', 'radio_scan_refused', `${this.#scan.failures} consecutive starts of the scan failed`);
     return okCheck('radio');

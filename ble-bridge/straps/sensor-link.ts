@@ -1,7 +1,6 @@
 /**
  * Connects one strap, subscribes to its heart rate and keeps the link; link-state.ts names the states. Every request has a timeout.
- * What arrives for an earlier attempt is ignored, and only the attempt that owns a link ends it: an attempt is identified by its
- * AbortController, which is aborted when the link ends.
+ * What arrives for an earlier attempt is ignored, and only the attempt that owns a link ends it: its AbortController identifies it.
  *
  * A lost strap is connected again once an advertisement arrived after the loss and its backoff is over. A silent strap is subscribed
  * again first, then connected again. Faults of the radio as a whole are handled by the recovery ladder.
@@ -11,14 +10,15 @@ import { messageOf } from '../../service/errors/errors.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { parseHeartRateMeasurement } from '../gatt/hrm-parser.ts';
 import { ConnectTimeout, GaveWay, NoSlot, type ConnectQueue } from '../radio/connect-queue.ts';
+import type { OurEnd } from '../radio/disconnect-reasons.ts';
 import type { RadioError } from '../radio/radio-error.ts';
 import { CHARACTERISTICS, type Radio, type RadioCharacteristic, type RadioConnection } from '../radio/radio.ts';
 import type { ConnectSlots } from './connection-slots.ts';
-import { endReasonOf, isRefusal, refusalOf } from './link-end.ts';
+import { disconnectWithin, endReasonOf, isRefusal, refusalOf } from './link-end.ts';
 import type { LinkLimits } from './link-limits.ts';
 import type { LinkObserver } from './link-observer.ts';
 import { LinkRetry } from './link-retry.ts';
-import { LinkState, OUTLASTING, stateOf } from './link-state.ts';
+import { LinkState, OUTLASTING, stateOf, type Shown } from './link-state.ts';
 import { runStep, StepTimeout, type LinkStep } from './link-step.ts';
 import { readStrapInformation } from './strap-information.ts';
 
@@ -29,12 +29,13 @@ export interface SensorLinkOptions {
   log: Logger;
   limits: LinkLimits;
   slots: ConnectSlots;
+  /** Whether an alias or BLE_ALLOW names the strap. */
+  isListed?: () => boolean;
   observer: LinkObserver;
 }
 
-/** A taken strap that has not advertised for this long is lost. */
-const TAKEN_UNSEEN_MS = 60_000;
-const WITH_REASON: ReadonlySet<DeviceState> = new Set(['unreadable', 'taken', ...OUTLASTING]);
+/** A strap without a link that has not advertised for this long is lost, whatever its last attempt showed. */
+const UNSEEN_MS = 60_000;
 
 /** Some straps refuse the subscription and send anyway; this long they are given the chance. */
 const SENDS_ANYWAY_MS = 1500;
@@ -61,7 +62,6 @@ export class SensorLink {
   #lastValueAt = -Infinity;
   /** Called at the next valid notification. */
   #onValid: () => void = () => {};
-  #reason: StrapReason | null = null;
   #resubscribed = false;
   #readAgainAt = 0;
   #reading = false;
@@ -71,21 +71,26 @@ export class SensorLink {
 
   constructor(options: SensorLinkOptions) {
     this.#o = options;
-    this.#retry = new LinkRetry(options.limits);
-    this.#state = new LinkState(options.address, (state, before) => options.observer.stateChanged(state, before));
-  }
-
-  get address(): string {
-    return this.#o.address;
+    this.#retry = new LinkRetry(options.limits, options.isListed);
+    const { observer } = options;
+    this.#state = new LinkState(
+      options.address,
+      (state, before) => observer.stateChanged(state, before),
+      () => observer.shownChanged?.(),
+    );
   }
 
   get state(): DeviceState {
     return this.#state.current;
   }
 
-  /** Why the link is in its state, if the state alone does not tell. */
+  /** The state that people see, and why if the state alone does not tell: while a strap is tried again, what it did before. */
+  get shown(): Shown {
+    return this.#state.shown;
+  }
+
   get reason(): StrapReason | null {
-    return this.#reason;
+    return this.shown.reason;
   }
 
   /** The strap has delivered heart rates, in this process or an earlier one. */
@@ -103,7 +108,7 @@ export class SensorLink {
     return this.#connection !== undefined;
   }
 
-  /** True while it uses a slot or waits for one: from queueing for a connect to the end of the link. */
+  /** True from queueing for a connect to the end of the link: it uses a slot, or waits for one. */
   get occupied(): boolean {
     return this.#attempt !== undefined;
   }
@@ -129,14 +134,14 @@ export class SensorLink {
     // A connect in progress cannot succeed, and would keep others waiting.
     if (this.state === 'connecting' && this.#attempt !== undefined) this.#fail(this.#attempt, 'taken', undefined, 0);
     if (!this.#state.idle || this.#attempt !== undefined || this.#ending !== undefined || this.state === 'taken') return;
-    this.#reason = { code: 'not_connectable', detail: 'it advertises that it accepts no connection' };
-    this.#enter('taken');
+    this.#enter('taken', { reason: { code: 'not_connectable', detail: 'it advertises that it accepts no connection' } });
   }
 
   /** To be called about once a second: checks the limits that have no timer of their own. */
   tick(): void {
     this.#connectWhenDue();
-    if (this.state === 'taken' && performance.now() - this.#advertisedAt > TAKEN_UNSEEN_MS) this.#enter('lost');
+    if (this.#state.idle && this.#attempt === undefined && performance.now() - this.#advertisedAt > UNSEEN_MS)
+      this.#enter('lost');
     const attempt = this.#attempt;
     if (attempt === undefined || this.#connection === undefined || this.#measurement === undefined) return;
     const now = performance.now();
@@ -154,19 +159,19 @@ export class SensorLink {
   #connectWhenDue(): void {
     if (this.#stopped || !this.#state.idle || !this.#advertised) return;
     if (this.#attempt !== undefined || this.#ending !== undefined) return;
-    if (performance.now() < this.#notBefore || !this.#o.slots.mayQueue()) return;
+    if (performance.now() < this.#notBefore || !this.#o.slots.mayQueue(this.#retry.isOwn)) return;
     this.#advertised = false;
     void this.#connect();
   }
 
   #unreadable(): void {
-    this.#reason ??= { code: 'values_unreadable', detail: 'the strap sends values of 0x2A37 that hold no heart rate' };
-    this.#enter('unreadable');
+    this.#enter('unreadable', {
+      reason: { code: 'values_unreadable', detail: 'the strap sends values of 0x2A37 that hold no heart rate' },
+    });
   }
 
-  #enter(state: DeviceState): void {
-    if (!WITH_REASON.has(state)) this.#reason = null;
-    this.#state.enter(state, { attempt: this.#attempt !== undefined, connection: this.#connection !== undefined });
+  #enter(state: DeviceState, options: { reason?: StrapReason; nothingLearned?: boolean } = {}): void {
+    this.#state.enter(state, { attempt: this.#attempt !== undefined, connection: this.#connection !== undefined }, options);
   }
 
   async #connect(): Promise<void> {
@@ -183,7 +188,7 @@ export class SensorLink {
           }),
         signal,
         () => this.#enter('connecting'),
-        () => this.#connectable && slots.hasFree(),
+        () => this.#connectable && slots.hasFree(this.#retry.isOwn),
         this.#retry.claim,
       );
       if (attempt !== this.#attempt) return connection.abandon();
@@ -204,6 +209,7 @@ export class SensorLink {
       if (measurement === undefined) return this.#noHeartRate(attempt);
       this.#enter('subscribing');
       await this.#subscribe(attempt, connection, measurement, 'subscribe');
+      this.#state.accepted();
       this.#measurement = measurement;
       this.#lastValidAt = Math.max(this.#lastValidAt, performance.now());
       this.#resubscribed = false;
@@ -221,8 +227,7 @@ export class SensorLink {
 
   /** The strap answered that it will not. It is tried again after a longer pause. */
   #refused(attempt: AbortController, error: RadioError): void {
-    this.#reason = refusalOf(error);
-    this.#enter('refused');
+    this.#enter('refused', { reason: refusalOf(error) });
     this.#fail(attempt, 'refused', error, this.#retry.afterRefusalMs());
   }
 
@@ -320,7 +325,7 @@ export class SensorLink {
   }
 
   /** Ends an attempt from our side, and its link, within the disconnect limit. */
-  #fail(attempt: AbortController, reason: string, error: unknown, backoffMs?: number): void {
+  #fail(attempt: AbortController, reason: OurEnd, error: unknown, backoffMs?: number): void {
     if (attempt !== this.#attempt) return;
     const connection = this.#connection;
     this.#ended(attempt, reason, error, backoffMs);
@@ -328,19 +333,8 @@ export class SensorLink {
   }
 
   #disconnect(connection: RadioConnection): void {
-    const ending = new Promise<void>((resolve) => {
-      const timer = setTimeout(() => {
-        connection.abandon();
-        this.#o.observer.disconnectUnconfirmed();
-        resolve();
-      }, this.#o.limits.disconnectMs);
-      const confirmed = (): void => {
-        clearTimeout(timer);
-        resolve();
-      };
-      // An error counts as an end, too: there was no link any more.
-      void connection.disconnect().then(confirmed, confirmed);
-    }).finally(() => {
+    const ending = disconnectWithin(connection, this.#o.limits.disconnectMs).then((confirmed) => {
+      if (!confirmed) this.#o.observer.disconnectUnconfirmed();
       if (this.#ending === ending) this.#ending = undefined;
       this.#connectWhenDue();
     });
@@ -359,7 +353,8 @@ export class SensorLink {
     this.#advertised = false;
     this.#notBefore = performance.now() + (backoffMs ?? this.#retry.afterLossMs());
     attempt.abort();
-    if (!OUTLASTING.has(this.state)) this.#enter('lost');
+    // An attempt that gave way says nothing about the strap.
+    if (!OUTLASTING.has(this.state)) this.#enter('lost', { nothingLearned: reason === 'gave_way' });
     this.#o.observer.ended(reason, error);
   }
 
@@ -369,6 +364,11 @@ export class SensorLink {
     this.#connection?.abandon();
     this.#ended(this.#attempt, 'adapter', undefined);
     this.#notBefore = 0;
+  }
+
+  /** Ends the link of a strap that has delivered nothing: another one needs its slot. */
+  giveWay(): void {
+    if (this.#attempt !== undefined) this.#fail(this.#attempt, 'gave_way', undefined, this.#retry.afterRefusalMs());
   }
 
   /** Connects again at the next advertisement, without waiting for the backoff. */

@@ -3,8 +3,9 @@ import type { DeviceStatus, DeviceState } from '../../contract/device-status.ts'
 import { messageOf } from '../../service/errors/errors.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { ConnectQueue } from '../radio/connect-queue.ts';
+import type { Rank } from './admission.ts';
 import type { ConnectSlots } from './connection-slots.ts';
-import type { KnownDevice } from './device-names.ts';
+import type { KnownDevice } from './device-file.ts';
 import { GapTracker } from './gap-tracker.ts';
 import { gapCauseOf } from './link-end.ts';
 import { rrToMs, type HeartRateMeasurement } from '../gatt/hrm-parser.ts';
@@ -18,6 +19,8 @@ import type { EarlierStrap, StrapClock, StrapEvents, StrapSink } from './strap-p
 /** What a strap reports for the health of the radio and its limits. */
 export interface LinkOutcomes {
   readingReceived(): void;
+  /** The strap delivers, or did so before. */
+  delivered(): void;
   /** `proven`: the strap has delivered before. */
   linkEnded(reason: string, error: unknown, proven: boolean): void;
   disconnectUnconfirmed(): void;
@@ -25,9 +28,12 @@ export interface LinkOutcomes {
 
 export interface StrapOptions {
   known: KnownDevice;
+  rank: Rank;
   radio: Radio;
   queue: ConnectQueue;
   log: Logger;
+  /** Shared by all straps: strangers are too many for lines of their own. */
+  repeats: RepeatLimiter;
   limits: LinkLimits;
   statistics: RadioStatistics;
   lowBatteryPercent: number;
@@ -42,7 +48,8 @@ export class Strap {
   readonly #o: StrapOptions;
   readonly #repeats: RepeatLimiter;
   readonly link: SensorLink;
-  readonly #gaps = new GapTracker();
+  #rank: Rank;
+  #gaps = new GapTracker();
   readonly #information: StrapInformation = {
     battery_percent: null,
     rssi: null,
@@ -59,12 +66,15 @@ export class Strap {
   readonly #disconnects: Disconnects = {};
   readonly #reconnectTimes = new ReconnectTimes();
   readonly #advertisements = new LastMinute();
-  #advertisedAt = performance.now();
+  #seenAt = performance.now();
   #lostAt: number | undefined;
+  /** There is, or was until now, a link. */
+  #linked = false;
 
   constructor(options: StrapOptions) {
     this.#o = options;
     this.#repeats = new RepeatLimiter(options.log);
+    this.#rank = options.rank;
     const { known, radio, queue, log, limits, slots } = options;
     this.link = new SensorLink({
       address: known.address,
@@ -73,10 +83,15 @@ export class Strap {
       log,
       limits,
       slots,
+      isListed: () => this.#rank !== 'stranger',
       observer: {
         measurement: (measurement) => this.#measured(measurement),
         malformed: (reason, bytes) => this.#malformed(reason, bytes),
         stateChanged: (state, before) => this.#entered(state, before),
+        shownChanged: () => {
+          this.#since = new Date().toISOString();
+          options.events.emit('status', this);
+        },
         information: (information) => this.#informationRead(information),
         connected: () => this.#connected(),
         ended: (reason, error) => this.#ended(reason, error),
@@ -93,9 +108,18 @@ export class Strap {
     return this.#o.known.address;
   }
 
-  /** When it was last known to be in range (performance.now()): now while it is connected, else its last advertisement. */
+  /** When it was last known to be in range (performance.now()): now while it is connected, else its last advertisement or end of a link. */
   get seenAt(): number {
-    return this.link.connected ? performance.now() : this.#advertisedAt;
+    return this.link.connected ? performance.now() : this.#seenAt;
+  }
+
+  /** What it may claim before others. */
+  get rank(): Rank {
+    return this.link.proven ? 'own' : this.#rank;
+  }
+
+  set rank(rank: Rank) {
+    this.#rank = rank;
   }
 
   get readings(): number {
@@ -108,8 +132,8 @@ export class Strap {
   }
 
   advertised(advertisement: Advertisement): void {
-    this.#advertisedAt = performance.now();
-    this.#advertisements.add(this.#advertisedAt);
+    this.#seenAt = performance.now();
+    this.#advertisements.add(this.#seenAt);
     if (advertisement.rssi !== null) this.#information.rssi = advertisement.rssi;
     this.link.advertised(advertisement.connectable);
   }
@@ -120,11 +144,29 @@ export class Strap {
     if (lastReadingAt !== undefined) this.#restoreLastReading(lastReadingAt);
   }
 
+  /** Continues what the same strap was under its former address: one device. */
+  succeed(former: Strap): void {
+    this.#gaps = former.#gaps;
+    Object.assign(this.#information, former.#information);
+    this.#lastReadingAt = former.#lastReadingAt;
+    this.#readings = former.#readings;
+    this.#reconnects = former.#reconnects;
+    this.#connections = former.#connections;
+    this.#lostAt = former.#lostAt;
+    Object.assign(this.#disconnects, former.#disconnects);
+    if (former.link.proven) this.#provenBefore();
+  }
+
+  #provenBefore(): void {
+    this.link.deliveredBefore();
+    this.#o.outcomes.delivered();
+  }
+
   #restoreLastReading(at: string): void {
     if (this.#readings > 0 || (this.#lastReadingAt !== null && this.#lastReadingAt >= at)) return;
     this.#lastReadingAt = at;
     this.#gaps.restore(at);
-    this.link.deliveredBefore();
+    this.#provenBefore();
   }
 
   #restoreStatus(status: DeviceStatus): void {
@@ -139,8 +181,7 @@ export class Strap {
     const { p50, p95 } = this.#reconnectTimes.percentiles;
     return {
       device: known.device,
-      state: this.link.state,
-      reason: this.link.reason,
+      ...this.link.shown,
       since: this.#since,
       name: known.name,
       address: known.address,
@@ -169,6 +210,7 @@ export class Strap {
     this.#lastReadingAt = timestamp;
     const { kind } = this.#o.radio;
     this.#o.outcomes.readingReceived();
+    if (this.#readings === 1) this.#o.outcomes.delivered();
     this.#o.sink.reading({
       timestamp,
       heart_rate: measurement.bpm,
@@ -191,7 +233,6 @@ export class Strap {
   }
 
   #entered(state: DeviceState, before: DeviceState): void {
-    this.#since = new Date().toISOString();
     if (state === 'no_pulse') this.#gaps.explain('no_pulse');
     if (state === 'silent') {
       this.#gaps.explain('sensor_silent');
@@ -205,7 +246,6 @@ export class Strap {
       this.#lostAt = undefined;
       this.#o.log.info({ event: 'strap_streaming', device: this.device, state }, 'receiving readings');
     }
-    this.#o.events.emit('status', this);
   }
 
   #reconnected(ms: number): void {
@@ -214,6 +254,7 @@ export class Strap {
   }
 
   #connected(): void {
+    this.#linked = true;
     this.#connections += 1;
     if (this.#connections > 1) this.#reconnects += 1;
     this.#o.statistics.connected();
@@ -224,6 +265,8 @@ export class Strap {
   }
 
   #ended(reason: string, error: unknown): void {
+    if (this.#linked) this.#seenAt = performance.now();
+    this.#linked = false;
     if (this.#readings > 0) this.#lostAt ??= performance.now();
     this.#gaps.explain(gapCauseOf(reason));
     this.#disconnects[reason] = (this.#disconnects[reason] ?? 0) + 1;
@@ -235,6 +278,12 @@ export class Strap {
       ...(error === undefined ? {} : { detail: messageOf(error) }),
     };
     if (reason === 'ended_by_us') this.#o.log.info(fields, 'disconnected');
+    else if (this.rank === 'stranger')
+      this.#o.repeats.warn(
+        `ended ${reason}`,
+        fields,
+        'the link to a strap that has delivered nothing ended, or was not established',
+      );
     else this.#repeats.warn(`ended ${reason}`, fields, 'the link to a strap ended; reconnecting at its next advertisement');
     this.#o.outcomes.linkEnded(reason, error, this.link.proven);
     this.#o.events.emit('status', this);

@@ -9,17 +9,26 @@ import type { RadioStatistics } from '../radio/radio-statistics.ts';
 import type { Advertisement, Radio } from '../radio/radio.ts';
 import type { RadioHealth } from '../radio/recovery-ladder.ts';
 import type { ScanDemand } from '../radio/scan-supervisor.ts';
+import type { CheckReport } from '../../service/health/check-report.ts';
+import { Admission, RANKS, type Rank } from './admission.ts';
+import { AliasClaims, type Claim } from './alias-claims.ts';
 import { ConnectionSlots } from './connection-slots.ts';
+import type { KnownDevice } from './device-file.ts';
 import type { DeviceNames } from './device-names.ts';
 import { isFruitless } from './link-end.ts';
 import { DEFAULT_LIMITS, type LinkLimits } from './link-limits.ts';
-import type { StrapFilter, Verdict } from './strap-filter.ts';
+import type { StrapFilter } from './strap-filter.ts';
+import { StrapGate } from './strap-gate.ts';
 import type { StrapClock, StrapEvents, StrapHistory, StrapSink } from './strap-ports.ts';
 import { Strap } from './strap.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** Bounds memory in a place with many strangers and changing addresses: beyond this the strap unseen for longest is dropped. */
+/** Bounds memory and topics in a place with many strangers and changing addresses: beyond this one that never delivered is dropped. */
 const STRAPS_MAX = 500;
+const STRANGERS_MAX = 200;
+/** A stranger that has not been received for this long is dropped, with its topics. */
+const STRANGER_GONE_MS = 300_000;
+const SWEEP_EVERY_MS = 10_000;
 
 export interface StrapsOptions {
   config: Config;
@@ -44,6 +53,12 @@ export class Straps implements ScanDemand {
   readonly #repeats: RepeatLimiter;
   readonly #slots: ConnectionSlots;
   readonly #byAddress = new Map<string, Strap>();
+  readonly #gate: StrapGate;
+  readonly #admission = new Admission();
+  readonly #claims = new AliasClaims();
+  /** Since when the radio would have received a strap. */
+  #listeningSince = performance.now();
+  #sweptAt = performance.now();
   #unconfirmed = 0;
   #fruitless = 0;
   /** performance.now(), as `#lostAt`. */
@@ -55,8 +70,10 @@ export class Straps implements ScanDemand {
     this.#o = options;
     this.#limits = { ...DEFAULT_LIMITS, silenceMs: options.config.BLE_SILENCE_MS, ...options.limits };
     this.#repeats = new RepeatLimiter(options.log);
+    this.#gate = new StrapGate(options.names, options.filter, options.log);
     const { config, log, radio } = options;
     const count = (matches: (strap: Strap) => boolean): number => this.all.filter(matches).length;
+    const endLinkOfStranger = (): void => this.#endLinkOfStranger();
     this.#slots = new ConnectionSlots({
       config,
       log,
@@ -69,6 +86,10 @@ export class Straps implements ScanDemand {
         get occupied() {
           return count(({ link }) => link.occupied);
         },
+        get occupiedByOwn() {
+          return count(({ link, rank }) => link.connected || (link.occupied && rank !== 'stranger'));
+        },
+        endLinkOfStranger,
       },
     });
     radio.events.on('advertisement', (advertisement) => this.#advertised(advertisement));
@@ -83,7 +104,7 @@ export class Straps implements ScanDemand {
   }
 
   get missing(): boolean {
-    return this.all.some(({ link }) => !link.connected);
+    return this.#claims.waiting || this.all.some(({ link }) => !link.connected);
   }
 
   get lostAt(): number {
@@ -102,59 +123,106 @@ export class Straps implements ScanDemand {
   #advertised(advertisement: Advertisement): void {
     if (this.#stopped) return;
     const known = this.#byAddress.get(advertisement.address);
-    if (known === undefined) {
-      if (this.#judge(advertisement) === 'wanted') this.#discover(advertisement).advertised(advertisement);
-    } else if (this.#nameLearned(known, advertisement)) known.advertised(advertisement);
+    if (known === undefined) this.#meet(advertisement);
+    else if (this.#nameLearned(known, advertisement)) known.advertised(advertisement);
+  }
+
+  /** An address that is not known in this process. */
+  #meet(advertisement: Advertisement): void {
+    const { address, name, rssi } = advertisement;
+    if (!this.#gate.isWanted(advertisement)) return;
+    const holder = this.#o.names.aliasHolder(address, name);
+    const claim = holder === undefined ? undefined : this.#claimOf(address, holder);
+    if (claim === 'wait') return;
+    if (holder !== undefined && claim === 'same') return this.#takeOver(holder, advertisement);
+    const rank = this.#gate.rankOf(advertisement);
+    if (!this.#admission.admits(address, rank, rssi) || !this.#makeRoom(rank)) return;
+    const { strap, renamedFrom } = this.#add(advertisement, rank);
+    if (claim === 'apart') this.#o.names.setApart(address);
+    this.#logDiscovered(strap, advertisement);
+    strap.restore(this.#o.history.take(strap.device));
+    this.#o.events.emit('discovered', strap, renamedFrom);
+    strap.advertised(advertisement);
+  }
+
+  #logDiscovered(strap: Strap, { address, name, rssi }: Advertisement): void {
+    const fields = { event: 'strap_discovered', device: strap.device, address, name, rssi };
+    if (strap.rank === 'stranger' && this.check().status !== 'ok')
+      this.#repeats.info('stranger', fields, 'discovered a strap, one of many');
+    else this.#o.log.info(fields, 'discovered a strap');
+  }
+
+  #claimOf(address: string, holder: KnownDevice): Claim {
+    const seenAt = this.#byAddress.get(holder.address)?.seenAt ?? -Infinity;
+    return this.#claims.decide(address, seenAt, this.#listeningSince);
+  }
+
+  /** The strap that has this alias advertises with a new address: it stays one device. */
+  #takeOver(holder: KnownDevice, advertisement: Advertisement): void {
+    const { names, log, history, events } = this.#o;
+    const { address, name } = advertisement;
+    const { device } = holder;
+    const former = this.#byAddress.get(holder.address);
+    names.takeOver(holder);
+    if (former !== undefined) {
+      this.#byAddress.delete(holder.address);
+      void former.link.stop();
+    }
+    const known = this.#byAddress.get(address);
+    const { strap, renamedFrom } =
+      known === undefined
+        ? this.#add(advertisement, 'own')
+        : { strap: known, renamedFrom: names.of(address, name, this.#o.radio.kind).renamedFrom };
+    if (former === undefined) strap.restore(history.take(device));
+    else strap.succeed(former);
+    log.info(
+      { event: 'strap_address_changed', device, before: holder.address, address, name },
+      'a strap that is known by its name has a new address',
+    );
+    events.emit('discovered', strap, renamedFrom);
+    strap.advertised(advertisement);
   }
 
   /** Judges a known strap again if its name has become known or has changed; false if it was let go for it. */
   #nameLearned(strap: Strap, advertisement: Advertisement): boolean {
-    const { names, radio, events } = this.#o;
+    const { names, radio, log, events } = this.#o;
     const { address, name } = advertisement;
     if (name === undefined || name === names.find(address)?.name) return true;
     const { device } = strap;
-    const { renamedFrom } = names.of(address, name, radio.kind);
-    const verdict = this.#judge(advertisement);
-    if (verdict === 'denied' || verdict === 'not_allowed') {
-      this.#byAddress.delete(address);
-      void strap.link.stop();
-      events.emit('dropped', device);
+    if (this.#gate.excludes(advertisement)) {
+      // Its topics have the name that it had before.
+      this.#drop(strap);
+      names.of(address, name, radio.kind);
       return false;
     }
+    const holder = names.aliasHolder(address, name);
+    const claim = holder === undefined ? undefined : this.#claimOf(address, holder);
+    // Its name is learned once it is certain which strap it is.
+    if (claim === 'wait') return true;
+    if (holder !== undefined && claim === 'same') {
+      this.#takeOver(holder, advertisement);
+      return false;
+    }
+    const { renamedFrom } = names.of(address, name, radio.kind);
+    if (claim === 'apart') names.setApart(address);
+    strap.rank = this.#gate.rankOf(advertisement);
     if (renamedFrom !== undefined) {
-      this.#o.log.info(
-        { event: 'strap_renamed', device: strap.device, before: device, address, name },
-        'a strap has told its name',
-      );
+      log.info({ event: 'strap_renamed', device: strap.device, before: device, address, name }, 'a strap has told its name');
       events.emit('discovered', strap, renamedFrom);
     }
     return true;
   }
 
-  /** A name that was learned before counts as well. */
-  #judge(advertisement: Advertisement): Verdict {
-    const { names, filter } = this.#o;
-    const { address } = advertisement;
-    const kept = names.find(address);
-    const name = advertisement.name ?? kept?.name ?? undefined;
-    const verdict = filter.judge({ ...advertisement, name }, kept?.device);
-    if (verdict === 'denied' || verdict === 'not_allowed')
-      this.#repeats.info(
-        `refused ${address}`,
-        { event: 'strap_refused', address, name, verdict },
-        'ignoring strap: excluded by BLE_ALLOW or BLE_DENY',
-      );
-    return verdict;
-  }
-
-  #discover({ address, name, rssi }: Advertisement): Strap {
-    const { names, radio, log, history, events } = this.#o;
-    this.#makeRoom();
+  /** Makes an address a strap. */
+  #add({ address, name }: Advertisement, rank: Rank): { strap: Strap; renamedFrom: string | undefined } {
+    const { names, radio, log, events } = this.#o;
     const { known, renamedFrom } = names.of(address, name, radio.kind);
     const strap = new Strap({
       known,
+      rank,
       radio,
       log,
+      repeats: this.#repeats,
       statistics: this.#o.statistics,
       queue: this.#queue,
       limits: this.#limits,
@@ -165,6 +233,7 @@ export class Straps implements ScanDemand {
       events,
       outcomes: {
         readingReceived: () => this.#readingReceived(),
+        delivered: () => names.delivered(address),
         linkEnded: (reason, error, proven) => this.#linkEnded(reason, error, proven),
         disconnectUnconfirmed: () => {
           this.#unconfirmed += 1;
@@ -172,23 +241,50 @@ export class Straps implements ScanDemand {
       },
     });
     this.#byAddress.set(address, strap);
-    log.info({ event: 'strap_discovered', device: strap.device, address, name, rssi }, 'discovered a strap');
-    strap.restore(history.take(strap.device));
-    events.emit('discovered', strap, renamedFrom);
-    return strap;
+    return { strap, renamedFrom };
   }
 
-  #makeRoom(): void {
-    if (this.#byAddress.size < (this.#o.strapsMax ?? STRAPS_MAX)) return;
-    const [oldest] = this.all.filter(({ link }) => !link.occupied).sort((a, b) => a.seenAt - b.seenAt);
-    if (oldest === undefined) return;
-    this.#byAddress.delete(oldest.address);
-    void oldest.link.stop();
-    this.#o.log.info(
-      { event: 'strap_let_go', device: oldest.device },
-      'dropped the strap unseen for longest to make room for a new one',
+  /** Drops a strap if there are too many; false if all others come before one of this rank. */
+  #makeRoom(rank: Rank): boolean {
+    const most = this.#o.strapsMax ?? STRAPS_MAX;
+    const strangers = this.all.filter((strap) => strap.rank === 'stranger').length;
+    if (this.#byAddress.size < most && (rank !== 'stranger' || strangers < STRANGERS_MAX)) return true;
+    const [last] = this.all
+      .filter((strap) => !strap.link.occupied && RANKS[strap.rank] >= RANKS[rank])
+      .sort((a, b) => RANKS[b.rank] - RANKS[a.rank] || a.seenAt - b.seenAt);
+    if (last === undefined) return false;
+    this.#drop(last);
+    this.#repeats.info(
+      'let_go',
+      { event: 'strap_let_go', device: last.device, rank: last.rank },
+      'dropped a strap to make room for a new one: strangers first, then those unseen for longest',
     );
-    this.#o.events.emit('dropped', oldest.device);
+    return true;
+  }
+
+  /** Forgets a strap, and removes its topics. */
+  #drop(strap: Strap): void {
+    this.#byAddress.delete(strap.address);
+    void strap.link.stop();
+    this.#o.events.emit('dropped', strap.device);
+  }
+
+  /** A strap of our own needs a slot: ends the link that has been open for longest of those that have delivered nothing. */
+  #endLinkOfStranger(): void {
+    this.all.find(({ link, rank }) => link.connected && rank === 'stranger')?.link.giveWay();
+  }
+
+  /** Strangers that have left take their topics with them. */
+  #sweep(now: number): void {
+    if (now - this.#sweptAt < SWEEP_EVERY_MS) return;
+    this.#sweptAt = now;
+    for (const strap of this.all)
+      if (strap.rank === 'stranger' && !strap.link.occupied && now - strap.seenAt > STRANGER_GONE_MS) this.#drop(strap);
+  }
+
+  /** The health check of what is in the air. */
+  check(): CheckReport {
+    return this.#admission.check();
   }
 
   #readingReceived(): void {
@@ -206,6 +302,13 @@ export class Straps implements ScanDemand {
   /** To be called about once a second. */
   tick(): void {
     for (const strap of this.all) strap.link.tick();
+    this.#sweep(performance.now());
+  }
+
+  /** The radio receives from now on. */
+  radioOn(): void {
+    this.#listeningSince = performance.now();
+    this.#claims.clear();
   }
 
   /** `advertisedAt`: last advertisement of any peripheral (performance.now()); `scanFailures`: consecutive failed scan starts. */

@@ -2,10 +2,17 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../../service/config/config.ts';
-import { adapterNumber, adaptersFolder } from '../../service/bluetooth/adapter.ts';
+import {
+  adaptersFolder,
+  adapterText,
+  chooseAdapter,
+  listedAdapters,
+  wantedAdapter,
+  type Adapter,
+} from '../../service/bluetooth/adapter.ts';
+import { adapterPowers, type AdapterPower } from '../../service/bluetooth/hci-socket.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { doctorInContainer, fail, ok, warn, type DoctorLine } from './check-line.ts';
-import { listAdapters, type AdapterPower } from './hci-adapters.ts';
 import { insideContainer, SYSTEM, type System } from './system.ts';
 
 const CAP_NET_ADMIN = 12n;
@@ -19,59 +26,70 @@ function read(file: string): string | undefined {
   }
 }
 
-function adapterLine(config: Config, folders: System): DoctorLine {
-  const folder = adaptersFolder(folders.sys);
-  if (!existsSync(folder))
-    return config.BLE_SOURCE === 'noble'
-      ? fail(
+function noBluetoothLine(config: Config): DoctorLine {
+  return config.BLE_SOURCE === 'noble'
+    ? fail(
+        'adapter',
+        'the kernel has no Bluetooth',
+        'Plug in an adapter, load the module (modprobe btusb), or set BLE_SOURCE=simulated.',
+      )
+    : warn(
+        'adapter',
+        'the kernel has no Bluetooth: straps are simulated as long as the target is the local stream',
+        'Plug in an adapter to receive readings of real straps.',
+      );
+}
+
+/** The adapter that the bridge would use, and the line about it. */
+function adapterLine(config: Config, folders: System, present: readonly Adapter[]): { line: DoctorLine; chosen?: Adapter } {
+  if (!existsSync(adaptersFolder(folders.sys))) return { line: noBluetoothLine(config) };
+  const wanted = wantedAdapter(config);
+  const chosen = present.find(({ number }) => number === chooseAdapter(config, present));
+  const names = present.map(adapterText).join(', ');
+  if (chosen === undefined || (wanted !== undefined && 'address' in wanted && chosen.address !== wanted.address)) {
+    if (present.length === 0)
+      return {
+        line: warn(
           'adapter',
-          'the kernel has no Bluetooth',
-          'Plug in an adapter, load the module (modprobe btusb), or set BLE_SOURCE=simulated.',
-        )
-      : warn(
+          'no adapter is plugged in',
+          'Plug in a Bluetooth adapter; on a Raspberry Pi check that config.txt does not disable it.',
+        ),
+      };
+    const [first] = present;
+    const unknown = wanted !== undefined && 'address' in wanted && present.some(({ address }) => address === undefined);
+    if (unknown)
+      return {
+        line: warn(
           'adapter',
-          'the kernel has no Bluetooth: straps are simulated as long as the target is the local stream',
-          'Plug in an adapter to receive readings of real straps.',
-        );
-  const adapters = readdirSync(folder).filter((name) => /^hci\d+$/.test(name));
-  if (adapters.includes(config.BLE_ADAPTER)) return ok('adapter', `${config.BLE_ADAPTER} is present`);
-  if (adapters.length > 0)
-    return fail(
-      'adapter',
-      `${config.BLE_ADAPTER} is missing; present: ${adapters.join(', ')}`,
-      `Set BLE_ADAPTER=${adapters[0]}.`,
-    );
-  return warn(
-    'adapter',
-    'no adapter is plugged in',
-    'Plug in a Bluetooth adapter; on a Raspberry Pi check that config.txt does not disable it.',
-  );
+          `the addresses of these adapters are unknown: ${names}`,
+          'Run the doctor as root or with CAP_NET_ADMIN; the bridge itself asks each adapter for its address.',
+        ),
+      };
+    const name = `hci${first?.number ?? 0}`;
+    const advice =
+      first?.address === undefined ? `Set BLE_ADAPTER=${name}.` : `Set BLE_ADAPTER=${name}, or BLE_ADAPTER=${first.address}.`;
+    return { line: fail('adapter', `${config.BLE_ADAPTER} is missing; present: ${names}`, advice) };
+  }
+  return { line: ok('adapter', `${adapterText(chosen)} is present`), chosen };
 }
 
 /** Whether the adapter is powered on, as the kernel reports it. */
-function powerLine(config: Config, adapters: () => readonly AdapterPower[]): DoctorLine {
-  const id = adapterNumber(config);
-  try {
-    const adapter = adapters().find(({ devId }) => devId === id);
-    if (adapter === undefined)
-      return fail(
-        'power',
-        `the kernel does not list ${config.BLE_ADAPTER}`,
-        'Unplug the adapter, plug it in again, and check dmesg.',
-      );
-    if (adapter.devUp === true) return ok('power', `${config.BLE_ADAPTER} is powered on`);
-    return fail(
-      'power',
-      `${config.BLE_ADAPTER} is powered off`,
-      `Run: rfkill unblock bluetooth; bluetoothctl power on (or hciconfig ${config.BLE_ADAPTER} up)`,
-    );
-  } catch (error) {
+function powerLine({ number, isUp }: Adapter, problem: string | undefined): DoctorLine {
+  const name = `hci${number}`;
+  if (problem !== undefined)
     return warn(
       'power',
-      `unknown: ${messageOf(error)}`,
+      `unknown: ${problem}`,
       'Install the optional package @abandonware/noble (npm ci with python3, make and g++), and see the other radio lines.',
     );
-  }
+  if (isUp === undefined)
+    return fail('power', `the kernel does not list ${name}`, 'Unplug the adapter, plug it in again, and check dmesg.');
+  if (isUp) return ok('power', `${name} is powered on`);
+  return fail(
+    'power',
+    `${name} is powered off`,
+    `Run: rfkill unblock bluetooth; bluetoothctl power on (or hciconfig ${name} up)`,
+  );
 }
 
 function rfkillLine(folders: System): DoctorLine {
@@ -141,13 +159,35 @@ function networkLine(folders: System): DoctorLine {
   );
 }
 
+/** The adapters of sysfs, with the power states that the socket reports; `problem`: why it reports none. */
+function adaptersWithPower(
+  folders: System,
+  adapters: () => readonly AdapterPower[],
+): { present: Adapter[]; problem: string | undefined } {
+  const present = listedAdapters(folders.sys);
+  try {
+    const powers = adapters();
+    return {
+      present: present.map((adapter) => {
+        const power = powers.find(({ devId }) => devId === adapter.number);
+        const address = adapter.address ?? power?.address;
+        return { ...adapter, ...(address === undefined ? {} : { address }), isUp: power?.devUp ?? undefined };
+      }),
+      problem: undefined,
+    };
+  } catch (error) {
+    return { present, problem: messageOf(error) };
+  }
+}
+
 /** Everything about the radio that can be checked without opening it. `folders` and `adapters` are replaced in tests. */
 export function radioLines(
   config: Config,
   folders: System = SYSTEM,
-  adapters: () => readonly AdapterPower[] = listAdapters,
+  adapters: () => readonly AdapterPower[] = adapterPowers,
 ): DoctorLine[] {
-  const adapter = adapterLine(config, folders);
-  const power = adapter.status === 'ok' ? [powerLine(config, adapters)] : [];
-  return [adapter, ...power, rfkillLine(folders), capabilityLine(config, folders), contentionLine(folders), networkLine(folders)];
+  const { present, problem } = adaptersWithPower(folders, adapters);
+  const { line, chosen } = adapterLine(config, folders, present);
+  const power = chosen === undefined ? [] : [powerLine(chosen, problem)];
+  return [line, ...power, rfkillLine(folders), capabilityLine(config, folders), contentionLine(folders), networkLine(folders)];
 }

@@ -1,9 +1,10 @@
 /** Checks the running services over MQTT: broker, the checks of each service, radio, queue, upload. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import type { DeviceStatus } from '../../contract/device-status.ts';
 import type { ServiceStatus } from '../../contract/service-status.ts';
 import { parseServiceStatus, STATUS_STALE_MS } from '../../contract/service-status.ts';
-import { SERVICE_STATUS_FILTER, serviceOfTopic } from '../../contract/topics.ts';
+import { DEVICE_STATUS_FILTER, SERVICE_STATUS_FILTER, serviceOfTopic } from '../../contract/topics.ts';
 import { brokerOf, servedGateways, serves } from '../../service/network/broker.ts';
 import { parseBrokerUrl } from '../../service/network/broker-url.ts';
 import { gatewayName } from '../../service/storage/data-dir.ts';
@@ -12,12 +13,15 @@ import type { Logger } from '../../service/log/log.ts';
 import { isOffStream } from '../../service/process/clock-state.ts';
 import { MqttLink } from '../../service/mqtt/mqtt-link.ts';
 import { fail, ok, warn, type DoctorLine } from './check-line.ts';
+import { strapOf } from './strap-lines.ts';
 
 /** The services whose key the doctor may use, the first that it finds: a container has the key of its own service only. */
 const READERS = ['admin-api', 'ble-bridge', 'forwarder'] as const;
 const CONNECT_LIMIT_MS = 5000;
 /** Retained statuses follow the SUBACK at once; services that never ran have none. */
 const RETAINED_WAIT_MS = 2000;
+/** Those of the straps arrive beside them. */
+const STRAPS_WAIT_MS = 200;
 const POLL_MS = 50;
 const EXPECTED = ['ble-bridge', 'forwarder', 'admin-api'];
 
@@ -55,9 +59,14 @@ export type Statuses = ReadonlyMap<string, ServiceStatus>;
 
 /**
  * The last status of each service, or undefined if the broker does not answer. Statuses that do not match the contract are added to
- * `refused`, the reason by topic. Throws HrError `data_dir_unusable`.
+ * `refused`, the reason by topic; the straps' statuses are added to `straps`. Throws HrError `data_dir_unusable`.
  */
-export async function readStatuses(config: Config, log: Logger, refused: Map<string, string>): Promise<Statuses | undefined> {
+export async function readStatuses(
+  config: Config,
+  log: Logger,
+  refused: Map<string, string>,
+  straps: Map<string, DeviceStatus> = new Map(),
+): Promise<Statuses | undefined> {
   const statuses = new Map<string, ServiceStatus>();
   const own = gatewayName(config);
   const served = servedGateways(config, own);
@@ -66,6 +75,11 @@ export async function readStatuses(config: Config, log: Logger, refused: Map<str
     config,
     log,
     subscriptions: {
+      // Before those of the services: retained messages arrive in this order.
+      [DEVICE_STATUS_FILTER]: (topic, payload) => {
+        const status = strapOf(payload);
+        if (status !== undefined && (status.gateway === undefined || serves(served, status.gateway))) straps.set(topic, status);
+      },
       [SERVICE_STATUS_FILTER]: (topic, payload) => {
         const status = parseServiceStatus(payload);
         const source = serviceOfTopic(topic);
@@ -87,7 +101,7 @@ export async function readStatuses(config: Config, log: Logger, refused: Map<str
         const poll = setInterval(() => {
           if (performance.now() < until && !EXPECTED.every((name) => statuses.has(name))) return;
           clearInterval(poll);
-          resolve(true);
+          setTimeout(() => resolve(true), STRAPS_WAIT_MS);
         }, POLL_MS);
       });
       link.start();

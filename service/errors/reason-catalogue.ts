@@ -126,6 +126,14 @@ export const HEALTH_REASONS = {
     summary: "This box's clock differs from the clock of the stream by more than 5 s, or is before the year of this build.",
     hint: 'Set the time of this box (timedatectl set-ntp true); readings are marked unsynced until then.',
   },
+  many_unknown_straps: {
+    summary:
+      'Unusually many unknown addresses advertise a heart rate; most of them are not connected. Straps that delivered readings before ' +
+      'are not affected.',
+    hint:
+      'In a place with many strangers, name your straps in BLE_ALLOW. Otherwise somebody within some metres of the box may be sending ' +
+      'false advertisements.',
+  },
   outbox_full: {
     summary: 'The bridge dropped readings: OUTBOX_MAX_BYTES was reached while the forwarder did not store them.',
     hint: 'Fix the forwarder or the broker; raise OUTBOX_MAX_BYTES if the disk allows.',

@@ -21,7 +21,7 @@ function strapsLine({ config, source }: Running): string {
     case 'replay':
       return `REPLAY of ${config.REPLAY_FILE}`;
     case 'noble':
-      return `real, received by Bluetooth adapter ${config.BLE_ADAPTER}`;
+      return `real, received by ${config.BLE_ADAPTER === undefined ? 'the Bluetooth adapter' : `Bluetooth adapter ${config.BLE_ADAPTER}`}`;
     default:
       return 'none: no Bluetooth adapter answers; npm run doctor shows why';
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '../support/eventually.ts';
 import { startProduct } from '../support/product-process.ts';
@@ -29,6 +30,9 @@ describe('a machine that cannot use Bluetooth', () => {
         { what: `${String(words)} in\n${bridge.output()}` },
       );
       await bridge.event('started');
+      // The adapter is looked for again every 2 s: the reason stays the same, and is not logged again.
+      await sleep(3000);
+      assert.equal(bridge.lines().filter(({ event }) => event === 'radio_unavailable').length, 1);
       assert.equal(bridge.child.exitCode, null);
       assert.equal(await bridge.end(), 0);
       assert.doesNotMatch(bridge.output(), /uncaught_error/);

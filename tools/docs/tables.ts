@@ -10,6 +10,7 @@ import {
   UPLINK_REASONS,
   type ReasonEntry,
 } from '../../service/errors/reason-catalogue.ts';
+import { LINK_ENDS, STRAP_STATES, type StateEntry } from '../../service/errors/strap-catalogue.ts';
 import { SETTINGS, type Setting } from '../../service/config/settings.ts';
 import { costsTable } from './costs.ts';
 
@@ -87,6 +88,68 @@ export function errorsTable(): string {
   return parts.map(([title, lines]) => `## ${title}\n\n${lines.join('\n')}`).join('\n\n');
 }
 
+const hex = (code: number): string => `0x${code.toString(16).padStart(2, '0')}`;
+
+/** The tables in docs/sensors.md: states, and why links end. */
+export function strapTables(): string {
+  const states = Object.entries<StateEntry>(STRAP_STATES).map(
+    ([state, { meaning, advice, source }]) => `| \`${state}\` | ${cell(meaning)} | ${cell(advice)} | ${cell(source)} |`,
+  );
+  const ends = Object.entries(LINK_ENDS).map(
+    ([reason, { codes, meaning, advice }]) =>
+      `| \`${reason}\` | ${codes.map(hex).join(', ')} | ${cell(meaning)} | ${cell(advice)} |`,
+  );
+  return [
+    '| state | meaning | what to do | source |',
+    '|---|---|---|---|',
+    ...states,
+    '',
+    '### Why links end',
+    '',
+    "`disconnects` of a strap's status counts the ends of links and attempts by these reasons; the log has them in `strap_lost`. Codes are",
+    'those of HCI (Core, volume 1 part F) [S]; one that has no name there is shown as `0x..`, and came from the strap.',
+    '',
+    '| reason | HCI code | meaning | what to do if it repeats |',
+    '|---|---|---|---|',
+    ...ends,
+  ].join('\n');
+}
+
+/** A text as JavaScript, in parts of at most 100 characters: no source line is longer than 140. */
+function literal(text: string): string {
+  const parts = text.match(/.{1,100}(?:\s|$)/gs) ?? [text];
+  return parts.map((part) => JSON.stringify(part)).join(' + ');
+}
+
+/** The module of the page that shows the same: `admin-api/page/strap-states.js`, before it is formatted. */
+export function strapStatesModule(): string {
+  const plain = (text: string): string => literal(text.replaceAll('`', ''));
+  const states = Object.entries<StateEntry>(STRAP_STATES).map(
+    ([state, { words, kind, meaning, advice }]) =>
+      `${state}: { words: '${words}', kind: '${kind}', meaning: ${plain(meaning)}, advice: ${plain(advice)} },`,
+  );
+  const reasons = Object.entries(STRAP_REASONS).map(([code, { hint }]) => `${code}: ${literal(hint)},`);
+  return [
+    '/** Made from service/errors/strap-catalogue.ts by `npm run docs`: what the states of a strap mean, and what to do. */',
+    '',
+    "/** @typedef {{ words: string, kind: 'good' | 'warn' | 'bad', meaning: string, advice: string }} StateText */",
+    '',
+    '/** @type {Partial<Record<string, StateText>>} */',
+    'export const STATES = {',
+    ...states,
+    '};',
+    '',
+    '/**',
+    ' * What to do about the reason of a state.',
+    ' * @type {Partial<Record<string, string>>}',
+    ' */',
+    'export const REASON_HINTS = {',
+    ...reasons,
+    '};',
+    '',
+  ].join('\n');
+}
+
 /** Replaces the text between the `<!-- table -->` markers of a document. */
 export function withTable(document: string, table: string): string {
   return document.replace(/(<!-- table -->\n)[\s\S]*(<!-- end of table -->)/, `$1${table.replaceAll('$', '$$$$')}\n$2`);
@@ -97,4 +160,5 @@ export const TABLES: readonly { file: string; table: () => string }[] = [
   { file: 'docs/settings.md', table: settingsTable },
   { file: 'docs/errors.md', table: errorsTable },
   { file: 'docs/consumers.md', table: costsTable },
+  { file: 'docs/sensors.md', table: strapTables },
 ];

@@ -54,6 +54,8 @@ export interface Advertised {
 }
 
 interface Seen {
+  /** performance.now() */
+  at: number;
   connectable: boolean;
   name: string | undefined;
   complete: boolean;
@@ -64,13 +66,19 @@ interface Seen {
 type ReportListener = (status: number, type: number, address: string, addressType: string, data: Buffer, rssi: number) => void;
 
 export class AdvertisingReports {
+  /** Ordered by last report, the newest last. */
   readonly #byAddress = new Map<string, Seen>();
+  /** The current report is a scan response that told something new. */
+  #toldMore = false;
 
-  /** Reads the reports of noble's HCI layer before noble does. `onReport` is called after noble with those of advertisements. */
+  /**
+   * Reads the reports of noble's HCI layer before noble does. `onReport` is called after noble with those of advertisements, and with scan
+   * responses that tell a name or service for the first time.
+   */
   observe(hci: EventEmitter, onReport: (address: string) => void): void {
     const before: ReportListener = (_status, type, address, _addressType, data, rssi) => this.#add(address, type, data, rssi);
     const after: ReportListener = (_status, type, address) => {
-      if (type !== SCAN_RESPONSE) onReport(address);
+      if (type !== SCAN_RESPONSE || this.#toldMore) onReport(address);
     };
     hci.prependListener('leAdvertisingReport', before);
     hci.on('leAdvertisingReport', after);
@@ -79,12 +87,14 @@ export class AdvertisingReports {
   #add(address: string, type: number, data: Buffer, rssi: number): void {
     const { name, complete, services } = parseAdvertisingData(data);
     const seen = this.#byAddress.get(address) ?? {
+      at: 0,
       connectable: true,
       name: undefined,
       complete: false,
       services: new Set<string>(),
       rssi: null,
     };
+    const before = `${seen.name} ${seen.services.size}`;
     if (type !== SCAN_RESPONSE) seen.connectable = CONNECTABLE.has(type);
     if (name !== undefined && (complete || !seen.complete)) {
       seen.name = name;
@@ -93,7 +103,24 @@ export class AdvertisingReports {
     for (const service of services) if (seen.services.size < SERVICES_MAX) seen.services.add(service);
     // 127: not available (Core, volume 4 part E, 7.7.65.2).
     seen.rssi = rssi === 127 ? null : rssi;
+    seen.at = performance.now();
+    this.#byAddress.delete(address);
     this.#byAddress.set(address, seen);
+    this.#toldMore = type === SCAN_RESPONSE && before !== `${seen.name} ${seen.services.size}`;
+  }
+
+  get size(): number {
+    return this.#byAddress.size;
+  }
+
+  /** The addresses without a report since `oldest` (performance.now()), and the oldest of those beyond `most`. */
+  *outdated(oldest: number, most: number): Generator<string> {
+    let beyond = this.#byAddress.size - most;
+    for (const [address, { at }] of this.#byAddress) {
+      if (at > oldest && beyond <= 0) return;
+      beyond -= 1;
+      yield address;
+    }
   }
 
   get(address: string): Advertised | undefined {

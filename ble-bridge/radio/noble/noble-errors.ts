@@ -39,6 +39,8 @@ export function startFailureOf(error: unknown): { state: RadioState; reason: str
     return { state: 'missing', reason: 'noble is not installed (it is optional and needs build tools)' };
   if (code === 'EAFNOSUPPORT' || /not supported|EAFNOSUPPORT/i.test(message))
     return { state: 'missing', reason: 'the kernel has no Bluetooth (AF_BLUETOOTH is not supported)' };
+  if (code === 'ENODEV' || /no such device|ENODEV/i.test(message))
+    return { state: 'missing', reason: UNAVAILABLE_REASONS.missing };
   if (code === 'EPERM' || code === 'EACCES' || /not permitted|EPERM/i.test(message))
     return { state: 'unauthorized', reason: UNAVAILABLE_REASONS.unauthorized };
   return { state: 'missing', reason: `Bluetooth cannot be used: ${message}` };

@@ -8,10 +8,10 @@
  * - a lost adapter is reported as 'poweredOff' without a 'disconnect' for its links: noble is recreated when the adapter returns.
  */
 import { EventEmitter } from 'node:events';
-import { adapterExists, adapterNumber } from '../../../service/bluetooth/adapter.ts';
 import type { Config } from '../../../service/config/config.ts';
 import type { Logger } from '../../../service/log/log.ts';
 import { RadioError } from '../radio-error.ts';
+import { AdapterSearch } from './adapter-search.ts';
 import { AdvertisingReports } from './advertising-reports.ts';
 import { NobleConnection } from './noble-connection.ts';
 import { connectErrorOf, startFailureOf, UNAVAILABLE_REASONS } from './noble-errors.ts';
@@ -23,8 +23,12 @@ import type { ConnectOptions, Radio, RadioConnection, RadioEvents, RadioState } 
 const CONNECTION_PARAMETERS = { minInterval: 40, maxInterval: 56, latency: 0, timeout: 300 };
 /** Without an adapter noble never reports a state. A working adapter answers within a second. */
 const POWER_ON_LIMIT_MS = 4000;
-/** Peripherals that sent no advertisement for this long are removed from noble's caches. */
+/** Peripherals that sent no advertisement for this long are removed from noble's caches, and the oldest beyond this number. */
 const FORGET_AFTER_MS = 120_000;
+const PERIPHERALS_MAX = 2000;
+/** How often the kernel is asked for the adapter while it cannot be used; how soon one that failed, or is another, is tried again. */
+const SEARCH_EVERY_MS = 2000;
+const TRY_AGAIN_MS = 30_000;
 
 /** noble's states; others ('unknown', 'resetting') are ignored. */
 const STATES: Record<string, Exclude<RadioState, 'starting'>> = {
@@ -37,9 +41,8 @@ const STATES: Record<string, Exclude<RadioState, 'starting'>> = {
 export class NobleRadio implements Radio {
   readonly kind = 'noble';
   readonly events = new EventEmitter<RadioEvents>();
-  readonly #config: Pick<Config, 'BLE_ADAPTER'>;
   readonly #log: Logger;
-  readonly #advertisedAt = new Map<string, number>();
+  readonly #search: AdapterSearch;
   readonly #reports = new AdvertisingReports();
   /** The peripheral that noble reported while it handled the current report. */
   #reported: string | undefined;
@@ -49,15 +52,26 @@ export class NobleRadio implements Radio {
   #exitListeners: NodeJS.ExitListener[] = [];
   #state: RadioState = 'starting';
   #reason = 'waiting for the adapter to answer';
+  #hint: string | undefined;
   #powerOn: NodeJS.Timeout | undefined;
+  #searching: NodeJS.Timeout | undefined;
+  /** Counts the nobles: what was asked for an earlier one is void. */
+  #run = 0;
+  /** When noble is started again after a failure (performance.now()); undefined while it runs. */
+  #tryAgainAt: number | undefined;
+  /** It failed for another reason than a missing adapter: that reason stands. */
+  #failedOtherwise = false;
+  #stopped = false;
 
-  constructor(config: Pick<Config, 'BLE_ADAPTER'>, log: Logger) {
-    this.#config = config;
+  /** `search` knows the adapter that an earlier radio of this process used. */
+  constructor(config: Pick<Config, 'BLE_ADAPTER'>, log: Logger, search = new AdapterSearch(config, log)) {
     this.#log = log;
+    this.#search = search;
   }
 
   get adapter(): string | null {
-    return this.#state === 'missing' ? null : this.#config.BLE_ADAPTER;
+    const { number } = this.#search;
+    return this.#state === 'missing' || number === undefined ? null : `hci${number}`;
   }
 
   get state(): RadioState {
@@ -68,6 +82,10 @@ export class NobleRadio implements Radio {
     return this.#reason;
   }
 
+  get stateHint(): string | undefined {
+    return this.#hint;
+  }
+
   get unresponsive(): boolean {
     // noble reports 'poweredOff' for an adapter that is down or gone, and nothing at all for one that is up and hangs.
     return (this.#state === 'powered_off' || this.#state === 'missing') && this.#noble?._bindings._hci?._isDevUp === true;
@@ -75,23 +93,64 @@ export class NobleRadio implements Radio {
 
   /** Never throws: without an adapter, rights or noble itself, `state` and `stateReason` report it. */
   async start(): Promise<void> {
+    this.#searching = setInterval(() => void this.#searchAgain(), SEARCH_EVERY_MS);
+    await this.#open();
+  }
+
+  /** Chooses an adapter, and starts noble with it. */
+  async #open(): Promise<void> {
+    const run = (this.#run += 1);
     try {
-      this.#make = await loadNoble();
+      this.#make ??= await loadNoble();
+    } catch (error) {
+      return this.#unusable(error);
+    }
+    await this.#search.choose();
+    if (run === this.#run && !this.#stopped) this.#begin();
+  }
+
+  #unusable(error: unknown): void {
+    this.#tryAgainAt = performance.now() + TRY_AGAIN_MS;
+    const { state, reason } = startFailureOf(error);
+    this.#failedOtherwise = reason !== UNAVAILABLE_REASONS.missing;
+    if (this.#failedOtherwise) this.#setState(state, reason);
+    else this.#unavailable();
+    this.#log.debug({ event: 'radio_unusable', err: error }, 'noble could not be started');
+  }
+
+  #unavailable(): void {
+    const { state, reason, hint } = this.#search.unavailable();
+    this.#setState(state, reason, hint);
+  }
+
+  /** While the adapter cannot be used: it may be back, with another number, or be missing for another reason than before. */
+  async #searchAgain(): Promise<void> {
+    if (this.#state === 'powered_on' || this.#state === 'starting' || this.#make === undefined) return;
+    const run = this.#run;
+    const { number: before, isPresent: wasPresent } = this.#search;
+    await this.#search.choose();
+    if (run !== this.#run || this.#stopped || this.state === 'powered_on') return;
+    const isDue = this.#tryAgainAt !== undefined && (!wasPresent || performance.now() > this.#tryAgainAt);
+    if (this.#search.number !== before || (isDue && this.#search.isPresent)) {
+      this.#discard();
       this.#begin();
+    } else if (!this.#failedOtherwise && (this.#state === 'powered_off' || this.#state === 'missing')) this.#unavailable();
+  }
+
+  /** Starts noble with the chosen adapter. The state stays as it is until noble reports one. */
+  #begin(): void {
+    this.#tryAgainAt = undefined;
+    this.#failedOtherwise = false;
+    if (this.#search.number === undefined) return this.#unavailable();
+    try {
+      this.#beginWith(this.#search.number);
     } catch (error) {
       this.#unusable(error);
     }
   }
 
-  #unusable(error: unknown): void {
-    const { state, reason } = startFailureOf(error);
-    this.#setState(state, reason);
-    this.#log.debug({ event: 'radio_unusable', err: error }, 'noble could not be started');
-  }
-
-  #begin(): void {
+  #beginWith(deviceId: number): void {
     if (this.#make === undefined) return;
-    const deviceId = adapterNumber(this.#config);
     const before = new Set(process.listeners('exit'));
     const noble = this.#make({ deviceId });
     this.#noble = noble;
@@ -117,62 +176,65 @@ export class NobleRadio implements Radio {
     const onSignal = noble._bindings.onSigIntBinded;
     if (onSignal !== undefined) process.removeListener('SIGINT', onSignal);
     this.#powerOn = setTimeout(() => {
-      if (this.#state === 'starting' || this.#state === 'powered_off') this.#setState(...this.#absent());
+      if (this.#state !== 'starting' && this.#state !== 'powered_off') return;
+      this.#search.refresh();
+      this.#unavailable();
     }, POWER_ON_LIMIT_MS);
     this.#powerOn.unref();
     if (state !== 'unknown') this.#nobleState(noble, state);
-  }
-
-  #absent(): [RadioState, string] {
-    if (this.#noble?._bindings._hci?._isDevUp === true) return ['powered_off', 'the adapter is powered on, but does not answer'];
-    if (adapterExists(this.#config)) return ['powered_off', UNAVAILABLE_REASONS.powered_off];
-    return ['missing', `${UNAVAILABLE_REASONS.missing} (${this.#config.BLE_ADAPTER})`];
   }
 
   #nobleState(noble: Noble, state: string): void {
     if (noble !== this.#noble) return;
     const known = STATES[state];
     if (known === undefined) return;
-    if (known === 'powered_on') {
-      clearTimeout(this.#powerOn);
-      this.#setState('powered_on', '');
-    } else if (known === 'powered_off' && this.#state === 'starting')
-      return; // The adapter has POWER_ON_LIMIT_MS to answer.
-    else if (known === 'powered_off' && this.#state !== 'powered_on') this.#setState(...this.#absent());
-    else this.#setState(known, UNAVAILABLE_REASONS[known]);
+    if (known === 'powered_on') this.#poweredOn(noble);
+    else if (known === 'powered_off') {
+      // The adapter has POWER_ON_LIMIT_MS to answer.
+      if (this.#state === 'starting') return;
+      this.#search.refresh();
+      this.#unavailable();
+    } else this.#setState(known, UNAVAILABLE_REASONS[known]);
   }
 
-  #setState(state: RadioState, reason: string): void {
+  #poweredOn(noble: Noble): void {
+    clearTimeout(this.#powerOn);
+    if (this.#search.confirm(noble.address)) return this.#setState('powered_on', '');
+    // Another adapter than the wanted one.
+    this.#discard();
+    this.#tryAgainAt = performance.now() + TRY_AGAIN_MS;
+    this.#unavailable();
+  }
+
+  #setState(state: RadioState, reason: string, hint?: string): void {
     if (state === this.#state && reason === this.#reason) return;
     this.#state = state;
     this.#reason = reason;
+    this.#hint = hint;
     this.events.emit('state');
   }
 
   #discovered(peripheral: NoblePeripheral): void {
-    this.#advertisedAt.set(peripheral.id, performance.now());
     const address = peripheral.address.toLowerCase();
     const seen = this.#reports.get(address);
     if (seen === undefined) return;
     this.#reported = address;
     const { name, rssi, connectable, services } = seen;
     this.events.emit('advertisement', { address, name, rssi, connectable, serviceUuids: [...services] });
+    // A scan lasts up to half a minute: too long for the advertisements of a crowd.
+    if (this.#reports.size > 2 * PERIPHERALS_MAX && this.#noble !== undefined) this.#prune(this.#noble);
   }
 
   /** noble never removes peripherals: in a busy place its caches would grow for months. */
   #prune(noble: Noble): void {
     const oldest = performance.now() - FORGET_AFTER_MS;
     const { _addresses, _addresseTypes, _connectable, scannable, _gap } = noble._bindings;
-    for (const [id, advertisedAt] of this.#advertisedAt) {
+    for (const address of this.#reports.outdated(oldest, PERIPHERALS_MAX)) {
+      const id = address.replaceAll(':', '');
       const peripheral = noble._peripherals[id];
-      if (
-        advertisedAt > oldest ||
-        (peripheral !== undefined && peripheral.state !== 'disconnected' && peripheral.state !== 'error')
-      )
-        continue;
-      this.#advertisedAt.delete(id);
-      if (peripheral !== undefined) this.#reports.delete(peripheral.address);
-      if (peripheral !== undefined && _gap?._discoveries !== undefined) delete _gap._discoveries[peripheral.address];
+      if (peripheral !== undefined && peripheral.state !== 'disconnected' && peripheral.state !== 'error') continue;
+      this.#reports.delete(address);
+      if (_gap?._discoveries !== undefined) delete _gap._discoveries[address];
       for (const cache of [
         noble._peripherals,
         noble._services,
@@ -244,14 +306,8 @@ export class NobleRadio implements Radio {
 
   async rebuild(): Promise<void> {
     this.#discard();
-    if (this.#make === undefined) return await this.start();
     this.#setState('starting', 'restarting noble');
-    try {
-      this.#begin();
-    } catch (error) {
-      this.#unusable(error);
-    }
-    await Promise.resolve();
+    await this.#open();
   }
 
   /** noble has no `stop()`: its timer, socket and process listeners are removed here. */
@@ -261,7 +317,6 @@ export class NobleRadio implements Radio {
     this.#noble = undefined;
     for (const connection of this.#connections) connection.abandon();
     this.#connections.clear();
-    this.#advertisedAt.clear();
     this.#reports.clear();
     if (noble === undefined) return;
     try {
@@ -284,6 +339,8 @@ export class NobleRadio implements Radio {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#searching);
     try {
       if (this.#state === 'powered_on') this.#noble?.stopScanning();
     } catch {

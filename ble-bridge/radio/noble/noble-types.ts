@@ -52,6 +52,8 @@ export interface NobleBindings {
 export interface Noble extends EventEmitter {
   /** Reading it starts noble. */
   readonly state: string;
+  /** Of the adapter; 'unknown' before it has told. */
+  readonly address?: string;
   startScanning(services: string[], allowDuplicates: boolean, callback: (error?: Error | null) => void): void;
   stopScanning(): void;
   reset(): void;

@@ -13,11 +13,13 @@ export const STRAP_SETTINGS = {
   },
   BLE_ADAPTER: {
     type: 'text',
-    default: 'hci0',
-    pattern: /^hci\d+$/,
-    must: 'be hci0, hci1, …',
-    doc: 'Bluetooth adapter to use.',
-    usedBy: ['ble-bridge'],
+    default: undefined,
+    pattern: /^(?:hci\d+|(?:[0-9a-fA-F]{2}[:-]?){5}[0-9a-fA-F]{2})$/,
+    must: 'be hci0, hci1, …, or an address such as 00:1A:7D:DA:71:13',
+    doc:
+      'Bluetooth adapter to use: its number (`hci0`), or its address (`00:1A:7D:DA:71:13`), which stays the same if the number changes. ' +
+      'Unset: the adapter that is present; of several, the first that is powered on.',
+    usedBy: ['ble-bridge', 'start'],
   },
   BLE_ALLOW: {
     type: 'list',

@@ -117,6 +117,12 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     const age = await page.evaluate<string>('window.turned');
     assert.ok(Number.parseInt(age, 10) <= 5, `turned at "${age}"`);
     assert.match(await text(page, '[data-device="bert-000002"] .state'), /no readings|silent|lost/);
+    await eventually(
+      async () => /^Connected, but no valid|^The link ended/.test(await text(page, '[data-device="bert-000002"] .advice')),
+      {
+        what: 'what its state means and what to do',
+      },
+    );
     assert.equal(await page.locator('.strap.good').count(), 2, 'the others continue');
     await eventually(async () => (await page.locator('[data-device="bert-000002"] rect.gaps').count()) > 0, { what: 'a gap' });
     await eventually(async () => (await text(page, '#straps-count')) === '2 of 3 streaming');

@@ -156,3 +156,28 @@ test('a connect to a strap that never accepted gives way to one that has deliver
   assert.equal(await known, 'connected');
   assert.ok(performance.now() - from >= 290, 'the phantom had its share');
 });
+
+test('a strap that the settings name comes before strangers, unless it never accepts', async () => {
+  const queue = new ConnectQueue({ timeoutMs: 10_000 });
+  const { signal } = new AbortController();
+  const order: string[] = [];
+  const add = async (name: string, listed: boolean, failures: number): Promise<void> =>
+    await queue.run(
+      async () => {
+        order.push(name);
+        await sleep(5);
+      },
+      signal,
+      undefined,
+      undefined,
+      { proven: false, listed, failures },
+    );
+  await Promise.all([
+    add('running', false, 0),
+    add('stranger', false, 0),
+    add('phantom', true, 30),
+    add('alias', true, 2),
+    add('alias 2', true, 0),
+  ]);
+  assert.deepEqual(order, ['running', 'alias 2', 'alias', 'stranger', 'phantom']);
+});

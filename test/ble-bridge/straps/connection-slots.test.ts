@@ -54,4 +54,17 @@ describe('connection slots', () => {
     slots.reset();
     assert.equal(slots.limit, null);
   });
+
+  test('a strap of our own does not wait for strangers in the queue, and one that is connected makes room', () => {
+    let ended = 0;
+    const { slots, use } = makeSlots();
+    Object.assign(use, { connected: 2, occupied: 4, occupiedByOwn: 2, endLinkOfStranger: () => (ended += 1) });
+    assert.deepEqual([slots.mayQueue(), slots.mayQueue(true), ended], [false, true, 0]);
+    Object.assign(use, { connected: 4, occupiedByOwn: 4 });
+    assert.deepEqual([slots.mayQueue(true), ended], [false, 1]);
+    // The slot is kept for it: a stranger does not take it first, and no further link is ended.
+    Object.assign(use, { connected: 3, occupied: 3, occupiedByOwn: 3 });
+    assert.deepEqual([slots.mayQueue(false), slots.hasFree(false)], [false, false]);
+    assert.deepEqual([slots.mayQueue(true), slots.hasFree(true), ended], [true, true, 1]);
+  });
 });

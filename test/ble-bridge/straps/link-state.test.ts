@@ -45,4 +45,39 @@ describe('the state of a link', () => {
     state.enter('discovered', NOTHING);
     assert.deepEqual(changes, []);
   });
+
+  test('a refusal stays shown, with its reason, while the strap is tried again, until the attempt shows something else', () => {
+    const shown: string[] = [];
+    const state = new LinkState(
+      'c0:00:00:00:00:01',
+      () => {},
+      () => shown.push(state.shown.state),
+    );
+    const reason = { code: 'att_error', detail: '0x03' } as const;
+    const attempt = (end: () => void): void => {
+      state.enter('connecting', ATTEMPT);
+      state.enter('connected', CONNECTION);
+      state.enter('subscribing', CONNECTION);
+      end();
+    };
+    const refuse = (): void => state.enter('refused', CONNECTION, { reason });
+    attempt(refuse);
+    assert.deepEqual(shown.splice(0), ['connecting', 'connected', 'subscribing', 'refused']);
+    attempt(refuse);
+    assert.deepEqual(state.shown, { state: 'refused', reason });
+    // An attempt that gave way to another strap has shown nothing.
+    state.enter('connecting', ATTEMPT);
+    state.enter('lost', NOTHING, { nothingLearned: true });
+    assert.deepEqual([state.current, state.shown], ['lost', { state: 'refused', reason }]);
+    assert.deepEqual(shown, []);
+    attempt(() => state.accepted());
+    assert.deepEqual([shown.splice(0), state.shown], [['subscribing'], { state: 'subscribing', reason: null }]);
+    state.enter('streaming', CONNECTION);
+    state.enter('lost', NOTHING);
+    attempt(refuse);
+    shown.splice(0);
+    state.enter('connecting', ATTEMPT);
+    state.enter('lost', NOTHING);
+    assert.deepEqual([shown, state.shown], [['lost'], { state: 'lost', reason: null }], 'it was not reached: that is what holds');
+  });
 });

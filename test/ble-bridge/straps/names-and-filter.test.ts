@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DeviceNames } from '../../../ble-bridge/straps/device-names.ts';
 import { parseAliases, StrapFilter, unmatchable } from '../../../ble-bridge/straps/strap-filter.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -144,7 +145,17 @@ describe('the forms in which straps are named', () => {
     'C0:FF:EE:A1:B2:C3',
     'c0-ff-ee-a1-b2-c3',
     'C0FFEEA1B2C3',
+    'c0ff.eea1.b2c3',
+    'C0 FF EE A1 B2 C3',
+    'C0-FF-EE-*',
+    'c0:ff:*',
+    'C0FFEE*',
+    '*-B2-C3',
+    '*a1b2c3',
     'Polar H10 12345678',
+    '"Polar H10 12345678"',
+    'Polar\u00a0 H10 12345678',
+    '*h10*',
     'polar h10*',
     'polar-h10-12345678-a1b2c3',
   ])
@@ -154,13 +165,53 @@ describe('the forms in which straps are named', () => {
       assert.equal(judge({ BLE_ALLOW: 'other' }), 'not_allowed');
     });
 
-  for (const form of ['C0-FF-EE-A1-B2-C3', 'c0ffeea1b2c3', 'Polar H10 12345678', 'polar h10*'])
+  for (const form of ['C0-FF-EE-A1-B2-C3', 'c0ffeea1b2c3', 'C0FF.EEA1.B2C3', 'C0-FF-EE-*', 'Polar H10 12345678', 'polar h10*'])
     test(`${form} gives the strap its alias`, (t) => {
       const made = new DeviceNames({ DATA_DIR: tempDir(t) }, parseAliases([`${form}=anna`]), log);
       assert.equal(made.of('c0:ff:ee:a1:b2:c3', 'Polar H10 12345678', 'noble').known.device, 'anna');
       // Two straps of one name stay two devices.
       assert.notEqual(made.of('c0:ff:ee:a1:b2:c4', 'Polar H10 12345678', 'noble').known.device, 'anna');
     });
+
+  for (const name of ['a*', 'be*', 'be-*', 'c0*', 'facade'])
+    test(`${name} is a name, not part of an address`, () => {
+      assert.equal(judge({ BLE_DENY: name }, 'Polar'), name === 'c0*' ? 'denied' : 'wanted');
+      const aliased = new DeviceNames({ DATA_DIR: '/nowhere' }, parseAliases([`${name}=anna`]), log);
+      assert.equal(aliased.aliasKind('be:ad:fa:ca:de:00', 'Polar'), undefined);
+    });
+
+  for (const [setting, entry, reason] of [
+    ['BLE_ALLOW', 'c0:ff:ee:a1:b2:cg', /six pairs/],
+    ['BLE_ALLOW', 'CO-FF-EE-A1-B2-C3', /six pairs/],
+    ['BLE_DENY', 'c0ffeea1b2c', /six pairs/],
+    ['BLE_DENY', '00:00:00:00:00:00', /no device has this address/],
+    ['BLE_DENY', 'x'.repeat(65), /longer than any name/],
+    ['BLE_DENY', 'HR\u0007M', /removed from names/],
+    ['BLE_ALIASES', 'c0:ff:ee:a1:b2', /six pairs/],
+  ] as const)
+    test(`${setting}=${JSON.stringify(entry).slice(0, 30)} is reported: no strap can match it`, () => {
+      const [found] = unmatchable(testConfig({ [setting]: setting === 'BLE_ALIASES' ? `${entry}=anna` : entry }));
+      assert.equal(found?.setting, setting);
+      assert.match(found.reason, reason);
+    });
+
+  test('an entry that BLE_DENY excludes, or that a later alias replaces, is reported', () => {
+    const config = testConfig({
+      BLE_ALLOW: 'Polar H10*,TICKR*',
+      BLE_DENY: 'polar*',
+      BLE_ALIASES: 'c0ffeea1b2c3=anna,C0:FF:EE:A1:B2:C3=bert,polar h9*=cora',
+    });
+    assert.deepEqual(
+      unmatchable(config).map(({ setting, entry }) => [setting, entry]),
+      [
+        ['BLE_ALLOW', 'Polar H10*'],
+        ['BLE_ALIASES', 'c0ffeea1b2c3'],
+        ['BLE_ALIASES', 'polar h9*'],
+      ],
+    );
+    for (const fine of ['Polar H10*', 'a*', 'c0:ff:*', 'polar-h10-a1b2c3', 'HRM 12345', '*', 'Forerunner 970'])
+      assert.deepEqual(unmatchable(testConfig({ BLE_ALLOW: fine })), [], fine);
+  });
 
   test('an entry that no strap can match is reported with its setting', () => {
     const config = testConfig({ BLE_ALLOW: 'c0:ff:ee,anna', BLE_DENY: 'c0:ff:ee:a1:b2:c3:d4', BLE_ALIASES: 'c0-ff=bert' });
@@ -179,5 +230,53 @@ describe('the forms in which straps are named', () => {
     const { known, renamedFrom } = made.of('c0:ff:ee:a1:b2:c3', 'TICKR', 'noble');
     assert.deepEqual([known.device, renamedFrom], ['tickr-a1b2c3', 'strap-a1b2c3']);
     assert.equal(made.of('c0:ff:ee:a1:b2:c3', 'Other', 'noble').known.device, 'tickr-a1b2c3');
+  });
+
+  test('a strap that keeps changing its name keeps its alias, and is written at a bounded rate', async (t) => {
+    const folder = tempDir(t);
+    const made = new DeviceNames({ DATA_DIR: folder }, parseAliases(['A*=anna', 'B*=bert']), log);
+    made.load();
+    assert.equal(made.of('c0:ff:ee:a1:b2:c3', 'A1', 'noble').known.device, 'anna');
+    const file = path.join(folder, 'devices.json');
+    await made.saved();
+    const first = statSync(file).ino;
+    for (let change = 0; change < 200; change += 1)
+      assert.equal(made.of('c0:ff:ee:a1:b2:c3', `${change % 2 === 0 ? 'B' : 'A'}${change}`, 'noble').renamedFrom, undefined);
+    await sleep(300);
+    // Each write replaces the file.
+    assert.equal(statSync(file).ino, first, 'no further write within 5 s');
+    await made.saved();
+    assert.notEqual(statSync(file).ino, first, 'what has changed is written at the end');
+  });
+
+  test('beyond 2,000 kept names those that never delivered are dropped first', (t) => {
+    const made = new DeviceNames({ DATA_DIR: tempDir(t) }, new Map(), log);
+    made.of('c0:00:00:00:00:00', 'Mine', 'noble');
+    made.delivered('c0:00:00:00:00:00');
+    for (let n = 1; n <= 2100; n += 1) made.of(`d0:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:${n & 255}`, 'X', 'noble');
+    assert.equal(made.all.length, 2000);
+    assert.equal(made.find('c0:00:00:00:00:00')?.device, 'mine-000000');
+  });
+
+  test('an alias that moved to a new address is there after a restart, and the former address may take it back', async (t) => {
+    const folder = tempDir(t);
+    const aliases = parseAliases(['Fenix*=anna']);
+    const first = new DeviceNames({ DATA_DIR: folder }, aliases, log);
+    first.load();
+    const [before, after] = ['c0:00:00:00:00:01', 'c0:00:00:00:00:02'];
+    const { known } = first.of(before, 'Fenix 8', 'noble');
+    assert.equal(first.aliasHolder(after, 'Fenix 8'), known);
+    first.takeOver(known);
+    assert.equal(first.of(after, 'Fenix 8', 'noble').known.device, 'anna');
+    await first.saved();
+    const second = new DeviceNames({ DATA_DIR: folder }, aliases, log);
+    second.load();
+    assert.equal(second.of(after, undefined, 'noble').known.device, 'anna');
+    assert.equal(second.aliasHolder(before, 'Fenix 8')?.address, after);
+    // Once both were in the air together they are two straps, for good.
+    assert.equal(second.of(before, 'Fenix 8', 'noble').known.device, 'fenix-8-000001');
+    second.setApart(before);
+    assert.equal(second.aliasHolder(before, 'Fenix 8'), undefined);
+    await second.saved();
   });
 });

@@ -166,13 +166,31 @@ class Peripheral:
         for conn in list(self.dev.connections.values()): await conn.disconnect(reason)
 
 class Farm:
-    def __init__(self): self.link, self.ext, self.p, self.n, self.fault, self.refusals = LocalLink(), [], {}, 0, {}, 0
+    def __init__(self):
+        self.link, self.ext, self.p, self.n, self.fault, self.refusals = LocalLink(), [], {}, 0, {}, 0
+        self.public = self.flooding = None               # address of the adapters to come; the flood in progress
+    async def flood(self, rate, name='Stranger', start=0):
+        """New addresses per second that advertise a heart rate and accept no connection."""
+        n, began = start, asyncio.get_running_loop().time()
+        data = b'\x02\x01\x06\x03\x03\x0d\x18' + bytes([len(name) + 1, 9]) + name.encode()
+        while True:
+            await asyncio.sleep(0.02)
+            due = start + int((asyncio.get_running_loop().time() - began) * rate)
+            for n in range(n, due):
+                events = b''
+                for kind, shown in ((0, data), (4, b'')):    # ADV_IND and its scan response: noble waits for that
+                    report = bytes([kind, 1]) + n.to_bytes(4, 'little') + b'\xad\xde' + bytes([len(shown)]) + shown + b'\xc4'
+                    events += bytes([4, 0x3e, len(report) + 2, 2, 1]) + report
+                for c in self.ext:
+                    if c.le_scan_enable and c.writer: c.writer.write(events)
+            n = due
+            self.flooded = n
     async def hci_client(self, r, w):
         self.n += 1
         class Sink:
             def on_packet(_, pkt): w.write(pkt)
         ctl = ExtController(f'EXT{self.n}', host_sink=Sink(), link=self.link,
-            public_address=Address(f'11:22:33:44:55:{self.n & 255:02X}', Address.PUBLIC_DEVICE_ADDRESS))
+            public_address=Address(self.public or f'11:22:33:44:55:{self.n & 255:02X}', Address.PUBLIC_DEVICE_ADDRESS))
         parser = PacketParser(ctl); self.ext.append(ctl); ctl.writer = w; ctl.farm = self
         try:
             while data := await r.read(4096): parser.feed_data(data)
@@ -210,6 +228,10 @@ class Farm:
             if 'scan_rsp' in q: p.scan_rsp = bytes.fromhex(q['scan_rsp'])
         elif op == 'terminate': await p.terminate(q.get('reason', 0x13))
         elif op == 'vanish': p.vanish(); self.p.pop(id)
+        elif op == 'public': self.public = q['address']   # of the adapters that are plugged in from now on
+        elif op == 'flood':                              # rate 0 ends it
+            if self.flooding: self.flooding.cancel(); self.flooding = None
+            if q['rate']: self.flooding = asyncio.create_task(self.flood(q['rate'], q.get('name', 'Stranger'), getattr(self, 'flooded', 0)))
         elif op == 'unplug':
             for c in list(self.ext): c.writer.close()
         elif op == 'fault': self.fault = q

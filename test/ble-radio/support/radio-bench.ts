@@ -13,6 +13,7 @@ import type { Strap } from '../../../ble-bridge/straps/strap.ts';
 import type { DeviceState, Gap } from '../../../contract/device-status.ts';
 import { eventually } from '../../support/eventually.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import type { Logger } from '../../../service/log/log.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 import { strayListeners } from './listeners.ts';
 import { strapAddress, type VirtualRadio } from './virtual-radio.ts';
@@ -50,6 +51,7 @@ export interface BenchOptions {
   limits?: Partial<LinkLimits>;
   ladder?: { rungMs?: number; rebuildsMax?: number };
   reconnectMs?: number;
+  log?: Logger;
 }
 
 export async function startBench(
@@ -66,7 +68,7 @@ export async function startBench(
     LOG_LEVEL: process.env['BENCH_LOG'] ?? 'silent',
     ...options.environment,
   });
-  const log = testLog(config);
+  const log = options.log ?? testLog(config);
   const statistics = new RadioStatistics();
   const names = new DeviceNames(config, parseAliases(config.BLE_ALIASES), log);
   const readings: TakenReading[] = [];

@@ -1,8 +1,10 @@
 /** The product with unmodified noble on the virtual radio, in the test's process: bridge, broker, forwarder, local stream. */
 import { createRequire } from 'node:module';
 import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connectAsync } from 'mqtt';
 import { BleBridgeService } from '../../../ble-bridge/service.ts';
+import type { Check } from '../../../contract/check.ts';
 import { parseDeviceStatus, type DeviceStatus } from '../../../contract/device-status.ts';
 import type { Reading } from '../../../contract/reading.ts';
 import type { BridgeStatus } from '../../../contract/bridge-status.ts';
@@ -26,6 +28,12 @@ export interface RadioProduct {
   deviceStatus(address: string): DeviceStatus | undefined;
   /** All readings in the stream. */
   readStream(): Promise<StreamReading[]>;
+  /** The health checks that the bridge last published. */
+  checks(): readonly Check[];
+  /** Stops the bridge and starts another one, in the same process and with the same DATA_DIR. */
+  restartBridge(): Promise<void>;
+  /** Topics that the broker retains for straps: statuses and Home Assistant's. */
+  retainedTopics(): Promise<number>;
 }
 
 /** Starts it; `onReading` is called with each published reading. */
@@ -63,6 +71,7 @@ export async function startRadioProduct(
   });
   t.after(() => subscriber.end(true));
   let status: BridgeStatus | undefined;
+  let checks: readonly Check[] = [];
   const devices = new Map<string, DeviceStatus>();
   const keepStatus = (topic: string, payload: Buffer): void => {
     // An empty payload removes the topic, and with it the device from the page.
@@ -75,12 +84,45 @@ export async function startRadioProduct(
     if (topic.endsWith('/bpm')) return options.onReading?.(JSON.parse(payload.toString()) as Reading);
     if (topic.startsWith('hr/')) return keepStatus(topic, payload);
     const parsed = parseServiceStatus(payload);
-    if (parsed.ok) status = parsed.value.bridge ?? status;
+    if (!parsed.ok) return;
+    status = parsed.value.bridge ?? status;
+    checks = parsed.value.checks ?? [];
   });
   await subscriber.subscribeAsync(['hr/+/bpm', 'hr/+/status', serviceStatusTopic('test-box', 'ble-bridge')]);
   const bridgeConfig = testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, BLE_SOURCE: 'noble', ...options.environment });
-  await start(new BleBridgeService({ config: bridgeConfig, log: testLog(bridgeConfig), onFatal: (error) => fatal.push(error) }));
+  const makeBridge = async (): Promise<BleBridgeService> =>
+    await start(
+      new BleBridgeService({ config: bridgeConfig, log: testLog(bridgeConfig), onFatal: (error) => fatal.push(error) }),
+    );
+  let bridge = await makeBridge();
   const deviceStatus = (address: string): DeviceStatus | undefined =>
     [...devices.values()].find((device) => device.address === address);
-  return { status: () => status, fatal, deviceStatus, readStream: async () => await readAll(`http://127.0.0.1:${stream.port}`) };
+  return {
+    status: () => status,
+    fatal,
+    deviceStatus,
+    readStream: async () => await readAll(`http://127.0.0.1:${stream.port}`),
+    checks: () => checks,
+    async restartBridge() {
+      await bridge.stop();
+      bridge = await makeBridge();
+    },
+    async retainedTopics() {
+      const reader = await connectAsync(mqttUrl, {
+        username: 'admin-api',
+        password: readOrCreateSecret(config, 'admin-api'),
+        clientId: `reader-${process.pid}`,
+        protocolVersion: 4,
+        reconnectPeriod: 0,
+      });
+      let count = 0;
+      reader.on('message', (_topic, _payload, packet) => {
+        if (packet.retain) count += 1;
+      });
+      await reader.subscribeAsync(['hr/+/status', 'homeassistant/#']);
+      await sleep(1000);
+      await reader.endAsync(true);
+      return count;
+    },
+  };
 }

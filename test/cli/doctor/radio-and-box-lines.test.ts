@@ -3,8 +3,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { clockLine, diskLine } from '../../../cli/doctor/box-lines.ts';
-import type { AdapterPower } from '../../../cli/doctor/hci-adapters.ts';
 import { radioLines } from '../../../cli/doctor/radio-lines.ts';
+import type { AdapterPower } from '../../../service/bluetooth/hci-socket.ts';
 import type { System } from '../../../cli/doctor/system.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig } from '../../support/test-config.ts';
@@ -65,6 +65,21 @@ describe('the doctor checks the radio', () => {
     const line = look(t, { ...HEALTHY }, { environment: { BLE_ADAPTER: 'hci3' } }).line('adapter');
     assert.equal(line?.status, 'fail');
     assert.match(line.advice, /BLE_ADAPTER=hci0/);
+  });
+
+  test('an adapter is found by its address under any number; one of another address fails, with what is present', (t) => {
+    const adapters = (): AdapterPower[] => [{ devId: 1, devUp: true, address: '00:1a:7d:da:71:13' }];
+    const files = { ...HEALTHY, 'sys/class/bluetooth/hci1/uevent': '' };
+    delete (files as Record<string, string>)['sys/class/bluetooth/hci0/address'];
+    const mine = look(t, files, { environment: { BLE_ADAPTER: '00-1A-7D-DA-71-13' }, adapters });
+    assert.deepEqual([mine.statuses['adapter'], mine.statuses['power']], ['ok', 'ok']);
+    assert.match(mine.line('adapter')?.found ?? '', /^hci1 \(00:1a:7d:da:71:13\) is present$/);
+    const other = look(t, files, { environment: { BLE_ADAPTER: '00:1A:7D:DA:71:14' }, adapters }).line('adapter');
+    assert.equal(other?.status, 'fail');
+    assert.match(other.found, /00:1A:7D:DA:71:14 is missing; present: hci1 \(00:1a:7d:da:71:13\)/);
+    const untold = look(t, HEALTHY, { environment: { BLE_ADAPTER: '00:1A:7D:DA:71:14' } }).line('adapter');
+    assert.equal(untold?.status, 'warn', 'the addresses are unknown');
+    assert.deepEqual(look(t, files, { adapters }).statuses['adapter'], 'ok', 'without a setting any adapter is right');
   });
 
   test('an adapter that is powered off fails; an unknown power state warns, with its reason', (t) => {
