@@ -93,6 +93,10 @@ export class Users {
     return this.#users.size;
   }
 
+  has(name: string): boolean {
+    return this.#users.has(name);
+  }
+
   start(): void {
     this.#take(readUsers(this.#config));
     this.#seen = this.#stamp();
@@ -126,7 +130,8 @@ export class Users {
         ];
       }),
     );
-    this.#right.clear();
+    // Passwords of users that did not change stay verified.
+    for (const name of this.#right.keys()) if (this.#users.get(name) !== before.get(name)) this.#right.delete(name);
   }
 
   #reload(): void {

@@ -15,10 +15,10 @@ import { messageOf } from '../errors/errors.ts';
 import { RepeatLimiter, type Logger } from '../log/log.ts';
 import { LinkTrouble, type Trouble } from './link-trouble.ts';
 import { failing, okCheck, type CheckReport } from '../health/check-report.ts';
+import { BrokerAddresses } from './broker-addresses.ts';
+import { TopicRoutes, type Subscriptions } from './topic-routes.ts';
 
-export type MessageHandler = (topic: string, payload: Buffer, retained: boolean) => void;
-
-export type Subscriptions = Readonly<Record<string, MessageHandler>>;
+export { topicMatches, type MessageHandler, type Subscriptions } from './topic-routes.ts';
 
 export interface MqttLinkOptions {
   service: ServiceName;
@@ -28,18 +28,6 @@ export interface MqttLinkOptions {
   subscriptions: Subscriptions | (() => Subscriptions);
   /** The last will; called at each connection. */
   will?: () => { topic: string; payload: string; retain: boolean };
-}
-
-/** True if a topic matches a filter (MQTT 3.1.1 section 4.7). */
-export function topicMatches(filter: string, topic: string): boolean {
-  const want = filter.split('/');
-  const have = topic.split('/');
-  if (topic.startsWith('$') && (want[0] === '#' || want[0] === '+')) return false;
-  for (const [index, level] of want.entries()) {
-    if (level === '#') return true;
-    if (index >= have.length || (level !== '+' && level !== have[index])) return false;
-  }
-  return want.length === have.length;
 }
 
 const KEEPALIVE_S = 10;
@@ -53,13 +41,8 @@ const FILTERS_PER_SUBSCRIBE = 8;
 /** Filters that the broker refused are asked for again: rights may be granted meanwhile. */
 const REFUSED_AGAIN_MS = 10_000;
 
-/** How many topics' handlers are cached. */
-const ROUTES_MAX = 2000;
-
-interface Route {
-  filter: string;
-  handler: MessageHandler;
-}
+/** A connection that has lasted this long was useful: after it the next one is made soon. Shorter ones back off, although accepted. */
+const STABLE_MS = 10_000;
 
 interface LinkEvents {
   up: [];
@@ -72,9 +55,9 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   readonly #repeats: RepeatLimiter;
   readonly #backoff = new Backoff({ minMs: 100, maxMs: 5000 });
   readonly #trouble = new LinkTrouble();
+  readonly #addresses: BrokerAddresses;
   /** Those of the current connection. */
-  #subscriptions: Subscriptions = {};
-  readonly #routes = new Map<string, readonly Route[]>();
+  #routes = new TopicRoutes({});
   #client: MqttClient | undefined;
   #retry: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
@@ -84,6 +67,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   #up = false;
   /** The current connection ended, or is ending, for a reason that is known. */
   #failed = false;
+  /** The broker has accepted the CONNECT of the current connection. */
+  #accepted = false;
   /** The largest message that was published on the current connection. */
   #largestBytes = 0;
   #stopped = true;
@@ -93,6 +78,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     this.#options = options;
     this.#log = options.log;
     this.#repeats = new RepeatLimiter(options.log);
+    this.#addresses = new BrokerAddresses(options.config);
   }
 
   /** Why there is no useful connection: the broker's answer, if it gave one. */
@@ -174,12 +160,17 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   }
 
   #connect(): void {
-    const url = this.#options.config.MQTT_URL;
+    const url = this.#addresses.current;
     // Without credentials: MQTT.js would prefer them to those of the options, and it divides them at the last colon.
     const client = connect(parseBrokerUrl(url).address, this.#clientOptions());
     this.#client = client;
     this.#failed = false;
-    client.on('connect', () => this.#subscribe(client));
+    this.#accepted = false;
+    client.on('connect', () => {
+      this.#accepted = true;
+      this.#addresses.accepted();
+      this.#subscribe(client);
+    });
     client.on('message', (topic, payload, packet) => this.#deliver(topic, payload, packet.retain));
     client.on('packetreceive', () => {
       this.#receivedAt = performance.now();
@@ -208,16 +199,14 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     }, SUBACK_TIMEOUT_MS);
     client.once('close', () => clearTimeout(timeout));
     const { subscriptions } = this.#options;
-    this.#subscriptions = typeof subscriptions === 'function' ? subscriptions() : subscriptions;
-    this.#routes.clear();
-    void this.#request(client, Object.keys(this.#subscriptions)).then((refused) => {
+    this.#routes = new TopicRoutes(typeof subscriptions === 'function' ? subscriptions() : subscriptions);
+    void this.#request(client, this.#routes.filters).then((refused) => {
       clearTimeout(timeout);
       if (refused === undefined || client !== this.#client || this.#stopped || !client.connected) return;
-      if (!this.#trouble.isCutShort) this.#backoff.reset();
       this.#up = true;
       this.#trouble.up();
       this.#watchSilence(client);
-      this.#log.info({ event: 'mqtt_connected', broker: maskUrl(this.#options.config.MQTT_URL) }, 'connected to the broker');
+      this.#log.info({ event: 'mqtt_connected', broker: maskUrl(this.#addresses.current) }, 'connected to the broker');
       this.#refused(client, refused);
       this.#emit('up');
     });
@@ -271,9 +260,11 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   #watchSilence(client: MqttClient): void {
     clearInterval(this.#silence);
     this.#receivedAt = performance.now();
+    const stableAtMs = performance.now() + STABLE_MS;
     let pinged = false;
     this.#silence = setInterval(() => {
       this.#trouble.lasting();
+      if (performance.now() >= stableAtMs && !this.#trouble.isCutShort) this.#backoff.reset();
       const quietMs = performance.now() - this.#receivedAt;
       if (quietMs > SILENCE_MS) {
         this.#failed = true;
@@ -293,26 +284,13 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   }
 
   #deliver(topic: string, payload: Buffer, retained: boolean): void {
-    for (const { filter, handler } of this.#routesOf(topic)) {
+    for (const { filter, handler } of this.#routes.of(topic)) {
       try {
         handler(topic, payload, retained);
       } catch (error) {
         this.#repeats.error(`handler ${filter}`, { event: 'handler_failed', filter, err: error }, 'a message handler threw');
       }
     }
-  }
-
-  /** The handlers of a topic, cached: most messages have one of a few topics. */
-  #routesOf(topic: string): readonly Route[] {
-    let routes = this.#routes.get(topic);
-    if (routes === undefined) {
-      routes = Object.entries(this.#subscriptions).flatMap(([filter, handler]) =>
-        topicMatches(filter, topic) ? [{ filter, handler }] : [],
-      );
-      if (this.#routes.size >= ROUTES_MAX) this.#routes.clear();
-      this.#routes.set(topic, routes);
-    }
-    return routes;
   }
 
   #emit(event: 'up' | 'down'): void {
@@ -338,7 +316,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     const wasUp = this.#up;
     this.#up = false;
     if (!this.#stopped) {
-      this.#retry = setTimeout(() => this.#connect(), this.#backoff.nextDelayMs());
+      const isOtherAddress = this.#addresses.ended(this.#accepted);
+      this.#retry = setTimeout(() => this.#connect(), isOtherAddress ? 0 : this.#backoff.nextDelayMs());
       if (wasUp)
         this.#repeats.warn(
           `mqtt_disconnected ${this.trouble?.code}`,

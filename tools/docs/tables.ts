@@ -11,6 +11,7 @@ import {
   type ReasonEntry,
 } from '../../service/errors/reason-catalogue.ts';
 import { SETTINGS, type Setting } from '../../service/config/settings.ts';
+import { budgetsTable } from '../../gateway/budgets/budget-table.ts';
 import { costsTable } from './costs.ts';
 
 function bytesText(bytes: number): string {
@@ -97,4 +98,5 @@ export const TABLES: readonly { file: string; table: () => string }[] = [
   { file: 'docs/settings.md', table: settingsTable },
   { file: 'docs/errors.md', table: errorsTable },
   { file: 'docs/consumers.md', table: costsTable },
+  { file: 'SECURITY.md', table: budgetsTable },
 ];

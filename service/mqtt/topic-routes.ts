@@ -1,0 +1,53 @@
+/** Which handlers a message goes to: one per filter, every filter that matches its topic. */
+
+/** Receives a message of a subscription. */
+export type MessageHandler = (topic: string, payload: Buffer, retained: boolean) => void;
+
+/** One handler per filter. */
+export type Subscriptions = Readonly<Record<string, MessageHandler>>;
+
+/** True if a topic matches a filter (MQTT 3.1.1 section 4.7). */
+export function topicMatches(filter: string, topic: string): boolean {
+  const want = filter.split('/');
+  const have = topic.split('/');
+  if (topic.startsWith('$') && (want[0] === '#' || want[0] === '+')) return false;
+  for (const [index, level] of want.entries()) {
+    if (level === '#') return true;
+    if (index >= have.length || (level !== '+' && level !== have[index])) return false;
+  }
+  return want.length === have.length;
+}
+
+/** How many topics' handlers are cached. */
+const ROUTES_MAX = 2000;
+
+export interface Route {
+  filter: string;
+  handler: MessageHandler;
+}
+
+export class TopicRoutes {
+  readonly #subscriptions: Subscriptions;
+  readonly #routes = new Map<string, readonly Route[]>();
+
+  constructor(subscriptions: Subscriptions) {
+    this.#subscriptions = subscriptions;
+  }
+
+  get filters(): string[] {
+    return Object.keys(this.#subscriptions);
+  }
+
+  /** The handlers of a topic, cached: most messages have one of a few topics. */
+  of(topic: string): readonly Route[] {
+    let routes = this.#routes.get(topic);
+    if (routes === undefined) {
+      routes = Object.entries(this.#subscriptions).flatMap(([filter, handler]) =>
+        topicMatches(filter, topic) ? [{ filter, handler }] : [],
+      );
+      if (this.#routes.size >= ROUTES_MAX) this.#routes.clear();
+      this.#routes.set(topic, routes);
+    }
+    return routes;
+  }
+}
