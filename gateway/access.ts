@@ -37,6 +37,8 @@ export class Access {
   readonly #config: Config;
   readonly #users: Users;
   readonly #throttle: LoginThrottle;
+  /** Logins that are being checked, by key, user and password. */
+  readonly #pending = new Map<string, Promise<Login>>();
   readonly #services = new Map<ServiceName, { key: string; identity: Identity }>();
   readonly #anonymous: Identity = { kind: 'anonymous', name: '', rights: new RightsCheck(ANONYMOUS_READ) };
 
@@ -87,10 +89,22 @@ export class Access {
     if (known !== undefined) return { identity: known };
     // All names that do not exist are one: a flood of them takes one turn of the others' each round.
     const key = `${networkOf(peer.address)} ${this.#users.has(username) ? username : ''}`;
+    // All connections of an app come back at once after a restart: their password is checked once.
+    const same = `${key} ${username} ${this.#users.digestOf(given)}`;
+    const login = this.#pending.get(same) ?? this.#check(key, username, given);
+    this.#pending.set(same, login);
+    try {
+      return await login;
+    } finally {
+      this.#pending.delete(same);
+    }
+  }
+
+  async #check(key: string, username: string, password: string): Promise<Login> {
     let isChecked = false;
     const identity = await this.#throttle.inTurn(key, async () => {
       isChecked = true;
-      return this.#users.known(username, given) ?? (await this.#users.authenticate(username, given));
+      return this.#users.known(username, password) ?? (await this.#users.authenticate(username, password));
     });
     if (identity !== undefined) {
       this.#throttle.succeeded(key);

@@ -156,6 +156,11 @@ export class Users {
     return createHmac('sha256', this.#digestKey).update(password).digest();
   }
 
+  /** Stands for a password while this process runs. */
+  digestOf(password: string): string {
+    return this.#digest(password).toString('base64');
+  }
+
   /** The user, if this password was verified before. */
   known(name: string, password: string): Identity | undefined {
     const digest = this.#right.get(name);
