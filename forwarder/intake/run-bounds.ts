@@ -8,10 +8,10 @@
 const PENDING_BYTES_OF_GATEWAY = 16 * 1024 * 1024;
 const PENDING_BYTES_OF_ALL = 64 * 1024 * 1024;
 /** Runs of one gateway that have no watermark yet: so many at once, and so many a minute. A bridge begins one at each start. */
-const NEW_RUNS_AT_ONCE = 60;
-const NEW_RUNS_PER_MINUTE = 10;
+const NEW_RUNS_AT_ONCE = 2000;
+const NEW_RUNS_PER_MINUTE = 60;
 /** Watermarks of one gateway: they are kept for two months. */
-const WATERMARKS_OF_GATEWAY = 5000;
+const WATERMARKS_OF_GATEWAY = 10_000;
 /** Gateways that are told apart; further ones share the bounds of one. */
 const GATEWAYS_MAX = 100;
 const OTHERS = '';
