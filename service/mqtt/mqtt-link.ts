@@ -14,11 +14,9 @@ import { readOrCreateSecret } from '../storage/data-dir.ts';
 import { messageOf } from '../errors/errors.ts';
 import { RepeatLimiter, type Logger } from '../log/log.ts';
 import { LinkTrouble, type Trouble } from './link-trouble.ts';
+import { SubscriptionRoutes, type Subscriptions } from './subscription-routes.ts';
 import { failing, okCheck, type CheckReport } from '../health/check-report.ts';
 import { BrokerAddresses } from './broker-addresses.ts';
-import { TopicRoutes, type Subscriptions } from './topic-routes.ts';
-
-export { topicMatches, type MessageHandler, type Subscriptions } from './topic-routes.ts';
 
 export interface MqttLinkOptions {
   service: ServiceName;
@@ -44,6 +42,11 @@ const REFUSED_AGAIN_MS = 10_000;
 /** A connection that has lasted this long was useful: after it the next one is made soon. Shorter ones back off, although accepted. */
 const STABLE_MS = 10_000;
 
+/** The other side ended the connection without closing it in order. */
+function isReset(error: Error): boolean {
+  return 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+}
+
 interface LinkEvents {
   up: [];
   down: [];
@@ -57,7 +60,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   readonly #trouble = new LinkTrouble();
   readonly #addresses: BrokerAddresses;
   /** Those of the current connection. */
-  #routes = new TopicRoutes({});
+  #routes = new SubscriptionRoutes({});
   #client: MqttClient | undefined;
   #retry: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
@@ -169,6 +172,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     client.on('connect', () => {
       this.#accepted = true;
       this.#addresses.accepted();
+      this.#trouble.accepted();
       this.#subscribe(client);
     });
     client.on('message', (topic, payload, packet) => this.#deliver(topic, payload, packet.retain));
@@ -176,6 +180,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
       this.#receivedAt = performance.now();
     });
     client.on('error', (error) => {
+      // A broker that resets an accepted connection is there: LinkTrouble says why, from how long the connections last.
+      if (this.#accepted && isReset(error)) return;
       // MQTT.js names a CONNACK's refusal in words: "Connection refused: Not authorized".
       this.#failed = true;
       const isAnswer = 'code' in error && typeof error.code === 'number';
@@ -199,7 +205,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     }, SUBACK_TIMEOUT_MS);
     client.once('close', () => clearTimeout(timeout));
     const { subscriptions } = this.#options;
-    this.#routes = new TopicRoutes(typeof subscriptions === 'function' ? subscriptions() : subscriptions);
+    this.#routes = new SubscriptionRoutes(typeof subscriptions === 'function' ? subscriptions() : subscriptions);
     void this.#request(client, this.#routes.filters).then((refused) => {
       clearTimeout(timeout);
       if (refused === undefined || client !== this.#client || this.#stopped || !client.connected) return;

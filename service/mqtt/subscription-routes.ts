@@ -1,10 +1,16 @@
-/** Which handlers a message goes to: one per filter, every filter that matches its topic. */
-
-/** Receives a message of a subscription. */
+/** Which handlers a topic's messages go to. */
 export type MessageHandler = (topic: string, payload: Buffer, retained: boolean) => void;
 
-/** One handler per filter. */
+/** One handler per filter; a message goes to every filter that it matches. */
 export type Subscriptions = Readonly<Record<string, MessageHandler>>;
+
+export interface Route {
+  filter: string;
+  handler: MessageHandler;
+}
+
+/** How many topics' handlers are cached. */
+const CACHED_MAX = 2000;
 
 /** True if a topic matches a filter (MQTT 3.1.1 section 4.7). */
 export function topicMatches(filter: string, topic: string): boolean {
@@ -18,17 +24,9 @@ export function topicMatches(filter: string, topic: string): boolean {
   return want.length === have.length;
 }
 
-/** How many topics' handlers are cached. */
-const ROUTES_MAX = 2000;
-
-export interface Route {
-  filter: string;
-  handler: MessageHandler;
-}
-
-export class TopicRoutes {
+export class SubscriptionRoutes {
   readonly #subscriptions: Subscriptions;
-  readonly #routes = new Map<string, readonly Route[]>();
+  readonly #cache = new Map<string, readonly Route[]>();
 
   constructor(subscriptions: Subscriptions) {
     this.#subscriptions = subscriptions;
@@ -40,13 +38,13 @@ export class TopicRoutes {
 
   /** The handlers of a topic, cached: most messages have one of a few topics. */
   of(topic: string): readonly Route[] {
-    let routes = this.#routes.get(topic);
+    let routes = this.#cache.get(topic);
     if (routes === undefined) {
       routes = Object.entries(this.#subscriptions).flatMap(([filter, handler]) =>
         topicMatches(filter, topic) ? [{ filter, handler }] : [],
       );
-      if (this.#routes.size >= ROUTES_MAX) this.#routes.clear();
-      this.#routes.set(topic, routes);
+      if (this.#cache.size >= CACHED_MAX) this.#cache.clear();
+      this.#cache.set(topic, routes);
     }
     return routes;
   }
