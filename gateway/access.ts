@@ -101,15 +101,15 @@ export class Access {
   }
 
   async #check(key: string, username: string, password: string): Promise<Login> {
-    let isChecked = false;
+    const state = { isChecked: false };
     const identity = await this.#throttle.inTurn(key, async () => {
-      isChecked = true;
+      state.isChecked = true;
       return this.#users.known(username, password) ?? (await this.#users.authenticate(username, password));
     });
     if (identity !== undefined) {
       this.#throttle.succeeded(key);
       return { identity };
     }
-    return { identity: undefined, delayMs: isChecked ? this.#throttle.failed(key) : UNCHECKED_DELAY_MS };
+    return { identity: undefined, delayMs: state.isChecked ? this.#throttle.failed(key) : UNCHECKED_DELAY_MS };
   }
 }

@@ -157,26 +157,31 @@ export class GuardedConnection extends Duplex {
   #handOver(): void {
     if (this.destroyed || this.#hold !== undefined || this.#next !== undefined) return;
     for (let chunk = this.#waiting[0]; chunk !== undefined; chunk = this.#waiting[0]) {
-      // What was handed over before must have been parsed, else its publishes are not in the credit yet. `read` continues here.
-      if (this.#publishCredit !== undefined && this.readableLength > 0) return this.#stopReading();
-      const credit = this.#publishCredit?.() ?? Number.POSITIVE_INFINITY;
-      if (credit <= 0) {
-        this.#unreadSinceMs ??= performance.now();
-        return this.#stopReading();
-      }
-      this.#unreadSinceMs = undefined;
-      if (this.#policy === undefined && this.#hasFirstPacket) return this.#stopReading();
+      const credit = this.#creditNow();
+      if (credit <= 0) return this.#stopReading();
       const bytes = this.#follow(chunk, credit);
       if (bytes === undefined) return;
-      if (bytes === 0 && !this.#mergeHeader(chunk)) break;
-      if (bytes === 0) continue;
+      if (bytes === 0) {
+        if (this.#mergeHeader(chunk)) continue;
+        break;
+      }
       this.#consume(chunk, bytes);
-      const wasTaken = this.push(bytes < chunk.length ? chunk.subarray(0, bytes) : chunk);
-      if (!wasTaken) return this.#stopReading();
+      if (!this.push(bytes < chunk.length ? chunk.subarray(0, bytes) : chunk)) return this.#stopReading();
       if (this.#policy?.meter !== undefined && this.#waiting.length > 0) return this.#continueNextTurn();
     }
     if (this.#hasEnded) this.push(null);
     else this.#inner.resume();
+  }
+
+  /** How many PUBLISH packets may be handed over now; 0: nothing may. */
+  #creditNow(): number {
+    if (this.#policy === undefined && this.#hasFirstPacket) return 0;
+    if (this.#publishCredit === undefined) return Number.POSITIVE_INFINITY;
+    // What was handed over before must have been parsed, else its publishes are not in the credit yet. `read` continues here.
+    if (this.readableLength > 0) return 0;
+    const credit = this.#publishCredit();
+    this.#unreadSinceMs = credit > 0 ? undefined : (this.#unreadSinceMs ?? performance.now());
+    return credit;
   }
 
   #consume(chunk: Buffer, bytes: number): void {

@@ -108,14 +108,20 @@ export class RetainedReplay {
   #turn(): void {
     let left = TURN_MESSAGES;
     for (;;) {
-      const nowMs = performance.now();
-      const hasCredit = this.#messages.credit(nowMs) > 0 && this.#bytes.credit(nowMs) > 0;
-      const [party] = this.#parties.has('') ? [''] : hasCredit ? this.#parties.keys() : [];
+      const party = this.#nextParty();
       if (party === undefined || left <= 0) break;
       const sent = this.#serve(party, Math.min(left, 10));
       left -= Math.max(1, sent);
     }
     if (this.#parties.size > 0) this.#schedule(left <= 0 && this.#messages.credit(performance.now()) > 0 ? 0 : PAUSE_MS);
+  }
+
+  #nextParty(): string | undefined {
+    if (this.#parties.has('')) return '';
+    const nowMs = performance.now();
+    if (this.#messages.credit(nowMs) <= 0 || this.#bytes.credit(nowMs) <= 0) return undefined;
+    const [party] = this.#parties.keys();
+    return party;
   }
 
   /** Sends up to `max` messages to the next client of a party, and puts both at the end. */
