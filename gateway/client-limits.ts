@@ -59,6 +59,10 @@ export interface ClientLimits {
   memoryOfAll: number;
 }
 
+/** Readings of one client whose PUBACK waits until they are stored, and their bytes. */
+export const HELD_READINGS_MAX = 500;
+export const HELD_BYTES_MAX = 1024 * 1024;
+
 /** What all clients of one user or address may do, as a multiple of one client; and all clients of the box. */
 export const PARTY_FACTOR = 2;
 export const BOX_FACTOR = 4;

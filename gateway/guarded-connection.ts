@@ -248,7 +248,7 @@ export class GuardedConnection extends Duplex {
     return this.#skipPacket(chunk, bytes);
   }
 
-  /** Cuts the packet that is too long out of what has arrived and will arrive. Returns what is handed over of the chunk: what is before it. */
+  /** Cuts the packet that is too long out of what has arrived and will arrive. What is before it is handed over. */
   #skipPacket(chunk: Buffer, before: number): number | undefined {
     let left = this.#watch.skip();
     const rest: Buffer[] = [];

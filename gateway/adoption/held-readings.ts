@@ -9,10 +9,9 @@
 import Denque from 'denque';
 import type { MissedSpan } from '../../contract/delivery.ts';
 import type { ReadingSink, UnnumberedReading } from '../../outbox/reading-sink.ts';
+import { HELD_BYTES_MAX, HELD_READINGS_MAX } from '../client-limits.ts';
 import type { HeldMessage, Message, Publisher } from './publisher.ts';
 
-export const HELD_READINGS_MAX = 500;
-export const HELD_BYTES_MAX = 1024 * 1024;
 const HELD_BYTES_CROWDED_MAX = 64 * 1024;
 const ALL_BYTES_MAX = 64 * 1024 * 1024;
 /** What one read of a socket can bring after the limit was checked. */

@@ -1,7 +1,6 @@
-/** The budgets of clients that are no services, as a table for people: SECURITY.md has it (`npm run docs`). Its numbers are those in force. */
+/** The budgets of clients that are no services, as a table for people in SECURITY.md (`npm run docs`), with the numbers in force. */
 import { SETTINGS } from '../../service/config/settings.ts';
-import { BOX_FACTOR, CLIENT_LIMITS, PARTY_FACTOR } from '../client-limits.ts';
-import { HELD_BYTES_MAX, HELD_READINGS_MAX } from '../adoption/held-readings.ts';
+import { BOX_FACTOR, CLIENT_LIMITS, HELD_BYTES_MAX, HELD_READINGS_MAX, PARTY_FACTOR } from '../client-limits.ts';
 import { WAITING_MAX, WAITING_OF_KEY } from '../login-throttle.ts';
 import { RATE_LIMITS, type Resource } from './client-meter.ts';
 

@@ -1,4 +1,7 @@
-/** A rate that may be overdrawn: what was taken beyond it has to be waited for. The caller passes the time, so that one reading serves many rates. */
+/**
+ * A rate that may be overdrawn: what was taken beyond it has to be waited for. The caller passes the time, so that one reading of the
+ * clock serves many rates.
+ */
 export class Rate {
   /** Multiplies the rate: less than 1 while the box is busy. */
   scale = 1;

@@ -61,7 +61,7 @@ const FLOODS: readonly [limit: string, packets: (index: number) => Buffer][] = [
 ];
 
 for (const [index, [limit, packets]] of FLOODS.entries())
-  test(`a flood is slowed down (${limit}: ${packets(0).length} bytes at once), named in health, disconnected; the others do not wait`, async (t) => {
+  test(`a flood is slowed down (${limit}, ${packets(0).length} bytes), named and disconnected; the others do not wait`, async (t) => {
     const gateway = await startGateway(t, {}, USERS, { requestsOverMs: 1500, publishesOverMs: 1500 });
     const calm = await client(t, gateway, 'app');
     const hog = await client(t, gateway, 'hog');

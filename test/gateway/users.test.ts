@@ -153,7 +153,7 @@ test('a filter covers exactly what it matches', () => {
   assert.equal(filterFault('publish', 'hr/anna/bpm'), undefined);
 });
 
-test('failed logins of a user are answered with growing delay; other users of the address and service keys are accepted meanwhile', async (t) => {
+test('failed logins of a user get growing delays; other users of the address and service keys are accepted meanwhile', async (t) => {
   const gateway = await startGateway(
     t,
     {},

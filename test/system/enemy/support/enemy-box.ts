@@ -192,8 +192,8 @@ export class EnemyBox {
     await late.endAsync(true);
     const during = this.#take();
     stop();
-    const p99 = ({ strapMs, calmMs }: Latencies): string =>
-      `strap ${Math.round(quantile(strapMs, 0.99))} ms of ${strapMs.length}, calm ${Math.round(quantile(calmMs, 0.99))} ms of ${calmMs.length}`;
+    const p99Of = (latencies: number[]): string => `${Math.round(quantile(latencies, 0.99))} ms of ${latencies.length}`;
+    const p99 = ({ strapMs, calmMs }: Latencies): string => `strap ${p99Of(strapMs)}, calm ${p99Of(calmMs)}`;
     const peaks = this.#peakBytes();
     const mib = Object.entries(peaks).map(([part, bytes]) => `${part} ${Math.round(bytes / 1024 / 1024)}`);
     this.#t.diagnostic(
