@@ -19,7 +19,7 @@ export const RATE_LIMITS: Readonly<Record<Resource, string>> = {
   deliveryBytes: 'delivery_byte_rate',
 };
 
-/** Seconds of its rate that may be used at once: a client subscribes to everything when it connects. */
+/** Seconds of its rate that one client may use at once: it subscribes to everything when it connects. Many clients together get half. */
 const BURST_S: Readonly<Record<Resource, number>> = {
   publishes: 1,
   requests: 2,
@@ -28,6 +28,7 @@ const BURST_S: Readonly<Record<Resource, number>> = {
   deliveries: 2,
   deliveryBytes: 4,
 };
+const sharedBurstS = (resource: Resource): number => BURST_S[resource] / 2;
 /** The part of a party's rate that does not depend on what is left for all. */
 const OWN_PART = 1 / 50;
 const OWN_BURST_S = 5;
@@ -74,7 +75,7 @@ export class BoxRates {
 
   constructor(rates: ClientRates) {
     this.rates = rates;
-    this.#box = ratesOf(rates, BOX_FACTOR, (resource) => BURST_S[resource]);
+    this.#box = ratesOf(rates, BOX_FACTOR, sharedBurstS);
   }
 
   of(resource: Resource): Rate {
@@ -102,7 +103,7 @@ export class Party {
     this.name = name;
     this.#box = box;
     const factor = box === undefined ? BRIDGE_FACTOR : PARTY_FACTOR;
-    this.#all = ratesOf(rates, factor, (resource) => BURST_S[resource]);
+    this.#all = ratesOf(rates, factor, sharedBurstS);
     this.#own = ratesOf(rates, factor * OWN_PART, () => OWN_BURST_S);
   }
 
