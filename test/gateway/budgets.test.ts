@@ -1,5 +1,6 @@
 /** Budgets of clients that are no services: one client, one user or address, and the box. Who exceeds them waits, not the others. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { generate } from 'mqtt-packet';
@@ -23,14 +24,19 @@ const client = async (t: TestContext, gateway: TestGateway, username: 'app' | 'h
 const blamed = (gateway: TestGateway): string =>
   gateway.service.checks.find(({ name, status }) => name === 'client budgets' && status === 'warn')?.reason ?? '';
 
-/** The longest of some round trips of a calm publisher, beside whatever goes on. */
+/** Time for which this process could have run and another one did, in milliseconds (Linux, Documentation/scheduler/sched-stats). */
+function waitedForProcessorMs(): number {
+  return Number(readFileSync('/proc/self/schedstat', 'utf8').split(' ')[1]) / 1e6;
+}
+
+/** The longest of some round trips of a calm publisher, beside whatever goes on in this process; other processes do not count. */
 async function slowestPublish(calm: RawClient, forMs: number): Promise<number> {
   const endMs = performance.now() + forMs;
   let slowest = 0;
   while (performance.now() < endMs) {
-    const sentAt = performance.now();
+    const sentAt = performance.now() - waitedForProcessorMs();
     await calm.publishAcknowledged('hr/calm/bpm', '72');
-    slowest = Math.max(slowest, performance.now() - sentAt);
+    slowest = Math.max(slowest, performance.now() - waitedForProcessorMs() - sentAt);
     await sleep(20);
   }
   return slowest;
@@ -108,10 +114,11 @@ test('frozen subscribers delay nobody, and cost at most their backlog', async (t
     await each.subscribe('app/#');
     each.socket.pause();
   }
-  const hog = await client(t, gateway, 'hog');
+  // More publishes at once than Aedes delivers side by side.
+  const hogs = await Promise.all(Array.from({ length: 150 }, async () => await client(t, gateway, 'hog')));
   const timer = setInterval(() => {
-    if (hog.socket.writableLength < 1_000_000) hog.publish('app/x', Buffer.alloc(100_000));
-  }, 10);
+    for (const hog of hogs) if (hog.socket.writableLength < 100_000) hog.publish('app/x', Buffer.alloc(20_000));
+  }, 100);
   t.after(() => clearInterval(timer));
   const slowest = await slowestPublish(calm, 5000);
   clearInterval(timer);

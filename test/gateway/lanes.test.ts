@@ -135,3 +135,24 @@ test('a service that does not read for a while stays connected, and receives aga
   });
   assert.equal(gateway.service.breaches['slow_subscriber'], undefined);
 });
+
+test('connections that say nothing are bounded on each port, the oldest make room, and a client that logs in is accepted', async (t) => {
+  const gateway = await startGateway(t, {}, USERS, { halfOpen: 5 });
+  const { mqtt, ws } = gateway.ports;
+  for (const port of [mqtt, ws]) {
+    const silent = await Promise.all(Array.from({ length: 60 }, async () => await rawClient(t, port)));
+    await eventually(() => silent.filter(({ closed }) => closed).length >= 30, { withinMs: 4000, what: 'most are closed' });
+  }
+  const client = await connected(t, mqtt, { username: 'app', password: PASSWORD });
+  await Promise.all(Array.from({ length: 60 }, async () => await rawClient(t, mqtt)));
+  await client.settled();
+  assert.ok(gateway.breached('half_open'), 'it is counted');
+});
+
+test('new connections are bounded in their rate, by address', async (t) => {
+  const gateway = await startGateway(t, {}, USERS, { connectsPerSecond: 5, connectBurst: 4 });
+  const clients = await Promise.all(Array.from({ length: 60 }, async () => await rawClient(t, gateway.ports.mqtt)));
+  await eventually(() => clients.filter(({ closed }) => closed).length >= 20, { withinMs: 4000, what: 'the others are closed' });
+  assert.ok(gateway.breached('connect_rate'), 'it is counted');
+  await connected(t, gateway.ports.services, as(gateway, 'ble-bridge'));
+});
