@@ -23,7 +23,7 @@ export interface MessageGateOptions {
 export type PublishVerdict = 'accept' | 'drop' | { close: string };
 
 /** A client whose backlog is full is disconnected after this, if it is not found frozen before. */
-const DOOMED_MAX_MS = 2000;
+const DOOMED_MAX_MS = 5000;
 
 export class MessageGate {
   readonly #options: MessageGateOptions;
@@ -113,7 +113,7 @@ export class MessageGate {
     // A frozen client is found by its time limit, unless that is long.
     state.isDoomed = true;
     const { backlogBytes: bytes } = conn;
-    setTimeout(() => registry.disconnect(client, 'backlog', { bytes }), Math.min(DOOMED_MAX_MS, 2 * slowMs + 500)).unref();
+    setTimeout(() => registry.disconnect(client, 'backlog', { bytes }), Math.min(DOOMED_MAX_MS, 2 * slowMs + 1000)).unref();
     return false;
   }
 }

@@ -16,6 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { newUser, writeUsers } from '../../../../gateway/users.ts';
+import { cannotRun } from '../../../support/cannot-run.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { freePort } from '../../../support/free-port.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
@@ -26,6 +27,10 @@ import type { Attack, Target } from './attacks.ts';
 const PASSWORD = 'pass-word';
 const MEMORY_MAX_BYTES = 512 * 1024 * 1024;
 const P99_MAX_MS = 1000;
+/** Three times a few milliseconds is nothing that anybody notices. */
+const P99_SMALL_MS = 250;
+/** Part of the time for which a service may wait for a processor in a valid measurement. */
+const STARVED_MAX = 0.3;
 /** How long the box is observed without an attack. */
 const BEFORE_MS = 4000;
 const LOGIN_MAX_MS = 2000;
@@ -170,6 +175,14 @@ export class EnemyBox {
     );
   }
 
+  /** For how long each service could have run and another process did (Linux, Documentation/scheduler/sched-stats), in milliseconds. */
+  #starvedMs(): number[] {
+    return PARTS.map((part) => {
+      const stat = readFileSync(`/proc/${this.#box.running(part)?.pid}/schedstat`, 'utf8');
+      return Number(stat.split(' ')[1]) / 1e6;
+    });
+  }
+
   /** One attack of at least this long, until health names the attacker. */
   async endure(attack: Attack, ms: number): Promise<void> {
     const pids = PARTS.map((part) => this.#box.running(part)?.pid);
@@ -178,6 +191,7 @@ export class EnemyBox {
     const { stop, ready } = this.#attack(attack);
     await ready;
     const beganAtMs = performance.now();
+    const starvedBefore = this.#starvedMs();
     let named = '';
     while (performance.now() - beganAtMs < NAMED_WITHIN_MS) {
       // The attacker before may still be named.
@@ -196,6 +210,8 @@ export class EnemyBox {
     const loginMs = performance.now() - lateAtMs;
     await late.endAsync(true);
     const during = this.#take();
+    const lastedMs = performance.now() - beganAtMs;
+    const starved = Math.max(...this.#starvedMs().map((starvedMs, index) => starvedMs - (starvedBefore[index] ?? 0))) / lastedMs;
     stop();
     const p99Of = (latencies: number[]): string => `${Math.round(quantile(latencies, 0.99))} ms of ${latencies.length}`;
     const p99 = ({ strapMs, calmMs }: Latencies): string => `strap ${p99Of(strapMs)}, calm ${p99Of(calmMs)}`;
@@ -203,7 +219,8 @@ export class EnemyBox {
     const mib = Object.entries(peaks).map(([part, bytes]) => `${part} ${Math.round(bytes / 1024 / 1024)}`);
     this.#t.diagnostic(
       `${attack.name}: p99 before ${p99(before)}; during ${p99(during)}; login ${Math.round(loginMs)} ms; ` +
-        `${named === '' ? 'nobody named' : `named after ${Math.round(namedAfterMs)} ms: ${named}`}; MiB ${mib.join(', ')}`,
+        `${named === '' ? 'nobody named' : `named after ${Math.round(namedAfterMs)} ms: ${named}`}; MiB ${mib.join(', ')}; ` +
+        `a service waited for a processor for up to ${Math.round(100 * starved)} % of the time`,
     );
     assert.deepEqual(
       PARTS.map((part) => this.#box.running(part)?.pid),
@@ -215,16 +232,16 @@ export class EnemyBox {
       assert.ok(bytes < MEMORY_MAX_BYTES, `${part} had ${bytes} bytes: ${attack.name}`);
     assert.ok(during.strapMs.length >= ms / 200, `readings of the strap are stored: ${attack.name}`);
     assert.ok(during.calmMs.length >= ms / 400, `readings of the calm publisher are stored: ${attack.name}`);
-    // On a machine that is busy with other work, three times as long as without the attack.
-    const calmly = quantile([...before.strapMs, ...before.calmMs], 0.99);
-    const allowedMs = Math.max(P99_MAX_MS, 3 * calmly);
-    for (const [who, latencies] of Object.entries(during))
-      assert.ok(quantile(latencies as number[], 0.99) < allowedMs, `${who}: ${p99(during)}: ${attack.name}`);
-    assert.ok(
-      loginMs < Math.max(LOGIN_MAX_MS, 6 * calmly),
-      `a right password is accepted within 2 s, not ${loginMs} ms: ${attack.name}`,
-    );
     if (attack.named !== undefined) assert.match(named, attack.named, attack.name);
+    // Times say nothing if other processes of the machine take what the services need.
+    if (starved > STARVED_MAX) return cannotRun(this.#t, 'a processor that is not taken by other processes');
+    const calmly = quantile([...before.strapMs, ...before.calmMs], 0.99);
+    for (const [who, latencies] of Object.entries(during)) {
+      const p99Ms = quantile(latencies as number[], 0.99);
+      assert.ok(p99Ms < P99_MAX_MS, `${who}: ${p99(during)}: ${attack.name}`);
+      assert.ok(p99Ms < Math.max(P99_SMALL_MS, 3 * calmly), `${who}: ${p99(during)}, before ${p99(before)}: ${attack.name}`);
+    }
+    assert.ok(loginMs < LOGIN_MAX_MS, `a right password is accepted within 2 s, not ${loginMs} ms: ${attack.name}`);
   }
 
   /** After all attacks: readings are stored as before, and no check fails that did not fail before. */
