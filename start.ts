@@ -4,6 +4,7 @@
  */
 import type { BleBridgeService } from './ble-bridge/service.ts';
 import { adapterExists } from './service/bluetooth/adapter.ts';
+import { hostToConnect } from './service/network/addresses.ts';
 import { brokerOfAllInOne } from './service/network/broker.ts';
 import { childEnvironment, isSet, maskUrl, processConfig, type Config } from './service/config/config.ts';
 import { warnOfAssumedBroker, warnOfRemovedSettings } from './service/process/startup-warnings.ts';
@@ -30,12 +31,6 @@ const ADAPTER_CHECK_MS = 2000;
 function mayUseRadio(config: Config): boolean {
   if (config.BLE_SOURCE === 'noble') return true;
   return config.BLE_SOURCE === 'auto' && adapterExists(config);
-}
-
-/** The host by which this machine reaches its own listener, as written in a URL. */
-function hostToConnect(listenHost: string): string {
-  if (listenHost === '0.0.0.0' || listenHost === '::') return '127.0.0.1';
-  return listenHost.includes(':') ? `[${listenHost}]` : listenHost;
 }
 
 class AllServices {
@@ -83,7 +78,8 @@ class AllServices {
         ...config,
         MQTT_LISTEN_PORT: gateway.mqttPort,
         MQTT_LISTEN_WS_PORT: gateway.wsPort,
-        MQTT_URL: `mqtt://${hostToConnect(config.MQTT_LISTEN_HOST)}:${gateway.mqttPort}`,
+        MQTT_SERVICES_PORT: gateway.servicesPort,
+        MQTT_URL: `mqtt://${hostToConnect(config.MQTT_SERVICES_HOST)}:${gateway.servicesPort}`,
       };
     }
     if (config.KINESIS_TARGET === 'local') {

@@ -1,7 +1,7 @@
 /** Authenticates clients: services by their keys, users by their passwords; everybody else is anonymous. */
 import { timingSafeEqual } from 'node:crypto';
 import { SERVICE_NAMES, type ServiceName } from '../contract/topics.ts';
-import { isLoopback } from '../service/network/addresses.ts';
+import { isLoopback, networkOf } from '../service/network/addresses.ts';
 import type { Config } from '../service/config/config.ts';
 import { gatewayName, readOrCreateSecret } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';
@@ -15,6 +15,13 @@ function sameText(a: string, b: string): boolean {
   const right = Buffer.from(b);
   return left.length === right.length && timingSafeEqual(left, right);
 }
+
+/** What came of a login. */
+export type Login = { identity: Identity } | { identity: undefined; delayMs: number };
+
+const REFUSED: Login = { identity: undefined, delayMs: 0 };
+/** A login that was refused unchecked is answered after this long: its client should not come back at once. */
+const UNCHECKED_DELAY_MS = 1000;
 
 /** The hosts that the broker listens on. */
 export function listenHosts(
@@ -30,6 +37,8 @@ export class Access {
   readonly #config: Config;
   readonly #users: Users;
   readonly #throttle: LoginThrottle;
+  /** Logins that are being checked, by key, user and password. */
+  readonly #pending = new Map<string, Promise<Login>>();
   readonly #services = new Map<ServiceName, { key: string; identity: Identity }>();
   readonly #anonymous: Identity = { kind: 'anonymous', name: '', rights: new RightsCheck(ANONYMOUS_READ) };
 
@@ -63,25 +72,44 @@ export class Access {
     this.#users.stop();
   }
 
-  /** The identity of a client, or undefined if it is refused. A client without a name is anonymous. */
-  async authenticate(username: string | undefined, password: string | undefined, peer: Peer): Promise<Identity | undefined> {
+  /** The identity of a client, or for how long to delay the refusal. A client without a name is anonymous. */
+  async authenticate(username: string | undefined, password: string | undefined, peer: Peer): Promise<Login> {
     if (username === undefined || username === '') {
       const granted = this.#config.MQTT_ANONYMOUS ?? (peer.loopback ? 'read' : 'none');
-      return granted === 'read' ? this.#anonymous : undefined;
+      return granted === 'read' && peer.servicesOnly !== true ? { identity: this.#anonymous } : REFUSED;
     }
     const given = password ?? '';
     const service = SERVICE_NAMES.find((name) => name === username);
     if (service !== undefined) {
       const known = this.#services.get(service);
-      return known !== undefined && sameText(known.key, given) ? known.identity : undefined;
+      return known !== undefined && sameText(known.key, given) ? { identity: known.identity } : REFUSED;
     }
+    if (peer.servicesOnly === true) return REFUSED;
     const known = this.#users.known(username, given);
-    if (known !== undefined) return known;
-    const user = await this.#throttle.inTurn(
-      peer.address,
-      async () => this.#users.known(username, given) ?? (await this.#users.authenticate(username, given)),
-    );
-    if (user !== undefined) this.#throttle.succeeded(peer.address);
-    return user;
+    if (known !== undefined) return { identity: known };
+    // All names that do not exist are one: a flood of them takes one turn of the others' each round.
+    const key = `${networkOf(peer.address)} ${this.#users.has(username) ? username : ''}`;
+    // All connections of an app come back at once after a restart: their password is checked once.
+    const same = `${key} ${username} ${this.#users.digestOf(given)}`;
+    const login = this.#pending.get(same) ?? this.#check(key, username, given);
+    this.#pending.set(same, login);
+    try {
+      return await login;
+    } finally {
+      this.#pending.delete(same);
+    }
+  }
+
+  async #check(key: string, username: string, password: string): Promise<Login> {
+    const state = { isChecked: false };
+    const identity = await this.#throttle.inTurn(key, async () => {
+      state.isChecked = true;
+      return this.#users.known(username, password) ?? (await this.#users.authenticate(username, password));
+    });
+    if (identity !== undefined) {
+      this.#throttle.succeeded(key);
+      return { identity };
+    }
+    return { identity: undefined, delayMs: state.isChecked ? this.#throttle.failed(key) : UNCHECKED_DELAY_MS };
   }
 }

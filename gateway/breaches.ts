@@ -1,7 +1,23 @@
-/** Counts the limits that clients ran into, and names each in the log, rate-limited. */
+/** Counts the limits that clients ran into, names each in the log, rate-limited, and tells health who runs into them at the moment. */
 import { RepeatLimiter, type Logger } from '../service/log/log.ts';
+import { networkOf } from '../service/network/addresses.ts';
+import { Offenders } from './budgets/offenders.ts';
+
+/** Who broke a limit, and what else is worth a log field. */
+export interface BreachFields {
+  user?: string;
+  address?: string;
+  [field: string]: unknown;
+}
+
+/** The party that a breach is blamed on: the user, or the address of a client without one. */
+export function partyName({ user, address }: Pick<BreachFields, 'user' | 'address'>): string {
+  if (user !== undefined && user !== '') return `user ${user}`;
+  return `address ${networkOf(address ?? 'unknown')}`;
+}
 
 export class Breaches {
+  readonly offenders = new Offenders();
   readonly #counts: Record<string, number> = {};
   readonly #repeats: RepeatLimiter;
 
@@ -9,8 +25,11 @@ export class Breaches {
     this.#repeats = new RepeatLimiter(log);
   }
 
-  add(limit: string, fields: object = {}): void {
+  /** Counts a breach. `weight`: how much it counts in the search for the worst party; `blame`: that party, if not the one in `fields`. */
+  add(limit: string, fields: BreachFields = {}, { weight = 1, blame }: { weight?: number; blame?: string } = {}): void {
     this.#counts[limit] = (this.#counts[limit] ?? 0) + 1;
+    const party = blame ?? (fields.user === undefined && fields.address === undefined ? undefined : partyName(fields));
+    if (party !== undefined) this.offenders.note(party, limit, weight);
     this.#repeats.warn(limit, { event: 'limit_breached', limit, ...fields }, `a client ran into the limit ${limit}`);
   }
 

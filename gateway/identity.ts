@@ -6,6 +6,10 @@ export interface Peer {
   address: string;
   /** It came in through a listener that only this machine reaches. */
   loopback: boolean;
+  /** It came in through the listener for the services of this box: no other client is accepted there. */
+  servicesOnly?: boolean;
+  /** Called when the client has logged in: it is no longer half-open. */
+  onLogin?: () => void;
 }
 
 /** Who a client is, and what it may do. */

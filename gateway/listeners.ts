@@ -1,4 +1,7 @@
-/** The broker's listeners: MQTT over TCP and over WebSocket, and both over TLS if there is a certificate. */
+/**
+ * The broker's listeners: MQTT over TCP and over WebSocket, and both over TLS if there is a certificate; and one for the services of this
+ * box, with a queue and places of its own, so that other clients, however many, cannot keep the services out.
+ */
 import {
   createServer as createHttpServer,
   type IncomingMessage,
@@ -13,16 +16,19 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import { createWebSocketStream, WebSocketServer } from 'ws';
 import { hostOf, isLoopback, isOwnHost } from '../service/network/addresses.ts';
 import type { Config } from '../service/config/config.ts';
-import { listenError } from '../service/errors/errors.ts';
+import { listenError, systemCodeOf } from '../service/errors/errors.ts';
+import { SETTINGS } from '../service/config/settings.ts';
+import type { Logger } from '../service/log/log.ts';
 import type { TlsFiles } from '../service/network/tls-files.ts';
 import type { Peer } from './identity.ts';
 import type { Breaches } from './breaches.ts';
 import type { ClientLimits } from './client-limits.ts';
 import type { Broker } from './broker.ts';
-import { GuardedConnection } from './guarded-connection.ts';
+import { Admission, HalfOpen } from './admission.ts';
 
 export interface ListenersOptions {
   config: Config;
+  log: Logger;
   broker: Broker;
   breaches: Breaches;
   limits: ClientLimits;
@@ -46,12 +52,23 @@ function originAllowed(request: IncomingMessage, names: readonly string[]): bool
   }
 }
 
-async function listen(server: AnyServer, port: number, host: string, setting: string): Promise<void> {
+type ListenerName = 'mqtt' | 'ws' | 'mqtts' | 'wss' | 'services';
+
+/** Connections that the system accepts while the event loop is busy; it may allow fewer (net.core.somaxconn). */
+const ACCEPT_QUEUE = 4096;
+/** Connections to the listener for services that have sent nothing yet, and the time that they have. */
+const SERVICES_HALF_OPEN = 256;
+const SERVICES_CONNECT_MS = 2000;
+/** A new connection of another client has this long to send its CONNECT, even if many are half-open. */
+const HALF_OPEN_GRACE_MS = 500;
+/** The first byte of a CONNECT (MQTT 3.1.1 section 3.1.1). */
+const CONNECT = 0x10;
+
+async function listen(server: AnyServer, port: number, host: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    const failed = (error: Error): void => reject(listenError(error, setting, `${host}:${port}`));
-    server.once('error', failed);
-    server.listen(port, host, () => {
-      server.off('error', failed);
+    server.once('error', reject);
+    server.listen({ port, host, backlog: ACCEPT_QUEUE }, () => {
+      server.off('error', reject);
       resolve();
     });
   });
@@ -63,67 +80,57 @@ const upgradeRequired = (_request: IncomingMessage, response: ServerResponse): v
 
 export class Listeners {
   readonly #options: ListenersOptions;
-  readonly #perAddress = new Map<string, number>();
-  readonly #open = new Set<Socket>();
-  readonly #servers: { name: 'mqtt' | 'ws' | 'mqtts' | 'wss'; host: string; server: AnyServer }[] = [];
+  readonly #admission: Admission;
+  /** Connections of services, and what waits to become one. */
+  readonly #services = new Set<Socket>();
+  readonly #servers: { name: ListenerName; host: string; server: AnyServer }[] = [];
   readonly #webSockets: WebSocketServer[] = [];
   #closed: Promise<unknown> | undefined;
 
   constructor(options: ListenersOptions) {
     this.#options = options;
+    const { config, breaches, limits } = options;
+    this.#admission = new Admission({ connections: config.MQTT_MAX_CONNECTIONS, breaches, limits });
   }
 
   /** The ports that are listened on, 0 for a listener that is off. */
-  get ports(): Record<'mqtt' | 'ws' | 'mqtts' | 'wss', number> {
+  get ports(): Record<ListenerName, number> {
     const of = (name: string): number => portOf(this.#servers.find((entry) => entry.name === name)?.server);
-    return { mqtt: of('mqtt'), ws: of('ws'), mqtts: of('mqtts'), wss: of('wss') };
+    return { mqtt: of('mqtt'), ws: of('ws'), mqtts: of('mqtts'), wss: of('wss'), services: of('services') };
   }
 
   /** The URLs that are listened on. */
   get urls(): string[] {
     return this.#servers.map(
-      ({ name, host, server }) => `${name}://${host.includes(':') ? `[${host}]` : host}:${portOf(server)}`,
+      ({ name, host, server }) =>
+        `${name === 'services' ? 'mqtt' : name}://${host.includes(':') ? `[${host}]` : host}:${portOf(server)}`,
     );
   }
 
   /** Counts a new connection before anything of it is read; returns false, and closes it, if there are too many. */
-  #admit(socket: Socket): boolean {
-    const { config, breaches, limits } = this.#options;
-    const address = socket.remoteAddress ?? 'unknown';
-    const count = this.#perAddress.get(address) ?? 0;
-    let limit: string | undefined;
-    if (this.#open.size >= config.MQTT_MAX_CONNECTIONS) limit = 'connections';
-    else if (count >= Math.max(1, Math.floor(config.MQTT_MAX_CONNECTIONS * limits.connectionsShareOfAddress)))
-      limit = 'connections_per_address';
-    if (limit !== undefined) {
-      breaches.add(limit, { address });
-      socket.destroy();
-      return false;
-    }
-    this.#open.add(socket);
-    this.#perAddress.set(address, count + 1);
-    socket.on('error', () => {});
-    socket.once('close', () => {
-      this.#open.delete(socket);
-      const left = (this.#perAddress.get(address) ?? 1) - 1;
-      if (left <= 0) this.#perAddress.delete(address);
-      else this.#perAddress.set(address, left);
-    });
+  #admit(socket: Socket, halfOpen: HalfOpen): boolean {
+    if (!this.#admission.admit(socket)) return false;
+    halfOpen.add(socket);
     return true;
   }
 
-  #take(stream: Duplex, peer: Peer, request?: IncomingMessage): void {
-    const { config, breaches, broker } = this.#options;
-    const guarded = new GuardedConnection(stream, {
-      peer,
-      maxPacketBytes: config.MQTT_MAX_PACKET_BYTES,
-      onTooLarge: (announcedBytes) => breaches.add('packet_bytes', { address: peer.address, announced_bytes: announcedBytes }),
-    });
-    guarded.on('error', () => {});
-    broker.aedes.handle(guarded, request);
+  #halfOpen(): HalfOpen {
+    const { breaches, limits } = this.#options;
+    return new HalfOpen({ max: limits.halfOpen, graceMs: HALF_OPEN_GRACE_MS }, (address) =>
+      breaches.add('half_open', { address }),
+    );
   }
 
-  #webSocketsOn(server: HttpServer, loopback: boolean): void {
+  #take(stream: Duplex, peer: Peer, request?: IncomingMessage): void {
+    const { breaches, broker } = this.#options;
+    const guarded = broker.guarded(stream, {
+      peer,
+      onTooLarge: (announcedBytes) => breaches.add('packet_bytes', { address: peer.address, announced_bytes: announcedBytes }),
+    });
+    broker.handle(guarded, request);
+  }
+
+  #webSocketsOn(server: HttpServer, loopback: boolean, halfOpen: HalfOpen): void {
     const { config, breaches } = this.#options;
     const webSockets = new WebSocketServer({
       server,
@@ -138,7 +145,9 @@ export class Listeners {
     });
     webSockets.on('connection', (socket, request) => {
       socket.on('error', () => {});
-      this.#take(createWebSocketStream(socket), { address: request.socket.remoteAddress ?? 'unknown', loopback }, request);
+      const { remoteAddress, remotePort } = request.socket;
+      const onLogin = (): void => halfOpen.done({ remoteAddress, remotePort });
+      this.#take(createWebSocketStream(socket), { address: remoteAddress ?? 'unknown', loopback, onLogin }, request);
     });
     webSockets.on('error', () => {});
     this.#webSockets.push(webSockets);
@@ -153,48 +162,102 @@ export class Listeners {
       connectionsCheckingInterval: Math.max(500, limits.connectTimeoutMs / 4),
       maxHeaderSize: 8192,
     };
+    await this.#startServices();
     const loopback = isLoopback(config.MQTT_LISTEN_HOST);
+    const [tcpHalfOpen, webHalfOpen] = [this.#halfOpen(), this.#halfOpen()];
     const tcp = createServer({ noDelay: true }, (socket) => {
-      if (this.#admit(socket)) this.#take(socket, { address: socket.remoteAddress ?? 'unknown', loopback });
+      if (!this.#admit(socket, tcpHalfOpen)) return;
+      const { remoteAddress, remotePort } = socket;
+      const onLogin = (): void => tcpHalfOpen.done({ remoteAddress, remotePort });
+      this.#take(socket, { address: remoteAddress ?? 'unknown', loopback, onLogin });
     });
     await this.#listen('mqtt', tcp, config.MQTT_LISTEN_PORT, config.MQTT_LISTEN_HOST, 'MQTT_LISTEN_PORT');
     const web = createHttpServer(http, upgradeRequired);
-    web.on('connection', (socket: Socket) => void this.#admit(socket));
-    this.#webSocketsOn(web, loopback);
+    web.on('connection', (socket: Socket) => void this.#admit(socket, webHalfOpen));
+    this.#webSocketsOn(web, loopback, webHalfOpen);
     await this.#listen('ws', web, config.MQTT_LISTEN_WS_PORT, config.MQTT_LISTEN_HOST, 'MQTT_LISTEN_WS_PORT');
     if (tls !== undefined) await this.#startTls(tls, http);
+  }
+
+  /** The listener for the services of this box: only their keys are accepted. What sends nothing makes room for what comes later. */
+  async #startServices(): Promise<void> {
+    const { config, breaches, log } = this.#options;
+    const halfOpen = new HalfOpen({ max: SERVICES_HALF_OPEN, graceMs: 0 }, (address) => breaches.add('half_open', { address }));
+    const server = createServer({ noDelay: true }, (socket) => {
+      this.#services.add(socket);
+      halfOpen.add(socket);
+      socket.on('error', () => {});
+      socket.once('close', () => this.#services.delete(socket));
+      const { remoteAddress, remotePort } = socket;
+      const address = remoteAddress ?? 'unknown';
+      const limit = setTimeout(() => {
+        breaches.add('connect_timeout', { address });
+        socket.destroy();
+      }, SERVICES_CONNECT_MS);
+      socket.once('close', () => clearTimeout(limit));
+      const onLogin = (): void => {
+        clearTimeout(limit);
+        halfOpen.done({ remoteAddress, remotePort });
+      };
+      // A connection costs little until it sends a CONNECT.
+      socket.once('data', (chunk: Buffer) => {
+        if (chunk[0] !== CONNECT) return void socket.destroy();
+        socket.pause();
+        socket.unshift(chunk);
+        this.#take(socket, { address, loopback: false, servicesOnly: true, onLogin });
+        socket.resume();
+      });
+    });
+    const { MQTT_SERVICES_HOST: host, MQTT_SERVICES_PORT: port } = config;
+    const isDefault = port === SETTINGS.MQTT_SERVICES_PORT.default;
+    const wanted = isDefault && config.MQTT_LISTEN_PORT === 0 ? 0 : port;
+    try {
+      await listen(server, wanted, host);
+    } catch (error) {
+      if (!isDefault || systemCodeOf(error) !== 'EADDRINUSE') throw listenError(error, 'MQTT_SERVICES_PORT', `${host}:${port}`);
+      await listen(server, 0, host);
+      log.warn(
+        { event: 'services_port_in_use', port, used: portOf(server) },
+        'another program uses the port for services: services that do not find this one use the ordinary listener',
+      );
+    }
+    this.#servers.push({ name: 'services', host, server });
   }
 
   async #startTls(tls: TlsFiles, http: ServerOptions): Promise<void> {
     const { config, breaches, limits } = this.#options;
     const secure = { ...tls.start(), handshakeTimeout: limits.connectTimeoutMs };
     const loopback = isLoopback(config.MQTT_TLS_LISTEN_HOST);
-    const mqtts = createTlsServer({ ...secure, noDelay: true }, (socket) =>
-      this.#take(socket, { address: socket.remoteAddress ?? 'unknown', loopback }),
-    );
+    const [mqttsHalfOpen, wssHalfOpen] = [this.#halfOpen(), this.#halfOpen()];
+    const mqtts = createTlsServer({ ...secure, noDelay: true }, (socket) => {
+      const { remoteAddress, remotePort } = socket;
+      const onLogin = (): void => mqttsHalfOpen.done({ remoteAddress, remotePort });
+      this.#take(socket, { address: remoteAddress ?? 'unknown', loopback, onLogin });
+    });
     const wss = createHttpsServer({ ...http, ...secure }, upgradeRequired);
-    for (const server of [mqtts, wss]) {
+    for (const [server, halfOpen] of [
+      [mqtts, mqttsHalfOpen],
+      [wss, wssHalfOpen],
+    ] as const) {
       // Counted as raw sockets: one that never finishes its handshake is a connection too.
-      server.on('connection', (socket: Socket) => void this.#admit(socket));
+      server.on('connection', (socket: Socket) => void this.#admit(socket, halfOpen));
       server.on('tlsClientError', (error, socket) => {
         breaches.add('tls_handshake', { address: socket.remoteAddress ?? 'unknown', reason: error.message.slice(0, 100) });
         socket.destroy();
       });
       tls.serve(server);
     }
-    this.#webSocketsOn(wss, loopback);
+    this.#webSocketsOn(wss, loopback, wssHalfOpen);
     await this.#listen('mqtts', mqtts, config.MQTT_TLS_LISTEN_PORT, config.MQTT_TLS_LISTEN_HOST, 'MQTT_TLS_LISTEN_PORT');
     await this.#listen('wss', wss, config.MQTT_TLS_LISTEN_WS_PORT, config.MQTT_TLS_LISTEN_HOST, 'MQTT_TLS_LISTEN_WS_PORT');
   }
 
-  async #listen(
-    name: 'mqtt' | 'ws' | 'mqtts' | 'wss',
-    server: AnyServer,
-    port: number,
-    host: string,
-    setting: string,
-  ): Promise<void> {
-    await listen(server, port, host, setting);
+  async #listen(name: ListenerName, server: AnyServer, port: number, host: string, setting: string): Promise<void> {
+    try {
+      await listen(server, port, host);
+    } catch (error) {
+      throw listenError(error, setting, `${host}:${port}`);
+    }
     this.#servers.push({ name, host, server });
   }
 
@@ -215,7 +278,8 @@ export class Listeners {
       for (const client of webSockets.clients) client.terminate();
       webSockets.close();
     }
-    for (const socket of this.#open) socket.destroy();
+    this.#admission.closeAll();
+    for (const socket of this.#services) socket.destroy();
     await this.#closed;
   }
 }

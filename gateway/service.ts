@@ -63,7 +63,7 @@ export class GatewayService implements Service {
     this.#broker = new Broker({ config, log, access: this.#access, breaches: this.#breaches, throttle, limits });
     const { MQTT_TLS_CERT_FILE: certFile, MQTT_TLS_KEY_FILE: keyFile } = config;
     this.#tls = certFile === undefined || keyFile === undefined ? undefined : new TlsFiles({ certFile, keyFile, log });
-    this.#listeners = new Listeners({ config, broker: this.#broker, breaches: this.#breaches, tls: this.#tls, limits });
+    this.#listeners = new Listeners({ config, log, broker: this.#broker, breaches: this.#breaches, tls: this.#tls, limits });
     this.#refused = new RefusedMessages('gateway', log);
     this.#commands = new CommandServer({
       service: 'gateway',
@@ -114,6 +114,11 @@ export class GatewayService implements Service {
     return this.#listeners.ports.mqtt;
   }
 
+  /** The port for the services of this box, once started. */
+  get servicesPort(): number {
+    return this.#listeners.ports.services;
+  }
+
   /** The port that MQTT over WebSocket listens on, once started. */
   get wsPort(): number {
     return this.#listeners.ports.ws;
@@ -125,7 +130,11 @@ export class GatewayService implements Service {
   }
 
   get checks(): CheckReport[] {
-    return [...(this.#tls === undefined ? [] : [this.#tls.check()]), ...(this.#plane?.checks() ?? [])];
+    return [
+      ...(this.#tls === undefined ? [] : [this.#tls.check()]),
+      this.#breaches.offenders.check(),
+      ...(this.#plane?.checks() ?? []),
+    ];
   }
 
   /** What became of other clients' messages; throws before the start. */

@@ -96,6 +96,10 @@ export class Users {
     return this.#users.size;
   }
 
+  has(name: string): boolean {
+    return this.#users.has(name);
+  }
+
   start(): void {
     this.#take(readUsers(this.#config));
     this.#seen = this.#stamp();
@@ -129,7 +133,8 @@ export class Users {
         ];
       }),
     );
-    this.#right.clear();
+    // Passwords of users that did not change stay verified.
+    for (const name of this.#right.keys()) if (this.#users.get(name) !== before.get(name)) this.#right.delete(name);
   }
 
   #reload(): void {
@@ -157,6 +162,11 @@ export class Users {
 
   #digest(password: string): Buffer {
     return createHmac('sha256', this.#digestKey).update(password).digest();
+  }
+
+  /** Stands for a password while this process runs. */
+  digestOf(password: string): string {
+    return this.#digest(password).toString('base64');
   }
 
   /** The user, if this password was verified before. */

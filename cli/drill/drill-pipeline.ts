@@ -50,6 +50,7 @@ export class DrillPipeline {
       MQTT_LISTEN_HOST: '127.0.0.1',
       MQTT_LISTEN_PORT: String(this.#mqttPort),
       MQTT_LISTEN_WS_PORT: '0',
+      MQTT_SERVICES_PORT: '0',
       MQTT_URL: `mqtt://127.0.0.1:${this.#mqttPort}`,
       LOCAL_KINESIS_HOST: '127.0.0.1',
       LOCAL_KINESIS_PORT: String(this.#streamPort),

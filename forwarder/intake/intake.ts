@@ -27,8 +27,10 @@ import { watermarkKey } from '../queue/watermark-key.ts';
 import { Arrivals } from './arrivals.ts';
 import { IntakeReport } from './intake-report.ts';
 import { LiveReadings } from './live-readings.ts';
+import { OfferedRuns } from './offered-runs.ts';
 import { Publications, type Publication } from './publications.ts';
 import { checkNumbered, type Checked } from './reading-check.ts';
+import { RunBounds } from './run-bounds.ts';
 import { RunIntake } from './run-intake.ts';
 import { StrapNames } from './strap-names.ts';
 
@@ -56,8 +58,6 @@ export interface IntakeOptions {
   now?: () => number;
 }
 
-/** Runs with state beside their watermark. Idle ones beyond it are forgotten, and have to be offered again. */
-const RUNS_MAX = 1000;
 /** Runs of bridges of version 1 that are remembered. */
 const VERSION_1_RUNS_MAX = 100;
 /** A sync that nobody waited for interrupts every sequencer: not more often than this. */
@@ -81,7 +81,8 @@ export class Intake {
   readonly #report = new IntakeReport();
   readonly #live: LiveReadings;
   readonly #publications: Publications;
-  readonly #runs = new Map<string, RunIntake>();
+  readonly #runs: OfferedRuns;
+  readonly #bounds: RunBounds;
   #watermarks = new Map<string, RunWatermark>();
   readonly #version1Runs = new Set<string>();
   readonly #straps: StrapNames;
@@ -100,6 +101,8 @@ export class Intake {
     this.#now = options.now ?? (() => performance.now());
     this.#repeats = new RepeatLimiter(options.log);
     this.#publications = new Publications(options.gateway, options.clock ?? (() => 'unknown'));
+    this.#runs = new OfferedRuns(options.gateway);
+    this.#bounds = new RunBounds(options.gateway, this.#now);
     this.#delivering = new Set([options.gateway]);
     this.#straps = new StrapNames({
       isDelivering: (gateway) => this.#delivering.has(gateway) && serves(options.gateways, gateway),
@@ -170,28 +173,14 @@ export class Intake {
     return this.#runs.get(key)?.isOffered === true || this.#watermarks.has(key);
   }
 
-  #run(identity: { gateway: string; run: string }): RunIntake {
+  /** The run that is offered; undefined if its gateway begins too many. */
+  #run(identity: { gateway: string; run: string }): RunIntake | undefined {
     const key = watermarkKey(identity);
-    let run = this.#runs.get(key);
-    if (run === undefined) {
-      if (this.#runs.size >= RUNS_MAX) this.#forgetIdle();
-      run = new RunIntake(identity, this.#watermarks.get(key));
-      this.#runs.set(key, run);
-    } else if (this.#runs.size > RUNS_MAX / 2) {
-      // Keeps the map in the order of last use.
-      this.#runs.delete(key);
-      this.#runs.set(key, run);
-    }
-    return run;
-  }
-
-  /** Forgets the least recently used run that has nothing under way: its watermark stays. */
-  #forgetIdle(): void {
-    for (const [key, run] of this.#runs)
-      if (run.isIdle) {
-        this.#runs.delete(key);
-        return;
-      }
+    const known = this.#runs.get(key);
+    if (known !== undefined) return known;
+    const watermark = this.#watermarks.get(key);
+    if (watermark === undefined && !this.#bounds.mayBegin(identity.gateway)) return undefined;
+    return this.#runs.add(key, new RunIntake(identity, watermark));
   }
 
   #offer(topic: string, payload: Buffer): void {
@@ -202,6 +191,8 @@ export class Intake {
       return;
     }
     const run = this.#run(sequencer);
+    // Its sequencer offers it again.
+    if (run === undefined) return this.#options.refused.refuse('offer', topic, 'its gateway begins too many runs');
     const isFirst = !run.isOffered;
     run.isOffered = true;
     this.#delivering.add(sequencer.gateway);
@@ -238,10 +229,11 @@ export class Intake {
     const sequencer = sequencerOfTopic(topic);
     if (sequencer === undefined) return;
     const { readings, malformed } = decodePacket(packet);
-    const run = this.#run(sequencer);
-    if (!this.#isReady || !run.isOffered) {
+    // Without state for a run that was not offered: its name may be invented.
+    const run = this.#runs.get(watermarkKey(sequencer));
+    if (!this.#isReady || run?.isOffered !== true || !this.#bounds.hasRoom(sequencer.gateway)) {
       this.#putBack(sequencer.gateway, readings.length + malformed);
-      if (this.#isReady) this.#nudge();
+      if (this.#isReady && run?.isOffered !== true) this.#nudge();
       return;
     }
     const { taken, duplicates, putBack } = run.arrived(readings);
@@ -265,7 +257,9 @@ export class Intake {
     const append = emptyAppend();
     const { gateway, run: id } = run;
     const refused: string[] = [];
+    let bytes = 0;
     for (const { seq, payload } of readings) {
+      bytes += payload.length;
       const checked = checkNumbered(payload, { gateway, run: id, seq });
       if (checked.kind === 'dead') refused.push(checked.letter.reason);
       else {
@@ -275,7 +269,8 @@ export class Intake {
       this.#add(append, checked);
     }
     append.watermarks.push(run.watermark);
-    run.pending(readings.length - refused.length, refused);
+    run.pending(readings.length - refused.length, refused, [], bytes);
+    this.#bounds.pending(gateway, bytes);
     this.#options.queue.append(append);
   }
 
@@ -349,10 +344,12 @@ export class Intake {
     for (const code of unnumbered.refused) this.arrivals.refused(this.#options.gateway, code);
     const newest = new Map(watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
     for (const [key, watermark] of newest) {
+      if (!this.#watermarks.has(key)) this.#bounds.addWatermark(watermark.gateway);
       this.#watermarks.set(key, watermark);
       const run = this.#runs.get(key);
       if (run === undefined) continue;
-      const { accepted, refused, missed, sync } = run.committed(watermark.stored);
+      const { accepted, refused, missed, sync, bytes } = run.committed(watermark.stored);
+      this.#bounds.pending(watermark.gateway, -bytes);
       this.arrivals.count(watermark.gateway, 'accepted', accepted);
       for (const code of refused) this.arrivals.refused(watermark.gateway, code);
       for (let index = SPANS_MAX; index < missed.length; index += SPANS_MAX)
@@ -378,7 +375,8 @@ export class Intake {
 
   #returnToWatermarks(watermarks: readonly RunWatermark[]): void {
     this.#watermarks = new Map(watermarks.map((watermark) => [watermarkKey(watermark), watermark]));
-    for (const [key, run] of this.#runs) this.#putBack(run.gateway, run.rollBack(this.#watermarks.get(key)));
+    this.#bounds.reset(watermarks);
+    for (const [key, run] of this.#runs.all) this.#putBack(run.gateway, run.rollBack(this.#watermarks.get(key)));
   }
 
   /** Whether the queue accepts. When it does again, sequencers are asked for what they hold. */

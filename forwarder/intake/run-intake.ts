@@ -13,6 +13,8 @@ interface Batch {
   /** Codes of the readings that became dead letters. */
   refused: readonly string[];
   missed: readonly MissedSpan[];
+  /** Of the readings' text. */
+  bytes: number;
 }
 
 /** What a commit settled. */
@@ -20,6 +22,8 @@ export interface Settled {
   accepted: number;
   refused: string[];
   missed: MissedSpan[];
+  /** Of the readings' text. */
+  bytes: number;
   /** `sync` of the offer that is answered by this commit. */
   sync: number | undefined;
 }
@@ -84,8 +88,8 @@ export class RunIntake {
   }
 
   /** What was taken is on its way to the queue. */
-  pending(accepted: number, refused: readonly string[], missed: readonly MissedSpan[] = []): void {
-    this.#pending.push({ to: this.#next - 1, accepted, refused, missed });
+  pending(accepted: number, refused: readonly string[], missed: readonly MissedSpan[] = [], bytes = 0): void {
+    this.#pending.push({ to: this.#next - 1, accepted, refused, missed, bytes });
   }
 
   /** The sequencer says what it holds. Returns the seqs that it does not hold any more although this queue never got them. */
@@ -120,12 +124,13 @@ export class RunIntake {
   /** The queue has committed everything up to a seq. */
   committed(stored: number): Settled {
     this.#stored = Math.max(this.#stored, stored);
-    const settled: Settled = { accepted: 0, refused: [], missed: [], sync: this.answer() };
+    const settled: Settled = { accepted: 0, refused: [], missed: [], bytes: 0, sync: this.answer() };
     for (let batch = this.#pending[0]; batch !== undefined && batch.to <= stored; batch = this.#pending[0]) {
       this.#pending.shift();
       settled.accepted += batch.accepted;
       settled.refused.push(...batch.refused);
       settled.missed.push(...batch.missed);
+      settled.bytes += batch.bytes;
     }
     return settled;
   }

@@ -47,6 +47,7 @@ export class AdoptionPlane {
     this.adoption = new Adoption({
       log: context.log,
       sinks: this.#outbox.sinks,
+      memory: broker.memory,
       clock: () => clockState(new Date(), this.#forwarder),
       spillBytes: context.config.OUTBOX_MAX_BYTES,
       ...(noProgressMs === undefined ? {} : { noProgressMs }),

@@ -14,7 +14,7 @@ import { GuardedConnection } from '../guarded-connection.ts';
 import type { PublishAdopter, PublishDecision } from '../publish-adopter.ts';
 import { AdoptedDevices } from './adopted-devices.ts';
 import { DeviceClaims } from './device-claims.ts';
-import { HeldReadings } from './held-readings.ts';
+import { HeldReadings, type HeldMemory } from './held-readings.ts';
 import { OutcomeCounts } from './outcome-counts.ts';
 import { PublisherConnection } from './publisher-connection.ts';
 import { Publisher, type HeldMessage, type Message } from './publisher.ts';
@@ -31,6 +31,7 @@ export interface AdoptionOptions {
   log: Logger;
   sinks: AdoptionSinks;
   clock: () => PublicationContext['clock'];
+  memory?: HeldMemory;
   /** What the spilling run holds at most. */
   spillBytes: number;
   /** Tests alone. */
@@ -82,6 +83,7 @@ export class Adoption implements PublishAdopter {
     this.#share = new SpillShare(options.spillBytes);
     this.#held = new HeldReadings({
       sink: options.sinks.memory,
+      memory: options.memory,
       onProgress: (publishers) => {
         for (const { connection } of publishers) connection?.readOn();
       },

@@ -9,10 +9,9 @@
 import Denque from 'denque';
 import type { MissedSpan } from '../../contract/delivery.ts';
 import type { ReadingSink, UnnumberedReading } from '../../outbox/reading-sink.ts';
+import { HELD_BYTES_MAX, HELD_READINGS_MAX } from '../client-limits.ts';
 import type { HeldMessage, Message, Publisher } from './publisher.ts';
 
-export const HELD_READINGS_MAX = 500;
-const HELD_BYTES_MAX = 1024 * 1024;
 const HELD_BYTES_CROWDED_MAX = 64 * 1024;
 const ALL_BYTES_MAX = 64 * 1024 * 1024;
 /** What one read of a socket can bring after the limit was checked. */
@@ -20,7 +19,14 @@ const READ_AHEAD_BYTES = 160 * 1024;
 /** What a held reading costs beside its payload. */
 const READING_OVERHEAD_BYTES = 256;
 
+/** What the box has for held readings, beside other uses of its memory. */
+export interface HeldMemory {
+  add(use: 'held', bytes: number): void;
+  hasRoom(use: 'held'): boolean;
+}
+
 export interface HeldReadingsOptions {
+  memory?: HeldMemory | undefined;
   /** The run that is held in memory only. */
   sink: ReadingSink;
   now?: () => number;
@@ -79,7 +85,7 @@ export class HeldReadings {
 
   /** How many more publishes of this publisher may be read now. */
   creditOf(publisher: Publisher): number {
-    if (this.#bytes >= ALL_BYTES_MAX) return 0;
+    if (this.#bytes >= ALL_BYTES_MAX || this.#options.memory?.hasRoom('held') === false) return 0;
     const isCrowded = this.#bytes >= ALL_BYTES_MAX / 2;
     const bytesMax = isCrowded ? HELD_BYTES_CROWDED_MAX : HELD_BYTES_MAX - READ_AHEAD_BYTES;
     return publisher.heldBytes >= bytesMax ? 0 : Math.max(0, HELD_READINGS_MAX - publisher.heldCount);
@@ -94,6 +100,7 @@ export class HeldReadings {
     this.#queue.push(held);
     this.#count += 1;
     this.#bytes += bytes;
+    this.#options.memory?.add('held', bytes);
     publisher.hold(held);
     // A sink may store before `add` returns.
     if (sink.watermark >= seq) this.#stored(sink.watermark);
@@ -102,6 +109,7 @@ export class HeldReadings {
   #release(held: HeldMessage): void {
     this.#count -= 1;
     this.#bytes -= held.bytes;
+    this.#options.memory?.add('held', -held.bytes);
   }
 
   #stored(watermark: number): void {

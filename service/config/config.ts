@@ -128,6 +128,13 @@ function checkTogether(config: Config): string[] {
   return faults;
 }
 
+/** The broker if MQTT_URL is not set. Releases before 1.1 had no MQTT_SERVICES_PORT, so an external broker is where they looked for it. */
+function defaultBrokerUrl({ MQTT_BROKER, MQTT_SERVICES_PORT }: Record<string, unknown>): string {
+  if (MQTT_BROKER === 'external') return 'mqtt://127.0.0.1:1883';
+  const isKnown = typeof MQTT_SERVICES_PORT === 'number' && MQTT_SERVICES_PORT > 0;
+  return isKnown ? `mqtt://127.0.0.1:${MQTT_SERVICES_PORT}` : SETTINGS.MQTT_URL.default;
+}
+
 /**
  * Reads the settings from an environment. An empty value counts as not set.
  * Throws HrError `config_invalid`; its detail lists all faults, separated by `; `.
@@ -148,6 +155,7 @@ export function readConfig(environment: Environment): Config {
     if ('value' in parsed) values[name] = parsed.value;
     else faults.push(`${name}: must ${parsed.must} (got ${shownValue(name, text)})`);
   }
+  if (!isSetIn(environment, 'MQTT_URL')) values['MQTT_URL'] = defaultBrokerUrl(values);
   for (const name of Object.keys(environment)) if (isUnknown(name)) faults.push(unknownNameFault(name));
   const config = Object.freeze(values) as unknown as Config;
   if (faults.length === 0) faults.push(...checkTogether(config));

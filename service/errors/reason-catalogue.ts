@@ -202,6 +202,10 @@ export const HEALTH_REASONS = {
     summary: 'Readings of other clients have waited for more than 10 s to be stored.',
     hint: 'See the forwarder in /health: it does not store, or it is not connected.',
   },
+  client_over_budget: {
+    summary: 'A user or an address exceeds limits of the broker again and again; the reason names it and the limit.',
+    hint: 'Check that client; it is slowed down or disconnected, the others are not. Remove its user, or block its address, if it attacks.',
+  },
   publisher_stalled: {
     summary: 'A publisher was disconnected, because none of its unacknowledged readings was stored for 30 s.',
     hint: 'See the forwarder in /health. The publisher sends its readings again.',

@@ -16,6 +16,7 @@ import { RepeatLimiter, type Logger } from '../log/log.ts';
 import { LinkTrouble, type Trouble } from './link-trouble.ts';
 import { SubscriptionRoutes, type Subscriptions } from './subscription-routes.ts';
 import { failing, okCheck, type CheckReport } from '../health/check-report.ts';
+import { BrokerAddresses } from './broker-addresses.ts';
 
 export interface MqttLinkOptions {
   service: ServiceName;
@@ -38,6 +39,9 @@ const FILTERS_PER_SUBSCRIBE = 8;
 /** Filters that the broker refused are asked for again: rights may be granted meanwhile. */
 const REFUSED_AGAIN_MS = 10_000;
 
+/** A connection that has lasted this long was useful: after it the next one is made soon. Shorter ones back off, although accepted. */
+const STABLE_MS = 10_000;
+
 /** The other side ended the connection without closing it in order. */
 function isReset(error: Error): boolean {
   return 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
@@ -54,6 +58,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   readonly #repeats: RepeatLimiter;
   readonly #backoff = new Backoff({ minMs: 100, maxMs: 5000 });
   readonly #trouble = new LinkTrouble();
+  readonly #addresses: BrokerAddresses;
   /** Those of the current connection. */
   #routes = new SubscriptionRoutes({});
   #client: MqttClient | undefined;
@@ -65,6 +70,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   #up = false;
   /** The current connection ended, or is ending, for a reason that is known. */
   #failed = false;
+  /** The broker has accepted the CONNECT of the current connection. */
+  #accepted = false;
   /** The largest message that was published on the current connection. */
   #largestBytes = 0;
   #stopped = true;
@@ -74,6 +81,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     this.#options = options;
     this.#log = options.log;
     this.#repeats = new RepeatLimiter(options.log);
+    this.#addresses = new BrokerAddresses(options.config);
   }
 
   /** Why there is no useful connection: the broker's answer, if it gave one. */
@@ -155,14 +163,15 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   }
 
   #connect(): void {
-    const url = this.#options.config.MQTT_URL;
+    const url = this.#addresses.current;
     // Without credentials: MQTT.js would prefer them to those of the options, and it divides them at the last colon.
     const client = connect(parseBrokerUrl(url).address, this.#clientOptions());
     this.#client = client;
     this.#failed = false;
-    let isAccepted = false;
+    this.#accepted = false;
     client.on('connect', () => {
-      isAccepted = true;
+      this.#accepted = true;
+      this.#addresses.accepted();
       this.#trouble.accepted();
       this.#subscribe(client);
     });
@@ -172,7 +181,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     });
     client.on('error', (error) => {
       // A broker that resets an accepted connection is there: LinkTrouble says why, from how long the connections last.
-      if (isAccepted && isReset(error)) return;
+      if (this.#accepted && isReset(error)) return;
       // MQTT.js names a CONNACK's refusal in words: "Connection refused: Not authorized".
       this.#failed = true;
       const isAnswer = 'code' in error && typeof error.code === 'number';
@@ -200,11 +209,10 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     void this.#request(client, this.#routes.filters).then((refused) => {
       clearTimeout(timeout);
       if (refused === undefined || client !== this.#client || this.#stopped || !client.connected) return;
-      if (!this.#trouble.isCutShort) this.#backoff.reset();
       this.#up = true;
       this.#trouble.up();
       this.#watchSilence(client);
-      this.#log.info({ event: 'mqtt_connected', broker: maskUrl(this.#options.config.MQTT_URL) }, 'connected to the broker');
+      this.#log.info({ event: 'mqtt_connected', broker: maskUrl(this.#addresses.current) }, 'connected to the broker');
       this.#refused(client, refused);
       this.#emit('up');
     });
@@ -258,9 +266,11 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   #watchSilence(client: MqttClient): void {
     clearInterval(this.#silence);
     this.#receivedAt = performance.now();
+    const stableAtMs = performance.now() + STABLE_MS;
     let pinged = false;
     this.#silence = setInterval(() => {
       this.#trouble.lasting();
+      if (performance.now() >= stableAtMs && !this.#trouble.isCutShort) this.#backoff.reset();
       const quietMs = performance.now() - this.#receivedAt;
       if (quietMs > SILENCE_MS) {
         this.#failed = true;
@@ -312,7 +322,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     const wasUp = this.#up;
     this.#up = false;
     if (!this.#stopped) {
-      this.#retry = setTimeout(() => this.#connect(), this.#backoff.nextDelayMs());
+      const isOtherAddress = this.#addresses.ended(this.#accepted);
+      this.#retry = setTimeout(() => this.#connect(), isOtherAddress ? 0 : this.#backoff.nextDelayMs());
       if (wasUp)
         this.#repeats.warn(
           `mqtt_disconnected ${this.trouble?.code}`,

@@ -2,7 +2,7 @@
  * Whether the broker is this box's own gateway or another broker: the only place that decides it. `npm start`, the doctor and the health
  * of the box all ask here.
  */
-import { isLoopback } from './addresses.ts';
+import { hostToConnect, isLoopback } from './addresses.ts';
 import { parseBrokerUrl } from './broker-url.ts';
 import { isSet, type Config } from '../config/config.ts';
 
@@ -50,4 +50,16 @@ export const serves = (gateways: readonly string[], gateway: string): boolean =>
 export function brokerOfAllInOne(config: Pick<Config, 'MQTT_BROKER' | 'MQTT_URL'>): BrokerChoice {
   if (config.MQTT_BROKER === undefined && isSet('MQTT_URL')) return { kind: 'external', assumed: true };
   return brokerOf(config);
+}
+
+/**
+ * Where the services look for the gateway of this box if nothing answers at MQTT_SERVICES_PORT: its ordinary listener, on which their keys
+ * work too. Undefined if MQTT_URL names the broker.
+ */
+export function ordinaryBrokerUrl(
+  config: Pick<Config, 'MQTT_URL' | 'MQTT_SERVICES_HOST' | 'MQTT_SERVICES_PORT' | 'MQTT_LISTEN_HOST' | 'MQTT_LISTEN_PORT'>,
+): string | undefined {
+  const { MQTT_URL: url, MQTT_LISTEN_PORT: port } = config;
+  const isDefault = url === `mqtt://${hostToConnect(config.MQTT_SERVICES_HOST)}:${config.MQTT_SERVICES_PORT}`;
+  return isDefault && port > 0 ? `mqtt://${hostToConnect(config.MQTT_LISTEN_HOST)}:${port}` : undefined;
 }

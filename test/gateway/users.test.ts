@@ -153,7 +153,7 @@ test('a filter covers exactly what it matches', () => {
   assert.equal(filterFault('publish', 'hr/anna/bpm'), undefined);
 });
 
-test('failed logins of an address are answered with growing delay; service keys and verified users are accepted meanwhile', async (t) => {
+test('failed logins of a user get growing delays; other users of the address and service keys are accepted meanwhile', async (t) => {
   const gateway = await startGateway(
     t,
     {},
@@ -165,13 +165,53 @@ test('failed logins of an address are answered with growing delay; service keys 
     return await client.connect(as('anna', `guess ${i}`));
   });
   await eventually(() => (gateway.service.breaches['login'] ?? 0) >= 6);
-  // The address has to wait now. A correct password that was not verified before waits too: it could be a guess.
-  const unseen = await rawClient(t, gateway.ports.mqtt);
-  assert.equal(await unseen.connect(as('ben')), 5);
+  // Anna's logins from this address have to wait now, not those of ben, whose password was not verified before.
+  const beganAt = performance.now();
+  await connected(t, gateway.ports.mqtt, as('ben'));
+  assert.ok(performance.now() - beganAt < 2000, `accepted after ${performance.now() - beganAt} ms`);
   await connected(t, gateway.ports.mqtt, as('anna'));
   await connected(t, gateway.ports.mqtt, { username: 'forwarder', password: Buffer.from(gateway.keyOf('forwarder')) });
   assert.deepEqual(new Set(await Promise.all(guesses)), new Set([5]));
-  await eventually(async () => (await (await rawClient(t, gateway.ports.mqtt)).connect(as('ben'))) === 0);
+});
+
+test('twenty connections of one user that come at once are accepted: their password is checked once', async (t) => {
+  const gateway = await startGateway(t, {}, { anna: { password: PASSWORD, subscribe: ['hr/#'] } });
+  await Promise.all(Array.from({ length: 20 }, async () => await connected(t, gateway.ports.mqtt, as('anna'))));
+});
+
+test('a right password is accepted within 2 s beside a flood of wrong ones for its own user and for others', async (t) => {
+  const gateway = await startGateway(
+    t,
+    {},
+    { anna: { password: PASSWORD }, ben: { password: PASSWORD }, cleo: { password: PASSWORD } },
+  );
+  await connected(t, gateway.ports.mqtt, as('anna'));
+  let guesses = 0;
+  let isOver = false;
+  const guessing = new Set<{ destroy(): void }>();
+  const flood = Array.from({ length: 40 }, async (_, index) => {
+    while (!isOver) {
+      guesses += 1;
+      const client = await rawClient(t, gateway.ports.mqtt);
+      guessing.add(client);
+      await client.connect({
+        username: ['anna', 'ben', `nobody-${index}`][index % 3] ?? '',
+        password: Buffer.from(`guess ${guesses}`),
+      });
+      client.destroy();
+      guessing.delete(client);
+    }
+  });
+  await eventually(() => (gateway.service.breaches['login'] ?? 0) > 100);
+  for (const name of ['anna', 'cleo', 'cleo', 'anna'] as const) {
+    const beganAt = performance.now();
+    await connected(t, gateway.ports.mqtt, as(name));
+    assert.ok(performance.now() - beganAt < 2000, `${name} after ${performance.now() - beganAt} ms and ${guesses} guesses`);
+  }
+  assert.match(gateway.service.checks.find(({ name }) => name === 'client budgets')?.reason ?? '', /^address 127\.0\.0\.1 /);
+  isOver = true;
+  for (const client of guessing) client.destroy();
+  await Promise.all(flood);
 });
 
 test('delays double per address up to a bound; a success resets them; addresses do not slow each other', async () => {

@@ -7,6 +7,7 @@ export function testConfig(environment: Record<string, string>): Config {
     GATEWAY_NAME: 'test-box',
     MQTT_LISTEN_PORT: '0',
     MQTT_LISTEN_WS_PORT: '0',
+    MQTT_SERVICES_PORT: '0',
     ADMIN_PORT: '0',
     LOCAL_KINESIS_PORT: '0',
     WATCHDOG_TIMEOUT_MS: '0',

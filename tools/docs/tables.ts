@@ -12,6 +12,7 @@ import {
 } from '../../service/errors/reason-catalogue.ts';
 import { LINK_ENDS, STRAP_STATES, type StateEntry } from '../../service/errors/strap-catalogue.ts';
 import { SETTINGS, type Setting } from '../../service/config/settings.ts';
+import { budgetsTable } from '../../gateway/budgets/budget-table.ts';
 import { costsTable } from './costs.ts';
 
 function bytesText(bytes: number): string {
@@ -161,4 +162,5 @@ export const TABLES: readonly { file: string; table: () => string }[] = [
   { file: 'docs/errors.md', table: errorsTable },
   { file: 'docs/consumers.md', table: costsTable },
   { file: 'docs/sensors.md', table: strapTables },
+  { file: 'SECURITY.md', table: budgetsTable },
 ];

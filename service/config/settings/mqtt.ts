@@ -45,6 +45,23 @@ export const MQTT_SETTINGS = {
     doc: 'Port for MQTT over WebSocket (0: any free port).',
     usedBy: ['gateway'],
   },
+  MQTT_SERVICES_HOST: {
+    type: 'text',
+    default: '127.0.0.1',
+    doc: "Address of the gateway's listener for the services of this box. In containers `0.0.0.0`, on a private network.",
+    usedBy: ['gateway'],
+  },
+  MQTT_SERVICES_PORT: {
+    type: 'integer',
+    default: 1884,
+    min: 0,
+    max: 65535,
+    doc:
+      'MQTT port of that listener: it accepts service keys only, so other clients cannot take the connections of the services ' +
+      '(0, or unset with `MQTT_LISTEN_PORT=0`: any free port; if 1884 is in use, another one with a WARN). Service keys work on ' +
+      '`MQTT_LISTEN_PORT` too.',
+    usedBy: ['gateway'],
+  },
   MQTT_ANONYMOUS: {
     type: 'choice',
     default: undefined,
@@ -108,7 +125,7 @@ export const MQTT_SETTINGS = {
     max: 100_000,
     doc:
       'Maximum number of connections, MQTT and WebSocket together; a single address may hold 60 % of them. Raise it for ' +
-      'a large number of subscribers.',
+      'a large number of subscribers. Connections to `MQTT_SERVICES_PORT` are not among them.',
     usedBy: ['gateway'],
   },
   MQTT_MAX_RETAINED_BYTES: {
@@ -125,8 +142,9 @@ export const MQTT_SETTINGS = {
     min: 1,
     max: 1_000_000,
     doc:
-      'Messages per second that one client may publish; a faster client is read more slowly. Raise it for a client that ' +
-      'forwards many devices. The services are exempt.',
+      'Messages per second that one client may publish; a faster client is read more slowly. All connections of one user may ' +
+      'publish twice as many, all users together four times as many. Raise it for a client that forwards many devices. The ' +
+      'services are exempt.',
     usedBy: ['gateway'],
   },
   MQTT_SLOW_SUBSCRIBER_MS: {
@@ -135,16 +153,19 @@ export const MQTT_SETTINGS = {
     min: 100,
     max: 60_000,
     doc:
-      'A subscriber whose full buffer does not drain within this time is disconnected; deliveries to all others wait ' +
-      'for it meanwhile. Raise it for subscribers on slow links.',
+      'A subscriber whose full buffer does not drain within this time is disconnected. A service is not: messages to it are ' +
+      'dropped and counted until it reads again. Raise it for subscribers on slow links.',
     usedBy: ['gateway'],
   },
   MQTT_URL: {
     type: 'text',
-    default: 'mqtt://127.0.0.1:1883',
+    default: 'mqtt://127.0.0.1:1884',
     pattern: /^(mqtts?|wss?|tcp|tls):\/\//,
     must: 'begin with mqtt://, mqtts://, ws:// or wss://',
-    doc: 'Broker that the services connect to. Credentials in it take precedence over the service key.',
+    doc:
+      'Broker that the services connect to. Credentials in it take precedence over the service key. Unset: ' +
+      '`MQTT_SERVICES_PORT` of this machine, or, if nothing answers there for 5 s, `MQTT_LISTEN_PORT`; with ' +
+      '`MQTT_BROKER=external` `mqtt://127.0.0.1:1883`.',
     usedBy: MQTT_CLIENTS,
   },
   MQTT_TLS_CA_FILE: {

@@ -49,7 +49,7 @@ async function start(t: TestContext, demands: Demands): Promise<Site> {
 
 brokerMatrix({ name: 'our broker', start });
 
-test('our broker with MQTT_MAX_PACKET_BYTES of 4 KiB ends the bridge twice at most, then takes every reading', async (t) => {
+test('our broker with MQTT_MAX_PACKET_BYTES of 4 KiB drops what is too large a few times, then takes every reading', async (t) => {
   const port = await freePort();
   const environment = { MQTT_LISTEN_PORT: String(port), MQTT_BROKER: 'own', MQTT_MAX_PACKET_BYTES: '4096' };
   const box = await StrapBox.make(t, { name: NAME, mqttUrl: `mqtt://127.0.0.1:${port}`, everyMs: 5, environment });
@@ -58,7 +58,8 @@ test('our broker with MQTT_MAX_PACKET_BYTES of 4 KiB ends the bridge twice at mo
   await sleep(HOLD_MS);
   await box.start('forwarder');
   await eventually(async () => (await box.stream.readAll()).length > 600, { everyMs: 250, what: '600 readings in the stream' });
-  assert.equal(gateway.breaches['packet_bytes'], 2);
+  const dropped = gateway.breaches['packet_bytes'] ?? 0;
+  assert.ok(dropped >= 1 && dropped <= 10, `${dropped} packets were dropped`);
 });
 
 test('our broker with MQTT_MAX_PACKET_BYTES of 4 KiB lists all dead letters, page by page', async (t) => {
