@@ -75,7 +75,7 @@ async function rejection(run: () => Promise<unknown>): Promise<RadioError> {
 
 describe('answers to requests', () => {
   for (const code of [0x03, 0x04, 0x0e, 0x11, 0xfd])
-    test(`a subscription refused with 0x${code.toString(16).padStart(2, '0')} is rejected with this code, and the link still works`, async () => {
+    test(`a subscription refused with 0x${code.toString(16)} is rejected with this code, and the link still works`, async () => {
       const strap = startStrap({ answer: refuse(isWrite, code) });
       const measurement = await measurementOf(strap);
       const error = await rejection(async () => await measurement.subscribe(() => {}));

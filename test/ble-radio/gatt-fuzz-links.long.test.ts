@@ -4,7 +4,7 @@ import { fuzzLinks } from './support/gatt-fuzz-links.ts';
 import { virtualRadioMissing } from './support/virtual-radio.ts';
 
 test(
-  'straps whose answers and packets are mutated on the air disturb no link of another strap, and stream once they answer well, for two minutes',
+  'two minutes of mutated answers and packets on the air disturb no link of another strap',
   { skip: virtualRadioMissing() },
   async (t) => {
     const { mutated } = await fuzzLinks(t, 120_000);

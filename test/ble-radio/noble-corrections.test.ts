@@ -115,19 +115,23 @@ describe('connections of noble', { skip: nobleMissing() }, () => {
     await controller.received(COMMAND.disconnect);
   });
 
-  test('disconnect and signal strength of an ended link send nothing: noble would send them with the handle of another', async (t) => {
-    const { controller, connected, ends } = await startRadio(t);
-    const connection = await connected();
-    assert.equal(await connection.readRssi(), -50);
-    controller.disconnectionComplete(HANDLE, 0x13);
-    await eventually(() => ends.length === 1);
-    assert.deepEqual(ends, ['ended_by_strap']);
-    assert.equal(await codeOf(connection.readRssi()), 'link_ended');
-    await connection.disconnect();
-    await sleep(50);
-    assert.equal(controller.commandsOf(COMMAND.readRssi).length, 1);
-    assert.deepEqual(controller.commandsOf(COMMAND.disconnect), []);
-  });
+  test(
+    'disconnect and signal strength of an ended link send nothing: noble would send them with the handle of another',
+    { timeout: 30_000 },
+    async (t) => {
+      const { controller, connected, ends } = await startRadio(t);
+      const connection = await connected();
+      assert.equal(await connection.readRssi(), -50);
+      controller.disconnectionComplete(HANDLE, 0x13);
+      await eventually(() => ends.length === 1);
+      assert.deepEqual(ends, ['ended_by_strap']);
+      assert.equal(await codeOf(connection.readRssi()), 'link_ended');
+      await connection.disconnect();
+      await sleep(50);
+      assert.equal(controller.commandsOf(COMMAND.readRssi).length, 1);
+      assert.deepEqual(controller.commandsOf(COMMAND.disconnect), []);
+    },
+  );
 
   for (const [status, code] of [
     [0x09, 'controller_limit'],
