@@ -7,7 +7,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { RadioError } from '../../../ble-bridge/radio/radio-error.ts';
 import type { RadioCharacteristic } from '../../../ble-bridge/radio/radio.ts';
 import { seeded } from '../../support/seeded.ts';
-import { below, isAnswer, mutated, randomBytes, type Random } from './gatt-mutations.ts';
+import { below, creeping, isAnswer, mutated, randomBytes, type Random } from './gatt-mutations.ts';
 import { GattTable, STRAP_SERVICES } from './gatt-table.ts';
 import { ATT_CHANNEL, SMP_CHANNEL, startScriptedLink, type ScriptedLink } from './scripted-link.ts';
 
@@ -15,6 +15,8 @@ import { ATT_CHANNEL, SMP_CHANNEL, startScriptedLink, type ScriptedLink } from '
 const PDUS_MAX = 300;
 const REQUESTS: ReadonlySet<number> = new Set([0x04, 0x08, 0x0a, 0x0c, 0x10, 0x12]);
 const REQUEST_LENGTHS: Readonly<Record<number, number>> = { 0x04: 5, 0x08: 7, 0x0a: 3, 0x0c: 5, 0x10: 7, 0x12: 5 };
+/** In one conversation of four. Reads are continued by a request of their own. */
+const ENDLESS: readonly (readonly number[])[] = [[0x04], [0x08], [0x0a, 0x0c], [0x10]];
 const DISCOVERIES: ReadonlySet<number> = new Set([0x04, 0x08, 0x10]);
 const ERROR_CODES: ReadonlySet<string> = new Set(['refused', 'pairing_failed', 'bad_answer', 'link_ended']);
 const TABLE = new GattTable(STRAP_SERVICES);
@@ -29,6 +31,8 @@ class Conversation {
   readonly #answers: Buffer[] = [];
   /** How often an answer is mutated. */
   readonly #rate: number;
+  /** Requests that it answers as if there were always more. */
+  readonly #endless: readonly number[];
   /** The client waits for an answer; the MTU request was sent by noble. */
   #outstanding = true;
   #pairing = false;
@@ -44,6 +48,7 @@ class Conversation {
 
   constructor(seed: number) {
     this.#random = seeded(seed);
+    this.#endless = ENDLESS[below(this.#random, 4 * ENDLESS.length)] ?? [];
     this.#rate = [0.05, 0.2, 0.6][below(this.#random, 3)] ?? 1;
     this.#link = startScriptedLink({
       onWrite: (data, channel) => this.#written(data, channel),
@@ -133,6 +138,7 @@ class Conversation {
   #checkRequest(opcode: number, data: Buffer): void {
     assert.ok(REQUESTS.has(opcode), `the client sends opcode ${opcode}`);
     assert.equal(data.length, REQUEST_LENGTHS[opcode], 'the length of a request');
+    if (opcode === 0x0c) assert.ok(data.readUInt16LE(3) < 512, 'a value is not asked for beyond its longest length');
     if (!DISCOVERIES.has(opcode)) return;
     const [start, end] = [data.readUInt16LE(1), data.readUInt16LE(3)];
     assert.ok(start >= 1 && start <= end, 'a range of handles');
@@ -145,7 +151,9 @@ class Conversation {
   /** What the peripheral sends after a request. */
   #answer(request: Buffer): void {
     const correct = TABLE.answer(request);
-    const pdus = this.#random() < this.#rate ? mutated(correct, request, this.#random, this.#answers) : [correct];
+    const mutates = this.#random() < this.#rate;
+    let pdus = mutates ? mutated(correct, request, this.#random, this.#answers) : [correct];
+    if (this.#endless.includes(request[0] ?? 0)) pdus = [creeping(request, this.#random)];
     this.#answers.push(correct);
     if (this.pdus > PDUS_MAX || !pdus.some(isAnswer)) this.#silent = true;
     queueMicrotask(() => {

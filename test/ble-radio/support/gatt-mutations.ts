@@ -22,8 +22,8 @@ function changed(answer: Buffer, random: Random): Buffer {
   return bytes;
 }
 
-/** One entry whose handle is the first that was asked for: a discovery that gets on by one handle at a time. */
-function creeping(request: Buffer, random: Random): Buffer {
+/** An answer as if there were always more: one entry, with the first handle that was asked for, or a full part of a value. */
+export function creeping(request: Buffer, random: Random): Buffer {
   const start = request.subarray(1, 3);
   const uuid = Buffer.of(below(random, 2) === 0 ? 0x0d : below(random, 256), 0x18);
   switch (request[0]) {
