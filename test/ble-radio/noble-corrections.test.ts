@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseAdvertisingData } from '../../ble-bridge/radio/noble/advertising-reports.ts';
 import { NobleRadio } from '../../ble-bridge/radio/noble/noble-radio.ts';
 import { RadioError } from '../../ble-bridge/radio/radio-error.ts';
 import type { Advertisement, RadioConnection } from '../../ble-bridge/radio/radio.ts';
@@ -156,6 +157,7 @@ describe('connections of noble', { skip: nobleMissing() }, () => {
     await radio.rebuild();
     await eventually(() => radio.state === 'powered_on');
     await radio.scan();
+    assert.equal(controller.connections, 1);
   });
 
   test('restarting noble leaves no listener on the process', async (t) => {
@@ -265,7 +267,15 @@ describe('what straps advertise', { skip: nobleMissing() }, () => {
       4,
     );
     controller.advertise(OTHER, Buffer.from(wide, 'hex'));
-    const seen = await eventually(() => (last(advertisements)?.name === 'HR Strap' ? last(advertisements) : undefined));
-    assert.deepEqual([...seen.serviceUuids].sort(), ['180d', '180f']);
+    controller.advertise(OTHER, Buffer.from(wide, 'hex'));
+    const reported = (): Advertisement[] => advertisements.filter(({ address }) => address === OTHER);
+    await eventually(() => reported().length >= 2, {
+      what: 'a report after the scan response, and one after the advertisement',
+    });
+    for (const { name, serviceUuids } of reported()) {
+      assert.equal(name, 'HR Strap');
+      assert.deepEqual([...serviceUuids].sort(), ['180d', '180f']);
+    }
+    assert.equal(parseAdvertisingData(Buffer.from('0309485202' + '0848', 'hex')).name, 'HR');
   });
 });

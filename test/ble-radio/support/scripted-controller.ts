@@ -60,6 +60,11 @@ export class ScriptedController {
     this.#sockets = sockets;
   }
 
+  /** How many of noble's sockets use this adapter. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
   #send(...parts: readonly Buffer[]): void {
     for (const socket of this.#sockets) socket.write(Buffer.concat(parts));
   }
