@@ -4,7 +4,7 @@ import { soak } from './support/soak.ts';
 import { virtualRadioMissing } from './support/virtual-radio.ts';
 
 test(
-  'twenty minutes of faults: no crash, flat memory, and every notification with a pulse that reached noble is in the stream',
+  'twenty minutes of faults, phantoms and taken straps: no crash, flat memory, every notification that reached noble in the stream',
   { skip: virtualRadioMissing() },
   async (t) => {
     const seed = Date.now() % 1_000_000;

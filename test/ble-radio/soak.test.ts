@@ -4,7 +4,7 @@ import { soak } from './support/soak.ts';
 import { virtualRadioMissing } from './support/virtual-radio.ts';
 
 test(
-  'two minutes of seeded faults on eight straps: each notification with a pulse that reached noble is in the stream once',
+  'two minutes of faults beside phantoms and taken straps: each notification with a pulse that reached noble is in the stream once',
   { skip: virtualRadioMissing() },
   async (t) => {
     const result = await soak(t, { seconds: 120, seed: 20_261_123 });

@@ -7,7 +7,15 @@
  * have time limits for that, and `end` settles the rest.
  */
 import { RadioError } from '../radio-error.ts';
-import { ATT, ATT_ERROR, attErrorText, encodeConfirmation, encodeError, encodeMtuResponse } from './att-protocol.ts';
+import {
+  ATT,
+  ATT_ERROR,
+  attErrorText,
+  encodeConfirmation,
+  encodeError,
+  encodeMtuRequest,
+  encodeMtuResponse,
+} from './att-protocol.ts';
 
 /** Smallest MTU of an LE bearer, in force until both sides have exchanged theirs (Core, volume 3 part G, 5.2.1). */
 const MTU_DEFAULT = 23;
@@ -61,7 +69,8 @@ export class AttClient {
   expectMtuAnswer(): void {
     this.#current = {
       what: 'exchange of the MTU',
-      pdu: Buffer.of(ATT.mtuRequest),
+      // Whole, because it is sent again after pairing, and compared with what a controller loops back.
+      pdu: encodeMtuRequest(this.#o.mtu),
       answer: ATT.mtuResponse,
       resolve: (answer) => {
         if (answer.length >= 3) this.#mtu = Math.max(MTU_DEFAULT, Math.min(this.#o.mtu, answer.readUInt16LE(1)));

@@ -71,6 +71,7 @@ export const encodeReadByType = (start: number, end: number, uuid: number): Buff
 export const encodeFindInformation = (start: number, end: number): Buffer => pdu(ATT.findInformation, start, end);
 export const encodeRead = (handle: number): Buffer => pdu(ATT.read, handle);
 export const encodeReadBlob = (handle: number, offset: number): Buffer => pdu(ATT.readBlob, handle, offset);
+export const encodeMtuRequest = (mtu: number): Buffer => pdu(ATT.mtuRequest, mtu);
 export const encodeMtuResponse = (mtu: number): Buffer => pdu(ATT.mtuResponse, mtu);
 export const encodeConfirmation = (): Buffer => pdu(ATT.confirmation);
 

@@ -4,6 +4,9 @@ import { RepeatLimiter } from '../../../service/log/log.ts';
 import { messageOf } from '../../../service/errors/errors.ts';
 import type { NobleBindings } from './noble-types.ts';
 
+const ACL_DATA_PACKET = 0x02;
+const HANDLE_MASK = 0x0fff;
+
 /** Far more than a controller has links: beyond this the failure has another cause. */
 const TRIES_MAX = 100;
 
@@ -44,5 +47,17 @@ export function surviveMalformedPackets(hci: NobleBindings['_hci'], log: Logger)
         'dropped a packet that noble cannot handle; no reading is lost',
       );
     }
+    dropOverlong(hci, packet);
   };
+}
+
+/**
+ * noble appends continuation fragments to an L2CAP packet until its length is reached exactly. A packet that is longer than it said would
+ * grow with each further fragment, for as long as the link lasts.
+ */
+function dropOverlong({ _handleBuffers: buffers }: NonNullable<NobleBindings['_hci']>, packet: Buffer): void {
+  if (buffers === undefined || packet.length < 3 || packet[0] !== ACL_DATA_PACKET) return;
+  const handle = packet.readUInt16LE(1) & HANDLE_MASK;
+  const partial = buffers[handle];
+  if (partial !== undefined && partial.data.length > partial.length) delete buffers[handle];
 }

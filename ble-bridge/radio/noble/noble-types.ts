@@ -44,6 +44,8 @@ export interface NobleBindings {
     pollIsDevUp?: () => void;
     flushAcl?: () => Promise<void>;
     onSocketData?: (packet: Buffer) => void;
+    /** L2CAP packets that have not arrived completely, by connection handle. */
+    _handleBuffers?: Record<number, { length: number; data: Buffer } | undefined>;
     _isDevUp?: boolean | null;
     _socket?: EventEmitter & { stop?: () => void };
   };

@@ -5,7 +5,7 @@ const HEART_RATE = '180d';
 const BASE = '-0000-1000-8000-00805f9b34fb';
 const values = ['0646'] as const;
 const STREAMS = { state: 'streaming', withinMs: 8000, rates: [70] } as const;
-const NOT_SHOWN = { state: 'none', withinMs: 1000, staysMs: 4000 } as const;
+const NOT_SHOWN = { state: 'none', withinMs: 1000, rates: [], staysMs: 4000 } as const;
 
 /** Settings of the bridge that the behaviours rely on. */
 export const ADVERTISEMENT_SETTINGS = {
@@ -16,7 +16,7 @@ export const ADVERTISEMENT_SETTINGS = {
 export const ADVERTISEMENTS: readonly Behaviour[] = [
   {
     law: 'a name only in the scan response is the name',
-    source: 'github.com/sandeepmistry/node-sensortag/issues/45',
+    source: 'github.com/hbldh/bleak/pull/99',
     misbehaves: false,
     strap: { values, adv: advertisingData({ uuids: [HEART_RATE] }), scan_rsp: advertisingData({ name: 'Late Name' }) },
     expect: { ...STREAMS, name: 'Late Name' },
@@ -30,9 +30,16 @@ export const ADVERTISEMENTS: readonly Behaviour[] = [
   },
   {
     law: 'a name of nothing but spaces and control characters is none',
-    source: 'github.com/WebBluetoothCG/web-bluetooth/issues/570',
+    source: 'Core Specification Supplement, part A, 1.2 (any UTF-8 string)',
     misbehaves: true,
     strap: { values, name: ' \u0000\u0007\u200b ' },
+    expect: { ...STREAMS, name: null },
+  },
+  {
+    law: 'a complete name of no bytes is none',
+    source: 'github.com/Jasonchenlijian/FastBle/issues/259 (the name in the advertisement is empty)',
+    misbehaves: true,
+    strap: { values, adv: '02010603030d180109' },
     expect: { ...STREAMS, name: null },
   },
   {
@@ -75,6 +82,17 @@ export const ADVERTISEMENTS: readonly Behaviour[] = [
     expect: { ...STREAMS, name: 'TICKR X 1234' },
   },
   {
+    law: 'a complete name in the scan response replaces the shortened one of the advertisement',
+    source: 'github.com/stoprocent/noble/issues/52',
+    misbehaves: false,
+    strap: {
+      values,
+      adv: advertisingData({ uuids: [HEART_RATE], shortName: 'HRM' }),
+      scan_rsp: advertisingData({ name: 'HRM-Pro Plus 9' }),
+    },
+    expect: { ...STREAMS, name: 'HRM-Pro Plus 9' },
+  },
+  {
     law: 'heart rate advertised as a 128-bit UUID is found',
     source: 'github.com/InfiniTimeOrg/InfiniTime/pull/897',
     misbehaves: true,
@@ -86,6 +104,24 @@ export const ADVERTISEMENTS: readonly Behaviour[] = [
     source: 'Core Specification Supplement, part A, 1.1',
     misbehaves: true,
     strap: { values, adv: advertisingData({ uuids: ['0000180d'], name: 'Mid' }) },
+    expect: STREAMS,
+  },
+  {
+    law: 'heart rate advertised as a 128-bit UUID in the scan response is found',
+    source: 'github.com/InfiniTimeOrg/InfiniTime/pull/2088 (a 128-bit UUID more did not fit the advertisement)',
+    misbehaves: true,
+    strap: {
+      values,
+      adv: advertisingData({ name: 'Wide Split' }),
+      scan_rsp: advertisingData({ uuids: [`0000180d${BASE}`] }),
+    },
+    expect: STREAMS,
+  },
+  {
+    law: 'an incomplete list of services counts like a complete one',
+    source: 'Core Specification Supplement, part A, 1.1',
+    misbehaves: false,
+    strap: { values, adv: '02010603020d18' },
     expect: STREAMS,
   },
   {
@@ -131,6 +167,26 @@ export const ADVERTISEMENTS: readonly Behaviour[] = [
     expect: STREAMS,
   },
   {
+    law: 'a non-resolvable random address is an address like any other',
+    source: 'Core, volume 6 part B, 1.3.2.2',
+    misbehaves: true,
+    strap: { values, address: '1A:12:34:56:78:9B' },
+    expect: STREAMS,
+  },
+  {
+    law: 'two straps of one name are two devices, and each has its own readings',
+    source: 'Core, volume 6 part B, 1.3 (the address identifies a device)',
+    misbehaves: false,
+    strap: { values: ['0646'], name: 'Twin', address: 'D1:00:00:00:00:31' },
+    expect: { ...STREAMS, name: 'Twin', device: 'twin-000031', reconnects: 0, staysMs: 2000 },
+    others: [
+      {
+        strap: { values: ['0650'], name: 'Twin', address: 'D1:00:00:00:00:32' },
+        expect: { ...STREAMS, rates: [80], name: 'Twin', device: 'twin-000032', reconnects: 0, staysMs: 2000 },
+      },
+    ],
+  },
+  {
     law: 'a strap that advertises once in two seconds streams',
     source: 'HRP v1.0, 5.1 (1 to 2.5 s)',
     misbehaves: false,
@@ -168,7 +224,7 @@ export const ADVERTISEMENTS: readonly Behaviour[] = [
       { op: 'data', afterMs: 4000, scan_rsp: advertisingData({ name: 'Denied Watch 3' }) },
       { op: 'terminate', afterMs: 0 },
     ],
-    expect: { state: 'none', withinMs: 10_000, staysMs: 4000 },
+    expect: { state: 'none', withinMs: 10_000, rates: [70], staysMs: 4000 },
   },
   {
     law: 'a strap whose name becomes known only later is renamed once',
@@ -179,7 +235,7 @@ export const ADVERTISEMENTS: readonly Behaviour[] = [
       { op: 'data', afterMs: 4000, scan_rsp: advertisingData({ name: 'Told Late' }) },
       { op: 'terminate', afterMs: 0 },
     ],
-    expect: { state: 'streaming', withinMs: 10_000, device: 'told-late-000020' },
+    expect: { state: 'streaming', withinMs: 10_000, rates: [70], device: 'told-late-000020' },
   },
   {
     law: 'a strap that is denied by name is not shown',

@@ -9,18 +9,27 @@ export interface BehaviourStep {
   [field: string]: unknown;
 }
 
+/** Heart rates over and over, from any of them on; `perSecond` readings arrive in a second, at least half of them on a loaded machine. */
+export interface RatesInTurn {
+  inTurn: readonly number[];
+  perSecond: number;
+}
+
+/** What each entry asserts beside this: every value of 0x2A37 that reached noble on a subscribed link is one reading, in order. */
 export interface Expectation {
   /** Displayed in the end; `none`: no such device is shown. */
   state: DeviceState | 'none';
   /** Time from the last step, or the strap's appearance, until state and readings are as expected. */
   withinMs: number;
-  /** Its heart rates in the stream, without repetitions in a row. Absent: not asserted. */
-  rates?: readonly number[];
+  /** Its heart rates in the stream. A list is without repetitions in a row. */
+  rates: readonly number[] | RatesInTurn;
   reason?: StrapReasonCode;
   name?: string | null;
   device?: string;
   /** Links beyond the first, if they are to be counted. */
   reconnects?: number;
+  /** The longest pause between two readings must be shorter, in ms; states may change while it stays. */
+  pauseMaxMs?: number;
   /** The state has to stay this long after it was reached. */
   staysMs?: number;
   /** Reasons that have to be, and that must not be, among the ends of its links. */
@@ -38,6 +47,10 @@ export interface Behaviour {
   strap: StrapSpec;
   steps?: readonly BehaviourStep[];
   expect: Expectation;
+  /** Straps beside it, present from the start, and what becomes of them. */
+  others?: readonly { strap: StrapSpec; expect: Expectation }[];
+  /** Takes half a minute or more: only in the long tests. */
+  slow?: true;
 }
 
 /** AD structures as hex: flags, and what is given. */

@@ -82,8 +82,9 @@ class HciH4Socket extends EventEmitter {
       if (buffer.length < length) return;
       this.#rx = buffer.subarray(length);
       const packet = Buffer.from(buffer.subarray(0, length));
-      globalThis.hciTap?.(packet, (other) => this.emit('data', other)); // for tests that count or inject packets
-      this.emit('data', packet);
+      // For tests that count or inject packets, or return packets that noble receives instead.
+      const instead = globalThis.hciTap?.(packet, (other) => this.emit('data', other));
+      for (const one of Array.isArray(instead) ? instead : [packet]) this.emit('data', one);
     }
   }
 
@@ -158,9 +159,11 @@ if (process.env.NOBLE_HCI_H4) {
   const load = Module._load;
   let Tracked;
   Module._load = function (request, ...rest) {
+    // the fork's constructor takes the options (fork-noble.cjs)
+    if (request === './lib/resolve-bindings' && process.env.NOBLE_FORK) return (options) => options;
     if (request === './lib/noble') {
       // tests count listeners on noble's objects; held weakly, so that leaks stay detectable
-      const Noble = load.call(this, request, ...rest);
+      const Noble = process.env.NOBLE_FORK ? require('./fork-noble.cjs') : load.call(this, request, ...rest);
       Tracked ??= class extends Noble {
         constructor(bindings) {
           super(bindings);

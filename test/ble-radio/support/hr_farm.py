@@ -226,6 +226,9 @@ class Farm:
         elif op == 'data':                               # new advertising data, scan response or name
             if 'adv' in q: p.ctl.le_legacy_advertiser.advertising_data = bytes.fromhex(q['adv'])
             if 'scan_rsp' in q: p.scan_rsp = bytes.fromhex(q['scan_rsp'])
+        elif op == 'quiet':                              # sends nothing by itself any more
+            if p.task: p.task.cancel()
+        elif op == 'forget': p.dev.gatt_server.subscribers.clear()   # loses its subscriptions, as after a change of its services
         elif op == 'terminate': await p.terminate(q.get('reason', 0x13))
         elif op == 'vanish': p.vanish(); self.p.pop(id)
         elif op == 'public': self.public = q['address']   # of the adapters that are plugged in from now on
@@ -244,7 +247,7 @@ class Farm:
                     'ext': [{'addr': str(c.public_address), 'scan': c.le_scan_enable, 'pending': bool(c.pending_le_connection),
                              'conns': [str(a) for a in c.le_connections]} for c in self.ext],
                     'periph': {k: {'adv': v.ctl.le_legacy_advertiser.enabled, 'conns': len(v.dev.connections),
-                    'resets': v.resets, 'battery_reads': v.battery_reads} for k, v in self.p.items()}}
+                    'resets': v.resets, 'battery_reads': v.battery_reads, 'handles': v.handles()} for k, v in self.p.items()}}
         else: raise ValueError(op)
         return {}
     async def ctl_client(self, r, w):

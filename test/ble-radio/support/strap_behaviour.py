@@ -13,6 +13,7 @@ Options of `add` (beside those of hr_farm.py):
  no_hrs          no heart rate service
  decoy           a first heart rate service whose 0x2A37 only can be read
  smp             'refuse' (pairing), 'silent'
+ drops           {afterS, reason}: it ends each link so many seconds after the connect
  att             rules for requests, the first that matches applies; see `Rules`
 """
 import asyncio
@@ -84,6 +85,11 @@ def shape_device(p):
         class Refuses(PairingDelegate):
             async def accept(self): return False
         p.dev.pairing_config_factory = lambda connection: PairingConfig(delegate=Refuses())
+    if drops := o.get('drops'):
+        def connected(connection):
+            end = lambda: connection.handle in p.dev.connections and asyncio.ensure_future(connection.disconnect(drops['reason']))
+            asyncio.get_running_loop().call_later(drops['afterS'], end)
+        p.dev.on('connection', connected)
     if o.get('smp') == 'silent': p.dev.on_smp_pdu = lambda *a: None; p.dev.smp_manager.on_smp_pdu = lambda *a: None
 
 def advertise(ctl, farm, pdu, seen, filtered):
@@ -99,4 +105,4 @@ def advertise(ctl, farm, pdu, seen, filtered):
             ctl.send_hci_packet(hci.HCI_LE_Advertising_Report_Event([hci.HCI_LE_Advertising_Report_Event.Report(
                 event_type=event, address_type=pdu.advertiser_address.address_type, address=pdu.advertiser_address,
                 data=data, rssi=-50)]))
-    return kind == 0 and (p is None or p.o.get('accepts', True))
+    return kind == 0 and p is not None and p.o.get('accepts', True)      # not one that has just vanished

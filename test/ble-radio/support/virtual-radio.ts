@@ -68,7 +68,10 @@ export interface FarmState {
   /** Connects refused because of the controller's link limit (fault `max_links`). */
   refusals: number;
   ext: { addr: string; scan: boolean; pending: boolean; conns: string[] }[];
-  periph: Record<string, { adv: boolean; conns: number; resets: number; battery_reads: number }>;
+  periph: Record<
+    string,
+    { adv: boolean; conns: number; resets: number; battery_reads: number; handles: { hrm: number; cccd: number } }
+  >;
 }
 
 export interface StrapSpec {
@@ -102,6 +105,7 @@ export interface StrapSpec {
   no_hrs?: boolean;
   decoy?: boolean;
   smp?: 'refuse' | 'silent';
+  drops?: { afterS: number; reason: number };
   att?: readonly AttRule[];
 }
 
