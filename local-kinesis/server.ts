@@ -1,12 +1,13 @@
-/** Kinesis' JSON 1.1 protocol over HTTP, behind the fault hooks. */
+/** Kinesis' protocols, JSON 1.1 and CBOR 1.1 over HTTP/1 and HTTP/2, behind the fault hooks. */
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errorOfFault, type Faults } from './faults.ts';
-import { asInput } from './input.ts';
+import { errorOfFault, hasPoison, type Faults } from './faults.ts';
 import { KinesisError } from './kinesis-error.ts';
 import type { Operations } from './operations.ts';
+import { Http2Front } from './wire/http2-front.ts';
+import { json, wireOf, type Wire } from './wire/wire.ts';
 
 const BODY_MAX_BYTES = 16 * 1024 * 1024;
 const TARGET_PREFIX = 'Kinesis_20131202.';
@@ -20,7 +21,7 @@ export interface StreamServerOptions {
   onError: (error: unknown) => void;
 }
 
-async function bodyOf(request: IncomingMessage): Promise<string> {
+async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -28,23 +29,19 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
     if (bytes > BODY_MAX_BYTES) throw new KinesisError('SerializationException', 'The request is too large.', 413);
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString();
-}
-
-/** Whether a record of a PutRecords request contains the word `poison`. */
-function hasPoison(body: string): boolean {
-  const { Records } = JSON.parse(body === '' ? '{}' : body) as { Records?: { Data?: string }[] };
-  return Records?.some(({ Data }) => Buffer.from(Data ?? '', 'base64').includes('poison')) ?? false;
+  return Buffer.concat(chunks);
 }
 
 export class StreamServer {
   readonly #options: StreamServerOptions;
   readonly #server: Server;
+  readonly #http2: Http2Front;
   #refusing: NodeJS.Timeout | undefined;
 
   constructor(options: StreamServerOptions) {
     this.#options = options;
     this.#server = createServer((request, response) => void this.#handle(request, response));
+    this.#http2 = new Http2Front(this.#server);
     this.#server.keepAliveTimeout = 60_000;
   }
 
@@ -67,36 +64,45 @@ export class StreamServer {
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
       this.#server.closeAllConnections();
+      this.#http2.closeAllConnections();
     });
   }
 
-  #answer(response: ServerResponse, status: number, body: object, headers: Record<string, string> = {}): void {
-    const text = JSON.stringify(body);
+  #answer(
+    response: ServerResponse,
+    status: number,
+    body: object,
+    form: { wire?: Wire; headers?: Record<string, string> } = {},
+  ): void {
+    const { wire = json, headers = {} } = form;
+    const bytes = wire.encode(body);
     const offset = this.#options.faults.clockOffsetMs;
     response.writeHead(status, {
-      'Content-Type': 'application/x-amz-json-1.1',
-      'Content-Length': Buffer.byteLength(text),
+      'Content-Type': wire.contentType,
+      'Content-Length': bytes.length,
       'x-amzn-RequestId': randomUUID(),
       ...(offset === 0 ? {} : { Date: new Date(Date.now() + offset).toUTCString() }),
       ...headers,
     });
-    response.end(text);
+    response.end(bytes);
   }
 
-  #answerError(response: ServerResponse, error: unknown): void {
+  #answerError(response: ServerResponse, error: unknown, wire: Wire): void {
     if (response.destroyed || response.headersSent) return;
     if (error instanceof KinesisError)
-      return this.#answer(response, error.status, { __type: error.type, message: error.message });
+      return this.#answer(response, error.status, { __type: error.type, message: error.message }, { wire });
     this.#options.onError(error);
-    this.#answer(response, 500, { __type: 'InternalFailure', message: 'Internal service failure.' });
+    this.#answer(response, 500, { __type: 'InternalFailure', message: 'Internal service failure.' }, { wire });
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', () => {});
+    let wire = json;
     try {
       if (request.method === 'GET') return this.#answer(response, 200, { status: 'ok' });
       const body = await bodyOf(request);
-      if (request.url === '/control/faults') return this.#control(response, body);
+      if (request.url === '/control/faults') return this.#control(response, body.toString());
+      wire = wireOf(request.headers['content-type']);
       const unavailable = this.#options.unavailable();
       if (unavailable !== undefined) throw new KinesisError('InternalFailure', unavailable, 500);
       if (this.#options.faults.latencyMs > 0) await sleep(this.#options.faults.latencyMs);
@@ -105,18 +111,12 @@ export class StreamServer {
         throw new KinesisError('UnknownOperationException', 'X-Amz-Target does not name a Kinesis operation.');
       const operation = target.slice(TARGET_PREFIX.length);
       const fault = this.#options.faults.requestFault();
-      if (fault !== undefined && this.#applyFault(fault, response, body)) return;
-      let input: unknown;
-      try {
-        input = JSON.parse(body === '' ? '{}' : body);
-      } catch {
-        throw new KinesisError('SerializationException', 'The request is not JSON.');
-      }
-      const result = await this.#options.operations.run(operation, asInput(input));
-      if (fault === 'halfBody' || fault === 'stalledBody') return this.#cutBody(fault, response, result);
-      this.#answer(response, 200, result);
+      if (fault !== undefined && this.#applyFault(fault, response, { body, wire })) return;
+      const result = await this.#options.operations.run(operation, wire.decode(body), wire);
+      if (fault === 'halfBody' || fault === 'stalledBody') return this.#cutBody(fault, response, wire.encode(result));
+      this.#answer(response, 200, result, { wire });
     } catch (error) {
-      this.#answerError(response, error);
+      this.#answerError(response, error, wire);
     }
   }
 
@@ -133,17 +133,18 @@ export class StreamServer {
     const { address, port } = this.#server.address() as AddressInfo;
     this.#server.close();
     this.#server.closeAllConnections();
+    this.#http2.closeAllConnections();
     this.#refusing = setTimeout(() => this.#server.listen(port, address), this.#options.faults.refuseConnectionsMs);
   }
 
   /** Applies a whole-request fault. False if the request is processed nevertheless (only its answer may be cut). */
-  #applyFault(fault: string, response: ServerResponse, body: string): boolean {
+  #applyFault(fault: string, response: ServerResponse, { body, wire }: { body: Buffer; wire: Wire }): boolean {
     if (fault === 'connectionReset') {
       response.socket?.resetAndDestroy();
       return true;
     }
     if (fault === 'rejectPoison') {
-      if (!hasPoison(body)) return false;
+      if (!hasPoison(wire.decode(body), wire)) return false;
       throw new KinesisError('ValidationException', 'A record is refused (injected).');
     }
     const error = errorOfFault(fault);
@@ -152,16 +153,15 @@ export class StreamServer {
       response,
       error.status,
       { __type: error.type, message: error.message },
-      fault === 'retryAfter' ? { 'Retry-After': '2' } : {},
+      { wire, headers: fault === 'retryAfter' ? { 'Retry-After': '2' } : {} },
     );
     return true;
   }
 
   /** Sends half of the answer: the records are stored, but the sender does not know. */
-  #cutBody(fault: string, response: ServerResponse, result: object): void {
-    const text = JSON.stringify(result);
-    response.writeHead(200, { 'Content-Type': 'application/x-amz-json-1.1', 'Content-Length': Buffer.byteLength(text) });
-    response.write(text.slice(0, text.length / 2));
+  #cutBody(fault: string, response: ServerResponse, answer: Buffer): void {
+    response.writeHead(200, { 'Content-Type': json.contentType, 'Content-Length': answer.length });
+    response.write(answer.subarray(0, answer.length / 2));
     if (fault === 'halfBody') setImmediate(() => response.socket?.destroy());
   }
 }
