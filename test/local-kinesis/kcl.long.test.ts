@@ -108,7 +108,9 @@ class Producer {
   async *reshard(): AsyncGenerator<void> {
     const [whole] = await this.#open();
     const middle = ((whole?.start ?? 0n) + (whole?.end ?? 0n)) / 2n;
-    await this.#client.send(new SplitShardCommand({ StreamName, ShardToSplit: whole?.id, NewStartingHashKey: middle.toString() }));
+    await this.#client.send(
+      new SplitShardCommand({ StreamName, ShardToSplit: whole?.id, NewStartingHashKey: middle.toString() }),
+    );
     await this.put();
     yield;
     for (const TargetShardCount of [3, 5, 4]) {
@@ -130,7 +132,8 @@ for (const [when, before, between] of [
 ] as const)
   test(`the KCL processes each record of a stream ${when}, each key's in order, also across its restart`, async (t) => {
     const [python, classPath] = [await cloudPython(), await javaConsumers()];
-    if (python === undefined || classPath === undefined) return cannotRun(t, 'Java, Maven, Python or their registries are missing');
+    if (python === undefined || classPath === undefined)
+      return cannotRun(t, 'Java, Maven, Python or their registries are missing');
     const stream = await startLocalStream(t, { LOCAL_KINESIS_LIMITS: 'false' });
     const args = [stream.endpoint, await startMoto(t, python), StreamName, 'app'];
     const producer = new Producer(stream.client);
