@@ -60,8 +60,8 @@ test('awscli works on each operation that is supported, and is told of each othe
   const { StreamDescriptionSummary } = await aws('describe-stream-summary', ...named);
   const arn = String((StreamDescriptionSummary as { StreamARN: string }).StreamARN);
   await aws('describe-stream', '--stream-arn', arn);
-  await aws('put-record', ...named, '--partition-key', 'a', '--data', 'YQ==', '--explicit-hash-key', '0');
-  await aws('put-records', ...named, '--records', 'Data=Yg==,PartitionKey=b', 'Data=Yw==,PartitionKey=c');
+  await aws('put-record', ...named, '--partition-key', 'a', '--data', 'a', '--explicit-hash-key', '0');
+  await aws('put-records', ...named, '--records', 'Data=b,PartitionKey=b', 'Data=c,PartitionKey=c');
   const at = ['--shard-iterator-type', 'AT_TIMESTAMP', '--timestamp', '2020-01-01T00:00:00Z'];
   const { ShardIterator } = await aws('get-shard-iterator', ...named, '--shard-id', shard, ...at);
   const { Records } = await aws('get-records', '--shard-iterator', String(ShardIterator));
