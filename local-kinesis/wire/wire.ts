@@ -1,7 +1,7 @@
 /**
  * The two forms in which Kinesis' clients write a request and read its answer: JSON (`application/x-amz-json-1.1`), and CBOR
- * (`application/x-amz-cbor-1.1`, the default of AWS' SDKs for Java). They differ in blobs (base64 text, byte strings) and in times (seconds,
- * tag 1 with whole milliseconds).
+ * (`application/x-amz-cbor-1.1`, the default of AWS' SDKs for Java). They differ in blobs (base64 text, byte strings) and in times
+ * (seconds, tag 1 with whole milliseconds).
  */
 import { isUtf8 } from 'node:buffer';
 import { decode, encode, Token, Type } from 'cborg';

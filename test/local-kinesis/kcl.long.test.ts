@@ -1,4 +1,4 @@
-/** The Kinesis Client Library, with leases in moto's DynamoDB, on a stream that is resharded before it starts, while it runs, and between. */
+/** The Kinesis Client Library, with leases in moto's DynamoDB, on a stream that is resharded before it starts and while it runs. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
