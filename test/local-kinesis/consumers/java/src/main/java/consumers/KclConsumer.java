@@ -104,7 +104,7 @@ public final class KclConsumer {
         var scheduler = new Scheduler(
                 configs.checkpointConfig(),
                 configs.coordinatorConfig().parentShardPollIntervalMillis(500),
-                configs.leaseManagementConfig().failoverTimeMillis(3000).shardSyncIntervalMillis(2000),
+                configs.leaseManagementConfig().shardSyncIntervalMillis(2000),
                 configs.lifecycleConfig(),
                 configs.metricsConfig().metricsFactory(new NullMetricsFactory()),
                 configs.processorConfig(),
