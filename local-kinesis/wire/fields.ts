@@ -94,13 +94,12 @@ export const boolean: Field<boolean | undefined> = (value, path) => {
 };
 
 /** A time, in ms since the epoch. */
-export const time: Field<number | undefined> = (value, path, wire) =>
-  isAbsent(value) ? undefined : wire.msOf(value, documentedPath(path));
+export const time: Field<number | undefined> = (value, path, wire) => (isAbsent(value) ? undefined : wire.msOf(value, path));
 
 export function blob({ maxBytes }: { maxBytes: number }): Field<Buffer | undefined> {
   return (value, path, wire) => {
     if (isAbsent(value)) return undefined;
-    const bytes = wire.blobOf(value, documentedPath(path));
+    const bytes = wire.blobOf(value, path);
     if (bytes.length > maxBytes) throw violated('...', path, `Member must have length less than or equal to ${maxBytes}`);
     return bytes;
   };
@@ -122,21 +121,27 @@ export const unsupported: Field<undefined> = (value, path) => {
   throw invalidArgument(`${path} is not supported by the local stream.`);
 };
 
-/** The members of a decoded structure by name. Throws SerializationException. */
-function membersOf(value: unknown, path: string): ReadonlyMap<unknown, unknown> {
-  if (value instanceof Map) return value;
+/** The names of a decoded structure, and the value of each. Throws SerializationException. */
+function membersOf(value: unknown, path: string): { names: Iterable<unknown>; get: (name: string) => unknown } {
+  if (value instanceof Map) return { names: value.keys(), get: (name) => value.get(name) as unknown };
   if (typeof value !== 'object' || value === null || Array.isArray(value) || Object.getPrototypeOf(value) !== Object.prototype)
     throw mistyped(value, path === '' ? 'request' : path, 'a Structure');
-  return new Map(Object.entries(value));
+  const members = value as Record<string, unknown>;
+  return { names: Object.keys(members), get: (name) => (Object.hasOwn(members, name) ? members[name] : undefined) };
 }
 
+/** The fields of a structure as a list, made once: a request has up to 500 records. */
+const entriesOf = new WeakMap<Fields, [string, Field<unknown>][]>();
+
 function readMembers<F extends Fields>(fields: F, value: unknown, path: string, wire: Wire): InputOf<F> {
-  const members = membersOf(value, path);
-  const at = (name: string): string => (path === '' ? name : `${path}.${name}`);
-  for (const name of members.keys())
-    if (typeof name !== 'string' || !Object.hasOwn(fields, name)) throw validation(`Unknown member ${shown(at(shown(name)))}.`);
+  const { names, get } = membersOf(value, path);
+  const prefix = path === '' ? '' : `${path}.`;
+  for (const name of names)
+    if (typeof name !== 'string' || !Object.hasOwn(fields, name)) throw validation(`Unknown member ${prefix}${shown(name)}.`);
+  let entries = entriesOf.get(fields);
+  if (entries === undefined) entriesOf.set(fields, (entries = Object.entries(fields)));
   const input: Record<string, unknown> = {};
-  for (const [name, field] of Object.entries(fields)) input[name] = field(members.get(name), at(name), wire);
+  for (const [name, field] of entries) input[name] = field(get(name), prefix + name, wire);
   return input as InputOf<F>;
 }
 
