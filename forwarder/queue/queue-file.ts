@@ -88,7 +88,8 @@ export class QueueFile {
     if (opened.isReplaced) this.#beginEpoch();
     this.#known = undefined;
     const isSettled = (id: number): boolean => this.#pendingDeletes.has(id) || this.#pendingBurials.has(id);
-    if (this.#ahead === undefined) this.#ahead = new ReadAhead(opened.database, opened.state.nextRowId, isSettled);
+    if (this.#ahead === undefined)
+      this.#ahead = new ReadAhead(opened.database, { nextRowId: opened.state.nextRowId, isSettled, owners: opened.owners });
     else this.#ahead.moveTo(opened.database);
     this.#reserve.fill();
     return true;

@@ -129,6 +129,10 @@ export const HEALTH_REASONS = {
     summary: 'Readings that the bridge had spilled to disk could not be read back; their files are kept as *.damaged-*.',
     hint: 'Check the disk of DATA_DIR. After a power cut only the last write may be incomplete. Remove *.damaged-* when no longer needed.',
   },
+  outbox_set_aside: {
+    summary: 'Damaged files of the outbox are kept; what could be read of them was delivered, the rest was counted.',
+    hint: 'Check the disk of DATA_DIR. Copy the *.damaged-* files if you want to look into them, then remove them: nothing else does.',
+  },
   spill_failed: {
     summary: 'The bridge cannot write its outbox to disk: what is on it is kept, new readings are held in memory only.',
     hint: 'Check the disk of DATA_DIR and the kernel log (dmesg). Do not delete the outbox: writing is retried.',

@@ -1,6 +1,6 @@
 /** What the services share in DATA_DIR: the lock of each service, its key, the box's name, and atomic file writes. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { open, rename, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
@@ -8,6 +8,7 @@ import { GATEWAY_PATTERN, type ServiceName } from '../../contract/topics.ts';
 import type { Config } from '../config/config.ts';
 import { HrError, messageOf, systemCodeOf } from '../errors/errors.ts';
 import type { Logger } from '../log/log.ts';
+import { readIfExists } from './read-file.ts';
 import { openDatabase, type Database } from './sqlite.ts';
 
 type Located = Pick<Config, 'DATA_DIR'>;
@@ -130,11 +131,11 @@ export function syncFolder(folder: string): void {
 function readOrCreate(file: string, make: () => string, mode: number): string {
   for (;;) {
     try {
-      const text = readFileSync(file, 'utf8').trim();
-      if (text !== '') return text;
-      rmSync(file, { force: true });
+      const text = readIfExists(file)?.trim();
+      if (text !== undefined && text !== '') return text;
+      if (text === '') rmSync(file, { force: true });
     } catch (error) {
-      if (systemCodeOf(error) !== 'ENOENT') throw unusable(`read ${file}`, error);
+      throw unusable(`read ${file}`, error);
     }
     const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
     try {
