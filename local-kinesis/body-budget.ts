@@ -13,8 +13,8 @@ export class BodyBudget {
   readonly #unfinished = new Map<IncomingMessage, number>();
   #bytes = 0;
 
-  /** The whole body as text. Throws KinesisError SerializationException if it is too large, or what the socket fails with. */
-  async read(request: IncomingMessage): Promise<string> {
+  /** The whole body. Throws KinesisError SerializationException if it is too large, or what the socket fails with. */
+  async read(request: IncomingMessage): Promise<Buffer> {
     const chunks: Buffer[] = [];
     let bytes = 0;
     this.#unfinished.set(request, 0);
@@ -31,7 +31,7 @@ export class BodyBudget {
       this.#bytes -= this.#unfinished.get(request) ?? 0;
       this.#unfinished.delete(request);
     }
-    return Buffer.concat(chunks).toString();
+    return Buffer.concat(chunks);
   }
 
   #dropLargest(): void {

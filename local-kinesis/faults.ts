@@ -1,6 +1,9 @@
 /** Seeded faults on request, for tests and drills: failures of the network and of the service. Off unless LOCAL_KINESIS_FAULTS is true. */
 import { parseFaultSettings, type FaultSettings, type RequestFault } from '../contract/fault-settings.ts';
 import { KinesisError, validation } from './kinesis-error.ts';
+import { requests } from './wire/requests.ts';
+import { readInput } from './wire/fields.ts';
+import type { Wire } from './wire/wire.ts';
 
 /** mulberry32: a small generator that repeats for the same seed. */
 function randomOf(seed: number): () => number {
@@ -88,5 +91,14 @@ export function errorOfFault(fault: string): KinesisError | undefined {
       return new KinesisError('ResourceInUseException', 'Stream is not ACTIVE: CREATING.');
     default:
       return undefined;
+  }
+}
+
+/** Whether a record of a PutRecords request contains the word `poison`; false for what is no such request. */
+export function hasPoison(request: unknown, wire: Wire): boolean {
+  try {
+    return readInput(requests.PutRecords, request, wire).Records.some(({ Data }) => Data.includes('poison'));
+  } catch {
+    return false;
   }
 }

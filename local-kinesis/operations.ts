@@ -1,87 +1,80 @@
-/** The operations of the local stream, by their Kinesis names. */
+/** The operations of the local stream, by their Kinesis names; here those on whole streams. */
 import type { Faults } from './faults.ts';
 import type { GroupCommit } from './group-commit.ts';
-import { integer, optionalText, streamName, text, type Input } from './input.ts';
-import { invalidArgument, inUse, KinesisError, throttled } from './kinesis-error.ts';
-import { ShardLimits } from './limits.ts';
+import { invalidArgument, KinesisError, limitExceeded } from './kinesis-error.ts';
+import { pageOf, pageToken } from './page-token.ts';
 import { PutOperations } from './put-operations.ts';
-import { idOfSequenceNumber, sequenceNumberOf } from './sequence-numbers.ts';
-import { iteratorOf, positionOf } from './shard-iterator.ts';
-import { shardIdOf, type ShardRow, type Store, type StreamRow } from './store.ts';
+import { ReadOperations } from './read-operations.ts';
+import { SHARDS_MAX, shardDescription, ShardOperations } from './shard-operations.ts';
+import { shardIdOf } from './shards.ts';
+import type { Store, StreamRow } from './store.ts';
+import { arnOf, nameOfArn, streamOf } from './stream-names.ts';
+import { readInput } from './wire/fields.ts';
+import { requests, type OperationName, type RequestOf } from './wire/requests.ts';
+import { Timestamp, type Wire } from './wire/wire.ts';
 
-const READ_BYTES_MAX = 10 * 1024 * 1024;
-const STREAMS_MAX = 50;
-const SHARDS_MAX = 500;
+/** DescribeStream and ListStreams return at most this much, whatever Limit says. */
+const PAGE_MAX = 100;
+const RETENTION_MIN_HOURS = 24;
+const RETENTION_MAX_HOURS = 8760;
 
-const arnOf = (name: string): string => `arn:aws:kinesis:us-east-1:000000000000:stream/${name}`;
+type Handlers = { readonly [Name in OperationName]: (input: RequestOf<Name>) => Promise<object> | object };
 
-type Operation = (input: Input) => Promise<object> | object;
+const isOperation = (name: string): name is OperationName => Object.hasOwn(requests, name);
 
 export class Operations {
   readonly #store: Store;
-  readonly #puts: PutOperations;
-  readonly #enforce: boolean;
-  readonly #reads = new Map<number, ShardLimits>();
-  readonly #table: ReadonlyMap<string, Operation>;
+  readonly #handlers: Handlers;
 
   constructor(options: { store: Store; commit: GroupCommit; faults: Faults; enforceLimits: boolean }) {
     this.#store = options.store;
-    this.#puts = new PutOperations(options);
-    this.#enforce = options.enforceLimits;
-    this.#table = new Map<string, Operation>([
-      ['CreateStream', (input) => this.#createStream(input)],
-      ['DeleteStream', (input) => this.#deleteStream(input)],
-      ['DescribeStream', (input) => this.#describeStream(input)],
-      ['DescribeStreamSummary', (input) => this.#describeSummary(input)],
-      ['ListStreams', (input) => this.#listStreams(input)],
-      ['ListShards', (input) => this.#listShards(input)],
-      ['PutRecord', (input) => this.#puts.putRecord(input)],
-      ['PutRecords', (input) => this.#puts.putRecords(input)],
-      ['GetShardIterator', (input) => this.#getShardIterator(input)],
-      ['GetRecords', (input) => this.#getRecords(input)],
-      ['SplitShard', (input) => this.#splitShard(input)],
-      ['MergeShards', (input) => this.#mergeShards(input)],
-      ['UpdateShardCount', (input) => this.#updateShardCount(input)],
-      ['IncreaseStreamRetentionPeriod', (input) => this.#setRetention(input, 1)],
-      ['DecreaseStreamRetentionPeriod', (input) => this.#setRetention(input, -1)],
-      ['UpdateMaxRecordSize', (input) => this.#updateMaxRecordSize(input)],
-    ]);
-  }
-
-  /** Runs one operation. Throws KinesisError. */
-  async run(name: string, input: Input): Promise<object> {
-    const operation = this.#table.get(name);
-    if (operation === undefined)
-      throw new KinesisError('UnknownOperationException', `The local stream does not support ${name}.`);
-    return await operation(input);
-  }
-
-  #createStream(input: Input): object {
-    const name = text(input, 'StreamName');
-    if (!/^[a-zA-Z0-9_.-]{1,128}$/.test(name)) throw invalidArgument('StreamName must be 1-128 of letters, digits, _ . -');
-    const shards = integer(input, 'ShardCount', { min: 1, max: SHARDS_MAX, otherwise: 1 });
-    if (this.#store.streamNames().length >= STREAMS_MAX) throw new KinesisError('LimitExceededException', 'Too many streams.');
-    this.#store.createStream(name, shards);
-    return {};
-  }
-
-  #deleteStream(input: Input): object {
-    this.#store.deleteStream(streamName(input));
-    return {};
-  }
-
-  #shardDescription(shard: ShardRow): object {
-    const parents = [shard.parent, shard.adjacent_parent].map((number) => (number === null ? undefined : shardIdOf(number)));
-    return {
-      ShardId: shardIdOf(shard.number),
-      ...(parents[0] === undefined ? {} : { ParentShardId: parents[0] }),
-      ...(parents[1] === undefined ? {} : { AdjacentParentShardId: parents[1] }),
-      HashKeyRange: { StartingHashKey: shard.start_hash.toString(), EndingHashKey: shard.end_hash.toString() },
-      SequenceNumberRange: {
-        StartingSequenceNumber: sequenceNumberOf(shard.first_id),
-        ...(shard.last_id === null ? {} : { EndingSequenceNumber: sequenceNumberOf(shard.last_id) }),
-      },
+    const puts = new PutOperations(options);
+    const reads = new ReadOperations(options);
+    const shards = new ShardOperations(options);
+    this.#handlers = {
+      CreateStream: (input) => this.#createStream(input),
+      DeleteStream: (input) => this.#deleteStream(input),
+      DescribeStream: (input) => this.#describeStream(input),
+      DescribeStreamSummary: (input) => this.#describeSummary(input),
+      ListStreams: (input) => this.#listStreams(input),
+      IncreaseStreamRetentionPeriod: (input) => this.#setRetention(input, 'increase'),
+      DecreaseStreamRetentionPeriod: (input) => this.#setRetention(input, 'decrease'),
+      UpdateMaxRecordSize: (input) => this.#updateMaxRecordSize(input),
+      ListShards: (input) => shards.listShards(input),
+      SplitShard: (input) => shards.splitShard(input),
+      MergeShards: (input) => shards.mergeShards(input),
+      UpdateShardCount: (input) => shards.updateShardCount(input),
+      PutRecord: async (input) => await puts.putRecord(input),
+      PutRecords: async (input) => await puts.putRecords(input),
+      GetShardIterator: (input) => reads.getShardIterator(input),
+      GetRecords: (input) => reads.getRecords(input),
     };
+  }
+
+  /** Runs one operation on a decoded request. Throws KinesisError. */
+  async run(name: string, request: unknown, wire: Wire): Promise<object> {
+    if (!isOperation(name)) throw new KinesisError('UnknownOperationException', `The local stream does not support ${name}.`);
+    return await this.#call(name, request, wire);
+  }
+
+  #call<Name extends OperationName>(name: Name, request: unknown, wire: Wire): Promise<object> | object {
+    const handler: Handlers[Name] = this.#handlers[name];
+    return handler(readInput(requests[name], request, wire));
+  }
+
+  #createStream({ StreamName, ShardCount, StreamModeDetails, MaxRecordSizeInKiB }: RequestOf<'CreateStream'>): object {
+    if (StreamModeDetails?.StreamMode === 'ON_DEMAND')
+      throw invalidArgument('StreamMode ON_DEMAND is not supported by the local stream.');
+    if (ShardCount === undefined) throw invalidArgument('ShardCount must be specified for a stream of mode PROVISIONED.');
+    if (this.#store.openShardCount + ShardCount > SHARDS_MAX && !this.#store.hasStream(StreamName))
+      throw limitExceeded(`This request would exceed the shard limit of account 000000000000: ${SHARDS_MAX} open shards.`);
+    this.#store.createStream(StreamName, ShardCount, MaxRecordSizeInKiB);
+    return {};
+  }
+
+  #deleteStream(input: RequestOf<'DeleteStream'>): object {
+    this.#store.deleteStream(streamOf(this.#store, input));
+    return {};
   }
 
   #commonDescription(stream: StreamRow): object {
@@ -91,28 +84,28 @@ export class Operations {
       StreamStatus: 'ACTIVE',
       StreamModeDetails: { StreamMode: 'PROVISIONED' },
       RetentionPeriodHours: stream.retention_hours,
-      StreamCreationTimestamp: stream.created_ms / 1000,
+      StreamCreationTimestamp: new Timestamp(stream.created_ms),
       EnhancedMonitoring: [{ ShardLevelMetrics: [] }],
       EncryptionType: 'NONE',
     };
   }
 
-  #describeStream(input: Input): object {
-    const stream = this.#store.stream(streamName(input));
-    const after = optionalText(input, 'ExclusiveStartShardId');
-    const limit = integer(input, 'Limit', { min: 1, max: 10_000, otherwise: 100 });
-    const shards = this.#store.shards(stream).filter((shard) => after === undefined || shardIdOf(shard.number) > after);
+  #describeStream(input: RequestOf<'DescribeStream'>): object {
+    const stream = streamOf(this.#store, input);
+    const after = input.ExclusiveStartShardId ?? '';
+    const limit = Math.min(input.Limit ?? PAGE_MAX, PAGE_MAX);
+    const shards = this.#store.shards(stream).filter(({ number }) => shardIdOf(number) > after);
     return {
       StreamDescription: {
         ...this.#commonDescription(stream),
         HasMoreShards: shards.length > limit,
-        Shards: shards.slice(0, limit).map((shard) => this.#shardDescription(shard)),
+        Shards: shards.slice(0, limit).map((shard) => shardDescription(shard)),
       },
     };
   }
 
-  #describeSummary(input: Input): object {
-    const stream = this.#store.stream(streamName(input));
+  #describeSummary(input: RequestOf<'DescribeStreamSummary'>): object {
+    const stream = streamOf(this.#store, input);
     return {
       StreamDescriptionSummary: {
         ...this.#commonDescription(stream),
@@ -123,178 +116,52 @@ export class Operations {
     };
   }
 
-  #listStreams(input: Input): object {
-    const after = optionalText(input, 'ExclusiveStartStreamName') ?? optionalText(input, 'NextToken') ?? '';
-    const limit = integer(input, 'Limit', { min: 1, max: 10_000, otherwise: 100 });
+  #listStreams({ Limit, ExclusiveStartStreamName, NextToken }: RequestOf<'ListStreams'>): object {
+    if (ExclusiveStartStreamName !== undefined && NextToken !== undefined)
+      throw invalidArgument('ExclusiveStartStreamName and NextToken must not be specified together.');
+    const after = NextToken === undefined ? (ExclusiveStartStreamName ?? '') : String(pageOf('streams', NextToken)[0]);
+    const limit = Math.min(Limit ?? PAGE_MAX, PAGE_MAX);
     const names = this.#store.streamNames().filter((name) => name > after);
     const page = names.slice(0, limit);
     return {
       StreamNames: page,
       HasMoreStreams: names.length > limit,
-      ...(names.length > limit ? { NextToken: page.at(-1) } : {}),
+      ...(names.length > limit ? { NextToken: pageToken('streams', [page.at(-1)]) } : {}),
       StreamSummaries: page.map((name) => ({
         StreamName: name,
         StreamARN: arnOf(name),
         StreamStatus: 'ACTIVE',
         StreamModeDetails: { StreamMode: 'PROVISIONED' },
-        StreamCreationTimestamp: this.#store.stream(name).created_ms / 1000,
+        StreamCreationTimestamp: new Timestamp(this.#store.stream(name).created_ms),
       })),
     };
   }
 
-  #listShards(input: Input): object {
-    const token = optionalText(input, 'NextToken');
-    const [name, afterToken] =
-      token === undefined
-        ? [streamName(input), undefined]
-        : (Buffer.from(token, 'base64').toString().split('\n') as [string, string | undefined]);
-    const stream = this.#store.stream(name);
-    const after = afterToken ?? optionalText(input, 'ExclusiveStartShardId');
-    const limit = integer(input, 'MaxResults', { min: 1, max: 10_000, otherwise: 1000 });
-    const shards = this.#store.shards(stream).filter((shard) => after === undefined || shardIdOf(shard.number) > after);
-    const page = shards.slice(0, limit);
-    const last = page.at(-1);
-    return {
-      Shards: page.map((shard) => this.#shardDescription(shard)),
-      ...(shards.length > limit && last !== undefined
-        ? { NextToken: Buffer.from(`${name}\n${shardIdOf(last.number)}`).toString('base64') }
-        : {}),
-    };
-  }
-
-  #getShardIterator(input: Input): object {
-    const stream = this.#store.stream(streamName(input));
-    const shard = this.#store.shard(stream, text(input, 'ShardId'));
-    return { ShardIterator: iteratorOf({ stream: stream.name, shard: shard.number, from: this.#firstId(shard, input) }) };
-  }
-
-  #firstId(shard: ShardRow, input: Input): number {
-    const type = text(input, 'ShardIteratorType');
-    switch (type) {
-      case 'TRIM_HORIZON':
-        return shard.first_id;
-      case 'LATEST':
-        return this.#store.nextId;
-      case 'AT_TIMESTAMP': {
-        const at = input['Timestamp'];
-        if (typeof at !== 'number')
-          throw invalidArgument('Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP.');
-        return this.#store.firstIdSince(shard, at * 1000);
-      }
-      case 'AT_SEQUENCE_NUMBER':
-      case 'AFTER_SEQUENCE_NUMBER': {
-        const number = text(input, 'StartingSequenceNumber');
-        const id = idOfSequenceNumber(number);
-        if (id === undefined || id < shard.first_id || id > this.#store.nextId)
-          throw invalidArgument(
-            `StartingSequenceNumber ${number} used in GetShardIterator on shard ${shardIdOf(shard.number)} is invalid.`,
-          );
-        return type === 'AT_SEQUENCE_NUMBER' ? id : id + 1;
-      }
-      default:
-        throw invalidArgument(`Unknown ShardIteratorType ${type}.`);
-    }
-  }
-
-  #getRecords(input: Input): object {
-    const position = positionOf(text(input, 'ShardIterator'));
-    const limit = integer(input, 'Limit', { min: 1, max: 10_000, otherwise: 10_000 });
-    const stream = this.#store.stream(position.stream);
-    const shard = this.#store.shard(stream, shardIdOf(position.shard));
-    let limits = this.#reads.get(shard.id);
-    if (limits === undefined) this.#reads.set(shard.id, (limits = new ShardLimits()));
-    if (this.#enforce && !limits.admitsRead())
-      throw throttled(`Rate exceeded for shard ${shardIdOf(shard.number)} in stream ${stream.name} under account 000000000000.`);
-    const rows = this.#store.read(shard, position.from, { maxRecords: limit, maxBytes: READ_BYTES_MAX });
-    limits.chargeRead(rows.reduce((sum, row) => sum + row.data.length, 0));
-    const last = rows.at(-1);
-    const next = last === undefined ? position.from : last.id + 1;
-    const ended = shard.last_id !== null && this.#store.read(shard, next, { maxRecords: 1, maxBytes: 1 }).length === 0;
-    const newest = this.#store.newestArrival(shard);
-    const behind = last !== undefined && newest !== undefined ? Math.max(0, newest - last.arrived_ms) : 0;
-    const children = ended
-      ? this.#store
-          .shards(stream)
-          .filter(({ parent, adjacent_parent }) => parent === shard.number || adjacent_parent === shard.number)
-      : [];
-    return {
-      Records: rows.map((row) => ({
-        SequenceNumber: sequenceNumberOf(row.id),
-        ApproximateArrivalTimestamp: row.arrived_ms / 1000,
-        Data: row.data.toString('base64'),
-        PartitionKey: row.partition_key,
-        EncryptionType: 'NONE',
-      })),
-      ...(ended ? {} : { NextShardIterator: iteratorOf({ ...position, from: next }) }),
-      MillisBehindLatest: behind,
-      ...(children.length === 0
-        ? {}
-        : {
-            ChildShards: children.map((child) => ({
-              ShardId: shardIdOf(child.number),
-              ParentShards: [child.parent, child.adjacent_parent].flatMap((number) =>
-                number === null ? [] : [shardIdOf(number)],
-              ),
-              HashKeyRange: { StartingHashKey: child.start_hash.toString(), EndingHashKey: child.end_hash.toString() },
-            })),
-          }),
-    };
-  }
-
-  #splitShard(input: Input): object {
-    const stream = this.#store.stream(streamName(input));
-    const at = text(input, 'NewStartingHashKey');
-    if (!/^\d{1,39}$/.test(at)) throw invalidArgument('NewStartingHashKey is not a hash key.');
-    this.#store.splitShard(stream, this.#store.shard(stream, text(input, 'ShardToSplit')), BigInt(at));
-    return {};
-  }
-
-  #mergeShards(input: Input): object {
-    const stream = this.#store.stream(streamName(input));
-    this.#store.mergeShards(
-      stream,
-      this.#store.shard(stream, text(input, 'ShardToMerge')),
-      this.#store.shard(stream, text(input, 'AdjacentShardToMerge')),
-    );
-    return {};
-  }
-
-  #updateShardCount(input: Input): object {
-    const stream = this.#store.stream(streamName(input));
-    const before = this.#store.openShards(stream).length;
-    const count = integer(input, 'TargetShardCount', { min: 1, max: SHARDS_MAX });
-    if (text(input, 'ScalingType') !== 'UNIFORM_SCALING') throw invalidArgument('ScalingType must be UNIFORM_SCALING.');
-    if (count > before * 2)
+  #setRetention(input: RequestOf<'IncreaseStreamRetentionPeriod'>, direction: 'increase' | 'decrease'): object {
+    const stream = streamOf(this.#store, input);
+    const hours = input.RetentionPeriodHours;
+    if (hours < RETENTION_MIN_HOURS)
       throw invalidArgument(
-        'UpdateShardCount cannot scale up over double your current open shard count. ' +
-          `Current open shard count: ${before} Target shard count: ${count}`,
+        `Minimum allowed retention period is ${RETENTION_MIN_HOURS} hours. Requested retention period (${hours} hours) is too short.`,
       );
-    if (count < before / 2)
+    if (hours > RETENTION_MAX_HOURS)
       throw invalidArgument(
-        'UpdateShardCount cannot scale down below half your current open shard count. ' +
-          `Current open shard count: ${before} Target shard count: ${count}`,
+        `Maximum allowed retention period is ${RETENTION_MAX_HOURS} hours. Requested retention period (${hours} hours) is too long.`,
       );
-    if (count !== before) this.#store.reshard(stream, count);
-    return { StreamName: stream.name, CurrentShardCount: before, TargetShardCount: count, StreamARN: arnOf(stream.name) };
-  }
-
-  #setRetention(input: Input, direction: 1 | -1): object {
-    const stream = this.#store.stream(streamName(input));
-    const hours = integer(input, 'RetentionPeriodHours', { min: 24, max: 8760 });
-    if ((hours - stream.retention_hours) * direction < 0)
+    if (direction === 'increase' ? hours <= stream.retention_hours : hours >= stream.retention_hours)
       throw invalidArgument(
-        `Requested retention period (${hours} hours) for stream ${stream.name} can not be ` +
-          `${direction > 0 ? 'shorter' : 'longer'} than existing retention period (${stream.retention_hours} hours).`,
+        `Requested retention period (${hours} hours) for stream ${stream.name} must be ` +
+          `${direction === 'increase' ? 'longer' : 'shorter'} than existing retention period (${stream.retention_hours} hours).`,
       );
     this.#store.setRetention(stream, hours);
     return {};
   }
 
-  #updateMaxRecordSize(input: Input): object {
-    const stream = this.#store.stream(streamName(input));
-    const kib = integer(input, 'MaxRecordSizeInKiB', { min: 1024, max: 10_240 });
-    if (kib === stream.max_record_kib) throw inUse('The stream has this record size.');
-    this.#store.setMaxRecordKib(stream, kib);
+  #updateMaxRecordSize({ StreamARN, MaxRecordSizeInKiB }: RequestOf<'UpdateMaxRecordSize'>): object {
+    const stream = this.#store.stream(nameOfArn(StreamARN));
+    if (MaxRecordSizeInKiB === stream.max_record_kib)
+      throw invalidArgument(`The stream's MaxRecordSizeInKiB is ${MaxRecordSizeInKiB}.`);
+    this.#store.setMaxRecordKib(stream, MaxRecordSizeInKiB);
     return {};
   }
 }

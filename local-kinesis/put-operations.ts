@@ -1,13 +1,14 @@
 /** PutRecord and PutRecords: routing by MD5, limits of the shards, partial failures inside a 200. */
 import type { Faults } from './faults.ts';
 import type { GroupCommit } from './group-commit.ts';
-import { asInput, bytes, list, optionalText, streamName, text, type Input } from './input.ts';
-import { invalidArgument, KinesisError, throttled, validation } from './kinesis-error.ts';
+import { ACCOUNT, dryRun, invalidArgument, KinesisError, notFound, throttled, validation } from './kinesis-error.ts';
 import { ShardLimits } from './limits.ts';
-import { sequenceNumberOf } from './sequence-numbers.ts';
-import { hashKeyOf, MAX_HASH_KEY, shardIdOf, type ShardRow, type Store, type StreamRow } from './store.ts';
+import { idOfSequenceNumber, sequenceNumberOf } from './sequence-numbers.ts';
+import { MAX_HASH_KEY, shardIdOf, type ShardRow } from './shards.ts';
+import { hashKeyOf, type Store, type StreamRow } from './store.ts';
+import { streamOf } from './stream-names.ts';
+import type { RequestOf } from './wire/requests.ts';
 
-const RECORDS_MAX = 500;
 const REQUEST_BYTES_MAX = 5 * 1024 * 1024;
 /** For a stream whose records may be larger than 1 MiB. */
 const LARGE_REQUEST_BYTES_MAX = 10 * 1024 * 1024;
@@ -20,6 +21,8 @@ interface Entry {
   bytes: number;
 }
 type Outcome = { SequenceNumber: string; ShardId: string; ErrorCode?: undefined } | { ErrorCode: string; ErrorMessage: string };
+
+const INTERNAL_FAILURE: Outcome = { ErrorCode: 'InternalFailure', ErrorMessage: 'Internal service failure.' };
 
 export class PutOperations {
   readonly #store: Store;
@@ -35,26 +38,22 @@ export class PutOperations {
     this.#enforce = options.enforceLimits;
   }
 
-  #entry(stream: StreamRow, input: Input): Entry {
-    const partitionKey = text(input, 'PartitionKey');
-    const keyLength = Array.from(partitionKey).length;
-    if (keyLength < 1 || keyLength > 256)
-      throw validation(
-        `1 validation error detected: Value at 'PartitionKey' failed to satisfy constraint: Member must have length between 1 and 256`,
-      );
-    const explicit = optionalText(input, 'ExplicitHashKey');
-    if (explicit !== undefined && (!/^(0|[1-9]\d{0,38})$/.test(explicit) || BigInt(explicit) > MAX_HASH_KEY))
+  #entry(
+    stream: StreamRow,
+    { PartitionKey, ExplicitHashKey: explicit, Data }: RequestOf<'PutRecords'>['Records'][number],
+  ): Entry {
+    if (explicit !== undefined && BigInt(explicit) > MAX_HASH_KEY)
       throw invalidArgument(
         `Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was ${explicit}`,
       );
-    const data = bytes(input, 'Data');
-    const size = data.length + Buffer.byteLength(partitionKey);
+    const size = Data.length + Buffer.byteLength(PartitionKey);
     const max = stream.max_record_kib * 1024;
     if (size > max)
       throw validation(
-        `1 validation error detected: Value at 'Data' failed to satisfy constraint: Member must have length less than or equal to ${max}`,
+        `1 validation error detected: Value at 'data' failed to satisfy constraint: Member must have length less than or equal to ${max}`,
       );
-    return { partitionKey, hashKey: explicit === undefined ? hashKeyOf(partitionKey) : BigInt(explicit), data, bytes: size };
+    const hashKey = explicit === undefined ? hashKeyOf(PartitionKey) : BigInt(explicit);
+    return { partitionKey: PartitionKey, hashKey, data: Data, bytes: size };
   }
 
   #shardFor(open: readonly ShardRow[], hashKey: bigint): ShardRow {
@@ -73,48 +72,71 @@ export class PutOperations {
 
   async #put(stream: StreamRow, entries: readonly Entry[]): Promise<Outcome[]> {
     const outcomes: Outcome[] = [];
-    const taken: { index: number; shard: ShardRow; partitionKey: string; data: Buffer }[] = [];
+    const taken: { index: number; entry: Entry }[] = [];
     const open = this.#store.openShards(stream);
     for (const [index, entry] of entries.entries()) {
       const shard = this.#shardFor(open, entry.hashKey);
       const fault = this.#faults.recordFault(entry.partitionKey, shard.number);
       if (fault !== undefined) outcomes[index] = fault;
-      else if (this.#admits(shard, entry.bytes)) taken.push({ index, shard, partitionKey: entry.partitionKey, data: entry.data });
+      else if (this.#admits(shard, entry.bytes)) taken.push({ index, entry });
       else
         outcomes[index] = {
           ErrorCode: 'ProvisionedThroughputExceededException',
-          ErrorMessage: `Rate exceeded for shard ${shardIdOf(shard.number)} in stream ${stream.name} under account 000000000000.`,
+          ErrorMessage: `Rate exceeded for shard ${shardIdOf(shard.number)} in stream ${stream.name} under account ${ACCOUNT}.`,
         };
     }
-    if (taken.length > 0) {
-      const ids = await this.#commit.run(() => this.#store.append(taken));
-      for (const [at, { index, shard }] of taken.entries())
-        outcomes[index] = { SequenceNumber: sequenceNumberOf(ids[at] ?? 0), ShardId: shardIdOf(shard.number) };
-    }
+    if (taken.length === 0) return outcomes;
+    const stored = await this.#commit.run(() =>
+      this.#append(
+        stream,
+        taken.map(({ entry }) => entry),
+      ),
+    );
+    if (stored === undefined) throw notFound(stream.name);
+    for (const [at, { index }] of taken.entries()) outcomes[index] = stored[at] ?? INTERNAL_FAILURE;
     return outcomes;
   }
 
-  async putRecord(input: Input): Promise<object> {
-    const stream = this.#store.stream(streamName(input));
-    const [outcome] = await this.#put(stream, [this.#entry(stream, input)]);
+  /**
+   * Stores records in the shards that are open at the commit: one that was open when the request came may be closed, and read to its end,
+   * by now. Undefined if the stream was deleted meanwhile.
+   */
+  #append(stream: StreamRow, entries: readonly Entry[]): Outcome[] | undefined {
+    const open = this.#store.openShards(stream);
+    if (open.length === 0) return undefined;
+    const records = entries.map((entry) => ({ ...entry, shard: this.#shardFor(open, entry.hashKey) }));
+    const ids = this.#store.append(records);
+    return records.map(({ shard }, index) => ({
+      SequenceNumber: sequenceNumberOf(ids[index] ?? 0),
+      ShardId: shardIdOf(shard.number),
+    }));
+  }
+
+  async putRecord(input: RequestOf<'PutRecord'>): Promise<object> {
+    const stream = streamOf(this.#store, input);
+    const entry = this.#entry(stream, input);
+    const after = input.SequenceNumberForOrdering;
+    // The next sequence number is above all that were issued, so nothing else is to be done.
+    if (after !== undefined && (idOfSequenceNumber(after) ?? Infinity) >= this.#store.nextId)
+      throw invalidArgument(
+        `SequenceNumberForOrdering ${after} used in PutRecord on stream ${stream.name} under account ${ACCOUNT} is invalid because it ` +
+          'did not come from this stream.',
+      );
+    if (input.DryRun === true) throw dryRun();
+    const [outcome] = await this.#put(stream, [entry]);
     if (outcome === undefined || outcome.ErrorCode === 'InternalFailure')
       throw new KinesisError('InternalFailure', 'Internal service failure.', 500);
     if (outcome.ErrorCode !== undefined) throw throttled(outcome.ErrorMessage);
     return outcome;
   }
 
-  async putRecords(input: Input): Promise<object> {
-    const stream = this.#store.stream(streamName(input));
-    const records = list(input, 'Records');
-    if (records.length < 1 || records.length > RECORDS_MAX)
-      throw validation(
-        "1 validation error detected: Value at 'records' failed to satisfy constraint: " +
-          `Member must have length less than or equal to ${RECORDS_MAX}`,
-      );
-    const entries = records.map((record) => this.#entry(stream, asInput(record)));
+  async putRecords(input: RequestOf<'PutRecords'>): Promise<object> {
+    const stream = streamOf(this.#store, input);
+    const entries = input.Records.map((record) => this.#entry(stream, record));
     const most = stream.max_record_kib > DEFAULT_RECORD_KIB ? LARGE_REQUEST_BYTES_MAX : REQUEST_BYTES_MAX;
     if (entries.reduce((sum, entry) => sum + entry.bytes, 0) > most)
       throw invalidArgument(`Records size exceeds ${most / 1024 / 1024} MB limit`);
+    if (input.DryRun === true) throw dryRun();
     const outcomes = await this.#put(stream, entries);
     return { FailedRecordCount: outcomes.filter(({ ErrorCode }) => ErrorCode !== undefined).length, Records: outcomes };
   }

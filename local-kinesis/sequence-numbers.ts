@@ -7,9 +7,10 @@ export function sequenceNumberOf(id: number): string {
   return (BASE + BigInt(id) * 16n + 2n).toString();
 }
 
-/** The record id of a sequence number, or undefined if this stream did not issue it. */
+/** The record id of a sequence number, or undefined if no stream can have issued it. */
 export function idOfSequenceNumber(text: string): number | undefined {
-  if (!/^\d{1,128}$/.test(text)) return undefined;
+  if (!/^\d{1,129}$/.test(text)) return undefined;
   const id = (BigInt(text) - BASE - 2n) / 16n;
-  return id >= 0n && id <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(id) : undefined;
+  if (id < 0n || id > BigInt(Number.MAX_SAFE_INTEGER)) return undefined;
+  return sequenceNumberOf(Number(id)) === text ? Number(id) : undefined;
 }

@@ -1,4 +1,7 @@
-/** Kinesis' JSON 1.1 protocol over HTTP, behind checks of Host and Origin, limits of connections and bodies, and the fault hooks. */
+/**
+ * Kinesis' protocols, JSON 1.1 and CBOR 1.1 over HTTP/1 and HTTP/2, behind checks of Host and Origin, limits of connections and bodies, and
+ * the fault hooks.
+ */
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -6,10 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isOwnHost } from '../service/network/addresses.ts';
 import { ConnectionLimits, HTTP_TIME_LIMITS, SILENT_CONNECTION_MS } from '../service/network/connection-limits.ts';
 import { BodyBudget } from './body-budget.ts';
-import { errorOfFault, type Faults } from './faults.ts';
-import { asInput } from './input.ts';
+import { errorOfFault, hasPoison, type Faults } from './faults.ts';
 import { KinesisError } from './kinesis-error.ts';
 import type { Operations } from './operations.ts';
+import { Http2Front } from './wire/http2-front.ts';
+import { json, wireOf, type Wire } from './wire/wire.ts';
 
 /** The service's name in docker-compose.yml. */
 const COMPOSE_NAME = 'local-kinesis';
@@ -37,7 +41,9 @@ export interface StreamServerOptions {
  * Throws KinesisError AccessDeniedException.
  */
 function checkSender({ headers }: IncomingMessage, hosts: readonly string[]): void {
-  const { host, origin } = headers;
+  const { origin } = headers;
+  // HTTP/2 has a pseudo header instead.
+  const host = headers.host ?? authorityOf(headers);
   if (!isOwnHost(host, hosts))
     throw new KinesisError(
       'AccessDeniedException',
@@ -48,6 +54,11 @@ function checkSender({ headers }: IncomingMessage, hosts: readonly string[]): vo
     throw new KinesisError('AccessDeniedException', 'A page of another site asks for this.', 403);
 }
 
+function authorityOf(headers: IncomingMessage['headers']): string | undefined {
+  const authority = headers[':authority'];
+  return typeof authority === 'string' ? authority : undefined;
+}
+
 function isSameOrigin(origin: string, host: string | undefined): boolean {
   try {
     return new URL(origin).host === host?.toLowerCase();
@@ -56,22 +67,18 @@ function isSameOrigin(origin: string, host: string | undefined): boolean {
   }
 }
 
-/** Whether a record of a PutRecords request contains the word `poison`. */
-function hasPoison(body: string): boolean {
-  const { Records } = JSON.parse(body === '' ? '{}' : body) as { Records?: { Data?: string }[] };
-  return Records?.some(({ Data }) => Buffer.from(Data ?? '', 'base64').includes('poison')) ?? false;
-}
-
 export class StreamServer {
   readonly #options: StreamServerOptions;
   readonly #server: Server;
   readonly #limits: ConnectionLimits;
   readonly #bodies = new BodyBudget();
+  readonly #http2: Http2Front;
   #refusing: NodeJS.Timeout | undefined;
 
   constructor(options: StreamServerOptions) {
     this.#options = options;
     this.#server = createServer(HTTP_TIME_LIMITS, (request, response) => void this.#handle(request, response));
+    this.#http2 = new Http2Front(this.#server);
     this.#server.timeout = SILENT_CONNECTION_MS;
     this.#limits = new ConnectionLimits({
       total: CONNECTIONS_MAX,
@@ -101,37 +108,46 @@ export class StreamServer {
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
       this.#server.closeAllConnections();
+      this.#http2.closeAllConnections();
     });
   }
 
-  #answer(response: ServerResponse, status: number, body: object, headers: Record<string, string> = {}): void {
-    const text = JSON.stringify(body);
+  #answer(
+    response: ServerResponse,
+    status: number,
+    body: object,
+    form: { wire?: Wire; headers?: Record<string, string> } = {},
+  ): void {
+    const { wire = json, headers = {} } = form;
+    const bytes = wire.encode(body);
     const offset = this.#options.faults.clockOffsetMs;
     response.writeHead(status, {
-      'Content-Type': 'application/x-amz-json-1.1',
-      'Content-Length': Buffer.byteLength(text),
+      'Content-Type': wire.contentType,
+      'Content-Length': bytes.length,
       'x-amzn-RequestId': randomUUID(),
       ...(offset === 0 ? {} : { Date: new Date(Date.now() + offset).toUTCString() }),
       ...headers,
     });
-    response.end(text);
+    response.end(bytes);
   }
 
-  #answerError(response: ServerResponse, error: unknown): void {
+  #answerError(response: ServerResponse, error: unknown, wire: Wire): void {
     if (response.destroyed || response.headersSent) return;
     if (error instanceof KinesisError)
-      return this.#answer(response, error.status, { __type: error.type, message: error.message });
+      return this.#answer(response, error.status, { __type: error.type, message: error.message }, { wire });
     this.#options.onError(error);
-    this.#answer(response, 500, { __type: 'InternalFailure', message: 'Internal service failure.' });
+    this.#answer(response, 500, { __type: 'InternalFailure', message: 'Internal service failure.' }, { wire });
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', () => {});
+    let wire = json;
     try {
       checkSender(request, [COMPOSE_NAME, ...this.#options.hosts]);
       if (request.method === 'GET') return this.#answer(response, 200, { status: 'ok' });
       const body = await this.#bodies.read(request);
-      if (request.url === '/control/faults') return this.#control(response, body);
+      if (request.url === '/control/faults') return this.#control(response, body.toString());
+      wire = wireOf(request.headers['content-type']);
       const unavailable = this.#options.unavailable();
       if (unavailable !== undefined) throw new KinesisError('InternalFailure', unavailable, 500);
       if (this.#options.faults.latencyMs > 0) await sleep(this.#options.faults.latencyMs);
@@ -140,19 +156,13 @@ export class StreamServer {
         throw new KinesisError('UnknownOperationException', 'X-Amz-Target does not name a Kinesis operation.');
       const operation = target.slice(TARGET_PREFIX.length);
       const fault = this.#options.faults.requestFault();
-      if (fault !== undefined && this.#applyFault(fault, response, body)) return;
-      let input: unknown;
-      try {
-        input = JSON.parse(body === '' ? '{}' : body);
-      } catch {
-        throw new KinesisError('SerializationException', 'The request is not JSON.');
-      }
-      const result = await this.#options.operations.run(operation, asInput(input));
+      if (fault !== undefined && this.#applyFault(fault, response, { body, wire })) return;
+      const result = await this.#options.operations.run(operation, wire.decode(body), wire);
       this.#limits.protect(request);
-      if (fault === 'halfBody' || fault === 'stalledBody') return this.#cutBody(fault, response, result);
-      this.#answer(response, 200, result);
+      if (fault === 'halfBody' || fault === 'stalledBody') return this.#cutBody(fault, response, wire.encode(result));
+      this.#answer(response, 200, result, { wire });
     } catch (error) {
-      this.#answerError(response, error);
+      this.#answerError(response, error, wire);
     }
   }
 
@@ -169,17 +179,18 @@ export class StreamServer {
     const { address, port } = this.#server.address() as AddressInfo;
     this.#server.close();
     this.#server.closeAllConnections();
+    this.#http2.closeAllConnections();
     this.#refusing = setTimeout(() => this.#server.listen(port, address), this.#options.faults.refuseConnectionsMs);
   }
 
   /** Applies a whole-request fault. False if the request is processed nevertheless (only its answer may be cut). */
-  #applyFault(fault: string, response: ServerResponse, body: string): boolean {
+  #applyFault(fault: string, response: ServerResponse, { body, wire }: { body: Buffer; wire: Wire }): boolean {
     if (fault === 'connectionReset') {
       response.socket?.resetAndDestroy();
       return true;
     }
     if (fault === 'rejectPoison') {
-      if (!hasPoison(body)) return false;
+      if (!hasPoison(wire.decode(body), wire)) return false;
       throw new KinesisError('ValidationException', 'A record is refused (injected).');
     }
     const error = errorOfFault(fault);
@@ -188,16 +199,15 @@ export class StreamServer {
       response,
       error.status,
       { __type: error.type, message: error.message },
-      fault === 'retryAfter' ? { 'Retry-After': '2' } : {},
+      { wire, headers: fault === 'retryAfter' ? { 'Retry-After': '2' } : {} },
     );
     return true;
   }
 
   /** Sends half of the answer: the records are stored, but the sender does not know. */
-  #cutBody(fault: string, response: ServerResponse, result: object): void {
-    const text = JSON.stringify(result);
-    response.writeHead(200, { 'Content-Type': 'application/x-amz-json-1.1', 'Content-Length': Buffer.byteLength(text) });
-    response.write(text.slice(0, text.length / 2));
+  #cutBody(fault: string, response: ServerResponse, answer: Buffer): void {
+    response.writeHead(200, { 'Content-Type': json.contentType, 'Content-Length': answer.length });
+    response.write(answer.subarray(0, answer.length / 2));
     if (fault === 'halfBody') setImmediate(() => response.socket?.destroy());
   }
 }

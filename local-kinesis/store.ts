@@ -1,13 +1,13 @@
 /**
- * The streams on SQLite: streams, shards (open and closed, with their parents), records. A put is committed, with fsync, before it is
- * answered; requests that wait at the same time share a commit (group-commit.ts).
+ * The streams on SQLite: streams, shards (shards.ts), records. A put is committed, with fsync, before it is answered; requests that wait
+ * at the same time share a commit (group-commit.ts).
  */
 import { createHash } from 'node:crypto';
 import { openDatabase, type Database } from '../service/storage/sqlite.ts';
-import { inUse, invalidArgument, notFound } from './kinesis-error.ts';
+import { inUse, notFound, noShard } from './kinesis-error.ts';
 import { Retention, RETENTION_SCHEMA, type Moment } from './retention.ts';
+import { shardIdOf, Shards, SHARDS_SCHEMA, type ShardRow } from './shards.ts';
 
-export const MAX_HASH_KEY = 2n ** 128n - 1n;
 const HOUR_MS = 3_600_000;
 
 export interface StreamRow {
@@ -16,19 +16,6 @@ export interface StreamRow {
   created_ms: number;
   retention_hours: number;
   max_record_kib: number;
-}
-export interface ShardRow {
-  id: number;
-  stream: number;
-  number: number;
-  start_hash: bigint;
-  end_hash: bigint;
-  parent: number | null;
-  adjacent_parent: number | null;
-  /** The first record id that this shard may contain. */
-  first_id: number;
-  /** The last record id, fixed when the shard was closed; null while it is open. */
-  last_id: number | null;
 }
 export interface RecordRow {
   id: number;
@@ -42,12 +29,12 @@ const SCHEMA_VERSION = 1;
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS streams (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_ms INTEGER NOT NULL,
     retention_hours INTEGER NOT NULL, max_record_kib INTEGER NOT NULL);
-  CREATE TABLE IF NOT EXISTS shards (id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, number INTEGER NOT NULL, start_hash TEXT NOT NULL,
-    end_hash TEXT NOT NULL, parent INTEGER, adjacent_parent INTEGER, first_id INTEGER NOT NULL, last_id INTEGER);
+  ${SHARDS_SCHEMA}
   CREATE TABLE IF NOT EXISTS records (shard INTEGER NOT NULL, id INTEGER NOT NULL, partition_key TEXT NOT NULL, arrived_ms INTEGER NOT NULL,
     data BLOB NOT NULL, PRIMARY KEY (shard, id)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS counter (one INTEGER PRIMARY KEY CHECK (one = 1), next_id INTEGER NOT NULL);
   INSERT OR IGNORE INTO counter VALUES (1, 1);
+  CREATE TABLE IF NOT EXISTS scalings (stream INTEGER NOT NULL, at_ms INTEGER NOT NULL);
   ${RETENTION_SCHEMA}
 `;
 
@@ -56,61 +43,87 @@ export function hashKeyOf(partitionKey: string): bigint {
   return BigInt(`0x${createHash('md5').update(partitionKey, 'utf8').digest('hex')}`);
 }
 
-export const shardIdOf = (number: number): string => `shardId-${String(number).padStart(12, '0')}`;
+interface Opened {
+  db: Database;
+  retention: Retention;
+  shards: Shards;
+}
 
 export class Store {
   readonly #file: string;
-  #database: Database | undefined;
-  #retention: Retention | undefined;
+  #opened: Opened | undefined;
   #nextId = 1;
-  readonly #shards = new Map<number, ShardRow[]>();
+  #savedNextId = 1;
   readonly #streams = new Map<string, StreamRow>();
 
   constructor(file: string) {
     this.#file = file;
   }
 
+  get #open(): Opened {
+    if (this.#opened === undefined) throw new Error('the store is not open');
+    return this.#opened;
+  }
+
   get #db(): Database {
-    if (this.#database === undefined) throw new Error('the store is not open');
-    return this.#database;
+    return this.#open.db;
   }
 
   open(): void {
-    this.#streams.clear();
-    this.#shards.clear();
-    this.#database = openDatabase(this.#file);
-    this.#db.pragma('journal_mode = WAL');
-    this.#db.pragma('synchronous = FULL');
-    const version = this.#db.pragma('user_version', { simple: true }) as number;
-    if (version > SCHEMA_VERSION)
-      throw new Error(`the local stream has version ${version}, this program supports up to ${SCHEMA_VERSION}`);
-    this.#db.exec(SCHEMA);
-    this.#db.pragma(`user_version = ${SCHEMA_VERSION}`);
-    this.#nextId = (this.#db.prepare('SELECT next_id FROM counter').get() as { next_id: number }).next_id;
-    for (const stream of this.#db.prepare('SELECT * FROM streams').all() as StreamRow[]) this.#streams.set(stream.name, stream);
-    for (const stream of this.#streams.values()) this.#loadShards(stream);
-    this.#retention = new Retention(this.#db);
+    const db = openDatabase(this.#file);
+    try {
+      db.pragma('journal_mode = WAL');
+      db.pragma('synchronous = FULL');
+      const version = db.pragma('user_version', { simple: true }) as number;
+      if (version > SCHEMA_VERSION)
+        throw new Error(`the local stream has version ${version}, this program supports up to ${SCHEMA_VERSION}`);
+      db.exec(SCHEMA);
+      db.pragma(`user_version = ${SCHEMA_VERSION}`);
+      this.#opened = { db, retention: new Retention(db), shards: this.#load(db) };
+    } catch (error) {
+      db.close();
+      throw error;
+    }
   }
 
   close(): void {
-    this.#database?.close();
-    this.#database = undefined;
+    this.#opened?.db.close();
+    this.#opened = undefined;
   }
 
-  #loadShards(stream: StreamRow): void {
-    const rows = this.#db.prepare('SELECT * FROM shards WHERE stream = ? ORDER BY number').all(stream.id) as (Omit<
-      ShardRow,
-      'start_hash' | 'end_hash'
-    > & { start_hash: string; end_hash: string })[];
-    this.#shards.set(
-      stream.id,
-      rows.map((row) => ({ ...row, start_hash: BigInt(row.start_hash), end_hash: BigInt(row.end_hash) })),
-    );
+  /** Reads the streams, their shards and the id counter from the file. */
+  #load(db: Database): Shards {
+    const shards = new Shards(db, { next: () => this.#nextId, take: () => this.#takeId() });
+    const { saved, used } = db
+      .prepare('SELECT next_id AS saved, (SELECT max(max(first_id, coalesce(last_id + 1, 0))) FROM shards) AS used FROM counter')
+      .get() as { saved: number; used: number | null };
+    this.#savedNextId = saved;
+    // A program before 1.1 did not save the counter when it closed shards.
+    this.#nextId = Math.max(saved, used ?? 0);
+    this.#streams.clear();
+    for (const stream of db.prepare('SELECT * FROM streams').all() as StreamRow[]) {
+      this.#streams.set(stream.name, stream);
+      shards.load(stream);
+    }
+    return shards;
   }
 
-  /** Runs changes as one transaction, with one fsync. */
+  /** Runs changes as one transaction, with one fsync. If it fails, nothing has changed. */
   transaction<T>(work: () => T): T {
-    return this.#db.transaction(work).immediate();
+    const { db } = this.#open;
+    try {
+      return db
+        .transaction(() => {
+          const result = work();
+          if (this.#nextId !== this.#savedNextId) db.prepare('UPDATE counter SET next_id = ?').run(this.#nextId);
+          this.#savedNextId = this.#nextId;
+          return result;
+        })
+        .immediate();
+    } catch (error) {
+      this.#opened = { ...this.#open, shards: this.#load(db) };
+      throw error;
+    }
   }
 
   streamNames(): string[] {
@@ -121,6 +134,7 @@ export class Store {
     return this.#streams.has(name);
   }
 
+  /** Throws ResourceNotFoundException. */
   stream(name: string): StreamRow {
     const stream = this.#streams.get(name);
     if (stream === undefined) throw notFound(name);
@@ -128,125 +142,74 @@ export class Store {
   }
 
   shards(stream: StreamRow): readonly ShardRow[] {
-    return this.#shards.get(stream.id) ?? [];
+    return this.#open.shards.of(stream);
   }
 
   openShards(stream: StreamRow): ShardRow[] {
-    return this.shards(stream).filter(({ last_id }) => last_id === null);
+    return this.#open.shards.open(stream);
   }
 
+  /** The open shards of all streams. */
+  get openShardCount(): number {
+    return this.#open.shards.openCount;
+  }
+
+  /** Throws ResourceNotFoundException. */
   shard(stream: StreamRow, shardId: string): ShardRow {
     const shard = this.shards(stream).find(({ number }) => shardIdOf(number) === shardId);
-    if (shard === undefined) throw invalidArgumentShard(stream.name, shardId);
+    if (shard === undefined) throw noShard(stream.name, shardId);
     return shard;
   }
 
-  createStream(name: string, shardCount: number): void {
+  /** Throws ResourceInUseException. */
+  createStream(name: string, shardCount: number, maxRecordKib = 1024): void {
     if (this.#streams.has(name)) throw inUse(`Stream ${name} under account 000000000000 already exists.`);
     this.transaction(() => {
       const created = Date.now();
       const { lastInsertRowid } = this.#db
-        .prepare('INSERT INTO streams (name, created_ms, retention_hours, max_record_kib) VALUES (?, ?, 24, 1024)')
-        .run(name, created);
-      const stream: StreamRow = {
-        id: Number(lastInsertRowid),
-        name,
-        created_ms: created,
-        retention_hours: 24,
-        max_record_kib: 1024,
-      };
+        .prepare('INSERT INTO streams (name, created_ms, retention_hours, max_record_kib) VALUES (?, ?, 24, ?)')
+        .run(name, created, maxRecordKib);
+      const id = Number(lastInsertRowid);
+      const stream: StreamRow = { id, name, created_ms: created, retention_hours: 24, max_record_kib: maxRecordKib };
       this.#streams.set(name, stream);
-      this.#shards.set(stream.id, []);
-      for (const [start, end] of evenRanges(shardCount)) this.#addShard(stream, start, end);
+      this.#open.shards.create(stream, shardCount);
     });
   }
 
-  deleteStream(name: string): void {
-    const stream = this.stream(name);
+  deleteStream(stream: StreamRow): void {
     this.transaction(() => {
       for (const shard of this.shards(stream)) this.#db.prepare('DELETE FROM records WHERE shard = ?').run(shard.id);
-      this.#db.prepare('DELETE FROM shards WHERE stream = ?').run(stream.id);
+      this.#open.shards.remove(stream);
+      this.#db.prepare('DELETE FROM scalings WHERE stream = ?').run(stream.id);
       this.#db.prepare('DELETE FROM streams WHERE id = ?').run(stream.id);
+      this.#streams.delete(stream.name);
     });
-    this.#streams.delete(name);
-    this.#shards.delete(stream.id);
-  }
-
-  #addShard(
-    stream: StreamRow,
-    start: bigint,
-    end: bigint,
-    parent: ShardRow | null = null,
-    adjacent: ShardRow | null = null,
-  ): ShardRow {
-    const shards = this.#shards.get(stream.id) ?? [];
-    const number = shards.length;
-    const { lastInsertRowid } = this.#db
-      .prepare(
-        'INSERT INTO shards (stream, number, start_hash, end_hash, parent, adjacent_parent, first_id) VALUES (?, ?, ?, ?, ?, ?, ?)',
-      )
-      .run(stream.id, number, start.toString(), end.toString(), parent?.number ?? null, adjacent?.number ?? null, this.#nextId);
-    const shard: ShardRow = {
-      id: Number(lastInsertRowid),
-      stream: stream.id,
-      number,
-      start_hash: start,
-      end_hash: end,
-      parent: parent?.number ?? null,
-      adjacent_parent: adjacent?.number ?? null,
-      first_id: this.#nextId,
-      last_id: null,
-    };
-    shards.push(shard);
-    this.#shards.set(stream.id, shards);
-    return shard;
-  }
-
-  #closeShard(shard: ShardRow): void {
-    shard.last_id = this.#takeId();
-    this.#db.prepare('UPDATE shards SET last_id = ? WHERE id = ?').run(shard.last_id, shard.id);
   }
 
   /** Splits an open shard in two at a hash key. Throws KinesisError. */
   splitShard(stream: StreamRow, shard: ShardRow, at: bigint): void {
-    if (shard.last_id !== null) throw invalidArgument(`Shard ${shardIdOf(shard.number)} in stream ${stream.name} is not open.`);
-    if (at <= shard.start_hash + 1n || at >= shard.end_hash)
-      throw invalidArgument(`NewStartingHashKey ${at} is not within the range of the shard ${shardIdOf(shard.number)}.`);
-    this.transaction(() => {
-      this.#closeShard(shard);
-      this.#addShard(stream, shard.start_hash, at - 1n, shard);
-      this.#addShard(stream, at, shard.end_hash, shard);
-    });
+    this.transaction(() => this.#open.shards.split(stream, shard, at));
   }
 
   /** Merges two open shards with adjacent ranges. Throws KinesisError. */
   mergeShards(stream: StreamRow, shard: ShardRow, adjacent: ShardRow): void {
-    for (const one of [shard, adjacent])
-      if (one.last_id !== null) throw invalidArgument(`Shard ${shardIdOf(one.number)} in stream ${stream.name} is not open.`);
-    const isAdjacent = shard.end_hash + 1n === adjacent.start_hash || adjacent.end_hash + 1n === shard.start_hash;
-    if (!isAdjacent)
-      throw invalidArgument(
-        `Shards ${shardIdOf(shard.number)} and ${shardIdOf(adjacent.number)} in stream ${stream.name} are not an adjacent pair.`,
-      );
+    this.transaction(() => this.#open.shards.merge(stream, shard, adjacent));
+  }
+
+  /** Makes `count` equal shards of the open ones, by splits and merges. */
+  scale(stream: StreamRow, count: number): void {
     this.transaction(() => {
-      this.#closeShard(shard);
-      this.#closeShard(adjacent);
-      const start = shard.start_hash < adjacent.start_hash ? shard.start_hash : adjacent.start_hash;
-      const end = shard.end_hash > adjacent.end_hash ? shard.end_hash : adjacent.end_hash;
-      this.#addShard(stream, start, end, shard, adjacent);
+      this.#open.shards.scale(stream, count);
+      this.#db.prepare('INSERT INTO scalings VALUES (?, ?)').run(stream.id, Date.now());
     });
   }
 
-  /** Replaces all open shards by `count` equal ones: the result of UpdateShardCount's UNIFORM_SCALING, without its intermediate steps. */
-  reshard(stream: StreamRow, count: number): void {
-    const open = this.openShards(stream).sort((a, b) => (a.start_hash < b.start_hash ? -1 : 1));
-    this.transaction(() => {
-      for (const shard of open) this.#closeShard(shard);
-      for (const [start, end] of evenRanges(count)) {
-        const parents = open.filter((shard) => shard.start_hash <= end && shard.end_hash >= start);
-        this.#addShard(stream, start, end, parents[0] ?? null, parents[1] ?? null);
-      }
-    });
+  /** How often `scale` was called for a stream within this time. */
+  scalingsWithin(stream: StreamRow, ms: number): number {
+    return this.#db
+      .prepare('SELECT count(*) FROM scalings WHERE stream = ? AND at_ms > ?')
+      .pluck()
+      .get(stream.id, Date.now() - ms) as number;
   }
 
   setRetention(stream: StreamRow, hours: number): void {
@@ -265,21 +228,24 @@ export class Store {
     return id;
   }
 
-  /** Adds records and saves the id counter. Call it inside a transaction. Returns the ids of the records. */
+  /** Adds records. Call it inside a transaction. Returns the ids of the records. */
   append(records: readonly { shard: ShardRow; partitionKey: string; data: Buffer }[]): number[] {
     const insert = this.#db.prepare('INSERT INTO records (shard, id, partition_key, arrived_ms, data) VALUES (?, ?, ?, ?, ?)');
     const now = Date.now();
-    const ids = records.map(({ shard, partitionKey, data }) => {
+    return records.map(({ shard, partitionKey, data }) => {
       const id = this.#takeId();
       insert.run(shard.id, id, partitionKey, now, data);
       return id;
     });
-    this.#db.prepare('UPDATE counter SET next_id = ?').run(this.#nextId);
-    return ids;
   }
 
   get nextId(): number {
     return this.#nextId;
+  }
+
+  /** The trim horizon of a stream: records with a lower id are expired. */
+  horizonId(stream: StreamRow): number {
+    return this.#open.retention.firstIdYoungerThan(stream.retention_hours * HOUR_MS);
   }
 
   /** Records of a shard from an id on, in order, within the limits; the first one is returned even if it exceeds `maxBytes`. */
@@ -313,36 +279,23 @@ export class Store {
 
   /**
    * Deletes records older than their stream's retention (retention.ts), at most 5,000 per shard and call. Returns how many. Call it at
-   * least every minute: it also advances the clock by which records age.
+   * least every minute: it also advances the clock by which records age. Closed shards are removed once all their records are expired.
    */
   trim(now: Moment): number {
-    if (this.#retention === undefined) throw new Error('the store is not open');
-    this.#retention.advance(now, this.#nextId);
+    const { db, retention, shards } = this.#open;
+    retention.advance(now, this.#nextId);
     let removed = 0;
     for (const stream of this.#streams.values()) {
-      const beforeId = this.#retention.firstIdYoungerThan(stream.retention_hours * HOUR_MS);
+      const beforeId = this.horizonId(stream);
       for (const shard of this.shards(stream))
-        removed += this.#db
+        removed += db
           .prepare(
             'DELETE FROM records WHERE shard = ? AND id IN (SELECT id FROM records WHERE shard = ? AND id < ? ORDER BY id LIMIT 5000)',
           )
           .run(shard.id, shard.id, beforeId).changes;
+      shards.removeExpired(stream, beforeId);
     }
-    this.#retention.forget(Math.max(24, ...[...this.#streams.values()].map((stream) => stream.retention_hours)) * HOUR_MS);
+    retention.forget(Math.max(24, ...[...this.#streams.values()].map((stream) => stream.retention_hours)) * HOUR_MS);
     return removed;
   }
-}
-
-function invalidArgumentShard(stream: string, shardId: string): Error {
-  return Object.assign(notFound(stream), {
-    message: `Shard ${shardId} in stream ${stream} under account 000000000000 does not exist`,
-  });
-}
-
-function evenRanges(count: number): [bigint, bigint][] {
-  const size = (MAX_HASH_KEY + 1n) / BigInt(count);
-  return Array.from({ length: count }, (_, index) => [
-    BigInt(index) * size,
-    index === count - 1 ? MAX_HASH_KEY : BigInt(index + 1) * size - 1n,
-  ]);
 }

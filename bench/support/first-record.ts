@@ -20,7 +20,7 @@ export async function firstRecordMs(): Promise<number> {
     const ask = async (operation: string, input: object): Promise<Record<string, unknown>> => {
       const answer = await fetch(`http://127.0.0.1:${String(port)}`, {
         method: 'POST',
-        headers: { 'x-amz-target': `Kinesis_20131202.${operation}` },
+        headers: { 'x-amz-target': `Kinesis_20131202.${operation}`, 'content-type': 'application/x-amz-json-1.1' },
         body: JSON.stringify(input),
       });
       return (await answer.json()) as Record<string, unknown>;

@@ -5,6 +5,7 @@ import { readStream, type Checkpoint, type ReadStreamOptions } from '../../cloud
 import { aggregate } from '../../forwarder/drain/aggregation.ts';
 import { clientOf } from '../system/pipeline/support/stream.ts';
 import { eventually } from '../support/eventually.ts';
+import { sealed, unsealed } from '../../local-kinesis/tokens.ts';
 import { startLocalStream } from '../support/local-stream.ts';
 import { startProduct } from '../support/product-process.ts';
 
@@ -50,14 +51,10 @@ function ageIterators(client: KinesisClient): () => number {
     (next) => async (args) => {
       const input = args.input as { ShardIterator?: string };
       if (input.ShardIterator === undefined) return await next(args);
-      const [stream, shard, from, madeMs] = JSON.parse(Buffer.from(input.ShardIterator, 'base64').toString()) as [
-        string,
-        number,
-        number,
-        number,
-      ];
+      const values = unsealed('iterator', input.ShardIterator) ?? [];
+      const madeMs = Number(values.at(-1));
       if (madeMs > before) return await next(args);
-      const aged = Buffer.from(JSON.stringify([stream, shard, from, madeMs - 6 * 60_000])).toString('base64');
+      const aged = sealed('iterator', [...values.slice(0, -1), madeMs - 6 * 60_000]);
       try {
         return await next({ ...args, input: { ...input, ShardIterator: aged } });
       } catch (error) {

@@ -17,6 +17,13 @@ const differences: Readonly<Record<keyof typeof emulators, Readonly<Record<strin
       'a closed shard never ends',
     'UpdateShardCount doubles and halves at most, and covers all hash keys evenly': 'any count is accepted',
     'UpdateMaxRecordSize lets larger records in': 'not there',
+    'each type of ShardFilter selects its shards': 'the filter is ignored',
+    'a ShardFilter needs the members of its type, and takes no others': 'the filter is ignored',
+    'a token names its stream alone, and only tokens that were issued are taken': 'a name beside a token is accepted',
+    'a stream is named by its ARN, and not by two names': 'an ARN beside another name is ignored',
+    'an iterator needs what its type begins at, and takes nothing else': 'what does not belong to the type is ignored',
+    'DescribeStream returns at most 100 shards, ListShards at most 1,000': 'a larger limit is accepted',
+    'a stream that asks for what is not there is not created': 'a provisioned stream needs no number of shards',
   },
   'kinesis-local': {
     'more than 500 records in a request are refused': 'any number is accepted',
@@ -24,6 +31,12 @@ const differences: Readonly<Record<keyof typeof emulators, Readonly<Record<strin
     'a request above 5 MiB is refused': 'any size is accepted',
     'over 1,000 records a second a shard fail one by one inside a 200': 'no limits a second',
     'missing or invalid arguments are errors with the names of Kinesis': 'a wrong iterator is an error without a name',
+    'each type of ShardFilter selects its shards': 'AT_TRIM_HORIZON returns all shards',
+    'a ShardFilter needs the members of its type, and takes no others': 'members of other types are ignored',
+    'a stream is named by its ARN, and not by two names': 'an ARN beside another name is ignored',
+    'an iterator needs what its type begins at, and takes nothing else': 'what does not belong to the type is ignored',
+    'DescribeStream returns at most 100 shards, ListShards at most 1,000': 'an account has 50 shards',
+    'a stream that asks for what is not there is not created': 'a provisioned stream needs no number of shards',
   },
 };
 

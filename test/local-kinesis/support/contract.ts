@@ -1,6 +1,5 @@
 /** AWS' documentation of Kinesis, as laws for any stream with its API. Each law uses its own stream. */
 import assert from 'node:assert/strict';
-import { createHash, randomUUID } from 'node:crypto';
 import {
   CreateStreamCommand,
   DecreaseStreamRetentionPeriodCommand,
@@ -19,80 +18,14 @@ import {
   UpdateMaxRecordSizeCommand,
   UpdateShardCountCommand,
   type GetRecordsCommandOutput,
-  type KinesisClient,
-  type ShardIteratorType,
-  type _Record,
 } from '@aws-sdk/client-kinesis';
 import { eventually } from '../../support/eventually.ts';
-
-export type Law = (client: KinesisClient) => Promise<void>;
-
-const HALF = 2n ** 127n;
-const hashOf = (key: string): bigint => BigInt(`0x${createHash('md5').update(key).digest('hex')}`);
-const text = (record: _Record): string => Buffer.from(record.Data ?? []).toString();
-const put = (data: string, key = 'a'): { Data: Buffer; PartitionKey: string } => ({ Data: Buffer.from(data), PartitionKey: key });
-
-async function active(client: KinesisClient, StreamName: string): Promise<void> {
-  await eventually(
-    async () =>
-      (await client.send(new DescribeStreamSummaryCommand({ StreamName }))).StreamDescriptionSummary?.StreamStatus === 'ACTIVE',
-    { everyMs: 50 },
-  );
-}
-
-async function made(client: KinesisClient, ShardCount = 1): Promise<string> {
-  const StreamName = `s-${randomUUID().slice(0, 8)}`;
-  await client.send(new CreateStreamCommand({ StreamName, ShardCount }));
-  await active(client, StreamName);
-  return StreamName;
-}
-
-async function nameOf(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-  } catch (error) {
-    return (error as Error).name;
-  }
-  return 'none';
-}
-
-interface Reading {
-  client: KinesisClient;
-  StreamName: string;
-  type?: ShardIteratorType;
-  ShardId?: string;
-  at?: object;
-}
-
-async function read({
-  client,
-  StreamName,
-  type = 'TRIM_HORIZON',
-  ShardId = 'shardId-000000000000',
-  at = {},
-}: Reading): Promise<string[]> {
-  const { ShardIterator } = await client.send(
-    new GetShardIteratorCommand({ StreamName, ShardId, ShardIteratorType: type, ...at }),
-  );
-  return ((await client.send(new GetRecordsCommand({ ShardIterator }))).Records ?? []).map(text);
-}
-
-async function shards(
-  client: KinesisClient,
-  StreamName: string,
-): Promise<{ id: string; open: boolean; parent: string | undefined; adjacent: string | undefined; from: bigint; to: bigint }[]> {
-  const { Shards = [] } = await client.send(new ListShardsCommand({ StreamName }));
-  return Shards.map((shard) => ({
-    id: shard.ShardId ?? '',
-    open: shard.SequenceNumberRange?.EndingSequenceNumber === undefined,
-    parent: shard.ParentShardId,
-    adjacent: shard.AdjacentParentShardId,
-    from: BigInt(shard.HashKeyRange?.StartingHashKey ?? -1),
-    to: BigInt(shard.HashKeyRange?.EndingHashKey ?? -1),
-  }));
-}
+import { active, HALF, hashOf, made, nameOf, put, read, shards, text, type Law } from './law-stream.ts';
+import { requestLaws } from './request-laws.ts';
 
 export const laws: Readonly<Record<string, Law>> = {
+  ...requestLaws,
+
   'what is put is read back in order, with its key and a growing sequence number': async (client) => {
     const StreamName = await made(client);
     const { Records = [], FailedRecordCount } = await client.send(

@@ -1,0 +1,46 @@
+/** AWS' SDK for Java and the KCL, compiled from ../consumers/java once. */
+import { execFile, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const source = fileURLToPath(new URL('../consumers/java', import.meta.url));
+const cache = fileURLToPath(new URL('../../../.cache/java', import.meta.url));
+
+function digestOf(folder: string): string {
+  const digest = createHash('sha256');
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()) {
+    if (!/\.(xml|java)$/.test(name)) continue;
+    digest.update(name).update(readFileSync(path.join(folder, name)));
+  }
+  return digest.digest('hex').slice(0, 12);
+}
+
+const succeeds = (command: string, argument: string): boolean => spawnSync(command, [argument]).status === 0;
+
+/** The class path of the programs, or undefined if Java, Maven or its registry is missing (the reason is printed). */
+export async function javaConsumers(): Promise<string | undefined> {
+  if (!succeeds('java', '-version') || !succeeds('mvn', '-version')) {
+    console.log('Java or Maven is not installed');
+    return undefined;
+  }
+  const folder = path.join(cache, digestOf(source));
+  const classPath = `${path.join(folder, 'target/classes')}:${path.join(folder, 'lib')}/*`;
+  const stamp = path.join(folder, 'complete');
+  if (existsSync(stamp)) return classPath;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(cache, { recursive: true });
+  cpSync(source, folder, { recursive: true });
+  const goals = ['package', 'dependency:copy-dependencies', `-DoutputDirectory=${path.join(folder, 'lib')}`];
+  try {
+    await run('mvn', ['-q', '-B', '-DskipTests', ...goals], { cwd: folder, maxBuffer: 16 * 1024 * 1024 });
+  } catch (error) {
+    console.log(`no programs in Java: ${String(error).slice(0, 2000)}`);
+    return undefined;
+  }
+  writeFileSync(stamp, '');
+  return classPath;
+}
