@@ -66,8 +66,8 @@ function summaryOf({ runs, ok, records, unreadable }: VerifyReport): string {
     `${sum(({ seqs }) => seqs.unexplained)} missing without cause`,
     `${sum(({ duplicates }) => duplicates)} duplicates`,
   ];
-  const verdict = ok ? 'OK' : unreadable.length > 0 ? 'NOT READ WHOLE' : 'NOT OK';
-  return `${verdict}: ${parts.join('; ')}`;
+  const fault = unreadable.length > 0 ? 'NOT READ WHOLE' : 'NOT OK';
+  return `${ok ? 'OK' : fault}: ${parts.join('; ')}`;
 }
 
 export const addVerify: AddCommand = (program) => {

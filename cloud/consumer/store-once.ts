@@ -11,7 +11,10 @@ import type { ReadingOrigin } from './on-reading.ts';
 const client = new DynamoDBClient({ maxAttempts: 3 });
 
 /** The key of a reading. One that nobody numbered is known by its place in the stream, which is the same in each delivery. */
-function keyOf({ gateway, run, seq }: IncomingReading, { shardId, sequenceNumber, index }: ReadingOrigin): [run: string, seq: number] {
+function keyOf(
+  { gateway, run, seq }: IncomingReading,
+  { shardId, sequenceNumber, index }: ReadingOrigin,
+): [run: string, seq: number] {
   return gateway === undefined || run === undefined || seq === undefined
     ? [`${shardId}#${sequenceNumber}`, index]
     : [`${gateway}#${run}`, seq];

@@ -68,6 +68,36 @@ function push<Span extends Interval>(list: Span[], span: Span, isSame: (last: Sp
   else if (list.length < SPANS_REPORTED_MAX) list.push(span);
 }
 
+/** How a seq that is missing is judged. */
+interface Judge {
+  /** If no account covers it. */
+  unclaimed: 'pending' | 'unexplained';
+  /** Up to here it may be older than the data. */
+  headTo: number;
+  /** Up to here only numbers are known. */
+  countedTo: number;
+  /** Beyond it, what is claimed as shipped may be on its way. */
+  settledTo: number;
+}
+
+function kindOf(seq: number, what: string | undefined, judge: Judge): keyof Lists['seqs'] {
+  if (what !== undefined && what !== 'shipped' && !what.startsWith('unknown:')) return 'lost';
+  if (seq <= judge.headTo) return 'before';
+  if (what === undefined) return seq <= judge.countedTo ? 'counted_only' : judge.unclaimed;
+  return what === 'shipped' && seq > judge.settledTo ? 'pending' : 'unexplained';
+}
+
+/** The parts of an interval, cut after each of these seqs. */
+function* cutAt({ from, to }: Interval, seqs: readonly number[]): Generator<Interval> {
+  let next = from;
+  for (const seq of [...seqs].sort((a, b) => a - b)) {
+    if (seq < next || seq >= to) continue;
+    yield { from: next, to: seq };
+    next = seq + 1;
+  }
+  yield { from: next, to };
+}
+
 export class RunProof {
   readonly gateway: string;
   readonly run: string;
@@ -122,8 +152,18 @@ export class RunProof {
     if (next <= to) this.#claims.add({ from: next, to, what: 'shipped', at });
   }
 
+  #judge(isClosed: boolean, context: RunContext): Judge {
+    const isExpected = this.hasAccount ? context.hasAccounts : context.mayStillCome;
+    return {
+      unclaimed: !isClosed && isExpected ? 'pending' : 'unexplained',
+      headTo: context.beginsLater ? Math.max(this.#headTo, this.#seqs.first - 1) : 0,
+      countedTo: this.#counted?.to ?? 0,
+      settledTo: isClosed ? Number.POSITIVE_INFINITY : this.#recent.settledTo(context.newestAtMs),
+    };
+  }
+
   /** What is missing, by what is known of it. */
-  #lists(last: number, isClosed: boolean, context: RunContext): Lists {
+  #lists(last: number, judge: Judge): Lists {
     const lists: Lists = {
       lost: [],
       unexplained: [],
@@ -132,31 +172,17 @@ export class RunProof {
       before: [],
       seqs: { lost: 0, unexplained: 0, pending: 0, counted_only: 0, before: 0 },
     };
-    const add = (name: 'unexplained' | 'pending' | 'counted_only' | 'before', span: Interval): void => {
-      lists.seqs[name] += lengthOf(span);
-      push(lists[name], { ...span });
-    };
-    const isExpected = !isClosed && (this.hasAccount ? context.hasAccounts : context.mayStillCome);
-    const settledTo = isClosed ? Number.POSITIVE_INFINITY : this.#recent.settledTo(context.newestAtMs);
-    const headTo = context.beginsLater ? Math.max(this.#headTo, this.#seqs.first - 1) : 0;
     for (const missing of this.#seqs.missing(last))
-      for (const { what, ...span } of this.#claims.about(missing)) {
-        const [outcome = '', cause = ''] = (what ?? '').split(':');
-        if (what !== undefined && what !== 'shipped' && outcome !== 'unknown') {
-          lists.seqs.lost += lengthOf(span);
-          push(lists.lost, { ...span, outcome, cause }, (lost) => lost.outcome === outcome && lost.cause === cause);
-        } else if (span.from <= headTo) {
-          add('before', { from: span.from, to: Math.min(span.to, headTo) });
-          if (span.to > headTo) add(what === undefined && isExpected ? 'pending' : 'unexplained', { from: headTo + 1, to: span.to });
-        } else if (what === undefined && span.from <= (this.#counted?.to ?? 0)) {
-          const to = Math.min(span.to, this.#counted?.to ?? 0);
-          add('counted_only', { from: span.from, to });
-          if (span.to > to) add(isExpected ? 'pending' : 'unexplained', { from: to + 1, to: span.to });
-        } else if (what === 'shipped' && span.to > settledTo) {
-          if (span.from <= settledTo) add('unexplained', { from: span.from, to: settledTo });
-          add('pending', { from: Math.max(span.from, settledTo + 1), to: span.to });
-        } else add(what === undefined && isExpected ? 'pending' : 'unexplained', span);
-      }
+      for (const { what, ...claimed } of this.#claims.about(missing))
+        for (const span of cutAt(claimed, [judge.headTo, judge.countedTo, judge.settledTo])) {
+          const kind = kindOf(span.from, what, judge);
+          lists.seqs[kind] += lengthOf(span);
+          if (kind !== 'lost') push(lists[kind], span);
+          else {
+            const [outcome = '', cause = ''] = (what ?? '').split(':');
+            push(lists.lost, { ...span, outcome, cause }, (before) => before.outcome === outcome && before.cause === cause);
+          }
+        }
     return lists;
   }
 
@@ -171,7 +197,7 @@ export class RunProof {
   report(context: RunContext): RunReport {
     const last = Math.max(this.#seqs.last, this.#claims.last, this.#counted?.to ?? 0);
     const closed = this.#finalTo >= last && last > 0;
-    const lists = this.#lists(last, closed, context);
+    const lists = this.#lists(last, this.#judge(closed, context));
     const beyond = this.#beyondCounts(lists.seqs.counted_only);
     if (beyond > 0) lists.seqs.unexplained += beyond;
     const complete = this.#seqs.size === last;

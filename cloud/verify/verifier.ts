@@ -110,7 +110,13 @@ export class Verifier {
 
   /** False if it was there. */
   #reading({ gateway, run, seq }: Fields, timestamp: string, isHead: boolean): boolean {
-    if (typeof gateway !== 'string' || typeof run !== 'string' || typeof seq !== 'number' || !Number.isSafeInteger(seq) || seq < 1) {
+    if (
+      typeof gateway !== 'string' ||
+      typeof run !== 'string' ||
+      typeof seq !== 'number' ||
+      !Number.isSafeInteger(seq) ||
+      seq < 1
+    ) {
       this.#unnumbered += 1;
       return true;
     }
@@ -154,7 +160,7 @@ export class Verifier {
   report(): VerifyReport {
     const runs = [...this.#runs.values()]
       .map((proof) => this.#reportOf(proof))
-      .sort((a, b) => (a.gateway === b.gateway ? (a.run < b.run ? -1 : 1) : a.gateway < b.gateway ? -1 : 1));
+      .sort((a, b) => (`${a.gateway}\n${a.run}` < `${b.gateway}\n${b.run}` ? -1 : 1));
     return {
       ok: this.#unreadable.length === 0 && runs.every(({ seqs }) => seqs.unexplained === 0),
       all_closed: runs.every(({ closed }) => closed),

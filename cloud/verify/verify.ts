@@ -55,7 +55,12 @@ export async function verifyStream(client: KinesisClient, options: VerifyStreamO
   const verifier = new Verifier(rest);
   verifier.beginsLater = await hasExpired(client, stream);
   let headEndsMs: number | undefined;
-  const records = readStream(client, { stream, from: 'oldest', untilCaughtUp: true, ...(signal === undefined ? {} : { signal }) });
+  const records = readStream(client, {
+    stream,
+    from: 'oldest',
+    untilCaughtUp: true,
+    ...(signal === undefined ? {} : { signal }),
+  });
   for await (const { data, arrivedAt } of records) {
     headEndsMs ??= arrivedAt.getTime() + HEAD_MS;
     const isHead = arrivedAt.getTime() < headEndsMs;

@@ -73,7 +73,9 @@ class Taking {
 
 const selectRows = (database: Database): Statement =>
   database
-    .prepare('SELECT id, accepted_ms, source, device, data, crc, run, seq, account FROM rows WHERE id > ? AND id <= ? ORDER BY id LIMIT ?')
+    .prepare(
+      'SELECT id, accepted_ms, source, device, data, crc, run, seq, account FROM rows WHERE id > ? AND id <= ? ORDER BY id LIMIT ?',
+    )
     .raw();
 
 function lower(into: Map<string, number>, key: string, id: number): void {

@@ -56,6 +56,18 @@ interface Piece {
   cursor: AccountCursor | undefined;
 }
 
+/** What is reported of a run once the accounts of this view are in the file. */
+const cursorAfter = ({ run, tail, upTo, isClosed }: RunView, revision: number, at: number): AccountCursor => ({
+  gateway: run.gateway,
+  run: run.run,
+  revision,
+  shipped_from: tail?.first ?? 0,
+  shipped_to: tail?.last ?? 0,
+  counted_to: run.counted_to,
+  final_to: isClosed && upTo > 0 ? upTo : -1,
+  at,
+});
+
 type Change = (work: (next: LedgerState) => void) => void;
 
 export class StreamAccounts {
@@ -102,19 +114,13 @@ export class StreamAccounts {
 
   /** What is not reported of a run yet, as accounts; none if there is nothing. */
   #piecesOf(view: RunView, cursor: AccountCursor, revision: number): Piece[] {
-    const { run, tail, upTo, isClosed } = view;
-    const changed = this.#audit.changedSince(view, cursor.revision, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
-    const isTailReported = tail !== undefined && tail.first === cursor.shipped_from && tail.last === cursor.shipped_to;
-    const spans: Span[] = isTailReported ? changed.slice(0, -1) : changed;
-    const isNewlyFinal = isClosed && upTo > 0 && cursor.final_to !== upTo;
+    const { run, upTo } = view;
+    const spans = this.#unreported(view, cursor);
+    const isFinal = view.isClosed && upTo > 0;
     const isCountedNew = run.counted_to > cursor.counted_to;
-    if (spans.length === 0 && !isNewlyFinal && !isCountedNew) return [];
-    const isFinal = isClosed && upTo > 0;
+    if (spans.length === 0 && !isCountedNew && (!isFinal || cursor.final_to === upTo)) return [];
     // A final account names the last seq of its run.
-    if (isFinal && spans.at(-1)?.last !== upTo) {
-      const top = this.#audit.list(view, upTo, 1).at(-1);
-      if (top !== undefined) spans.push(top);
-    }
+    if (isFinal && spans.at(-1)?.last !== upTo) spans.push(...this.#audit.list(view, upTo, 1).slice(-1));
     const accounts = accountsOf({
       run: run.run,
       spans,
@@ -122,21 +128,18 @@ export class StreamAccounts {
       isFinal,
       nextAt: () => this.#nextAt(),
     });
-    const reported: AccountCursor = {
-      gateway: run.gateway,
-      run: run.run,
-      revision,
-      shipped_from: tail?.first ?? 0,
-      shipped_to: tail?.last ?? 0,
-      counted_to: run.counted_to,
-      final_to: isFinal ? upTo : -1,
-      at: this.#lastAt,
-    };
+    const reported = cursorAfter(view, revision, this.#lastAt);
     return accounts.map((account, index) => ({
       runId: run.id,
       account,
       cursor: index === accounts.length - 1 ? reported : undefined,
     }));
+  }
+
+  #unreported(view: RunView, { revision, shipped_from, shipped_to }: AccountCursor): Span[] {
+    const changed = this.#audit.changedSince(view, revision, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+    const isTailReported = view.tail?.first === shipped_from && view.tail.last === shipped_to;
+    return isTailReported ? changed.slice(0, -1) : changed;
   }
 
   /** Collects what is new in all runs whose gateway has nothing waiting. */
@@ -278,7 +281,7 @@ export class StreamAccounts {
     if (this.#options.mode !== 'records') return [];
     this.#build(ledger);
     const own = this.#options.gateway;
-    const base = { record: 'account' as const, sent_at: new Date().toISOString() };
+    const base = { record: 'account' as const, sent_at: new Date(Date.now()).toISOString() };
     const pieces = [...this.#pieces].flatMap(([gateway, waiting]) => waiting.map((piece) => ({ gateway, ...piece })));
     const gaps = [...this.#gaps].map(([device, waiting]) => ({ device, gaps: waiting }));
     this.#pieces = new Map();

@@ -40,7 +40,12 @@ test('the view has each reading once, and both of two people whose old-format re
   writeDay(folder, '2026-11-23', [
     [
       readingLine(RUN, 1),
-      { record: 'account', gateway: 'front-desk', sent_at: old.timestamp, account: { run: RUN, from: 1, to: 2, except: [], at: 5 } },
+      {
+        record: 'account',
+        gateway: 'front-desk',
+        sent_at: old.timestamp,
+        account: { run: RUN, from: 1, to: 2, except: [], at: 5 },
+      },
     ],
   ]);
   const rows = await query(

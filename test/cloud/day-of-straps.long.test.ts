@@ -34,18 +34,15 @@ test('a day of 20 straps with planted losses: verify and the SQL name each exact
     },
     python,
   );
-  assert.ok(expected.some(({ lost }) => lost.some(({ why }) => why === 'evicted: queue_full')),
+  assert.ok(
+    expected.some(({ lost }) => lost.some(({ why }) => why === 'evicted: queue_full')),
     'the long outage led to evictions',
   );
   if (python === undefined) cannotRun(t, 'no Python with DuckDB');
 });
 
 test('a day of 20 straps with nothing planted is complete', async (t) => {
-  const { expected } = await proveDay(
-    t,
-    { ...DAY, ...NOTHING_PLANTED },
-    undefined,
-  );
+  const { expected } = await proveDay(t, { ...DAY, ...NOTHING_PLANTED }, undefined);
   assert.ok(
     expected.every(({ lost }) => lost.length === 0),
     'nothing is missing',

@@ -7,24 +7,24 @@ import { startLocalStream } from '../support/local-stream.ts';
 import { duckPython } from './support/athena.ts';
 import { assertReport, NOTHING_PLANTED, proveDay } from './support/prove-day.ts';
 
-/** Half an hour of 20 straps. */
-const HALF_HOUR = { straps: 20, steps: 180, secondsPerStep: 10, maxBytes: 4 * 1024 * 1024 };
+/** 15 minutes of 20 straps. */
+const QUARTER = { straps: 20, steps: 90, secondsPerStep: 10, maxBytes: 2 * 1024 * 1024 };
 
-test('half an hour of 20 straps with planted losses: verify and the SQL name each exactly, from stream and files', async (t) => {
+test('a quarter of an hour of 20 straps with planted losses: verify and the SQL name each exactly, from stream and files', async (t) => {
   const python = await duckPython();
   const { client } = await startLocalStream(t, { LOCAL_KINESIS_LIMITS: 'false' });
   const { expected } = await proveDay(
     t,
     {
-      ...HALF_HOUR,
-      outages: [[30, 120]],
-      kills: [10, 130],
-      restarts: [20, 140],
-      refusals: [15, 128, 150],
-      malformed: [12, 60],
-      drops: [14, 70],
-      retries: [160],
-      losses: [16, 125],
+      ...QUARTER,
+      outages: [[15, 60]],
+      kills: [6, 65],
+      restarts: [10, 70],
+      refusals: [8, 64, 75],
+      malformed: [7, 30],
+      drops: [9, 35],
+      retries: [80],
+      losses: [11, 63],
     },
     python,
     async (records) => {
@@ -52,7 +52,7 @@ test('with nothing planted every run is complete, and accounts take less than 1 
   for (const straps of [20, 1]) {
     const { expected, bytes, accountBytes } = await proveDay(
       t,
-      { ...HALF_HOUR, ...NOTHING_PLANTED, straps, restarts: [90] },
+      { ...QUARTER, ...NOTHING_PLANTED, straps, restarts: [45] },
       undefined,
     );
     assert.ok(

@@ -11,6 +11,9 @@ import { copyOf, openFile, takeFrom } from '../../forwarder/queue/support/queue-
 export const GATEWAY = 'front-desk';
 const START_MS = Date.parse('2026-11-22T00:00:00.000Z');
 
+/** Steps of the later day. */
+const LATER_STEPS = 20;
+
 /** What happens at a step, by its number. */
 export interface Plan {
   straps: number;
@@ -108,10 +111,10 @@ export class DayOfStraps {
     await this.#ship([]);
     this.#clock.nowMs += 25 * 3_600_000;
     this.#start();
-    for (let minute = 0; minute < 30; minute += 1) {
-      this.#accept(this.#readings(-1));
+    for (let more = 0; more < LATER_STEPS; more += 1) {
+      this.#accept(this.#readings(steps + more));
       await this.#ship([]);
-      this.#clock.nowMs += 60_000;
+      this.#clock.nowMs += secondsPerStep * 1000;
     }
   }
 
@@ -170,7 +173,7 @@ export class DayOfStraps {
       append.dead.push(letter);
     }
     const first = run.last + 1;
-    for (let second = 0; second < (step < 0 ? 1 : secondsPerStep); second += 1)
+    for (let second = 0; second < secondsPerStep; second += 1)
       for (let strap = 0; strap < straps; strap += 1) {
         append.rows.data.push(this.#reading(strap));
         append.rows.devices.push(`strap-${strap}`);
@@ -191,10 +194,14 @@ export class DayOfStraps {
     this.#accept(this.#readings(step));
     if (retries.includes(step)) {
       this.#queue.retryDead(null, retryRules(GATEWAY));
-      for (const run of this.#runs) for (const [seq, why] of run.fates) if (why === 'dead: refused_by_stream') run.fates.delete(seq);
+      for (const run of this.#runs)
+        for (const [seq, why] of run.fates) if (why === 'dead: refused_by_stream') run.fates.delete(seq);
     }
     if (outages.some(([from, to]) => step >= from && step < to)) return;
-    await this.#ship([...(refusals.includes(step) ? ['refuse'] : []), ...(losses.includes(step) ? ['lose'] : [])], kills.includes(step));
+    await this.#ship(
+      [...(refusals.includes(step) ? ['refuse'] : []), ...(losses.includes(step) ? ['lose'] : [])],
+      kills.includes(step),
+    );
   }
 
   /** The stream stores what the queue holds. A killed forwarder does not learn of it. */

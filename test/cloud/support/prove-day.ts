@@ -52,7 +52,8 @@ async function assertSql(python: string, folder: string, expected: DayOfStraps['
       ...lost.map(({ from, to, why }) => ({ run, from, to, seqs: to - from + 1, verdict: why })),
     ];
   });
-  const key = (row: { run: string; from: number; verdict: string }): string => `${row.run} ${String(row.from).padStart(10)} ${row.verdict}`;
+  const key = (row: { run: string; from: number; verdict: string }): string =>
+    `${row.run} ${String(row.from).padStart(10)} ${row.verdict}`;
   const sorted = <Row extends { run: string; from: number; verdict: string }>(list: Row[]): Row[] =>
     list.sort((a, b) => (key(a) < key(b) ? -1 : 1));
   assert.deepEqual(
@@ -87,10 +88,15 @@ export async function proveDay(
   const monotonic = t.mock.method(performance, 'now', () => clock.nowMs);
   const files = new FirehoseFiles(tempDir(t));
   const later: Stored[][] = [];
-  const day = new DayOfStraps(plan, () => tempDir(t), clock, async (records) => {
-    files.add(records);
-    later.push([...records]);
-  });
+  const day = new DayOfStraps(
+    plan,
+    () => tempDir(t),
+    clock,
+    async (records) => {
+      files.add(records);
+      later.push([...records]);
+    },
+  );
   await day.play();
   day.close();
   files.end();

@@ -117,7 +117,7 @@ test('a dead letter that was retried and shipped gets a newer account without it
   queue.commit([appendOf(5, 1)]);
   const [second] = ship(queue);
   assert.deepEqual(spanOf(second ?? { seq: 0 }), { run: RUN, from: 1, to: 4, except: [] });
-  assert.ok((second?.account?.at ?? 0) > (first?.account?.at ?? 0), 'the newer account has the later time');
+  assert.ok((second?.account?.at ?? 0) > (first.account.at ?? 0), 'the newer account has the later time');
 });
 
 test('an account is part of its row: after a kill the same bytes are sent again', (t) => {
@@ -221,7 +221,10 @@ test('a long account is split, each part below 1 KiB, over several readings', (t
     }
   }
   assert.equal([...covered].filter((seq) => seq <= 400).length, 400);
-  assert.deepEqual([...lost], Array.from({ length: 200 }, (_, index) => (index + 1) * 2));
+  assert.deepEqual(
+    [...lost],
+    Array.from({ length: 200 }, (_, index) => (index + 1) * 2),
+  );
 });
 
 test('gaps travel with the next reading of their device', (t) => {
