@@ -1,7 +1,7 @@
 /**
- * A function for `npm run build:consumer -- --on-reading cloud/consumer/store-once.ts`: stores each reading once in the table of the template
- * (ConsumerTable=true), however often Lambda delivers it. The condition and the write are one step, so two calls at the same time cannot
- * both store it.
+ * A function for `npm run build:consumer -- --on-reading cloud/consumer/store-once.ts`: stores each reading once in the table of the
+ * template (ConsumerTable=true), however often Lambda delivers it. The condition and the write are one step, so two calls at the same time
+ * cannot both store it.
  */
 import { ConditionalCheckFailedException, DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import type { IncomingReading } from '../../contract/reading.ts';

@@ -60,8 +60,8 @@ function tableOver(folder: string): string {
     const [, name = '', hive = ''] = /^\s*`?(\w+)`?\s+([\s\S]+)$/.exec(column) ?? [];
     return `'${name}': '${typeOf(hive.replaceAll(/\s+/g, ' '))}'`;
   });
-  return `CREATE VIEW readings_raw AS SELECT * FROM read_json('${folder}/**/*', format = 'newline_delimited', columns = {${columns.join(', ')}},
-    hive_partitioning = true, hive_types = {'dt': VARCHAR})`;
+  const options = `columns = {${columns.join(', ')}}, hive_partitioning = true, hive_types = {'dt': VARCHAR}`;
+  return `CREATE VIEW readings_raw AS SELECT * FROM read_json('${folder}/**/*', format = 'newline_delimited', ${options})`;
 }
 
 /** Athena's functions that DuckDB calls differently: the first two as the document says. */
