@@ -20,7 +20,7 @@ import {
   type ServiceName,
   type ServiceOfGateway,
 } from '../contract/topics.ts';
-import type { MessageHandler } from '../service/mqtt/mqtt-link.ts';
+import type { MessageHandler } from '../service/mqtt/subscription-routes.ts';
 import { serves } from '../service/network/broker.ts';
 import type { RefusedMessages } from '../service/mqtt/refused-messages.ts';
 import type { DeviceEvent, KnownDevice, ReadingEvent, RecentReading } from './answer-schemas.ts';

@@ -5,7 +5,7 @@
 import { version1StatusTopic, VERSION_1_STATUS_FILTER } from '../contract/topics.ts';
 import { parseVersion1Status } from '../contract/version-1.ts';
 import type { Logger } from '../service/log/log.ts';
-import type { MessageHandler } from '../service/mqtt/mqtt-link.ts';
+import type { MessageHandler } from '../service/mqtt/subscription-routes.ts';
 
 export interface Version1TopicsOptions {
   log: Logger;

@@ -10,7 +10,7 @@ import type { BridgeStatus } from '../contract/bridge-status.ts';
 import type { Metric } from '../contract/metrics.ts';
 import type { MessageRefusals } from '../service/mqtt/refused-messages.ts';
 import { RepeatLimiter, type Logger } from '../service/log/log.ts';
-import type { MessageHandler } from '../service/mqtt/mqtt-link.ts';
+import type { MessageHandler } from '../service/mqtt/subscription-routes.ts';
 import type { CheckReport } from '../service/health/check-report.ts';
 import { DiskErrors } from './disk-errors.ts';
 import { noDrops } from './dropped-seqs.ts';
@@ -208,7 +208,7 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
     this.#added += 1;
     this.#own.add({ seq, payload: this.#serialised(reading, seq) }, performance.now());
     this.#wake();
-    this.#sequencer.pump();
+    this.#sequencer.pumpAtEndOfTurn();
     return seq;
   }
 

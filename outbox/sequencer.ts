@@ -88,6 +88,11 @@ export class Sequencer {
     this.#sender.pump();
   }
 
+  /** Publishes what is due once the current turn of the event loop has added everything that it adds. */
+  pumpAtEndOfTurn(): void {
+    this.#sender.pumpAtEndOfTurn();
+  }
+
   #offerAll(): void {
     for (const { protocol } of this.runs) if (protocol.unsettled || !protocol.isRecovered) protocol.wantOffer();
     this.#sender.pump();

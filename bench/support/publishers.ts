@@ -8,7 +8,8 @@ import { createInterface } from 'node:readline';
 import { BridgeOutbox } from '../../ble-bridge/publishing/bridge-outbox.ts';
 import { readConfig } from '../../service/config/config.ts';
 import { createLogger } from '../../service/log/log.ts';
-import { MqttLink, type MessageHandler } from '../../service/mqtt/mqtt-link.ts';
+import { MqttLink } from '../../service/mqtt/mqtt-link.ts';
+import type { MessageHandler } from '../../service/mqtt/subscription-routes.ts';
 import { quantile } from './statistics.ts';
 
 const publishers = Number(process.env['PUBLISHERS'] ?? 1);

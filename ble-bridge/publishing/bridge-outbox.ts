@@ -11,7 +11,7 @@ import { Outbox } from '../../outbox/outbox.ts';
 import type { Config } from '../../service/config/config.ts';
 import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import type { Logger } from '../../service/log/log.ts';
-import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
+import type { MessageHandler } from '../../service/mqtt/subscription-routes.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
 import { gatewayName } from '../../service/storage/data-dir.ts';
 import { DroppedGaps } from './dropped-gaps.ts';

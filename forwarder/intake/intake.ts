@@ -18,7 +18,7 @@ import {
 import type { PublicationContext } from '../../contract/publication/adopted-reading.ts';
 import { DEVICE_STATUS_FILTER, READINGS_FILTER, runOfTopic, VERSION_1_SOURCE_FILTER } from '../../contract/topics.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
-import type { MessageHandler } from '../../service/mqtt/mqtt-link.ts';
+import type { MessageHandler } from '../../service/mqtt/subscription-routes.ts';
 import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
 import { serves } from '../../service/network/broker.ts';

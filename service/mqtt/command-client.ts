@@ -5,7 +5,7 @@ import { parseResponse, parseResponsePart, type ResponseMessage, type ResponsePa
 import { requestTopic, responseFilter, type ServiceName } from '../../contract/topics.ts';
 import { ERRORS, type ErrorCode } from '../errors/error-catalogue.ts';
 import { HrError } from '../errors/errors.ts';
-import type { MessageHandler } from './mqtt-link.ts';
+import type { MessageHandler } from './subscription-routes.ts';
 import type { RefusedMessages } from './refused-messages.ts';
 
 export interface CommandClientOptions {

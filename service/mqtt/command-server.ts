@@ -11,7 +11,7 @@ import { responseMessages, type ResponseMessage } from '../../contract/response.
 import { requestFilter, responseTopic, type ServiceName } from '../../contract/topics.ts';
 import { HrError, messageOf } from '../errors/errors.ts';
 import type { Logger } from '../log/log.ts';
-import type { MessageHandler } from './mqtt-link.ts';
+import type { MessageHandler } from './subscription-routes.ts';
 import { RefusedMessages } from './refused-messages.ts';
 
 type Handler<V extends CommandVerb> = (args: CommandArgs<V>) => Promise<CommandResult<V>>;

@@ -3,7 +3,8 @@
  *
  * MQTT 3.1.1 does not say why a connection ends. A broker that replaces client ids, or a second client with the same one, ends each
  * connection as soon as the other connects: that is recognised by accepted connections that end one after the other, while the broker
- * never stops answering. If each of them had published a large message, that is the cause: some brokers end the connection then.
+ * never stops answering. If each of them had published a large message, that is the cause: some brokers end the connection then. If none of
+ * them lived to see its subscriptions answered, the broker refuses them by closing the connection, as AWS IoT Core does.
  */
 export type TroubleCode =
   'broker_unreachable' | 'broker_refused' | 'broker_silent' | 'broker_size_limit' | 'client_id_conflict' | 'subscription_refused';
@@ -23,8 +24,12 @@ const LARGE_BYTES = 2500;
 export class LinkTrouble {
   readonly #now: () => number;
   #current: Trouble | undefined;
-  #upAtMs: number | undefined;
+  #acceptedAtMs: number | undefined;
+  /** The broker has answered the subscriptions of the current connection. */
+  #isUp = false;
   #shortOnes = 0;
+  /** Of the connections that were cut short, those whose subscriptions were answered. */
+  #subscribedOnes = 0;
   /** Of the connections that were cut short, those that had published a large message. */
   #largeOnes = 0;
 
@@ -49,9 +54,15 @@ export class LinkTrouble {
     this.#current = { code, detail };
   }
 
-  /** Accepted and subscribed. */
+  /** The broker has accepted the connection. */
+  accepted(): void {
+    this.#acceptedAtMs = this.#now();
+    this.#isUp = false;
+  }
+
+  /** The broker has answered the subscriptions. */
   up(): void {
-    this.#upAtMs = this.#now();
+    this.#isUp = true;
     if (!this.isCutShort) this.#current = undefined;
   }
 
@@ -62,13 +73,14 @@ export class LinkTrouble {
 
   /** The connection has lasted: what was before is over. To be called now and then while it is up. */
   lasting(): void {
-    if (this.#upAtMs === undefined || this.#now() - this.#upAtMs < SHORT_MS) return;
+    if (this.#acceptedAtMs === undefined || this.#now() - this.#acceptedAtMs < SHORT_MS) return;
     this.#forgive();
     if (this.#current?.code === 'client_id_conflict' || this.#current?.code === 'broker_size_limit') this.#current = undefined;
   }
 
   #forgive(): void {
     this.#shortOnes = 0;
+    this.#subscribedOnes = 0;
     this.#largeOnes = 0;
   }
 
@@ -77,15 +89,18 @@ export class LinkTrouble {
    * on it.
    */
   down(byBroker: boolean, largestBytes: number): void {
-    const lastedMs = this.#upAtMs === undefined ? undefined : this.#now() - this.#upAtMs;
-    this.#upAtMs = undefined;
+    const lastedMs = this.#acceptedAtMs === undefined ? undefined : this.#now() - this.#acceptedAtMs;
+    this.#acceptedAtMs = undefined;
     if (lastedMs === undefined) return;
     if (!byBroker || lastedMs >= SHORT_MS) return this.#forgive();
     this.#shortOnes += 1;
+    if (this.#isUp) this.#subscribedOnes += 1;
     this.#largeOnes = largestBytes > LARGE_BYTES ? this.#largeOnes + 1 : 0;
     if (!this.isCutShort) return;
     if (this.#largeOnes >= SHORT_ONES)
       this.failed('broker_size_limit', `the broker ends each connection after messages of up to ${largestBytes} bytes`);
+    else if (this.#subscribedOnes === 0)
+      this.failed('subscription_refused', 'the broker ends each connection instead of answering its subscriptions');
     else this.failed('client_id_conflict', `the broker has ended ${this.#shortOnes} connections soon after it accepted them`);
   }
 }

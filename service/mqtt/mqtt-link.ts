@@ -14,11 +14,8 @@ import { readOrCreateSecret } from '../storage/data-dir.ts';
 import { messageOf } from '../errors/errors.ts';
 import { RepeatLimiter, type Logger } from '../log/log.ts';
 import { LinkTrouble, type Trouble } from './link-trouble.ts';
+import { SubscriptionRoutes, type Subscriptions } from './subscription-routes.ts';
 import { failing, okCheck, type CheckReport } from '../health/check-report.ts';
-
-export type MessageHandler = (topic: string, payload: Buffer, retained: boolean) => void;
-
-export type Subscriptions = Readonly<Record<string, MessageHandler>>;
 
 export interface MqttLinkOptions {
   service: ServiceName;
@@ -28,18 +25,6 @@ export interface MqttLinkOptions {
   subscriptions: Subscriptions | (() => Subscriptions);
   /** The last will; called at each connection. */
   will?: () => { topic: string; payload: string; retain: boolean };
-}
-
-/** True if a topic matches a filter (MQTT 3.1.1 section 4.7). */
-export function topicMatches(filter: string, topic: string): boolean {
-  const want = filter.split('/');
-  const have = topic.split('/');
-  if (topic.startsWith('$') && (want[0] === '#' || want[0] === '+')) return false;
-  for (const [index, level] of want.entries()) {
-    if (level === '#') return true;
-    if (index >= have.length || (level !== '+' && level !== have[index])) return false;
-  }
-  return want.length === have.length;
 }
 
 const KEEPALIVE_S = 10;
@@ -53,12 +38,9 @@ const FILTERS_PER_SUBSCRIBE = 8;
 /** Filters that the broker refused are asked for again: rights may be granted meanwhile. */
 const REFUSED_AGAIN_MS = 10_000;
 
-/** How many topics' handlers are cached. */
-const ROUTES_MAX = 2000;
-
-interface Route {
-  filter: string;
-  handler: MessageHandler;
+/** The other side ended the connection without closing it in order. */
+function isReset(error: Error): boolean {
+  return 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
 }
 
 interface LinkEvents {
@@ -73,8 +55,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   readonly #backoff = new Backoff({ minMs: 100, maxMs: 5000 });
   readonly #trouble = new LinkTrouble();
   /** Those of the current connection. */
-  #subscriptions: Subscriptions = {};
-  readonly #routes = new Map<string, readonly Route[]>();
+  #routes = new SubscriptionRoutes({});
   #client: MqttClient | undefined;
   #retry: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
@@ -179,12 +160,19 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     const client = connect(parseBrokerUrl(url).address, this.#clientOptions());
     this.#client = client;
     this.#failed = false;
-    client.on('connect', () => this.#subscribe(client));
+    let isAccepted = false;
+    client.on('connect', () => {
+      isAccepted = true;
+      this.#trouble.accepted();
+      this.#subscribe(client);
+    });
     client.on('message', (topic, payload, packet) => this.#deliver(topic, payload, packet.retain));
     client.on('packetreceive', () => {
       this.#receivedAt = performance.now();
     });
     client.on('error', (error) => {
+      // A broker that resets an accepted connection is there: LinkTrouble says why, from how long the connections last.
+      if (isAccepted && isReset(error)) return;
       // MQTT.js names a CONNACK's refusal in words: "Connection refused: Not authorized".
       this.#failed = true;
       const isAnswer = 'code' in error && typeof error.code === 'number';
@@ -208,9 +196,8 @@ export class MqttLink extends EventEmitter<LinkEvents> {
     }, SUBACK_TIMEOUT_MS);
     client.once('close', () => clearTimeout(timeout));
     const { subscriptions } = this.#options;
-    this.#subscriptions = typeof subscriptions === 'function' ? subscriptions() : subscriptions;
-    this.#routes.clear();
-    void this.#request(client, Object.keys(this.#subscriptions)).then((refused) => {
+    this.#routes = new SubscriptionRoutes(typeof subscriptions === 'function' ? subscriptions() : subscriptions);
+    void this.#request(client, this.#routes.filters).then((refused) => {
       clearTimeout(timeout);
       if (refused === undefined || client !== this.#client || this.#stopped || !client.connected) return;
       if (!this.#trouble.isCutShort) this.#backoff.reset();
@@ -293,26 +280,13 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   }
 
   #deliver(topic: string, payload: Buffer, retained: boolean): void {
-    for (const { filter, handler } of this.#routesOf(topic)) {
+    for (const { filter, handler } of this.#routes.of(topic)) {
       try {
         handler(topic, payload, retained);
       } catch (error) {
         this.#repeats.error(`handler ${filter}`, { event: 'handler_failed', filter, err: error }, 'a message handler threw');
       }
     }
-  }
-
-  /** The handlers of a topic, cached: most messages have one of a few topics. */
-  #routesOf(topic: string): readonly Route[] {
-    let routes = this.#routes.get(topic);
-    if (routes === undefined) {
-      routes = Object.entries(this.#subscriptions).flatMap(([filter, handler]) =>
-        topicMatches(filter, topic) ? [{ filter, handler }] : [],
-      );
-      if (this.#routes.size >= ROUTES_MAX) this.#routes.clear();
-      this.#routes.set(topic, routes);
-    }
-    return routes;
   }
 
   #emit(event: 'up' | 'down'): void {

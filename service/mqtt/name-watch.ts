@@ -5,7 +5,7 @@
 import { parseServiceStatus, STATUS_STALE_MS, type ServiceStatus } from '../../contract/service-status.ts';
 import { serviceStatusTopic, type ServiceName } from '../../contract/topics.ts';
 import { failing, type CheckReport } from '../health/check-report.ts';
-import type { MessageHandler } from './mqtt-link.ts';
+import type { MessageHandler } from './subscription-routes.ts';
 
 export interface NameWatchOptions {
   service: ServiceName;

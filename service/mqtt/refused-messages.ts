@@ -7,7 +7,7 @@ import type { ServiceName } from '../../contract/topics.ts';
 import type { Parser } from '../../contract/validate.ts';
 import { RepeatLimiter, type Logger } from '../log/log.ts';
 import { Counter } from '../metrics/metrics.ts';
-import type { MessageHandler } from './mqtt-link.ts';
+import type { MessageHandler } from './subscription-routes.ts';
 
 /** Kinds of messages, as label values. */
 export type MessageKind =

@@ -11,7 +11,7 @@ import { serviceMetricsTopic, serviceStatusTopic, type ServiceName } from '../..
 import type { CheckReport } from '../health/check-report.ts';
 import { logChecks, logMetric } from '../health/log-check.ts';
 import { VERSION } from '../process/version.ts';
-import type { MessageHandler } from './mqtt-link.ts';
+import type { MessageHandler } from './subscription-routes.ts';
 import { NameWatch } from './name-watch.ts';
 
 export interface StatusLine {

@@ -52,6 +52,8 @@ function start(t: TestContext, spill?: { folder: string; memoryMax: number; maxB
   return { outbox, packets, line, stored, answer: (seq = 0) => stored({ stored: seq, sync }) };
 }
 
+/** Everything that was added before leaves meanwhile. */
+const endOfTurn = async (): Promise<void> => await Promise.resolve();
 const seqsIn = (packet: string | undefined): number[] => decodePacket(packet ?? '').readings.map(({ seq }) => seq);
 
 test('a reading is sent at once while nothing is unwritten; those added meanwhile form the next packet', async (t) => {
@@ -59,13 +61,24 @@ test('a reading is sent at once while nothing is unwritten; those added meanwhil
   outbox.up();
   answer();
   outbox.add(reading);
+  await endOfTurn();
   assert.deepEqual(packets.map(seqsIn), [[1]]);
   line.unwritten = 200;
   for (let i = 0; i < 5; i += 1) outbox.add(reading);
+  await endOfTurn();
   assert.equal(packets.length, 1);
   line.unwritten = 0;
   await eventually(() => packets.length === 2, { withinMs: 1000 });
   assert.deepEqual(seqsIn(packets[1]), [2, 3, 4, 5, 6]);
+});
+
+test('readings of one turn of the event loop are one packet', async (t) => {
+  const { outbox, packets, answer } = start(t);
+  outbox.up();
+  answer();
+  for (let i = 0; i < 4; i += 1) outbox.add(reading);
+  await endOfTurn();
+  assert.deepEqual(packets.map(seqsIn), [[1, 2, 3, 4]]);
 });
 
 test('nothing is sent before an offer is answered', (t) => {
@@ -77,13 +90,14 @@ test('nothing is sent before an offer is answered', (t) => {
   assert.deepEqual(packets.map(seqsIn), [[1]]);
 });
 
-test('a reading is one line of a packet, whatever text it carries, and has the identity of its line; a refusal carries none', (t) => {
+test('a reading is one line of a packet, whatever text it carries, and has the identity of its line; a refusal carries none', async (t) => {
   const { outbox, packets, answer } = start(t);
   outbox.up();
   answer();
   const original = '{\r\n  "heart_rate": 72,\n\t"note": "\u2028"\n}\n';
   outbox.add({ ...reading, original });
   outbox.add({ refused: { code: 'topic', detail: 'hr/a/b/c' }, device: '', payload: 'a\nb' });
+  await endOfTurn();
   const sent = packets.flatMap((packet) => decodePacket(packet).readings);
   assert.equal(packets.join('\n').split('\n').length, 2);
   const [first, second] = sent.map(({ payload }) => JSON.parse(payload) as Record<string, unknown>);
@@ -91,7 +105,7 @@ test('a reading is one line of a packet, whatever text it carries, and has the i
   assert.deepEqual(second, { refused: { code: 'topic', detail: 'hr/a/b/c' }, device: '', payload: 'a\nb' });
 });
 
-test('seqs that the forwarder missed are reported before the watermark that passes them', (t) => {
+test('seqs that the forwarder missed are reported before the watermark that passes them', async (t) => {
   const { outbox, stored, answer } = start(t);
   const events: unknown[] = [];
   outbox.on('missed', (span: MissedSpan) => events.push(span));
@@ -99,6 +113,7 @@ test('seqs that the forwarder missed are reported before the watermark that pass
   outbox.up();
   answer();
   for (let i = 0; i < 5; i += 1) outbox.add(reading);
+  await endOfTurn();
   stored({ stored: 2 });
   stored({ stored: 5, missed: [{ from: 3, to: 4, cause: 'unknown' }] });
   assert.deepEqual(events, [2, { from: 3, to: 4, cause: 'unknown' }, 5]);

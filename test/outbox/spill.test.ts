@@ -8,7 +8,7 @@ import { decodeHeader, decodeLines, encodeHeader, encodeLine } from '../../outbo
 import { findEarlierRuns } from '../../outbox/earlier-runs.ts';
 import { nodeDisk } from '../../outbox/spill-disk.ts';
 import { decodePacket, parseOffer, type Offer } from '../../contract/delivery.ts';
-import { topicMatches } from '../../service/mqtt/mqtt-link.ts';
+import { topicMatches } from '../../service/mqtt/subscription-routes.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { testConfig, testLog } from '../support/test-config.ts';

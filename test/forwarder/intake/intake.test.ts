@@ -12,7 +12,7 @@ import {
 import { Intake, type IntakeOptions } from '../../../forwarder/intake/intake.ts';
 import { Queue } from '../../../forwarder/queue/queue.ts';
 import type { RunWatermark } from '../../../forwarder/queue/queue-messages.ts';
-import { topicMatches } from '../../../service/mqtt/mqtt-link.ts';
+import { topicMatches } from '../../../service/mqtt/subscription-routes.ts';
 import { RefusedMessages } from '../../../service/mqtt/refused-messages.ts';
 import { eventually } from '../../support/eventually.ts';
 import { deviceStatus } from '../../support/messages.ts';

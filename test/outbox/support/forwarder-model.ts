@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { Intake } from '../../../forwarder/intake/intake.ts';
 import type { Append, RunWatermark } from '../../../forwarder/queue/queue-messages.ts';
-import { topicMatches } from '../../../service/mqtt/mqtt-link.ts';
+import { topicMatches } from '../../../service/mqtt/subscription-routes.ts';
 import { identity, log, refused, type ForwarderName, type Packet, type WorldView } from './world-view.ts';
 
 const keyOf = ({ gateway, run }: RunWatermark): string => `${gateway}/${run}`;

@@ -4,7 +4,7 @@
  * and are replaced; bridges and forwarders are killed. Two bridges of different gateways use the same run digits, and a second forwarder
  * may take the same readings. Time is simulated.
  */
-import { topicMatches } from '../../../service/mqtt/mqtt-link.ts';
+import { topicMatches } from '../../../service/mqtt/subscription-routes.ts';
 import { BridgeModel } from './bridge-model.ts';
 import { copyOf, emptyQueue, ForwarderModel, type QueueCopy } from './forwarder-model.ts';
 import {

@@ -5,7 +5,7 @@ import { requestTopic } from '../../../contract/topics.ts';
 import { CommandClient } from '../../../service/mqtt/command-client.ts';
 import { CommandServer } from '../../../service/mqtt/command-server.ts';
 import { HrError } from '../../../service/errors/errors.ts';
-import { topicMatches, type MessageHandler } from '../../../service/mqtt/mqtt-link.ts';
+import { topicMatches, type MessageHandler } from '../../../service/mqtt/subscription-routes.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
 /** Server and client joined by an in-memory connection that delivers in the next tick; `cut` makes publishing fail. */

@@ -4,7 +4,8 @@ import { test, type TestContext } from 'node:test';
 import { Aedes } from 'aedes';
 import { writeToStream } from 'mqtt-packet';
 import { GatewayService } from '../../../gateway/service.ts';
-import { MqttLink, topicMatches, type MqttLinkOptions } from '../../../service/mqtt/mqtt-link.ts';
+import { MqttLink, type MqttLinkOptions } from '../../../service/mqtt/mqtt-link.ts';
+import { topicMatches } from '../../../service/mqtt/subscription-routes.ts';
 import { eventually } from '../../support/eventually.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
@@ -13,6 +14,8 @@ interface Broker {
   aedes: Aedes;
   port: number;
   cut(): void;
+  /** Ends each connection with an RST. */
+  reset(): void;
   stop(): Promise<void>;
 }
 
@@ -28,6 +31,9 @@ async function startBroker(t: TestContext, port = 0): Promise<Broker> {
   const cut = (): void => {
     for (const socket of sockets) socket.destroy();
   };
+  const reset = (): void => {
+    for (const socket of sockets) socket.resetAndDestroy();
+  };
   const stop = async (): Promise<void> => {
     cut();
     await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -36,7 +42,7 @@ async function startBroker(t: TestContext, port = 0): Promise<Broker> {
   t.after(async () => {
     if (server.listening) await stop();
   });
-  return { aedes, port: (server.address() as AddressInfo).port, cut, stop };
+  return { aedes, port: (server.address() as AddressInfo).port, cut, reset, stop };
 }
 
 function linkTo(t: TestContext, port: number, subscriptions: MqttLinkOptions['subscriptions']): MqttLink {
@@ -150,6 +156,14 @@ test('a refused subscription is reported, and works once the right is granted; t
   await eventually(() => ups === 2 && link.trouble === undefined, { withinMs: 15_000 });
   link.publish('secret/1', '');
   await eventually(() => received.includes('secret/1'));
+});
+
+test('a broker that resets each accepted connection is named by what it does, not called unreachable', async (t) => {
+  const broker = await startBroker(t);
+  const link = linkTo(t, broker.port, { 'a/+': () => {} });
+  link.on('up', () => broker.reset());
+  link.start();
+  await eventually(() => link.trouble?.code === 'client_id_conflict');
 });
 
 test('no SUBSCRIBE has more than 8 filters, and all are subscribed before the link is up', async (t) => {
