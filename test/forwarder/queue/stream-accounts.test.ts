@@ -4,8 +4,9 @@ import { test, type TestContext } from 'node:test';
 import type { StreamAccount, StreamGap } from '../../../contract/stream-account.ts';
 import type { QueueFile, QueueFileOptions } from '../../../forwarder/queue/queue-file.ts';
 import { parseReading } from '../../../contract/reading.ts';
+import { openDatabase } from '../../../service/storage/sqlite.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { appendOf, copyOf, letterOf, openFile, readingOf, RUN, takeFrom } from './support/queue-files.ts';
+import { appendOf, copyOf, fileOf, letterOf, openFile, readingOf, RUN, takeFrom } from './support/queue-files.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -120,6 +121,26 @@ test('a dead letter that was retried and shipped gets a newer account without it
   assert.ok((second?.account?.at ?? 0) > (first.account.at ?? 0), 'the newer account has the later time');
 });
 
+test('a retried dead letter is reported although no later reading was shipped since', (t) => {
+  const time = virtualTime(t);
+  const queue = opened(t, tempDir(t));
+  queue.commit([appendOf(1, 3)]);
+  const { ids } = takeFrom(queue, 3, Number.MAX_SAFE_INTEGER);
+  queue.bury(ids[1] ?? 0, 'refused_by_stream', 'no');
+  queue.shipped(Float64Array.from([ids[0] ?? 0, ids[2] ?? 0]));
+  queue.commit([]);
+  time.pass(MINUTE_MS);
+  queue.commit([appendOf(4, 1)]);
+  // In flight from here on.
+  takeFrom(queue, 1, Number.MAX_SAFE_INTEGER);
+  queue.retryDead(null, ({ payload, device }) => ({ kind: 'row', data: payload, device, source: 0 }));
+  ship(queue);
+  queue.commit([]);
+  time.pass(MINUTE_MS);
+  queue.commit([appendOf(5, 1)]);
+  assert.deepEqual(accountsIn(ship(queue)), [{ run: RUN, from: 1, to: 3, except: [] }]);
+});
+
 test('an account is part of its row: after a kill the same bytes are sent again', (t) => {
   const time = virtualTime(t);
   const folder = tempDir(t);
@@ -138,37 +159,32 @@ test('an account is part of its row: after a kill the same bytes are sent again'
   assert.deepEqual(takeFrom(after, 3, Number.MAX_SAFE_INTEGER).data, before);
 });
 
-test('an account of a row that is evicted or buried is given to another row, and dead letters are stored without it', (t) => {
-  const time = virtualTime(t);
-  const queue = opened(t, tempDir(t));
-  queue.commit([appendOf(1, 10)]);
-  ship(queue);
-  queue.commit([]);
-  for (const lose of ['evict', 'bury'] as const) {
-    time.pass(MINUTE_MS);
-    const seq = lose === 'evict' ? 11 : 12;
-    queue.commit([appendOf(seq, 1)]);
-    const { ids, data } = takeFrom(queue, 1, Number.MAX_SAFE_INTEGER);
-    assert.match(data[0] ?? '', /"account":/, `the row to ${lose} carries an account`);
-    if (lose === 'evict') queue.evict(ids, 'test_reading');
-    else queue.bury(ids[0] ?? 0, 'refused_by_stream', 'no');
+for (const [lose, outcome, cause] of [
+  ['evict', 'evicted', 'test_reading'],
+  ['bury', 'dead', 'refused_by_stream'],
+] as const)
+  test(`what a row to ${lose} carries is given to another row, and a dead letter is stored without it`, (t) => {
+    const time = virtualTime(t);
+    const queue = opened(t, tempDir(t));
+    queue.commit([appendOf(1, 4), { ...appendOf(6, 5), dead: [{ ...letterOf('x'), gateway: 'test-box', run: RUN, seq: 5 }] }]);
+    ship(queue);
     queue.commit([]);
-  }
-  assert.equal(queue.deadLetters(10, null).dead_letters[0]?.payload, readingOf(12));
-  time.pass(MINUTE_MS);
-  queue.commit([appendOf(13, 1)]);
-  assert.deepEqual(accountsIn(ship(queue)), [
-    {
-      run: RUN,
-      from: 1,
-      to: 12,
-      except: [
-        { from: 11, to: 11, outcome: 'evicted', cause: 'test_reading' },
-        { from: 12, to: 12, outcome: 'dead', cause: 'refused_by_stream' },
-      ],
-    },
-  ]);
-});
+    time.pass(MINUTE_MS);
+    queue.commit([appendOf(11, 1)]);
+    const { ids, data } = takeFrom(queue, 1, Number.MAX_SAFE_INTEGER);
+    assert.match(data[0] ?? '', /"account":/, 'the row carries an account');
+    if (lose === 'evict') queue.evict(ids, cause);
+    else queue.bury(ids[0] ?? 0, cause, 'no');
+    queue.commit([]);
+    if (lose === 'bury') assert.equal(queue.deadLetters(10, null).dead_letters[0]?.payload, readingOf(11));
+    time.pass(MINUTE_MS);
+    queue.commit([appendOf(12, 1)]);
+    const except = [
+      { from: 5, to: 5, outcome: 'dead', cause: 'invalid' },
+      { from: 11, to: 11, outcome, cause },
+    ];
+    assert.deepEqual(accountsIn(ship(queue)), [{ run: RUN, from: 1, to: 11, except }]);
+  });
 
 test('a run that has ended gets a final account, which any reading of the gateway carries, and another gateway none', (t) => {
   const time = virtualTime(t);
@@ -241,18 +257,24 @@ test('gaps travel with the next reading of their device', (t) => {
   );
 });
 
-test('a commit that fails attaches nothing, and the account comes with the next one', (t) => {
+test('a commit that fails attaches nothing, and account and gap come with the next one', (t) => {
   const time = virtualTime(t);
-  const queue = opened(t, tempDir(t));
+  const folder = tempDir(t);
+  const queue = opened(t, folder);
   queue.commit([appendOf(1, 2)]);
   ship(queue);
   queue.commit([]);
   time.pass(MINUTE_MS);
-  const broken = appendOf(3, 1);
-  broken.dead = [{ ...letterOf('x'), reason: undefined as never }];
-  assert.throws(() => queue.commit([broken]));
+  const gap = { from: '2026-11-30T00:00:00.000Z', to: '2026-11-30T00:01:00.000Z', cause: 'no_pulse' as const };
+  queue.accounts({ act: 'gap', device: 'strap-3', gap });
+  const other = openDatabase(fileOf(folder));
+  other.exec("CREATE TRIGGER fails BEFORE UPDATE ON state BEGIN SELECT RAISE(ABORT, 'planted'); END");
+  assert.throws(() => queue.commit([appendOf(3, 1)]), /planted/);
+  other.exec('DROP TRIGGER fails');
+  other.close();
   queue.commit([appendOf(3, 1)]);
-  assert.deepEqual(accountsIn(ship(queue)), [{ run: RUN, from: 1, to: 2, except: [] }]);
+  const [sent] = ship(queue);
+  assert.deepEqual([spanOf(sent ?? { seq: 0 }), sent?.gaps], [{ run: RUN, from: 1, to: 2, except: [] }, [gap]]);
 });
 
 test('with records, accounts are records of their own, a heartbeat without news, and count once they are stored', (t) => {
