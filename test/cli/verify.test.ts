@@ -39,10 +39,13 @@ test('verify ends with 0 if all is explained, 1 if a reading is missing without 
   assert.equal(missing.code, 1);
   const report = JSON.parse(missing.stdout) as VerifyReport;
   assert.equal(report.ok, false);
-  assert.deepEqual(report.runs.map(({ run, unexplained }) => [run, unexplained]).sort(), [
-    [RUN, [{ from: 3, to: 3 }]],
-    [NEXT, []],
-  ]);
+  assert.deepEqual(
+    report.runs.map(({ run, unexplained }) => [run, unexplained]),
+    [
+      [RUN, [{ from: 3, to: 3 }]],
+      [NEXT, []],
+    ],
+  );
 
   mkdirSync(path.join(folder, 'empty'));
   const nothing = await runCli(['verify', path.join(folder, 'empty')]);

@@ -398,27 +398,3 @@ test('an offer or sync that does not match the contract is counted, and has no o
   assert.equal(bench.refused.total, 3);
   assert.equal(bench.published.length, before);
 });
-
-test('a reading that already carries an account or gaps is a dead letter: only the forwarder adds them', async (t) => {
-  const bench = await start(t, tempDir(t));
-  bench.offer('test-box', { from: 1, last: 3 });
-  await eventually(() => bench.stored('test-box').length > 0);
-  const lines = [{ account: { run: RUN, from: 1, to: 9, except: [] } }, {}, { gaps: [] }].map((more, index) => ({
-    seq: index + 1,
-    payload: JSON.stringify(reading('test-box', RUN, index + 1, more)),
-  }));
-  bench.send(`edge/test-box/readings/${RUN}`, encodePacket(lines));
-  await eventually(() => bench.stored('test-box').at(-1)?.stored === 3);
-  const letters = await bench.queue.deadLetters(10, null);
-  assert.deepEqual(
-    letters.dead_letters.map(({ seq, reason, detail }) => [seq, reason, detail]),
-    [
-      [3, 'invalid', 'gaps is added by the forwarder only'],
-      [1, 'invalid', 'account is added by the forwarder only'],
-    ],
-  );
-  assert.deepEqual(
-    (await bench.rows()).map(({ seq }) => seq),
-    [2],
-  );
-});
