@@ -18,8 +18,9 @@ RUN printf '#!/bin/sh\nexec node /app/dist/cli/main.js "$@"\n' > /usr/local/bin/
 COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
 COPY package.json LICENSE ./
-# A new volume inherits the owner of this folder.
-RUN mkdir /data && chown 1000:1000 /data
+# A new volume inherits the owner of the folder that it is mounted on first: /data of a service, or below /volumes (prepare-volumes).
+RUN mkdir -p /data /volumes/gateway /volumes/local-kinesis /volumes/forwarder /volumes/ble-bridge /volumes/admin-api && \
+  chown 1000:1000 /data /volumes/*
 USER 1000:1000
 VOLUME /data
 CMD ["node", "--v8-pool-size=1", "dist/start.js"]

@@ -10,7 +10,10 @@ import fastifySwagger from '@fastify/swagger';
 import fastifySwaggerUi from '@fastify/swagger-ui';
 import { fastify, type FastifyInstance } from 'fastify';
 import type { Logger } from '../service/log/log.ts';
+import { HANDSHAKE_TIMEOUT_MS, HTTP_TIME_LIMITS, SILENT_CONNECTION_MS } from '../service/network/connection-limits.ts';
 import { VERSION } from '../service/process/version.ts';
+import type { Access } from './access.ts';
+import type { Budget, HttpClients } from './http-clients.ts';
 import { answerBrokenHttp, notFoundHandler, problemHandler } from './problem.ts';
 import { aliveSchema, answers } from './route-schemas.ts';
 import { addChangeRoutes, addLoginRoutes, addReadRoutes, type RouteOptions } from './routes.ts';
@@ -37,6 +40,33 @@ function chartFiles(): { script: Buffer; style: Buffer } {
   };
 }
 
+/** Cheap, and needed to find out that the box is under attack; a wrong token is charged by itself. */
+const UNCHARGED = new Set(['/health/live', '/login']);
+
+/** Which budget a route is charged to: the page's own files and the API have one each. */
+function budgetOf(url: string | undefined): Budget | undefined {
+  if (url === undefined) return 'api';
+  if (UNCHARGED.has(url)) return undefined;
+  return url === '/*' || url === '/session' || url === '/logout' || /^\/(uplot|docs)\b/.test(url) ? 'page' : 'api';
+}
+
+/** Counts the requests of clients without a token, and keeps the operator's connections open. */
+function limitClients(app: FastifyInstance, access: Access, clients: HttpClients): void {
+  clients.attach(app.server);
+  app.addHook('onRequest', async (request) => {
+    const proof = access.proofOf(request);
+    if (proof.kind === 'token' || proof.kind === 'session') return clients.protect(request.raw);
+    if (proof.kind === 'wrong') return clients.wrongToken(request.raw);
+    const budget = budgetOf(request.routeOptions.url);
+    if (budget !== undefined) clients.admit(request.raw, budget);
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const budget = budgetOf(request.routeOptions.url);
+    const bytes = Number(reply.getHeader('content-length') ?? 0);
+    if (budget !== undefined && bytes > 0 && !access.isOperator(request)) clients.answered(request.raw, budget, bytes);
+  });
+}
+
 export interface AppOptions extends RouteOptions {
   log: Logger;
   /** With a certificate, the app serves HTTPS only. */
@@ -44,9 +74,14 @@ export interface AppOptions extends RouteOptions {
 }
 
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
-  const { access, log, tls } = options;
+  const { access, clients, log, tls } = options;
   const app = fastify({
-    ...(tls === undefined ? {} : { https: tls }),
+    ...(tls === undefined
+      ? { http: HTTP_TIME_LIMITS }
+      : { https: { ...tls, ...HTTP_TIME_LIMITS, handshakeTimeout: HANDSHAKE_TIMEOUT_MS } }),
+    requestTimeout: HTTP_TIME_LIMITS.requestTimeout,
+    keepAliveTimeout: HTTP_TIME_LIMITS.keepAliveTimeout,
+    connectionTimeout: SILENT_CONNECTION_MS,
     loggerInstance: log.child({}, { level: 'silent' }),
     bodyLimit: BODY_MAX_BYTES,
     forceCloseConnections: true,
@@ -82,6 +117,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     });
     access.checkOrigin(request);
   });
+  limitClients(app, access, clients);
   app.get(
     '/health/live',
     { schema: { tags: ['read'], summary: 'The process answers', response: answers(aliveSchema) } },

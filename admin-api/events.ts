@@ -4,6 +4,8 @@ import type { Fleet, FleetEvent } from './fleet.ts';
 import type { Overview } from './answer-schemas.ts';
 
 const PAGES_MAX = 200;
+/** Further places that only the operator can take. */
+const OPERATOR_PAGES_MAX = 20;
 /** A page that does not read is disconnected; the browser reconnects automatically. */
 const BACKLOG_MAX_BYTES = 256 * 1024;
 const KEEP_ALIVE_MS = 15_000;
@@ -12,7 +14,8 @@ const OVERVIEW_EVERY_MS = 1000;
 export class EventStream {
   readonly #fleet: Fleet;
   readonly #overview: () => Overview;
-  readonly #pages = new Set<FastifyReply['raw']>();
+  /** Each page with the key of its session or `token`; undefined for one without either. */
+  readonly #pages = new Map<FastifyReply['raw'], string | undefined>();
   #unsubscribe: (() => void) | undefined;
   #timers: NodeJS.Timeout[] = [];
   #lastOverview = '';
@@ -57,15 +60,15 @@ export class EventStream {
   }
 
   #write(text: string): void {
-    for (const page of this.#pages) {
+    for (const page of this.#pages.keys()) {
       if (page.writableLength > BACKLOG_MAX_BYTES) page.destroy();
       else page.write(text);
     }
   }
 
-  /** Adds a page; false if too many are open. */
-  add(reply: FastifyReply): boolean {
-    if (this.#pages.size >= PAGES_MAX) return false;
+  /** Adds a page, with the key of its session if it is the operator's; false if too many are open. */
+  add(reply: FastifyReply, session?: string): boolean {
+    if (!this.#hasPlace(session !== undefined)) return false;
     reply.hijack();
     const page = reply.raw;
     page.writeHead(200, {
@@ -74,7 +77,7 @@ export class EventStream {
       'cache-control': 'no-store',
     });
     page.write(`retry: 1000\n\nevent: overview\ndata: ${JSON.stringify(this.#overview())}\n\n`);
-    this.#pages.add(page);
+    this.#pages.set(page, session);
     this.#startTimers();
     page.once('close', () => {
       this.#pages.delete(page);
@@ -84,10 +87,23 @@ export class EventStream {
     return true;
   }
 
+  /** Pages of other clients never take the operator's places. */
+  #hasPlace(isOperator: boolean): boolean {
+    if (isOperator) return this.#pages.size < PAGES_MAX + OPERATOR_PAGES_MAX;
+    let others = 0;
+    for (const session of this.#pages.values()) if (session === undefined) others += 1;
+    return others < PAGES_MAX && this.#pages.size < PAGES_MAX + OPERATOR_PAGES_MAX;
+  }
+
+  /** Closes the pages of a session that has ended. */
+  closeOf(session: string): void {
+    for (const [page, owner] of this.#pages) if (owner === session) page.destroy();
+  }
+
   stop(): void {
     this.#unsubscribe?.();
     this.#stopTimers();
-    for (const page of this.#pages) page.destroy();
+    for (const page of this.#pages.keys()) page.destroy();
     this.#pages.clear();
   }
 }

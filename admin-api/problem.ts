@@ -5,6 +5,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
 import { ERRORS, type ErrorCode } from '../service/errors/error-catalogue.ts';
 import { HrError } from '../service/errors/errors.ts';
+import { maskSecrets } from '../service/secrets/mask.ts';
 import type { Logger } from '../service/log/log.ts';
 
 const STATUS: Partial<Record<ErrorCode, number>> = {
@@ -25,6 +26,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   not_connected: 503,
   nothing_known: 503,
   too_many_pages: 503,
+  too_many_requests: 429,
 };
 
 /** By Node's error code. */
@@ -44,11 +46,13 @@ const problem = (status: number, code: ErrorCode, detail: string, hint: string):
   title: ERRORS[code].summary,
   status,
   code,
-  detail,
+  detail: maskSecrets(detail),
   hint,
 });
 
 function answer(reply: FastifyReply, status: number, code: ErrorCode, detail: string, hint: string): void {
+  // A client over its budget is to wait, on a connection that it has to open again.
+  if (status === 429) void reply.headers({ 'retry-after': '5', connection: 'close' });
   void reply
     .code(status)
     .header('content-type', 'application/problem+json')

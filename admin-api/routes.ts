@@ -4,20 +4,26 @@ import Type from 'typebox';
 import { COMMANDS, type CommandArgs, type CommandResult, type CommandVerb } from '../contract/commands.ts';
 import type { ServiceName } from '../contract/topics.ts';
 import { HrError } from '../service/errors/errors.ts';
-import { COOKIE, type Access } from './access.ts';
+import { COOKIE, OLD_COOKIE, type Access } from './access.ts';
 import * as answered from './answer-schemas.ts';
 import type { EventStream } from './events.ts';
 import type { Fleet } from './fleet.ts';
 import { healthText } from './health.ts';
 import type { History } from './history.ts';
+import type { HttpClients } from './http-clients.ts';
 import type { Prometheus } from './prometheus.ts';
 import * as schemas from './route-schemas.ts';
+import { SESSION_SECONDS } from './sessions.ts';
 
 const { answers, answersAlso, answersText } = schemas;
+
+/** Nothing but a token is sent there. */
+const LOGIN_MAX_BYTES = 1024;
 
 export interface RouteOptions {
   fleet: Fleet;
   access: Access;
+  clients: HttpClients;
   prometheus: Prometheus;
   events: EventStream;
   history: History;
@@ -35,7 +41,8 @@ export function queueOf(fleet: Fleet): answered.QueueAnswer | undefined {
 const unknownStrap = (id: string): HrError => new HrError('strap_unknown', { operation: 'find a strap', detail: id });
 
 /** Routes that only read; who may use them depends on ADMIN_ANONYMOUS. */
-export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events, health, history, command }: RouteOptions): void {
+export function addReadRoutes(app: FastifyInstance, options: RouteOptions): void {
+  const { access, fleet, prometheus, events, health, history, command } = options;
   const healthAnswers = answersAlso(answered.healthSchema, 'text/plain');
   const down = {
     description: 'Down: the same body, for probes that check only the HTTP status',
@@ -172,8 +179,10 @@ export function addReadRoutes(app: FastifyInstance, { fleet, prometheus, events,
         response: answersText('text/event-stream'),
       },
     },
-    (_request, reply) => {
-      if (!events.add(reply))
+    (request, reply) => {
+      const proof = access.proofOf(request);
+      const session = proof.kind === 'session' ? proof.key : undefined;
+      if (!events.add(reply, proof.kind === 'token' ? 'token' : session))
         throw new HrError('too_many_pages', { operation: 'open events', detail: `${events.pages} pages are open` });
     },
   );
@@ -298,43 +307,57 @@ export function addChangeRoutes(app: FastifyInstance, { command }: RouteOptions)
   );
 }
 
-/** The page's login: exchanges the token for a cookie that no script can read and no other site can send. */
-export function addLoginRoutes(app: FastifyInstance, { access }: RouteOptions): void {
+/** The page's login: exchanges the token for a session, whose cookie no script can read and no other site can send. */
+export function addLoginRoutes(app: FastifyInstance, { access, clients }: RouteOptions): void {
   app.post<{ Body: schemas.TokenBody }>(
     '/login',
     {
+      bodyLimit: LOGIN_MAX_BYTES,
       schema: {
         tags: ['session'],
-        summary: "Exchange the operator's token for a cookie",
+        summary: "Exchange the operator's token for the cookie of a session",
         body: schemas.tokenBody,
         response: answers(schemas.sessionSchema),
       },
     },
     async (request, reply) => {
-      const { token } = request.body;
-      if (!access.isToken(token))
+      if (!access.isToken(request.body.token)) {
+        clients.wrongToken(request.raw);
         throw new HrError('token_needed', { operation: 'log in', detail: "this is not the operator's token" });
-      void reply.setCookie(COOKIE, token, {
+      }
+      // A browser that logs in again has one session, not two.
+      access.logOut(request);
+      void reply.clearCookie(OLD_COOKIE, { path: '/' }).setCookie(COOKIE, access.logIn(), {
         path: '/',
         httpOnly: true,
         sameSite: 'strict',
         secure: request.protocol === 'https',
-        maxAge: 30 * 86_400,
+        maxAge: SESSION_SECONDS,
       });
       return { operator: true };
     },
   );
   app.post(
     '/logout',
-    { schema: { tags: ['session'], summary: 'Forget the cookie', response: answers(schemas.sessionSchema) } },
-    async (_request, reply) => {
-      void reply.clearCookie(COOKIE, { path: '/' });
+    {
+      schema: {
+        tags: ['session'],
+        summary: 'End the session: its cookie is worth nothing from now on',
+        response: answers(schemas.sessionSchema),
+      },
+    },
+    async (request, reply) => {
+      access.logOut(request);
+      void reply.clearCookie(COOKIE, { path: '/' }).clearCookie(OLD_COOKIE, { path: '/' });
       return { operator: false };
     },
   );
   app.get(
     '/session',
     { schema: { tags: ['session'], summary: 'Whether this client is the operator', response: answers(schemas.sessionSchema) } },
-    async (request) => ({ operator: access.isOperator(request) }),
+    async (request, reply) => {
+      if (request.cookies[OLD_COOKIE] !== undefined) void reply.clearCookie(OLD_COOKIE, { path: '/' });
+      return { operator: access.isOperator(request) };
+    },
   );
 }

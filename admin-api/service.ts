@@ -22,11 +22,14 @@ import { EventStream } from './events.ts';
 import { Fleet } from './fleet.ts';
 import { healthOf } from './health.ts';
 import { History } from './history.ts';
+import { HttpClients } from './http-clients.ts';
 import { Prometheus } from './prometheus.ts';
 import type { Health, Overview } from './answer-schemas.ts';
 import { queueOf } from './routes.ts';
 
 const COMMAND_TIMEOUT_MS = 10_000;
+/** How often sessions and the token's file are checked. */
+const SESSIONS_CHECK_MS = 2000;
 
 export class AdminApiService implements Service {
   readonly name = 'admin-api';
@@ -36,6 +39,8 @@ export class AdminApiService implements Service {
   readonly #fleet: Fleet;
   readonly #history: History;
   readonly #access: Access;
+  readonly #clients: HttpClients;
+  #sessionsTimer: NodeJS.Timeout | undefined;
   readonly #tls: TlsFiles | undefined;
   readonly #client: CommandClient;
   readonly #link: MqttLink;
@@ -56,7 +61,12 @@ export class AdminApiService implements Service {
     this.#refused = new RefusedMessages('admin-api', log);
     this.#fleet = new Fleet(this.#refused, () => ({ gateway: gateway(), served: servedGateways(config, gateway()) }));
     this.#history = new History(this.#fleet);
-    this.#access = new Access(config);
+    this.#access = new Access(
+      config,
+      () => operatorToken(config),
+      (session) => this.#events.closeOf(session),
+    );
+    this.#clients = new HttpClients(log);
     const { ADMIN_TLS_CERT_FILE: certFile, ADMIN_TLS_KEY_FILE: keyFile } = config;
     this.#tls = certFile === undefined || keyFile === undefined ? undefined : new TlsFiles({ certFile, keyFile, log });
     this.#client = new CommandClient({
@@ -94,10 +104,10 @@ export class AdminApiService implements Service {
       service: 'admin-api',
       gateway,
       link: this.#link,
-      checks: () => [okCheck('admin API'), ...(this.#tls === undefined ? [] : [this.#tls.check()])],
+      checks: () => [okCheck('admin API'), this.#clients.check(), ...(this.#tls === undefined ? [] : [this.#tls.check()])],
       metrics: () => {
         this.#pages.set(this.#events.pages);
-        return [this.#pages.read(), this.#refused.read()];
+        return [this.#pages.read(), this.#refused.read(), this.#clients.refused.read()];
       },
     });
   }
@@ -156,7 +166,7 @@ export class AdminApiService implements Service {
   async start(): Promise<void> {
     const { config, log } = this.#context;
     this.#lock = lockDataDir(config, 'admin-api');
-    this.#access.start(operatorToken(config));
+    this.#access.start();
     this.#gateway();
     // Imported at start: a program that only imports this class does not load the HTTP stack.
     const { buildApp } = await import('./app.ts');
@@ -165,6 +175,7 @@ export class AdminApiService implements Service {
       tls: this.#tls?.start(),
       fleet: this.#fleet,
       access: this.#access,
+      clients: this.#clients,
       prometheus: new Prometheus(this.#fleet),
       events: this.#events,
       health: () => this.#health(),
@@ -179,6 +190,7 @@ export class AdminApiService implements Service {
     } catch (error) {
       throw listenError(error, 'ADMIN_PORT', `${config.ADMIN_HOST}:${config.ADMIN_PORT}`);
     }
+    this.#sessionsTimer = setInterval(() => this.#refreshAccess(), SESSIONS_CHECK_MS);
     this.#link.start();
     this.#history.start();
     this.#events.start();
@@ -186,7 +198,18 @@ export class AdminApiService implements Service {
     log.info({ event: 'listening', host: config.ADMIN_HOST, port: this.port }, 'the admin API is listening');
   }
 
+  /** A token that cannot be read at the moment stays valid. */
+  #refreshAccess(): void {
+    const { log } = this.#context;
+    try {
+      if (this.#access.refresh()) log.info({ event: 'token_changed' }, "the operator's token has changed: all sessions ended");
+    } catch (error) {
+      log.debug({ event: 'token_unreadable', err: error }, "cannot read the operator's token: keeping the previous one");
+    }
+  }
+
   async stop(): Promise<void> {
+    clearInterval(this.#sessionsTimer);
     this.#events.stop();
     this.#history.stop();
     this.#tls?.stop();

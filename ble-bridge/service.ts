@@ -214,7 +214,7 @@ export class BleBridgeService implements Service {
       await this.#outbox.stop();
       await this.#lastReadings.stop();
     }
-    await this.#names.saved();
+    await this.#names.stop();
     await this.#link.stop();
     this.#lock?.release();
     this.#lock = undefined;

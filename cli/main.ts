@@ -2,6 +2,7 @@
 import { addAcl } from './commands/acl.ts';
 import { addBackup } from './commands/backup.ts';
 import { addConfig } from './commands/config.ts';
+import { addPrepareVolumes } from './commands/prepare-volumes.ts';
 import { addStart } from './commands/start.ts';
 import { addTail } from './commands/tail.ts';
 import { addToken } from './commands/token.ts';
@@ -11,6 +12,18 @@ import { addDoctor } from './doctor/command.ts';
 import { addDrill } from './drill/command.ts';
 import { runCommandLine } from './frame/program.ts';
 
-const COMMANDS = [addStart, addDoctor, addConfig, addToken, addUsers, addTail, addVerify, addBackup, addAcl, addDrill];
+const COMMANDS = [
+  addStart,
+  addDoctor,
+  addConfig,
+  addToken,
+  addUsers,
+  addTail,
+  addVerify,
+  addBackup,
+  addAcl,
+  addDrill,
+  addPrepareVolumes,
+];
 
 await runCommandLine(COMMANDS, process.argv.slice(2));

@@ -2,6 +2,7 @@
 import { KinesisClient } from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { withoutSdkNotice, type Config } from '../service/config/config.ts';
+import { withoutCredentials } from '../service/secrets/url-credentials.ts';
 
 /** `pushed`: for SubscribeToShard, which AWS serves over HTTP/2 only, as the SDK's default handler does. */
 export function streamClient(config: Config, { pushed = false }: { pushed?: boolean } = {}): KinesisClient {
@@ -17,6 +18,6 @@ export function streamClient(config: Config, { pushed = false }: { pushed?: bool
   const http1 = !pushed || config.KINESIS_TARGET.startsWith('http://');
   return new KinesisClient({
     ...(http1 ? { requestHandler } : {}),
-    ...(config.KINESIS_TARGET === 'aws' ? {} : { endpoint: config.KINESIS_TARGET }),
+    ...(config.KINESIS_TARGET === 'aws' ? {} : { endpoint: withoutCredentials(config.KINESIS_TARGET) }),
   });
 }

@@ -3,13 +3,14 @@
  * it changes, without a restart.
  */
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import path from 'node:path';
 import { parseUsersFile, type User } from '../contract/users-file.ts';
 import type { Config } from '../service/config/config.ts';
 import { writeFileAtomic, dataFolder } from '../service/storage/data-dir.ts';
-import { HrError, systemCodeOf } from '../service/errors/errors.ts';
-import type { Logger } from '../service/log/log.ts';
+import { readIfExists } from '../service/storage/read-file.ts';
+import { HrError } from '../service/errors/errors.ts';
+import { RepeatLimiter, type Logger } from '../service/log/log.ts';
 import type { Identity } from './identity.ts';
 import { bridgeRights, filterFault, formerRights, grantedFilters, RightsCheck, type Rights } from './rights.ts';
 
@@ -46,13 +47,13 @@ const fileOf = (config: Pick<Config, 'DATA_DIR'>): string => path.join(config.DA
 
 /** All users; none if there is no file. Throws HrError `users_unreadable`. */
 export function readUsers(config: Pick<Config, 'DATA_DIR'>): Record<string, User> {
-  let text: string;
+  let text: string | undefined;
   try {
-    text = readFileSync(fileOf(config), 'utf8');
+    text = readIfExists(fileOf(config));
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return {};
     throw new HrError('users_unreadable', { operation: 'read users.json', detail: String(error), cause: error });
   }
+  if (text === undefined) return {};
   const parsed = parseUsersFile(text);
   if (!parsed.ok) throw new HrError('users_unreadable', { operation: 'read users.json', detail: parsed.reason });
   const users = parsed.value;
@@ -74,6 +75,7 @@ export function writeUsers(config: Pick<Config, 'DATA_DIR'>, users: Record<strin
 export class Users {
   readonly #config: Config;
   readonly #log: Logger;
+  readonly #repeats: RepeatLimiter;
   readonly #onChange: () => void;
   #users = new Map<string, { user: User; identity: Identity }>();
   /** Passwords that were correct before, as keyed digests in memory only: they are not hashed with scrypt again. */
@@ -86,6 +88,7 @@ export class Users {
   constructor(config: Config, log: Logger, onChange: () => void) {
     this.#config = config;
     this.#log = log;
+    this.#repeats = new RepeatLimiter(log);
     this.#onChange = onChange;
   }
 
@@ -132,13 +135,18 @@ export class Users {
   #reload(): void {
     const stamp = this.#stamp();
     if (stamp === this.#seen) return;
-    this.#seen = stamp;
     try {
       this.#take(readUsers(this.#config));
+      // Not before: what the disk did not return, or a person corrects, is read again.
+      this.#seen = stamp;
       this.#onChange();
       this.#log.info({ event: 'users_reloaded', users: this.count }, 'users.json was read again');
     } catch (error) {
-      this.#log.error({ event: 'users_unreadable', err: error }, 'users.json cannot be read: the previous users stay valid');
+      this.#repeats.error(
+        'users_unreadable',
+        { event: 'users_unreadable', err: error },
+        'users.json cannot be read: the previous users stay valid',
+      );
     }
   }
 

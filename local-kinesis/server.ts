@@ -1,34 +1,59 @@
-/** Kinesis' JSON 1.1 protocol over HTTP, behind the fault hooks. */
+/** Kinesis' JSON 1.1 protocol over HTTP, behind checks of Host and Origin, limits of connections and bodies, and the fault hooks. */
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isOwnHost } from '../service/network/addresses.ts';
+import { ConnectionLimits, HTTP_TIME_LIMITS, SILENT_CONNECTION_MS } from '../service/network/connection-limits.ts';
+import { BodyBudget } from './body-budget.ts';
 import { errorOfFault, type Faults } from './faults.ts';
 import { asInput } from './input.ts';
 import { KinesisError } from './kinesis-error.ts';
 import type { Operations } from './operations.ts';
 
-const BODY_MAX_BYTES = 16 * 1024 * 1024;
+/** The service's name in docker-compose.yml. */
+const COMPOSE_NAME = 'local-kinesis';
+const CONNECTIONS_MAX = 256;
+const CONNECTIONS_PER_ADDRESS_MAX = 192;
+/** Connections that a completed Kinesis request protects: those of the forwarder, which is the first to send one. */
+const PROTECTED_MAX = 64;
 const TARGET_PREFIX = 'Kinesis_20131202.';
 
 export interface StreamServerOptions {
+  /** Names that the Host header may have, besides localhost and addresses. */
+  hosts: readonly string[];
   operations: Operations;
   faults: Faults;
   faultHooks: boolean;
   /** Why nothing can be answered now; undefined if it can. */
   unavailable: () => string | undefined;
   onError: (error: unknown) => void;
+  /** A connection was closed for a limit. */
+  onConnectionClosed: (client: string) => void;
 }
 
-async function bodyOf(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > BODY_MAX_BYTES) throw new KinesisError('SerializationException', 'The request is too large.', 413);
-    chunks.push(chunk);
+/**
+ * A name that another site's owner could point at this address (DNS rebinding) is refused, and so is every request of another site's page.
+ * Throws KinesisError AccessDeniedException.
+ */
+function checkSender({ headers }: IncomingMessage, hosts: readonly string[]): void {
+  const { host, origin } = headers;
+  if (!isOwnHost(host, hosts))
+    throw new KinesisError(
+      'AccessDeniedException',
+      `The local stream does not answer to the host name ${(host ?? '').slice(0, 100)}: see LOCAL_KINESIS_ALLOWED_HOSTS.`,
+      403,
+    );
+  if (origin !== undefined && !isSameOrigin(origin, host))
+    throw new KinesisError('AccessDeniedException', 'A page of another site asks for this.', 403);
+}
+
+function isSameOrigin(origin: string, host: string | undefined): boolean {
+  try {
+    return new URL(origin).host === host?.toLowerCase();
+  } catch {
+    return false;
   }
-  return Buffer.concat(chunks).toString();
 }
 
 /** Whether a record of a PutRecords request contains the word `poison`. */
@@ -40,12 +65,21 @@ function hasPoison(body: string): boolean {
 export class StreamServer {
   readonly #options: StreamServerOptions;
   readonly #server: Server;
+  readonly #limits: ConnectionLimits;
+  readonly #bodies = new BodyBudget();
   #refusing: NodeJS.Timeout | undefined;
 
   constructor(options: StreamServerOptions) {
     this.#options = options;
-    this.#server = createServer((request, response) => void this.#handle(request, response));
-    this.#server.keepAliveTimeout = 60_000;
+    this.#server = createServer(HTTP_TIME_LIMITS, (request, response) => void this.#handle(request, response));
+    this.#server.timeout = SILENT_CONNECTION_MS;
+    this.#limits = new ConnectionLimits({
+      total: CONNECTIONS_MAX,
+      perAddress: CONNECTIONS_PER_ADDRESS_MAX,
+      protectedMax: PROTECTED_MAX,
+      onClosed: options.onConnectionClosed,
+    });
+    this.#limits.attach(this.#server);
   }
 
   get port(): number {
@@ -94,8 +128,9 @@ export class StreamServer {
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', () => {});
     try {
+      checkSender(request, [COMPOSE_NAME, ...this.#options.hosts]);
       if (request.method === 'GET') return this.#answer(response, 200, { status: 'ok' });
-      const body = await bodyOf(request);
+      const body = await this.#bodies.read(request);
       if (request.url === '/control/faults') return this.#control(response, body);
       const unavailable = this.#options.unavailable();
       if (unavailable !== undefined) throw new KinesisError('InternalFailure', unavailable, 500);
@@ -113,6 +148,7 @@ export class StreamServer {
         throw new KinesisError('SerializationException', 'The request is not JSON.');
       }
       const result = await this.#options.operations.run(operation, asInput(input));
+      this.#limits.protect(request);
       if (fault === 'halfBody' || fault === 'stalledBody') return this.#cutBody(fault, response, result);
       this.#answer(response, 200, result);
     } catch (error) {

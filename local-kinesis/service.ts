@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { dataFolder, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { HrError, listenError } from '../service/errors/errors.ts';
+import { RepeatLimiter } from '../service/log/log.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { startWorker } from '../service/process/worker-thread.ts';
 import type { StreamWorkerData, StreamWorkerMessage } from './stream-worker.ts';
@@ -38,6 +39,7 @@ export class LocalKinesisService implements Service {
       stream: config.KINESIS_STREAM,
       enforceLimits: config.LOCAL_KINESIS_LIMITS,
       faultHooks: config.LOCAL_KINESIS_FAULTS,
+      allowedHosts: config.LOCAL_KINESIS_ALLOWED_HOSTS,
     };
     const worker = startWorker(import.meta.url, './stream-worker', { workerData: data });
     this.#worker = worker;
@@ -62,8 +64,15 @@ export class LocalKinesisService implements Service {
       throw new HrError('local_stream_unusable', { operation: `open ${data.file}`, detail: reason.message });
     }
     this.#port = message.port;
+    const repeats = new RepeatLimiter(log);
     worker.on('message', (later: StreamWorkerMessage) => {
       if (later.kind === 'error') log.error({ event: 'local_stream_error', reason: later.message }, 'error in the local stream');
+      if (later.kind === 'limited')
+        repeats.warn(
+          later.client,
+          { event: 'http_client_limited', client: later.client, what: 'connections' },
+          'limiting an HTTP client of the local stream',
+        );
     });
     log.info({ event: 'listening', host: data.host, port: this.#port, stream: data.stream }, 'local stream is listening');
   }

@@ -17,11 +17,15 @@ export interface StreamWorkerData {
   stream: string;
   enforceLimits: boolean;
   faultHooks: boolean;
+  /** Host names that it answers to, besides localhost and addresses. */
+  allowedHosts: readonly string[];
 }
 export type StreamWorkerMessage =
   | { kind: 'listening'; port: number }
   | { kind: 'failed'; code: string | undefined; message: string }
   | { kind: 'error'; message: string }
+  /** A client opened more connections than one may; `client` is its address. */
+  | { kind: 'limited'; client: string }
   | { kind: 'stopped' };
 
 const TRIM_EVERY_MS = 60_000;
@@ -33,16 +37,27 @@ const data = workerData as StreamWorkerData;
 const post = (message: StreamWorkerMessage): void => port.postMessage(message);
 
 let isOpen = false;
+let limitedAtMs = Number.NEGATIVE_INFINITY;
 const store = new Store(data.file);
 const faults = new Faults();
 const operations = new Operations({ store, commit: new GroupCommit(store), faults, enforceLimits: data.enforceLimits });
 const server = new StreamServer({
+  hosts: [data.host, ...data.allowedHosts],
   operations,
   faults,
   faultHooks: data.faultHooks,
   unavailable: () => (isOpen ? undefined : DISK_FULL),
   onError: (error) => post({ kind: 'error', message: messageOf(error) }),
+  onConnectionClosed: reportLimited,
 });
+
+/** Once a second at most: a flood of connections must not become a flood of messages. */
+function reportLimited(client: string): void {
+  const nowMs = performance.now();
+  if (nowMs - limitedAtMs < 1000) return;
+  limitedAtMs = nowMs;
+  post({ kind: 'limited', client });
+}
 
 /** Opens the store. False if its disk is full: until there is space, requests are answered with InternalFailure. */
 function openStore(): boolean {

@@ -18,6 +18,8 @@ export class DiskRetry {
   #delayMs: number;
   #dueAtMs = 0;
   #trouble: DiskTrouble | undefined;
+  #failures = 0;
+  #failedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(operation: DiskOperation, minMs: number, maxMs: number) {
     this.operation = operation;
@@ -36,6 +38,16 @@ export class DiskRetry {
     return Math.max(0, this.#dueAtMs - performance.now());
   }
 
+  /** Attempts in a row that failed. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** How long ago the last attempt failed. */
+  failedAgoMs(nowMs: number): number {
+    return nowMs - this.#failedAtMs;
+  }
+
   isDue(nowMs: number): boolean {
     return this.#trouble === undefined || nowMs >= this.#dueAtMs;
   }
@@ -44,12 +56,15 @@ export class DiskRetry {
     const sinceMs = this.#trouble?.sinceMs ?? nowMs;
     const code = systemCodeOf(error) ?? 'unknown';
     this.#trouble = { operation: this.operation, code, message: messageOf(error), sinceMs };
+    this.#failures += 1;
+    this.#failedAtMs = nowMs;
     this.#dueAtMs = nowMs + this.#delayMs;
     this.#delayMs = Math.min(2 * this.#delayMs, this.#maxMs);
   }
 
   succeeded(): void {
     this.#trouble = undefined;
+    this.#failures = 0;
     this.#delayMs = this.#minMs;
   }
 }

@@ -8,7 +8,7 @@ import { systemCodeOf } from '../service/errors/errors.ts';
 import { DiskRetry, type DiskOperation, type DiskTrouble } from './disk-retry.ts';
 import { decodeDroppedRecord, type DroppedRecord } from './dropped-seqs.ts';
 import { readFully, reading, type SpillDisk } from './spill-disk.ts';
-import { readGateway, summarise, type FileSummary, type SpillFile } from './spill-file.ts';
+import { hasOnlyBeginning, readGateway, summarise, type FileSummary, type SpillFile } from './spill-file.ts';
 import { droppedFile, fileBytesFor, RunFiles, setAside } from './spill-files.ts';
 
 const NAME = /^([0-9a-f]{16})-(\d{8})\.spill$/;
@@ -157,7 +157,7 @@ export class EarlierRuns {
     const read: ReadFile[] = [];
     for (const listed of files) {
       const summary = await summarise(disk, listed.file, listed.bytes);
-      if (summary === undefined) await this.#removeUnrecognised(listed);
+      if (summary === undefined) await this.#removeUnrecognised(listed, listed === files.at(-1));
       else read.push({ ...summary, listed });
     }
     const dropped = await this.#readDropped(run);
@@ -189,10 +189,11 @@ export class EarlierRuns {
     };
   }
 
-  /** A file that does not say what it held: an empty one goes, another one is set aside. */
-  async #removeUnrecognised({ file, bytes }: ListedFile): Promise<void> {
-    if (bytes === 0) return await this.#remove(file);
-    this.#options.onSetAside?.(await setAside(this.#options.disk, file), bytes);
+  /** A file that does not say what it held: one that never held a reading is removed, another one is set aside. */
+  async #removeUnrecognised({ file, bytes }: ListedFile, isLast: boolean): Promise<void> {
+    const { disk, onSetAside } = this.#options;
+    if (bytes === 0 || (isLast && (await hasOnlyBeginning(disk, file, bytes)))) return await this.#remove(file);
+    onSetAside?.(await setAside(disk, file), bytes);
   }
 
   async #remove(file: string): Promise<void> {
@@ -219,13 +220,16 @@ export class EarlierRuns {
 
 /** Files of a run in order. What a file should hold shows also in the header of the next one. */
 function chained(read: readonly ReadFile[]): SpillFile[] {
-  return read.map(({ firstSeq, lastSeq, count, listed }, at) => {
+  return read.map(({ firstSeq, lastSeq, count, confirmedTo, listed }, at) => {
     const { file, bytes, index } = listed;
     const next = read[at + 1];
     // Without that header: nothing is missing between files that follow each other.
     const isNext = next?.listed.index === index + 1;
     const heldTo = next?.prev ?? (isNext && next.prev === undefined ? Math.max(lastSeq, next.firstSeq - 1) : lastSeq);
-    return { file, firstSeq, lastSeq: Math.max(firstSeq - 1, heldTo), count, bytes, isDamaged: false };
+    const lastSeqHeld = Math.max(firstSeq - 1, heldTo);
+    // A file that another one follows was synced.
+    const known = next === undefined ? confirmedTo : Number.POSITIVE_INFINITY;
+    return { file, firstSeq, lastSeq: lastSeqHeld, count, bytes, isDamaged: false, confirmedTo: known };
   });
 }
 

@@ -4,46 +4,35 @@
  *
  * What is on disk is removed only once it is settled, or for room: at the limit on disk, and while the disk has no space left (ENOSPC) and
  * memory is full. Any other error of the disk costs nothing that is on it: operations are retried, and if memory is full meanwhile, the
- * oldest of those that are in memory alone are dropped and counted. Without a disk (`files` left out) nothing is ever dropped: the
- * producer bounds what it adds.
+ * oldest of those that are in memory alone are dropped and counted. Nothing is dropped because of one failed write: what is settled is
+ * removed and the write is tried again before. Without a disk (`files` left out) nothing is ever dropped: the producer bounds what it
+ * adds.
  */
 import type { DropCause, NumberedReading } from '../contract/delivery.ts';
-import { DiskRetry, type DiskOperation, type DiskTrouble } from './disk-retry.ts';
+import { DiskRetry, type DiskTrouble } from './disk-retry.ts';
 import type { SeqSpan } from './dropped-seqs.ts';
+import type { HeldRunOptions } from './held-run-options.ts';
 import type { OutboxRun } from './outbox-run.ts';
 import type { RunFiles } from './spill-files.ts';
-import type { SpillPart } from './spill-reader.ts';
-
-export interface DroppedReadings extends SeqSpan {
-  cause: DropCause;
-  count: number;
-  /** Those that can still be read. */
-  readings: readonly NumberedReading[];
-}
-
-export interface HeldRunOptions {
-  protocol: OutboxRun;
-  files: RunFiles | undefined;
-  /** Whose sequencer gave out the numbers. */
-  gateway: string;
-  /** Readings in memory; half of them the protocol's, half waiting to be written. */
-  memoryMax: number;
-  onDropped: (dropped: DroppedReadings) => void;
-  onDiskError: (operation: DiskOperation, error: unknown) => void;
-  /** For tests. */
-  diskRetryMs?: number | undefined;
-}
+import type { LostSpan, SpillPart } from './spill-reader.ts';
+import { Unwritten } from './unwritten.ts';
 
 /** A failed operation is retried after this, and then less and less often. */
 const RETRY_MS = 1000;
 const WRITE_RETRY_MAX_MS = 4000;
 const RETRY_MAX_MS = 30_000;
-/** Readings synced at once: if little space is left, some of them still fit. */
+/** Readings synced at once. */
 const WRITE_MAX = 1000;
+/** As many after a write found no space: if little is left, some of them still fit. */
+const WRITE_MAX_WITHOUT_SPACE = 20;
+/** Readings may be dropped for a write that failed this recently, if it was not the first attempt. */
+const TRIED_AGAIN_MS = 250;
 /** After progress this recent the forwarder counts as storing normally. */
 const PROGRESS_MS = 1000;
 /** A disk that has not finished an operation after this hangs: memory must not grow meanwhile. */
 const HANGING_MS = 5000;
+
+const damaged = (from: number, to: number): LostSpan => ({ from, to, cause: 'damaged', isCutShort: false });
 
 export class HeldRun {
   readonly protocol: OutboxRun;
@@ -51,14 +40,17 @@ export class HeldRun {
   readonly gateway: string;
   readonly #options: HeldRunOptions;
   readonly #retries: Record<'write' | 'read' | 'remove' | 'record', DiskRetry>;
-  /** To be written; ascending. Those beyond the protocol's memory are held here alone. */
-  #unwritten: NumberedReading[] = [];
+  /** Those beyond the protocol's memory are held here alone. */
+  readonly #unwritten = new Unwritten();
   /** Being written. */
   #writing: readonly NumberedReading[] = [];
   #working: Promise<void> | undefined;
   #workingSinceMs = 0;
   #droppedKept: number;
   #spilling = false;
+  #writeMax = WRITE_MAX;
+  /** An eviction after which the write failed again is not repeated before this: another process may be taking the space. */
+  #evictAgainAtMs = 0;
 
   constructor(options: HeldRunOptions) {
     this.#options = options;
@@ -86,7 +78,7 @@ export class HeldRun {
 
   /** Highest seq on disk, or on its way to it. */
   get #beyondTo(): number {
-    return Math.max(this.files?.lastSeq ?? 0, this.#writing.at(-1)?.seq ?? 0, this.#unwritten.at(-1)?.seq ?? 0);
+    return Math.max(this.files?.lastSeq ?? 0, this.#writing.at(-1)?.seq ?? 0, this.#unwritten.last);
   }
 
   /** Whether any reading beyond those in memory is held. */
@@ -112,7 +104,7 @@ export class HeldRun {
   }
 
   get #waiting(): number {
-    return this.#unwritten.length - this.#indexOf(this.#memoryTo + 1);
+    return this.#unwritten.countFrom(this.#memoryTo + 1);
   }
 
   /** Readings that are in memory alone although they should be on disk, too. */
@@ -127,7 +119,7 @@ export class HeldRun {
 
   /** Whether there is work to do on the disk. */
   get needsWork(): boolean {
-    return this.#spilling || this.files?.isEmpty === false;
+    return this.#spilling || this.files?.isEmpty === false || this.troubles.length > 0;
   }
 
   /** File operations that fail at present. */
@@ -158,21 +150,38 @@ export class HeldRun {
     if (this.#spilling || this.files === undefined) return;
     this.#spilling = true;
     const onDisk = this.files.lastSeq;
-    this.#unwritten = this.protocol.held.filter(({ seq }) => seq > onDisk);
+    this.#unwritten.replace(this.protocol.held.filter(({ seq }) => seq > onDisk));
   }
 
   /** Does the work on the disk: writes, drops what is over the limit, reads ahead, removes. Called periodically; runs once at a time. */
   async work(maxBytes: number): Promise<void> {
     const { files } = this;
     if (files === undefined) return;
-    if (this.#working === undefined) {
-      this.#workingSinceMs = performance.now();
-      this.#working = this.#workOnce(files, maxBytes).finally(() => {
-        this.#working = undefined;
-        this.protocol.sendLimit = files.sendLimit;
-      });
-    }
+    this.#working ??= this.#worked(files, this.#workOnce(files, maxBytes));
     await this.#working;
+  }
+
+  async #worked(files: RunFiles, work: Promise<unknown>): Promise<void> {
+    this.#workingSinceMs = performance.now();
+    try {
+      await work;
+    } finally {
+      this.#working = undefined;
+      this.protocol.sendLimit = files.sendLimit;
+    }
+  }
+
+  /** Removes the oldest file for the room of a newer run. False if there is none, or the disk does not remove it. */
+  async evict(): Promise<boolean> {
+    const { files } = this;
+    while (this.#working !== undefined) await this.#working.catch(() => undefined);
+    if (files === undefined || files.isEmpty) return false;
+    const eviction = this.#evictOldestFile(files);
+    const working = this.#worked(files, eviction);
+    this.#working = working;
+    await working;
+    this.protocol.moreOnDisk = this.#hasMore;
+    return await eviction;
   }
 
   async #workOnce(files: RunFiles, maxBytes: number): Promise<void> {
@@ -191,20 +200,22 @@ export class HeldRun {
   }
 
   async #flush(files: RunFiles, force = false): Promise<void> {
-    this.#unwritten.splice(0, this.#indexOf(this.protocol.settledTo + 1));
+    this.#unwritten.removeThrough(this.protocol.settledTo);
     const { write } = this.#retries;
     if (!force && !write.isDue(performance.now())) return;
-    if (this.#unwritten.length === 0) write.succeeded();
+    if (this.#unwritten.length === 0 && write.trouble !== undefined) await this.#probe(files);
     while (this.#unwritten.length > 0) {
-      this.#writing = this.#unwritten.splice(0, WRITE_MAX);
+      this.#writing = this.#unwritten.take(this.#writeMax);
       this.protocol.sendLimit = files.sendLimitDuring(this.protocol.last);
       try {
         await files.append(this.#writing, this.protocol.last, (seq) => this.protocol.dropped.spanOf(seq));
         write.succeeded();
+        this.#writeMax = Math.min(2 * this.#writeMax, WRITE_MAX);
       } catch (error) {
         // Nothing is lost yet: it stays in memory, and is written when the disk takes it.
-        this.#unwritten.unshift(...this.#writing);
+        this.#unwritten.putBack(this.#writing);
         this.#failed(write, error);
+        if (this.#isFull) this.#writeMax = WRITE_MAX_WITHOUT_SPACE;
         return;
       } finally {
         this.#writing = [];
@@ -212,9 +223,24 @@ export class HeldRun {
     }
   }
 
-  async #removeSettled(files: RunFiles): Promise<void> {
+  get #isFull(): boolean {
+    return this.#retries.write.trouble?.code === 'ENOSPC';
+  }
+
+  /** The last write failed, and what it held is stored by now: whether the disk takes writes again. */
+  async #probe(files: RunFiles): Promise<void> {
+    const { write } = this.#retries;
+    try {
+      await files.probe();
+      write.succeeded();
+    } catch (error) {
+      this.#failed(write, error);
+    }
+  }
+
+  async #removeSettled(files: RunFiles, force = false): Promise<void> {
     const { remove } = this.#retries;
-    if (!remove.isDue(performance.now())) return;
+    if (!force && !remove.isDue(performance.now())) return;
     try {
       await files.removeThrough(this.protocol.settledTo);
       remove.succeeded();
@@ -226,53 +252,49 @@ export class HeldRun {
 
   /** While writes fail, what memory alone holds must not grow beyond its limit. */
   async #keepToMemory(files: RunFiles): Promise<void> {
-    while (this.#waiting > this.#half) {
-      // Only a disk without space gains from removing files; then the oldest readings make room for newer ones.
-      const isFull = this.#retries.write.trouble?.code === 'ENOSPC';
-      if (isFull && files.lastSeq > this.protocol.settledTo && (await this.#evictOldestFile(files))) {
+    const { write } = this.#retries;
+    const triedAgainMs = Math.min(this.#options.diskRetryMs ?? TRIED_AGAIN_MS, TRIED_AGAIN_MS);
+    let isTriedAgain = write.failures > 1 && write.failedAgoMs(performance.now()) < triedAgainMs;
+    while (write.trouble !== undefined && this.#waiting > this.#half) {
+      if (!isTriedAgain) {
+        await this.#removeSettled(files, true);
         await this.#flush(files, true);
-        continue;
+        isTriedAgain = write.failures > 1;
+      } else if (!(this.#isFull && (await this.#makeRoom(files)))) {
+        this.#dropUnwritten(Math.ceil(this.#waiting - this.#half));
+        await this.#readAhead(files, this.#half);
       }
-      this.#dropUnwritten(Math.ceil(this.#waiting - this.#half));
-      await this.#readAhead(files, this.#half);
     }
     await this.#removeSettled(files);
   }
 
-  /** Drops the oldest of the readings that are in memory alone. */
-  #dropUnwritten(count: number): void {
-    const cause = this.#retries.write.trouble?.code === 'ENOSPC' ? 'outbox_full' : 'disk_failed';
-    const dropped = this.#unwritten.splice(0, count);
-    for (let at = 0; at < dropped.length;) {
-      const from = dropped[at]?.seq ?? 0;
-      let end = at + 1;
-      while (dropped[end]?.seq === from + end - at) end += 1;
-      this.#drop({ from, to: from + end - at - 1 }, cause, dropped.slice(at, end));
-      at = end;
-    }
+  /** Only a disk without space gains from removing files; then the oldest readings make room for newer ones. False if that is no help. */
+  async #makeRoom(files: RunFiles): Promise<boolean> {
+    if (performance.now() < this.#evictAgainAtMs) return false;
+    const isOlderEvicted = (await this.#options.evictOlder?.()) === true;
+    if (!isOlderEvicted && !(files.lastSeq > this.protocol.settledTo && (await this.#evictOldestFile(files)))) return false;
+    await this.#flush(files, true);
+    if (this.#retries.write.trouble !== undefined)
+      this.#evictAgainAtMs = performance.now() + (this.#options.diskRetryMs ?? WRITE_RETRY_MAX_MS);
+    return true;
   }
 
-  #drop(span: SeqSpan, cause: DropCause, readings: readonly NumberedReading[]): void {
+  /** Drops the oldest of the readings that are in memory alone. */
+  #dropUnwritten(count: number): void {
+    const cause = this.#isFull ? 'outbox_full' : 'disk_failed';
+    for (const { from, to, readings } of this.#unwritten.takeStretches(count)) this.#drop({ from, to }, cause, readings);
+  }
+
+  #drop(span: SeqSpan, cause: DropCause, readings: readonly NumberedReading[], isCutShort = false): void {
     for (const { from, to } of this.protocol.drop(span, cause))
       this.#options.onDropped({
         cause,
+        isCutShort,
         from,
         to,
         count: to - from + 1,
         readings: readings.filter(({ seq }) => seq >= from && seq <= to),
       });
-  }
-
-  /** Index among the unwritten of the first with at least this seq. */
-  #indexOf(seq: number): number {
-    let low = 0;
-    let high = this.#unwritten.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#unwritten[middle]?.seq ?? Number.POSITIVE_INFINITY) < seq) low = middle + 1;
-      else high = middle;
-    }
-    return low;
   }
 
   /** False if there is none, or the disk does not remove it. */
@@ -302,9 +324,10 @@ export class HeldRun {
       if (part === undefined) break;
       const now = performance.now();
       for (const reading of part.readings) this.protocol.hold(reading, now);
-      for (const { from, to, cause } of part.lost) this.#drop({ from, to }, cause, []);
+      for (const { from, to, cause, isCutShort } of part.lost) this.#drop({ from, to }, cause, [], isCutShort);
     }
     this.protocol.moreOnDisk = this.#hasMore;
+    if (!this.#hasMore) this.#retries.read.succeeded();
   }
 
   /** What comes after a seq; undefined if the disk cannot be read now. */
@@ -321,17 +344,17 @@ export class HeldRun {
         return undefined;
       }
       const lostFrom = this.protocol.dropped.coveredTo(after) + 1;
-      if (lostFrom <= files.lastSeq) return { readings: [], lost: [{ from: lostFrom, to: files.lastSeq, cause: 'damaged' }] };
+      if (lostFrom <= files.lastSeq) return { readings: [], lost: [damaged(lostFrom, files.lastSeq)] };
     }
-    const at = this.#indexOf(after + 1);
-    return { readings: this.#unwritten.slice(at, at + max), lost: [] };
+    return { readings: this.#unwritten.from(after + 1, max), lost: [] };
   }
 
   /** Keeps what was dropped beside the files, for the next process to report. */
   async #keepDropped(files: RunFiles): Promise<void> {
     const { dropped, stored } = this.protocol;
     const { record } = this.#retries;
-    if (dropped.total === this.#droppedKept || dropped.last <= stored || !record.isDue(performance.now())) return;
+    if (dropped.total === this.#droppedKept || dropped.last <= stored) return record.succeeded();
+    if (!record.isDue(performance.now())) return;
     try {
       await files.keepDropped(dropped.record);
       this.#droppedKept = dropped.total;

@@ -4,10 +4,14 @@ import type { Metric } from '../contract/metrics.ts';
 import { hintOf } from '../service/errors/reason-catalogue.ts';
 import { Counter, Gauge } from '../service/metrics/metrics.ts';
 import type { OutboxTrouble } from './disk-errors.ts';
+import type { SetAsideFiles } from './set-aside-files.ts';
 import { failing, okCheck, warning, type CheckReport } from '../service/health/check-report.ts';
 
-/** So long after readings were dropped health fails; afterwards it warns. */
-const DROPPED_FRESH_MS = 300_000;
+/**
+ * For so long after the last reading was dropped the check fails, as the forwarder's check of missed readings does: who polls health
+ * every minute sees it twice. Afterwards nothing is being lost, so nobody has to get up for it: the check warns until the next start.
+ */
+const DROPPED_FRESH_MS = 120_000;
 /** Readings that are held for this long without progress fail the check. */
 const NO_ACKNOWLEDGEMENT_MS = 10_000;
 
@@ -15,6 +19,7 @@ export interface OutboxState {
   held: number;
   window: number;
   dropped: Readonly<Record<DropCause, number>>;
+  /** Since the last loss; infinite if there was none. */
   droppedAgoMs: number;
   /** What fails on the disk at present. */
   trouble: OutboxTrouble | undefined;
@@ -54,11 +59,21 @@ export function outboxCheck({ held, window, dropped, droppedAgoMs, trouble }: Ou
   for (const cause of DROP_CAUSES)
     if (dropped[cause] > 0) {
       const now = trouble === undefined ? '' : `; ${troubleText(trouble)}`;
-      return report(name, DROPPED_CODES[cause], `${dropped[cause]} ${DROPPED_TEXTS[cause]}${now}`);
+      const ended = droppedAgoMs < DROPPED_FRESH_MS ? '' : `; none for ${Math.floor(droppedAgoMs / 60_000)} min`;
+      return report(name, DROPPED_CODES[cause], `${dropped[cause]} ${DROPPED_TEXTS[cause]}${ended}${now}`);
     }
   if (trouble !== undefined) return troubleCheck(name, trouble);
   if (held > window) return warning(name, 'outbox_filling', `${held} readings wait to be stored`);
   return okCheck(name);
+}
+
+/** Damaged files that are kept, also those of earlier processes; no line if there are none. Nothing but a person removes them. */
+export function setAsideChecks(kept: Pick<SetAsideFiles, 'total' | 'folder' | 'limitBytes'> | undefined): CheckReport[] {
+  if (kept === undefined || kept.total.files === 0) return [];
+  const { files, bytes } = kept.total;
+  const detail = `${files} damaged ${files === 1 ? 'file' : 'files'} (${Math.ceil(bytes / 1024)} KiB) kept in ${kept.folder}`;
+  if (bytes <= kept.limitBytes) return [warning('outbox files', 'outbox_set_aside', detail)];
+  return [failing('outbox files', 'outbox_set_aside', `${detail}, more than a quarter of OUTBOX_MAX_BYTES`)];
 }
 
 export interface DeliveryState {

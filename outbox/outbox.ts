@@ -13,11 +13,13 @@ import { RepeatLimiter, type Logger } from '../service/log/log.ts';
 import type { MessageHandler } from '../service/mqtt/subscription-routes.ts';
 import type { CheckReport } from '../service/health/check-report.ts';
 import { DiskErrors } from './disk-errors.ts';
-import { noDrops } from './dropped-seqs.ts';
 import { EarlierRuns, type EarlierRun } from './earlier-runs.ts';
-import { HeldRun, type DroppedReadings } from './held-run.ts';
-import { deliveryCheck, outboxCheck, outboxMetrics } from './outbox-report.ts';
+import { HeldRun } from './held-run.ts';
+import type { DroppedReadings } from './held-run-options.ts';
+import { Losses } from './losses.ts';
+import { deliveryCheck, outboxCheck, outboxMetrics, setAsideChecks } from './outbox-report.ts';
 import { OutboxRun } from './outbox-run.ts';
+import { SetAsideFiles } from './set-aside-files.ts';
 import type { ReadingSink, ReadingSinkEvents, UnnumberedReading } from './reading-sink.ts';
 import type { DeliveryLine } from './sender.ts';
 import { Sequencer } from './sequencer.ts';
@@ -57,12 +59,6 @@ const STOP_FLUSH_MS = 3000;
 /** Runs of earlier processes that are read from disk at once, oldest first, so that many of them do not fill memory. */
 const RECOVERED_AT_ONCE = 3;
 
-const DROPPED_MESSAGES: Record<DropCause, string> = {
-  outbox_full: 'the outbox is full: the oldest readings were dropped',
-  disk_failed: 'the disk rejects writes and memory is full: the oldest readings that are in memory alone were dropped',
-  damaged: 'readings in the outbox on disk are damaged and lost; their files are kept',
-};
-
 export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSink {
   readonly run = randomBytes(8).toString('hex');
   readonly #options: OutboxOptions;
@@ -74,21 +70,23 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
   #isStarted = false;
   #stopped = false;
   readonly #diskErrors: DiskErrors;
+  readonly #setAside: SetAsideFiles | undefined;
   readonly #stopping = new AbortController();
   #earlier: EarlierRuns | undefined;
   #recovering: Promise<void> | undefined;
   readonly #finishing = new Set<HeldRun>();
   #added = 0;
   #commitIntervalMs = 0;
-  readonly #droppedBy = noDrops();
-  #droppedAtMs = 0;
+  readonly #losses: Losses;
 
   constructor(options: OutboxOptions) {
     super();
     this.#options = options;
     this.#repeats = new RepeatLimiter(options.log);
+    this.#losses = new Losses(this.#repeats);
     this.#diskErrors = new DiskErrors(this.#repeats, () => this.#runs);
     const { spill, gateway, window, line, log, refused } = options;
+    this.#setAside = spill && new SetAsideFiles(spill.disk ?? nodeDisk, spill);
     this.#sequencer = new Sequencer({
       gateway,
       line,
@@ -106,7 +104,7 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
           run: this.run,
           gateway,
           fileBytes: fileBytesFor(spill.maxBytes),
-          onSetAside: (file, bytes) => this.#diskErrors.setAside(file, bytes),
+          onSetAside: (file, bytes) => this.#fileSetAside(file, bytes),
           salvageAfterMs: spill.salvageAfterMs,
         }),
     );
@@ -153,11 +151,17 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
       retryMs: spill.diskRetryMs,
       salvageAfterMs: spill.salvageAfterMs,
       onDiskError: (operation, error) => this.#diskErrors.failed(operation, error),
-      onSetAside: (file, bytes) => this.#diskErrors.setAside(file, bytes),
+      onSetAside: (file, bytes) => this.#fileSetAside(file, bytes),
     });
     this.#earlier = earlier;
     for (const name of await earlier.list()) this.#sequencer.gateways.add(name);
+    await this.#setAside?.list();
     this.#recovering = this.#recover(earlier);
+  }
+
+  #fileSetAside(file: string, bytes: number): void {
+    this.#diskErrors.setAside(file, bytes);
+    this.#setAside?.add(bytes);
   }
 
   async #recover(earlier: EarlierRuns): Promise<void> {
@@ -190,16 +194,23 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
         const { from, to, cause } = dropped;
         this.emit('dropped', { from, to, cause });
       },
+      evictOlder: async () => await this.#evictOlderThan(protocol),
       onDiskError: (operation, error) => this.#diskErrors.failed(operation, error),
     });
   }
 
-  #dropped({ cause, count, readings }: DroppedReadings): void {
-    this.#droppedBy[cause] += count;
-    this.#droppedAtMs = performance.now();
-    const event = cause === 'outbox_full' ? cause : (`outbox_${cause}` as const);
-    this.#repeats.error(cause, { event, readings: this.#droppedBy[cause] }, DROPPED_MESSAGES[cause]);
-    this.#options.onDropped?.(cause, readings);
+  /** Removes the oldest file of the oldest run before another one. */
+  async #evictOlderThan(newer: OutboxRun): Promise<boolean> {
+    for (const run of this.#runs) {
+      if (run.protocol === newer) return false;
+      if (await run.evict()) return true;
+    }
+    return false;
+  }
+
+  #dropped(dropped: DroppedReadings): void {
+    this.#losses.add(dropped, performance.now());
+    this.#options.onDropped?.(dropped.cause, dropped.readings);
   }
 
   add(reading: UnnumberedReading): number {
@@ -318,7 +329,7 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
       held: this.held,
       spilled: this.#runs.reduce((sum, { files }) => sum + (files?.count ?? 0), 0),
       spill_bytes: this.#runs.reduce((sum, { files }) => sum + (files?.bytes ?? 0), 0),
-      dropped: Object.values(this.#droppedBy).reduce((sum, count) => sum + count, 0),
+      dropped: this.#losses.total,
       last_seq: protocol.last,
       stored_seq: protocol.stored,
     };
@@ -332,8 +343,8 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
       outboxCheck({
         held: this.held,
         window: this.#options.window,
-        dropped: this.#droppedBy,
-        droppedAgoMs: now - this.#droppedAtMs,
+        dropped: this.#losses.by,
+        droppedAgoMs: this.#losses.lastAgoMs(now),
         trouble: this.#diskErrors.trouble(now, this.#earlier?.trouble),
       }),
       deliveryCheck({
@@ -344,13 +355,14 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
         foreign: this.#sequencer.queue.foreign(now),
         impossible,
       }),
+      ...setAsideChecks(this.#setAside),
     ];
   }
 
   metrics(): Metric[] {
     return outboxMetrics({
       taken: this.#added,
-      dropped: this.#droppedBy,
+      dropped: this.#losses.by,
       resent: this.#runs.reduce((sum, { protocol }) => sum + protocol.resent, 0),
       held: this.held,
       foreign: this.#sequencer.queue.ignored,
@@ -364,6 +376,7 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
       await new Promise((resolve) => setTimeout(resolve, 20));
     this.#stopped = true;
     this.#stopping.abort();
+    this.#setAside?.stop();
     this.#sequencer.down();
     clearTimeout(this.#timer);
     await this.#recovering;

@@ -1,10 +1,9 @@
 /** Reads one spill file from disk, in pieces: what it should hold, and then its readings in order. */
 import type { NumberedReading } from '../contract/delivery.ts';
 import { systemCodeOf } from '../service/errors/errors.ts';
-import type { DroppedSpan } from './dropped-seqs.ts';
 import { readFully, reading, type SpillDisk, type SpillHandle } from './spill-disk.ts';
-import { decodeControl, decodeLine, wholeLines, type SpillFooter, type SpillHeader } from './spill-lines.ts';
-import { SpillReader, type SpillPart } from './spill-reader.ts';
+import { decodeControl, decodeLine, isBeginningOfFile, wholeLines, type SpillFooter, type SpillHeader } from './spill-lines.ts';
+import { SpillReader, type LostSpan, type SpillPart } from './spill-reader.ts';
 
 /** Bytes of a file that are read at once. */
 const PIECE_BYTES = 256 * 1024;
@@ -24,6 +23,11 @@ export interface SpillFile {
   bytes: number;
   /** Readings that it should hold could not be read, and count as lost. */
   isDamaged: boolean;
+  /**
+   * Seqs up to here were certainly on disk, because another write followed. Those of the last write of a process that was killed may not
+   * have been: it may be cut short.
+   */
+  confirmedTo: number;
 }
 
 interface Piece {
@@ -77,6 +81,8 @@ export interface FileSummary {
   gateway: string | undefined;
   /** Highest seq in the files before it, as its header says. */
   prev: number | undefined;
+  /** Seqs up to here were written before the last write; infinite if the file was closed in order. */
+  confirmedTo: number;
 }
 
 /** Name of the box in a reading; files name it only since version 1.0.0. */
@@ -91,6 +97,12 @@ export async function readGateway(disk: SpillDisk, file: string): Promise<string
     if (gateway !== undefined) return gateway;
   }
   return undefined;
+}
+
+/** Whether the first write of a file was cut short within its first line. Throws errors of the disk. */
+export async function hasOnlyBeginning(disk: SpillDisk, file: string, bytes: number): Promise<boolean> {
+  if (bytes >= EDGE_BYTES) return false;
+  return isBeginningOfFile((await reading(disk, file, async (handle) => await readFully(handle, EDGE_BYTES, 0))).toString());
 }
 
 /** Header and footer of a file that was closed in order. */
@@ -111,6 +123,8 @@ async function readEdges(
   return header?.kind === 'header' && footer?.kind === 'footer' ? { header: header.header, footer: footer.footer } : undefined;
 }
 
+const NO_BLOCK = { from: Number.POSITIVE_INFINITY, to: Number.POSITIVE_INFINITY };
+
 /** Adds up what the lines of a file say that it should hold. */
 class SummaryOfLines {
   #firstSeq: number | undefined;
@@ -119,11 +133,15 @@ class SummaryOfLines {
   #gateway: string | undefined;
   #prev: number | undefined;
   #readings = 0;
+  #lastSeqRead = 0;
+  /** Files of format 2 have none: then nothing counts as cut short. */
+  #lastBlock = NO_BLOCK;
 
   add({ seq, payload }: NumberedReading): void {
     if (seq === 0) return this.#control(payload);
     this.#expect(seq, seq);
     this.#readings += 1;
+    this.#lastSeqRead = Math.max(this.#lastSeqRead, seq);
     this.#gateway ??= gatewayIn(payload);
   }
 
@@ -134,9 +152,17 @@ class SummaryOfLines {
       if (this.#firstSeq === undefined) this.#prev ??= prev;
       this.#gateway = gateway;
       this.#mayHaveSent = Math.max(this.#mayHaveSent ?? 0, may_have_sent);
-      if (first !== undefined) this.#expect(first, first);
-    } else if (control?.kind === 'block') this.#expect(control.block.from, control.block.to);
-    else if (control?.kind === 'footer') this.#expect(control.footer.first, control.footer.last);
+      if (first !== undefined) this.#expectBlock(first, first);
+    } else if (control?.kind === 'block') this.#expectBlock(control.block.from, control.block.to);
+    else if (control?.kind === 'footer') {
+      this.#expect(control.footer.first, control.footer.last);
+      this.#lastBlock = NO_BLOCK;
+    }
+  }
+
+  #expectBlock(from: number, to: number): void {
+    this.#lastBlock = { from, to };
+    this.#expect(from, to);
   }
 
   #expect(from: number, to: number): void {
@@ -153,6 +179,7 @@ class SummaryOfLines {
       mayHaveSent: this.#mayHaveSent,
       gateway: this.#gateway,
       prev: this.#prev,
+      confirmedTo: this.#lastSeqRead > this.#lastBlock.to ? this.#lastBlock.to : this.#lastBlock.from - 1,
     };
   }
 }
@@ -166,7 +193,15 @@ export async function summarise(disk: SpillDisk, file: string, bytes: number): P
   if (edges !== undefined) {
     const { header, footer } = edges;
     const { first: firstSeq, last: lastSeq, count, may_have_sent: mayHaveSent } = footer;
-    return { firstSeq, lastSeq, count, mayHaveSent, gateway: header.gateway, prev: header.prev };
+    return {
+      firstSeq,
+      lastSeq,
+      count,
+      mayHaveSent,
+      gateway: header.gateway,
+      prev: header.prev,
+      confirmedTo: Number.POSITIVE_INFINITY,
+    };
   }
   const summary = new SummaryOfLines();
   for (let byte = 0, isLast = false; !isLast;) {
@@ -189,7 +224,7 @@ export class SpillCursor {
   #endedAtBytes = -1;
   /** Read and not yet taken. */
   #readings: NumberedReading[] = [];
-  #lost: DroppedSpan[] = [];
+  #lost: LostSpan[] = [];
   #failingSinceMs: number | undefined;
   #isGone = false;
   /** Highest seq that was handed out. */
@@ -199,7 +234,7 @@ export class SpillCursor {
     this.#disk = disk;
     this.#file = file;
     this.#salvageAfterMs = salvageAfterMs;
-    this.#reader = new SpillReader(file.firstSeq);
+    this.#reader = new SpillReader(file.firstSeq, file.confirmedTo);
   }
 
   /**
@@ -228,7 +263,7 @@ export class SpillCursor {
       .splice(0)
       .map((span) => ({ ...span, from: Math.max(span.from, after + 1), to: Math.min(span.to, lastSeq) }))
       .filter(({ from, to }) => from <= to);
-    if (lost.some(({ cause }) => cause === 'damaged')) this.#file.isDamaged = true;
+    if (lost.some(({ cause, isCutShort }) => cause === 'damaged' && !isCutShort)) this.#file.isDamaged = true;
     const first = this.#readings.findIndex(({ seq }) => seq > after);
     this.#readings.splice(0, first < 0 ? this.#readings.length : first);
     // What a failed write left behind the file's last good line is in the next file.

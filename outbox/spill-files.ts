@@ -15,6 +15,8 @@ import { encodeBlock, encodeFooter, encodeHeader, encodeLine } from './spill-lin
 import type { SpillPart } from './spill-reader.ts';
 
 const FILE_BYTES = 4 * 1024 * 1024;
+/** More than what some file systems keep in the inode. */
+const PROBE_BYTES = 4096;
 /** Seqs beyond the newest one that a header allows to send. */
 const SEND_AHEAD = 10_000;
 
@@ -154,6 +156,7 @@ export class RunFiles {
       count: 0,
       bytes: 0,
       isDamaged: false,
+      confirmedTo: Number.POSITIVE_INFINITY,
     };
     const handle = await this.#createFile(file.file);
     this.#files.push(file);
@@ -173,6 +176,20 @@ export class RunFiles {
       if (systemCodeOf(error) !== 'ENOENT') throw error;
       await this.#disk.makeFolder(this.#folder);
       return await this.#disk.create(file);
+    }
+  }
+
+  /** Writes, syncs and removes a small file: whether the disk takes writes. Throws errors of the disk. */
+  async probe(): Promise<void> {
+    const file = path.join(this.#folder, `${this.run}.probe.tmp`);
+    await this.#disk.remove(file);
+    const handle = await this.#createFile(file);
+    try {
+      await writeAll(handle, Buffer.alloc(PROBE_BYTES));
+      await handle.sync();
+    } finally {
+      await handle.close().catch(() => undefined);
+      await this.#disk.remove(file).catch(() => undefined);
     }
   }
 

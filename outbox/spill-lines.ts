@@ -94,14 +94,28 @@ export function decodeLine(line: string): NumberedReading | undefined {
   return space >= 1 && Number.isSafeInteger(seq) && seq >= 0 ? { seq, payload: body.slice(space + 1) } : undefined;
 }
 
-/** The undamaged lines of a text, control lines included. */
-export function* wholeLines(text: string): Generator<NumberedReading> {
+/** The undamaged lines of a text, control lines included, and what is between them. */
+export function* linesOf(text: string): Generator<NumberedReading | { damaged: string }> {
   for (const line of text.split('\n')) {
     const whole = decodeLine(line);
     if (whole !== undefined) yield whole;
-    else if (line.length > 0) yield* linesWithin(line);
+    else if (line.length > 0) {
+      const within = linesWithin(line);
+      yield* within.length > 0 ? within : [{ damaged: line }];
+    }
   }
 }
+
+/** The undamaged lines of a text, control lines included. */
+export function* wholeLines(text: string): Generator<NumberedReading> {
+  for (const line of linesOf(text)) if (!('damaged' in line)) yield line;
+}
+
+/**
+ * Whether a text without an undamaged line may be the beginning of a file whose first write was cut short: of its header, or zeros.
+ */
+export const isBeginningOfFile = (text: string): boolean =>
+  /^(?:[0-9a-f]{0,8}|[0-9a-f]{8} (?:0(?: (?:\{[^\n]*)?)?)?)\0*$/.test(text);
 
 /** Two undamaged lines whose line break is damaged. */
 function linesWithin(text: string): NumberedReading[] {

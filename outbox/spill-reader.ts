@@ -5,31 +5,47 @@
  */
 import type { NumberedReading } from '../contract/delivery.ts';
 import type { DroppedSpan } from './dropped-seqs.ts';
-import { decodeControl, wholeLines } from './spill-lines.ts';
+import { decodeControl, linesOf } from './spill-lines.ts';
+
+export interface LostSpan extends DroppedSpan {
+  /** The end of the last write of a process that was killed or lost its power: it was never confirmed to be on disk. */
+  isCutShort: boolean;
+}
 
 /** What a piece of a file holds. */
 export interface SpillPart {
   /** Ascending. */
   readings: NumberedReading[];
   /** Seqs that are not there: damaged, or dropped before the file was written. */
-  lost: DroppedSpan[];
+  lost: LostSpan[];
 }
 
 export class SpillReader {
   /** Every seq of this file up to here was read or reported as lost; undefined before the first line that tells where the file begins. */
   #accountedTo: number | undefined;
+  /** Seqs up to here were written before the last write of the file. */
+  readonly #confirmedTo: number;
+  /** Whether what follows the last undamaged line is what a power cut leaves: sectors without content. */
+  #isEmptied = true;
 
-  /** `first`: seq of the file's first reading, if it is known from elsewhere. */
-  constructor(first?: number) {
+  /** `first`: seq of the file's first reading, if it is known from elsewhere; `confirmedTo`: what the last write of the file followed. */
+  constructor(first?: number, confirmedTo = Number.POSITIVE_INFINITY) {
+    this.#confirmedTo = confirmedTo;
     if (first !== undefined) this.#accountedTo = first - 1;
   }
 
   /** The next whole lines of the file. */
   read(text: string): SpillPart {
     const part: SpillPart = { readings: [], lost: [] };
-    for (const line of wholeLines(text))
-      if (line.seq === 0) this.#control(line.payload, part);
-      else this.#reading(line, part);
+    // The end of the file may be in the middle of a line.
+    const unfinished = text.slice(text.lastIndexOf('\n') + 1);
+    for (const line of linesOf(text))
+      if ('damaged' in line) this.#isEmptied &&= line.damaged.includes('\0') || line.damaged === unfinished;
+      else {
+        if (line.seq === 0) this.#control(line.payload, part);
+        else this.#reading(line, part);
+        this.#isEmptied = true;
+      }
     return part;
   }
 
@@ -58,7 +74,7 @@ export class SpillReader {
     if (control === undefined) return;
     const { prev, from, gap } = control.block;
     if (this.#accountedTo !== undefined) this.#expectThrough(prev, part);
-    if (gap !== undefined) part.lost.push(gap);
+    if (gap !== undefined) part.lost.push({ ...gap, isCutShort: false });
     this.#begins(prev, from);
   }
 
@@ -70,8 +86,9 @@ export class SpillReader {
   }
 
   #expectThrough(seq: number, part: SpillPart): void {
-    if (this.#accountedTo !== undefined && seq > this.#accountedTo)
-      part.lost.push({ from: this.#accountedTo + 1, to: seq, cause: 'damaged' });
+    const from = (this.#accountedTo ?? 0) + 1;
+    const isCutShort = this.#isEmptied && from > this.#confirmedTo;
+    if (this.#accountedTo !== undefined && seq >= from) part.lost.push({ from, to: seq, cause: 'damaged', isCutShort });
     this.#accountedTo = Math.max(this.#accountedTo ?? 0, seq);
   }
 }

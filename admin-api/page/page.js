@@ -72,6 +72,7 @@ function lost() {
 async function whyClosed() {
   const answer = await fetch('/queue').catch(() => undefined);
   showLocked(answer?.status === 401);
+  readSession().catch(() => undefined);
   setTimeout(follow, 2000);
 }
 
@@ -82,6 +83,8 @@ function follow() {
   source.addEventListener('open', () => {
     showLocked(false);
     readAll().catch(() => undefined);
+    // The session may have ended: by a logout elsewhere, a new token, a restart.
+    readSession().catch(() => undefined);
   });
   source.addEventListener('overview', ({ data }) => {
     found();

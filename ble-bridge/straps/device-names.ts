@@ -3,17 +3,16 @@
  * address bytes (`polar-h10-a1b2c3`), or an alias. A strap that advertised no name so far has the name `strap-…`, and gets its own
  * once; a name that changes later does not change the device.
  */
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import Type, { type Static } from 'typebox';
 import { deviceStatusSchema } from '../../contract/device-status.ts';
 import { deviceNameSchema, nullable, textSchema } from '../../contract/fields.ts';
 import { checkerOf, parseJson } from '../../contract/validate.ts';
 import type { Config } from '../../service/config/config.ts';
-import { dataFolder, replaceFile, slug } from '../../service/storage/data-dir.ts';
-import { aliasOf } from './strap-patterns.ts';
-import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
 import type { Logger } from '../../service/log/log.ts';
+import { dataFolder, slug } from '../../service/storage/data-dir.ts';
+import { StateFile, type StateText } from '../../service/storage/state-file.ts';
+import { aliasOf } from './strap-patterns.ts';
 
 const knownDeviceSchema = Type.Object({
   address: Type.String({ minLength: 1, maxLength: 100 }),
@@ -36,6 +35,15 @@ const FILE_MAX_BYTES = 4 * 1024 * 1024;
 /** Bounds the file in a place with many strangers: beyond this the oldest names are dropped. */
 const DEVICES_MAX = 2000;
 
+function parseKept(text: string): StateText<KnownDevice[]> {
+  const entries = parseJson(text, checkFile, FILE_MAX_BYTES);
+  if (!entries.ok) return entries;
+  const checked = entries.value.map(checkKnownDevice);
+  const [first, ...more] = checked.flatMap((entry) => (entry.ok ? [] : entry.reason));
+  const fault = first === undefined ? undefined : `${more.length + 1} of ${checked.length} entries are invalid: ${first}`;
+  return { ok: true, value: checked.flatMap((entry) => (entry.ok ? entry.value : [])), fault };
+}
+
 /** The name of a new device: slug of the advertised name and the last `digits` hexadecimal digits of the address. */
 export function deviceNameOf(address: string, name: string | undefined, digits = 6): string {
   const prefix =
@@ -46,43 +54,45 @@ export function deviceNameOf(address: string, name: string | undefined, digits =
 }
 
 export class DeviceNames {
-  readonly #config: Pick<Config, 'DATA_DIR'>;
   readonly #aliases: ReadonlyMap<string, string>;
-  readonly #log: Logger;
   readonly #byAddress = new Map<string, KnownDevice>();
-  #unsaved = false;
-  #saving: Promise<void> | undefined;
+  /** Read after a strap had got another name in this process: kept for the next one. */
+  readonly #late = new Map<string, KnownDevice>();
+  /** Addresses that were forgotten while the file could not be read. */
+  readonly #forgotten = new Set<string>();
+  readonly #file: StateFile<KnownDevice[]>;
 
   constructor(config: Pick<Config, 'DATA_DIR'>, aliases: ReadonlyMap<string, string>, log: Logger) {
-    this.#config = config;
     this.#aliases = aliases;
-    this.#log = log;
+    this.#file = new StateFile({
+      file: () => path.join(dataFolder(config), FILE),
+      name: 'device_names',
+      log,
+      mode: 0o644,
+      parse: parseKept,
+      onLoaded: (kept) => this.#loaded(kept),
+      text: () =>
+        `${JSON.stringify(
+          this.all.map((known) => this.#late.get(known.address) ?? known),
+          undefined,
+          1,
+        )}\n`,
+    });
   }
 
-  get #file(): string {
-    return path.join(dataFolder(this.#config), FILE);
-  }
-
-  /** Reads the kept names. An unreadable file or entry is logged; the next write replaces it. */
+  /** Reads the kept names. What the disk refuses now is read later; straps that connect meanwhile get new names for this process. */
   load(): void {
-    let text: string;
-    try {
-      text = readFileSync(this.#file, 'utf8');
-    } catch (error) {
-      if (systemCodeOf(error) !== 'ENOENT') this.#unreadable(messageOf(error));
-      return;
-    }
-    const entries = parseJson(text, checkFile, FILE_MAX_BYTES);
-    if (!entries.ok) return this.#unreadable(entries.reason);
-    const checked = entries.value.map(checkKnownDevice);
-    for (const entry of checked) if (entry.ok) this.#byAddress.set(entry.value.address, entry.value);
-    const refused = checked.filter((entry) => !entry.ok);
-    const [first] = refused;
-    if (first !== undefined) this.#unreadable(`${refused.length} of ${checked.length} entries are invalid: ${first.reason}`);
+    this.#file.load();
   }
 
-  #unreadable(reason: string): void {
-    this.#log.warn({ event: 'device_names_unreadable', reason }, 'cannot read the kept device names; assigning new ones');
+  #loaded(kept: readonly KnownDevice[]): void {
+    for (const known of kept) {
+      if (this.#forgotten.has(known.address)) continue;
+      // One that is in use keeps its name until the next start.
+      if (this.#byAddress.has(known.address)) this.#late.set(known.address, known);
+      else this.#byAddress.set(known.address, known);
+    }
+    this.#forgotten.clear();
   }
 
   get all(): readonly KnownDevice[] {
@@ -105,7 +115,7 @@ export class DeviceNames {
       const known: KnownDevice = { address, base, device: this.#aliased(address, base, name), name: name ?? null, source };
       this.#byAddress.set(address, known);
       this.#prune();
-      this.#save();
+      this.#file.changed();
       return { known, renamedFrom: undefined };
     }
     const base = kept.name === null && name !== undefined ? this.#newBase(address, name) : kept.base;
@@ -114,7 +124,7 @@ export class DeviceNames {
     const renamedFrom = device === kept.device ? undefined : kept.device;
     if (renamedFrom !== undefined || newName !== kept.name) {
       Object.assign(kept, { base, device, name: newName });
-      this.#save();
+      this.#file.changed();
     }
     return { known: kept, renamedFrom };
   }
@@ -124,7 +134,9 @@ export class DeviceNames {
     const known = this.all.find((candidate) => candidate.device === device);
     if (known === undefined) return undefined;
     this.#byAddress.delete(known.address);
-    this.#save();
+    this.#late.delete(known.address);
+    if (!this.#file.isLoaded) this.#forgotten.add(known.address);
+    this.#file.changed();
     return known;
   }
 
@@ -153,29 +165,13 @@ export class DeviceNames {
     }
   }
 
-  #save(): void {
-    this.#unsaved = true;
-    this.#saving ??= this.#saveOn().finally(() => {
-      this.#saving = undefined;
-    });
-  }
-
-  async #saveOn(): Promise<void> {
-    while (this.#unsaved) {
-      this.#unsaved = false;
-      try {
-        await replaceFile(this.#file, `${JSON.stringify(this.all, undefined, 1)}\n`);
-      } catch (error) {
-        this.#log.warn(
-          { event: 'device_names_unwritable', reason: messageOf(error) },
-          'cannot save device names; they are lost at the next start',
-        );
-      }
-    }
-  }
-
-  /** Resolves when all names are on disk. */
+  /** Resolves when all names are on disk, or the disk refuses them. */
   async saved(): Promise<void> {
-    await this.#saving;
+    await this.#file.saved();
+  }
+
+  /** Writes what has changed, if the disk takes it now. */
+  async stop(): Promise<void> {
+    await this.#file.stop();
   }
 }

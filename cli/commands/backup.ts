@@ -10,6 +10,8 @@ const BACKUP_LIMIT_MS = 10 * 60_000;
 /** Throws HrError `not_connected`, `command_timeout` or `command_failed`. */
 async function requestBackup(): Promise<unknown> {
   const config = processConfig();
+  const { requireVolumeOf } = await import('../../service/storage/data-volumes.ts');
+  requireVolumeOf('admin-api', config);
   const { CommandClient } = await import('../../service/mqtt/command-client.ts');
   const { createLogger } = await import('../../service/log/log.ts');
   const { MqttLink } = await import('../../service/mqtt/mqtt-link.ts');

@@ -1,5 +1,6 @@
-/** `hr-gateway token`: prints the operator's token of this box and creates it at first use. */
+/** `hr-gateway token`: prints the operator's token of this box and creates it at first use, or replaces it. */
 import { processConfig } from '../../service/config/config.ts';
+import { flagOf } from '../frame/options.ts';
 import type { AddCommand } from '../frame/program.ts';
 
 export const addToken: AddCommand = (program) => {
@@ -7,8 +8,12 @@ export const addToken: AddCommand = (program) => {
     .command('token')
     .summary("print the operator's token")
     .description("Prints the operator's token, which the page and the API ask for before a change. Created at first use.")
-    .action(async () => {
-      const { operatorToken } = await import('../../service/storage/data-dir.ts');
-      console.log(operatorToken(processConfig()));
+    .option('--rotate', 'replace the token first: the old one and all sessions end within seconds')
+    .action(async (_options: unknown, command) => {
+      const { operatorToken, rotateOperatorToken } = await import('../../service/storage/data-dir.ts');
+      const { requireVolumeOf } = await import('../../service/storage/data-volumes.ts');
+      const config = processConfig();
+      requireVolumeOf('admin-api', config);
+      console.log(flagOf(command, 'rotate') ? rotateOperatorToken(config) : operatorToken(config));
     });
 };

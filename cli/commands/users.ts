@@ -5,7 +5,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import { GATEWAY_PATTERN, SERVICE_NAMES } from '../../contract/topics.ts';
-import { processConfig } from '../../service/config/config.ts';
+import { processConfig, type Config } from '../../service/config/config.ts';
+import { requireVolumeOf } from '../../service/storage/data-volumes.ts';
 import { EXIT_CODES } from '../frame/exit-codes.ts';
 import { CommandFailure } from '../frame/failures.ts';
 import { collect, listOf, textOf } from '../frame/options.ts';
@@ -14,6 +15,13 @@ import type { AddCommand } from '../frame/program.ts';
 const PASSWORD_MIN_LENGTH = 8;
 
 const listed = (filters: readonly string[]): string => filters.join(', ') || 'nothing';
+
+/** The settings, if DATA_DIR is the folder that the gateway reads users from. Throws HrError `wrong_container`. */
+function gatewayConfig(): Config {
+  const config = processConfig();
+  requireVolumeOf('gateway', config);
+  return config;
+}
 
 async function readPassword(): Promise<string> {
   const { createInterface } = await import('node:readline/promises');
@@ -45,7 +53,7 @@ async function checkUser(command: Command, name: string, rights: { subscribe: st
 
 async function add(command: Command, name: string): Promise<void> {
   const rights = { subscribe: listOf(command, 'subscribe'), publish: listOf(command, 'publish') };
-  const config = processConfig();
+  const config = gatewayConfig();
   await checkUser(command, name, rights);
   const password = await readPassword();
   if (password.length < PASSWORD_MIN_LENGTH)
@@ -64,7 +72,7 @@ async function checkBox(command: Command, option: string, gateway: string): Prom
     command.error(`${option}: the name of a box is 1-64 of a-z, 0-9 and -, and not the name of a service`, {
       exitCode: EXIT_CODES.usage,
     });
-  if (gateway === gatewayName(processConfig()))
+  if (gateway === gatewayName(gatewayConfig()))
     command.error(`${option} ${gateway}: that is the name of this box; give the other box a GATEWAY_NAME of its own`, {
       exitCode: EXIT_CODES.usage,
     });
@@ -75,7 +83,7 @@ async function checkBox(command: Command, option: string, gateway: string): Prom
  * its bridge may deliver what it still holds; a name that another user has is refused, since two bridges would deliver under it.
  */
 async function addBridge(command: Command, gateway: string): Promise<void> {
-  const config = processConfig();
+  const config = gatewayConfig();
   await checkBox(command, '--bridge', gateway);
   const formerly = listOf(command, 'formerly');
   for (const name of formerly) await checkBox(command, '--formerly', name);
@@ -103,7 +111,7 @@ async function addBridge(command: Command, gateway: string): Promise<void> {
 
 async function list(): Promise<void> {
   const { readUsers } = await import('../../gateway/users.ts');
-  for (const [user, { subscribe, publish, bridge, formerly = [] }] of Object.entries(readUsers(processConfig()))) {
+  for (const [user, { subscribe, publish, bridge, formerly = [] }] of Object.entries(readUsers(gatewayConfig()))) {
     const names = [bridge, ...formerly.map((name) => `formerly ${name}`)].join(', ');
     const role = bridge === undefined ? '' : `  bridge of ${names}`;
     console.log(`${user}${role}  subscribe: ${listed(subscribe)}  publish: ${listed(publish)}`);
@@ -112,7 +120,7 @@ async function list(): Promise<void> {
 
 async function remove(name: string): Promise<void> {
   const { readUsers, writeUsers } = await import('../../gateway/users.ts');
-  const config = processConfig();
+  const config = gatewayConfig();
   const users = readUsers(config);
   if (!Object.hasOwn(users, name)) throw new CommandFailure(`there is no user ${name}`);
   writeUsers(config, Object.fromEntries(Object.entries(users).filter(([user]) => user !== name)));

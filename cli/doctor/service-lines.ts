@@ -13,13 +13,19 @@ import { isOffStream } from '../../service/process/clock-state.ts';
 import { MqttLink } from '../../service/mqtt/mqtt-link.ts';
 import { fail, ok, warn, type DoctorLine } from './check-line.ts';
 
-/** The service whose key the doctor uses: it may read all statuses. */
-const READER = 'admin-api';
+/** The services whose key the doctor may use, the first that it finds: a container has the key of its own service only. */
+const READERS = ['admin-api', 'ble-bridge', 'forwarder'] as const;
 const CONNECT_LIMIT_MS = 5000;
 /** Retained statuses follow the SUBACK at once; services that never ran have none. */
 const RETAINED_WAIT_MS = 2000;
 const POLL_MS = 50;
 const EXPECTED = ['ble-bridge', 'forwarder', 'admin-api'];
+
+const keyFile = (config: Config, service: string): string => path.join(config.DATA_DIR, 'keys', service);
+
+/** The service as which the doctor connects. */
+const readerOf = (config: Config): (typeof READERS)[number] =>
+  READERS.find((service) => existsSync(keyFile(config, service))) ?? READERS[0];
 
 /**
  * A failing line if there is no key for the broker, otherwise undefined. The doctor creates no key: if it were run as root before the
@@ -35,7 +41,7 @@ export function missingKeyLine(config: Config): DoctorLine | undefined {
       `not checked: the name of this box is unknown, the file ${named} does not exist`,
       'Set GATEWAY_NAME, start the services once, or set DATA_DIR to the folder that they use.',
     );
-  const file = path.join(config.DATA_DIR, 'keys', READER);
+  const file = keyFile(config, readerOf(config));
   if (hasCredentials || existsSync(file)) return undefined;
   return fail(
     'broker',
@@ -56,7 +62,7 @@ export async function readStatuses(config: Config, log: Logger, refused: Map<str
   const own = gatewayName(config);
   const served = servedGateways(config, own);
   const link = new MqttLink({
-    service: READER,
+    service: readerOf(config),
     config,
     log,
     subscriptions: {

@@ -1,5 +1,6 @@
 /** How a failed command reports its error: one line and a hint, and a stack trace only on request. */
 import { HrError, messageOf } from '../../service/errors/errors.ts';
+import { maskSecrets } from '../../service/secrets/mask.ts';
 import { EXIT_CODES, type ExitCode } from './exit-codes.ts';
 
 /** A failure that a command expects and that has no code in the catalogue: "user anna does not exist". */
@@ -26,7 +27,8 @@ function linesOf(error: unknown, verbose: boolean): string[] {
 export function failureText(error: unknown, { verbose }: { verbose: boolean }): string {
   const lines = linesOf(error, verbose);
   if (verbose) for (let cause = error; cause instanceof Error; cause = cause.cause) lines.push(cause.stack ?? cause.message);
-  return lines.join('\n');
+  // Hints are ours, and some name a header.
+  return lines.map((line) => (line.startsWith('hint: ') ? line : maskSecrets(line))).join('\n');
 }
 
 /** 2 for a faulty setting, 1 for everything else. */

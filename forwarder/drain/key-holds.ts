@@ -111,10 +111,9 @@ export class KeyHolds {
   /** Rows that were read before the queue knew of a hold are put back. */
   admit(rows: readonly QueuedReading[]): readonly QueuedReading[] {
     if (this.#devices.size === 0) return rows;
-    for (const device of this.#devices) {
-      const ids = rows.filter((row) => row.device === device).map(({ id }) => id);
-      if (ids.length > 0) this.#options.queue.putBack(device, ids);
-    }
+    const ofHeld = new Map<string, number[]>();
+    for (const { device, id } of rows) if (this.#devices.has(device)) ofHeld.set(device, [...(ofHeld.get(device) ?? []), id]);
+    for (const [device, ids] of ofHeld) this.#options.queue.putBack(device, ids);
     return rows.filter(({ device }) => !this.#devices.has(device));
   }
 

@@ -2,11 +2,15 @@
  * Partition keys of which the stream refuses every record while it answers requests: a hot or failing shard, a policy. A key that was
  * refused for 3 s without one success is held (key-holds.ts).
  */
+import { READ_AHEAD_ROWS } from '../queue/drain-queue.ts';
 
 /** Shorter failures are ordinary: of a throttled shard, most keys succeed now and then. */
 const HELD_AFTER_MS = 3000;
-/** Beyond that, keys are retried, but not held. */
-const KEYS_MAX = 1000;
+/**
+ * Beyond that, keys are retried, but not held: their rows may then fill the read-ahead. Each held key keeps one shipment in it, so this
+ * leaves half of it to keys that are accepted.
+ */
+const KEYS_MAX = READ_AHEAD_ROWS / 2;
 
 export interface RefusedKey {
   key: string;

@@ -105,6 +105,7 @@ export class Intake {
       isDelivering: (gateway) => this.#delivering.has(gateway) && serves(options.gateways, gateway),
       refused: options.refused,
       file: options.strapNamesFile,
+      log: options.log,
       onNamed: () => this.#live.settle(),
     });
     this.#live = new LiveReadings({

@@ -5,14 +5,14 @@
  *
  * A bridge that forgets a strap clears its retained status, which frees the name.
  */
-import { readFileSync } from 'node:fs';
-import Type from 'typebox';
+import Type, { type Static } from 'typebox';
 import { gatewayNameSchema } from '../../contract/delivery.ts';
 import { parseDeviceStatus } from '../../contract/device-status.ts';
 import { deviceOfTopic } from '../../contract/topics.ts';
 import { parserOf } from '../../contract/validate.ts';
+import type { Logger } from '../../service/log/log.ts';
 import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
-import { replaceFile } from '../../service/storage/data-dir.ts';
+import { StateFile } from '../../service/storage/state-file.ts';
 
 const NAMES_MAX = 10_000;
 /** Bridges that read one strap. */
@@ -21,16 +21,12 @@ const GATEWAYS_MAX = 10;
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Pairs: a device name may be `__proto__`. */
-const parseNames = parserOf(
-  Type.Array(
-    Type.Object({
-      device: Type.String({ maxLength: 256 }),
-      gateways: Type.Array(gatewayNameSchema, { maxItems: GATEWAYS_MAX }),
-    }),
-    { maxItems: NAMES_MAX },
-  ),
-  FILE_BYTES_MAX,
-);
+const keptNameSchema = Type.Object({
+  device: Type.String({ maxLength: 256 }),
+  gateways: Type.Array(gatewayNameSchema, { maxItems: GATEWAYS_MAX }),
+});
+type KeptName = Static<typeof keptNameSchema>;
+const parseNames = parserOf(Type.Array(keptNameSchema, { maxItems: NAMES_MAX }), FILE_BYTES_MAX);
 
 export interface StrapNamesOptions {
   /** Whether this gateway's readings are delivered to this forwarder: only then its statuses count. */
@@ -38,6 +34,7 @@ export interface StrapNamesOptions {
   refused: MessageRefusals;
   /** Where the names are kept; left out: in memory only. */
   file?: string | undefined;
+  log?: Logger | undefined;
   /** A strap has got a name. */
   onNamed?: () => void;
 }
@@ -46,25 +43,35 @@ export class StrapNames {
   readonly #options: StrapNamesOptions;
   /** Gateways by device. */
   readonly #gateways = new Map<string, Set<string>>();
-  #saving: Promise<void> = Promise.resolve();
-  #isUnsaved = false;
+  /** Names that were freed while the file could not be read. */
+  readonly #freed = new Set<string>();
+  readonly #file: StateFile<KeptName[]> | undefined;
 
   constructor(options: StrapNamesOptions) {
     this.#options = options;
+    const { file, log } = options;
+    if (file === undefined) return;
+    this.#file = new StateFile({
+      file: () => file,
+      name: 'strap_names',
+      log,
+      parse: parseNames,
+      onLoaded: (names) => this.#loaded(names),
+      text: () => `${JSON.stringify([...this.#gateways].map(([device, gateways]) => ({ device, gateways: [...gateways] })))}\n`,
+    });
   }
 
-  /** Reads what an earlier process kept. A missing or damaged file is an empty one. */
+  /** Reads what an earlier process kept. */
   start(): void {
-    const { file } = this.#options;
-    if (file === undefined) return;
-    let text: string;
-    try {
-      text = readFileSync(file, 'utf8');
-    } catch {
-      return;
-    }
-    const names = parseNames(text);
-    if (names.ok) for (const { device, gateways } of names.value) this.#gateways.set(device, new Set(gateways));
+    this.#file?.load();
+  }
+
+  #loaded(names: readonly KeptName[]): void {
+    for (const { device, gateways } of names)
+      if (!this.#freed.has(device))
+        this.#gateways.set(device, new Set([...(this.#gateways.get(device) ?? []), ...gateways].slice(0, GATEWAYS_MAX)));
+    this.#freed.clear();
+    if (names.length > 0) this.#options.onNamed?.();
   }
 
   /** Whether a strap has this name, whose readings are delivered to this forwarder. */
@@ -83,8 +90,7 @@ export class StrapNames {
     const device = deviceOfTopic(topic);
     if (device === undefined) return;
     if (payload.length === 0) {
-      if (this.#gateways.delete(device)) this.#save();
-      return;
+      return this.#free(device);
     }
     const status = parseDeviceStatus(payload);
     if (!status.ok) return this.#options.refused.refuse('device_status', topic, status.reason);
@@ -92,29 +98,24 @@ export class StrapNames {
     if (status.value.device === device && status.value.gateway !== undefined) this.#note(device, status.value.gateway);
   }
 
+  #free(device: string): void {
+    const isFileRead = this.#file?.isLoaded !== false;
+    if (!isFileRead) this.#freed.add(device);
+    if (this.#gateways.delete(device) || !isFileRead) this.#file?.changed();
+  }
+
   #note(device: string, gateway: string): void {
     const known = this.#gateways.get(device);
     if (known?.has(gateway) === true) return;
     if (known === undefined ? this.#gateways.size >= NAMES_MAX : known.size >= GATEWAYS_MAX) return;
     this.#gateways.set(device, new Set([...(known ?? []), gateway]));
-    this.#save();
+    this.#freed.delete(device);
+    this.#file?.changed();
     this.#options.onNamed?.();
-  }
-
-  #save(): void {
-    const { file } = this.#options;
-    if (file === undefined || this.#isUnsaved) return;
-    this.#isUnsaved = true;
-    this.#saving = this.#saving.then(async () => {
-      this.#isUnsaved = false;
-      const names = [...this.#gateways].map(([device, gateways]) => ({ device, gateways: [...gateways] }));
-      // On a full disk the names are known to this process, and to the broker.
-      await replaceFile(file, `${JSON.stringify(names)}\n`, 0o600).catch(() => {});
-    });
   }
 
   /** Resolves once everything is written. */
   async stop(): Promise<void> {
-    await this.#saving;
+    await this.#file?.stop();
   }
 }

@@ -27,8 +27,13 @@ export class Reserve {
     }
   }
 
+  /** Frees the space. Never throws: it is called while the disk fails, and what it does not remove is released the next time. */
   release(): void {
-    rmSync(this.#file, { force: true });
+    try {
+      rmSync(this.#file, { force: true });
+    } catch {
+      // The error that matters is the one of the write.
+    }
   }
 }
 
@@ -37,9 +42,16 @@ export function freeDiskBytes(file: string): number {
   return bavail * bsize;
 }
 
-/** Size of a queue's file and its log; 0 if there is none. */
-export const bytesOnDisk = (file: string): number =>
-  ['', '-wal'].reduce((sum, ending) => sum + (statSync(file + ending, { throwIfNoEntry: false })?.size ?? 0), 0);
+function sizeOf(file: string): number {
+  try {
+    return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  } catch {
+    return 0;
+  }
+}
+
+/** Size of a queue's file and its log; 0 for one that does not exist, or that the disk does not report. */
+export const bytesOnDisk = (file: string): number => sizeOf(file) + sizeOf(`${file}-wal`);
 
 const pragma = (database: Database, name: string): number => database.pragma(name, { simple: true }) as number;
 

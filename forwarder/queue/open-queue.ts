@@ -9,6 +9,7 @@ import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
 import { LOCK_WAIT_MS } from './disk-space.ts';
 import { emptyLedger, imbalance, type LedgerState } from './ledger.ts';
+import { Owners } from './owners.ts';
 import { finishReplacement, readThrough, replaceDamaged, type Damage, type LastKnown } from './replace-damaged.ts';
 import { auditDamage } from './salvaged-audit.ts';
 import { migrate, NewerSchemaError, PAGE_BYTES, SCHEMA_VERSION, type MigrationContext } from './schema.ts';
@@ -31,6 +32,8 @@ export interface OpenedQueue {
   isReplaced: boolean;
   /** The process before did not close the file in order. */
   wasUnclean: boolean;
+  /** Whose rows are in the file, counted by the check; undefined if it was replaced. */
+  owners: Owners | undefined;
 }
 
 export interface OpenOptions {
@@ -92,8 +95,13 @@ function createFile(file: string, fill: (database: Database) => void): void {
   syncFolder(path.dirname(file));
 }
 
-/** Checks everything in a file, and returns its state. Throws an error that names the damage. */
-function checkFile(file: string): LedgerState {
+interface Checked {
+  state: LedgerState;
+  owners: Owners;
+}
+
+/** Checks everything in a file, and counts whose rows it holds. Throws an error that names the damage. */
+function checkFile(file: string): Checked {
   if (!existsSync(file)) throw new Error('the file is missing, but its write-ahead log exists');
   const database = openDatabase(file, { readonly: true, fileMustExist: true });
   try {
@@ -117,11 +125,14 @@ function checkFile(file: string): LedgerState {
       (version > 1 ? watermarkDamage(database) : undefined) ??
       (version > 3 ? auditDamage(database) : undefined);
     if (wrong !== undefined) throw new Error(wrong);
-    for (const row of database.prepare('SELECT * FROM rows').iterate() as IterableIterator<StoredRow>)
+    const owners = new Owners();
+    for (const row of database.prepare('SELECT * FROM rows ORDER BY id').iterate() as IterableIterator<StoredRow>) {
       if (rowChecksum(row) !== row.crc) throw new DamagedRowError(row.id);
+      owners.add(row);
+    }
     for (const letter of database.prepare('SELECT * FROM dead').iterate() as IterableIterator<StoredDead>)
       if (deadChecksum(letter) !== letter.crc) throw new Error(`dead letter ${letter.id} has a wrong checksum`);
-    return state;
+    return { state, owners };
   } finally {
     database.close();
   }
@@ -166,16 +177,22 @@ function isOfTheDisk(error: unknown, isUnreadableDamaged: boolean): boolean {
   return code.startsWith('E') || /^SQLITE_(FULL|IOERR|CANTOPEN|READONLY|BUSY|PERM)/.test(code);
 }
 
-/** Describes the damage of a file, or returns undefined. Throws NewerSchemaError, or an error of the disk. */
-function damageOf(file: string, isUnreadableDamaged: boolean): Damage | undefined {
+interface Verdict {
+  damage?: Damage;
+  owners?: Owners;
+}
+
+/** The damage of a file, or whose rows it holds. Throws NewerSchemaError, or an error of the disk. */
+function examine(file: string, isUnreadableDamaged: boolean): Verdict {
   return withoutNewLog(file, (hadLog) => {
     try {
-      const state = checkFile(file);
-      if (!state.open || hadLog) return undefined;
-      return { reason: 'the write-ahead log is missing: commits since the last checkpoint are lost', isLogLost: true };
+      const { state, owners } = checkFile(file);
+      if (!state.open || hadLog) return { owners };
+      const reason = 'the write-ahead log is missing: commits since the last checkpoint are lost';
+      return { damage: { reason, isLogLost: true } };
     } catch (error) {
       if (error instanceof NewerSchemaError || isOfTheDisk(error, isUnreadableDamaged)) throw error;
-      return { reason: messageOf(error).replace(/\s+/g, ' '), isLogLost: false };
+      return { damage: { reason: messageOf(error).replace(/\s+/g, ' '), isLogLost: false } };
     }
   });
 }
@@ -187,16 +204,17 @@ function damageOf(file: string, isUnreadableDamaged: boolean): Damage | undefine
 export function openQueue(file: string, options: OpenOptions): OpenedQueue | undefined {
   const { gateway, mayOpen, known, isUnreadableDamaged = false } = options;
   finishReplacement(file);
-  const findDamage = (): Damage | undefined => {
-    const found = damageOf(file, isUnreadableDamaged);
-    if (found === undefined || isUnreadableDamaged) return found;
+  const examineAgain = (): Verdict => {
+    const found = examine(file, isUnreadableDamaged);
+    if (found.damage === undefined || isUnreadableDamaged) return found;
     // SQLite's check reports a failed read as if it were damage: what the disk returns now is checked once more.
     readThrough(file);
-    return damageOf(file, isUnreadableDamaged);
+    return examine(file, isUnreadableDamaged);
   };
   const isMissing = !existsSync(file) && !existsSync(`${file}-wal`);
   if (isMissing && known === undefined) createFile(file, (database) => writeState(database, emptyLedger()));
-  const damage = isMissing && known !== undefined ? { reason: 'the file is missing', isLogLost: false } : findDamage();
+  const isGone = isMissing && known !== undefined;
+  const { damage, owners }: Verdict = isGone ? { damage: { reason: 'the file is missing', isLogLost: false } } : examineAgain();
   if (damage !== undefined) replaceDamaged(file, damage, { gateway, known, isUnreadableDamaged, createFile });
   if (!mayOpen()) return undefined;
   const database = connect(file, { gateway });
@@ -207,7 +225,7 @@ export function openQueue(file: string, options: OpenOptions): OpenedQueue | und
     state.open = true;
     writeState(database, state);
     database.pragma('wal_checkpoint(TRUNCATE)');
-    return { database, state, isReplaced: damage !== undefined, wasUnclean };
+    return { database, state, isReplaced: damage !== undefined, wasUnclean, owners };
   } catch (error) {
     closeKeepingLog(database);
     throw error;

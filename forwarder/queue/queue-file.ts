@@ -87,7 +87,8 @@ export class QueueFile {
     if (opened.isReplaced) this.#beginEpoch();
     this.#known = undefined;
     const isSettled = (id: number): boolean => this.#pendingDeletes.has(id) || this.#pendingBurials.has(id);
-    if (this.#ahead === undefined) this.#ahead = new ReadAhead(opened.database, opened.state.nextRowId, isSettled);
+    if (this.#ahead === undefined)
+      this.#ahead = new ReadAhead(opened.database, { nextRowId: opened.state.nextRowId, isSettled, owners: opened.owners });
     else this.#ahead.moveTo(opened.database);
     this.#reserve.fill();
     return true;
@@ -243,10 +244,8 @@ export class QueueFile {
     for (let bytes = this.pageBytes(); bytes > maxBytes; bytes = this.pageBytes()) {
       const rows = this.readAhead.evictable(EVICT_ROWS, bytes - maxBytes * (1 - EVICT_SHARE));
       if (rows.length === 0) break;
-      file.change((next) => {
-        const ids = rows.map(({ id }) => id);
-        file.settle(next, ids, 'queue_full');
-      });
+      const ids = rows.map(({ id }) => id);
+      file.change((next) => file.settle(next, ids, 'queue_full'));
       this.readAhead.evicted(rows);
       addToSpans(spans, rows);
       this.checkpoint();

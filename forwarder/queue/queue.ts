@@ -9,6 +9,7 @@ import type { Config } from '../../service/config/config.ts';
 import { dataFolder, gatewayName } from '../../service/storage/data-dir.ts';
 import { HrError } from '../../service/errors/errors.ts';
 import { startWorker } from '../../service/process/worker-thread.ts';
+import { CloseGuard } from './close-guard.ts';
 import type { DrainQueue, QueuedReading } from './drain-queue.ts';
 import {
   joinAppends,
@@ -46,6 +47,7 @@ interface QueueEvents {
 export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
   readonly #config: Config;
   #worker: Worker | undefined;
+  #guard: CloseGuard | undefined;
   #stopping = false;
   #stopped: Promise<void> | undefined;
   readonly #opening = new SharedArrayBuffer(4);
@@ -96,6 +98,7 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       shipsTestReadings: config.KINESIS_TARGET === 'local' || config.ALLOW_TEST_READINGS,
       opening: this.#opening,
     };
+    this.#guard = new CloseGuard(data.file);
     const worker = startWorker(import.meta.url, './queue-worker', { workerData: data });
     this.#worker = worker;
     worker.on('error', (error) => this.#fatal(error));
@@ -125,8 +128,15 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     this.emit('fatal', error);
   }
 
-  #receive(reply: QueueReply): void {
+  /** The state; and once a file is open that was not before, the guard holds it. */
+  #follow(reply: QueueReply): void {
+    const wasReplacing = this.#state?.mode === 'replacing';
     if ('state' in reply) this.#state = reply.state;
+    if (reply.kind === 'opened' || (wasReplacing && this.isOpen)) this.#guard?.hold();
+  }
+
+  #receive(reply: QueueReply): void {
+    this.#follow(reply);
     switch (reply.kind) {
       case 'taken':
       case 'answer': {
@@ -314,10 +324,12 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     this.#worker = undefined;
     const hasEnded = this.#stopping;
     this.#stopping = true;
-    if (worker === undefined || hasEnded) return;
+    if (worker === undefined || hasEnded) return this.#guard?.release();
     const mayTerminate =
       Atomics.compareExchange(new Int32Array(this.#opening), 0, OPENING.idle, OPENING.given_up) === OPENING.idle;
     if (mayTerminate) return void (await worker.terminate());
+    // The thread's connection is the last one then, and removes the log.
+    this.#guard?.release();
     const ended = once(worker, 'exit').then(() => true);
     worker.postMessage({ kind: 'stop' } satisfies QueueRequest);
     const limit = new AbortController();

@@ -44,6 +44,15 @@ interface Ready {
   devices: Set<string>;
 }
 
+export interface ReadAheadOptions {
+  /** Of the file as it was opened. */
+  nextRowId: number;
+  /** Whether a row was shipped, evicted or buried, and is not deleted yet. */
+  isSettled: (id: number) => boolean;
+  /** Whose rows are in the file, if they were counted already. */
+  owners?: Owners | undefined;
+}
+
 class Taking {
   readonly rows: Row[] = [];
   #bytes = 0;
@@ -84,7 +93,7 @@ function lower(into: Map<string, number>, key: string, id: number): void {
 
 export class ReadAhead {
   #select: Statement;
-  readonly #owners = new Owners();
+  readonly #owners: Owners;
   readonly #eviction: Eviction<Row & { crc: number }>;
   #cursor = 0;
   /** Rows that the drain has, and their owners. */
@@ -97,14 +106,15 @@ export class ReadAhead {
   readonly #held = new Set<string>();
   /** Devices with rows that were put back or passed over, with the lowest id of these. */
   readonly #passedOver = new Map<string, number>();
-  /** Rows of before the start, with ids below this, are counted step by step, up to `#countedTo`. */
+  /** Rows of before the start, with ids below this, that the check has not counted, are counted step by step, up to `#countedTo`. */
   readonly #firstNewId: number;
   #countedTo = 0;
 
-  /** `nextRowId`: of the file as it was opened. `isSettled`: whether a row was shipped, evicted or buried, and is not deleted yet. */
-  constructor(database: Database, nextRowId: number, isSettled: (id: number) => boolean) {
+  constructor(database: Database, { nextRowId, isSettled, owners }: ReadAheadOptions) {
     this.#isSettled = isSettled;
     this.#firstNewId = nextRowId;
+    this.#owners = owners ?? new Owners();
+    if (owners !== undefined) this.#countedTo = nextRowId - 1;
     this.#select = selectRows(database);
     this.#eviction = new Eviction(this.#owners, (afterId, limit) => this.#read(afterId, Number.MAX_SAFE_INTEGER, limit));
   }

@@ -33,7 +33,11 @@ import { insertWatermarks, queueIdOf, salvageWatermarks, setQueueId } from './wa
 const REPLACEMENT = /^queue\.replacement-(.+)\.db$/;
 /** Rows per transaction of the new file, which has no name yet: only memory and speed depend on it. */
 const COPY_ROWS = 5000;
-/** A log is written back at this many pages, and each commit writes at least one: so many commits a lost log may have held. */
+/**
+ * So many commits a log may have held that is missing as a whole: it is written back at this many pages, and each commit writes at least
+ * one. Nothing closer is known: how many there were is recorded in the log alone. While another process kept it from being written back
+ * (log-pin.ts) there may have been more; docs/queue.md says so.
+ */
 const LOST_LOG_COMMITS = 1000;
 
 const asideName = (stamp: string): string => `queue.damaged-${stamp}.db`;

@@ -1,4 +1,5 @@
 /** Classifies errors of whole requests: the uplink's state, the detail, a hint for the operator, and how to continue. */
+import { maskSecrets } from '../../service/secrets/mask.ts';
 import type { FailureClass } from './sink.ts';
 
 interface SdkError {
@@ -209,7 +210,8 @@ export function classify(thrown: unknown): FailureClass {
   const error: SdkError = typeof thrown === 'object' && thrown !== null ? thrown : { message: String(thrown) };
   const facts: Thrown = {
     name: error.name ?? '',
-    text: `${error.name ?? ''} ${error.message ?? ''}`.trim().slice(0, 300),
+    // Masked before it is cut: half a session token is recognised by nobody.
+    text: maskSecrets(`${error.name ?? ''} ${error.message ?? ''}`.trim()).slice(0, 300),
     code: error.code,
     status: error.$metadata?.httpStatusCode ?? 0,
   };

@@ -4,6 +4,8 @@ import { Agent as HttpsAgent } from 'node:https';
 import type { KinesisClient, KinesisClientConfig } from '@aws-sdk/client-kinesis';
 import type { Config } from '../../service/config/config.ts';
 import { maskUrl, proxyIsSet } from '../../service/config/config.ts';
+import { registerSecret } from '../../service/secrets/mask.ts';
+import { withoutCredentials } from '../../service/secrets/url-credentials.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { classify } from './failure-classes.ts';
 import { outcomesOf } from './put-answer.ts';
@@ -20,6 +22,8 @@ export interface SinkTimeouts {
 
 const TIMEOUTS: SinkTimeouts = { connectMs: 3000, requestMs: 10_000, socketMs: 10_000, wholeMs: 30_000 };
 const SOCKETS_MAX = 16;
+/** Shorter ones are words, for emulators. */
+const AWS_KEY_MIN_LENGTH = 12;
 const DEFAULT_RECORD_BYTES = 1024 * 1024;
 
 interface Agents {
@@ -41,6 +45,19 @@ async function proxyAgents(direct: Agents): Promise<Agents> {
   const httpAgent = new ProxyAgent({ ...direct, keepAlive: false, maxSockets: SOCKETS_MAX });
   const httpsAgent = new ProxyAgent({ ...direct, keepAlive: true, maxSockets: SOCKETS_MAX });
   return { httpAgent: httpAgent as unknown as HttpAgent, httpsAgent: httpsAgent as unknown as HttpsAgent };
+}
+
+/** The provider; what it provides is hidden in every output from then on. */
+function maskedCredentials<C extends { accessKeyId: string; secretAccessKey: string; sessionToken?: string }>(
+  provide: () => Promise<C>,
+): () => Promise<C> {
+  return async () => {
+    const credentials = await provide();
+    const { accessKeyId, secretAccessKey, sessionToken = '' } = credentials;
+    for (const secret of [accessKeyId, secretAccessKey, sessionToken])
+      if (secret.length >= AWS_KEY_MIN_LENGTH) registerSecret(secret);
+    return credentials;
+  };
 }
 
 export class KinesisSink implements Sink {
@@ -92,8 +109,8 @@ export class KinesisSink implements Sink {
             region: 'us-east-1',
             credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
           }
-        : { credentials: defaultProvider({ ignoreCache: true }) }),
-      ...(KINESIS_TARGET !== 'local' && KINESIS_TARGET !== 'aws' ? { endpoint: KINESIS_TARGET } : {}),
+        : { credentials: maskedCredentials(defaultProvider({ ignoreCache: true })) }),
+      ...(KINESIS_TARGET !== 'local' && KINESIS_TARGET !== 'aws' ? { endpoint: withoutCredentials(KINESIS_TARGET) } : {}),
     });
     client.middlewareStack.add(
       (next) => async (args) => {

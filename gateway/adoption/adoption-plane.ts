@@ -89,7 +89,7 @@ export class AdoptionPlane {
   }
 
   async stop(): Promise<void> {
-    this.adoption.stop();
+    await this.adoption.stop();
     await this.#outbox.stop();
   }
 }

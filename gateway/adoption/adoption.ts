@@ -91,7 +91,7 @@ export class Adoption implements PublishAdopter {
 
   /** Reads the device names that bridges used before, and keeps changes in this file. */
   keepClaimsIn(file: string): void {
-    this.#claims.keepIn(file);
+    this.#claims.keepIn(file, this.#options.log);
   }
 
   start(): void {
@@ -99,11 +99,12 @@ export class Adoption implements PublishAdopter {
     this.#options.sinks.spilling.on('stored', this.#releaseShare);
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#timer = undefined;
     this.#held.stop();
     this.#options.sinks.spilling.off('stored', this.#releaseShare);
+    await this.#claims.stop();
   }
 
   /** Readings whose acknowledgement is held. */

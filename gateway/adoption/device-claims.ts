@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import Type from 'typebox';
 import { parserOf } from '../../contract/validate.ts';
-import { writeFileAtomic } from '../../service/storage/data-dir.ts';
+import type { Logger } from '../../service/log/log.ts';
+import { StateFile } from '../../service/storage/state-file.ts';
 
-const parseNames = parserOf(Type.Array(Type.String({ maxLength: 256 }), { maxItems: 10_000 }));
+const parseNames = parserOf(Type.Array(Type.String({ maxLength: 256 }), { maxItems: 10_000 }), 4 * 1024 * 1024);
 
 /**
  * Device names that our bridges use: known from what they publish on `hr/<device>/status` and `hr/<device>/bpm`. Another client may not
@@ -13,43 +13,50 @@ const parseNames = parserOf(Type.Array(Type.String({ maxLength: 256 }), { maxIte
  */
 export class DeviceClaims {
   readonly #devices = new Set<string>();
-  #file: string | undefined;
+  /** Names that were freed while the file could not be read. */
+  readonly #freed = new Set<string>();
+  #file: StateFile<string[]> | undefined;
 
-  /** Reads the names that an earlier process kept, and keeps changes in this file. A missing or damaged file is an empty one. */
-  keepIn(file: string): void {
-    this.#file = file;
-    let text: string;
-    try {
-      text = readFileSync(file, 'utf8');
-    } catch {
-      return;
-    }
-    const names = parseNames(text);
-    if (names.ok) for (const name of names.value) this.#devices.add(name);
-  }
-
-  #changed(): void {
-    if (this.#file === undefined) return;
-    try {
-      writeFileAtomic(this.#file, `${JSON.stringify([...this.#devices])}\n`, 0o600);
-    } catch {
-      // On a full disk the names are known to this process only.
-    }
+  /** Reads the names that an earlier process kept, and keeps changes in this file. */
+  keepIn(file: string, log?: Logger): void {
+    this.#file = new StateFile({
+      file: () => file,
+      name: 'device_claims',
+      log,
+      parse: parseNames,
+      onLoaded: (names) => {
+        for (const name of names) if (!this.#freed.has(name)) this.#devices.add(name);
+        this.#freed.clear();
+      },
+      text: () => `${JSON.stringify([...this.#devices])}\n`,
+    });
+    this.#file.load();
   }
 
   /** A bridge has published this. */
   note(topic: string, payloadBytes: number): void {
     const [hr, device, kind, ...rest] = topic.split('/');
     if (hr !== 'hr' || device === undefined || rest.length > 0) return;
-    if (kind === 'status' && payloadBytes === 0) {
-      if (this.#devices.delete(device)) this.#changed();
-    } else if ((kind === 'status' || kind === 'bpm') && !this.#devices.has(device)) {
+    if (kind === 'status' && payloadBytes === 0) this.#free(device);
+    else if ((kind === 'status' || kind === 'bpm') && !this.#devices.has(device)) {
       this.#devices.add(device);
-      this.#changed();
+      this.#freed.delete(device);
+      this.#file?.changed();
     }
+  }
+
+  #free(device: string): void {
+    const isFileRead = this.#file?.isLoaded !== false;
+    if (!isFileRead) this.#freed.add(device);
+    if (this.#devices.delete(device) || !isFileRead) this.#file?.changed();
   }
 
   has(device: string): boolean {
     return this.#devices.has(device);
+  }
+
+  /** Resolves once changes are written, or the disk refuses them. */
+  async stop(): Promise<void> {
+    await this.#file?.stop();
   }
 }

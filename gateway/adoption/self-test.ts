@@ -98,6 +98,6 @@ export async function testAdoption(broker: Broker, log: Logger): Promise<string 
     return error instanceof Error ? error.message : String(error);
   } finally {
     client.end();
-    adoption.stop();
+    await adoption.stop();
   }
 }

@@ -9,15 +9,43 @@ major=$(node -p 'process.versions.node.split(".")[0]' 2> /dev/null || echo 0)
 [ "$major" -ge 20 ] || { echo "Node 20.19 or later is needed (found: $(node --version 2> /dev/null || echo none))" >&2; exit 1; }
 if [ -z "$dest" ] && [ "$(id -u)" != 0 ]; then echo "run as root" >&2; exit 1; fi
 
-[ -d node_modules/typescript ] || npm ci --no-audit --no-fund
-npm run build
+# The code of packages, compilers and this build run as a user without rights, in a scratch folder; root only copies the result. Install
+# scripts of packages do not run at all, except those of the two native packages that have to be compiled.
+builder=hr-gateway-build
+if [ -n "$dest" ]; then builder=nobody
+elif ! id "$builder" > /dev/null 2>&1; then
+  useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$builder"
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+tar -c --exclude=./node_modules --exclude=./dist --exclude=./data --exclude=./.git --exclude=./test-output . | tar -x -C "$work"
+registry=$(npm config get registry) nodedir=$(npm config get nodedir) cafile=$(npm config get cafile)
+settings=(HOME="$work" npm_config_cache="$work/.npm-cache" npm_config_registry="$registry" npm_config_ignore_scripts=true)
+[ "$nodedir" = undefined ] || settings+=(npm_config_nodedir="$nodedir")
+[ "$cafile" = null ] || settings+=(npm_config_cafile="$cafile")
+as_builder() {
+  local command=(env "${settings[@]}" "$@")
+  if [ "$(id -u)" != 0 ]; then (cd "$work" && "${command[@]}"); return; fi
+  (cd "$work" && setpriv --reuid="$builder" --regid="$(id -g "$builder")" --clear-groups --no-new-privs "${command[@]}")
+}
+[ "$(id -u)" != 0 ] || chown -R "$builder:" "$work"
+as_builder npm ci --no-audit --no-fund
+as_builder npm run build
+as_builder npm prune --omit=dev --no-audit --no-fund
+as_builder node tools/install-sqlite.mjs
+if ! as_builder npm rebuild --ignore-scripts=false @abandonware/bluetooth-hci-socket > "$work/.bluetooth.log" 2>&1; then
+  tail -n 5 "$work/.bluetooth.log" >&2
+  echo "no Bluetooth: its package could not be compiled (apt install python3 make g++); everything else is installed" >&2
+  rm -rf "$work/node_modules/@abandonware"
+fi
+
 target=$dest/opt/hr-gateway
 install -d "$target" "$dest/etc/systemd/system"
-rm -rf "$target/dist" "$target/node_modules"
-cp -r dist package.json package-lock.json LICENSE README.md "$target/"
-install -d "$target/tools"
-cp tools/install-sqlite.mjs "$target/tools/"
-(cd "$target" && npm ci --omit=dev --no-audit --no-fund)
+rm -rf "$target/dist" "$target/node_modules" "$target/tools"
+cp -r "$work/dist" "$work/node_modules" "$target/"
+cp package.json package-lock.json LICENSE README.md "$target/"
+[ "$(id -u)" != 0 ] || chown -R root:root "$target"
+chmod -R go-w "$target"
 install -d "$dest/usr/local/bin"
 printf '#!/bin/sh\nexec node /opt/hr-gateway/dist/cli/main.js "$@"\n' > "$dest/usr/local/bin/hr-gateway"
 chmod 755 "$dest/usr/local/bin/hr-gateway"

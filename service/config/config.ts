@@ -3,6 +3,8 @@
  * Unknown names with one of our prefixes are refused; settings of earlier 1.x releases are accepted without effect.
  */
 import { HrError } from '../errors/errors.ts';
+import { maskSecrets, registerEnvironment, registerSecret } from '../secrets/mask.ts';
+import { maskUrl, withoutCredentials } from '../secrets/url-credentials.ts';
 import { isSetIn, type Environment } from './environment.ts';
 import { REMOVED_SETTINGS, removedSettingsIn } from './removed-settings.ts';
 import { PREFIXES, SETTINGS, type Setting, type SettingName } from './settings.ts';
@@ -99,17 +101,18 @@ function unknownNameFault(name: string): string {
   return `unknown setting ${name}${guess}`;
 }
 
-/** Hides the credentials in a URL, which must reach neither a screen nor a log. They may have any characters: the last `@` ends them. */
-export function maskUrl(text: string): string {
-  return text.replace(/^([a-z]+:\/\/)(.*)@/is, '$1***@');
-}
+export { maskUrl } from '../secrets/url-credentials.ts';
+
+/** Settings that may be URLs with credentials. */
+const URLS: ReadonlySet<string> = new Set(['MQTT_URL', 'KINESIS_TARGET'] satisfies SettingName[]);
 
 /** A value in printable form: secrets and credentials in URLs are masked. */
 export function shownValue(name: SettingName, value: Config[SettingName]): string {
   const setting = SETTINGS[name] as Setting;
   if (value === undefined) return '';
   if (setting.type === 'secret') return '***';
-  return maskUrl(typeof value === 'object' ? value.join(',') : `${value}`);
+  const text = typeof value === 'object' ? value.join(',') : `${value}`;
+  return maskSecrets(URLS.has(name) ? maskUrl(text) : text);
 }
 
 function checkTogether(config: Config): string[] {
@@ -119,6 +122,9 @@ function checkTogether(config: Config): string[] {
   for (const kind of ['MQTT', 'ADMIN'] as const)
     if ((config[`${kind}_TLS_CERT_FILE`] === undefined) !== (config[`${kind}_TLS_KEY_FILE`] === undefined))
       faults.push(`${kind}_TLS_CERT_FILE: must be set together with ${kind}_TLS_KEY_FILE`);
+  for (const name of ['MQTT_URL', 'KINESIS_TARGET'] as const)
+    if (config[name].includes('://') && !URL.canParse(withoutCredentials(config[name])))
+      faults.push(`${name}: must be a URL (got ${shownValue(name, config[name])})`);
   return faults;
 }
 
@@ -127,6 +133,8 @@ function checkTogether(config: Config): string[] {
  * Throws HrError `config_invalid`; its detail lists all faults, separated by `; `.
  */
 export function readConfig(environment: Environment): Config {
+  // First of all: faults name values.
+  registerEnvironment(environment);
   const faults: string[] = [];
   const values: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting][]) {
@@ -136,6 +144,7 @@ export function readConfig(environment: Environment): Config {
       continue;
     }
     const parsed = parseSetting(text.trim(), setting);
+    if (setting.type === 'secret') registerSecret(text.trim());
     if ('value' in parsed) values[name] = parsed.value;
     else faults.push(`${name}: must ${parsed.must} (got ${shownValue(name, text)})`);
   }

@@ -36,6 +36,11 @@ export const ERRORS = {
     hint: 'Check that DATA_DIR exists, that this user owns it, and that the disk is not read-only.',
     retryable: false,
   },
+  wrong_container: {
+    summary: 'The command needs the files of another service, which are in the volume of its container.',
+    hint: 'Run it in the container that the detail names: docker compose exec SERVICE hr-gateway …',
+    retryable: false,
+  },
   port_in_use: {
     summary: 'The port to listen on is in use by another program.',
     hint: 'Stop the other program, or choose another port with the setting that the detail names.',
@@ -179,6 +184,11 @@ export const ERRORS = {
   too_many_pages: {
     summary: 'The maximum number of pages is following the events.',
     hint: 'Close some; the page retries automatically.',
+    retryable: true,
+  },
+  too_many_requests: {
+    summary: 'A client without the token sent more requests, or wrong tokens, than one client may.',
+    hint: 'Wait some seconds. Programs that ask often send the token: Authorization: Bearer …',
     retryable: true,
   },
   nothing_known: {

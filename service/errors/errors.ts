@@ -1,3 +1,4 @@
+import { maskSecrets } from '../secrets/mask.ts';
 import { ERRORS, type ErrorCode } from './error-catalogue.ts';
 
 export type { ErrorCode } from './error-catalogue.ts';
@@ -12,7 +13,10 @@ export interface HrErrorOptions {
   hint?: string;
 }
 
-/** An error of the product: coded, with operation, cause, hint, and whether a retry can help (service/errors/error-catalogue.ts). */
+/**
+ * An error of the product: coded, with operation, cause, hint, and whether a retry can help (service/errors/error-catalogue.ts).
+ * Credentials in its texts are masked; `cause` is as it was thrown.
+ */
 export class HrError extends Error {
   override readonly name = 'HrError';
   readonly code: ErrorCode;
@@ -22,10 +26,12 @@ export class HrError extends Error {
   readonly retryable: boolean;
 
   constructor(code: ErrorCode, options: HrErrorOptions) {
-    super(`${code}: ${options.operation}: ${options.detail}`, options.cause === undefined ? undefined : { cause: options.cause });
+    const operation = maskSecrets(options.operation);
+    const detail = maskSecrets(options.detail);
+    super(`${code}: ${operation}: ${detail}`, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.operation = options.operation;
-    this.detail = options.detail;
+    this.operation = operation;
+    this.detail = detail;
     this.hint = options.hint ?? ERRORS[code].hint;
     this.retryable = ERRORS[code].retryable;
   }

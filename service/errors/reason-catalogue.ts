@@ -73,6 +73,11 @@ export const HEALTH_REASONS = {
     summary: 'A TLS certificate has expired; clients refuse to connect.',
     hint: 'Renew the certificate; changed files are reloaded automatically.',
   },
+  http_client_over_limit: {
+    summary:
+      'A client of the admin API asks for more than one client may: connections, requests or wrong tokens; the reason names it.',
+    hint: 'Stop the program at that address, or give it the token. The operator is exempt. Behind Docker all clients share an address.',
+  },
   log_lines_lost: {
     summary:
       'Log lines could not be written: the disk of the log is full, or standard output is closed or not read. Readings are not affected.',
@@ -128,6 +133,10 @@ export const HEALTH_REASONS = {
   outbox_damaged: {
     summary: 'Readings that the bridge had spilled to disk could not be read back; their files are kept as *.damaged-*.',
     hint: 'Check the disk of DATA_DIR. After a power cut only the last write may be incomplete. Remove *.damaged-* when no longer needed.',
+  },
+  outbox_set_aside: {
+    summary: 'Damaged files of the outbox are kept; what could be read of them was delivered, the rest was counted.',
+    hint: 'Check the disk of DATA_DIR. Copy the *.damaged-* files if you want to look into them, then remove them: nothing else does.',
   },
   spill_failed: {
     summary: 'The bridge cannot write its outbox to disk: what is on it is kept, new readings are held in memory only.',

@@ -1,6 +1,7 @@
 /** What a service reports of its own health; the status reporter adds since when. Hints come from the reason catalogue, by code. */
 import type { Check } from '../../contract/check.ts';
 import { hintOf, type ReasonCode } from '../errors/reason-catalogue.ts';
+import { maskSecrets } from '../secrets/mask.ts';
 
 /** A check without `since`. `code` is '' if and only if `status` is `ok`. */
 export type CheckReport = Omit<Check, 'since' | 'code'> & { code: ReasonCode | '' };
@@ -13,7 +14,7 @@ export const failing = (name: string, code: ReasonCode, detail: string, hint = h
   name,
   status: 'fail',
   code,
-  reason: detail,
+  reason: maskSecrets(detail),
   hint,
 });
 

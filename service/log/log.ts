@@ -6,6 +6,7 @@ import { fstatSync } from 'node:fs';
 import { pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
 import { journalStream, type Config } from '../config/config.ts';
 import { HrError } from '../errors/errors.ts';
+import { maskLine } from '../secrets/mask-fields.ts';
 import { standardOutput } from './log-output.ts';
 
 export type { Logger } from 'pino';
@@ -39,7 +40,24 @@ export function createProcessLogger(config: Pick<Config, 'LOG_LEVEL' | 'LOG_PRET
     redact: { paths: REDACTED, censor: '***' },
   };
   if (pretty) return pino(options, prettyDestination());
-  return pino(options, stdoutIsJournal() ? journalDestination() : standardOutput);
+  return pino(options, stdoutIsJournal() ? journalDestination() : plainDestination());
+}
+
+/** Standard output with lines as they are, without credentials. */
+function plainDestination(): DestinationStream {
+  const out = standardOutput;
+  const stream = {
+    write(line: string): void {
+      out.write(maskLine(line));
+    },
+    flush(done?: () => void): void {
+      out.flush(done);
+    },
+    flushSync(): void {
+      out.flushSync();
+    },
+  };
+  return stream;
 }
 
 /** Standard output with readable lines. pino's own transport would block this thread while nobody reads the terminal (Ctrl-S). */
@@ -62,8 +80,9 @@ function prettyDestination(): DestinationStream {
   };
   const stream = {
     write(line: string): void {
-      if (format === undefined) early.push(line);
-      else standardOutput.write(format(line));
+      const masked = maskLine(line);
+      if (format === undefined) early.push(masked);
+      else standardOutput.write(format(masked));
     },
     flush(done?: () => void): void {
       void flushWhenReady(done);
@@ -104,7 +123,7 @@ function journalDestination(): DestinationStream {
     lastLevel: 30,
     write(line: string): void {
       const priority = PRIORITIES.find(([level]) => stream.lastLevel >= level)?.[1] ?? 7;
-      out.write(`<${priority}>${line}`);
+      out.write(`<${priority}>${maskLine(line)}`);
     },
     flush(done?: () => void): void {
       out.flush(done);

@@ -11,6 +11,7 @@ import { serviceMetricsTopic, serviceStatusTopic, type ServiceName } from '../..
 import type { CheckReport } from '../health/check-report.ts';
 import { logChecks, logMetric } from '../health/log-check.ts';
 import { VERSION } from '../process/version.ts';
+import { maskTexts } from '../secrets/mask-fields.ts';
 import type { MessageHandler } from './subscription-routes.ts';
 import { NameWatch } from './name-watch.ts';
 
@@ -160,7 +161,7 @@ export class StatusReporter {
     this.#publishedNews = this.#options.news?.();
     this.#publishedCodes = this.#codes();
     const { gateway, service, link } = this.#options;
-    link.publish(serviceStatusTopic(gateway(), service), JSON.stringify(this.current(state)), { retain: true });
+    link.publish(serviceStatusTopic(gateway(), service), JSON.stringify(this.current(state), maskTexts), { retain: true });
   }
 
   /**

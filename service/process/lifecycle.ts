@@ -1,4 +1,5 @@
 /** The lifecycle of a service: constructed, started, stopped within 10 s of a signal, ended with its exit code. */
+import { inspect } from 'node:util';
 import type { ServiceName } from '../../contract/topics.ts';
 import { brokerOf } from '../network/broker.ts';
 import { processConfig, type Config } from '../config/config.ts';
@@ -8,6 +9,7 @@ import { HrError } from '../errors/errors.ts';
 import { createLogger, type Logger } from '../log/log.ts';
 import { standardOutput } from '../log/log-output.ts';
 import { awaitSpaceForFirstStart } from '../storage/first-start.ts';
+import { maskSecrets } from '../secrets/mask.ts';
 import { trimMemoryAfterStart } from './memory-trim.ts';
 import { VERSION } from './version.ts';
 import { startHeartbeat, startWatchdog, type Watchdog } from './watchdog.ts';
@@ -44,7 +46,7 @@ export function reportStartFailure(error: unknown): number {
     console.error(`${error.code}: ${error.operation}:\n  ${error.detail.split('; ').join('\n  ')}\n  ${error.hint}`);
     return error.code === 'config_invalid' ? EXIT_CODES.config : EXIT_CODES.failed;
   }
-  console.error(error);
+  console.error(maskSecrets(inspect(error)));
   return EXIT_CODES.failed;
 }
 

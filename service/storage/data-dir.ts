@@ -1,6 +1,6 @@
 /** What the services share in DATA_DIR: the lock of each service, its key, the box's name, and atomic file writes. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { open, rename, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
@@ -8,6 +8,8 @@ import { GATEWAY_PATTERN, type ServiceName } from '../../contract/topics.ts';
 import type { Config } from '../config/config.ts';
 import { HrError, messageOf, systemCodeOf } from '../errors/errors.ts';
 import type { Logger } from '../log/log.ts';
+import { readIfExists } from './read-file.ts';
+import { registerSecret } from '../secrets/mask.ts';
 import { openDatabase, type Database } from './sqlite.ts';
 
 type Located = Pick<Config, 'DATA_DIR'>;
@@ -130,11 +132,11 @@ export function syncFolder(folder: string): void {
 function readOrCreate(file: string, make: () => string, mode: number): string {
   for (;;) {
     try {
-      const text = readFileSync(file, 'utf8').trim();
-      if (text !== '') return text;
-      rmSync(file, { force: true });
+      const text = readIfExists(file)?.trim();
+      if (text !== undefined && text !== '') return text;
+      if (text === '') rmSync(file, { force: true });
     } catch (error) {
-      if (systemCodeOf(error) !== 'ENOENT') throw unusable(`read ${file}`, error);
+      throw unusable(`read ${file}`, error);
     }
     const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
     try {
@@ -149,15 +151,36 @@ function readOrCreate(file: string, make: () => string, mode: number): string {
   }
 }
 
+/** As `readOrCreate`, for the owner only (0600); the text appears in no output of this process. */
+function readOrCreateHidden(file: string, bytes: number): string {
+  const secret = readOrCreate(file, () => randomBytes(bytes).toString('base64url'), 0o600);
+  registerSecret(secret);
+  return secret;
+}
+
 /** A secret of 32 random bytes in DATA_DIR/keys, created at first use and readable only by its owner (0600). */
 export function readOrCreateSecret(config: Located, name: string): string {
   const folder = dataFolder(config, 'keys');
-  return readOrCreate(path.join(folder, name), () => randomBytes(32).toString('base64url'), 0o600);
+  return readOrCreateHidden(path.join(folder, name), 32);
 }
+
+const TOKEN_FILE = 'token';
+const TOKEN_BYTES = 24;
 
 /** The operator's token in DATA_DIR/token (0600), created at first use. */
 export function operatorToken(config: Located): string {
-  return readOrCreate(path.join(dataFolder(config), 'token'), () => randomBytes(24).toString('base64url'), 0o600);
+  return readOrCreateHidden(path.join(dataFolder(config), TOKEN_FILE), TOKEN_BYTES);
+}
+
+/** Replaces the operator's token, and returns the new one. Throws HrError `data_dir_unusable`. */
+export function rotateOperatorToken(config: Located): string {
+  const file = path.join(dataFolder(config), TOKEN_FILE);
+  try {
+    writeFileAtomic(file, `${randomBytes(TOKEN_BYTES).toString('base64url')}\n`, 0o600);
+  } catch (error) {
+    throw unusable(`write ${file}`, error);
+  }
+  return operatorToken(config);
 }
 
 /** Turns any text into a name for topics and readings: lower case, digits and hyphens, at most 64 characters. */

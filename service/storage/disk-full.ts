@@ -11,6 +11,11 @@ export function isDiskFull(error: unknown, file: string): boolean {
   const code = systemCodeOf(error) ?? '';
   if (/^(SQLITE_FULL|ENOSPC|EDQUOT)/.test(code)) return true;
   if (!/^SQLITE_(IOERR|CANTOPEN)/.test(code)) return false;
-  const { bavail, bsize, files, ffree } = statfsSync(path.dirname(file));
-  return bavail * bsize < FULL_BYTES || (files > 0 && ffree === 0);
+  try {
+    const { bavail, bsize, files, ffree } = statfsSync(path.dirname(file));
+    return bavail * bsize < FULL_BYTES || (files > 0 && ffree === 0);
+  } catch {
+    // A disk that does not report its space fails in another way.
+    return false;
+  }
 }

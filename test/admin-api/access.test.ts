@@ -1,62 +1,7 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { request } from 'node:http';
-import path from 'node:path';
-import { test, type TestContext } from 'node:test';
-import { AdminApiService } from '../../admin-api/service.ts';
+import { test } from 'node:test';
 import { isLoopback, isOwnHost } from '../../service/network/addresses.ts';
-import { tempDir } from '../support/temp-dir.ts';
-import { testConfig, testLog } from '../support/test-config.ts';
-
-interface Answer {
-  status: number;
-  headers: Record<string, string | string[] | undefined>;
-  text: string;
-  code: string | undefined;
-}
-type Ask = (
-  method: string,
-  path: string,
-  options?: { headers?: Record<string, string>; body?: string; token?: string; cookie?: string },
-) => Promise<Answer>;
-
-async function startApi(
-  t: TestContext,
-  environment: Record<string, string> = {},
-): Promise<{ ask: Ask; token: string; port: number }> {
-  const config = testConfig({ DATA_DIR: tempDir(t), MQTT_URL: 'mqtt://127.0.0.1:1', ...environment });
-  const service = new AdminApiService({ config, log: testLog(config) });
-  t.after(() => service.stop());
-  await service.start();
-  const ask: Ask = async (method, target, { headers = {}, body, token, cookie } = {}) =>
-    await new Promise((resolve, reject) => {
-      const all: Record<string, string> = {
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-        ...(cookie === undefined ? {} : { cookie: `hr_gateway_token=${cookie}` }),
-        ...headers,
-      };
-      const asked = request(
-        { port: service.port, host: '127.0.0.1', method, path: target, headers: all, agent: false },
-        (answer) => {
-          let text = '';
-          answer.on('data', (chunk) => (text += String(chunk)));
-          answer.on('end', () => {
-            let code: string | undefined;
-            try {
-              code = (JSON.parse(text) as { code?: string }).code;
-            } catch {
-              code = undefined;
-            }
-            resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text, code });
-          });
-        },
-      );
-      asked.on('error', reject);
-      asked.end(body);
-    });
-  return { ask, token: readFileSync(path.join(config.DATA_DIR, 'token'), 'utf8').trim(), port: service.port };
-}
+import { cookieOf, startApi } from './support/api.ts';
 
 const CHANGES = [
   ['GET', '/dead-letters'],
@@ -95,20 +40,22 @@ test('every change, and the dead letters, need the token: none, a wrong one, its
   }
 });
 
-test('login sets a cookie that no script can read and no other site can send, valid until logout', async (t) => {
+test('login sets the cookie of a session, which no script can read and no other site can send, and which is not the token', async (t) => {
   const { ask, token } = await startApi(t);
   const refused = await ask('POST', '/login', { body: JSON.stringify({ token: 'guess' }) });
   assert.deepEqual([refused.status, refused.headers['set-cookie']], [401, undefined]);
   const login = await ask('POST', '/login', { body: JSON.stringify({ token }) });
-  const cookie = String(login.headers['set-cookie']);
-  for (const word of ['HttpOnly', 'SameSite=Strict', 'Path=/']) assert.ok(cookie.includes(word), word);
-  assert.doesNotMatch(login.text, new RegExp(token));
-  assert.equal((await ask('GET', '/session', { cookie: token })).text, '{"operator":true}');
-  assert.equal((await ask('GET', '/session', { cookie: 'guess' })).text, '{"operator":false}');
-  assert.equal((await ask('POST', '/scan', { cookie: token })).status, 503);
-  assert.match(String((await ask('POST', '/logout')).headers['set-cookie']), /hr_gateway_token=;/);
+  const header = String(login.headers['set-cookie']);
+  for (const word of ['HttpOnly', 'SameSite=Strict', 'Path=/']) assert.ok(header.includes(word), word);
+  const cookie = cookieOf(login) ?? '';
+  assert.match(cookie, /^[\w-]{43}$/);
+  assert.ok(!header.includes(token) && !login.text.includes(token), 'the token is in the answer');
+  assert.equal((await ask('GET', '/session', { cookie })).text, '{"operator":true}');
+  assert.equal((await ask('POST', '/scan', { cookie })).status, 503);
+  for (const wrong of ['guess', token, cookie.slice(1)])
+    assert.equal((await ask('GET', '/session', { cookie: wrong })).text, '{"operator":false}', wrong);
   // A valid cookie does not make up for a wrong Bearer token.
-  assert.equal((await ask('POST', '/scan', { cookie: token, token: 'guess' })).status, 401);
+  assert.equal((await ask('POST', '/scan', { cookie, token: 'guess' })).status, 401);
 });
 
 for (const [outcome, environment] of [

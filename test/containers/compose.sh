@@ -66,6 +66,10 @@ for service in $services; do
   check "$service has CapEff $want" test "$(status_field "$pid" CapEff)" = $want
   check "$service cannot gain privileges" test "$(status_field "$pid" NoNewPrivs)" = 1
   check "$service has a read-only root" test "$(docker inspect -f '{{.HostConfig.ReadonlyRootfs}}' "$id")" = true
+  check "$service writes no core dumps" grep -qE '^Max core file size +0 +0 ' "/proc/$pid/limits"
+  mounts=$(docker inspect -f '{{range .Mounts}}{{.Name}}:{{.Destination}} {{end}}' "$id" | xargs)
+  own=$service; [ "$service" = forwarder ] && own=data
+  check "$service mounts its own volume only" test "$mounts" = "${COMPOSE_PROJECT_NAME}_$own:/data"
   check "$service cannot write outside /data and /tmp" docker compose exec -T "$service" sh -c '! touch /app/x 2>/dev/null'
   limits=$(docker inspect -f '{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{index .HostConfig.LogConfig.Config "max-size"}}' "$id")
   check "$service has a memory limit, a process limit and log rotation" test "$limits" = "536870912 128 10m"
@@ -85,6 +89,19 @@ doctor_is_ok() {
 }
 check "the doctor in the container reports ok for broker, services, queue and stream" doctor_is_ok
 check "ports are published on 127.0.0.1 only" bash -c '! docker compose ps --format "{{.Ports}}" | grep -E "0\.0\.0\.0:|\[::\]:"'
+# files SERVICE: what is in its volume, by name.
+files() { docker compose exec -T -u 1000 "$1" sh -c 'cd /data && find . -type f | sort | sed "s|^\./||" | grep -vE "^(locks/|gateway-name|volume-of)" | xargs'; }
+check "the bridge can read no key but its own, no token, no users and no queue" bash -c \
+  '[[ $1 == *keys/ble-bridge* ]] && [ -z "$(echo "$1" | tr " " "\n" | grep -vE "^(keys/ble-bridge|outbox/.*|devices\.json|last-readings\.json)$")" ]' - "$(files ble-bridge)"
+for service in forwarder admin-api local-kinesis; do
+  check "$service has no key but its own" test "$(files "$service" | tr ' ' '\n' | grep ^keys/)" = "keys/$service"
+done
+check "only the admin API has the token" bash -c '[[ " $1 " == *" token "* && " $2 $3 $4 " != *" token "* ]]' - \
+  "$(files admin-api)" "$(files gateway)" "$(files forwarder)" "$(files local-kinesis)"
+check "hr-gateway token works in the admin API's container, and names it in others" bash -c \
+  'docker compose exec -T admin-api hr-gateway token && docker compose exec -T forwarder hr-gateway token 2>&1 | grep -q "exec admin-api"'
+rebound() { curl -s -o /dev/null -w '%{http_code}' -H "Host: $1" -H 'x-amz-target: Kinesis_20131202.ListStreams' -d '{}' http://127.0.0.1:4567/; }
+check "the local stream refuses another site's name, and accepts its own" test "$(rebound evil.example) $(rebound local-kinesis:4567)" = "403 200"
 check "only the owner can read the keys" docker compose exec -T gateway sh -c 'test -z "$(find /data/keys -type f ! -perm 600)"'
 
 # restarted CONTAINER COUNT: the container restarted since it had restarted COUNT times, and is healthy.
@@ -118,11 +135,12 @@ USER 1000:1000
 DOCKERFILE
 }
 before=$(accepted)
-names=$(docker compose exec -T gateway sh -c 'cat /data/token /data/keys/* | sha256sum')
+secrets() { { docker compose exec -T admin-api cat /data/token; docker compose exec -T gateway sh -c 'cat /data/keys/*'; } | sha256sum; }
+names=$(secrets)
 check "an update recreates the containers" upgrade
 check "the new version runs" within 30 bash -c "$(declare -f api json); api /openapi.json | json v.info.version $next"
 check "queue and stream continue where they were" within 60 accepted_at_least "$before"
-check "token and keys are unchanged" test "$(docker compose exec -T gateway sh -c 'cat /data/token /data/keys/* | sha256sum')" = "$names"
+check "token and keys are unchanged" test "$(secrets)" = "$names"
 check "the account is whole after the update" within 60 node --import tsx test/containers/read-back.ts
 # hangs THREAD SERVICE: injects an endless loop into the main thread or the worker thread. The watchdog must kill the process (exit code
 # 137), after which `restart` in the compose file would start it again.
@@ -137,7 +155,10 @@ hangs() {
 }
 check "the watchdog kills a gateway whose event loop hangs" hangs main gateway
 check "the watchdog kills a forwarder whose SQLite thread hangs" hangs worker forwarder
-check "no error in any log" bash -c '! docker compose logs --no-color --no-log-prefix | grep -E "\"level\":\"(error|fatal)\""'
+no_errors() { ! docker compose logs --no-color --no-log-prefix | grep -E '"level":"(error|fatal)"'; }
+check "no error in any log" no_errors
+. test/containers/upgrade.sh
+check "no error in any log after the update of 1.0.0" no_errors
 
 echo
 echo "$passed passed, $failed failed"

@@ -3,6 +3,8 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSyn
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { DroppedSeqs } from '../../outbox/dropped-seqs.ts';
+import { setAsideChecks } from '../../outbox/outbox-report.ts';
+import { SetAsideFiles } from '../../outbox/set-aside-files.ts';
 import { encodeHeader, encodeLine } from '../../outbox/spill-lines.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -123,6 +125,82 @@ test('the last file of a killed process is counted to the end of the write that 
   const [file = ''] = found.files;
   truncateSync(file, readFileSync(file).length - 5);
   assert.deepEqual(await deliver(t, found), [20]);
+});
+
+test('a last write that was cut short is no damage: it is counted by seq, and no file is set aside', async (t) => {
+  for (const cut of ['within a line', 'between two lines', 'zeros'] as const) {
+    const found = await left(t, 20, true);
+    const [file = ''] = found.files;
+    const line = lineOf(file, 19);
+    const bytes = readFileSync(file);
+    if (cut === 'zeros') writeFileSync(file, Buffer.concat([bytes.subarray(0, line), Buffer.alloc(bytes.length - line)]));
+    else truncateSync(file, cut === 'within a line' ? line + 30 : line);
+    assert.deepEqual(await deliver(t, found), [19, 20], cut);
+    assert.deepEqual(setAsideIn(found.folder), [], cut);
+  }
+});
+
+test('a last write that was cut short warns in the log; health keeps silent', async (t) => {
+  const found = await left(t, 20, true);
+  const [file = ''] = found.files;
+  truncateSync(file, lineOf(file, 19) + 30);
+  const bench = new DiskBench(t, { folder: found.folder });
+  await bench.outbox.start();
+  await eventually(() => bench.outbox.status().dropped === 2, { what: 'both are counted' });
+  bench.outbox.up();
+  await eventually(() => bench.outbox.held === 0, { what: 'the others are stored' });
+  assert.deepEqual(
+    bench.outbox.checks().filter(({ status }) => status !== 'ok'),
+    [],
+  );
+  const dropped = bench.outbox.metrics().find(({ name }) => name === 'hr_gateway_outbox_dropped_total');
+  assert.ok(JSON.stringify(dropped).includes('cut_short'), JSON.stringify(dropped));
+});
+
+test('a flipped byte in the last line of a killed process is damage: the file is set aside', async (t) => {
+  const found = await left(t, 20, true);
+  const [file = ''] = found.files;
+  flip(file, lineOf(file, 20) + 30);
+  assert.deepEqual(await deliver(t, found), [20]);
+  assert.equal(setAsideIn(found.folder).length, 1);
+});
+
+test('a first write that was cut short within its header leaves nothing behind', async (t) => {
+  const found = await left(t, 20, true);
+  const [file = ''] = found.files;
+  const next = file.replace(/\d{8}\.spill$/, '00000009.spill');
+  for (const bytes of [1, 8, 9, 11, 40]) {
+    writeFileSync(next, readFileSync(file).subarray(0, bytes));
+    const { run, folder } = found;
+    const bench = new DiskBench(t, { folder });
+    await bench.outbox.start();
+    await eventually(() => bench.outbox.held === 20 && !readdirSync(folder).includes(path.basename(next)), {
+      what: `${bytes} bytes of ${run} are removed`,
+    });
+    await bench.outbox.stop();
+  }
+  assert.deepEqual(setAsideIn(found.folder), []);
+});
+
+test('health lists files that were set aside, after a restart too, until a person removes them', async (t) => {
+  const found = await left(t, 200);
+  flip(found.files[0] ?? '', lineOf(found.files[0] ?? '', 7) + 40);
+  await deliver(t, found);
+  const bench = new DiskBench(t, { folder: found.folder });
+  await bench.outbox.start();
+  const check = bench.outbox.checks().find(({ name }) => name === 'outbox files');
+  assert.equal(check?.status, 'warn');
+  assert.equal(check.code, 'outbox_set_aside');
+  assert.match(check.reason, /^1 damaged file \(\d+ KiB\) kept in \/.+\/outbox$/);
+  const files = new SetAsideFiles(bench.disk, { folder: found.folder, maxBytes: 16_384 });
+  t.after(() => files.stop());
+  await files.list();
+  const [tooLarge] = setAsideChecks(files);
+  assert.equal(tooLarge?.status, 'fail');
+  assert.match(tooLarge.reason, /^1 damaged file .+, more than a quarter of OUTBOX_MAX_BYTES$/);
+  for (const name of setAsideIn(found.folder)) rmSync(path.join(found.folder, name));
+  await files.list();
+  assert.deepEqual(setAsideChecks(files), []);
 });
 
 test('a file that is missing between others is counted', async (t) => {

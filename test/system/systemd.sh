@@ -24,6 +24,9 @@ level=$(exposure)
 echo "      exposure by systemd-analyze security: ${level:-none}"
 check "exposure is below 3.0" awk -v l="${level:-10}" 'BEGIN {exit !(l < 3.0)}'
 check "the install script installs into a folder" env DESTDIR="$scratch/root" packaging/systemd/install.sh
+check "root owns everything that is installed, and nobody else may write to it" bash -c \
+  '[ "$(id -u)" != 0 ] || [ -z "$(find "$1" \( ! -user root -o -perm /022 \) ! -type l)" ]' - "$scratch/root/opt/hr-gateway"
+check "memory is limited, and there are no core dumps" bash -c 'grep -qx MemoryMax=1G "$1" && grep -qx LimitCORE=0 "$1"' - "$unit"
 check "only the owner can read the installed settings" test "$(stat -c %a "$scratch/root/etc/hr-gateway.env")" = 600
 check "the installed hr-gateway command is executable" test -x "$scratch/root/usr/local/bin/hr-gateway"
 check "the installed program prints its version" node "$scratch/root/opt/hr-gateway/dist/cli/main.js" --version

@@ -16,6 +16,14 @@ export const STREAM_SETTINGS = {
     doc: 'Port of the local stream.',
     usedBy: ['local-kinesis', 'forwarder'],
   },
+  LOCAL_KINESIS_ALLOWED_HOSTS: {
+    type: 'list',
+    default: [],
+    doc:
+      'Further host names that the local stream answers to, besides localhost, IP addresses, `LOCAL_KINESIS_HOST` and ' +
+      '`local-kinesis` (its name in docker-compose.yml).',
+    usedBy: ['local-kinesis'],
+  },
   LOCAL_KINESIS_LIMITS: {
     type: 'boolean',
     default: true,

@@ -138,7 +138,7 @@ function requests(contract: ApiContract, box: Box): fc.Arbitrary<Sent> {
           ),
         },
       ),
-      cookie: odd.filter((text) => httpText.test(text)).map((text) => `hr_gateway_token=${text}`),
+      cookie: odd.filter((text) => httpText.test(text)).map((text) => `hr_gateway_session=${text}`),
       origin: fc.oneof(
         { weight: 8, arbitrary: fc.constant(box.url) },
         { weight: 1, arbitrary: fc.constantFrom('http://evil.example', 'null', '') },

@@ -123,7 +123,7 @@ describe('the admin API on a running pipeline', () => {
     const guarded = contract.operations.filter(({ operation }) => operation.security !== undefined);
     assert.equal(guarded.length, 9);
     for (const { method, path } of guarded)
-      for (const headers of [{}, { authorization: 'Bearer wrong' }, { cookie: 'hr_gateway_token=wrong' }]) {
+      for (const headers of [{}, { authorization: 'Bearer wrong' }, { cookie: 'hr_gateway_session=wrong' }]) {
         const answer = await ask(method, path.replace('{id}', 'nobody'), { headers });
         assert.equal(answer.status, 401, `${method} ${path}`);
         assert.equal(answer.json<{ code: string }>().code, 'token_needed');

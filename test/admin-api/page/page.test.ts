@@ -308,6 +308,14 @@ describe('a page that shows nothing without the token', { skip: chromiumMissing(
       what: 'a card',
     });
     assert.equal(await visible(page, '#lost'), false);
+    // The session ends elsewhere: the page shows nothing more, and asks for the token again.
+    const [{ name, value } = { name: '', value: '' }] = await page.context().cookies();
+    assert.ok(name === 'hr_gateway_session' && value !== box.token, `the cookie ${name}`);
+    await fetch(`${box.url}/logout`, { method: 'POST', headers: { cookie: `${name}=${value}` } });
+    await eventually(async () => await visible(page, '#locked #token'), { withinMs: 20_000, what: 'the form again' });
+    await page.locator('#token').fill(box.token);
+    await page.keyboard.press('Enter');
+    await eventually(async () => !(await visible(page, '#locked')), { withinMs: 20_000, what: 'the box again' });
   });
 });
 

@@ -250,7 +250,7 @@ function httpRequest(chance: Chance): Buffer {
       'Origin: null',
       'X: y',
       'Transfer-Encoding: chunked',
-      `Cookie: hr_gateway_token=${'%'.repeat(chance.below(50))}`,
+      `Cookie: hr_gateway_session=${'%'.repeat(chance.below(50))}`,
       'Authorization: Bearer x',
       'Content-Length: -1',
     ]),

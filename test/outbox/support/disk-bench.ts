@@ -16,6 +16,7 @@ export interface DiskBenchOptions {
   memoryMax?: number;
   maxBytes?: number;
   salvageAfterMs?: number;
+  diskRetryMs?: number;
   disk?: FaultyDisk;
 }
 
@@ -61,20 +62,29 @@ export class StoringForwarder {
 
 export class DiskBench {
   readonly disk: FaultyDisk;
+  readonly folder: string;
   readonly outbox: Outbox;
   readonly forwarder: StoringForwarder;
   readonly dropped: MissedSpan[] = [];
 
   constructor(t: TestContext, options: DiskBenchOptions, forwarder = new StoringForwarder()) {
-    const { folder, memoryMax = 200, maxBytes = 64 * 1024 * 1024, salvageAfterMs, disk = new FaultyDisk() } = options;
+    const {
+      folder,
+      memoryMax = 200,
+      maxBytes = 64 * 1024 * 1024,
+      salvageAfterMs,
+      diskRetryMs = 10,
+      disk = new FaultyDisk(),
+    } = options;
     this.disk = disk;
+    this.folder = folder;
     this.forwarder = forwarder;
     this.outbox = new Outbox({
       gateway: 'box',
       line: { publish: (topic, payload) => this.#published(topic, payload), writableLength: () => 0 },
       log,
       window: 1000,
-      spill: { folder, memoryMax, maxBytes, disk, diskRetryMs: 10, ...(salvageAfterMs === undefined ? {} : { salvageAfterMs }) },
+      spill: { folder, memoryMax, maxBytes, disk, diskRetryMs, ...(salvageAfterMs === undefined ? {} : { salvageAfterMs }) },
     });
     this.outbox.on('dropped', (span) => this.dropped.push(span));
     t.after(async () => {

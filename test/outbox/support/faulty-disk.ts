@@ -43,6 +43,7 @@ export class FaultyDisk implements SpillDisk {
   failed = 0;
   /** Names of files that were removed. */
   readonly removed: string[] = [];
+  onRemove: ((name: string) => void) | undefined;
 
   set fault(fault: DiskFault | undefined) {
     this.#fault = fault;
@@ -124,6 +125,7 @@ export class FaultyDisk implements SpillDisk {
     this.#check('remove', file);
     await nodeDisk.remove(file);
     this.removed.push(path.basename(file));
+    this.onRemove?.(path.basename(file));
   }
   async syncFolder(folder: string): Promise<void> {
     this.#check('syncFolder', folder);

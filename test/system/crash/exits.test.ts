@@ -101,14 +101,20 @@ if (!isMainThread && String(workerData?.file).endsWith('queue.db')) setTimeout((
 `;
 
 /** A forwarder that has run before, so that it has a queue; its queue thread does `code` some time after the start. */
-async function forwarderWith(t: TestContext, folder: string, code: string, watchdogMs: number): Promise<ProductProcess> {
+async function forwarderWith(
+  t: TestContext,
+  folder: string,
+  code: string,
+  watchdogMs: number,
+  nodeArgs: readonly string[] = [],
+): Promise<ProductProcess> {
   const queue = new Queue(testConfig({ DATA_DIR: folder }));
   await queue.start();
   queue.append(appendOf(1, 5));
   await eventually(() => queue.state.ledger.accepted === 5);
   await queue.stop();
   const preload = path.join(folder, 'preload.cjs');
-  writeFileSync(preload, inQueueThread(code));
+  writeFileSync(preload, code);
   return startProduct(
     t,
     'forwarder/main',
@@ -118,9 +124,32 @@ async function forwarderWith(t: TestContext, folder: string, code: string, watch
       MQTT_URL: 'mqtt://127.0.0.1:1',
       KINESIS_TARGET: 'http://127.0.0.1:1',
     },
-    { nodeArgs: ['--require', preload] },
+    { nodeArgs: ['--require', preload, ...nodeArgs] },
   );
 }
+
+/** A connection that nobody closed in order is closed by the cleanup of its thread. */
+const onceAsked = (inMainThread: boolean, code: string): string => `
+const { isMainThread, workerData } = require('node:worker_threads');
+const { existsSync } = require('node:fs');
+if (${inMainThread} ? isMainThread : String(workerData?.file).endsWith('queue.db'))
+  setInterval(() => { if (existsSync(process.env.DATA_DIR + '/go')) { ${code} } }, 50).unref();
+`;
+const FILL_MEMORY = 'const kept = []; for (;;) kept.push(new Array(1e5).fill(0).map(() => ({})));';
+
+for (const [what, code, nodeArgs] of [
+  ['a call of process.exit by a library', onceAsked(true, 'process.exit(3)'), []],
+  ['a queue thread that ran out of memory', onceAsked(false, FILL_MEMORY), ['--max-old-space-size=150']],
+] as const)
+  test(`after ${what} the next start finds the queue whole`, async (t) => {
+    const folder = tempDir(t);
+    const forwarder = await forwarderWith(t, folder, code, 0, nodeArgs);
+    await eventually(() => existsSync(path.join(folder, 'queue.db-wal')), { what: 'the queue is open' });
+    await sleep(1000);
+    writeFileSync(path.join(folder, 'go'), '');
+    assert.notEqual(await forwarder.ended, 0, forwarder.output());
+    assert.equal(await assertHealthy(folder), 5);
+  });
 
 for (const [what, code, watchdogMs, signal] of [
   ['a fatal error in the queue thread', `throw new Error('injected');`, 0, undefined],
@@ -129,7 +158,7 @@ for (const [what, code, watchdogMs, signal] of [
 ] as const)
   test(`after ${what} the next start finds the queue whole`, async (t) => {
     const folder = tempDir(t);
-    const forwarder = await forwarderWith(t, folder, code, watchdogMs);
+    const forwarder = await forwarderWith(t, folder, inQueueThread(code), watchdogMs);
     await forwarder.event('started');
     if (signal !== undefined) {
       await sleep(3000);

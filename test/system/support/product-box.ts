@@ -57,6 +57,8 @@ export interface UnaskedExit {
   /** The codes of its last errors. */
   codes: string[];
   atMs: number;
+  /** Wall clock. */
+  endedAtMs: number;
   output: string;
 }
 
@@ -165,7 +167,7 @@ export class ProductBox {
     void product.ended.then(async (exit) => {
       if (this.#closing || this.#running.get(part) !== product) return;
       const output = product.output().slice(-3000);
-      this.unaskedExits.push({ part, exit, codes: codesIn(output), atMs: performance.now(), output });
+      this.unaskedExits.push({ part, exit, codes: codesIn(output), atMs: performance.now(), endedAtMs: Date.now(), output });
       await sleep(RESTART_MS);
       // Nobody may have stopped or started it meanwhile, or removed the test's folder.
       if (!this.#isClosing() && this.#running.get(part) === product) this.launch(part);

@@ -66,17 +66,34 @@ function linesOf(events: readonly DiskEvent[]): Line[] {
   return lines;
 }
 
-async function foundIn(folder: string): Promise<Map<number, string>> {
+interface Found {
+  readings: Map<number, string>;
+  /** Seqs of the last write that was cut short. */
+  cutShort: number;
+  /** Seqs that count as damaged, and files that were set aside. */
+  damage: string[];
+}
+
+async function foundIn(folder: string): Promise<Found> {
   const found = new Map<number, string>();
-  for (const { files } of await findEarlierRuns({ disk: nodeDisk, folder, maxBytes: 65_536, gateway: 'test-box' })) {
+  const damage: string[] = [];
+  let cutShort = 0;
+  const onSetAside = (file: string): void => void damage.push(path.basename(file));
+  for (const { files } of await findEarlierRuns({ disk: nodeDisk, folder, maxBytes: 65_536, gateway: 'test-box', onSetAside })) {
     let after = 0;
-    for (let part = await files.read(after, 1000); part !== undefined; part = await files.read(after, 1000))
+    for (let part = await files.read(after, 1000); part !== undefined; part = await files.read(after, 1000)) {
       for (const { seq, payload } of part.readings) {
         found.set(seq, payload);
         after = seq;
       }
+      for (const { from, to, cause, isCutShort } of part.lost) {
+        after = Math.max(after, to);
+        if (isCutShort) cutShort += to - from + 1;
+        else if (cause === 'damaged') damage.push(`${from} to ${to}`);
+      }
+    }
   }
-  return found;
+  return { readings: found, cutShort, damage };
 }
 
 export interface SpillAccount {
@@ -84,6 +101,7 @@ export interface SpillAccount {
   events: number;
   synced: number;
   removed: number;
+  cutShort: number;
   seed: number;
 }
 
@@ -99,6 +117,7 @@ export async function cutSpill(
     events: events.length,
     synced: lines.filter(({ syncedAt }) => syncedAt < events.length).length,
     removed: lines.filter(({ removedAt }) => removedAt < events.length).length,
+    cutShort: 0,
     seed,
   };
   assert.ok(account.synced > 100 && account.removed > 0, `the recording has too little in it: ${JSON.stringify(account)}`);
@@ -106,12 +125,14 @@ export async function cutSpill(
     const image = path.join(tempDir(t), 'outbox');
     const cut = Math.floor(chance() * (events.length + 1));
     writeImage(events, cut, image, chance);
-    const found = await foundIn(image);
+    const { readings: found, cutShort, damage } = await foundIn(image);
+    account.cutShort += cutShort;
     const where = `seed ${seed}, image ${account.images}, cut at event ${cut} of ${events.length}`;
     for (const { seq, payload, syncedAt, removedAt } of lines)
       if (syncedAt < cut && removedAt >= cut)
         assert.equal(found.get(seq), payload, `${seq} was synced and is not found: ${where}`);
     const written = new Map(lines.filter(({ writtenAt }) => writtenAt < cut).map(({ seq, payload }) => [seq, payload]));
+    assert.deepEqual(damage, [], `a power cut is no damage: ${where}`);
     for (const [seq, payload] of found) assert.equal(payload, written.get(seq), `${seq} was never written: ${where}`);
     rmSync(image, { recursive: true, force: true });
   }

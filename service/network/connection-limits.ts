@@ -1,0 +1,159 @@
+/**
+ * Limits of an HTTP server's connections: in all, and per client address. A connection over a limit is not refused, because behind Docker
+ * or on loopback its address is also the operator's: another one is closed in its place, the one that is worth least. Connections that
+ * were protected (the operator's) are never closed here.
+ */
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { clientGroup } from './client-address.ts';
+
+/** Time limits of both HTTP servers, in the names of `http.createServer`. Node checks them every second. */
+export const HTTP_TIME_LIMITS = {
+  /** From the connection (or the end of the previous request) to the end of the headers. */
+  headersTimeout: 10_000,
+  /** The same to the end of the body. */
+  requestTimeout: 30_000,
+  connectionsCheckingInterval: 1000,
+  /** An idle connection between two requests. */
+  keepAliveTimeout: 60_000,
+} as const;
+/** A TLS handshake. */
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** A connection on which nothing was read or written, such as one whose client does not read the answer. */
+export const SILENT_CONNECTION_MS = 60_000;
+
+export interface ConnectionLimitsOptions {
+  total: number;
+  perAddress: number;
+  /** How many connections can be protected at a time. */
+  protectedMax: number;
+  /** A connection was closed for a limit; `client` is its group (client-address.ts). */
+  onClosed: (client: string) => void;
+}
+
+interface Held {
+  key: string;
+  socket: Socket;
+  client: string;
+  isProtected: boolean;
+  /** The request that is being received or answered. */
+  request: IncomingMessage | undefined;
+  hasRequested: boolean;
+}
+
+type Phase = 'receiving' | 'answering' | 'idle';
+
+function phaseOf({ request, hasRequested }: Held): Phase {
+  if (request !== undefined) return request.complete ? 'answering' : 'receiving';
+  return hasRequested ? 'idle' : 'receiving';
+}
+
+/** Over TLS a request's socket is another object than the connection's: both have the same remote address and port. */
+const keyOf = (socket: Pick<Socket, 'remoteAddress' | 'remotePort'>): string =>
+  `${socket.remoteAddress ?? ''}|${socket.remotePort ?? 0}`;
+
+export class ConnectionLimits {
+  readonly #options: ConnectionLimitsOptions;
+  /** In the order in which they were last used: the first has waited longest. */
+  readonly #held = new Map<string, Held>();
+  readonly #perClient = new Map<string, number>();
+  #protected = 0;
+
+  constructor(options: ConnectionLimitsOptions) {
+    this.#options = options;
+  }
+
+  /** Open connections. */
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Watches a server's connections. Call it before the server listens. */
+  attach(server: Pick<Server, 'on' | 'prependListener'>): void {
+    server.on('connection', (socket: Socket) => this.#opened(socket));
+    const requested: RequestListener = (request, response) => this.#requested(request, response);
+    server.prependListener('request', requested);
+  }
+
+  /** Keeps the connection of a request open whatever others do. False if too many are protected. */
+  protect(request: IncomingMessage): boolean {
+    const held = this.#held.get(keyOf(request.socket));
+    if (held === undefined) return false;
+    if (held.isProtected) return true;
+    if (this.#protected >= this.#options.protectedMax) return false;
+    held.isProtected = true;
+    this.#protected += 1;
+    return true;
+  }
+
+  #opened(socket: Socket): void {
+    if (socket.remoteAddress === undefined) return void socket.destroy();
+    const key = keyOf(socket);
+    const client = clientGroup(socket.remoteAddress);
+    const held: Held = { key, socket, client, isProtected: false, request: undefined, hasRequested: false };
+    this.#held.set(key, held);
+    this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1);
+    socket.once('close', () => this.#closed(held));
+    if ((this.#perClient.get(client) ?? 0) > this.#options.perAddress) this.#closeOneOf(client, held);
+    else if (this.#held.size > this.#options.total) this.#closeOneOf(this.#largestClient(), held);
+  }
+
+  #closed(held: Held): void {
+    if (this.#held.get(held.key) !== held) return;
+    this.#held.delete(held.key);
+    const left = (this.#perClient.get(held.client) ?? 1) - 1;
+    if (left <= 0) this.#perClient.delete(held.client);
+    else this.#perClient.set(held.client, left);
+    if (held.isProtected) this.#protected -= 1;
+  }
+
+  #requested(request: IncomingMessage, response: ServerResponse): void {
+    const held = this.#held.get(keyOf(request.socket));
+    if (held === undefined) return;
+    held.request = request;
+    held.hasRequested = true;
+    this.#moveToEnd(held);
+    response.once('close', () => {
+      if (held.request !== request) return;
+      held.request = undefined;
+      this.#moveToEnd(held);
+    });
+  }
+
+  #moveToEnd(held: Held): void {
+    if (!this.#held.delete(held.key)) return;
+    this.#held.set(held.key, held);
+  }
+
+  #largestClient(): string {
+    let largest = '';
+    let most = 0;
+    for (const [client, count] of this.#perClient)
+      if (count > most) {
+        largest = client;
+        most = count;
+      }
+    return largest;
+  }
+
+  /**
+   * Closes one connection of a client: an idle one; else the one that has waited longest for its request to arrive, if there are many of
+   * them; else one that is being answered. A few connections may always be sending their request: without that, a client that keeps all
+   * others busy could close each new one.
+   */
+  #closeOneOf(client: string, newest: Held): void {
+    const oldest: Partial<Record<Phase, Held>> = {};
+    let receiving = 0;
+    for (const held of this.#held.values()) {
+      if (held.client !== client || held.isProtected) continue;
+      const phase = phaseOf(held);
+      oldest[phase] ??= held;
+      if (phase === 'receiving') receiving += 1;
+    }
+    const many = receiving > this.#options.perAddress / 8;
+    const victim = oldest.idle ?? (many ? oldest.receiving : oldest.answering) ?? oldest.receiving ?? newest;
+    this.#closed(victim);
+    victim.socket.destroy();
+    this.#options.onClosed(victim.client);
+  }
+}

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { eventually } from '../support/eventually.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { DiskBench, seqsThrough, type DiskBenchOptions } from './support/disk-bench.ts';
+
+/** In parts: what waits for the disk is one write, in one file. */
+async function spill(bench: DiskBench, count: number): Promise<void> {
+  const before = bench.outbox.status().spilled;
+  for (let added = 0; added < count;) {
+    const part = Math.min(50, count - added);
+    await bench.add(part);
+    added += part;
+    await eventually(() => bench.outbox.status().spilled === before + added, { what: `${added} are spilled` });
+  }
+}
+
+async function spilled(t: TestContext, count: number, options: Partial<DiskBenchOptions> = {}): Promise<DiskBench> {
+  const bench = new DiskBench(t, { folder: path.join(tempDir(t), 'outbox'), ...options });
+  await bench.outbox.start();
+  await spill(bench, count);
+  return bench;
+}
+
+/** More than memory holds, at once: the first failed write finds memory full. */
+function burst({ outbox }: DiskBench, count: number): void {
+  for (let added = 0; added < count; added += 1)
+    outbox.add({ timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 72, device: 'strap' });
+}
+
+for (const code of ['ENOSPC', 'EIO', 'EDQUOT'] as const)
+  test(`one write that fails with ${code} while memory is full costs nothing: it is tried again before anything is dropped`, async (t) => {
+    const bench = await spilled(t, 300);
+    bench.disk.fault = { calls: ['write'], code, times: 1, half: true };
+    burst(bench, 300);
+    await eventually(() => bench.outbox.status().spilled === 600, { what: 'all are on disk' });
+    assert.equal(bench.disk.failed, 1, 'the write failed');
+    assert.deepEqual(bench.droppedSeqs, []);
+  });
+
+test('settled files are removed before any reading is evicted, although their last removal has just failed', async (t) => {
+  const bench = await spilled(t, 300, { diskRetryMs: 60_000 });
+  bench.disk.fault = { calls: ['remove'], code: 'EIO', times: 1 };
+  bench.outbox.up();
+  await eventually(() => bench.outbox.watermark === 300, { what: 'all are stored' });
+  await eventually(() => bench.outbox.checks().some(({ code }) => code === 'spill_not_removed'), { what: 'a removal failed' });
+  bench.outbox.down();
+  await eventually(() => bench.outbox.held === 0, { what: 'nothing is held' });
+  bench.disk.fault = { calls: ['write'], code: 'ENOSPC', times: 1 };
+  burst(bench, 300);
+  await eventually(() => bench.disk.removed.some((name) => name.endsWith('.spill')), { what: 'settled files are removed' });
+  await eventually(() => bench.outbox.status().spilled === 300, { what: 'all are on disk' });
+  assert.deepEqual(bench.droppedSeqs, []);
+});
+
+test('an eviction that gives no room is not repeated at once: what is on disk stays', async (t) => {
+  const bench = await spilled(t, 600, { maxBytes: 262_144, diskRetryMs: 60_000 });
+  bench.disk.fault = { calls: ['write'], code: 'ENOSPC' };
+  burst(bench, 300);
+  await eventually(() => bench.droppedSeqs.length > 0, { what: 'memory is full' });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.equal(bench.disk.removed.filter((name) => name.endsWith('.spill') && name.includes('-00000001')).length, 1);
+  const onDisk = bench.droppedSeqs.filter((seq) => seq <= 600);
+  assert.deepEqual(onDisk, seqsThrough(onDisk.length), 'the oldest file');
+  assert.ok(onDisk.length > 0 && onDisk.length < 300, `${onDisk.length} of 600 were evicted`);
+  assert.ok(bench.dropped.every(({ cause }) => cause === 'outbox_full'));
+});
+
+test('on a disk without space the run of an earlier process makes room first: its readings are older', async (t) => {
+  const first = await spilled(t, 200);
+  first.outbox.down();
+  await first.outbox.stop();
+  const bench = new DiskBench(t, { folder: first.folder });
+  await bench.outbox.start();
+  await eventually(() => bench.outbox.held === 200, { what: 'the earlier run is found' });
+  await spill(bench, 200);
+  bench.disk.onRemove = (name) => {
+    // The room that a removed file of readings leaves.
+    if (name.startsWith(first.outbox.run)) bench.disk.fault = undefined;
+  };
+  bench.disk.fault = { calls: ['write'], code: 'ENOSPC' };
+  burst(bench, 300);
+  await eventually(() => bench.outbox.status().dropped > 0 && bench.outbox.status().spilled === 500, { what: 'room was made' });
+  assert.deepEqual(bench.droppedSeqs, [], 'none of its own');
+  bench.outbox.up();
+  await eventually(() => bench.outbox.held === 0, { what: 'all is settled' });
+  assert.deepEqual(bench.forwarder.seqs(bench.outbox.run), seqsThrough(500));
+  assert.ok((bench.forwarder.missedBy(first.outbox.run)['outbox_full'] ?? []).length > 0, 'the older run gave room');
+});
+
+test('a disk check ends when the disk takes writes again, although nothing is held that could be written', async (t) => {
+  const bench = await spilled(t, 20, { memoryMax: 20 });
+  bench.disk.fault = { calls: ['write', 'create'], code: 'EIO' };
+  burst(bench, 5);
+  await eventually(() => bench.outbox.checks().some(({ code }) => code === 'spill_failed'), { what: 'the write failed' });
+  bench.outbox.up();
+  await eventually(() => bench.outbox.held === 0, { what: 'all is stored' });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.ok(
+    bench.outbox.checks().some(({ code }) => code === 'spill_failed'),
+    'the disk still fails',
+  );
+  bench.disk.fault = undefined;
+  await eventually(() => bench.outbox.checks().every(({ status }) => status === 'ok'), { what: 'the check is ok' });
+});
