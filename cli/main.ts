@@ -7,10 +7,23 @@ import { addStart } from './commands/start.ts';
 import { addTail } from './commands/tail.ts';
 import { addToken } from './commands/token.ts';
 import { addUsers } from './commands/users.ts';
+import { addVerify } from './commands/verify.ts';
 import { addDoctor } from './doctor/command.ts';
 import { addDrill } from './drill/command.ts';
 import { runCommandLine } from './frame/program.ts';
 
-const COMMANDS = [addStart, addDoctor, addConfig, addToken, addUsers, addTail, addBackup, addAcl, addDrill, addPrepareVolumes];
+const COMMANDS = [
+  addStart,
+  addDoctor,
+  addConfig,
+  addToken,
+  addUsers,
+  addTail,
+  addVerify,
+  addBackup,
+  addAcl,
+  addDrill,
+  addPrepareVolumes,
+];
 
 await runCommandLine(COMMANDS, process.argv.slice(2));

@@ -45,6 +45,9 @@ export const incomingReadingSchema = Type.Object({
   publisher: Type.Optional(Type.String({ maxLength: 256 })),
   /** What that user published, if it was more than a timestamp and a heart rate. */
   original: Type.Optional(Type.String()),
+  /** What the forwarder adds on the way to the stream (stream-account.ts). Not checked here: a reading is one whatever stands in them. */
+  account: Type.Optional(Type.Unknown()),
+  gaps: Type.Optional(Type.Unknown()),
 });
 export type IncomingReading = Static<typeof incomingReadingSchema>;
 

@@ -5,7 +5,8 @@ import type { ForwarderStatus } from '../contract/forwarder-status.ts';
 import type { Metric } from '../contract/metrics.ts';
 import type { ServiceDetails } from '../contract/service-status.ts';
 import { parseServiceStatus } from '../contract/service-status.ts';
-import { gapTopic, READINGS_FILTER, SERVICE_STATUS_FILTER } from '../contract/topics.ts';
+import { parseGap, type Gap } from '../contract/device-status.ts';
+import { deviceOfTopic, GAP_FILTER, gapTopic, READINGS_FILTER, SERVICE_STATUS_FILTER } from '../contract/topics.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { dataFolder, gatewayNameOf, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';
@@ -18,6 +19,7 @@ import { brokerOf, servedGateways } from '../service/network/broker.ts';
 import { RefusedMessages } from '../service/mqtt/refused-messages.ts';
 import { offlineWill, StatusReporter } from '../service/mqtt/status-reporter.ts';
 import type { CheckReport } from '../service/health/check-report.ts';
+import { AccountRecords } from './drain/account-records.ts';
 import { Drain } from './drain/drain.ts';
 import { ForwarderHealth } from './health.ts';
 import { Intake } from './intake/intake.ts';
@@ -29,6 +31,9 @@ import { Queue } from './queue/queue.ts';
 import { KinesisSink, targetName } from './sink/kinesis-sink.ts';
 import type { Sink } from './sink/sink.ts';
 import { Version1Topics } from './version-1-topics.ts';
+
+/** Causes of gaps whose readings were numbered. */
+const LOST: ReadonlySet<string> = new Set(['outbox_full', 'evicted']);
 
 export interface ForwarderOptions {
   sink?: Sink;
@@ -47,6 +52,7 @@ export class ForwarderService implements Service {
   readonly #metrics = new ForwarderMetrics();
   readonly #queue: Queue;
   readonly #drain: Drain;
+  readonly #accounts: AccountRecords;
   readonly #health: ForwarderHealth;
   readonly #commands: CommandServer;
   readonly #link: MqttLink;
@@ -72,6 +78,8 @@ export class ForwarderService implements Service {
     this.#queue = new Queue(config);
     const sink = options.sink ?? new KinesisSink(config, log);
     this.#drain = new Drain({ config, log, queue: this.#queue, sink, metrics: this.#metrics });
+    const isUplinkOk = (): boolean => this.#drain.uplink.current.state === 'ok';
+    this.#accounts = new AccountRecords({ config, log, sink, queue: this.#queue, isUplinkOk });
     this.#health = new ForwarderHealth(this.#queue, this.#drain);
     this.#commands = this.#commandServer();
     this.#link = new MqttLink({
@@ -132,6 +140,7 @@ export class ForwarderService implements Service {
     this.#reporter.start();
     this.#isReporting = true;
     this.#drain.start();
+    this.#accounts.start();
   }
 
   #served(): readonly string[] {
@@ -154,11 +163,23 @@ export class ForwarderService implements Service {
       ...this.#commands.subscriptions,
       ...this.#reporter.subscriptions,
       ...this.#version1Topics.subscriptions,
+      [GAP_FILTER]: this.#refused.reader('gap', parseGap, (topic, gap, retained) => {
+        if (!retained) this.#receiveGap(topic, gap);
+      }),
       [SERVICE_STATUS_FILTER]: this.#refused.reader('service_status', parseServiceStatus, (topic, status, retained) => {
         if (status.service !== 'gateway' && status.service !== 'forwarder') return;
         this.#neighbours?.received(topic, status, retained);
       }),
     };
+  }
+
+  /** What a strap did not send. Readings that were lost are in the accounts of their runs. */
+  #receiveGap(topic: string, { from, to, cause }: Gap): void {
+    const device = deviceOfTopic(topic);
+    if (device === undefined || !this.#queue.isOpen || LOST.has(cause)) return;
+    this.#queue.addGap(device, { from, to, cause }).catch(() => {
+      // The queue is closed.
+    });
   }
 
   #followQueue(intake: Intake): void {
@@ -315,6 +336,7 @@ export class ForwarderService implements Service {
   async stop(): Promise<void> {
     this.#isStopped = true;
     try {
+      await this.#accounts.stop();
       await this.#drain.stop();
       await this.#intake?.stop();
     } finally {

@@ -89,6 +89,7 @@ export function serviceRights(gateway: string): Readonly<Record<ServiceName, Rig
       subscribe: [
         requestFilter(gateway, 'forwarder'),
         'hr/+/bpm',
+        'hr/+/gap',
         'edge/+/offer/+',
         'edge/+/readings/+',
         'edge/sync',

@@ -14,12 +14,13 @@ const shardIdOf = ({ eventID }: KinesisStreamRecord): string => eventID.split(':
 async function take(record: KinesisStreamRecord, seen: Set<string>): Promise<void> {
   const { partitionKey, data, sequenceNumber, approximateArrivalTimestamp } = record.kinesis;
   // All readings are checked before the first is passed on: nothing of a malformed aggregate is processed.
-  for (const reading of readingsOfRecord(partitionKey, Buffer.from(data, 'base64'))) {
+  for (const [index, reading] of readingsOfRecord(partitionKey, Buffer.from(data, 'base64')).entries()) {
     const identity = identityOf(reading);
     if (identity !== undefined && seen.has(identity)) continue;
     await onReading(reading, {
       shardId: shardIdOf(record),
       sequenceNumber,
+      index,
       partitionKey,
       arrivedAt: new Date(approximateArrivalTimestamp * 1000),
     });

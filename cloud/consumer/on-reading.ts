@@ -5,6 +5,8 @@ export interface ReadingOrigin {
   shardId: string;
   /** Of the Kinesis record; readings of one aggregate share it. */
   sequenceNumber: string;
+  /** Of the reading in its Kinesis record, from 0; more than 0 in an aggregate only. */
+  index: number;
   partitionKey: string;
   /** When Kinesis stored the record, UTC. */
   arrivedAt: Date;

@@ -1,5 +1,6 @@
 /** The readings in one record of a Lambda event: from this gateway, plain or aggregated, or from the script that it replaces. */
 import { parseReading, type IncomingReading } from '../../contract/reading.ts';
+import { isAccountRecord } from '../../contract/stream-account.ts';
 import { deaggregate } from '../aggregation.ts';
 
 /** A record that holds no reading: a retry cannot help. */
@@ -28,16 +29,26 @@ function oldProducersReading(data: Buffer): IncomingReading | undefined {
   return parsed.ok ? parsed.value : undefined;
 }
 
+/** A record of accounts is no reading (KINESIS_ACCOUNTS=records), and nothing to retry. */
+function isAccounts(data: Buffer): boolean {
+  try {
+    return isAccountRecord(JSON.parse(data.toString()));
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The readings in a record's data, in their order, each checked by the contract's schema. Throws MalformedRecord with the reason, but
  * never with the content, which is personal data.
  */
 export function readingsOfRecord(partitionKey: string, data: Buffer): IncomingReading[] {
-  return deaggregate(partitionKey, data).map((record) => {
+  return deaggregate(partitionKey, data).flatMap((record) => {
     const parsed = parseReading(record.data);
-    if (parsed.ok) return parsed.value;
+    if (parsed.ok) return [parsed.value];
     const old = oldProducersReading(record.data);
-    if (old !== undefined) return old;
+    if (old !== undefined) return [old];
+    if (isAccounts(record.data)) return [];
     throw new MalformedRecord(parsed.reason);
   });
 }

@@ -3,6 +3,7 @@ import { DEAD_LETTER_KEPT_BYTES } from '../../contract/dead-letter.ts';
 import { exactText } from '../../contract/publication/payload-text.ts';
 import { parseRefusedLine, type RefusedLine } from '../../contract/publication/refusal.ts';
 import { parseReading, READING_MAX_BYTES } from '../../contract/reading.ts';
+import { ADDED_FIELDS } from '../../contract/stream-account.ts';
 import { sourceIndex, type DeadLetterInput, type Publication } from '../queue/queue-messages.ts';
 
 /** The identity of a reading, as the topic and the line of its packet say. */
@@ -79,5 +80,7 @@ export function checkNumbered(payload: string, identity: Identity): Checked {
   const { gateway, run, seq, device, source } = parsed.value;
   if (gateway !== identity.gateway || run !== identity.run || seq !== identity.seq)
     return dead('identity', 'gateway, run or seq differ from the topic and line that carried it', device);
+  const added = ADDED_FIELDS.find((field) => parsed.value[field] !== undefined);
+  if (added !== undefined) return dead('invalid', `${added} is added by the forwarder only`, device);
   return { kind: 'row', data: payload, device: device ?? 'unknown', source: sourceIndex(source) };
 }

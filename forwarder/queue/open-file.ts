@@ -11,6 +11,7 @@ import type { Append, DeadLetterInput, NumberedRows } from './queue-messages.ts'
 import { RunAudit } from './run-audit.ts';
 import { SHIPPED, spanCode } from './span-codes.ts';
 import { identityIn, insertRows, removeRows, writeState, type StoredDead, type StoredRow } from './stored-rows.ts';
+import { StreamAccounts, type StreamAccountsOptions } from './stream-accounts.ts';
 import { UNUSED_MAX_MS, Watermarks } from './watermarks.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -24,6 +25,7 @@ export interface FileLimits {
   auditMs: number;
   /** Of spans of a run; fewer in tests. */
   spansMax?: number | undefined;
+  accounts: StreamAccountsOptions;
 }
 
 /** Rows that came without a number: what their JSON says. */
@@ -48,6 +50,7 @@ export class OpenFile {
   readonly dead: DeadLetters;
   readonly watermarks: Watermarks;
   readonly audit: RunAudit;
+  readonly accounts: StreamAccounts;
   readonly pin: LogPin;
   readonly #selectRow: Statement;
   readonly selectRows: Statement;
@@ -56,13 +59,14 @@ export class OpenFile {
   readonly #auditMs: number;
   #expiredAtMs = 0;
 
-  constructor({ database, state }: OpenedQueue, { maxBytes, auditMs, spansMax }: FileLimits) {
+  constructor({ database, state }: OpenedQueue, { maxBytes, auditMs, spansMax, accounts }: FileLimits) {
     this.database = database;
     this.ledger = state;
     this.#auditMs = auditMs;
     // A run that has an account has a watermark.
     this.watermarks = new Watermarks(database, Date.now(), Math.max(UNUSED_MAX_MS, auditMs + 2 * DAY_MS));
     this.audit = new RunAudit(database, this.watermarks, spansMax);
+    this.accounts = new StreamAccounts(database, this.audit, (work) => this.change(work), accounts);
     this.pin = new LogPin(database);
     this.dead = new DeadLetters(database, maxBytes, this.audit);
     this.#insertRow = insertRows(database);
@@ -94,9 +98,11 @@ export class OpenFile {
       this.watermarks.rolledBack();
       this.audit.rolledBack();
       this.dead.rolledBack();
+      this.accounts.rolledBack();
       throw error;
     }
     this.watermarks.committed();
+    this.accounts.committed();
     this.ledger = next;
   }
 
@@ -147,6 +153,7 @@ export class OpenFile {
 
   /** Deletes rows that were shipped (empty text) or evicted (the cause). One that does not exist any more is not counted again. */
   settle(next: LedgerState, ids: readonly number[], evicted: string): void {
+    if (evicted !== '') this.accounts.notShipped(ids);
     const removed = this.#removeRows(ids);
     next.queued -= removed.count;
     if (evicted === '') next.shipped += removed.count;
@@ -163,6 +170,7 @@ export class OpenFile {
   bury(next: LedgerState, rowId: number, letter: Pick<DeadLetterInput, 'reason' | 'detail'>): void {
     const row = this.#selectRow.get(rowId) as Row | undefined;
     if (row === undefined) return;
+    this.accounts.notShipped([rowId]);
     next.queued -= this.#removeRows([row.id]).count;
     this.dead.add(next, {
       ...letter,

@@ -5,6 +5,7 @@
  */
 import { statSync } from 'node:fs';
 import type { DeadLetters as DeadLetterList } from '../../contract/dead-letter.ts';
+import type { AccountRecord } from '../../contract/stream-account.ts';
 import { bytesOnDisk, freeDiskBytes, pageBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
 import { addTo, causesOf, commitsLostOf, damageReport, ledgerOf, total, type LedgerState } from './ledger.ts';
 import { addToSpans } from './eviction.ts';
@@ -12,6 +13,7 @@ import { OpenFile, type FileLimits, type Row } from './open-file.ts';
 import { closeKeepingLog, markClosed, openQueue, peek, type OpenedQueue, type OpenOptions } from './open-queue.ts';
 import {
   NO_CONTENTS,
+  type AccountsRequest,
   type Append,
   type EvictedSpan,
   type QueueContents,
@@ -25,19 +27,15 @@ import type { LastKnown } from './replace-damaged.ts';
 import type { Retried, RetryRules } from './retried-letters.ts';
 import { accountOf, spansSince, type ChangedSpans, type FoundRun } from './run-account.ts';
 import { NewerSchemaError } from './schema.ts';
-import type { StoredDead } from './stored-rows.ts';
+import { sentData, type StoredDead } from './stored-rows.ts';
+import { accountsOptions } from './stream-accounts.ts';
 
 /** One step of an eviction: at most so many rows, and at most so large a share of the limit more than necessary. */
 const EVICT_ROWS = 1000;
 const DAY_MS = 24 * 3_600_000;
 const EVICT_SHARE = 1 / 16;
 
-export type QueueFileOptions = Omit<QueueWorkerData, 'opening'> & Pick<FileLimits, 'spansMax'>;
-
-interface Burial {
-  reason: string;
-  detail: string;
-}
+export type QueueFileOptions = Omit<QueueWorkerData, 'opening'> & Pick<FileLimits, 'spansMax'> & { accountsEveryMs?: number };
 
 /** `isUnreadableDamaged`: see OpenOptions. */
 export type Opening = Pick<OpenOptions, 'mayOpen' | 'isUnreadableDamaged'>;
@@ -58,7 +56,7 @@ export class QueueFile {
   /** Rows that the next commit deletes: shipped (empty text), or evicted (the cause). */
   #pendingDeletes = new Map<number, string>();
   /** Rows that the next commit moves to the dead letters. */
-  #pendingBurials = new Map<number, Burial>();
+  #pendingBurials = new Map<number, { reason: string; detail: string }>();
   #commits = 0;
   #wasUnclean = false;
 
@@ -83,7 +81,8 @@ export class QueueFile {
       opened = open();
     }
     if (opened === undefined) return false;
-    this.#opened = new OpenFile(opened, { maxBytes, auditMs: auditDays * DAY_MS, spansMax });
+    const accounts = accountsOptions(this.#options);
+    this.#opened = new OpenFile(opened, { maxBytes, auditMs: auditDays * DAY_MS, spansMax, accounts });
     this.#wasUnclean = opened.wasUnclean;
     if (opened.isReplaced) this.#beginEpoch();
     this.#known = undefined;
@@ -184,6 +183,7 @@ export class QueueFile {
       for (const append of appends) file.append(next, append);
       file.dead.evictOverLimit(next);
       file.expireAccounts(next);
+      file.accounts.attach(next, nextRowId, appends);
     });
     this.#pendingDeletes = new Map();
     this.#pendingBurials = new Map();
@@ -207,7 +207,7 @@ export class QueueFile {
       acceptedAtMs: Float64Array.from(taken, ({ accepted_ms }) => accepted_ms),
       sources: taken.map(({ source }) => source),
       devices: taken.map(({ device }) => device),
-      data: taken.map(({ data }) => data),
+      data: taken.map(sentData),
     };
   }
 
@@ -244,10 +244,8 @@ export class QueueFile {
     for (let bytes = this.pageBytes(); bytes > maxBytes; bytes = this.pageBytes()) {
       const rows = this.readAhead.evictable(EVICT_ROWS, bytes - maxBytes * (1 - EVICT_SHARE));
       if (rows.length === 0) break;
-      file.change((next) => {
-        const ids = rows.map(({ id }) => id);
-        file.settle(next, ids, 'queue_full');
-      });
+      const ids = rows.map(({ id }) => id);
+      file.change((next) => file.settle(next, ids, 'queue_full'));
       this.readAhead.evicted(rows);
       addToSpans(spans, rows);
       this.checkpoint();
@@ -317,6 +315,11 @@ export class QueueFile {
   /** What changed in a run's account (run-account.ts). */
   runSpans(run: RunIdentity, since: number, upTo: number): ChangedSpans | null {
     return spansSince(this.#file.audit, this.#file.ledger, run, since, upTo) ?? null;
+  }
+
+  /** Accounts in the stream. */
+  accounts(request: AccountsRequest): AccountRecord[] | null {
+    return this.#file.accounts.answer(request, this.#file.ledger);
   }
 
   acknowledgeDamage(): { acknowledged: boolean } {
@@ -389,8 +392,7 @@ export class QueueFile {
       this.checkpoint();
       this.#file.change((next) => (next.open = false));
     } catch {
-      closeKeepingLog(database);
-      return;
+      return closeKeepingLog(database);
     }
     database.close();
   }

@@ -1,5 +1,6 @@
 /** Messages between the main thread and the queue thread. Rows travel as columns: few large messages, no object graphs. */
 import type { Ledger } from '../../contract/forwarder-status.ts';
+import type { AccountMode, StreamGap } from '../../contract/stream-account.ts';
 import type { QueueMode, QueueReason } from './queue-mode.ts';
 
 /** Where a reading came from: a real strap, or a source whose readings are only shipped to a local target. */
@@ -213,6 +214,10 @@ export interface QueueWorkerData {
   /** AUDIT_DAYS. */
   auditDays: number;
   whenFull: 'evict-oldest' | 'refuse';
+  /** KINESIS_ACCOUNTS; left out: off. */
+  accounts?: AccountMode;
+  /** Whether simulated and replayed readings are shipped. */
+  shipsTestReadings?: boolean;
   /** One Int32 of `OPENING`: who decides whether the file is opened, or the thread may be terminated. */
   opening: SharedArrayBuffer;
 }
@@ -223,6 +228,10 @@ export interface QueueWorkerData {
  * to `given_up` before it terminates the thread; both by compare-and-exchange, so only one of them succeeds.
  */
 export const OPENING = { idle: 0, opening: 1, given_up: 2 } as const;
+
+/** About accounts in the stream (stream-accounts.ts). `sent`: what became of the records that the last `take` returned. */
+export type AccountsRequest =
+  { act: 'gap'; device: string; gap: StreamGap } | { act: 'take' } | { act: 'sent'; records: 'stored' | 'lost' };
 
 export type QueueRequest =
   /** `epoch`: that of the last `refused` reply. Appends that were sent before a refusal was known must not be committed after it. */
@@ -238,6 +247,7 @@ export type QueueRequest =
   | { kind: 'discardDead'; id: number; ids: number[] | null }
   | { kind: 'showRun'; id: number; run: string; gateway: string | null; from: number | null }
   | { kind: 'runSpans'; id: number; run: RunIdentity; since: number; upTo: number }
+  | { kind: 'accounts'; id: number; request: AccountsRequest }
   | { kind: 'acknowledgeDamage'; id: number }
   | { kind: 'backup'; id: number; file: string }
   | { kind: 'stop' };
@@ -267,3 +277,9 @@ export type QueueReply =
   | { kind: 'answer'; id: number; value: unknown }
   | { kind: 'error'; id: number; message: string }
   | { kind: 'stopped' };
+
+/** The thread's line to the main thread: `parentPort`. */
+export interface ReplyPort {
+  postMessage(reply: QueueReply, transfer?: readonly ArrayBuffer[]): void;
+  close(): void;
+}

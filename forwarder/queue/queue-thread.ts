@@ -18,6 +18,7 @@ import {
   type QueueRequest,
   type QueueState,
   type QueueWorkerData,
+  type ReplyPort,
 } from './queue-messages.ts';
 import { QueueLimits } from './queue-limits.ts';
 import { isFileOpen, QueueModes, REPLACING } from './queue-mode.ts';
@@ -35,12 +36,6 @@ const PROGRESS_DELAY_MS = 100;
 const RECHECK_MS = 1000;
 /** While deletes fail, taking stops at this many pending deletes: the same rows would be shipped again after every restart. */
 const UNDELETED_MAX = 2000;
-
-/** The thread's line to the main thread: `parentPort`. */
-export interface ReplyPort {
-  postMessage(reply: QueueReply, transfer?: readonly ArrayBuffer[]): void;
-  close(): void;
-}
 
 export class QueueThread {
   readonly #options: QueueWorkerData;
@@ -167,6 +162,8 @@ export class QueueThread {
         return this.#answerCommitted(request.id, () => this.#file.showRun(request.run, request.gateway, request.from));
       case 'runSpans':
         return this.#answerCommitted(request.id, () => this.#file.runSpans(request.run, request.since, request.upTo));
+      case 'accounts':
+        return this.#answerCommitted(request.id, () => this.#file.accounts(request.request));
       case 'acknowledgeDamage':
         return this.#answer(request.id, () => this.#file.acknowledgeDamage());
       case 'backup':

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { resultCheckerOf, type CommandArgs, type CommandResult, type CommandVerb } from '../../contract/commands.ts';
+import type { AccountRecord, StreamGap } from '../../contract/stream-account.ts';
 import type { Config } from '../../service/config/config.ts';
 import { dataFolder, gatewayName } from '../../service/storage/data-dir.ts';
 import { HrError } from '../../service/errors/errors.ts';
@@ -93,6 +94,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       minFreeDiskBytes: config.QUEUE_MIN_FREE_DISK_BYTES,
       auditDays: config.AUDIT_DAYS,
       whenFull: config.QUEUE_WHEN_FULL,
+      accounts: config.KINESIS_ACCOUNTS,
+      shipsTestReadings: config.KINESIS_TARGET === 'local' || config.ALLOW_TEST_READINGS,
       opening: this.#opening,
     };
     this.#guard = new CloseGuard(data.file);
@@ -280,6 +283,21 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
    */
   async runSpans(run: RunIdentity, since: number, upTo: number): Promise<ChangedSpans | undefined> {
     return ((await this.#ask((id) => ({ kind: 'runSpans', id, run, since, upTo }))) as ChangedSpans | null) ?? undefined;
+  }
+
+  /** The newest accounts as records of the stream; `accountRecordsSent` says what became of them. */
+  async accountRecords(): Promise<AccountRecord[]> {
+    const request = { act: 'take' } as const;
+    return (await this.#ask((id) => ({ kind: 'accounts', id, request }))) as AccountRecord[];
+  }
+
+  async accountRecordsSent(records: 'stored' | 'lost'): Promise<void> {
+    await this.#ask((id) => ({ kind: 'accounts', id, request: { act: 'sent', records } }));
+  }
+
+  /** A device had no readings for a time: the stream tells so with its next reading. */
+  async addGap(device: string, gap: StreamGap): Promise<void> {
+    await this.#ask((id) => ({ kind: 'accounts', id, request: { act: 'gap', device, gap } }));
   }
 
   async acknowledgeDamage(): Promise<CommandResult<'acknowledge-damage'>> {

@@ -24,6 +24,7 @@ type RowColumns = [
   crc: number,
   run: number | null,
   seq: number | null,
+  account: string | null,
 ];
 const CHUNK_ROWS = 500;
 /** Rows that one call may examine without taking them. */
@@ -81,7 +82,9 @@ class Taking {
 
 const selectRows = (database: Database): Statement =>
   database
-    .prepare('SELECT id, accepted_ms, source, device, data, crc, run, seq FROM rows WHERE id > ? AND id <= ? ORDER BY id LIMIT ?')
+    .prepare(
+      'SELECT id, accepted_ms, source, device, data, crc, run, seq, account FROM rows WHERE id > ? AND id <= ? ORDER BY id LIMIT ?',
+    )
     .raw();
 
 function lower(into: Map<string, number>, key: string, id: number): void {
@@ -133,6 +136,7 @@ export class ReadAhead {
       crc: row[5],
       run: row[6],
       seq: row[7],
+      account: row[8],
     }));
   }
 

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { readPayload, type AdoptedReading, type PayloadOutcome } from '../../contract/publication/adopted-reading.ts';
 import { parseReading } from '../../contract/reading.ts';
+import { ADDED_FIELDS } from '../../contract/stream-account.ts';
 import { sourceIndex } from './queue-messages.ts';
 import type { StoredDead } from './stored-rows.ts';
 
@@ -58,6 +59,8 @@ function sequencersReading(letter: StoredDead): Retried {
   const gateway = letter.gateway ?? value.gateway;
   if (value.gateway !== gateway || value.run !== run || value.seq !== seq)
     return { kind: 'dead', reason: 'identity', detail: 'gateway, run or seq differ from those that it arrived under' };
+  const added = ADDED_FIELDS.find((field) => value[field] !== undefined);
+  if (added !== undefined) return { kind: 'dead', reason: 'invalid', detail: `${added} is added by the forwarder only` };
   return { kind: 'row', data: payload, device: value.device ?? letter.device, source: sourceIndex(value.source) };
 }
 

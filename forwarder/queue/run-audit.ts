@@ -44,6 +44,8 @@ export class RunAudit {
   readonly #spans: RunSpans;
   readonly #watermarks: Watermarks;
   readonly #spansMax: number;
+  /** Numbers of runs in which something was settled, until the reader of this set removes them. */
+  readonly touched = new Set<number>();
 
   constructor(database: Database, watermarks: Watermarks, spansMax = SPANS_MAX) {
     this.#runs = new RunTable(database);
@@ -151,6 +153,7 @@ export class RunAudit {
 
   /** `before`: what the seqs were until now; null: queued, or not known. */
   #settle(next: LedgerState, run: Run, span: Omit<Span, 'code'>, before: string | null, code: string | null): void {
+    this.touched.add(run.id);
     const { first, last } = this.#settleCounted(run, span, before, code);
     if (first > last) return;
     const tail = this.#tail(next.audit, run);
@@ -211,6 +214,15 @@ export class RunAudit {
   rolledBack(): void {
     this.#runs.rolledBack();
     this.#spans.rolledBack();
+  }
+
+  /** Every run. */
+  get all(): Run[] {
+    return this.#runs.all;
+  }
+
+  byId(id: number): Run | undefined {
+    return this.#runs.byId(id);
   }
 
   /** Runs with these digits, of every gateway or of one. */

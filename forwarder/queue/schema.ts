@@ -1,9 +1,11 @@
 /**
  * The tables of the queue's file: `rows` (readings to ship), `dead` (dead letters), `state` (the ledger, one row with a checksum),
- * `watermarks` (a row for each run), `runs` and `spans` (what became of each seq), `meta` (the identity of the file). Migrations are
+ * `watermarks` (a row for each run), `runs` and `spans` (what became of each seq), `accounts` (what of that was reported in the stream),
+ * `meta` (the identity of the file). Migrations are
  * numbered and run forward only; a file of a newer version is refused and left unchanged.
  */
 import type { Database } from '../../service/storage/sqlite.ts';
+import { CREATE_ACCOUNTS } from './account-cursors.ts';
 import { countEarlierRuns } from './earlier-runs.ts';
 import { CREATE_SPANS } from './run-spans.ts';
 import { CREATE_RUNS } from './run-table.ts';
@@ -41,6 +43,8 @@ const MIGRATIONS: readonly Migration[] = [
     );
     countEarlierRuns(database, Date.now());
   },
+  // Accounts travel with rows; the table knows what of each run was reported.
+  `ALTER TABLE rows ADD COLUMN account TEXT; ${CREATE_ACCOUNTS}`,
 ];
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

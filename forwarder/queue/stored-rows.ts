@@ -17,6 +17,8 @@ export interface StoredRow {
   /** Number of its run in the audit, and its seq. Null or absent: a row of an older version, or one that nobody numbered. */
   run?: number | null;
   seq?: number | null;
+  /** Fields that the forwarder adds to the JSON when it is sent (stream-accounts.ts): `"account":{…}`. Null: none. */
+  account?: string | null;
 }
 
 /** A dead letter as its table holds it: flags are 0 or 1. The last four columns do not exist in files of version 1 and 2. */
@@ -62,10 +64,15 @@ export const rowChecksum = ({
   data,
   run = null,
   seq = null,
+  account = null,
 }: Omit<StoredRow, 'id' | 'crc'>): number =>
   run === null || seq === null
     ? checksum(accepted_ms, source, device, data)
-    : checksum(accepted_ms, source, device, data, run, seq);
+    : checksum(accepted_ms, source, device, data, run, seq, ...(account === null ? [] : [account]));
+
+/** The JSON of a row as it is sent. */
+export const sentData = ({ data, account = null }: Pick<StoredRow, 'data' | 'account'>): string =>
+  account === null ? data : `${data.slice(0, data.lastIndexOf('}'))},${account}}`;
 
 /** Letters of older versions have none of the later columns, and their checksums do not count them. */
 export function deadChecksum(dead: Omit<StoredDead, 'id' | 'crc'>): number {
@@ -137,11 +144,11 @@ export function writeState(database: Database, state: LedgerState): void {
 
 export function insertRows(database: Database): (row: Omit<StoredRow, 'crc'>) => void {
   const insert = database.prepare(
-    'INSERT INTO rows (id, accepted_ms, source, device, data, crc, run, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    'INSERT INTO rows (id, accepted_ms, source, device, data, crc, run, seq, account) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
   );
   return (row) => {
-    const { id, accepted_ms, source, device, data, run = null, seq = null } = row;
-    insert.run(id, accepted_ms, source, device, data, rowChecksum(row), run, seq);
+    const { id, accepted_ms, source, device, data, run = null, seq = null, account = null } = row;
+    insert.run(id, accepted_ms, source, device, data, rowChecksum(row), run, seq, account);
   };
 }
 

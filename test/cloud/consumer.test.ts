@@ -86,6 +86,7 @@ test('plain and aggregated readings reach the function in the order of the shard
   assert.deepEqual(taken[2]?.origin, {
     shardId: 'shardId-000000000006',
     sequenceNumber: sequenceNumberAt(1),
+    index: 1,
     partitionKey: DEVICE,
     arrivedAt: new Date(1545084650987),
   });

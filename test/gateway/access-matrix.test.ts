@@ -122,6 +122,7 @@ const EXPECTED: Record<string, Expected> = {
     publishes: ['gap', 'serviceStatus', 'metrics', 'stored', 'otherStored', 'sync', 'response', ...VERSION_1_STATUSES],
     subscribes: [
       'bpm',
+      'gap',
       'phone',
       ...STATUSES,
       ...VERSION_1_STATUSES,

@@ -81,6 +81,15 @@ export const STREAM_SETTINGS = {
     doc: '`device`, `random`, or any other text as a fixed key.',
     usedBy: ['forwarder'],
   },
+  KINESIS_ACCOUNTS: {
+    type: 'choice',
+    default: 'readings',
+    choices: ['readings', 'records', 'off'],
+    doc:
+      'How the stream tells what is missing. `readings`: once a minute, in a field of a reading. `records`: in records of their ' +
+      'own, once a minute, also without news. `off`: not at all.',
+    usedBy: ['forwarder'],
+  },
   ALLOW_TEST_READINGS: {
     type: 'boolean',
     default: false,

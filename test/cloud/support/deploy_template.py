@@ -122,6 +122,7 @@ class Deployment:
             'AWS::CloudWatch::Alarm': self.make_alarm,
             'AWS::S3::BucketPolicy': self.make_bucket_policy,
             'AWS::Logs::LogStream': self.make_log_stream,
+            'AWS::SNS::Subscription': self.make_subscription,
         }
         # An alarm names what it watches.
         for name, resource in sorted(self.by_api.items(), key=lambda item: item[1]['Type'] == 'AWS::CloudWatch::Alarm'):
@@ -143,6 +144,9 @@ class Deployment:
         client('s3').put_bucket_policy(Bucket=properties['Bucket'], Policy=json.dumps(properties['PolicyDocument']))
         return properties['Bucket']
 
+    def make_subscription(self, properties):
+        return client('sns').subscribe(**properties)['SubscriptionArn']
+
     def make_log_stream(self, properties):
         client('logs').create_log_stream(logGroupName=properties['LogGroupName'], logStreamName=properties['LogStreamName'])
         return properties['LogStreamName']
@@ -160,6 +164,8 @@ class Deployment:
             'stream': client('kinesis').describe_stream_summary(StreamName=self.outputs['StreamName'])['StreamDescriptionSummary'],
             'gatewayPolicy': self.policy_of(self.outputs['GatewayPolicyArn']),
             'alarms': client('cloudwatch').describe_alarms()['MetricAlarms'],
+            'deliveries': sorted(client('firehose').list_delivery_streams()['DeliveryStreamNames']),
+            'subscriptions': client('sns').list_subscriptions()['Subscriptions'],
         }
         if 'Delivery' in self.physical:
             delivery = client('firehose').describe_delivery_stream(DeliveryStreamName=self.physical['Delivery'])
@@ -167,6 +173,8 @@ class Deployment:
         if 'Consumer' in self.physical:
             mappings = client('lambda').list_event_source_mappings(FunctionName=self.outputs['ConsumerFunctionName'])
             resources['mappings'] = mappings['EventSourceMappings']
+            function = client('lambda').get_function_configuration(FunctionName=self.outputs['ConsumerFunctionName'])
+            resources['variables'] = function.get('Environment', {}).get('Variables', {})
             queue_url = self.outputs['OnFailureQueueUrl']
             queue = client('sqs').get_queue_attributes(QueueUrl=queue_url, AttributeNames=['All'])
             resources['queue'] = queue['Attributes']
