@@ -18,7 +18,10 @@ export interface LinkStep {
   signal: AbortSignal;
 }
 
-/** Rejects with StepTimeout at the limit, with RadioError `link_ended` as soon as the link ends, or with the request's own error. */
+/**
+ * Rejects with StepTimeout at the limit, with RadioError `link_ended` as soon as the link ends, or with the request's own error. An answer
+ * that arrived within the limit counts, although the process was too busy to read it until then.
+ */
 export async function runStep<T>(
   { what, limitMs, signal, answeredAt = () => -Infinity }: LinkStep,
   request: () => Promise<T>,
@@ -26,8 +29,10 @@ export async function runStep<T>(
   const linkEnded = (): RadioError => new RadioError('link_ended', `${what}: the link has ended`);
   if (signal.aborted) throw linkEnded();
   return await new Promise<T>((resolve, reject) => {
+    let soon: NodeJS.Immediate | undefined;
     const finish = (): void => {
       clearTimeout(timer);
+      clearImmediate(soon);
       signal.removeEventListener('abort', onEnd);
     };
     const onEnd = (): void => {
@@ -35,12 +40,16 @@ export async function runStep<T>(
       reject(linkEnded());
     };
     const startedAt = performance.now();
-    let timer = setTimeout(expired, limitMs);
+    // Timers that are late fire before the sockets are read, immediates after.
+    const judge = (): void => {
+      soon = setImmediate(expired);
+    };
+    let timer = setTimeout(judge, limitMs);
     function expired(): void {
       const now = performance.now();
       const quietMs = now - Math.max(startedAt, answeredAt());
       if (quietMs < limitMs - 1 && now - startedAt < SLOW_FACTOR * limitMs) {
-        timer = setTimeout(expired, limitMs - quietMs);
+        timer = setTimeout(judge, limitMs - quietMs);
         return;
       }
       finish();

@@ -28,6 +28,7 @@ export class RadioSession {
   readonly #scan: ScanSupervisor;
   readonly #ladder: RecoveryLadder;
   #timer: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Immediate | undefined;
   readonly #state = new SessionState();
   #fatal: HrError | undefined;
 
@@ -52,7 +53,11 @@ export class RadioSession {
   }
 
   async start(): Promise<void> {
-    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    // After a pause of the process its timers fire before what arrived meanwhile is read, and straps would be called silent; immediates
+    // run after that.
+    this.#timer = setInterval(() => {
+      this.#soon = setImmediate(() => this.#tick());
+    }, TICK_MS);
     await this.radio.start();
     this.#stateChanged();
   }
@@ -163,6 +168,7 @@ export class RadioSession {
     if (this.#state.current === 'stopped') return;
     this.#state.enter('stopped');
     clearInterval(this.#timer);
+    clearImmediate(this.#soon);
     this.#scan.stop();
     await this.straps.stop();
     this.radio.events.removeAllListeners();

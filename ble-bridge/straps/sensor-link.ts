@@ -262,8 +262,10 @@ export class SensorLink {
   #notified(signal: AbortSignal, bytes: Buffer): void {
     // Nothing may throw in here: noble calls it from an event handler, where an exception would end the process.
     try {
-      if (signal.aborted || this.#stopped) return;
+      if (this.#stopped || (signal.aborted && this.#attempt !== undefined)) return;
       const parsed = parseHeartRateMeasurement(bytes);
+      // It takes a while until a link that we end has ended; what the strap sends until then are readings.
+      if (signal.aborted) return parsed.ok ? this.#o.observer.measurement(parsed.measurement) : undefined;
       this.#lastValueAt = performance.now();
       if (!parsed.ok) return this.#o.observer.malformed(parsed.reason, bytes);
       if (parsed.cut !== undefined) this.#o.observer.malformed(parsed.cut, bytes);
@@ -275,10 +277,8 @@ export class SensorLink {
       this.#enter(stateOf(parsed.measurement));
       this.#o.observer.measurement(parsed.measurement);
     } catch (error) {
-      this.#o.log.error(
-        { event: 'notification_failed', address: this.#o.address, err: error },
-        'handling a notification failed; its reading may be lost',
-      );
+      const { log, address } = this.#o;
+      log.error({ event: 'notification_failed', address, err: error }, 'handling a notification failed; a reading may be lost');
     }
   }
 

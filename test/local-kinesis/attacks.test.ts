@@ -24,7 +24,11 @@ async function ask(
         method: 'POST',
         path: target,
         agent: false,
-        headers: { 'x-amz-target': `Kinesis_20131202.${operation}`, ...headers },
+        headers: {
+          'x-amz-target': `Kinesis_20131202.${operation}`,
+          'content-type': 'application/x-amz-json-1.1',
+          ...headers,
+        },
       },
       (answer) => {
         let text = '';

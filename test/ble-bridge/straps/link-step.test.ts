@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import { RadioError } from '../../../ble-bridge/radio/radio-error.ts';
 import { runStep, StepTimeout } from '../../../ble-bridge/straps/link-step.ts';
@@ -48,4 +50,28 @@ test('a step whose strap answers slowly has its limit after each answer, up to s
   );
   clearInterval(answering);
   assert.ok(performance.now() - from >= 1200);
+});
+
+test('an answer that arrived within the limit counts, although the process was busy until after it', async (t) => {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const accepted = once(server, 'connection');
+  const strap = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const [ours] = (await accepted) as [Socket];
+  t.after(() => {
+    strap.destroy();
+    ours.destroy();
+    server.close();
+  });
+  const { signal } = new AbortController();
+  const step = runStep({ what: 'read', limitMs: 50, signal }, async () => {
+    const [bytes] = (await once(ours, 'data')) as [Buffer];
+    return bytes.toString();
+  });
+  // Written in this turn of the event loop; nothing is read before the process is free again.
+  strap.write('answer');
+  const until = performance.now() + 150;
+  while (performance.now() < until);
+  assert.equal(await step, 'answer');
 });

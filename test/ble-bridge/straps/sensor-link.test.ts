@@ -246,6 +246,24 @@ describe('a sensor link', () => {
     await until(made, 'subscribing');
   });
 
+  test('a value that arrives while a link that we end is still up is a reading, and changes no state', async (t) => {
+    const made = makeLink({ silenceMs: 50, disconnectMs: 1000 });
+    t.after(() => made.link.stop());
+    await until(made, 'subscribing');
+    made.radio.script.disconnect = 'hangs';
+    await eventually(() => {
+      made.link.tick();
+      return made.ends.includes('silent');
+    });
+    made.radio.links[0]?.onData(beat(61));
+    made.radio.links[0]?.onData(Buffer.from('0148', 'hex'));
+    assert.deepEqual(
+      made.measurements.map(({ bpm }) => bpm),
+      [61],
+    );
+    assert.equal(made.link.state, 'lost');
+  });
+
   test('a silent strap is subscribed again, then connected again', async (t) => {
     const made = makeLink({ silenceMs: 300 });
     t.after(() => made.link.stop());
