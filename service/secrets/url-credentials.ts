@@ -1,4 +1,4 @@
-/** URLs with credentials, which people write with any characters in them: `@`, `:`, `/`, `#`, `?` and `%`, as they are or percent-encoded. */
+/** URLs with credentials, which people write with any characters: `@`, `:`, `/`, `#`, `?` and `%`, as they are or percent-encoded. */
 
 export interface SplitUrl {
   /** `mqtt://`; empty if the text has none. */

@@ -90,18 +90,27 @@ doctor_is_ok() {
 check "the doctor in the container reports ok for broker, services, queue and stream" doctor_is_ok
 check "ports are published on 127.0.0.1 only" bash -c '! docker compose ps --format "{{.Ports}}" | grep -E "0\.0\.0\.0:|\[::\]:"'
 # files SERVICE: what is in its volume, by name.
-files() { docker compose exec -T -u 1000 "$1" sh -c 'cd /data && find . -type f | sort | sed "s|^\./||" | grep -vE "^(locks/|gateway-name|volume-of)" | xargs'; }
+files() {
+  docker compose exec -T -u 1000 "$1" sh -c 'cd /data && find . -type f | sort | sed "s|^\./||"' |
+    grep -vE '^(locks/|gateway-name|volume-of)' | xargs
+}
+bridge_files='^(keys/ble-bridge|outbox/.*|devices\.json|last-readings\.json)$'
 check "the bridge can read no key but its own, no token, no users and no queue" bash -c \
-  '[[ $1 == *keys/ble-bridge* ]] && [ -z "$(echo "$1" | tr " " "\n" | grep -vE "^(keys/ble-bridge|outbox/.*|devices\.json|last-readings\.json)$")" ]' - "$(files ble-bridge)"
+  '[[ $1 == *keys/ble-bridge* ]] && [ -z "$(echo "$1" | tr " " "\n" | grep -vE "$2")" ]' - "$(files ble-bridge)" "$bridge_files"
 for service in forwarder admin-api local-kinesis; do
   check "$service has no key but its own" test "$(files "$service" | tr ' ' '\n' | grep ^keys/)" = "keys/$service"
 done
 check "only the admin API has the token" bash -c '[[ " $1 " == *" token "* && " $2 $3 $4 " != *" token "* ]]' - \
   "$(files admin-api)" "$(files gateway)" "$(files forwarder)" "$(files local-kinesis)"
 check "hr-gateway token works in the admin API's container, and names it in others" bash -c \
-  'docker compose exec -T admin-api hr-gateway token && docker compose exec -T forwarder hr-gateway token 2>&1 | grep -q "exec admin-api"'
-rebound() { curl -s -o /dev/null -w '%{http_code}' -H "Host: $1" -H 'x-amz-target: Kinesis_20131202.ListStreams' -d '{}' http://127.0.0.1:4567/; }
-check "the local stream refuses another site's name, and accepts its own" test "$(rebound evil.example) $(rebound local-kinesis:4567)" = "403 200"
+  'docker compose exec -T admin-api hr-gateway token &&
+   docker compose exec -T forwarder hr-gateway token 2>&1 | grep -q "exec admin-api"'
+rebound() {
+  curl -s -o /dev/null -w '%{http_code}' -H "Host: $1" -H 'Content-Type: application/x-amz-json-1.1' \
+    -H 'x-amz-target: Kinesis_20131202.ListStreams' -d '{}' http://127.0.0.1:4567/
+}
+check "the local stream refuses another site's name, and accepts its own" \
+  test "$(rebound evil.example) $(rebound local-kinesis:4567)" = "403 200"
 check "only the owner can read the keys" docker compose exec -T gateway sh -c 'test -z "$(find /data/keys -type f ! -perm 600)"'
 
 # restarted CONTAINER COUNT: the container restarted since it had restarted COUNT times, and is healthy.
