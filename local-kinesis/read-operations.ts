@@ -78,7 +78,8 @@ export class ReadOperations {
     limits.chargeRead(rows.reduce((sum, row) => sum + row.data.length, 0));
     const last = rows.at(-1);
     const next = last === undefined ? position.from : last.id + 1;
-    const ended = shard.last_id !== null && this.#store.read(shard, next, { maxRecords: 1, maxBytes: 1 }).length === 0;
+    const isAtTip = this.#store.read(shard, next, { maxRecords: 1, maxBytes: 1 }).length === 0;
+    const ended = shard.last_id !== null && isAtTip;
     const newest = this.#store.newestArrival(shard);
     const children = ended ? this.#childrenOf(shard, this.#store.shards(stream)) : [];
     return {
@@ -90,7 +91,7 @@ export class ReadOperations {
         EncryptionType: 'NONE',
       })),
       ...(ended ? {} : { NextShardIterator: iteratorOf({ ...position, from: next }) }),
-      MillisBehindLatest: last === undefined || newest === undefined ? 0 : Math.max(0, newest - last.arrived_ms),
+      MillisBehindLatest: isAtTip || last === undefined || newest === undefined ? 0 : Math.max(1, newest - last.arrived_ms),
       ...(children.length === 0 ? {} : { ChildShards: children }),
     };
   }

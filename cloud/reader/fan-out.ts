@@ -50,6 +50,7 @@ class Subscription {
   #first = true;
   #closed = false;
   #tries = 0;
+  /** An event has reached the newest record. */
   caughtUp = false;
 
   constructor(client: KinesisClient, shards: Shards, shardId: string, options: FanOutOptions) {
@@ -187,10 +188,11 @@ async function* readEvent(
     yield* recordsOf(shardId, record);
     shards.consumed(shardId, record.SequenceNumber ?? '');
   }
-  subscription.caughtUp = records.length === 0 && (event.MillisBehindLatest ?? 0) === 0;
+  const isAtTip = (event.MillisBehindLatest ?? 0) === 0;
+  subscription.caughtUp ||= isAtTip;
   // The last event of a shard names its children, and has no position to continue from. It may be lost with its connection.
   if ((event.ChildShards ?? []).length > 0 || event.ContinuationSequenceNumber === undefined) return true;
-  return subscription.caughtUp && shards.isClosed(shardId) && (yield* readRemainder(client, shards, shardId, options));
+  return isAtTip && shards.isClosed(shardId) && (yield* readRemainder(client, shards, shardId, options));
 }
 
 /** Yields the records of all shards, in the order in which they are pushed and as fast as the consumer takes them. */

@@ -26,7 +26,7 @@ export class PolledShard {
   readonly #recordsPerRead: number;
   readonly #shards: Shards;
   #iterator: string | undefined;
-  /** The last read reached the newest record. */
+  /** A read has reached the newest record: on a stream that is written to all the time, no read is ever empty. */
   caughtUp = false;
   /** Closed, and read to its end. */
   ended = false;
@@ -71,7 +71,7 @@ export class PolledShard {
         this.#shards.consumed(this.id, record.SequenceNumber ?? '');
       }
       this.#iterator = answer.NextShardIterator;
-      this.caughtUp = records.length === 0 && (answer.MillisBehindLatest ?? 0) === 0;
+      this.caughtUp ||= (answer.MillisBehindLatest ?? 0) === 0;
       this.ended = this.#iterator === undefined;
     } catch (error) {
       // An iterator is valid for five minutes, and the consumer was slower.
@@ -103,7 +103,7 @@ export async function* poll(client: KinesisClient, shards: Shards, options: Poll
       polled.delete(shard);
       shards.finish(shard.id);
     }
-    if (untilCaughtUp && !any && !shards.unlisted && [...polled].every(({ caughtUp }) => caughtUp)) return;
+    if (untilCaughtUp && !shards.unlisted && [...polled].every(({ caughtUp }) => caughtUp)) return;
     if (!shards.unlisted) await rest(any ? ROUND_MS : pollMs, signal);
   }
 }

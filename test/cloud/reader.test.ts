@@ -123,6 +123,25 @@ describe('the reader', () => {
       );
   });
 
+  test('reading until caught up ends on a stream that is written to all the time', async (t) => {
+    const { client } = await startLocalStream(t);
+    await put(client, 1, 100);
+    let seq = 100;
+    let writing = true;
+    const written = (async (): Promise<void> => {
+      while (writing) await put(client, (seq += 1), seq);
+    })();
+    try {
+      const signal = AbortSignal.timeout(20_000);
+      const seqs = await seqsOfStream(client, { signal });
+      assert.equal(signal.aborted, false, 'it ends by itself');
+      assert.ok(seq > 100 && seqs.length >= 100, `${seqs.length} of ${seq}`);
+    } finally {
+      writing = false;
+      await written;
+    }
+  });
+
   test('a checkpoint moves after the consumer received a record or a whole aggregate; other data is passed on unchanged', async (t) => {
     const { client } = await startLocalStream(t);
     await put(client, 1, 3);
