@@ -220,12 +220,17 @@ export class EarlierRuns {
 
 /** Files of a run in order. What a file should hold shows also in the header of the next one. */
 function chained(read: readonly ReadFile[]): SpillFile[] {
-  return read.map(({ firstSeq, lastSeq, count, confirmedTo, listed }, at) => {
+  return read.map((summary, at) => {
+    const { lastSeq, count, confirmedTo, listed } = summary;
     const { file, bytes, index } = listed;
-    const next = read[at + 1];
-    // Without that header: nothing is missing between files that follow each other.
-    const isNext = next?.listed.index === index + 1;
+    const [before, next] = [read[at - 1], read[at + 1]];
+    // Without that header: nothing is missing between files that follow each other. If the last one has lost its beginning to a power
+    // cut, what is missing was in it.
+    const isCutShort = (other: ReadFile | undefined): boolean => other?.prev === undefined && other?.confirmedTo === 0;
+    const isNext = next?.listed.index === index + 1 && !isCutShort(next);
     const heldTo = next?.prev ?? (isNext && next.prev === undefined ? Math.max(lastSeq, next.firstSeq - 1) : lastSeq);
+    const followsAt = before?.listed.index === index - 1 && isCutShort(summary) ? before.lastSeq + 1 : summary.firstSeq;
+    const firstSeq = Math.min(summary.firstSeq, followsAt);
     const lastSeqHeld = Math.max(firstSeq - 1, heldTo);
     // A file that another one follows was synced.
     const known = next === undefined ? confirmedTo : Number.POSITIVE_INFINITY;

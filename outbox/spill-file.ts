@@ -136,6 +136,14 @@ class SummaryOfLines {
   #lastSeqRead = 0;
   /** Files of format 2 have none: then nothing counts as cut short. */
   #lastBlock = NO_BLOCK;
+  #hasControl = false;
+  /** The beginning of the file, and with it what says that its first write was the last one, was never synced. */
+  #isEmptied = false;
+
+  /** The text at the beginning of the file. */
+  begin(text: string): void {
+    this.#isEmptied = text.startsWith('\0');
+  }
 
   add({ seq, payload }: NumberedReading): void {
     if (seq === 0) return this.#control(payload);
@@ -146,13 +154,15 @@ class SummaryOfLines {
   }
 
   #control(payload: string): void {
+    this.#hasControl = true;
     const control = decodeControl(payload);
     if (control?.kind === 'header') {
       const { gateway, may_have_sent, prev, first } = control.header;
       if (this.#firstSeq === undefined) this.#prev ??= prev;
       this.#gateway = gateway;
       this.#mayHaveSent = Math.max(this.#mayHaveSent ?? 0, may_have_sent);
-      if (first !== undefined) this.#expectBlock(first, first);
+      // Its block follows in the same write.
+      if (first !== undefined) this.#expectBlock(first, first, Number.POSITIVE_INFINITY);
     } else if (control?.kind === 'block') this.#expectBlock(control.block.from, control.block.to);
     else if (control?.kind === 'footer') {
       this.#expect(control.footer.first, control.footer.last);
@@ -160,8 +170,8 @@ class SummaryOfLines {
     }
   }
 
-  #expectBlock(from: number, to: number): void {
-    this.#lastBlock = { from, to };
+  #expectBlock(from: number, to: number, endsAt = to): void {
+    this.#lastBlock = { from, to: endsAt };
     this.#expect(from, to);
   }
 
@@ -179,8 +189,13 @@ class SummaryOfLines {
       mayHaveSent: this.#mayHaveSent,
       gateway: this.#gateway,
       prev: this.#prev,
-      confirmedTo: this.#lastSeqRead > this.#lastBlock.to ? this.#lastBlock.to : this.#lastBlock.from - 1,
+      confirmedTo: this.#confirmedTo,
     };
+  }
+
+  get #confirmedTo(): number {
+    if (this.#isEmptied && !this.#hasControl) return 0;
+    return this.#lastSeqRead > this.#lastBlock.to ? this.#lastBlock.to : this.#lastBlock.from - 1;
   }
 }
 
@@ -206,6 +221,7 @@ export async function summarise(disk: SpillDisk, file: string, bytes: number): P
   const summary = new SummaryOfLines();
   for (let byte = 0, isLast = false; !isLast;) {
     const piece = await readPiece(disk, file, byte);
+    if (byte === 0) summary.begin(piece.text);
     for (const line of wholeLines(piece.text)) summary.add(line);
     byte = piece.nextByte;
     ({ isLast } = piece);
