@@ -4,11 +4,11 @@ import { soak } from './support/soak.ts';
 import { virtualRadioMissing } from './support/virtual-radio.ts';
 
 test(
-  'two minutes of faults beside phantoms and taken straps: each notification with a pulse that reached noble is in the stream once',
+  'a minute of faults beside phantoms and taken straps: each notification with a pulse that reached noble is in the stream once',
   { skip: virtualRadioMissing() },
   async (t) => {
-    const result = await soak(t, { seconds: 120, seed: 20_261_123 });
+    const result = await soak(t, { seconds: 50, seed: 20_261_123 });
     t.diagnostic(JSON.stringify(result));
-    assert.ok(result.delivered > 500);
+    assert.ok(result.delivered > 250, `${result.delivered} notifications were delivered`);
   },
 );
