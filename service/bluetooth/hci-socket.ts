@@ -137,6 +137,8 @@ async function readAdapters(): Promise<Adapter[]> {
 
 /** Power states and addresses. Rejects as `adapterPowers` throws. */
 export async function powersWithAddresses(): Promise<readonly AdapterPower[]> {
+  // Without Bluetooth in the kernel the native socket cannot be made, and what is left of the attempt aborts the process when it ends.
+  if (!existsSync(adaptersFolder())) return [];
   const powers = adapterPowers();
   const addresses = new Map((await findAdapters()).map(({ number, address }) => [number, address]));
   return powers.map((power) => {
