@@ -1,6 +1,7 @@
 /**
  * Reads a table of a damaged file, row by row, around the pages that cannot be read. A row may come twice, and rows beyond a damaged page
- * come in descending order; memory does not grow with the table.
+ * come in descending order; memory does not grow with the table. Only a row with a right checksum says where the reading is: in a page
+ * whose cells are overwritten, an id may be any number, and the rows up to it would be passed over.
  */
 import type { Database } from '../../service/storage/sqlite.ts';
 
@@ -18,19 +19,26 @@ interface Extent {
 class TableReader<Row extends WithId> {
   readonly #database: Database;
   readonly #table: string;
+  readonly #isWhole: (row: Row) => boolean;
 
-  constructor(database: Database, table: string) {
+  constructor(database: Database, table: string, isWhole: (row: Row) => boolean) {
     this.#database = database;
     this.#table = table;
+    this.#isWhole = isWhole;
   }
 
   /** Yields rows after an id up to the first page that cannot be read. A damaged page may lead back: ids must grow. */
   *forward(afterId: number): Generator<Row, Extent> {
     let last = afterId;
+    let before = afterId;
     try {
       const rows = this.#database.prepare(`SELECT * FROM ${this.#table} WHERE id > ? ORDER BY id`).iterate(afterId);
       for (const row of rows as IterableIterator<Row>) {
+        if (!this.#isWhole(row)) continue;
+        // Not this id is out of place, but the one before.
+        if (row.id <= last && row.id > before) last = before;
         if (row.id <= last) return { last, isComplete: false };
+        before = last;
         last = row.id;
         yield row;
       }
@@ -43,10 +51,14 @@ class TableReader<Row extends WithId> {
   /** Yields rows from an id down to, and without, another, up to the first page that cannot be read. */
   *backward(fromId: number, downToId: number): Generator<Row, void> {
     let last = fromId + 1;
+    let before = last;
     try {
       const query = `SELECT * FROM ${this.#table} WHERE id <= ? AND id > ? ORDER BY id DESC`;
       for (const row of this.#database.prepare(query).iterate(fromId, downToId) as IterableIterator<Row>) {
+        if (!this.#isWhole(row)) continue;
+        if (row.id >= last && row.id < before) last = before;
         if (row.id >= last) return;
+        before = last;
         last = row.id;
         yield row;
       }
@@ -55,15 +67,15 @@ class TableReader<Row extends WithId> {
     }
   }
 
-  /** The first id above `afterId` + some distance that can be read; undefined if there is none. */
+  /** The first id above `afterId` + some distance whose row is whole; undefined if there is none. */
   firstReadable(afterId: number): number | undefined {
-    const statement = this.#database.prepare(`SELECT id FROM ${this.#table} WHERE id > ? ORDER BY id LIMIT 1`).pluck();
+    const statement = this.#database.prepare<[number], Row>(`SELECT * FROM ${this.#table} WHERE id > ? ORDER BY id LIMIT 1`);
     for (let distance = 1; afterId + distance < ID_MAX; distance *= 2)
       try {
-        const id: unknown = statement.get(afterId + distance);
+        const row = statement.get(afterId + distance);
         // Beyond the last row: the end of the table can be read only from behind.
-        if (typeof id !== 'number') break;
-        if (id > afterId + distance) return id;
+        if (row === undefined) break;
+        if (row.id > afterId + distance && this.#isWhole(row)) return row.id;
       } catch {
         continue;
       }
@@ -71,9 +83,13 @@ class TableReader<Row extends WithId> {
   }
 }
 
-/** Every row of a table that can be read. Nothing if the table itself cannot. */
-export function* readableRows<Row extends WithId>(database: Database, table: string): Generator<Row, void> {
-  const reader = new TableReader<Row>(database, table);
+/** Every whole row of a table that can be read. Nothing if the table itself cannot. */
+export function* readableRows<Row extends WithId>(
+  database: Database,
+  table: string,
+  isWhole: (row: Row) => boolean,
+): Generator<Row, void> {
+  const reader = new TableReader<Row>(database, table, isWhole);
   let after = 0;
   for (;;) {
     const { last, isComplete } = yield* reader.forward(after);

@@ -99,8 +99,8 @@ class Copier {
   }
 
   copy(source: Database): void {
-    for (const row of readableRows<StoredRow>(source, 'rows')) if (isWhole(row, rowChecksum)) this.#row(row);
-    for (const letter of readableRows<StoredDead>(source, 'dead')) if (isWhole(letter, deadChecksum)) this.#letter(letter);
+    for (const row of readableRows<StoredRow>(source, 'rows', (one) => isWhole(one, rowChecksum))) this.#row(row);
+    for (const letter of readableRows<StoredDead>(source, 'dead', (one) => isWhole(one, deadChecksum))) this.#letter(letter);
     this.#commit();
   }
 

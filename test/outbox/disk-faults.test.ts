@@ -24,8 +24,10 @@ async function spilled(
 }
 
 /** Every reading is stored or missed for a reason that is known, by seq; those up to `safe` are stored. */
-async function assertDelivered({ outbox, forwarder, droppedSeqs }: DiskBench, safe: number): Promise<void> {
+async function assertDelivered(bench: DiskBench, safe: number): Promise<void> {
+  const { outbox, forwarder } = bench;
   await eventually(() => outbox.held === 0 && outbox.watermark === outbox.last, { withinMs: 20_000, what: 'all is settled' });
+  const { droppedSeqs } = bench;
   const stored = new Set(forwarder.seqs(outbox.run));
   assert.deepEqual(
     seqsThrough(safe).filter((seq) => !stored.has(seq)),

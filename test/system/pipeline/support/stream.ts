@@ -1,4 +1,5 @@
 /** Reads a stream with GetRecords of the AWS SDK, without the product's own reader. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent } from 'node:http';
 import { GetRecordsCommand, GetShardIteratorCommand, KinesisClient, ListShardsCommand } from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
@@ -17,6 +18,12 @@ export function clientOf(endpoint: string): KinesisClient {
   });
 }
 
+/** Five reads per second and shard are allowed, and others read, too. */
+async function whenThrottled(error: unknown): Promise<undefined> {
+  if (!(error instanceof Error) || error.name !== 'ProvisionedThroughputExceededException') throw error;
+  await sleep(250);
+}
+
 /** All readings of a stream from its oldest record on. */
 export async function readAll(endpoint: string, stream = 'hr-data-stream'): Promise<StreamReading[]> {
   const client = clientOf(endpoint);
@@ -28,7 +35,8 @@ export async function readAll(endpoint: string, stream = 'hr-data-stream'): Prom
         await client.send(new GetShardIteratorCommand({ StreamName: stream, ShardId, ShardIteratorType: 'TRIM_HORIZON' }))
       ).ShardIterator;
       while (iterator !== undefined) {
-        const answer = await client.send(new GetRecordsCommand({ ShardIterator: iterator, Limit: 10_000 }));
+        const answer = await client.send(new GetRecordsCommand({ ShardIterator: iterator, Limit: 10_000 })).catch(whenThrottled);
+        if (answer === undefined) continue;
         for (const record of answer.Records ?? [])
           readings.push(JSON.parse(Buffer.from(record.Data ?? []).toString()) as StreamReading);
         if ((answer.Records ?? []).length === 0 && (answer.MillisBehindLatest ?? 0) === 0) break;
