@@ -8,7 +8,38 @@ import type { Database } from '../../service/storage/sqlite.ts';
 /** Ids beyond the last one that could be read are probed at growing distances up to this one. */
 const ID_MAX = Number.MAX_SAFE_INTEGER;
 
+/** So many ids are remembered to recognise one that is out of place. */
+const RECENT = 64;
+
 type WithId = { id: number };
+
+/**
+ * Ids in the order in which they are read. An id that is not beyond the last one is in order if those since then were out of place: cells
+ * that were overwritten. If it was read before, or is lower than all that are remembered, a damaged page has led back.
+ */
+class IdsInOrder {
+  readonly #isBeyond: (id: number, other: number) => boolean;
+  readonly #recent: number[];
+
+  constructor(start: number, isBeyond: (id: number, other: number) => boolean) {
+    this.#recent = [start];
+    this.#isBeyond = isBeyond;
+  }
+
+  get last(): number {
+    return this.#recent.at(-1) ?? 0;
+  }
+
+  /** False: reading must not go on from here. */
+  follows(id: number): boolean {
+    const at = this.#recent.findLastIndex((earlier) => this.#isBeyond(id, earlier));
+    if (at < 0 || this.#recent.includes(id)) return false;
+    this.#recent.length = at + 1;
+    this.#recent.push(id);
+    if (this.#recent.length > RECENT) this.#recent.shift();
+    return true;
+  }
+}
 
 /** The ids that a read covered, from `first` to `last`, and whether it came to the end of the table. */
 interface Extent {
@@ -27,39 +58,30 @@ class TableReader<Row extends WithId> {
     this.#isWhole = isWhole;
   }
 
-  /** Yields rows after an id up to the first page that cannot be read. A damaged page may lead back: ids must grow. */
+  /** Yields rows after an id up to the first page that cannot be read. */
   *forward(afterId: number): Generator<Row, Extent> {
-    let last = afterId;
-    let before = afterId;
+    const ids = new IdsInOrder(afterId, (id, other) => id > other);
     try {
       const rows = this.#database.prepare(`SELECT * FROM ${this.#table} WHERE id > ? ORDER BY id`).iterate(afterId);
       for (const row of rows as IterableIterator<Row>) {
         if (!this.#isWhole(row)) continue;
-        // Not this id is out of place, but the one before.
-        if (row.id <= last && row.id > before) last = before;
-        if (row.id <= last) return { last, isComplete: false };
-        before = last;
-        last = row.id;
+        if (!ids.follows(row.id)) return { last: ids.last, isComplete: false };
         yield row;
       }
-      return { last, isComplete: true };
+      return { last: ids.last, isComplete: true };
     } catch {
-      return { last, isComplete: false };
+      return { last: ids.last, isComplete: false };
     }
   }
 
   /** Yields rows from an id down to, and without, another, up to the first page that cannot be read. */
   *backward(fromId: number, downToId: number): Generator<Row, void> {
-    let last = fromId + 1;
-    let before = last;
+    const ids = new IdsInOrder(fromId + 1, (id, other) => id < other);
     try {
       const query = `SELECT * FROM ${this.#table} WHERE id <= ? AND id > ? ORDER BY id DESC`;
       for (const row of this.#database.prepare(query).iterate(fromId, downToId) as IterableIterator<Row>) {
         if (!this.#isWhole(row)) continue;
-        if (row.id >= last && row.id < before) last = before;
-        if (row.id >= last) return;
-        before = last;
-        last = row.id;
+        if (!ids.follows(row.id)) return;
         yield row;
       }
     } catch {

@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, openSync, statSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { readableRows } from '../../../forwarder/queue/readable-rows.ts';
 import { rowChecksum, type StoredRow } from '../../../forwarder/queue/stored-rows.ts';
 import { openDatabase } from '../../../service/storage/sqlite.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
-const ROWS = 20_000;
+const ROWS = 15_000;
 
-test('whatever part of some pages is overwritten, the rows of all other pages are found', (t) => {
-  const folder = tempDir(t);
-  const whole = path.join(folder, 'whole.db');
+function wholeFile(t: TestContext): string {
+  const whole = path.join(tempDir(t), 'whole.db');
   const database = openDatabase(whole);
   database.exec('CREATE TABLE rows (id INTEGER PRIMARY KEY, accepted_ms, source, device, data, crc, run, seq)');
   const insert = database.prepare('INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
@@ -22,20 +21,55 @@ test('whatever part of some pages is overwritten, the rows of all other pages ar
     }
   })();
   database.close();
+  return whole;
+}
+
+const isWhole = (row: StoredRow): boolean => rowChecksum(row) === row.crc;
+
+function seqsIn(file: string): Set<number> {
+  const database = openDatabase(file);
+  const seqs = new Set<number>();
+  for (const { seq } of readableRows<StoredRow>(database, 'rows', isWhole)) seqs.add(seq ?? 0);
+  database.close();
+  return seqs;
+}
+
+test('whatever part of some pages is overwritten, the rows of all other pages are found', (t) => {
+  const whole = wholeFile(t);
   const { size } = statSync(whole);
   for (let shift = 0; shift < 512; shift += 23) {
-    const file = path.join(folder, `damaged-${shift}.db`);
+    const file = `${whole}-${shift}`;
     copyFileSync(whole, file);
     const fd = openSync(file, 'r+');
     const from = Math.floor(size / 10) + shift;
     for (let at = from; at < from + 40_000; at += 512) writeSync(fd, Buffer.alloc(64, 0xee), 0, 64, at);
     closeSync(fd);
-    const damaged = openDatabase(file);
-    const found = new Set<number>();
-    const isWhole = (row: StoredRow): boolean => rowChecksum(row) === row.crc;
-    for (const { seq } of readableRows<StoredRow>(damaged, 'rows', isWhole)) found.add(seq ?? 0);
-    damaged.close();
+    const found = seqsIn(file);
     // 40,000 bytes are the eleven pages that are overwritten; what is in them may be lost.
     assert.ok(found.size >= ROWS - 11 * 25, `${found.size} rows found of ${ROWS}, shifted by ${shift}`);
   }
 });
+
+/** A leaf of a table, whose first cells begin with the size of the row, in two bytes, and its id, here in two. */
+const LEAF = 0x0d;
+const TWO_BYTES = 0x80;
+
+for (const cells of [1, 2, 5])
+  for (const isPayloadOverwritten of [false, true])
+    test(`${cells} ids that are any number${isPayloadOverwritten ? ', in overwritten rows,' : ''} hide no other row`, (t) => {
+      const file = wholeFile(t);
+      const bytes = readFileSync(file);
+      const pageSize = bytes.readUInt16BE(16);
+      let page = 10 * pageSize;
+      while (bytes[page] !== LEAF) page += pageSize;
+      for (let cell = 0; cell < cells; cell += 1) {
+        const at = page + bytes.readUInt16BE(page + 8 + 2 * cell);
+        for (const [byte, isFirst] of [0, 2].flatMap((from) => [[at + from, true] as const, [at + from + 1, false] as const]))
+          assert.equal((bytes[byte] ?? 0) >= TWO_BYTES, isFirst, 'size and id have two bytes each');
+        // As many as fit into two bytes: larger than every id before and after it.
+        bytes.writeUInt16BE(0xff7f - cells + cell, at + 2);
+        if (isPayloadOverwritten) bytes.fill(0xee, at + 100, at + 140);
+      }
+      writeFileSync(file, bytes);
+      assert.ok(seqsIn(file).size >= ROWS - cells, `${seqsIn(file).size} rows found of ${ROWS}`);
+    });
