@@ -79,19 +79,19 @@ export class Admission {
     if (rssi !== null && (this.#strongest === undefined || rssi >= this.#strongest.rssi)) this.#strongest = { address, rssi };
   }
 
-  /** The health check `unknown_straps`. */
+  /** The health check `unknown straps`. */
   check(now = performance.now()): CheckReport {
     const recent = this.#unusual.filter(({ at }) => now - at < UNUSUAL_MS);
     if (recent.length === 0) {
       this.#unusual = [];
       this.#strongest = undefined;
-      return okCheck('unknown_straps');
+      return okCheck('unknown straps');
     }
     const addresses = recent.reduce((sum, { addresses: more }) => sum + more, 0);
     const strongest =
       this.#strongest === undefined ? '' : `; the strongest signal is ${this.#strongest.rssi} dBm, of ${this.#strongest.address}`;
     return warning(
-      'unknown_straps',
+      'unknown straps',
       'many_unknown_straps',
       `${addresses} unknown addresses within ${UNUSUAL_MS / 1000} s advertise a heart rate and are not connected${strongest}`,
     );

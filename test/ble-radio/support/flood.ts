@@ -30,7 +30,7 @@ export async function floodBesideStrap(t: TestContext, restarts: number): Promis
   const product = await startRadioProduct(t, radio, {
     onReading: ({ timestamp }) => arrivals.push({ at: performance.now(), delayMs: Date.now() - Date.parse(timestamp) }),
   });
-  const unknownStraps = (): string | undefined => product.checks().find(({ name }) => name === 'unknown_straps')?.status;
+  const unknownStraps = (): string | undefined => product.checks().find(({ name }) => name === 'unknown straps')?.status;
   await eventually(() => arrivals.length > 5, { what: 'readings of the real strap' });
   await eventually(() => unknownStraps() === 'ok', { what: 'the check is ok before' });
   assert.equal(await product.retainedTopics(), 5, 'one strap has a status and four entities');
