@@ -127,9 +127,9 @@ describe('the reader', () => {
     const { client } = await startLocalStream(t);
     await put(client, 1, 100);
     let seq = 100;
-    let writing = true;
+    const writing = new AbortController();
     const written = (async (): Promise<void> => {
-      while (writing) await put(client, (seq += 1), seq);
+      while (!writing.signal.aborted) await put(client, (seq += 1), seq);
     })();
     try {
       const signal = AbortSignal.timeout(20_000);
@@ -137,7 +137,7 @@ describe('the reader', () => {
       assert.equal(signal.aborted, false, 'it ends by itself');
       assert.ok(seq > 100 && seqs.length >= 100, `${seqs.length} of ${seq}`);
     } finally {
-      writing = false;
+      writing.abort();
       await written;
     }
   });
