@@ -40,7 +40,7 @@ function chartFiles(): { script: Buffer; style: Buffer } {
   };
 }
 
-/** Cheap, and needed to find out that the box is under attack; a wrong token is charged by itself. */
+/** Cheap, and needed to find out that the box is under attack; a wrong token is charged separately. */
 const UNCHARGED = new Set(['/health/live', '/login']);
 
 /** Which budget a route is charged to: the page's own files and the API have one each. */

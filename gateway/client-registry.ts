@@ -33,7 +33,7 @@ export interface ClientRegistryOptions {
 
 /** What a subscription costs beside its filter. */
 const SUBSCRIPTION_BYTES = 800;
-/** A breach that ends a connection is worth a person's attention by itself. */
+/** A single breach that ends a connection already needs a person's attention. */
 const DISCONNECTION_WEIGHT = 5;
 const UNKNOWN_PEER: Peer = { address: 'unknown', loopback: false };
 

@@ -1,5 +1,5 @@
 /**
- * Bounds how many straps become known. Whoever is within some metres can advertise any number of addresses, and each strap that becomes
+ * Bounds how many straps become known. Anyone within some metres can advertise any number of addresses, and each strap that becomes
  * known costs memory, a place in the connect queue, and retained topics. Straps are admitted by rank:
  *
  * - own: it has delivered readings, has an alias, or BLE_ALLOW names it alone. Always admitted, never dropped for others.

@@ -13,7 +13,7 @@ const GONE_AFTER_MS = 10_000;
 const TOGETHER_AFTER_MS = 4500;
 /** An address that waits and has not advertised for this long is forgotten. */
 const FORGET_AFTER_MS = 60_000;
-/** Most addresses that wait: whoever knows the name can advertise any number of them. */
+/** Most addresses that wait: anyone who knows the name can advertise any number of them. */
 const WAITING_MAX = 100;
 
 export class AliasClaims {

@@ -20,7 +20,7 @@ export class MemoryBudget {
       incoming: limits.memoryOfIncoming,
       held: limits.memoryOfHeld,
     };
-    // Whoever raises MQTT_MAX_RETAINED_BYTES has the memory for it.
+    // An operator who raises MQTT_MAX_RETAINED_BYTES has the memory for it.
     this.#allBytes = limits.memoryOfAll + Math.max(0, retainedBytes - limits.memoryOfAll / 4);
   }
 
