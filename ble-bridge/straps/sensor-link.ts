@@ -6,7 +6,6 @@
  * again first, then connected again. Faults of the radio as a whole are handled by the recovery ladder.
  */
 import type { DeviceState, StrapReason } from '../../contract/device-status.ts';
-import { messageOf } from '../../service/errors/errors.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { parseHeartRateMeasurement } from '../gatt/hrm-parser.ts';
 import { ConnectTimeout, GaveWay, NoSlot, type ConnectQueue } from '../radio/connect-queue.ts';
@@ -14,13 +13,14 @@ import type { OurEnd } from '../radio/disconnect-reasons.ts';
 import type { RadioError } from '../radio/radio-error.ts';
 import { CHARACTERISTICS, type Radio, type RadioCharacteristic, type RadioConnection } from '../radio/radio.ts';
 import type { ConnectSlots } from './connection-slots.ts';
-import { disconnectWithin, endReasonOf, isRefusal, refusalOf } from './link-end.ts';
+import { disconnectWithin, endReasonOf, isRefusal, reasonOfEnd, refusalOf } from './link-end.ts';
 import type { LinkLimits } from './link-limits.ts';
 import type { LinkObserver } from './link-observer.ts';
 import { LinkRetry } from './link-retry.ts';
 import { LinkState, OUTLASTING, stateOf, type Shown } from './link-state.ts';
 import { runStep, StepTimeout, type LinkStep } from './link-step.ts';
-import { readStrapInformation } from './strap-information.ts';
+import { PacketBudget } from './packet-budget.ts';
+import { readOptional } from './strap-information.ts';
 
 export interface SensorLinkOptions {
   address: string;
@@ -65,6 +65,7 @@ export class SensorLink {
   #resubscribed = false;
   #readAgainAt = 0;
   #reading = false;
+  readonly #packets = new PacketBudget();
   /** A disconnect in progress. */
   #ending: Promise<void> | undefined;
   #stopped = false;
@@ -143,8 +144,11 @@ export class SensorLink {
     if (this.#state.idle && this.#attempt === undefined && performance.now() - this.#advertisedAt > UNSEEN_MS)
       this.#enter('lost');
     const attempt = this.#attempt;
-    if (attempt === undefined || this.#connection === undefined || this.#measurement === undefined) return;
+    if (attempt === undefined || this.#connection === undefined) return;
     const now = performance.now();
+    const packets = this.#packets.exceeded(this.#connection.unasked, now);
+    if (packets !== undefined) return this.#tooManyPackets(attempt, packets);
+    if (this.#measurement === undefined) return;
     const quietMs = now - this.#lastValidAt;
     const { silenceMs } = this.#o.limits;
     // It sends, but no heart rates. Another link would bring the same.
@@ -193,6 +197,7 @@ export class SensorLink {
       );
       if (attempt !== this.#attempt) return connection.abandon();
       this.#connection = connection;
+      this.#packets.newLink();
       this.#retry.connected();
       this.#enter('connected');
       observer.connected();
@@ -282,6 +287,10 @@ export class SensorLink {
     }
   }
 
+  #tooManyPackets(attempt: AbortController, packets: string): void {
+    this.#fail(attempt, 'too_many_packets', new Error(packets), this.#retry.afterExcessMs());
+  }
+
   #noHeartRate(attempt: AbortController): void {
     this.#enter('no_heart_rate_service');
     this.#fail(attempt, 'no_heart_rate_service', undefined, this.#retry.afterRefusalMs());
@@ -300,28 +309,18 @@ export class SensorLink {
     const { limits, observer, log, address } = this.#o;
     this.#reading = true;
     this.#readAgainAt = performance.now() + limits.rssiMs;
-    const step = async <T>(what: string, run: () => Promise<T>): Promise<T> =>
-      await runStep({ what, limitMs: limits.requestMs, signal: attempt.signal, answeredAt: () => connection.answeredAt }, run);
-    try {
-      if (first) {
-        const optional = await step('discovery of optional services', () => connection.discoverOptional());
-        if (attempt !== this.#attempt) return;
-        this.#characteristics = [...this.#characteristics, ...optional];
-      }
-      await readStrapInformation({
-        connection,
-        characteristics: this.#characteristics,
-        step,
-        first,
-        batteryEveryMs: limits.batteryMs,
-        onInformation: (information) => observer.information(information),
-      });
-    } catch (error) {
-      // Battery and device information are optional; a strap that stopped answering will be detected by its silence.
-      log.debug({ event: 'strap_information_failed', address, reason: messageOf(error) }, 'a strap did not answer a read');
-    } finally {
-      if (attempt === this.#attempt) this.#reading = false;
-    }
+    await readOptional({
+      connection,
+      limits,
+      log,
+      address,
+      first,
+      signal: attempt.signal,
+      characteristics: this.#characteristics,
+      onCharacteristics: (all) => (this.#characteristics = all),
+      onInformation: (information) => observer.information(information),
+    });
+    if (attempt === this.#attempt) this.#reading = false;
   }
 
   /** Ends an attempt from our side, and its link, within the disconnect limit. */
@@ -354,7 +353,8 @@ export class SensorLink {
     this.#notBefore = performance.now() + (backoffMs ?? this.#retry.afterLossMs());
     attempt.abort();
     // An attempt that gave way says nothing about the strap.
-    if (!OUTLASTING.has(this.state)) this.#enter('lost', { nothingLearned: reason === 'gave_way' });
+    if (!OUTLASTING.has(this.state))
+      this.#enter('lost', { nothingLearned: reason === 'gave_way', ...reasonOfEnd(reason, error) });
     this.#o.observer.ended(reason, error);
   }
 

@@ -1,6 +1,10 @@
 /** Reads what a strap offers beside the heart rate: battery, device information, body location, signal strength. All optional. */
 import { parseBatteryLevel, parseBodySensorLocation, parseText } from '../gatt/optional-values.ts';
+import { messageOf } from '../../service/errors/errors.ts';
+import type { Logger } from '../../service/log/log.ts';
 import { CHARACTERISTICS, type RadioCharacteristic, type RadioConnection } from '../radio/radio.ts';
+import type { LinkLimits } from './link-limits.ts';
+import { runStep } from './link-step.ts';
 
 export interface StrapInformation {
   battery_percent: number | null;
@@ -20,6 +24,40 @@ export interface ReadOptions {
   first: boolean;
   batteryEveryMs: number;
   onInformation: (information: Partial<StrapInformation>) => void;
+}
+
+export interface OptionalOptions {
+  connection: RadioConnection;
+  limits: Pick<LinkLimits, 'requestMs' | 'batteryMs'>;
+  log: Logger;
+  address: string;
+  /** True right after the connect: discovers the optional services first. */
+  first: boolean;
+  /** Of the attempt; aborted when the link has ended. */
+  signal: AbortSignal;
+  characteristics: readonly RadioCharacteristic[];
+  /** All of them, once the optional ones were discovered. */
+  onCharacteristics: (all: RadioCharacteristic[]) => void;
+  onInformation: (information: Partial<StrapInformation>) => void;
+}
+
+/** Reads what is optional. Never rejects: a strap that has stopped answering is detected by its silence. */
+export async function readOptional(options: OptionalOptions): Promise<void> {
+  const { connection, limits, log, address, first, signal, onCharacteristics } = options;
+  let { characteristics } = options;
+  const step = async <T>(what: string, run: () => Promise<T>): Promise<T> =>
+    await runStep({ what, limitMs: limits.requestMs, signal, answeredAt: () => connection.answeredAt }, run);
+  try {
+    if (first) {
+      const optional = await step('discovery of optional services', () => connection.discoverOptional());
+      const all = [...characteristics, ...optional];
+      onCharacteristics(all);
+      characteristics = all;
+    }
+    await readStrapInformation({ ...options, characteristics, step, batteryEveryMs: limits.batteryMs });
+  } catch (error) {
+    log.debug({ event: 'strap_information_failed', address, reason: messageOf(error) }, 'a strap did not answer a read');
+  }
 }
 
 const TEXTS = [
