@@ -5,7 +5,7 @@
  */
 const PACKETS_PER_SECOND = 20;
 /** A strap may catch up after an interference. */
-const PACKETS_AT_ONCE = 600;
+const PACKETS_AT_ONCE = 200;
 
 /** The budget of one strap, over all its links: a new link is no new budget. */
 export class PacketBudget {

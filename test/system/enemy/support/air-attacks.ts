@@ -57,6 +57,8 @@ const straps =
     }
   };
 
+const atOnce = async (send: () => Promise<void>): Promise<void> => void (await Promise.all(Array.from({ length: 10 }, send)));
+
 const MISBEHAVES: readonly Blame[] = [{ check: 'straps', reason: /enemy20\d/ }];
 
 export const AIR_ATTACKS: readonly Attack[] = [
@@ -73,7 +75,7 @@ export const AIR_ATTACKS: readonly Attack[] = [
   {
     name: 'sends huge heart rates as fast as the radio allows',
     named: MISBEHAVES,
-    run: straps({ period: 0.02, repeat: 4, values: [HUGE] }, 1000, async () => undefined),
+    run: straps({ period: 0.01, repeat: 5, values: [HUGE] }, 1000, async () => undefined),
     end: leave,
   },
   {
@@ -88,7 +90,7 @@ export const AIR_ATTACKS: readonly Attack[] = [
     name: 'asks for other connection parameters, and for pairing, without end',
     named: MISBEHAVES,
     run: straps({}, 10, async (operate, id) => {
-      await operate('pdu', { id, cid: SIGNALING, hex: CONNECTION_PARAMETERS });
+      await atOnce(async () => await operate('pdu', { id, cid: SIGNALING, hex: CONNECTION_PARAMETERS }));
       await operate('pdu', { id, cid: SECURITY_MANAGER, hex: SECURITY_REQUEST });
     }),
     end: leave,
@@ -97,7 +99,7 @@ export const AIR_ATTACKS: readonly Attack[] = [
     name: 'tells of changed services without end',
     named: MISBEHAVES,
     run: straps({}, 10, async (operate, id) => {
-      await operate('pdu', { id, hex: SERVICES_CHANGED });
+      await atOnce(async () => await operate('pdu', { id, hex: SERVICES_CHANGED }));
       await operate('forget', { id });
     }),
     end: leave,

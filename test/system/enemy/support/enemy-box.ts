@@ -43,8 +43,9 @@ const BEFORE_MS = 3000;
 const TIMES = 3;
 const LOGIN_MAX_MS = 2000;
 const NAMED_WITHIN_MS = 15_000;
-/** The admin API names a client for a minute. */
+/** The admin API names a client for a minute, the broker for ten seconds. */
 const FORGOTTEN_WITHIN_MS = 75_000;
+const CALMED_WITHIN_MS = 15_000;
 const CALM_EVERY_MS = 100;
 const OPERATOR_EVERY_MS = 250;
 
@@ -66,6 +67,8 @@ export class EnemyBox {
   readonly #target: Target;
   readonly #token: string;
   #latencies = noLatencies();
+  /** What health said before the attack. */
+  #stale: ReadonlySet<string> = new Set();
   /** Readings of the strap that are not stored yet, with their run. */
   #waiting: { run: unknown; seq: number; atMs: number }[] = [];
 
@@ -180,7 +183,8 @@ export class EnemyBox {
   async #blames(named: readonly Blame[]): Promise<string[] | undefined> {
     const failing = (await this.#checks()).filter(({ status }) => status !== 'ok');
     const reasons = named.map(
-      ({ check, reason }) => failing.find((each) => each.name.endsWith(check) && reason.test(each.reason))?.reason,
+      ({ check, reason: words }) =>
+        failing.find(({ name, reason }) => name.endsWith(check) && words.test(reason) && !this.#stale.has(reason))?.reason,
     );
     return reasons.every((reason) => reason !== undefined) ? reasons : undefined;
   }
@@ -196,15 +200,17 @@ export class EnemyBox {
     return this.#take();
   }
 
-  /** Waits until health blames nobody for what this attack does. */
-  async #forgotten(named: readonly Blame[]): Promise<void> {
-    await eventually(
-      async () => {
-        const checks = await this.#checks();
-        return named.every(({ check }) => checks.every(({ name, status }) => !name.endsWith(check) || status === 'ok'));
-      },
-      { withinMs: FORGOTTEN_WITHIN_MS, everyMs: 500, what: 'health names nobody any more' },
-    );
+  /** Whether health blames nobody for what is attacked in this way. */
+  async #isForgotten(named: readonly Blame[]): Promise<boolean> {
+    const checks = await this.#checks();
+    return named.every(({ check }) => checks.every(({ name, status }) => !name.endsWith(check) || status === 'ok'));
+  }
+
+  /** Waits until the attack before is not named any more, for a while: what health still says of it does not count as a name later. */
+  async #calmDown(named: readonly Blame[]): Promise<void> {
+    const endMs = performance.now() + CALMED_WITHIN_MS;
+    while (performance.now() < endMs && !(await this.#isForgotten(named))) await sleep(500);
+    this.#stale = new Set((await this.#checks()).map(({ reason }) => reason));
   }
 
   async #login(): Promise<number> {
@@ -262,7 +268,7 @@ export class EnemyBox {
     const pids = PARTS.map(this.#pidOf);
     const attacker = new AttackerProcess(this.#t, attack, this.#target);
     await attacker.ready();
-    await this.#forgotten(attack.named);
+    await this.#calmDown(attack.named);
     const before = await this.#measure(BEFORE_MS, async () => void (await this.#checks()));
     const outcome = await this.#attack(attack, attacker, ms);
     attacker.stop();
@@ -294,7 +300,11 @@ export class EnemyBox {
 
   /** After all attacks: readings are stored as before, by the same link, and no check fails that did not fail before. */
   async isAsBefore(attacks: readonly Attack[]): Promise<void> {
-    await this.#forgotten(attacks.flatMap(({ named }) => named));
+    await eventually(async () => await this.#isForgotten(attacks.flatMap(({ named }) => named)), {
+      withinMs: FORGOTTEN_WITHIN_MS,
+      everyMs: 500,
+      what: 'health names nobody any more',
+    });
     const now = await this.#measure(2000, async () => undefined);
     for (const who of ['strap', 'calm'] as const)
       assert.ok(now[who].length >= 10, `readings are stored afterwards: ${now[who].length} of the ${who}`);
