@@ -19,7 +19,9 @@ export const connectionKey = ({ localPort, remoteAddress, remotePort }: Ends): s
 
 /** The kernel writes an address as words in the machine's byte order, which is little-endian wherever Node is released. */
 function digitsOf(written: string): string {
-  const bigEndian = (written.toLowerCase().match(/.{8}/g) ?? []).map((word) => (word.match(/../g) ?? []).reverse().join('')).join('');
+  const bigEndian = (written.toLowerCase().match(/.{8}/g) ?? [])
+    .map((word) => (word.match(/../g) ?? []).reverse().join(''))
+    .join('');
   return bigEndian.length === 32 && bigEndian.startsWith(`${'0'.repeat(20)}ffff`) ? bigEndian.slice(24) : bigEndian;
 }
 

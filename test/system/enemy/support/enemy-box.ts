@@ -23,7 +23,7 @@ import { tempDir } from '../../../support/temp-dir.ts';
 import { ProductBox, PARTS, type Check, type Part } from '../../support/product-box.ts';
 import type { Attack, Blame, Target } from './attack.ts';
 import { AttackerProcess } from './attacker-process.ts';
-import { latencyText, noLatencies, slownessOf, type Latencies } from './latencies.ts';
+import { isSlow, latencyText, noLatencies, slownessOf, type Latencies } from './latencies.ts';
 import { peakBytesOf, starvedMsOf, systemBytesOf } from './process-facts.ts';
 
 const PASSWORD = 'pass-word';
@@ -256,19 +256,23 @@ export class EnemyBox {
   /** One attack of at least this long, until health names the attacker. */
   async endure(attack: Attack, ms: number): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
-      const { slowness, starved } = await this.#endureOnce(attack, ms);
-      // Times say little while other programs of the machine take what the services need: then they are measured again.
-      if (slowness === undefined) return;
-      if (starved <= STARVED_MAX || attempt === ATTEMPTS) assert.fail(`${slowness}: ${attack.name}`);
-      this.#t.diagnostic(`measuring again, because other programs used the processors: ${slowness}`);
+      const { slowness, before, starved } = await this.#endureOnce(attack, ms);
+      const isLast = attempt === ATTEMPTS;
+      if (slowness === undefined && !isSlow(before)) return;
+      if (slowness !== undefined && (isLast || starved <= STARVED_MAX)) assert.fail(`${slowness}: ${attack.name}`);
+      if (isLast) assert.notEqual(process.env['CI'], 'true', `this machine is too slow to measure: ${latencyText([before])}`);
+      const what = slowness ?? 'the machine is slow without an attack, so that a second cannot be asked of it';
+      this.#t.diagnostic(`other programs use the processors: ${what}`);
+      if (slowness === undefined && process.env['CI'] !== 'true') return;
     }
   }
 
-  async #endureOnce(attack: Attack, ms: number): Promise<{ slowness: string | undefined; starved: number }> {
+  async #endureOnce(attack: Attack, ms: number): Promise<{ slowness: string | undefined; before: Latencies; starved: number }> {
     const pids = PARTS.map(this.#pidOf);
     const attacker = new AttackerProcess(this.#t, attack, this.#target);
     await attacker.ready();
     await this.#calmDown(attack.named);
+    const loginBeforeMs = await this.#login();
     const before = await this.#measure(BEFORE_MS, async () => void (await this.#checks()));
     const outcome = await this.#attack(attack, attacker, ms);
     attacker.stop();
@@ -291,11 +295,22 @@ export class EnemyBox {
       stored.strap += strap.length;
       stored.calm += calm.length;
     }
-    assert.ok(stored.strap >= ms / 200, `readings of the strap are stored: ${attack.name}`);
-    assert.ok(stored.calm >= ms / 400, `readings of the calm publisher are stored: ${attack.name}`);
-    assert.notEqual(named, '', `health names the attacker within ${NAMED_WITHIN_MS} ms: ${attack.name}`);
-    assert.ok(loginMs < LOGIN_MAX_MS, `a right password is accepted within 2 s, not ${loginMs} ms: ${attack.name}`);
-    return { slowness: slownessOf(before, during), starved };
+    for (const who of ['strap', 'calm'] as const) {
+      const expected = (before[who].length * ms) / BEFORE_MS;
+      assert.ok(
+        stored[who] > expected / 4,
+        `readings of the ${who} are stored: ${stored[who]}, ${expected} without: ${attack.name}`,
+      );
+    }
+    const said = (await this.#checks()).filter(({ status }) => status !== 'ok').map(({ name, reason }) => `${name}: ${reason}`);
+    assert.notEqual(
+      named,
+      '',
+      `health names the attacker within ${NAMED_WITHIN_MS} ms: ${attack.name}; it says ${said.join('; ')}`,
+    );
+    const loginMaxMs = Math.max(LOGIN_MAX_MS, 3 * loginBeforeMs);
+    assert.ok(loginMs < loginMaxMs, `a right password is accepted within 2 s, not ${loginMs} ms: ${attack.name}`);
+    return { slowness: slownessOf(before, during), before, starved };
   }
 
   /** After all attacks: readings are stored as before, by the same link, and no check fails that did not fail before. */
