@@ -198,12 +198,13 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
       const card = document.querySelector('[data-device=ride]');
       new MutationObserver(() => {
         if (!card.classList.contains('bad')) return;
-        done([card.querySelector('.state').textContent, card.querySelector('.age').textContent]);
+        done(['.state', '.age', '.advice'].map((part) => card.querySelector(part).textContent));
       }).observe(card, { attributes: true });
     }))`);
     clearInterval(say);
-    const [state = '', age = ''] = await page.evaluate<string[]>('window.turned');
+    const [state = '', age = '', advice = ''] = await page.evaluate<string[]>('window.turned');
     assert.equal(state, 'no readings');
+    assert.match(advice, /^The last reading is some seconds old. Wait: .*see Health\.$/);
     assert.ok(Number.parseInt(age, 10) <= 5, `turned at "${age}"`);
     // The bridge does this when a strap is forgotten.
     box.bridgeClient.publish('hr/ride/status', '', { retain: true });
