@@ -6,7 +6,6 @@
  * again first, then connected again. Faults of the radio as a whole are handled by the recovery ladder.
  */
 import type { DeviceState, StrapReason } from '../../contract/device-status.ts';
-import { messageOf } from '../../service/errors/errors.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { parseHeartRateMeasurement } from '../gatt/hrm-parser.ts';
 import { ConnectTimeout, GaveWay, NoSlot, type ConnectQueue } from '../radio/connect-queue.ts';
@@ -20,7 +19,8 @@ import type { LinkObserver } from './link-observer.ts';
 import { LinkRetry } from './link-retry.ts';
 import { LinkState, OUTLASTING, stateOf, type Shown } from './link-state.ts';
 import { runStep, StepTimeout, type LinkStep } from './link-step.ts';
-import { readStrapInformation } from './strap-information.ts';
+import { NameReader } from './name-reader.ts';
+import { InformationReader } from './strap-information.ts';
 
 export interface SensorLinkOptions {
   address: string;
@@ -31,6 +31,8 @@ export interface SensorLinkOptions {
   slots: ConnectSlots;
   /** Whether an alias or BLE_ALLOW names the strap. */
   isListed?: () => boolean;
+  /** Whether what the strap advertises holds no name, or only the beginning of one. */
+  lacksName?: () => boolean;
   observer: LinkObserver;
 }
 
@@ -44,6 +46,8 @@ export class SensorLink {
   readonly #o: SensorLinkOptions;
   readonly #retry: LinkRetry;
   readonly #state: LinkState;
+  readonly #information: InformationReader;
+  readonly #name: NameReader;
   /** From queueing for a connect to the end of the link. */
   #attempt: AbortController | undefined;
   #connection: RadioConnection | undefined;
@@ -63,8 +67,6 @@ export class SensorLink {
   /** Called at the next valid notification. */
   #onValid: () => void = () => {};
   #resubscribed = false;
-  #readAgainAt = 0;
-  #reading = false;
   /** A disconnect in progress. */
   #ending: Promise<void> | undefined;
   #stopped = false;
@@ -72,9 +74,16 @@ export class SensorLink {
   constructor(options: SensorLinkOptions) {
     this.#o = options;
     this.#retry = new LinkRetry(options.limits, options.isListed);
-    const { observer } = options;
+    const { observer, address, log, limits } = options;
+    this.#name = new NameReader(options);
+    this.#information = new InformationReader({
+      address,
+      log,
+      limits,
+      onInformation: (information) => observer.information(information),
+    });
     this.#state = new LinkState(
-      options.address,
+      address,
       (state, before) => observer.stateChanged(state, before),
       () => observer.shownChanged?.(),
     );
@@ -152,8 +161,7 @@ export class SensorLink {
     else if (quietMs > 2 * silenceMs && now - this.#lastValueAt > 2 * silenceMs)
       this.#fail(attempt, 'silent', new StepTimeout(`no notification for ${Math.round(quietMs)} ms`));
     else if (quietMs > silenceMs && !this.#resubscribed) this.#resubscribe(attempt, this.#connection, this.#measurement);
-    else if (now > this.#readAgainAt && this.receiving && !this.#reading)
-      void this.#readInformation(attempt, this.#connection, false);
+    else if (this.receiving && this.#information.isDue) void this.#readInformation(attempt, this.#connection, false);
   }
 
   #connectWhenDue(): void {
@@ -207,6 +215,8 @@ export class SensorLink {
         ({ uuid, notifies }) => uuid === CHARACTERISTICS.heartRateMeasurement && notifies,
       );
       if (measurement === undefined) return this.#noHeartRate(attempt);
+      await this.#name.learn(connection, signal);
+      if (attempt !== this.#attempt) return;
       this.#enter('subscribing');
       await this.#subscribe(attempt, connection, measurement, 'subscribe');
       this.#state.accepted();
@@ -296,32 +306,8 @@ export class SensorLink {
     );
   }
 
-  async #readInformation(attempt: AbortController, connection: RadioConnection, first: boolean): Promise<void> {
-    const { limits, observer, log, address } = this.#o;
-    this.#reading = true;
-    this.#readAgainAt = performance.now() + limits.rssiMs;
-    const step = async <T>(what: string, run: () => Promise<T>): Promise<T> =>
-      await runStep({ what, limitMs: limits.requestMs, signal: attempt.signal, answeredAt: () => connection.answeredAt }, run);
-    try {
-      if (first) {
-        const optional = await step('discovery of optional services', () => connection.discoverOptional());
-        if (attempt !== this.#attempt) return;
-        this.#characteristics = [...this.#characteristics, ...optional];
-      }
-      await readStrapInformation({
-        connection,
-        characteristics: this.#characteristics,
-        step,
-        first,
-        batteryEveryMs: limits.batteryMs,
-        onInformation: (information) => observer.information(information),
-      });
-    } catch (error) {
-      // Battery and device information are optional; a strap that stopped answering will be detected by its silence.
-      log.debug({ event: 'strap_information_failed', address, reason: messageOf(error) }, 'a strap did not answer a read');
-    } finally {
-      if (attempt === this.#attempt) this.#reading = false;
-    }
+  async #readInformation({ signal }: AbortController, connection: RadioConnection, first: boolean): Promise<void> {
+    await this.#information.read({ connection, signal, characteristics: this.#characteristics }, first);
   }
 
   /** Ends an attempt from our side, and its link, within the disconnect limit. */
@@ -348,7 +334,6 @@ export class SensorLink {
     this.#connection = undefined;
     this.#measurement = undefined;
     this.#characteristics = [];
-    this.#reading = false;
     // Advertisements from before the end do not count: a connect to a strap that has left would block all others.
     this.#advertised = false;
     this.#notBefore = performance.now() + (backoffMs ?? this.#retry.afterLossMs());

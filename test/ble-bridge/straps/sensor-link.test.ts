@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectQueue } from '../../../ble-bridge/radio/connect-queue.ts';
 import { encodeHeartRateMeasurement, type HeartRateMeasurement } from '../../../ble-bridge/gatt/hrm-parser.ts';
+import { RadioError } from '../../../ble-bridge/radio/radio-error.ts';
 import {
   CHARACTERISTICS,
   type ConnectOptions,
@@ -21,7 +22,7 @@ import { testConfig, testLog } from '../../support/test-config.ts';
 interface Script {
   connect: 'ok' | 'hangs' | 'fails';
   discover: 'ok' | 'hangs' | 'no_heart_rate';
-  subscribe: 'ok' | 'hangs';
+  subscribe: 'ok' | 'hangs' | 'pairing_failed';
   disconnect: 'ok' | 'hangs';
 }
 
@@ -81,6 +82,8 @@ class ScriptedRadio implements Radio {
       subscribe: async (onData) => {
         this.subscribes += 1;
         if (this.script.subscribe === 'hangs') return await forever();
+        if (this.script.subscribe === 'pairing_failed')
+          throw new RadioError('pairing_failed', 'ATT error 0x05, and pairing failed');
         link.onData = onData;
       },
     };
@@ -91,6 +94,7 @@ class ScriptedRadio implements Radio {
         if (this.script.discover === 'hangs') return await forever();
         return this.script.discover === 'ok' ? [measurement] : [];
       },
+      readName: async () => await Promise.resolve(undefined),
       readRssi: async () => await Promise.resolve(-60),
       disconnect: async () => {
         this.disconnects += 1;
@@ -244,6 +248,30 @@ describe('a sensor link', () => {
     assert.equal(made.radio.connects, 1);
     made.radio.script.connect = 'ok';
     await until(made, 'subscribing');
+  });
+
+  test('the pause after a loss ends when a strap that was taken accepts connections again', async (t) => {
+    const made = makeLink({ backoffMinMs: 60_000, backoffMaxMs: 60_000 });
+    t.after(() => made.link.stop());
+    await until(made, 'subscribing');
+    made.radio.links[0]?.onDisconnect('ended_by_strap');
+    made.link.advertised();
+    made.link.tick();
+    await sleep(20);
+    assert.equal(made.radio.connects, 1, 'the pause lasts');
+    made.link.advertised(false);
+    assert.equal(made.link.state, 'taken');
+    made.link.advertised();
+    await eventually(() => made.link.state === 'subscribing', { what: 'it is connected at once' });
+  });
+
+  test('a strap with which pairing fails is refused, with that reason, and no attempt timed out', async (t) => {
+    const made = makeLink();
+    t.after(() => made.link.stop());
+    made.radio.script.subscribe = 'pairing_failed';
+    await until(made, 'refused');
+    assert.equal(made.link.reason?.code, 'pairing_failed');
+    assert.deepEqual(made.ends, ['refused']);
   });
 
   test('a value that arrives while a link that we end is still up is a reading, and changes no state', async (t) => {
