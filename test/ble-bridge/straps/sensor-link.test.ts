@@ -232,6 +232,28 @@ describe('a sensor link', () => {
     assert.equal(made.link.reason, null);
   });
 
+  test('an unreadable strap that falls silent is subscribed again before it is connected again', async (t) => {
+    const made = makeLink({ silenceMs: 10_000 });
+    t.after(() => made.link.stop());
+    await until(made, 'subscribing');
+    const now = performance.now.bind(performance);
+    let aheadMs = 0;
+    t.mock.method(performance, 'now', () => now() + aheadMs);
+    const after = (ms: number): void => {
+      aheadMs += ms;
+      made.link.tick();
+    };
+    for (let seconds = 0; seconds < 30; seconds += 5) {
+      made.radio.links[0]?.onData(Buffer.from('0148', 'hex'));
+      after(5000);
+    }
+    assert.deepEqual([made.link.state, made.radio.subscribes], ['unreadable', 1]);
+    after(6000);
+    assert.deepEqual([made.link.state, made.radio.subscribes, made.ends], ['silent', 2, []]);
+    after(10_000);
+    assert.deepEqual(made.ends, ['silent']);
+  });
+
   test('a strap that becomes not connectable is taken, and is connected once it is connectable again', async (t) => {
     const made = makeLink({ backoffMinMs: 60_000, backoffMaxMs: 60_000 });
     t.after(() => made.link.stop());
