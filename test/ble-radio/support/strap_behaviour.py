@@ -84,9 +84,9 @@ def shape_services(p, services):
 def shape_device(p):
     """Changes the device after its services were added."""
     o = p.o
-    if 'gatt_name' in o:
-        device_name = next(a for a in p.dev.gatt_server.attributes if getattr(a, 'uuid', None) == UUID.from_16_bits(0x2A00))
-        device_name.value = o['gatt_name'].encode()
+    # Without a name Bumble would give it one of its own.
+    device_name = next(a for a in p.dev.gatt_server.attributes if getattr(a, 'uuid', None) == UUID.from_16_bits(0x2A00))
+    device_name.value = o.get('gatt_name', p.name).encode()
     if o.get('att'): Rules(p, o['att'])
     if o.get('smp') == 'refuse':
         class Refuses(PairingDelegate):
