@@ -2,7 +2,7 @@
  * Connects one strap, subscribes to its heart rate and keeps the link; link-state.ts names the states. Every request has a timeout.
  * What arrives for an earlier attempt is ignored, and only the attempt that owns a link ends it: its AbortController identifies it.
  *
- * A lost strap is connected again once an advertisement arrived after the loss and its backoff is over. A silent strap is subscribed
+ * A lost strap is connected again once an advertisement arrived after the loss and its backoff is over, if it is still received then. A silent strap is subscribed
  * again first, then connected again. Faults of the radio as a whole are handled by the recovery ladder.
  */
 import type { DeviceState, StrapReason } from '../../contract/device-status.ts';
@@ -38,6 +38,12 @@ export interface SensorLinkOptions {
 
 /** A strap without a link that has not advertised for this long is lost, whatever its last attempt showed. */
 const UNSEEN_MS = 60_000;
+
+/**
+ * A strap that has not been received for this long is not tried: it may have left, and its connect would keep all others waiting. While a
+ * strap is missing, scans report it again every 5 s.
+ */
+const RECEIVED_WITHIN_MS = 6000;
 
 /** Some straps refuse the subscription and send anyway; this long they are given the chance. */
 const SENDS_ANYWAY_MS = 1500;
@@ -164,8 +170,12 @@ export class SensorLink {
     else if (this.receiving && this.#information.isDue) void this.#readInformation(attempt, this.#connection, false);
   }
 
+  get #isReceived(): boolean {
+    return performance.now() - this.#advertisedAt < RECEIVED_WITHIN_MS;
+  }
+
   #connectWhenDue(): void {
-    if (this.#stopped || !this.#state.idle || !this.#advertised) return;
+    if (this.#stopped || !this.#state.idle || !this.#advertised || !this.#isReceived) return;
     if (this.#attempt !== undefined || this.#ending !== undefined) return;
     if (performance.now() < this.#notBefore || !this.#o.slots.mayQueue(this.#retry.isOwn)) return;
     this.#advertised = false;
@@ -196,7 +206,7 @@ export class SensorLink {
           }),
         signal,
         () => this.#enter('connecting'),
-        () => this.#connectable && slots.hasFree(this.#retry.isOwn),
+        () => this.#connectable && this.#isReceived && slots.hasFree(this.#retry.isOwn),
         this.#retry.claim,
       );
       if (attempt !== this.#attempt) return connection.abandon();
@@ -241,7 +251,7 @@ export class SensorLink {
     this.#fail(attempt, 'refused', error, this.#retry.afterRefusalMs());
   }
 
-  /** No slot was free at its turn: nothing was attempted, so nothing ended. It queues again at an advertisement, once a slot is free. */
+  /** No slot was free at its turn, or it was not received any more: nothing was attempted, so nothing ended. It queues again at an advertisement, once a slot is free. */
   #yieldTurn(attempt: AbortController): void {
     if (attempt === this.#attempt) this.#attempt = undefined;
   }

@@ -118,10 +118,11 @@ function makeLink({ connectMs = 10_000, ...limits }: Partial<typeof DEFAULT_LIMI
   const ends: string[] = [];
   const states: string[] = [];
   const seen = { malformed: 0, unconfirmed: 0 };
+  const queue = new ConnectQueue({ timeoutMs: connectMs, cancelMs: 20 });
   const link = new SensorLink({
     address: 'c0:00:00:00:00:01',
     radio,
-    queue: new ConnectQueue({ timeoutMs: connectMs, cancelMs: 20 }),
+    queue,
     log: testLog(testConfig({})),
     limits: { ...DEFAULT_LIMITS, silenceMs: 60_000, backoffMinMs: 10, backoffMaxMs: 40, ...limits },
     slots: { mayQueue: () => true, hasFree: () => true },
@@ -135,7 +136,7 @@ function makeLink({ connectMs = 10_000, ...limits }: Partial<typeof DEFAULT_LIMI
       disconnectUnconfirmed: () => (seen.unconfirmed += 1),
     },
   });
-  return { radio, link, measurements, ends, states, seen };
+  return { radio, queue, link, measurements, ends, states, seen };
 }
 
 const beat = (bpm: number, contact: boolean | null = true): Buffer =>
@@ -363,6 +364,34 @@ describe('a sensor link', () => {
     }
     assert.equal(made.radio.connects, 1);
     assert.equal(made.link.state, 'lost');
+  });
+
+  test('a strap that is not received any more is not tried, neither after its pause nor at its turn, and is at its next advertisement', async (t) => {
+    const made = makeLink();
+    t.after(() => made.link.stop());
+    const now = performance.now.bind(performance);
+    let aheadMs = 0;
+    t.mock.method(performance, 'now', () => now() + aheadMs);
+    let release = (): void => {};
+    const before = made.queue.run(
+      async () => await new Promise<void>((resolve) => (release = resolve)),
+      new AbortController().signal,
+    );
+    made.link.advertised();
+    assert.equal(made.queue.length, 1, 'it waits for its turn');
+    aheadMs += 7000;
+    release();
+    await before;
+    await eventually(() => !made.queue.busy, { what: 'its turn is over' });
+    assert.deepEqual([made.radio.connects, made.link.state, made.ends], [0, 'discovered', []]);
+    await until(made, 'subscribing');
+    made.radio.links[0]?.onDisconnect('ended_by_strap');
+    made.link.advertised();
+    aheadMs += 7000;
+    made.link.tick();
+    assert.equal(made.queue.busy, false);
+    made.link.advertised();
+    assert.equal(made.queue.busy, true);
   });
 
   test('stopping disconnects a connected strap only', async () => {

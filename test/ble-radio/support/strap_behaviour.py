@@ -102,14 +102,15 @@ def shape_device(p):
 def advertise(ctl, farm, pdu, seen, filtered):
     """The reports of an advertisement as a controller makes them; returns whether a pending connect may use it."""
     p = next((p for p in farm.p.values() if p.addr == pdu.advertiser_address), None)
-    kind = KINDS[p.kind] if p else 0
+    if p is None: return False       # it has vanished; Bumble advertises again when its link ends
+    kind = KINDS[p.kind]
     key = (pdu.advertiser_address, kind)
     if ctl.le_scan_enable and not (filtered and key in seen):
         seen.add(key)
-        response = p.scan_rsp if p and p.scan_rsp is not None else pdu.data
+        response = p.scan_rsp if p.scan_rsp is not None else pdu.data
         for event, data in ((kind, pdu.data), (4, response)):
             if event == 4 and kind == 3: continue
             ctl.send_hci_packet(hci.HCI_LE_Advertising_Report_Event([hci.HCI_LE_Advertising_Report_Event.Report(
                 event_type=event, address_type=pdu.advertiser_address.address_type, address=pdu.advertiser_address,
                 data=data, rssi=-50)]))
-    return kind == 0 and p is not None and p.o.get('accepts', True)      # not one that has just vanished
+    return kind == 0 and p.o.get('accepts', True)
