@@ -2,8 +2,8 @@
  * Connects one strap, subscribes to its heart rate and keeps the link; link-state.ts names the states. Every request has a timeout.
  * What arrives for an earlier attempt is ignored, and only the attempt that owns a link ends it: its AbortController identifies it.
  *
- * A lost strap is connected again once an advertisement arrived after the loss and its backoff is over, if it is still received then. A silent strap is subscribed
- * again first, then connected again. Faults of the radio as a whole are handled by the recovery ladder.
+ * A lost strap is connected again once an advertisement arrived after the loss and its backoff is over, if it is still received then. A
+ * silent strap is subscribed again first, then connected again. Faults of the radio as a whole are handled by the recovery ladder.
  */
 import type { DeviceState, StrapReason } from '../../contract/device-status.ts';
 import type { Logger } from '../../service/log/log.ts';
@@ -251,7 +251,10 @@ export class SensorLink {
     this.#fail(attempt, 'refused', error, this.#retry.afterRefusalMs());
   }
 
-  /** No slot was free at its turn, or it was not received any more: nothing was attempted, so nothing ended. It queues again at an advertisement, once a slot is free. */
+  /**
+   * No slot was free at its turn, or it was not received any more: nothing was attempted, so nothing ended. It queues again at an
+   * advertisement, once a slot is free.
+   */
   #yieldTurn(attempt: AbortController): void {
     if (attempt === this.#attempt) this.#attempt = undefined;
   }

@@ -219,7 +219,7 @@ describe('a sensor link', () => {
     assert.equal(made.link.state, 'lost');
   });
 
-  test('a strap that is not received any more is not tried, neither after its pause nor at its turn, and is at its next advertisement', async (t) => {
+  test('a strap that is not received any more is not tried after its pause or at its turn, and is at its next advertisement', async (t) => {
     const made = makeLink();
     t.after(() => made.link.stop());
     const now = performance.now.bind(performance);

@@ -111,6 +111,7 @@ class ScriptedRadio implements Radio {
 /** Limits for steps that are scripted to hang: on a loaded machine other steps would run into such short limits. */
 export const SHORT = { connectMs: 60, discoverMs: 40, subscribeMs: 40, requestMs: 40, disconnectMs: 40 };
 
+/** A link with one strap, and what it reports. */
 export function makeLink({ connectMs = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS> & { connectMs?: number } = {}) {
   const radio = new ScriptedRadio();
   const measurements: HeartRateMeasurement[] = [];
@@ -138,6 +139,7 @@ export function makeLink({ connectMs = 10_000, ...limits }: Partial<typeof DEFAU
   return { radio, queue, link, measurements, ends, states, seen };
 }
 
+/** A notification of 0x2A37. */
 export const beat = (bpm: number, contact: boolean | null = true): Buffer =>
   encodeHeartRateMeasurement({ bpm, contact, energyKj: null, rr1024: [] });
 
