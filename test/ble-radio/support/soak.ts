@@ -22,8 +22,8 @@ export interface SoakResult {
   delivered: number;
   /** Numbered readings in the stream. */
   inStream: number;
-  /** Of them, those that the forwarder sent again because a request was not answered in time: the same reading twice. */
-  sentAgain: number;
+  /** Of them, repetitions of a reading (the same run and seq), which at least once allows. */
+  repeated: number;
   reconnectMs: { p50: number | null; p95: number | null };
   /** Heap after garbage collection in MiB, ten samples over the run. */
   heapMiB: number[];
@@ -221,7 +221,7 @@ export async function soak(t: TestContext, options: { seconds: number; seed: num
       recoveryMs,
       delivered: seen.size,
       inStream: all.length,
-      sentAgain: all.length - readings.size,
+      repeated: all.length - readings.size,
       reconnectMs: { p50, p95 },
       heapMiB,
       lastRecoveryMs,
