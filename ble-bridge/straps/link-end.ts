@@ -17,6 +17,12 @@ export function refusalOf(error: RadioError): StrapReason {
   return { code: error.code === 'pairing_failed' ? 'pairing_failed' : 'att_error', detail: error.message };
 }
 
+/** The reason of the state `unreadable`. */
+export const UNREADABLE: StrapReason = {
+  code: 'values_unreadable',
+  detail: 'the strap sends values of 0x2A37 that hold no heart rate',
+};
+
 /** The reason of the state `lost`, where the end of the link alone does not tell what to do. */
 export function reasonOfEnd(reason: string, error: unknown): { reason?: StrapReason } {
   return reason === 'too_many_packets' ? { reason: { code: reason, detail: messageOf(error) } } : {};

@@ -2,8 +2,8 @@
  * Connects one strap, subscribes to its heart rate and keeps the link; link-state.ts names the states. Every request has a timeout.
  * What arrives for an earlier attempt is ignored, and only the attempt that owns a link ends it: its AbortController identifies it.
  *
- * A lost strap is connected again once an advertisement arrived after the loss and its backoff is over. A silent strap is subscribed
- * again first, then connected again. Faults of the radio as a whole are handled by the recovery ladder.
+ * A lost strap is connected again once an advertisement arrived after the loss and its backoff is over, if it is still received then. A
+ * silent strap is subscribed again first, then connected again. Faults of the radio as a whole are handled by the recovery ladder.
  */
 import type { DeviceState, StrapReason } from '../../contract/device-status.ts';
 import type { Logger } from '../../service/log/log.ts';
@@ -13,14 +13,15 @@ import type { OurEnd } from '../radio/disconnect-reasons.ts';
 import type { RadioError } from '../radio/radio-error.ts';
 import { CHARACTERISTICS, type Radio, type RadioCharacteristic, type RadioConnection } from '../radio/radio.ts';
 import type { ConnectSlots } from './connection-slots.ts';
-import { disconnectWithin, endReasonOf, isRefusal, reasonOfEnd, refusalOf } from './link-end.ts';
+import { disconnectWithin, endReasonOf, isRefusal, reasonOfEnd, refusalOf, UNREADABLE } from './link-end.ts';
 import type { LinkLimits } from './link-limits.ts';
 import type { LinkObserver } from './link-observer.ts';
 import { LinkRetry } from './link-retry.ts';
 import { LinkState, OUTLASTING, stateOf, type Shown } from './link-state.ts';
 import { runStep, StepTimeout, type LinkStep } from './link-step.ts';
+import { NameReader } from './name-reader.ts';
 import { PacketBudget } from './packet-budget.ts';
-import { readOptional } from './strap-information.ts';
+import { InformationReader } from './strap-information.ts';
 
 export interface SensorLinkOptions {
   address: string;
@@ -31,11 +32,19 @@ export interface SensorLinkOptions {
   slots: ConnectSlots;
   /** Whether an alias or BLE_ALLOW names the strap. */
   isListed?: () => boolean;
+  /** Whether what the strap advertises holds no name, or only the beginning of one. */
+  lacksName?: () => boolean;
   observer: LinkObserver;
 }
 
 /** A strap without a link that has not advertised for this long is lost, whatever its last attempt showed. */
 const UNSEEN_MS = 60_000;
+
+/**
+ * A strap that has not been received for this long is not tried: it may have left, and its connect would keep all others waiting. While a
+ * strap is missing, scans report it again every 5 s.
+ */
+const RECEIVED_WITHIN_MS = 6000;
 
 /** Some straps refuse the subscription and send anyway; this long they are given the chance. */
 const SENDS_ANYWAY_MS = 1500;
@@ -44,6 +53,8 @@ export class SensorLink {
   readonly #o: SensorLinkOptions;
   readonly #retry: LinkRetry;
   readonly #state: LinkState;
+  readonly #information: InformationReader;
+  readonly #name: NameReader;
   /** From queueing for a connect to the end of the link. */
   #attempt: AbortController | undefined;
   #connection: RadioConnection | undefined;
@@ -63,8 +74,6 @@ export class SensorLink {
   /** Called at the next valid notification. */
   #onValid: () => void = () => {};
   #resubscribed = false;
-  #readAgainAt = 0;
-  #reading = false;
   readonly #packets = new PacketBudget();
   /** A disconnect in progress. */
   #ending: Promise<void> | undefined;
@@ -73,9 +82,16 @@ export class SensorLink {
   constructor(options: SensorLinkOptions) {
     this.#o = options;
     this.#retry = new LinkRetry(options.limits, options.isListed);
-    const { observer } = options;
+    const { observer, address, log, limits } = options;
+    this.#name = new NameReader(options);
+    this.#information = new InformationReader({
+      address,
+      log,
+      limits,
+      onInformation: (information) => observer.information(information),
+    });
     this.#state = new LinkState(
-      options.address,
+      address,
       (state, before) => observer.stateChanged(state, before),
       () => observer.shownChanged?.(),
     );
@@ -147,31 +163,28 @@ export class SensorLink {
     if (attempt === undefined || this.#connection === undefined) return;
     const now = performance.now();
     const packets = this.#packets.exceeded(this.#connection.unasked, now);
-    if (packets !== undefined) return this.#tooManyPackets(attempt, packets);
+    if (packets !== undefined) return this.#fail(attempt, 'too_many_packets', new Error(packets), this.#retry.afterExcessMs());
     if (this.#measurement === undefined) return;
     const quietMs = now - this.#lastValidAt;
     const { silenceMs } = this.#o.limits;
     // It sends, but no heart rates. Another link would bring the same.
-    if (quietMs > silenceMs && now - this.#lastValueAt < silenceMs) this.#unreadable();
+    if (quietMs > silenceMs && now - this.#lastValueAt < silenceMs) this.#enter('unreadable', { reason: UNREADABLE });
     else if (quietMs > 2 * silenceMs && now - this.#lastValueAt > 2 * silenceMs)
       this.#fail(attempt, 'silent', new StepTimeout(`no notification for ${Math.round(quietMs)} ms`));
     else if (quietMs > silenceMs && !this.#resubscribed) this.#resubscribe(attempt, this.#connection, this.#measurement);
-    else if (now > this.#readAgainAt && this.receiving && !this.#reading)
-      void this.#readInformation(attempt, this.#connection, false);
+    else if (this.receiving && this.#information.isDue) void this.#readInformation(attempt, this.#connection, false);
+  }
+
+  get #isReceived(): boolean {
+    return performance.now() - this.#advertisedAt < RECEIVED_WITHIN_MS;
   }
 
   #connectWhenDue(): void {
-    if (this.#stopped || !this.#state.idle || !this.#advertised) return;
+    if (this.#stopped || !this.#state.idle || !this.#advertised || !this.#isReceived) return;
     if (this.#attempt !== undefined || this.#ending !== undefined) return;
     if (performance.now() < this.#notBefore || !this.#o.slots.mayQueue(this.#retry.isOwn)) return;
     this.#advertised = false;
     void this.#connect();
-  }
-
-  #unreadable(): void {
-    this.#enter('unreadable', {
-      reason: { code: 'values_unreadable', detail: 'the strap sends values of 0x2A37 that hold no heart rate' },
-    });
   }
 
   #enter(state: DeviceState, options: { reason?: StrapReason; nothingLearned?: boolean } = {}): void {
@@ -192,7 +205,7 @@ export class SensorLink {
           }),
         signal,
         () => this.#enter('connecting'),
-        () => this.#connectable && slots.hasFree(this.#retry.isOwn),
+        () => this.#connectable && this.#isReceived && slots.hasFree(this.#retry.isOwn),
         this.#retry.claim,
       );
       if (attempt !== this.#attempt) return connection.abandon();
@@ -212,6 +225,8 @@ export class SensorLink {
         ({ uuid, notifies }) => uuid === CHARACTERISTICS.heartRateMeasurement && notifies,
       );
       if (measurement === undefined) return this.#noHeartRate(attempt);
+      await this.#name.learn(connection, signal);
+      if (attempt !== this.#attempt) return;
       this.#enter('subscribing');
       await this.#subscribe(attempt, connection, measurement, 'subscribe');
       this.#state.accepted();
@@ -236,7 +251,10 @@ export class SensorLink {
     this.#fail(attempt, 'refused', error, this.#retry.afterRefusalMs());
   }
 
-  /** No slot was free at its turn: nothing was attempted, so nothing ended. It queues again at an advertisement, once a slot is free. */
+  /**
+   * No slot was free at its turn, or it was not received any more: nothing was attempted, so nothing ended. It queues again at an
+   * advertisement, once a slot is free.
+   */
   #yieldTurn(attempt: AbortController): void {
     if (attempt === this.#attempt) this.#attempt = undefined;
   }
@@ -287,10 +305,6 @@ export class SensorLink {
     }
   }
 
-  #tooManyPackets(attempt: AbortController, packets: string): void {
-    this.#fail(attempt, 'too_many_packets', new Error(packets), this.#retry.afterExcessMs());
-  }
-
   #noHeartRate(attempt: AbortController): void {
     this.#enter('no_heart_rate_service');
     this.#fail(attempt, 'no_heart_rate_service', undefined, this.#retry.afterRefusalMs());
@@ -305,22 +319,8 @@ export class SensorLink {
     );
   }
 
-  async #readInformation(attempt: AbortController, connection: RadioConnection, first: boolean): Promise<void> {
-    const { limits, observer, log, address } = this.#o;
-    this.#reading = true;
-    this.#readAgainAt = performance.now() + limits.rssiMs;
-    await readOptional({
-      connection,
-      limits,
-      log,
-      address,
-      first,
-      signal: attempt.signal,
-      characteristics: this.#characteristics,
-      onCharacteristics: (all) => (this.#characteristics = all),
-      onInformation: (information) => observer.information(information),
-    });
-    if (attempt === this.#attempt) this.#reading = false;
+  async #readInformation({ signal }: AbortController, connection: RadioConnection, first: boolean): Promise<void> {
+    await this.#information.read({ connection, signal, characteristics: this.#characteristics }, first);
   }
 
   /** Ends an attempt from our side, and its link, within the disconnect limit. */
@@ -347,7 +347,6 @@ export class SensorLink {
     this.#connection = undefined;
     this.#measurement = undefined;
     this.#characteristics = [];
-    this.#reading = false;
     // Advertisements from before the end do not count: a connect to a strap that has left would block all others.
     this.#advertised = false;
     this.#notBefore = performance.now() + (backoffMs ?? this.#retry.afterLossMs());
