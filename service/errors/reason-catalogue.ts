@@ -323,7 +323,9 @@ export const STRAP_REASONS = {
   },
   too_many_packets: {
     summary: 'The strap sends many more packets than a heart rate strap does, so the bridge ended the link.',
-    hint: "Restart the strap. If it is nobody's, somebody near the box may be attacking it: name it in BLE_DENY, or your own straps in BLE_ALLOW.",
+    hint:
+      "Restart the strap. If it is nobody's, somebody near the box may be attacking it: name it in BLE_DENY, or your own straps in " +
+      'BLE_ALLOW.',
   },
   not_connectable: {
     summary: 'The strap advertises that it accepts no connection, usually because another device is connected to it.',
