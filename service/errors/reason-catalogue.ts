@@ -153,6 +153,18 @@ export const HEALTH_REASONS = {
     summary: 'Damaged files of the outbox are kept; what could be read of them was delivered, the rest was counted.',
     hint: 'Check the disk of DATA_DIR. Copy the *.damaged-* files if you want to look into them, then remove them: nothing else does.',
   },
+  state_file_damaged: {
+    summary: 'A small file of a service in DATA_DIR was damaged: what can be read of it is used, and it is kept as *.damaged-*.',
+    hint: 'Check the disk of DATA_DIR (dmesg). The check ends once the *.damaged-* file is removed, or after a day.',
+  },
+  state_file_unreadable: {
+    summary: 'The disk does not return a small file of a service in DATA_DIR; it is not replaced, and reading is retried.',
+    hint: 'Check the disk and the rights of DATA_DIR (dmesg).',
+  },
+  state_file_unwritable: {
+    summary: 'A small file of a service in DATA_DIR cannot be written; what changes is kept in memory, and writing is retried.',
+    hint: 'Check the disk, its free space and the rights of DATA_DIR (dmesg).',
+  },
   spill_failed: {
     summary: 'The bridge cannot write its outbox to disk: what is on it is kept, new readings are held in memory only.',
     hint: 'Check the disk of DATA_DIR and the kernel log (dmesg). Do not delete the outbox: writing is retried.',
