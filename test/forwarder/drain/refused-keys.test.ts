@@ -3,7 +3,8 @@ import { test, type TestContext } from 'node:test';
 import { ForwarderHealth } from '../../../forwarder/health.ts';
 import type { FaultSettings } from '../../../contract/fault-settings.ts';
 import { eventually } from '../../support/eventually.ts';
-import { assertOrderOfDevices, sharedStream, startDrain, type BenchOptions, type DrainBench } from './support/drain-bench.ts';
+import { sharedStream } from '../../support/local-stream.ts';
+import { assertOrderOfDevices, startDrain, type BenchOptions, type DrainBench } from './support/drain-bench.ts';
 
 const unlimited = sharedStream();
 /** More than the drain reads ahead. */

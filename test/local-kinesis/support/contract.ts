@@ -21,10 +21,12 @@ import {
 } from '@aws-sdk/client-kinesis';
 import { eventually } from '../../support/eventually.ts';
 import { active, HALF, hashOf, made, nameOf, put, read, shards, text, type Law } from './law-stream.ts';
+import { rateLaws } from './rate-laws.ts';
 import { requestLaws } from './request-laws.ts';
 
 export const laws: Readonly<Record<string, Law>> = {
   ...requestLaws,
+  ...rateLaws,
 
   'what is put is read back in order, with its key and a growing sequence number': async (client) => {
     const StreamName = await made(client);
