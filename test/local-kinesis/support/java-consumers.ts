@@ -22,15 +22,23 @@ function digestOf(folder: string): string {
 
 const succeeds = (command: string, argument: string): boolean => spawnSync(command, [argument]).status === 0;
 
+/** The versions of the KCL that the tests use. */
+export const KCL_VERSIONS = ['3.0.3', '2.7.2'] as const;
+
 /** The class path of the programs, or undefined if Java, Maven or its registry is missing (the reason is printed). */
-export async function javaConsumers(): Promise<string | undefined> {
+export async function javaConsumers(kcl: (typeof KCL_VERSIONS)[number] = '3.0.3'): Promise<string | undefined> {
   if (!succeeds('java', '-version') || !succeeds('mvn', '-version')) {
     console.log('cannot make the Java consumers: Java or Maven is not installed');
     return undefined;
   }
-  const folder = path.join(cache, digestOf(source));
-  const goals = ['package', 'dependency:copy-dependencies', `-DoutputDirectory=${path.join(folder, 'lib')}`];
-  const isMade = await madeOnce(folder, 'the Java consumers (Maven)', async () => {
+  const folder = path.join(cache, `${digestOf(source)}-kcl-${kcl}`);
+  const goals = [
+    'package',
+    'dependency:copy-dependencies',
+    `-Dkcl.version=${kcl}`,
+    `-DoutputDirectory=${path.join(folder, 'lib')}`,
+  ];
+  const isMade = await madeOnce(folder, `the Java consumers with KCL ${kcl} (Maven)`, async () => {
     cpSync(source, folder, { recursive: true });
     await run('mvn', ['-q', '-B', '-DskipTests', ...goals], { cwd: folder, maxBuffer: 16 * 1024 * 1024 });
   });

@@ -13,12 +13,11 @@ import awscli.clidriver
 endpoint, arn, *supported = sys.argv[1:]
 driver = awscli.clidriver.create_clidriver()
 model = driver.session.get_service_model("kinesis")
-commands = driver.subcommand_table["kinesis"].subcommand_table
 tried = 0
 for operation in model.operation_names:
     command = awscli.clidriver.xform_name(operation, "-")
-    # The CLI leaves out what it cannot do (SubscribeToShard streams its answer).
-    if operation in supported or command not in commands:
+    # The CLI leaves out SubscribeToShard, which streams its answer.
+    if operation in supported or operation == "SubscribeToShard":
         continue
     members = model.operation_model(operation).input_shape.members
     # ARNs, which the endpoint rules of some operations need.
