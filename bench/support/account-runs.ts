@@ -59,13 +59,14 @@ function virtualClock(): { pass: (ms: number) => void; restore: () => void } {
 export async function runAccounts({
   folder,
   endpoint,
-  accounts,
+  everyMs,
   straps,
   minutes,
 }: {
   folder: string;
   endpoint: string;
-  accounts: 'readings' | 'off';
+  /** Between two accounts; undefined: none. */
+  everyMs: number | undefined;
   straps: number;
   minutes: number;
 }): Promise<AccountRun> {
@@ -79,7 +80,8 @@ export async function runAccounts({
     minFreeDiskBytes: 0,
     auditDays: 90,
     whenFull: 'evict-oldest',
-    accounts,
+    accounts: everyMs === undefined ? 'off' : 'readings',
+    ...(everyMs === undefined ? {} : { accountsEveryMs: everyMs }),
   });
   const clock = virtualClock();
   const { signal } = new AbortController();
