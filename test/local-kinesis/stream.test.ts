@@ -82,7 +82,7 @@ test("records over a shard's limits fail one by one inside a 200, and requests o
     accepted >= 1000 && accepted <= 1000 * (1 + seconds),
     `${accepted} of ${codes.length} records were accepted within ${seconds.toFixed(2)} s`,
   );
-  assert.deepEqual([...new Set(codes)].sort(), ['ProvisionedThroughputExceededException', undefined]);
+  assert.deepEqual(new Set(codes), new Set([undefined, 'ProvisionedThroughputExceededException']));
   assert.equal(
     answers.reduce((sum, { FailedRecordCount = 0 }) => sum + FailedRecordCount, 0),
     codes.length - accepted,
