@@ -60,6 +60,27 @@ function maskedCredentials<C extends { accessKeyId: string; secretAccessKey: str
   };
 }
 
+/**
+ * How far this box's clock is ahead of the stream's, in ms; negative if it is behind. The answer's Date header has whole seconds, and was
+ * written at some instant while the request was under way, so the difference is known as a range only: the value is the end that is nearer
+ * to zero, and 0 if the clocks may agree. Undefined without a valid header.
+ */
+export function clockAheadOf({
+  sentMs,
+  receivedMs,
+  date,
+}: {
+  sentMs: number;
+  receivedMs: number;
+  date: string | undefined;
+}): number | undefined {
+  const streamMs = date === undefined ? Number.NaN : Date.parse(date);
+  if (!Number.isFinite(streamMs)) return undefined;
+  const [least, most] = [sentMs - (streamMs + 999), receivedMs - streamMs];
+  if (least > 0) return least;
+  return Math.min(0, most);
+}
+
 export class KinesisSink implements Sink {
   readonly #config: Config;
   readonly #log: Logger;
@@ -114,11 +135,11 @@ export class KinesisSink implements Sink {
     });
     client.middlewareStack.add(
       (next) => async (args) => {
+        const sentMs = Date.now();
         const result = await next(args);
         const date = (result.response as { headers?: Record<string, string> }).headers?.['date'];
-        const streamMs = date === undefined ? Number.NaN : Date.parse(date);
-        // The header has whole seconds: half a second later is the best estimate.
-        if (Number.isFinite(streamMs)) this.#clockAheadMs = Date.now() - streamMs - 500;
+        const aheadMs = clockAheadOf({ sentMs, receivedMs: Date.now(), date });
+        if (aheadMs !== undefined) this.#clockAheadMs = aheadMs;
         return result;
       },
       { step: 'deserialize', priority: 'low', name: 'clockOfTheStream' },

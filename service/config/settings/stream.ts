@@ -28,8 +28,8 @@ export const STREAM_SETTINGS = {
     type: 'boolean',
     default: true,
     doc:
-      'Whether the local stream enforces the throughput limits of a real shard. Disable it to measure throughput ' +
-      'without them.',
+      'Whether the local stream enforces the throughput limits of a real shard, and the calls per second of an account. ' +
+      'Disable it to measure throughput without them.',
     usedBy: ['local-kinesis'],
   },
   LOCAL_KINESIS_FAULTS: {

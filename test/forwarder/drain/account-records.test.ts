@@ -9,7 +9,8 @@ import { KinesisSink } from '../../../forwarder/sink/kinesis-sink.ts';
 import { eventually } from '../../support/eventually.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 import { appendOf, RUN } from '../queue/support/queue-files.ts';
-import { sharedStream, startDrain } from './support/drain-bench.ts';
+import { sharedStream } from '../../support/local-stream.ts';
+import { startDrain } from './support/drain-bench.ts';
 
 const stream = sharedStream();
 
