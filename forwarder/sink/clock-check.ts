@@ -1,0 +1,75 @@
+/**
+ * Whether the clock of this box explains a failure. A wrong clock shows in many layers, and rarely under its own name: certificates are
+ * not yet or no longer valid, fresh credentials have expired, signatures do not match. The Date header of any answer settles it.
+ */
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { isBeforeBuild } from '../../service/process/clock-state.ts';
+import { makeAgents } from './http-handler.ts';
+import type { FailureClass } from './sink.ts';
+
+/** Signatures are refused from 5 minutes on; the SDK corrects from 4 minutes on. */
+const SKEW_MS = 4 * 60_000;
+const ASK_LIMIT_MS = 5000;
+const MS_PER_S = 1000;
+const UNITS: readonly (readonly [name: string, ms: number])[] = [
+  ['days', 86_400_000],
+  ['h', 3_600_000],
+  ['min', 60_000],
+];
+
+/** This box's clock minus the clock of who sent a Date header, in milliseconds; undefined without a valid one. */
+export function clockAheadOf(date: string | undefined): number | undefined {
+  const sentAtMs = date === undefined ? Number.NaN : Date.parse(date);
+  // The header has whole seconds: half a second later is the best estimate.
+  return Number.isNaN(sentAtMs) ? undefined : Date.now() - sentAtMs - MS_PER_S / 2;
+}
+
+/** `2 h behind`, `3 days ahead`. */
+function distanceOf(aheadMs: number): string {
+  const size = Math.abs(aheadMs);
+  const [unit, ms] = UNITS.find(([, least]) => size >= 2 * least) ?? ['s', MS_PER_S];
+  return `${Math.round(size / ms)} ${unit} ${aheadMs > 0 ? 'ahead of' : 'behind'} the other side`;
+}
+
+/**
+ * Asks a server for its time: any answer has a Date header. Its certificate is not checked, because a wrong clock is a reason why it cannot
+ * be; nothing secret is sent, and nothing but the time is read. Undefined if it does not answer.
+ */
+async function askClock(origin: string): Promise<number | undefined> {
+  if (!URL.canParse(origin)) return undefined;
+  const { httpAgent, httpsAgent } = await makeAgents({ rejectUnauthorized: false }, { proxied: true });
+  const [send, agent] = origin.startsWith('https:') ? [httpsRequest, httpsAgent] : [httpRequest, httpAgent];
+  try {
+    return await new Promise<number | undefined>((resolve) => {
+      const sent = send(origin, { method: 'HEAD', agent, signal: AbortSignal.timeout(ASK_LIMIT_MS) }, (answer) => {
+        answer.resume();
+        resolve(clockAheadOf(answer.headers.date));
+      });
+      sent.on('error', () => resolve(undefined));
+      sent.end();
+    });
+  } finally {
+    httpAgent.destroy();
+    httpsAgent.destroy();
+  }
+}
+
+export interface ClockSources {
+  /** Date header of the answer that the failure came with. */
+  date: string | undefined;
+  /** Who can be asked for the time. */
+  origin: string | undefined;
+}
+
+/** The failure, or `clock_skew` if the clock explains it. */
+export async function withClockChecked(failure: FailureClass, { date, origin }: ClockSources): Promise<FailureClass> {
+  if (failure.mayBeClock === undefined) return failure;
+  const aheadMs = clockAheadOf(date) ?? (origin === undefined ? undefined : await askClock(origin));
+  // Without anybody's time, a clock that shows a time before this release is wrong all the same.
+  const isWrong = aheadMs === undefined ? isBeforeBuild(new Date()) : Math.abs(aheadMs) >= SKEW_MS;
+  if (!isWrong) return failure;
+  const found =
+    aheadMs === undefined ? `this box's clock shows ${new Date().toISOString()}` : `this box is ${distanceOf(aheadMs)}`;
+  return { ...failure, state: 'clock_skew', detail: `${found}: ${failure.detail}`, hint: failure.mayBeClock };
+}
