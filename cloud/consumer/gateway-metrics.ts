@@ -64,6 +64,11 @@ export function metricLine(
   });
 }
 
+/** Prints a line as it is. Lambda's `console.log` would put other text before it, or a JSON object around it. */
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
 interface Pending {
   readings: number;
   lastSeenMs: number;

@@ -7,7 +7,7 @@
 import type { KinesisStreamBatchResponse, KinesisStreamEvent, KinesisStreamRecord } from 'aws-lambda';
 import { onReading } from './on-reading.ts';
 import { functionSettings } from './function-settings.ts';
-import { GatewayReports, SeenGateways } from './gateway-metrics.ts';
+import { GatewayReports, print, SeenGateways } from './gateway-metrics.ts';
 import { LastSeenTable } from './last-seen.ts';
 import { contentsOfRecord, identityOf } from './readings-of-record.ts';
 
@@ -49,7 +49,7 @@ async function report(gateways: SeenGateways): Promise<void> {
   const { metricsStream, lastSeen } = functionSettings();
   if (metricsStream !== undefined) {
     reports ??= new GatewayReports(metricsStream);
-    for (const line of reports.after(gateways, Date.now())) console.log(line);
+    for (const line of reports.after(gateways, Date.now())) print(line);
   }
   if (lastSeen === undefined) return;
   table ??= new LastSeenTable(lastSeen);

@@ -3,7 +3,7 @@
  * template watches the count, and also that there is one: before the first gateway was seen there is none. The log names the gateways.
  */
 import { functionSettings } from './function-settings.ts';
-import { metricLine } from './gateway-metrics.ts';
+import { metricLine, print } from './gateway-metrics.ts';
 import { LastSeenTable } from './last-seen.ts';
 
 /** So many silent gateways are named in one line. */
@@ -24,7 +24,7 @@ export async function watch(): Promise<{ gateways: number; silent: string[] }> {
     return { gateways: 0, silent: [] };
   }
   const silent = all.filter(({ lastSeenMs }) => nowMs - lastSeenMs > silenceMs).sort((a, b) => b.lastSeenMs - a.lastSeenMs);
-  console.log(
+  print(
     metricLine(
       { StreamName: stream },
       [['StreamName']],

@@ -7,7 +7,7 @@ import { exec, type ExecException } from 'node:child_process';
 import { externalDataInterceptor } from '@smithy/core/config';
 import { maskSecrets } from '../../service/secrets/mask.ts';
 
-export const PROCESS_LIMIT_MS = 30_000;
+export const PROCESS_LIMIT_MS = 20_000;
 const OUTPUT_MAX_BYTES = 64 * 1024;
 const STDERR_MAX_LENGTH = 300;
 /** A shell's exit codes: not executable, not found. */

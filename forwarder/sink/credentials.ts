@@ -45,7 +45,8 @@ interface Source {
 
 const sdkVariable = (name: SdkVariableName): string | undefined => sdkEnvironment().value(name);
 
-const LIMIT_MS = 30_000;
+/** Shorter than the limit of a whole request, which would end it without a name. */
+const LIMIT_MS = 25_000;
 const REFRESH_BEFORE_MS = 5 * 60_000;
 const REFRESH_AGAIN_MS = 10_000;
 /** Shorter ones are words, for emulators. */

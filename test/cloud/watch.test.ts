@@ -116,12 +116,19 @@ describe('the watch of the deployed template', () => {
   }> {
     const { file } = await bundleConsumer(tempDir(scope));
     const lines: string[] = [];
-    const before = { log: console.log, env: { ...process.env } };
+    const before = { log: console.log, write: process.stdout.write.bind(process.stdout), env: { ...process.env } };
     t.after(() => {
       console.log = before.log;
+      process.stdout.write = before.write;
       process.env = before.env;
     });
     console.log = (line: string) => void lines.push(line);
+    // Metrics are lines of their own on standard output, which the test runner uses as well.
+    process.stdout.write = ((chunk: string | Uint8Array) => {
+      if (typeof chunk !== 'string' || !chunk.startsWith('{"_aws"')) return before.write(chunk);
+      lines.push(...chunk.trimEnd().split('\n'));
+      return true;
+    }) as typeof process.stdout.write;
     const { watchVariables = {}, variables = {} } = deployed ?? {};
     const aws = { AWS_ENDPOINT_URL: endpoint, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' };
     Object.assign(process.env, aws, variables, watchVariables);

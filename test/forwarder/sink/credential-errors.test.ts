@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { CreateStreamCommand } from '@aws-sdk/client-kinesis';
+import { runCredentialProcess } from '../../../forwarder/sink/credential-process.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { sharedStream } from '../drain/support/drain-bench.ts';
 import { failureOf } from './support/one-request.ts';
@@ -97,6 +98,15 @@ for (const [what, script, expected] of [
     // Its arguments may be secret.
     assert.doesNotMatch(found?.detail ?? '', /geheim/);
   });
+
+test('a credential_process that never ends is ended, and what it said is kept', async () => {
+  const startedAt = performance.now();
+  const error = await new Promise<Error | null>((resolve) => {
+    runCredentialProcess('echo "waiting for the TPM" >&2; exec sleep 60', resolve, 1000);
+  });
+  assert.ok(performance.now() - startedAt < 20_000, 'it is ended soon');
+  assert.match(error?.message ?? '', /^credential_process: echo did not end within 1 s: waiting for the TPM$/);
+});
 
 test('a program of a profile that another profile uses is named as well', async (t) => {
   const { folder: _, ...files } = shared(

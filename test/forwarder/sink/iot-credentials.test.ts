@@ -159,6 +159,19 @@ test('credentials are refreshed before they expire, without a pause; while that 
   assert.equal(bench.drain.uplink.current.state, 'ok');
 });
 
+test('a clock that is three hours ahead neither refuses fresh credentials nor asks for them at each request', async (t) => {
+  await makeStream();
+  const { settings, asked } = await startEndpoint(t, {
+    answer: (response, count) => {
+      response.setHeader('date', new Date(Date.now() - 3 * HOUR_MS).toUTCString());
+      response.end(credentials(count, -2 * HOUR_MS));
+    },
+  });
+  const failure = await failureOf(settings, {}, 3);
+  assert.equal(failure, undefined, JSON.stringify(failure));
+  assert.equal(asked.length, 1);
+});
+
 test('a renewed certificate is used at the next refresh, without a restart', async (t) => {
   const { settings, asked, authority } = await startEndpoint(t, {
     answer: (response, count) => response.end(credentials(count, 300)),
