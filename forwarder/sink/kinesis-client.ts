@@ -7,7 +7,7 @@ import { hostToConnect } from '../../service/network/addresses.ts';
 import { withoutCredentials } from '../../service/secrets/url-credentials.ts';
 import { gatewayNameOf } from '../../service/storage/data-dir.ts';
 import { defaultCredentials, refreshed } from './credentials.ts';
-import { makeAgents, makeHttpHandler, type HttpTimeouts } from './http-handler.ts';
+import { makeAgents, makeHttpHandler, type Agents, type HttpTimeouts } from './http-handler.ts';
 import { iotCredentials, regionOfIotEndpoint } from './iot-credentials.ts';
 import { Misconfigured } from './misconfigured.ts';
 
@@ -19,6 +19,8 @@ export interface ClientOptions {
   timeouts: HttpTimeouts;
   /** For SubscribeToShard, which AWS serves over HTTP/2 only, as the SDK's default handler does; without proxies. */
   pushed?: boolean;
+  /** Gets the agents of the client's connections before the first request, for example to meter these. */
+  onAgents?: (agents: Agents) => void;
 }
 
 /** `http://host:port` of the local stream. */
@@ -79,7 +81,7 @@ function remoteSettings(config: Config, log: Logger): KinesisClientConfig {
 /** Throws Misconfigured, which names the variable that cannot be obeyed. Does not connect. */
 export async function makeKinesisClient(
   config: Config,
-  { log, timeouts, pushed = false }: ClientOptions,
+  { log, timeouts, pushed = false, onAgents }: ClientOptions,
 ): Promise<KinesisClient> {
   // Imported at first use: it takes 0.3 s and 18 MB.
   const { KinesisClient: Client } = await import('@aws-sdk/client-kinesis');
@@ -87,6 +89,7 @@ export async function makeKinesisClient(
   const settings = isLocal ? localSettings(config) : remoteSettings(config, log);
   const ca = isLocal ? undefined : sdkEnvironment().caBundle();
   const agents = await makeAgents(ca === undefined ? {} : { ca }, { proxied: !isLocal });
+  onAgents?.(agents);
   const isHttp2 = pushed && !isLocal && !config.KINESIS_TARGET.startsWith('http://');
   return new Client({
     ...settings,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { costsOf } from '../../tools/docs/costs.ts';
+import { readSource } from '../support/source-tree.ts';
 import { fleetCostsOf, metricsPrice, TYPICAL } from '../../tools/docs/fleet-costs.ts';
 
 const fleet = { ...TYPICAL, readingsPerRecord: 1, metrics: true };
@@ -35,4 +36,13 @@ test('metrics of the boxes cost nothing if they are off, and more than the strea
     assert.equal((on.perBox - off.perBox).toFixed(6), (on.boxMetrics / boxes).toFixed(6));
     if (boxes === 1000) assert.ok(on.boxMetrics > on.stream, `${on.boxMetrics} > ${on.stream}`);
   }
+});
+
+test('the numbers of shards and dollars in the text of docs/fleet.md are those of the calculation', () => {
+  const text = readSource('docs/fleet.md');
+  const shards = (boxes: number, readingsPerRecord: number): number =>
+    fleetCostsOf({ ...fleet, boxes, readingsPerRecord }).shards;
+  const row = `| stream | ${shards(10, 1)} shard | ${shards(1000, 1)} shards, or ${shards(1000, 10)} with \`KINESIS_MODE=aggregated\` | `;
+  assert.ok(text.includes(`${row}${shards(10_000, 1)} or ${shards(10_000, 10)};`), `${row}…`);
+  assert.ok(text.includes(`They cost ${metricsPrice(2).toFixed(2)} $ a box and month`), 'the price of the metrics of a box');
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -7,8 +7,10 @@ import { test, type TestContext } from 'node:test';
 import { CreateStreamCommand } from '@aws-sdk/client-kinesis';
 import { runCredentialProcess } from '../../../forwarder/sink/credential-process.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { sharedStream } from '../drain/support/drain-bench.ts';
-import { failureOf } from './support/one-request.ts';
+import { eventually } from '../../support/eventually.ts';
+import { sharedStream, startDrain } from '../drain/support/drain-bench.ts';
+import { withEnvironment } from '../drain/support/recording-proxy.ts';
+import { BOX, failureOf } from './support/one-request.ts';
 
 const stream = sharedStream();
 
@@ -106,6 +108,20 @@ test('a credential_process that never ends is ended, and what it said is kept', 
   });
   assert.ok(performance.now() - startedAt < 20_000, 'it is ended soon');
   assert.match(error?.message ?? '', /^credential_process: echo did not end within 1 s: waiting for the TPM$/);
+});
+
+test('a stop does not wait for a source of credentials', async (t) => {
+  const { folder, ...files } = shared(t, '[default]\ncredential_process = FOLDER/program\n');
+  program(folder, 'touch started; exec sleep 15'.replace('started', path.join(folder, 'started')));
+  withEnvironment(t, { ...BOX, ...files });
+  const { endpoint } = await stream();
+  const bench = await startDrain(t, await stream(), { elsewhere: { KINESIS_TARGET: endpoint } });
+  bench.add(1);
+  await eventually(() => existsSync(path.join(folder, 'started')));
+  const startedAt = performance.now();
+  await bench.drain.stop();
+  assert.ok(performance.now() - startedAt < 8000, 'the stop ends before the program does');
+  assert.equal(bench.queue.state.ledger.queued, 1);
 });
 
 test('a program of a profile that another profile uses is named as well', async (t) => {
