@@ -14,6 +14,7 @@ export const UPLINK_STATES = [
   'stream_not_active',
   'kms_error',
   'clock_skew',
+  'misconfigured',
   'rejected',
   'error',
 ] as const;

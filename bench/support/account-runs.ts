@@ -90,7 +90,7 @@ export async function runAccounts({
     queue.open({ mayOpen: () => true });
     const second = async (index: number): Promise<void> => {
       queue.commit([secondOf(index * straps + 1, straps, Date.now())]);
-      const taken = queue.take(straps, Number.MAX_SAFE_INTEGER);
+      const taken = queue.take({ maxRows: straps, maxBytes: Number.MAX_SAFE_INTEGER });
       if (taken === undefined) throw new Error('the queue has no rows');
       const records = taken.data.map((line, at) => ({ partitionKey: taken.devices[at] ?? '', data: Buffer.from(`${line}\n`) }));
       for (const { data } of records) bytes += data.length;

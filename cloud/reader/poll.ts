@@ -1,7 +1,7 @@
 /** Reads shards by GetRecords, in rounds. All consumers of a stream share 2 MB and 5 reads per second and shard. */
 import { GetRecordsCommand, GetShardIteratorCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
 import { rest } from './rest.ts';
-import type { Shards } from './shards.ts';
+import { streamNamed, type Shards } from './shards.ts';
 import { recordsOf, type StreamRecord } from './stream-record.ts';
 
 export interface PollOptions {
@@ -61,7 +61,7 @@ export class PolledShard {
     const start = this.#shards.startOf(this.id, again);
     const answer = await this.#client.send(
       new GetShardIteratorCommand({
-        StreamName: this.#stream,
+        ...streamNamed(this.#stream),
         ShardId: this.id,
         ShardIteratorType: start.type,
         ...(start.type === 'AFTER_SEQUENCE_NUMBER' ? { StartingSequenceNumber: start.sequenceNumber } : {}),

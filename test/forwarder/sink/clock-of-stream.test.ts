@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { clockAheadOf, KinesisSink } from '../../../forwarder/sink/kinesis-sink.ts';
+import { clockAheadOf } from '../../../forwarder/sink/clock-check.ts';
+import { KinesisSink } from '../../../forwarder/sink/kinesis-sink.ts';
 import { startLocalStream } from '../../support/local-stream.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
