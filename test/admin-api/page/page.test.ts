@@ -105,7 +105,7 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     await keepPicture(page, 'streaming');
   });
 
-  test('the card of a strap that falls silent and vanishes changes within 5 s and says what to do, and the silence is drawn as a gap', async () => {
+  test('the card of a strap that falls silent changes within 5 s and says what to do, and the silence is drawn as a gap', async () => {
     // Observed in the page, by its own clock: the age that the card shows when it changes.
     await page.evaluate(`void (window.turned = new Promise((done) => {
       const card = document.querySelector('[data-device="bert-000002"]');
