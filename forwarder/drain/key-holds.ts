@@ -6,6 +6,7 @@
  */
 import type { Logger } from '../../service/log/log.ts';
 import { RepeatLimiter } from '../../service/log/log.ts';
+import type { Clock } from '../../service/pacing/clock.ts';
 import type { DrainQueue, QueuedReading } from '../queue/drain-queue.ts';
 import type { PoisonHunt } from './poison-hunt.ts';
 import { RefusedKeys, type RefusedKey } from './refused-keys.ts';
@@ -26,6 +27,7 @@ export interface KeyHoldsOptions {
   hunt: PoisonHunt;
   /** KINESIS_PARTITION_KEY */
   keySetting: string;
+  clock: Clock;
   /** A key is held, or no longer. */
   onChange: () => void;
 }
@@ -36,13 +38,14 @@ const firstId = ({ rows }: Shipment): number => rows[0]?.id ?? 0;
 
 export class KeyHolds {
   readonly #options: KeyHoldsOptions;
-  readonly #refused = new RefusedKeys();
+  readonly #refused: RefusedKeys;
   readonly #repeats: RepeatLimiter;
   /** Devices that the queue holds back. */
   readonly #devices = new Set<string>();
 
   constructor(options: KeyHoldsOptions) {
     this.#options = options;
+    this.#refused = new RefusedKeys(() => options.clock.nowMs());
     this.#repeats = new RepeatLimiter(options.log);
   }
 

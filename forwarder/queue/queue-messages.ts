@@ -139,6 +139,8 @@ export function joinAppends(into: Append, append: Append): boolean {
 }
 
 export interface TakenColumns {
+  /** The first of the rows, those that are not part of a backlog. */
+  liveRows: number;
   ids: Float64Array;
   acceptedAtMs: Float64Array;
   sources: number[];
@@ -147,6 +149,7 @@ export interface TakenColumns {
 }
 
 export const nothingTaken = (): TakenColumns => ({
+  liveRows: 0,
   ids: new Float64Array(),
   acceptedAtMs: new Float64Array(),
   sources: [],
@@ -236,7 +239,8 @@ export type AccountsRequest =
 export type QueueRequest =
   /** `epoch`: that of the last `refused` reply. Appends that were sent before a refusal was known must not be committed after it. */
   | { kind: 'append'; appends: Append[]; epoch: number }
-  | { kind: 'take'; id: number; maxRows: number; maxBytes: number }
+  | { kind: 'take'; id: number; maxRows: number; maxBytes: number; backlogRows: number }
+  | { kind: 'goLive'; sinceMs: number }
   | { kind: 'acknowledge'; ids: Float64Array }
   | { kind: 'evict'; ids: Float64Array; cause: string }
   | { kind: 'putBack'; device: string; ids: Float64Array }

@@ -132,7 +132,9 @@ export class QueueThread {
       case 'append':
         return this.#append(request.appends, request.epoch);
       case 'take':
-        return this.#take(request.id, request.maxRows, request.maxBytes);
+        return this.#take(request);
+      case 'goLive':
+        return this.#mayTake ? this.#file.readAhead.goLive(request.sinceMs) : undefined;
       case 'acknowledge':
         this.#file.shipped(request.ids);
         if (this.#file.readAhead.isReadable) this.#post({ kind: 'readable' });
@@ -336,16 +338,17 @@ export class QueueThread {
     return isFileOpen(current) && !(current === 'write_failed' && this.#file.pendingDeletes > UNDELETED_MAX);
   }
 
-  #take(id: number, maxRows: number, maxBytes: number): void {
+  #take(request: Extract<QueueRequest, { kind: 'take' }>): void {
+    const { id, maxRows, maxBytes, backlogRows } = request;
     if (this.#file.pendingDeletes > UNDELETED_MAX) this.#commitDeletes();
     let rows;
     try {
-      rows = this.#mayTake ? this.#file.take(maxRows, maxBytes) : nothingTaken();
+      rows = this.#mayTake ? this.#file.take(maxRows, maxBytes, backlogRows) : nothingTaken();
     } catch (error) {
       this.#post({ kind: 'error', id, message: messageOf(error) });
       return this.#diskTrouble(error, []);
     }
-    if (rows === undefined) return void setImmediate(() => this.#take(id, maxRows, maxBytes));
+    if (rows === undefined) return void setImmediate(() => this.#take(request));
     this.#port.postMessage({ kind: 'taken', id, rows }, [
       rows.ids.buffer as ArrayBuffer,
       rows.acceptedAtMs.buffer as ArrayBuffer,

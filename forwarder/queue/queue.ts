@@ -10,7 +10,7 @@ import { dataFolder, gatewayName } from '../../service/storage/data-dir.ts';
 import { HrError } from '../../service/errors/errors.ts';
 import { startWorker } from '../../service/process/worker-thread.ts';
 import { CloseGuard } from './close-guard.ts';
-import type { DrainQueue, QueuedReading } from './drain-queue.ts';
+import type { DrainQueue, QueuedReading, TakeLimits } from './drain-queue.ts';
 import {
   joinAppends,
   OPENING,
@@ -215,15 +215,24 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     if (appends.length > 0) this.#send({ kind: 'append', appends, epoch: this.#epoch });
   }
 
-  async take(limits: { maxRows: number; maxBytes: number }): Promise<QueuedReading[]> {
-    const rows = (await this.#ask((id) => ({ kind: 'take', id, ...limits }))) as Extract<QueueReply, { kind: 'taken' }>['rows'];
+  async take(limits: TakeLimits): Promise<QueuedReading[]> {
+    const { maxRows, maxBytes, backlogRows = maxRows } = limits;
+    const rows = (await this.#ask((id) => ({ kind: 'take', id, maxRows, maxBytes, backlogRows }))) as Extract<
+      QueueReply,
+      { kind: 'taken' }
+    >['rows'];
     return rows.data.map((data, index) => ({
+      isBacklog: index >= rows.liveRows,
       id: rows.ids[index] ?? 0,
       device: rows.devices[index] ?? '',
       source: ROW_SOURCES[rows.sources[index] ?? 0] ?? 'real',
       acceptedAtMs: rows.acceptedAtMs[index] ?? 0,
       data,
     }));
+  }
+
+  goLive(sinceMs: number): void {
+    this.#send({ kind: 'goLive', sinceMs });
   }
 
   acknowledge(ids: readonly number[]): void {

@@ -9,7 +9,16 @@ import { withoutCredentials } from '../../service/secrets/url-credentials.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { classify } from './failure-classes.ts';
 import { outcomesOf } from './put-answer.ts';
-import { SinkError, type SendResult, type Sink, type SinkLimits, type SinkRecord } from './sink.ts';
+import {
+  SinkError,
+  type SendResult,
+  type ShardRange,
+  type Sink,
+  type SinkLimits,
+  type SinkRecord,
+  type WireBytes,
+} from './sink.ts';
+import { WireMeter } from './wire-meter.ts';
 
 export interface SinkTimeouts {
   connectMs: number;
@@ -66,6 +75,7 @@ export class KinesisSink implements Sink {
   readonly #timeouts: SinkTimeouts;
   #client: Promise<KinesisClient> | undefined;
   #clockAheadMs: number | undefined;
+  readonly #meter = new WireMeter();
 
   constructor(config: Config, log: Logger, timeouts: SinkTimeouts = TIMEOUTS) {
     this.#config = config;
@@ -85,6 +95,7 @@ export class KinesisSink implements Sink {
     const agentOptions = { keepAlive: true, maxSockets: SOCKETS_MAX, noDelay: true };
     const direct = { httpAgent: new HttpAgent(agentOptions), httpsAgent: new HttpsAgent(agentOptions) };
     const agents = KINESIS_TARGET !== 'local' && proxyIsSet() ? await proxyAgents(direct) : direct;
+    for (const agent of [agents.httpAgent, agents.httpsAgent]) this.#meter.watch(agent);
     const client = new KinesisClient({
       maxAttempts: 2,
       // The SDK's default handler opens a connection per request, and fails on http:// endpoints.
@@ -160,6 +171,41 @@ export class KinesisSink implements Sink {
       return outcomesOf(answer, records.length);
     }, signal);
     return { outcomes, ...(this.#clockAheadMs === undefined ? {} : { clockAheadMs: this.#clockAheadMs }) };
+  }
+
+  get wireBytes(): WireBytes {
+    return this.#meter.bytes;
+  }
+
+  async shards(signal: AbortSignal): Promise<ShardRange[]> {
+    const { ListShardsCommand } = await import('@aws-sdk/client-kinesis');
+    const shards: ShardRange[] = [];
+    let token: string | undefined;
+    do {
+      const NextToken = token;
+      const answer = await this.#use(
+        async (client, options) =>
+          await client.send(
+            new ListShardsCommand(
+              NextToken === undefined
+                ? { StreamName: this.#config.KINESIS_STREAM, ShardFilter: { Type: 'AT_LATEST' } }
+                : { NextToken },
+            ),
+            options,
+          ),
+        signal,
+      );
+      // Some endpoints ignore the filter, and list closed shards, too.
+      for (const { ShardId, HashKeyRange, SequenceNumberRange } of answer.Shards ?? [])
+        if (ShardId !== undefined && HashKeyRange !== undefined && SequenceNumberRange?.EndingSequenceNumber === undefined)
+          shards.push({
+            id: ShardId,
+            startHash: BigInt(HashKeyRange.StartingHashKey ?? 0),
+            endHash: BigInt(HashKeyRange.EndingHashKey ?? 0),
+          });
+      token = answer.NextToken;
+    } while (token !== undefined);
+    return shards;
   }
 
   async limits(signal: AbortSignal): Promise<SinkLimits> {
