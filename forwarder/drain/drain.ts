@@ -117,6 +117,9 @@ export class Drain {
       keySetting: config.KINESIS_PARTITION_KEY,
       clock,
       onChange: () => this.uplink.keysChanged(),
+      onHeld: (shipment) => {
+        if (this.#holds.isOnlyKey(shipment, this.#lastShippedMs)) shipment.pacer?.forgive(shipment.record.partitionKey);
+      },
     });
     this.#supply = new Supply({
       log,
@@ -151,10 +154,6 @@ export class Drain {
   /** Open shards as last read; null: the stream has none, and is not paced. */
   get openShards(): number | null {
     return this.#pacing.openShards;
-  }
-
-  get shares(): number[] {
-    return this.#pacing.shares;
   }
 
   /** Requests in flight. */

@@ -28,6 +28,8 @@ export interface KeyHoldsOptions {
   /** KINESIS_PARTITION_KEY */
   keySetting: string;
   clock: Clock;
+  /** A key is held from now on, of which this shipment was refused. */
+  onHeld: (shipment: Shipment) => void;
   /** A key is held, or no longer. */
   onChange: () => void;
 }
@@ -73,7 +75,9 @@ export class KeyHolds {
       else {
         const known = ofHeld.get(deviceOf(shipment)) ?? [];
         ofHeld.set(deviceOf(shipment), [...known, this.#whole(shipment)]);
-        if (!this.#devices.has(deviceOf(shipment))) this.#logHeld(keyOf(shipment), code);
+        if (this.#devices.has(deviceOf(shipment))) continue;
+        this.#options.onHeld(shipment);
+        this.#logHeld(keyOf(shipment), code);
       }
     }
     for (const [device, failed] of ofHeld) this.#hold(device, failed, atMs);

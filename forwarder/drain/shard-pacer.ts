@@ -53,6 +53,8 @@ const GREATEST_CUT = 0.5;
 /** Refusals of this time count, and of at least about so many records. */
 const MEMORY_MS = 8000;
 const MEMORY_RECORDS = 10;
+/** Several refused keys are enough to know that not one key is the cause. */
+const REFUSED_KEYS_MAX = 3;
 /** A share grows only while it limits what is sent; that counts for this long. */
 const LIMITED_MS = 3000;
 
@@ -68,6 +70,8 @@ export interface Answered {
   storedBytes: number;
   /** Records that were refused because the shard is at its limit. */
   throttled: number;
+  /** Partition keys of the refused records. */
+  throttledKeys?: ReadonlySet<string>;
   /** When the request began, by the monotonic clock. */
   startedAt: number;
 }
@@ -95,6 +99,9 @@ export class ShardPacer {
   #latelyAt: number;
   /** The whole share was not enough at this time. */
   #wholeUsedAt = Number.NEGATIVE_INFINITY;
+  /** Keys that were refused lately, and what the share was before. */
+  readonly #refusedKeys = new Set<string>();
+  #before: { share: number; doublingMs: number | undefined } | undefined;
   /** Of the next request. */
   #batchSeconds = BATCH_SECONDS;
   #leastRequestSeconds = LEAST_REQUEST_SECONDS;
@@ -162,7 +169,7 @@ export class ShardPacer {
     if (this.#doublingMs !== undefined) this.#share *= 2 ** ((seconds * 1000) / this.#doublingMs);
     else {
       const early = EARLY_GROWTH * Math.exp((this.#rampEndedAt - now) / EARLY_MS);
-      const patient = GROWTH * Math.max(1, ((now - this.#refusedAt) / PATIENCE_MS) ** 2);
+      const patient = GROWTH * Math.max(1, ((now - this.#refusedAt) / PATIENCE_MS) ** 3);
       this.#share = this.#share * Math.exp(Math.min(GREATEST_GROWTH, early + patient) * seconds) + ADDED_GROWTH * seconds;
     }
     if (this.#share < 1) return;
@@ -248,10 +255,28 @@ export class ShardPacer {
     return Math.max(0, Math.ceil(Math.max(forRecords, forBytes) * 1000));
   }
 
+  /** What the share was before these keys were refused, in case that only they are. */
+  #remember(keys: ReadonlySet<string> | undefined, now: number): void {
+    if (now - this.#refusedAt > MEMORY_MS || this.#before === undefined) {
+      this.#refusedKeys.clear();
+      this.#before = { share: this.#share, doublingMs: this.#doublingMs };
+    }
+    for (const key of keys ?? []) if (this.#refusedKeys.size < REFUSED_KEYS_MAX) this.#refusedKeys.add(key);
+  }
+
+  /** The stream refuses this key at any pace, but stores others. If no other was refused lately, the shard is not at its limit. */
+  forgive(key: string): void {
+    if (this.#before === undefined || this.#refusedKeys.size !== 1 || !this.#refusedKeys.has(key)) return;
+    this.#refill();
+    this.#share = Math.max(this.#share, this.#before.share);
+    this.#doublingMs = this.#before.doublingMs;
+  }
+
   /** A request with records of this shard was answered. An answer with refusals never raises the share. */
-  answered({ stored, storedBytes, throttled, startedAt }: Answered): void {
+  answered({ stored, storedBytes, throttled, throttledKeys, startedAt }: Answered): void {
     this.#refill();
     const now = this.#clock.nowMs();
+    if (throttled > 0) this.#remember(throttledKeys, now);
     const kept = Math.exp((this.#latelyAt - now) / MEMORY_MS);
     this.#latelyAt = now;
     this.#answeredLately = this.#answeredLately * kept + stored + throttled;

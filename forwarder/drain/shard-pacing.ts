@@ -9,6 +9,13 @@ import type { RecordOutcome, ShardRange } from '../sink/sink.ts';
 import { isThrottling } from './record-failures.ts';
 import type { Shipment } from './shipments.ts';
 
+interface Counted {
+  stored: number;
+  storedBytes: number;
+  throttled: number;
+  throttledKeys: Set<string>;
+}
+
 /** What an answer said of keys: some have another pacer now; it named a shard that the ranges do not have. */
 interface Learned {
   isMoved: boolean;
@@ -64,16 +71,19 @@ export class ShardPacing {
     startedAt: number,
     isHeld: (shipment: Shipment) => boolean,
   ): Learned {
-    const counts = new Map<ShardPacer, { stored: number; storedBytes: number; throttled: number }>();
+    const counts = new Map<ShardPacer, Counted>();
     const learned: Learned = { isMoved: false, namedUnknown: false };
     for (const [index, shipment] of shipments.entries()) {
       const outcome = outcomes[index];
       const { pacer, record } = shipment;
       if (pacer === undefined || outcome === undefined) continue;
       let count = counts.get(pacer);
-      if (count === undefined) counts.set(pacer, (count = { stored: 0, storedBytes: 0, throttled: 0 }));
-      if (!outcome.ok) count.throttled += isThrottling(outcome.code) && !isHeld(shipment) ? 1 : 0;
-      else {
+      if (count === undefined) counts.set(pacer, (count = { stored: 0, storedBytes: 0, throttled: 0, throttledKeys: new Set() }));
+      if (!outcome.ok) {
+        if (!isThrottling(outcome.code) || isHeld(shipment)) continue;
+        count.throttled += 1;
+        count.throttledKeys.add(record.partitionKey);
+      } else {
         count.stored += 1;
         count.storedBytes += shipment.bytes;
         if (outcome.shard !== undefined) this.#stored(record.partitionKey, pacer, outcome.shard, learned);
@@ -119,10 +129,6 @@ export class ShardPacing {
     if (this.#unknown.isExhausted) return true;
     for (const pacer of this.#pacers.values()) if (pacer.isExhausted) return true;
     return false;
-  }
-
-  get shares(): number[] {
-    return [...this.#pacers.values()].map(({ share }) => share);
   }
 
   /** The stream answers again after an outage. */

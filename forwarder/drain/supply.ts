@@ -85,8 +85,8 @@ export class Supply {
         const isEarlier = liveSinceMs !== this.#liveSinceMs;
         const rows = isEarlier ? taken.map((row) => ({ ...row, isBacklog: row.acceptedAtMs < this.#liveSinceMs })) : taken;
         if (rows.length > 0) this.#mayHaveMore = true;
-        const hasBacklog = rows.at(-1)?.isBacklog === true || rows.length >= TAKE_ROWS;
-        if (!isEarlier && (backlogRows ?? 0) > 0 && !hasBacklog) this.#mayHaveBacklog = false;
+        // Only an empty answer says that there are no others: the queue may have stopped at rows that it has to pass over.
+        if (!isEarlier && (backlogRows ?? 0) > 0 && rows.length === 0) this.#mayHaveBacklog = false;
         shipments.add(holds.admit(this.#withoutTestReadings(rows)));
         onRows();
       },

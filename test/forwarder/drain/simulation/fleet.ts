@@ -24,6 +24,8 @@ export interface FleetOptions {
   outageMs: number;
   /** The run ends at the latest this long after the outage. */
   drainMs: number;
+  /** After the backlog the boxes go on for this long, with their control calls counted. */
+  calmAfterMs?: number;
   seed?: number;
 }
 
@@ -124,7 +126,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
     const caughtUp = 2 + (CAUGHT_UP_MS * box.readingsPerSecond) / 1000;
     const accept = (): void => {
       const now = clock.nowMs();
-      if (now >= endMs) return;
+      if (now >= endMs + (options.calmAfterMs ?? 0)) return;
       const strap = Math.floor(random() * strapsPerBox);
       box.accepted += 1;
       queue.accept(`box-${index}-strap-${strap}`, `{"seq":${box.accepted},"box":${index},"text":"${PADDING}"}`, clock.dateMs());
@@ -143,8 +145,9 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
   await clock.run(endMs, isDone);
   const drainedMs = clock.nowMs() - returnMs;
   const drainedOf = ({ caughtUpMs }: Box): number => (caughtUpMs ?? Number.POSITIVE_INFINITY) - returnMs;
-  // A little longer, so that the last new readings have their answers.
-  await clock.run(clock.nowMs() + 5000);
+  const callsBefore = stream.controlCalls.length;
+  // At least so long that the last new readings have their answers.
+  await clock.run(clock.nowMs() + Math.max(5000, options.calmAfterMs ?? 0));
   const stopping = Promise.all(boxes.map(async ({ drain }) => await drain.stop()));
   await clock.run(clock.nowMs() + 2500);
   await stopping;
@@ -170,7 +173,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
       total: stream.controlCalls.length,
       worstSecond: Math.max(0, ...perSecond.values()),
       throttled: stream.controlThrottled,
-      perBoxAndCalmHour: 0,
+      perBoxAndCalmHour: (stream.controlCalls.length - callsBefore) / count / Math.max(1, (options.calmAfterMs ?? 0) / 3_600_000),
     },
     readings: {
       accepted: boxes.reduce((sum, box) => sum + box.accepted, 0),
@@ -178,4 +181,15 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
       lost: boxes.reduce((sum, { queue }) => sum + queue.lost, 0),
     },
   };
+}
+
+/** The figures of a run in one line. */
+export function summaryOf({ sentPerAccepted, fairness, live, drainedPerIdeal, controlCalls }: FleetResult): string {
+  return [
+    `sent ÷ accepted ${sentPerAccepted.toFixed(3)}`,
+    `Jain per minute ${fairness.map((index) => index.toFixed(3)).join(' ')}`,
+    `live p50 ${Math.round(live.p50)} ms, p99 ${Math.round(live.p99)} ms, max ${Math.round(live.max)} ms`,
+    `drained in ${drainedPerIdeal.toFixed(2)} × the ideal time`,
+    `${controlCalls.total} control calls, ${controlCalls.worstSecond} in the worst second`,
+  ].join('; ');
 }

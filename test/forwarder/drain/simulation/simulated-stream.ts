@@ -84,12 +84,17 @@ export class SimulatedStream {
     return { ok: true, shard: range.id };
   }
 
+  /** Throws while the stream is away. */
+  #check(signal: AbortSignal): void {
+    if (this.isAway || signal.aborted) throw unreachable();
+  }
+
   async #reach(signal: AbortSignal): Promise<number> {
     if (this.isAway) await this.#clock.sleep(UNREACHABLE_MS);
-    if (this.isAway || signal.aborted) throw unreachable();
+    this.#check(signal);
     const halfMs = (LEAST_RTT_MS + this.#clock.random() * RTT_SPREAD_MS) / 2;
     await this.#clock.sleep(halfMs);
-    if (this.isAway) throw unreachable();
+    this.#check(signal);
     return halfMs;
   }
 
@@ -110,7 +115,7 @@ export class SimulatedStream {
         const halfMs = await this.#reach(signal);
         const outcomes = records.map((record) => this.#put(record));
         await this.#clock.sleep(halfMs);
-        if (this.isAway) throw unreachable();
+        this.#check(signal);
         return { outcomes };
       },
       shards: async (signal) => {
