@@ -78,7 +78,9 @@ export class Supply {
     // Before the rows are requested: a commit meanwhile sets it again.
     this.#mayHaveMore = false;
     const liveSinceMs = this.#liveSinceMs;
-    void queue.take({ maxRows: TAKE_ROWS, maxBytes: TAKE_BYTES, ...(backlogRows === undefined ? {} : { backlogRows }) }).then(
+    // While there is a backlog, a request that waits for new rows would keep the drain from asking for more of it.
+    const limits = this.#isSplit ? { backlogRows: backlogRows ?? TAKE_ROWS } : { waits: true };
+    void queue.take({ maxRows: TAKE_ROWS, maxBytes: TAKE_BYTES, ...limits }).then(
       (taken) => {
         this.#taking = false;
         // Asked for before the backlog was declared.

@@ -18,6 +18,8 @@ export interface TakeLimits {
   maxBytes: number;
   /** How many of the rows may be backlog; left out: all of them. */
   backlogRows?: number;
+  /** If there are no rows, the answer may come with the commit of the next ones. */
+  waits?: boolean;
 }
 
 /** The drain has about this many rows in memory at most. */
@@ -26,7 +28,9 @@ export const READ_AHEAD_ROWS = 8000;
 export interface DrainQueue {
   /**
    * Takes the next rows: those that are not backlog first, then the oldest first, except that nobody's rows fill all of the read-ahead
-   * while others wait (read-ahead.ts). A row is taken once per process, unless it is put back. Rejects when the queue is closed.
+   * while others wait (read-ahead.ts). A row is taken once per process, unless it is put back. Rejects when the queue is closed. If `waits`
+   * is set and there are none, the answer may come with the commit of the next ones, which spares a reading the way there and back; one such
+   * request at a time.
    */
   take(limits: TakeLimits): Promise<QueuedReading[]>;
   /** What was accepted before this time (ms since the epoch) and is not taken is the backlog: `take` returns later rows before it. */

@@ -1,6 +1,19 @@
+import type { Database, Statement } from '../../service/storage/sqlite.ts';
 import type { StoredRow } from './stored-rows.ts';
 
 export type Row = Omit<StoredRow, 'crc'>;
+
+type RowColumns = [
+  id: number,
+  acceptedMs: number,
+  source: number,
+  device: string,
+  data: string,
+  crc: number,
+  run: number | null,
+  seq: number | null,
+  account: string | null,
+];
 
 /** Rows that one call may examine without taking them. */
 const EXAMINED_MAX = 5000;
@@ -41,4 +54,28 @@ export class Taking {
     this.rows.push(row);
     this.#bytes += row.data.length;
   }
+}
+
+export const selectRows = (database: Database): Statement =>
+  database
+    .prepare(
+      'SELECT id, accepted_ms, source, device, data, crc, run, seq, account FROM rows WHERE id > ? AND id <= ? ORDER BY id LIMIT ?',
+    )
+    .raw();
+
+/** Rows with ids above `afterId`, up to `toId`. */
+export function rowsOf(select: Statement, afterId: number, toId: number, limit: number): (Row & { crc: number })[] {
+  const rows = select.all(afterId, toId, limit) as RowColumns[];
+  // By index: destructuring an array takes three times as long.
+  return rows.map((row) => ({
+    id: row[0],
+    accepted_ms: row[1],
+    source: row[2],
+    device: row[3],
+    data: row[4],
+    crc: row[5],
+    run: row[6],
+    seq: row[7],
+    account: row[8],
+  }));
 }
