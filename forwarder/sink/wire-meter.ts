@@ -1,6 +1,6 @@
 /**
- * Counts what the connections of HTTP agents send and receive, in bytes: with TLS, after encryption. Bytes are counted while connections
- * are open, and what a connection had counted stays when it closes.
+ * Counts what the connections of HTTP agents send and receive, in bytes: with TLS, what is sent as it is on the wire, and what is received
+ * after decryption (Node tells no other number), a few per cent less. What a connection had counted stays when it closes.
  */
 import type { Agent, ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
