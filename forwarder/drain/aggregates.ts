@@ -156,7 +156,7 @@ export class AggregateShipments implements Shipments {
     return shipments;
   }
 
-  /** Takes the rows of one aggregate of at most `most` bytes, but one row at least; none if not even that fits into the rest of the request. */
+  /** Takes the rows of one aggregate of at most `most` bytes, but at least one; none if not even that fits into the rest of the request. */
   #fill(device: DeviceRows, overhead: number, { most, left }: { most: number; left: number }): QueuedReading[] {
     const max = Math.min(most, left);
     let bytes = overhead;

@@ -2,8 +2,8 @@
  * Ships queued readings. If the uplink is idle, a reading is sent at once; readings that arrive during a request form the next batch; a
  * backlog is sent in larger batches, several at once, paced to what each shard grants this box (shard-pacer.ts). In `records` mode new
  * readings go before a backlog. A row is acknowledged on its own SequenceNumber and not before. Of a partly failed request only the failed
- * records are sent again. While requests fail as a whole, one record at a time is tried (outage.ts). A request that is refused because of its
- * content is bisected until the poison record is alone (poison-hunt.ts).
+ * records are sent again. While requests fail as a whole, one record at a time is tried (outage.ts). A request that is refused because of
+ * its content is bisected until the poison record is alone (poison-hunt.ts).
  */
 import type { Config } from '../../service/config/config.ts';
 import { systemClock, type Clock, type Timer } from '../../service/pacing/clock.ts';

@@ -3,14 +3,14 @@
  * shard's limits that grows while nothing is refused, and shrinks with each refusal (additive increase, multiplicative decrease). All boxes
  * follow the same rule, so their shares become equal, and their sum stays close to what the shard takes.
  *
- * - A new share starts small and doubles again and again until the first refusal, or until it is the whole shard: `ramp`. After an outage it
- *   starts at what the box had used before, so that new readings leave at once.
+ * - A new share starts small and doubles again and again until the first refusal, or until it is the whole shard: `ramp`. After an outage
+ *   it starts at what the box had used before, so that new readings leave at once.
  * - Afterwards it grows slowly, faster the longer nothing was refused, because others may have left.
  * - A refusal lowers it once per round of requests, by as much as was refused lately, at least by a tenth.
  * - It never falls below one request in about 30 s.
  *
- * The share is spent through two token buckets, of records and of bytes. A request that finds them nearly empty waits until they hold half a
- * second's worth, so that a small share becomes a few requests with several records, and not many with one.
+ * The share is spent through two token buckets, of records and of bytes. A request that finds them nearly empty waits until they hold half
+ * a second's worth, so that a small share becomes a few requests with several records, and not many with one.
  */
 import { jitter, type Clock } from '../../service/pacing/clock.ts';
 

@@ -1,8 +1,8 @@
 /**
  * The stream's limits: its open shards and its largest record. Control calls are scarce: AWS grants a whole account few of them, and after
  * an outage every box would call at once. So shards are listed once per process and then hourly, each time at a random moment; soon only if
- * this box uses a whole shard and would send more, which few boxes of a fleet do at a time. Until then, and after a split or merge, what answers
- * say of keys is enough (shard-map.ts). The largest record is read only if a reading is larger than every stream allows.
+ * this box uses a whole shard and would send more, which few boxes of a fleet do at a time. Until then, and after a split or merge, what
+ * answers say of keys is enough (shard-map.ts). The largest record is read only if a reading is larger than every stream allows.
  */
 import { EventEmitter } from 'node:events';
 import type { Clock, Timer } from '../../service/pacing/clock.ts';

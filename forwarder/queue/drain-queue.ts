@@ -29,8 +29,8 @@ export interface DrainQueue {
   /**
    * Takes the next rows: those that are not backlog first, then the oldest first, except that nobody's rows fill all of the read-ahead
    * while others wait (read-ahead.ts). A row is taken once per process, unless it is put back. Rejects when the queue is closed. If `waits`
-   * is set and there are none, the answer may come with the commit of the next ones, which spares a reading the way there and back; one such
-   * request at a time.
+   * is set and there are none, the answer may come with the commit of the next ones, which spares a reading the way there and back; one
+   * such request at a time.
    */
   take(limits: TakeLimits): Promise<QueuedReading[]>;
   /** What was accepted before this time (ms since the epoch) and is not taken is the backlog: `take` returns later rows before it. */

@@ -32,7 +32,7 @@ export interface FleetOptions {
 export interface FleetResult {
   /** Records sent per record accepted, over the whole run. */
   sentPerAccepted: number;
-  /** Jain's index of what the boxes with a backlog got, for each whole minute after the outage in which at least half of the boxes had one. */
+  /** Jain's index of what the boxes with a backlog got, for each whole minute after the outage in which half of the boxes had one. */
   fairness: number[];
   /** Of readings accepted after the outage, from acceptance to the answer, in ms. */
   live: { p50: number; p99: number; max: number };

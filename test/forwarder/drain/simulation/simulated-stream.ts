@@ -1,6 +1,6 @@
 /**
- * A stream in virtual time: the local stream's limiter per shard, routing by MD5, AWS' limits on control calls, and an outage. Each box gets
- * a sink of its own.
+ * A stream in virtual time: the local stream's limiter per shard, routing by MD5, AWS' limits on control calls, and an outage. Each box
+ * gets a sink of its own.
  */
 import {
   SinkError,

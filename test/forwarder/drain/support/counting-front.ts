@@ -1,4 +1,4 @@
-/** An HTTP server in front of a stream that passes everything on, and counts the records of PutRecords requests and what the answers say. */
+/** An HTTP server in front of a stream that passes everything on, and counts the records of PutRecords requests and answers. */
 import { createServer, request as httpRequest } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import type { AddressInfo } from 'node:net';
