@@ -6,7 +6,7 @@ import type { BleBridgeService } from './ble-bridge/service.ts';
 import { adapterExists } from './service/bluetooth/adapter.ts';
 import { hostToConnect } from './service/network/addresses.ts';
 import { brokerOfAllInOne } from './service/network/broker.ts';
-import { childEnvironment, isSet, maskUrl, processConfig, type Config } from './service/config/config.ts';
+import { bridgeEnvironment, isSet, maskUrl, processConfig, type Config } from './service/config/config.ts';
 import { warnOfAssumedBroker, warnOfRemovedSettings } from './service/process/startup-warnings.ts';
 import { endAfterLog, ProcessEnd, reportStartFailure, type Service, type ServiceContext } from './service/process/lifecycle.ts';
 import { createProcessLogger, type Logger } from './service/log/log.ts';
@@ -136,7 +136,7 @@ class AllServices {
     const child = new SupervisedProcess({
       name: 'ble-bridge',
       module: siblingModule(import.meta.url, './ble-bridge/main'),
-      environment: childEnvironment({ MQTT_URL: config.MQTT_URL, MQTT_BROKER: config.MQTT_BROKER ?? '' }),
+      environment: bridgeEnvironment({ MQTT_URL: config.MQTT_URL, MQTT_BROKER: config.MQTT_BROKER ?? '' }),
       log: this.#log,
     });
     this.#running.push(child);

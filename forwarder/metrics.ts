@@ -43,8 +43,7 @@ function refusedSeconds(keys: readonly RefusedKeyAge[]): Metric {
     'How long the stream refuses all records of this partition key',
   );
   const now = performance.now();
-  for (const { key, code, sinceMs } of keys.slice(0, REFUSED_KEYS_SHOWN))
-    gauge.set(Math.round((now - sinceMs) / 1000), { key, code });
+  for (const { key, code, sinceMs } of keys) gauge.set(Math.round((now - sinceMs) / 1000), { key, code });
   return gauge.read();
 }
 
@@ -88,8 +87,8 @@ export class ForwarderMetrics {
   readonly #wireBytes = new Counter('hr_gateway_uplink_bytes_total', 'Bytes exchanged with the stream, as measured on the wire');
   /** What went over the wire; the drain sets it. */
   wireBytes: () => WireBytes = () => ({ sent: 0, received: 0 });
-  /** Partition keys that the stream refuses; the drain sets it. */
-  refusedKeys: () => readonly RefusedKeyAge[] = () => [];
+  /** Partition keys that the stream refuses, at most this many; the drain sets it. */
+  refusedKeys: (limit: number) => readonly RefusedKeyAge[] = () => [];
   /** Totals since the start. */
   requests = 0;
   requestsFailed = 0;
@@ -170,7 +169,7 @@ export class ForwarderMetrics {
       this.#recordsFailed.read(),
       this.#requestsFailed.read(),
       this.#wireBytes.read(),
-      refusedSeconds(this.refusedKeys()),
+      refusedSeconds(this.refusedKeys(REFUSED_KEYS_SHOWN)),
     ];
   }
 }

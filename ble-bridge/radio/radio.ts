@@ -12,6 +12,8 @@ export interface Advertisement {
   /** Lower case, with colons: `c0:00:00:00:00:01`. */
   address: string;
   name: string | undefined;
+  /** The name is only the beginning of the whole one. */
+  isShortened?: boolean;
   /** dBm. */
   rssi: number | null;
   /** Whether its type accepts connections: a strap that another device holds may advertise without (polar-ble-sdk#284). */
@@ -42,10 +44,14 @@ export interface RadioCharacteristic {
 export interface RadioConnection {
   /** When the strap last answered a request on this link (performance.now()). */
   readonly answeredAt: number;
+  /** Packets that the strap has sent on this link without being asked: notifications, requests, signaling. */
+  readonly unasked: number;
   /** The characteristics of the heart rate service; none if the strap does not have it. */
   discover(): Promise<RadioCharacteristic[]>;
   /** The characteristics of the optional services, as far as present; after `discover`. */
   discoverOptional(): Promise<RadioCharacteristic[]>;
+  /** The name that the strap itself has (0x2A00), cleaned; undefined if it has none. No strap is paired for it. */
+  readName(): Promise<string | undefined>;
   readRssi(): Promise<number>;
   /** Ends the link; resolves when the controller confirms it. Does nothing if the link has ended. */
   disconnect(): Promise<void>;

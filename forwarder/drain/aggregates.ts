@@ -108,13 +108,18 @@ export class AggregateShipments implements Shipments {
 
   landed(): void {}
 
+  #rowsOf(name: string): DeviceRows {
+    let device = this.#devices.get(name);
+    if (device === undefined) {
+      const key = partitionKeyOf(this.#setting, name);
+      this.#devices.set(name, (device = { rows: new RowFifo(), bytes: 0, inFlight: 0, key }));
+    }
+    return device;
+  }
+
   add(rows: readonly QueuedReading[]): void {
     for (const row of rows) {
-      let device = this.#devices.get(row.device);
-      if (device === undefined) {
-        const key = partitionKeyOf(this.#setting, row.device);
-        this.#devices.set(row.device, (device = { rows: new RowFifo(), bytes: 0, inFlight: 0, key }));
-      }
+      const device = this.#rowsOf(row.device);
       device.rows.push(row);
       device.bytes += aggregatedBytes(Buffer.byteLength(row.data) + 1);
     }
@@ -200,6 +205,11 @@ export class AggregateShipments implements Shipments {
     device.bytes = 0;
     if (device.inFlight === 0) this.#devices.delete(name);
     return rows;
+  }
+
+  only(row: QueuedReading): Shipment {
+    this.#rowsOf(row.device).inFlight += 1;
+    return aggregateOf(partitionKeyOf(this.#setting, row.device), [row]);
   }
 
   finished(shipment: Shipment): void {

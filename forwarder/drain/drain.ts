@@ -23,6 +23,7 @@ import { BATCH_RECORDS, bytesOf, type Shipment, type Shipments } from './shipmen
 import { SingleShipments } from './single-shipments.ts';
 import { StreamLimits } from './stream-limits.ts';
 import { Supply } from './supply.ts';
+import { TestReadings } from './test-readings.ts';
 import { UplinkBudget } from './uplink-budget.ts';
 import { UplinkStatus } from './uplink.ts';
 
@@ -81,6 +82,7 @@ export class Drain {
   readonly uplink: UplinkStatus;
   readonly metrics: ForwarderMetrics;
   readonly #inFlight = new Set<Promise<void>>();
+  readonly #testReadings: TestReadings;
   #timer: Timer | undefined;
   #stopped = true;
   #clockAheadMs: number | null = null;
@@ -97,6 +99,7 @@ export class Drain {
       config.KINESIS_MODE === 'aggregated'
         ? new AggregateShipments(config, this.#pacing, options.aggregateBytes)
         : new SingleShipments(config, this.#pacing);
+    this.#testReadings = new TestReadings(config, queue, log);
     this.#repeats = new RepeatLimiter(log);
     this.#outage = new Outage(clock);
     this.budget = new UplinkBudget(clock, config.UPLINK_MAX_BYTES_PER_SECOND, () => sink.wireBytes);
@@ -116,17 +119,18 @@ export class Drain {
       hunt: this.#hunt,
       keySetting: config.KINESIS_PARTITION_KEY,
       clock,
+      testReadings: this.#testReadings,
       onChange: () => this.uplink.keysChanged(),
       onHeld: (shipment) => {
         if (this.#holds.isOnlyKey(shipment, this.#lastShippedMs)) shipment.pacer?.forgive(shipment.record.partitionKey);
       },
+      onRetry: () => this.#pump(),
     });
     this.#supply = new Supply({
-      log,
       queue,
       shipments: this.#shipments,
       holds: this.#holds,
-      takesTestReadings: config.KINESIS_TARGET === 'local' || config.ALLOW_TEST_READINGS,
+      testReadings: this.#testReadings,
       heldElsewhere: () => this.#retries.size + this.#hunt.size,
       onRows: () => this.#pump(),
     });
@@ -140,9 +144,9 @@ export class Drain {
       limits: this.#limits,
       budget: this.budget,
     });
-    this.uplink = new UplinkStatus(log, () => this.#holds.held, clock);
+    this.uplink = new UplinkStatus(log, this.#holds, clock);
     this.metrics = metrics;
-    metrics.refusedKeys = () => this.#holds.held;
+    metrics.refusedKeys = (limit) => this.#holds.longestHeld(limit);
     metrics.wireBytes = () => sink.wireBytes;
   }
 

@@ -21,6 +21,8 @@ export const BYTES_PER_SHARD = 0.95 * 1_048_576;
 /** What a bucket holds at most: this much of what the share allows, but at least a few records, so that a calm box never waits. */
 const CAPACITY_SECONDS = 1;
 const CAPACITY_RECORDS_MIN = 5;
+/** Until the first refusal or outage, a few straps' readings of one moment leave in one request. */
+const FRESH_RECORDS = 50;
 /** How much is collected before a request is sent that the share limits; spread, because boxes in step would take turns at losing. */
 const BATCH_SECONDS = 0.5;
 const BATCH_SPREAD = 0.3;
@@ -82,6 +84,7 @@ export class ShardPacer {
   #share = FIRST_SHARE;
   /** Milliseconds in which a ramp doubles the share; undefined once it has ended. */
   #doublingMs: number | undefined = START_DOUBLING_MS;
+  #isFresh = true;
   #records: number;
   #bytes: number;
   /** The estimated bytes of a record. */
@@ -112,7 +115,7 @@ export class ShardPacer {
     this.#at = clock.nowMs();
     this.#refusedAt = this.#at;
     this.#latelyAt = this.#at;
-    this.#records = CAPACITY_RECORDS_MIN;
+    this.#records = FRESH_RECORDS;
     this.#bytes = BYTES_PER_SHARD * CAPACITY_SECONDS;
     this.#share *= jitter(clock, 0.5);
   }
@@ -143,11 +146,13 @@ export class ShardPacer {
     this.#bytes = Math.min(this.#bytes, this.#bytesPerSecond);
     this.#answeredLately = 0;
     this.#refusedLately = 0;
+    this.#isFresh = false;
   }
 
   /** Begins with the share of another shard, whose keys this one has now. */
   inherit(other: ShardPacer): void {
     this.#share = other.#share;
+    this.#isFresh = other.#isFresh;
     this.#doublingMs = other.#doublingMs;
     this.#rampEndedAt = other.#rampEndedAt;
   }
@@ -195,7 +200,7 @@ export class ShardPacer {
   }
 
   get #capacityRecords(): number {
-    return Math.max(CAPACITY_RECORDS_MIN, this.#recordsPerSecond * CAPACITY_SECONDS);
+    return Math.max(this.#isFresh ? FRESH_RECORDS : CAPACITY_RECORDS_MIN, this.#recordsPerSecond * CAPACITY_SECONDS);
   }
 
   get #capacityBytes(): number {
@@ -284,6 +289,7 @@ export class ShardPacer {
     this.#usedLately = this.#usedLately * kept + Math.max(stored / RECORDS_PER_SHARD, storedBytes / BYTES_PER_SHARD);
     if (throttled === 0) return;
     this.#refusedAt = now;
+    this.#isFresh = false;
     // Requests that were in flight together hit the same limit: it counts once.
     if (startedAt < this.#loweredAt) return;
     this.#loweredAt = now;

@@ -76,6 +76,8 @@ export interface Shipments {
   withdraw(device: string): QueuedReading[];
   /** A request with these shipments ended, well or not. */
   landed(shipments: readonly Shipment[]): void;
+  /** A shipment of a row that is not among the waiting ones. */
+  only(row: QueuedReading): Shipment;
   /** A shipment was shipped or buried. */
   finished(shipment: Shipment): void;
 }

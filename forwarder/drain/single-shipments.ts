@@ -237,6 +237,10 @@ export class SingleShipments implements Shipments {
     }
   }
 
+  only(row: QueuedReading): Shipment {
+    return shipmentOf([row], partitionKeyOf(this.#setting, row.device), Buffer.from(`${row.data}\n`));
+  }
+
   halve(shipment: Shipment): Shipment[] {
     return [shipment];
   }

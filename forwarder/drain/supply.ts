@@ -2,10 +2,10 @@
  * Takes rows from the queue in time, so that the drain always has enough to send, and keeps apart what is new and what is backlog: a full
  * read-ahead of backlog must not keep new readings in the file.
  */
-import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
-import { READ_AHEAD_ROWS, type DrainQueue, type QueuedReading } from '../queue/drain-queue.ts';
+import { READ_AHEAD_ROWS, type DrainQueue } from '../queue/drain-queue.ts';
 import type { KeyHolds } from './key-holds.ts';
 import type { Shipments } from './shipments.ts';
+import type { TestReadings } from './test-readings.ts';
 
 const TAKE_ROWS = 2000;
 const TAKE_BYTES = 4 * 1024 * 1024;
@@ -13,12 +13,10 @@ const TAKE_BYTES = 4 * 1024 * 1024;
 const LIVE_ROWS = 2000;
 
 export interface SupplyOptions {
-  log: Logger;
   queue: DrainQueue;
   shipments: Shipments;
   holds: Pick<KeyHolds, 'admit'>;
-  /** Whether simulated and replayed readings are shipped. */
-  takesTestReadings: boolean;
+  testReadings: Pick<TestReadings, 'admit'>;
   /** Rows that the drain has outside of `shipments`. */
   heldElsewhere: () => number;
   /** Rows have come. */
@@ -27,7 +25,6 @@ export interface SupplyOptions {
 
 export class Supply {
   readonly #options: SupplyOptions;
-  readonly #repeats: RepeatLimiter;
   #taking = false;
   #mayHaveMore = true;
   #mayHaveBacklog = false;
@@ -36,7 +33,6 @@ export class Supply {
 
   constructor(options: SupplyOptions) {
     this.#options = options;
-    this.#repeats = new RepeatLimiter(options.log);
   }
 
   start(): void {
@@ -73,7 +69,7 @@ export class Supply {
 
   /** `backlogRows`: undefined if no backlog is known. */
   #take(backlogRows: number | undefined): void {
-    const { queue, shipments, holds, onRows } = this.#options;
+    const { queue, shipments, holds, testReadings, onRows } = this.#options;
     this.#taking = true;
     // Before the rows are requested: a commit meanwhile sets it again.
     this.#mayHaveMore = false;
@@ -89,7 +85,7 @@ export class Supply {
         if (rows.length > 0) this.#mayHaveMore = true;
         // Only an empty answer says that there are no others: the queue may have stopped at rows that it has to pass over.
         if (!isEarlier && (backlogRows ?? 0) > 0 && rows.length === 0) this.#mayHaveBacklog = false;
-        shipments.add(holds.admit(this.#withoutTestReadings(rows)));
+        shipments.add(holds.admit(testReadings.admit(rows)));
         onRows();
       },
       () => {
@@ -97,21 +93,5 @@ export class Supply {
         this.#taking = false;
       },
     );
-  }
-
-  #withoutTestReadings(rows: readonly QueuedReading[]): readonly QueuedReading[] {
-    if (this.#options.takesTestReadings) return rows;
-    const test = rows.filter(({ source }) => source !== 'real');
-    if (test.length === 0) return rows;
-    this.#repeats.warn(
-      'test',
-      { event: 'test_readings_kept', count: test.length },
-      'evicting simulated or replayed readings: this target does not get them unless ALLOW_TEST_READINGS is set',
-    );
-    this.#options.queue.evict(
-      test.map(({ id }) => id),
-      'test_reading',
-    );
-    return rows.filter(({ source }) => source === 'real');
   }
 }

@@ -1,5 +1,5 @@
 /** The part of the queue that the drain needs. */
-import type { RowSource } from './queue-messages.ts';
+import type { RowSource } from './row-sources.ts';
 
 export interface QueuedReading {
   /** Grows in the order of acceptance. */
@@ -16,10 +16,15 @@ export interface QueuedReading {
 export interface TakeLimits {
   maxRows: number;
   maxBytes: number;
+  /**
+   * If there are no rows, the answer may come with the commit of the next ones, which spares a reading the way there and back. One such
+   * request at a time.
+   */
+  waits?: boolean;
   /** How many of the rows may be backlog; left out: all of them. */
   backlogRows?: number;
-  /** If there are no rows, the answer may come with the commit of the next ones. */
-  waits?: boolean;
+  /** Only rows of this device, which was put back, and stays so. */
+  ofHeld?: string;
 }
 
 /** The drain has about this many rows in memory at most. */
@@ -28,9 +33,7 @@ export const READ_AHEAD_ROWS = 8000;
 export interface DrainQueue {
   /**
    * Takes the next rows: those that are not backlog first, then the oldest first, except that nobody's rows fill all of the read-ahead
-   * while others wait (read-ahead.ts). A row is taken once per process, unless it is put back. Rejects when the queue is closed. If `waits`
-   * is set and there are none, the answer may come with the commit of the next ones, which spares a reading the way there and back; one
-   * such request at a time.
+   * while others wait (read-ahead.ts). A row is taken once per process, unless it is put back. Rejects when the queue is closed.
    */
   take(limits: TakeLimits): Promise<QueuedReading[]>;
   /** What was accepted before this time (ms since the epoch) and is not taken is the backlog: `take` returns later rows before it. */

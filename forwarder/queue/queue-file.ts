@@ -199,11 +199,11 @@ export class QueueFile {
   }
 
   /** Takes the next rows; undefined if it found none so far and is to be called again. Throws DamagedRowError. */
-  take(maxRows: number, maxBytes: number, backlogRows = maxRows): TakenColumns | undefined {
-    const { rows: taken, liveRows, isComplete } = this.readAhead.take(maxRows, maxBytes, backlogRows);
+  take(limits: Parameters<ReadAhead['take']>[0]): TakenColumns | undefined {
+    const { rows: taken, isComplete, ...rest } = this.readAhead.take(limits);
     if (taken.length === 0 && !isComplete) return undefined;
     return {
-      liveRows,
+      ...rest,
       ids: Float64Array.from(taken, ({ id }) => id),
       acceptedAtMs: Float64Array.from(taken, ({ accepted_ms }) => accepted_ms),
       sources: taken.map(({ source }) => source),

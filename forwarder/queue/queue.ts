@@ -15,7 +15,6 @@ import {
   joinAppends,
   mayBeReadable,
   OPENING,
-  ROW_SOURCES,
   type Append,
   type QueueReply,
   type QueueRequest,
@@ -24,6 +23,7 @@ import {
   type RunIdentity,
   type RunWatermark,
 } from './queue-messages.ts';
+import { ROW_SOURCES } from './row-sources.ts';
 import { isFileOpen } from './queue-mode.ts';
 import type { ChangedSpans, FoundRun } from './run-account.ts';
 
@@ -217,11 +217,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     if (appends.length > 0) this.#send({ kind: 'append', appends, epoch: this.#epoch });
   }
 
-  async take({ maxRows, maxBytes, backlogRows = maxRows, waits = false }: TakeLimits): Promise<QueuedReading[]> {
-    const rows = (await this.#ask((id) => ({ kind: 'take', id, maxRows, maxBytes, backlogRows, waits }))) as Extract<
-      QueueReply,
-      { kind: 'taken' }
-    >['rows'];
+  async take(limits: TakeLimits): Promise<QueuedReading[]> {
+    const rows = (await this.#ask((id) => ({ kind: 'take', id, ...limits }))) as Extract<QueueReply, { kind: 'taken' }>['rows'];
     return rows.data.map((data, index) => ({
       isBacklog: index >= rows.liveRows,
       id: rows.ids[index] ?? 0,

@@ -1,4 +1,5 @@
 import type { Database, Statement } from '../../service/storage/sqlite.ts';
+import type { Owner } from './owners.ts';
 import type { StoredRow } from './stored-rows.ts';
 
 export type Row = Omit<StoredRow, 'crc'>;
@@ -78,4 +79,15 @@ export function rowsOf(select: Statement, afterId: number, toId: number, limit: 
     seq: row[7],
     account: row[8],
   }));
+}
+
+/** Owners and devices whose rows were passed over and may be read now. */
+export interface Ready {
+  owners: Set<Owner>;
+  devices: ReadonlySet<string>;
+}
+
+/** Keeps the lowest id of a key. */
+export function lower(into: Map<string, number>, key: string, id: number): void {
+  into.set(key, Math.min(into.get(key) ?? id, id));
 }

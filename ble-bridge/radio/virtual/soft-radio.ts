@@ -155,6 +155,8 @@ class SoftCharacteristic implements RadioCharacteristic {
 
 class SoftConnection implements RadioConnection {
   readonly answeredAt = -Infinity;
+  /** A recording may be replayed at any speed. */
+  readonly unasked = 0;
   readonly #strap: SoftStrap;
 
   constructor(strap: SoftStrap) {
@@ -167,6 +169,10 @@ class SoftConnection implements RadioConnection {
 
   async discoverOptional(): Promise<RadioCharacteristic[]> {
     return await Promise.resolve(this.#strap.optionalCharacteristics());
+  }
+
+  async readName(): Promise<string | undefined> {
+    return await Promise.resolve(this.#strap.options.name);
   }
 
   async readRssi(): Promise<number> {

@@ -37,7 +37,7 @@ class Filled {
   }
 
   take(maxRows: number, backlogRows = maxRows): Row[] | undefined {
-    const taken = this.queue.take(maxRows, MANY, backlogRows);
+    const taken = this.queue.take({ maxRows, maxBytes: MANY, backlogRows });
     return taken?.data.map((text, index) => ({
       ...(JSON.parse(text) as { seq: number; device: string }),
       id: taken.ids[index] ?? 0,
