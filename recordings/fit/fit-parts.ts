@@ -23,6 +23,13 @@ const SIGNATURE = [0x2e, 0x46, 0x49, 0x54];
 const COMPRESSED = 0x80;
 const DEFINITION = 0x40;
 const WITH_DEVELOPER_FIELDS = 0x20;
+const CUT_DEFINITION = 'a definition is cut off';
+const CUT_DATA = 'a message is cut off';
+/** Global number of `record`. */
+const RECORD = 20;
+const SANE_STEP_SECONDS = 86_400;
+/** So many records with sane times in a row are no coincidence. */
+const RECORDS_THAT_PROVE = 100;
 
 /** True if a FIT header begins there. */
 export function isFitHeader(bytes: Uint8Array, at: number): boolean {
@@ -42,6 +49,122 @@ interface Bounds {
 }
 
 const storedAt = (bytes: Uint8Array, at: number): number => (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+
+/** Where the run of one byte value at the end of [from, to) begins: recorders fill what they have not written yet. */
+function fillBegins(bytes: Uint8Array, from: number, to: number, value: number): number {
+  let at = to;
+  while (at > from && bytes[at - 1] === value) at -= 1;
+  return at;
+}
+
+class PartReader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #visitor: FitVisitor;
+  readonly #definitions: (MessageDefinition | undefined)[] = [];
+  /** The last timestamp, to which compressed ones are relative; 0 until there is one. */
+  #lastTimestamp = 0;
+
+  constructor(bytes: Uint8Array, view: DataView, visitor: FitVisitor) {
+    this.#bytes = bytes;
+    this.#view = view;
+    this.#visitor = visitor;
+  }
+
+  /** Reads whole messages of [from, to); returns where they end, and why if that is before `to`. */
+  read({ from, to, proved }: Bounds): { end: number; reason: string | undefined } {
+    const limit = proved ? to : Math.min(fillBegins(this.#bytes, from, to, 0), fillBegins(this.#bytes, from, to, 0xff));
+    let at = from;
+    while (at < to) {
+      if (at >= limit) return { end: at, reason: 'nothing was written after' };
+      const header = this.#bytes[at] ?? 0;
+      const isDefinition = (header & COMPRESSED) === 0 && (header & DEFINITION) !== 0;
+      const size = isDefinition ? this.#define(header, at + 1, to) : this.#data(header, at + 1, to);
+      if (typeof size === 'string') return { end: at, reason: size };
+      at += 1 + size;
+    }
+    return { end: at, reason: undefined };
+  }
+
+  /** Takes a definition message; returns its size, or why it is not whole. */
+  #define(header: number, at: number, to: number): number | string {
+    if (at + 5 > to) return CUT_DEFINITION;
+    const littleEndian = this.#bytes[at + 1] === 0;
+    const count = this.#bytes[at + 4] ?? 0;
+    const developerAt = at + 5 + 3 * count;
+    if (developerAt > to) return CUT_DEFINITION;
+    const triples = (first: number, many: number): [number, number, number][] =>
+      Array.from({ length: many }, (_, index) => {
+        const field = first + 3 * index;
+        return [this.#bytes[field] ?? 0, this.#bytes[field + 1] ?? 0, this.#bytes[field + 2] ?? 0];
+      });
+    const fields: FieldDefinition[] = triples(at + 5, count).map(([number, size, baseType]) => ({ number, size, baseType }));
+    const hasDeveloperFields = (header & WITH_DEVELOPER_FIELDS) !== 0;
+    if (hasDeveloperFields && developerAt + 1 > to) return CUT_DEFINITION;
+    const developerCount = hasDeveloperFields ? (this.#bytes[developerAt] ?? 0) : 0;
+    const end = hasDeveloperFields ? developerAt + 1 + 3 * developerCount : developerAt;
+    if (end > to) return CUT_DEFINITION;
+    const developerFields = triples(developerAt + 1, developerCount).map(([number, size, developerIndex]) => ({
+      number,
+      size,
+      developerIndex,
+    }));
+    this.#definitions[header & 0x0f] = {
+      globalNumber: this.#view.getUint16(at + 2, littleEndian),
+      littleEndian,
+      fields,
+      developerFields,
+      size: [...fields, ...developerFields].reduce((sum, { size }) => sum + size, 0),
+    };
+    return end - at;
+  }
+
+  /** Takes a data message; returns its size, or why it is not whole. */
+  #data(header: number, at: number, to: number): number | string {
+    const isCompressed = (header & COMPRESSED) !== 0;
+    const definition = this.#definitions[isCompressed ? (header >> 5) & 0x03 : header & 0x0f];
+    if (definition === undefined) return 'a message of a type that was not defined follows';
+    if (at + definition.size > to) return CUT_DATA;
+    const last = this.#lastTimestamp;
+    const compressed = isCompressed ? last + (((header & 0x1f) - last) & 0x1f) : undefined;
+    const message = new FitMessage(this.#view, at, definition, compressed);
+    this.#lastTimestamp = message.timestamp ?? last;
+    this.#visitor.message(message);
+    return definition.size;
+  }
+}
+
+/** Records of a file that is not damaged are close to each other in time. */
+class TimesOfRecords implements FitVisitor {
+  areSane = true;
+  records = 0;
+  #last: number | undefined;
+
+  part(): void {}
+  note(): void {}
+
+  message({ globalNumber, timestamp }: FitMessage): void {
+    if (globalNumber !== RECORD) return;
+    const last = this.#last ?? timestamp;
+    this.records += 1;
+    this.#last = timestamp;
+    if (timestamp === undefined || last === undefined || Math.abs(timestamp - last) > SANE_STEP_SECONDS) this.areSane = false;
+  }
+}
+
+/**
+ * True if messages run through the place of the checksum to the end of the file: it was cut off, and something (a repair program, the
+ * recorder at its next start) adapted the size in the header. What stands there is then no checksum. Damage looks different: changed
+ * values leave the messages where they were, and changed definitions give times that make no sense.
+ */
+function isCutWithoutChecksum(bytes: Uint8Array, view: DataView, from: number, end: number): boolean {
+  const length = bytes.length;
+  if (end + CHECKSUM !== length) return false;
+  const times = new TimesOfRecords();
+  const { reason, end: stop } = new PartReader(bytes, view, times).read({ from, to: length, next: length, proved: true });
+  const crossesEnd = new PartReader(bytes, view, new TimesOfRecords()).read({ from, to: end, next: end, proved: true }).end < end;
+  return crossesEnd && (stop === length || reason === CUT_DATA) && times.areSane && times.records >= RECORDS_THAT_PROVE;
+}
 
 /** Where the messages of the part at `start` are. Throws UnusableContent if its checksum is wrong. */
 function boundsOf(bytes: Uint8Array, view: DataView, start: number): Bounds {
@@ -103,92 +226,9 @@ function boundsOf(bytes: Uint8Array, view: DataView, start: number): Bounds {
       proved: false,
       note: 'the file has no checksum: nothing proves that it is undamaged',
     };
+  if (isCutWithoutChecksum(bytes, view, from, end))
+    return { from, to: length, next: length, proved: false, note: 'the file is cut off: it ends within a message, without a checksum' };
   throw new UnusableContent('a FIT file with a wrong checksum: it is damaged; copy it from the device again');
-}
-
-/** Where the run of one byte value at the end of [from, to) begins: recorders fill what they have not written yet. */
-function fillBegins(bytes: Uint8Array, from: number, to: number, value: number): number {
-  let at = to;
-  while (at > from && bytes[at - 1] === value) at -= 1;
-  return at;
-}
-
-class PartReader {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  readonly #visitor: FitVisitor;
-  readonly #definitions: (MessageDefinition | undefined)[] = [];
-  /** The last timestamp, to which compressed ones are relative; 0 until there is one. */
-  #lastTimestamp = 0;
-
-  constructor(bytes: Uint8Array, view: DataView, visitor: FitVisitor) {
-    this.#bytes = bytes;
-    this.#view = view;
-    this.#visitor = visitor;
-  }
-
-  /** Reads whole messages of [from, to); returns where they end, and why if that is before `to`. */
-  read({ from, to, proved }: Bounds): { end: number; reason: string | undefined } {
-    const limit = proved ? to : Math.min(fillBegins(this.#bytes, from, to, 0), fillBegins(this.#bytes, from, to, 0xff));
-    let at = from;
-    while (at < to) {
-      if (at >= limit) return { end: at, reason: 'nothing was written after' };
-      const header = this.#bytes[at] ?? 0;
-      const isDefinition = (header & COMPRESSED) === 0 && (header & DEFINITION) !== 0;
-      const size = isDefinition ? this.#define(header, at + 1, to) : this.#data(header, at + 1, to);
-      if (typeof size === 'string') return { end: at, reason: size };
-      at += 1 + size;
-    }
-    return { end: at, reason: undefined };
-  }
-
-  /** Takes a definition message; returns its size, or why it is not whole. */
-  #define(header: number, at: number, to: number): number | string {
-    const cut = 'a message is cut off';
-    if (at + 5 > to) return cut;
-    const littleEndian = this.#bytes[at + 1] === 0;
-    const count = this.#bytes[at + 4] ?? 0;
-    const developerAt = at + 5 + 3 * count;
-    if (developerAt > to) return cut;
-    const triples = (first: number, many: number): [number, number, number][] =>
-      Array.from({ length: many }, (_, index) => {
-        const field = first + 3 * index;
-        return [this.#bytes[field] ?? 0, this.#bytes[field + 1] ?? 0, this.#bytes[field + 2] ?? 0];
-      });
-    const fields: FieldDefinition[] = triples(at + 5, count).map(([number, size, baseType]) => ({ number, size, baseType }));
-    const hasDeveloperFields = (header & WITH_DEVELOPER_FIELDS) !== 0;
-    if (hasDeveloperFields && developerAt + 1 > to) return cut;
-    const developerCount = hasDeveloperFields ? (this.#bytes[developerAt] ?? 0) : 0;
-    const end = hasDeveloperFields ? developerAt + 1 + 3 * developerCount : developerAt;
-    if (end > to) return cut;
-    const developerFields = triples(developerAt + 1, developerCount).map(([number, size, developerIndex]) => ({
-      number,
-      size,
-      developerIndex,
-    }));
-    this.#definitions[header & 0x0f] = {
-      globalNumber: this.#view.getUint16(at + 2, littleEndian),
-      littleEndian,
-      fields,
-      developerFields,
-      size: [...fields, ...developerFields].reduce((sum, { size }) => sum + size, 0),
-    };
-    return end - at;
-  }
-
-  /** Takes a data message; returns its size, or why it is not whole. */
-  #data(header: number, at: number, to: number): number | string {
-    const isCompressed = (header & COMPRESSED) !== 0;
-    const definition = this.#definitions[isCompressed ? (header >> 5) & 0x03 : header & 0x0f];
-    if (definition === undefined) return 'a message of a type that was not defined follows';
-    if (at + definition.size > to) return 'a message is cut off';
-    const last = this.#lastTimestamp;
-    const compressed = isCompressed ? last + (((header & 0x1f) - last) & 0x1f) : undefined;
-    const message = new FitMessage(this.#view, at, definition, compressed);
-    this.#lastTimestamp = message.timestamp ?? last;
-    this.#visitor.message(message);
-    return definition.size;
-  }
 }
 
 /** Where the next part begins at or after `at`, zero bytes between parts skipped; undefined if there is none. */

@@ -85,6 +85,27 @@ describe('headers and ends', () => {
     assert.match(zero.notes.join(), /no checksum/);
   });
 
+  test('a file that ends within a message, its size adapted, is read as far as it goes; a changed definition is refused', async () => {
+    const whole = activity(200).close();
+    const expected = pairs(await read(whole));
+    const open = Buffer.from(whole.subarray(0, -2));
+    open.writeUInt32LE(open.length - 14 - 2, 4);
+    const recording = await read(open);
+    assert.deepEqual(pairs(recording), expected);
+    assert.match(recording.notes.join(), /ends within a message, without a checksum/);
+    const cut = Buffer.from(open.subarray(0, -3));
+    cut.writeUInt32LE(cut.length - 14 - 2, 4);
+    assert.deepEqual(pairs(await read(cut)), expected.slice(0, 199));
+    // Every bit of the definition of records.
+    const definition = whole.indexOf(20, 30) - 3;
+    for (let at = definition; at < definition + 12; at += 1)
+      for (let bit = 0; bit < 8; bit += 1) {
+        const damaged = Buffer.from(whole);
+        damaged[at] = (damaged[at] ?? 0) ^ (1 << bit);
+        assert.match(await refusal(damaged), /checksum/, `byte ${at}, bit ${bit}`);
+      }
+  });
+
   test('a wrong size in the header is noticed where the checksum proves the file whole', async () => {
     const right = activity(10).close();
     for (const size of [0, 20, 5000, 0xffffffff]) {

@@ -95,8 +95,9 @@ def fit(data):
                 rate = first(raw(frame, 3))
                 if rate is None:
                     rate = developer_rate(frame)
-                rows.append([raw(frame, 253), rate, pending])
-                pending = []
+                if raw(frame, 253) is not None:
+                    rows.append([raw(frame, 253), rate, pending])
+                    pending = []
             elif number == HR:
                 rows += list(beats.rows(frame))
             elif number in (MONITORING, MONITORING_INFO):
