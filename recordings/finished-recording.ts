@@ -21,6 +21,29 @@ function deriveRates(rows: readonly RecordedRow[]): void {
   }
 }
 
+/** Removes heart rates that no strap can send; returns how many there were. */
+function dropImpossibleRates(rows: readonly RecordedRow[]): number {
+  let dropped = 0;
+  for (const row of rows) {
+    if (row.bpm === null || (row.bpm >= 0 && row.bpm <= BPM_MAX)) continue;
+    row.bpm = null;
+    dropped += 1;
+  }
+  return dropped;
+}
+
+/** The same for intervals. */
+function dropImpossibleIntervals(rows: readonly RecordedRow[]): number {
+  let dropped = 0;
+  for (const row of rows) {
+    if (row.rrMs.every((ms) => ms >= 0)) continue;
+    const possible = row.rrMs.filter((ms) => ms >= 0);
+    dropped += row.rrMs.length - possible.length;
+    row.rrMs = possible;
+  }
+  return dropped;
+}
+
 /** Rounds heart rates to whole beats, which readings hold; returns how many had decimals. */
 function roundRates(rows: readonly RecordedRow[]): number {
   let rounded = 0;
@@ -50,6 +73,10 @@ function backwardSteps(rows: readonly RecordedRow[]): { count: number; largestSe
 export function finishRecording(name: string, series: Series): Recording {
   const notes = [...series.notes];
   const { rows } = series;
+  const impossible = dropImpossibleRates(rows);
+  if (impossible > 0) notes.push(`${counted(impossible, 'heart rate')} outside 0-65535 left out`);
+  const negative = dropImpossibleIntervals(rows);
+  if (negative > 0) notes.push(`${counted(negative, 'negative RR interval')} left out`);
   if (!rows.some(({ bpm }) => bpm !== null)) {
     if (!rows.some(({ rrMs }) => rrMs.some((ms) => ms > 0)))
       throw new UnusableContent(`${series.format}: no row has a heart rate (${counted(rows.length, 'row')} without one)`);

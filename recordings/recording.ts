@@ -41,7 +41,8 @@ export interface Recording {
 export function unreadable(file: string, detail: string, cause?: unknown): HrError {
   return new HrError('recording_unreadable', {
     operation: `read the recording ${file}`,
-    detail,
+    // One line, whatever was quoted from the file.
+    detail: detail.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' '),
     ...(cause === undefined ? {} : { cause }),
   });
 }

@@ -227,7 +227,13 @@ function boundsOf(bytes: Uint8Array, view: DataView, start: number): Bounds {
       note: 'the file has no checksum: nothing proves that it is undamaged',
     };
   if (isCutWithoutChecksum(bytes, view, from, end))
-    return { from, to: length, next: length, proved: false, note: 'the file is cut off: it ends within a message, without a checksum' };
+    return {
+      from,
+      to: length,
+      next: length,
+      proved: false,
+      note: 'the file is cut off: it ends within a message, without a checksum',
+    };
   throw new UnusableContent('a FIT file with a wrong checksum: it is damaged; copy it from the device again');
 }
 

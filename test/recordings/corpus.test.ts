@@ -74,7 +74,8 @@ async function agree(file: GeneratedFile, answer: Answer | undefined): Promise<n
     assert.ok(Math.abs(seconds - (theirSeconds - zero)) < 2e-6, `${what}: ${seconds} and ${theirSeconds - zero} s`);
     assert.equal(bpm, theirBpm, what);
     assert.equal(rrMs.length, theirRrMs.length, what);
-    for (const [at, ms] of rrMs.entries()) assert.ok(Math.abs(ms - (theirRrMs[at] ?? NaN)) < 1e-6, `${what}: ${ms} and ${theirRrMs[at]} ms`);
+    for (const [at, ms] of rrMs.entries())
+      assert.ok(Math.abs(ms - (theirRrMs[at] ?? NaN)) < 1e-6, `${what}: ${ms} and ${theirRrMs[at]} ms`);
   }
   if (rows.length > 0) {
     const theirStart = file.kind === 'fit' ? zero + FIT_EPOCH : zero;
@@ -103,7 +104,18 @@ describe('agreement with an independent decoder', { skip }, () => {
       ['plain', activity(12).close()],
       ['big-endian', activity(12, { bigEndian: true, headerSize: 12 }).close()],
       ['compressed', caseFile('fit/compressed.fit')],
-      ['intervals', new FitWriter().fileId().hrv(800, 810).record(T0, 70).hrv(790).record(T0 + 1, 71).hrv(805, 806, 807).record(T0 + 2, 72).close()],
+      [
+        'intervals',
+        new FitWriter()
+          .fileId()
+          .hrv(800, 810)
+          .record(T0, 70)
+          .hrv(790)
+          .record(T0 + 1, 71)
+          .hrv(805, 806, 807)
+          .record(T0 + 2, 72)
+          .close(),
+      ],
       ...[3, 8, 21].map((seed): [string, Uint8Array] => [`generated ${seed}`, generatedFit(seed).bytes]),
     ];
     const cuts = wholes.flatMap(([name, whole]) =>

@@ -110,12 +110,12 @@ export function generatedFit(seed: number): GeneratedFile {
 }
 
 /** A session with what the kind can hold. */
-function session(random: Random): Session {
+function session(random: Random, most: number): Session {
   let atMs = 1_700_000_000_000 + below(random, 1_000_000_000);
   const withIntervals = random() < 0.6;
   return {
     device: 'polar-h10-a1b2c3',
-    readings: Array.from({ length: 1 + below(random, 60) }, () => {
+    readings: Array.from({ length: 1 + below(random, most) }, () => {
       atMs += oneOf(random, 1000, 1000, 987, 1013, 60_000);
       return {
         atMs,
@@ -128,12 +128,12 @@ function session(random: Random): Session {
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
-function csvFile(random: Random): string {
+function csvFile(random: Random, most: number): string {
   const separator = oneOf(random, ',', ';', '\t');
   const comma = separator === ';' && random() < 0.5;
   const number = (value: number): string => (comma ? String(value).replace('.', ',') : String(value));
   const end = oneOf(random, '\n', '\r\n');
-  const { readings } = session(random);
+  const { readings } = session(random, most);
   const lines = readings.map(({ atMs, bpm, rrMs }) =>
     [iso(atMs), random() < 0.1 ? '' : number(bpm), rrMs.map(number).join(' ')].join(separator),
   );
@@ -141,8 +141,8 @@ function csvFile(random: Random): string {
   return `${mark}${['timestamp', 'heart_rate', 'rr_ms'].join(separator)}${end}${lines.join(end)}${end}`;
 }
 
-function gpxFile(random: Random): string {
-  const points = session(random).readings.map(
+function gpxFile(random: Random, most: number): string {
+  const points = session(random, most).readings.map(
     ({ atMs, bpm }) =>
       `<trkpt lat="47" lon="8"><time>${iso(atMs)}</time>` +
       (random() < 0.1 ? '' : `<extensions><g:TrackPointExtension><g:hr>${bpm}</g:hr></g:TrackPointExtension></extensions>`) +
@@ -154,8 +154,8 @@ function gpxFile(random: Random): string {
   );
 }
 
-function jsonLines(random: Random): string {
-  const { device, readings } = session(random);
+function jsonLines(random: Random, most: number): string {
+  const { device, readings } = session(random, most);
   const records = readings.map(({ atMs, bpm, rrMs }, index) =>
     JSON.stringify({
       timestamp: iso(atMs),
@@ -170,19 +170,20 @@ function jsonLines(random: Random): string {
   return `${records.join('\n')}\n`;
 }
 
-export function generatedText(kind: 'csv' | 'tcx' | 'gpx' | 'jsonl', seed: number): GeneratedFile {
+/** `most`: the most readings. */
+export function generatedText(kind: 'csv' | 'tcx' | 'gpx' | 'jsonl', seed: number, most = 60): GeneratedFile {
   const random = seeded(seed);
   const texts = {
-    csv: () => csvFile(random),
-    tcx: () => [...tcxLines(session(random))].join(''),
-    gpx: () => gpxFile(random),
-    jsonl: () => jsonLines(random),
+    csv: () => csvFile(random, most),
+    tcx: () => [...tcxLines(session(random, most))].join(''),
+    gpx: () => gpxFile(random, most),
+    jsonl: () => jsonLines(random, most),
   };
   return { name: `${kind}-${seed}`, kind, bytes: Buffer.from(texts[kind]()) };
 }
 
 /** Our own export. */
 export function generatedExport(seed: number): { session: Session; csv: string; tcx: string } {
-  const made = session(seeded(seed));
+  const made = session(seeded(seed), 60);
   return { session: made, csv: [...csvLines(made)].join(''), tcx: [...tcxLines(made)].join('') };
 }
