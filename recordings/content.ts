@@ -1,4 +1,4 @@
-/** What a file is, told by its bytes and never by its name, and the reader for it. A file that nobody can use gets one line about what it is. */
+/** What a file is, told by its bytes and never by its name, and the reader for it. A file that cannot be used gets one line. */
 import { UnusableContent, type Series } from './recording.ts';
 import { decodeText, looksLikeText } from './text/decode-text.ts';
 

@@ -14,11 +14,11 @@ interface ReplayOptions {
 }
 
 const NOTES = `
-Files: FIT, TCX, GPX, Polar HRM, CSV, RR intervals, JSON Lines of the stream; plain, .gz or .zip (docs/recordings.md). Each file is a strap; a
-file with readings of several straps is several. All start together.
+Files: FIT, TCX, GPX, Polar HRM, CSV, RR intervals, JSON Lines of the stream; plain, .gz or .zip (docs/recordings.md). Each file is a
+strap; a file with readings of several straps is several. All start together.
 
-The box runs in this process with the settings of hr-gateway start, and ends once every reading is stored; stop a box that runs on the same
-DATA_DIR first. Readings are marked "source":"replay" and have the times of the replay.`;
+The box runs in this process with the settings of hr-gateway start, and ends once every reading is stored; stop a box that runs on
+the same DATA_DIR first. Readings are marked "source":"replay" and have the times of the replay.`;
 
 /** Parser of a speed or a number of seconds. */
 function parseFactor(value: string): number {

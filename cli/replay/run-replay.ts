@@ -54,7 +54,7 @@ export async function runReplay(config: Config): Promise<void> {
     console.log(`replaying; page http://${hostToConnect(running.config.ADMIN_HOST)}:${running.config.ADMIN_PORT}/`);
     await untilStored(all, () => end.ending);
     const { queued } = all;
-    if (!end.ending && queued > 0) console.log(`${queued} readings are stored and wait in the queue for the stream`);
+    if (queued > 0) console.log(`${queued} readings are stored and wait in the queue for the stream`);
     end.finish();
   } catch (error) {
     if (end.ending) return;

@@ -63,8 +63,8 @@ const ELAPSED = names(
 const MINUTES = names('minutes|minute|mins|min');
 const TIMESTAMP = names(
   'timestamp|time stamp|time|datetime|date time|phone timestamp|phone data rx timestamp|local time|start time|utc|utc time|created at|' +
-    'recorded at|zeit|zeitstempel|uhrzeit|heure|hora|ora|aika|tid|epoch|epoch time|unix|unix time|unix timestamp|iso|iso time|at|record time|' +
-    'start date|measured at',
+    'recorded at|zeit|zeitstempel|uhrzeit|heure|hora|ora|aika|tid|epoch|epoch time|unix|unix time|unix timestamp|iso|iso time|at|' +
+    'record time|start date|measured at',
 );
 const SENSOR_CLOCK = names('sensor timestamp');
 const DATE = names('date|datum|fecha|data|day|dato|pvm');

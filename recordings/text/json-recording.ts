@@ -34,7 +34,7 @@ function fieldOf(fields: Fields, names: readonly string[]): unknown {
 
 /** ms since 1970 of an RFC 3339 text, or of an epoch in s or ms. */
 function timeOf(value: unknown): number | undefined {
-  if (typeof value === 'number') return value > 0 ? (value < 1e11 ? value * 1000 : value) : undefined;
+  if (typeof value === 'number' && value > 0) return value < 1e11 ? value * 1000 : value;
   if (typeof value !== 'string') return undefined;
   const ms = Date.parse(/\d{2}:\d{2}/.test(value) && !/(?:Z|[+-]\d{2}:?\d{2})$/i.test(value) ? `${value}Z` : value);
   return Number.isNaN(ms) ? undefined : ms;

@@ -146,8 +146,8 @@ export function readTable(text: string, table: Table): Series[] {
   const decimalComma = separator !== ',';
   if (isSummary(names) && columns.intervals.length === 0)
     throw new UnusableContent(
-      `CSV: the columns ${names.slice(0, 6).join(', ')}… are a list with one line per measurement, lap or day, not a series of heart rates; ` +
-        'export the session itself: as FIT or TCX, or its RR intervals',
+      `CSV: the columns ${names.slice(0, 6).join(', ')}… are a list with one line per measurement, lap or day, ` +
+        'not a series of heart rates; export the session itself: as FIT or TCX, or its RR intervals',
     );
   const hasTimes = columns.times.length > 0 || columns.date >= 0;
   if (!hasTimes && columns.intervals.length === 0)

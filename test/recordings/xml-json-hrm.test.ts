@@ -150,7 +150,8 @@ describe('JSON Lines of the stream', () => {
 
 describe('Polar HRM', () => {
   const params = (interval: number): string =>
-    `[Params]\r\nVersion=106\r\nMonitor=34\r\nSMode=000000000\r\nDate=20240201\r\nStartTime=10:00:00.5\r\nLength=00:00:10.0\r\nInterval=${interval}\r\n\r\n`;
+    '[Params]\r\nVersion=106\r\nMonitor=34\r\nSMode=000000000\r\nDate=20240201\r\nStartTime=10:00:00.5\r\nLength=00:00:10.0\r\n' +
+    `Interval=${interval}\r\n\r\n`;
 
   test('a rate per interval, whatever stands in the further columns', async () => {
     const recording = await read(`${params(5)}[Note]\r\nx\r\n\r\n[HRData]\r\n72\t100\t0\r\n73\t101\t0\r\n`);

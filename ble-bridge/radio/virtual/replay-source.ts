@@ -97,13 +97,15 @@ class ReplayedStrap {
 
   get progress(): ReplayProgress {
     const { replayedMs, notifications } = this.#plan;
-    const due = this.#beganAt === undefined || this.#o.speed === 0 ? undefined : this.#beganAt + replayedMs / this.#o.speed;
+    const isTimed = this.#beganAt !== undefined && this.#o.speed > 0;
+    const endsAt = isTimed ? (this.#beganAt ?? 0) + replayedMs / this.#o.speed : undefined;
+    const leftMs = endsAt === undefined ? undefined : Math.max(0, endsAt - performance.now());
     return {
       recording: this.#name,
       sent: this.#next,
       total: notifications.length,
       ended: this.#ended,
-      leftMs: this.#ended ? 0 : due === undefined ? undefined : Math.max(0, due - performance.now()),
+      leftMs: this.#ended ? 0 : leftMs,
     };
   }
 

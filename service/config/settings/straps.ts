@@ -74,8 +74,8 @@ export const STRAP_SETTINGS = {
     type: 'text',
     default: undefined,
     doc:
-      'Recording to replay: FIT, TCX, GPX, Polar HRM, CSV, RR intervals, JSON Lines, plain, gzipped or zipped ([recordings.md](recordings.md)). ' +
-      'Several, separated by commas, are several straps.',
+      'Recording to replay: FIT, TCX, GPX, Polar HRM, CSV, RR intervals, JSON Lines, plain, gzipped or zipped ' +
+      '([recordings.md](recordings.md)). Several, separated by commas, are several straps.',
     usedBy: ['ble-bridge'],
   },
   REPLAY_SPEED: {

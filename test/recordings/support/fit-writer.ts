@@ -45,7 +45,8 @@ export class FitWriter {
   ): this {
     const values = fields.map((field) => this.#bytesOf(field));
     const definition = [
-      ...[0, this.#bigEndian ? 1 : 0],
+      0,
+      this.#bigEndian ? 1 : 0,
       ...this.#uint(globalNumber, 2),
       fields.length,
       ...fields.flatMap(({ number, base }, index) => [number, values[index]?.length ?? 0, base]),

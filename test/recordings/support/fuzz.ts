@@ -1,6 +1,6 @@
 /**
- * Fuzz of the readers of recordings: each mutated file is a coded error in one line, or a recording that keeps the law of replay. Each format
- * runs in a process of its own with a small heap, so that what a reader holds on to ends it, and its memory is that of this format.
+ * Fuzz of the readers of recordings: each mutated file is a coded error in one line, or a recording that keeps the law of replay. Each
+ * format runs in a process of its own with a small heap, so that what a reader holds on to ends it, and its memory is that of this format.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -22,7 +22,8 @@ export const FORMATS = ['fit', 'csv', 'tcx', 'gpx', 'hrm', 'rr', 'jsonl', 'gzip'
 export type Format = (typeof FORMATS)[number];
 
 const HRM =
-  '[Params]\r\nVersion=106\r\nMonitor=34\r\nDate=20240201\r\nStartTime=10:00:00.0\r\nInterval=5\r\n\r\n[HRData]\r\n72\t0\r\n73\t1\r\n74\t2\r\n';
+  '[Params]\r\nVersion=106\r\nMonitor=34\r\nDate=20240201\r\nStartTime=10:00:00.0\r\nInterval=5\r\n\r\n' +
+  '[HRData]\r\n72\t0\r\n73\t1\r\n74\t2\r\n';
 const CSV_CASES = [
   'polar_flow.csv',
   'polar_sensor_logger.csv',
