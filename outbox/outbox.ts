@@ -213,14 +213,15 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
     this.#options.onDropped?.(dropped.cause, dropped.readings);
   }
 
-  add(reading: UnnumberedReading): number {
+  add(reading: UnnumberedReading): NumberedReading {
     const { protocol } = this.#own;
     const seq = protocol.nextSeq();
     this.#added += 1;
-    this.#own.add({ seq, payload: this.#serialised(reading, seq) }, performance.now());
+    const numbered = { seq, payload: this.#serialised(reading, seq) };
+    this.#own.add(numbered, performance.now());
     this.#wake();
     this.#sequencer.pumpAtEndOfTurn();
-    return seq;
+    return numbered;
   }
 
   /** One line of JSON. A refusal has no identity of its own: its line says which seq it is. */

@@ -1,5 +1,5 @@
 /** What a producer of readings (the bridge's straps, the gateway's adoption) needs of the outbox. */
-import type { MissedSpan } from '../contract/delivery.ts';
+import type { MissedSpan, NumberedReading } from '../contract/delivery.ts';
 
 /** A reading or a numbered refusal before it has gateway, run and seq; it is serialised once, on one line. */
 export type UnnumberedReading = Readonly<Record<string, unknown>>;
@@ -18,8 +18,8 @@ export interface ReadingSink {
   readonly run: string;
   /** Everything up to this seq is stored or accounted for. */
   readonly watermark: number;
-  /** Numbers, holds and sends a reading; returns its seq. Never throws for a full outbox: `dropped` reports what had to go. */
-  add(reading: UnnumberedReading): number;
+  /** Numbers, serialises, holds and sends a reading. Never throws for a full outbox: `dropped` reports what had to go. */
+  add(reading: UnnumberedReading): NumberedReading;
   on<E extends keyof ReadingSinkEvents>(event: E, listener: (...args: ReadingSinkEvents[E]) => void): unknown;
   off<E extends keyof ReadingSinkEvents>(event: E, listener: (...args: ReadingSinkEvents[E]) => void): unknown;
 }

@@ -37,7 +37,9 @@ class Publisher {
   sent = 0;
 
   constructor(index: number) {
-    const config = readConfig({ DATA_DIR: dataDir, MQTT_URL: process.env['MQTT_URL'] ?? '', GATEWAY_NAME: 'bench' });
+    // A box has one bridge: bridges that shared a name would hear each other's watermarks.
+    const name = publishers === 1 ? 'bench' : `bench-${index}`;
+    const config = readConfig({ DATA_DIR: dataDir, MQTT_URL: process.env['MQTT_URL'] ?? '', GATEWAY_NAME: name });
     const own = { ...config, DATA_DIR: path.join(dataDir, `publisher-${index}`) };
     const log = createLogger('bench', { LOG_LEVEL: 'warn', LOG_PRETTY: 'false' });
     this.#index = index;

@@ -4,6 +4,7 @@
  */
 import path from 'node:path';
 import type { Reading } from '../../contract/reading.ts';
+import type { NumberedReading } from '../../contract/delivery.ts';
 import type { BridgeStatus } from '../../contract/bridge-status.ts';
 import type { Metric } from '../../contract/metrics.ts';
 import { readingTopic } from '../../contract/topics.ts';
@@ -65,13 +66,10 @@ export class BridgeOutbox {
   }
 
   /** Numbers a reading, delivers it, and publishes it live. */
-  accept(fields: Omit<Reading, 'gateway' | 'run' | 'seq'>): Reading {
-    const outbox = this.#started;
-    const seq = outbox.add(fields);
-    const { timestamp, heart_rate, device, ...rest } = fields;
-    const reading: Reading = { timestamp, heart_rate, device, gateway: this.#gateway, run: outbox.run, seq, ...rest };
-    this.#options.publish(readingTopic(device), JSON.stringify(reading));
-    return reading;
+  accept(fields: Omit<Reading, 'gateway' | 'run' | 'seq'>): NumberedReading {
+    const numbered = this.#started.add(fields);
+    this.#options.publish(readingTopic(fields.device), numbered.payload);
+    return numbered;
   }
 
   get subscriptions(): Record<string, MessageHandler> {

@@ -172,7 +172,7 @@ export class Drain {
     this.#taking = true;
     // Before the rows are requested: a commit meanwhile sets it again.
     this.#mayHaveMore = false;
-    void this.#options.queue.take({ maxRows: TAKE_ROWS, maxBytes: TAKE_BYTES }).then(
+    void this.#options.queue.take({ maxRows: TAKE_ROWS, maxBytes: TAKE_BYTES, waits: true }).then(
       (rows) => {
         this.#taking = false;
         if (rows.length > 0) this.#mayHaveMore = true;

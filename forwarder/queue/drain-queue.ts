@@ -17,9 +17,10 @@ export const READ_AHEAD_ROWS = 8000;
 export interface DrainQueue {
   /**
    * Takes the next rows: the oldest first, except that nobody's rows fill all of the read-ahead while others wait (read-ahead.ts). A row is
-   * taken once per process, unless it is put back. Rejects when the queue is closed.
+   * taken once per process, unless it is put back. Rejects when the queue is closed. If `waits` is set and there are none, the answer may
+   * come with the commit of the next ones, which spares a reading the way there and back; one such request at a time.
    */
-  take(limits: { maxRows: number; maxBytes: number }): Promise<QueuedReading[]>;
+  take(limits: { maxRows: number; maxBytes: number; waits?: boolean }): Promise<QueuedReading[]>;
   /** These rows were shipped: the next commit deletes them. */
   acknowledge(ids: readonly number[]): void;
   /** These rows are not to be shipped at all: the next commit deletes them and counts them as evicted by this cause. */

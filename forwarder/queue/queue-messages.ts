@@ -154,6 +154,12 @@ export const nothingTaken = (): TakenColumns => ({
   data: [],
 });
 
+/** What is moved to the main thread instead of copied. */
+export const buffersOf = ({ ids, acceptedAtMs }: TakenColumns): ArrayBuffer[] => [
+  ids.buffer as ArrayBuffer,
+  acceptedAtMs.buffer as ArrayBuffer,
+];
+
 export interface Causes {
   evicted: Record<string, number>;
   missed: Record<string, number>;
@@ -233,10 +239,19 @@ export const OPENING = { idle: 0, opening: 1, given_up: 2 } as const;
 export type AccountsRequest =
   { act: 'gap'; device: string; gap: StreamGap } | { act: 'take' } | { act: 'sent'; records: 'stored' | 'lost' };
 
+/** `waits`: an answer without rows waits until there may be some. One such request at a time. */
+export interface TakeRequest {
+  kind: 'take';
+  id: number;
+  maxRows: number;
+  maxBytes: number;
+  waits: boolean;
+}
+
 export type QueueRequest =
   /** `epoch`: that of the last `refused` reply. Appends that were sent before a refusal was known must not be committed after it. */
   | { kind: 'append'; appends: Append[]; epoch: number }
-  | { kind: 'take'; id: number; maxRows: number; maxBytes: number }
+  | TakeRequest
   | { kind: 'acknowledge'; ids: Float64Array }
   | { kind: 'evict'; ids: Float64Array; cause: string }
   | { kind: 'putBack'; device: string; ids: Float64Array }
@@ -277,6 +292,12 @@ export type QueueReply =
   | { kind: 'answer'; id: number; value: unknown }
   | { kind: 'error'; id: number; message: string }
   | { kind: 'stopped' };
+
+/** After this reply there may be rows to take that were not there before. After a failed write or read: not for each report of it. */
+export function mayBeReadable(reply: QueueReply): boolean {
+  if (reply.kind === 'committed') return reply.rows > 0;
+  return reply.kind === 'readable' || reply.kind === 'waiting' || (reply.kind === 'state' && reply.state.mode !== 'write_failed');
+}
 
 /** The thread's line to the main thread: `parentPort`. */
 export interface ReplyPort {

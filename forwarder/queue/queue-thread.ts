@@ -9,6 +9,8 @@ import { diskTroubleOf, isDamage } from './disk-trouble.ts';
 import { QueueFile } from './queue-file.ts';
 import {
   NO_CONTENTS,
+  buffersOf,
+  mayBeReadable,
   nothingTaken,
   unnumberedOf,
   type Append,
@@ -19,6 +21,7 @@ import {
   type QueueState,
   type QueueWorkerData,
   type ReplyPort,
+  type TakeRequest,
 } from './queue-messages.ts';
 import { QueueLimits } from './queue-limits.ts';
 import { isFileOpen, QueueModes, REPLACING } from './queue-mode.ts';
@@ -50,6 +53,7 @@ export class QueueThread {
   /** As last read: what counts while the file is not open. */
   #contents: Readonly<QueueContents> = NO_CONTENTS;
   #deletesAtOnceUntilMs = Number.NEGATIVE_INFINITY;
+  #waitingTake: TakeRequest | undefined;
   #progressTimer: NodeJS.Timeout | undefined;
   #recheckTimer: NodeJS.Timeout | undefined;
   /**
@@ -69,6 +73,7 @@ export class QueueThread {
 
   #post(reply: QueueReply): void {
     this.#port.postMessage(reply);
+    if (this.#waitingTake !== undefined && mayBeReadable(reply)) this.#take(this.#waitingTake);
   }
 
   #state(): QueueState {
@@ -132,7 +137,7 @@ export class QueueThread {
       case 'append':
         return this.#append(request.appends, request.epoch);
       case 'take':
-        return this.#take(request.id, request.maxRows, request.maxBytes);
+        return this.#take(request);
       case 'acknowledge':
         this.#file.shipped(request.ids);
         if (this.#file.readAhead.isReadable) this.#post({ kind: 'readable' });
@@ -331,25 +336,20 @@ export class QueueThread {
     return evicted;
   }
 
-  get #mayTake(): boolean {
-    const { current } = this.#modes;
-    return isFileOpen(current) && !(current === 'write_failed' && this.#file.pendingDeletes > UNDELETED_MAX);
-  }
-
-  #take(id: number, maxRows: number, maxBytes: number): void {
+  #take(request: TakeRequest): void {
+    this.#waitingTake = undefined;
     if (this.#file.pendingDeletes > UNDELETED_MAX) this.#commitDeletes();
+    const isStuck = this.#modes.current === 'write_failed' && this.#file.pendingDeletes > UNDELETED_MAX;
     let rows;
     try {
-      rows = this.#mayTake ? this.#file.take(maxRows, maxBytes) : nothingTaken();
+      rows = isFileOpen(this.#modes.current) && !isStuck ? this.#file.take(request.maxRows, request.maxBytes) : nothingTaken();
     } catch (error) {
-      this.#post({ kind: 'error', id, message: messageOf(error) });
+      this.#post({ kind: 'error', id: request.id, message: messageOf(error) });
       return this.#diskTrouble(error, []);
     }
-    if (rows === undefined) return void setImmediate(() => this.#take(id, maxRows, maxBytes));
-    this.#port.postMessage({ kind: 'taken', id, rows }, [
-      rows.ids.buffer as ArrayBuffer,
-      rows.acceptedAtMs.buffer as ArrayBuffer,
-    ]);
+    if (rows === undefined) return void setImmediate(() => this.#take(request));
+    if (request.waits && rows.ids.length === 0) return void (this.#waitingTake = request);
+    this.#port.postMessage({ kind: 'taken', id: request.id, rows }, buffersOf(rows));
   }
 
   /** Rows that were shipped are in the account of their run once their deletion is committed. */

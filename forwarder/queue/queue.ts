@@ -13,6 +13,7 @@ import { CloseGuard } from './close-guard.ts';
 import type { DrainQueue, QueuedReading } from './drain-queue.ts';
 import {
   joinAppends,
+  mayBeReadable,
   OPENING,
   ROW_SOURCES,
   type Append,
@@ -151,8 +152,7 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       }
       case 'committed':
         this.emit('committed', reply);
-        if (reply.rows > 0) this.emit('readable');
-        return undefined;
+        return this.#emitReadable(reply);
       case 'refused':
         // Numbered readings that were gathered before the refusal was known follow a gap; their bridge sends them again.
         this.#gathered = this.#gathered.filter(({ watermarks }) => watermarks.length === 0);
@@ -167,16 +167,18 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
       case 'waiting':
       case 'state':
         this.emit('state', reply.state);
-        // After a failed write or read, taking is tried again once the queue recovers, and not for each report of the failure.
-        if (reply.state.mode !== 'write_failed') this.emit('readable');
-        return undefined;
+        return this.#emitReadable(reply);
       case 'readable':
-        return void this.emit('readable');
+        return this.#emitReadable(reply);
       case 'progress':
         return void this.emit('progress');
       default:
         return undefined;
     }
+  }
+
+  #emitReadable(reply: QueueReply): void {
+    if (mayBeReadable(reply)) this.emit('readable');
   }
 
   #send(request: QueueRequest): void {
@@ -215,8 +217,11 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     if (appends.length > 0) this.#send({ kind: 'append', appends, epoch: this.#epoch });
   }
 
-  async take(limits: { maxRows: number; maxBytes: number }): Promise<QueuedReading[]> {
-    const rows = (await this.#ask((id) => ({ kind: 'take', id, ...limits }))) as Extract<QueueReply, { kind: 'taken' }>['rows'];
+  async take({ maxRows, maxBytes, waits = false }: Parameters<DrainQueue['take']>[0]): Promise<QueuedReading[]> {
+    const rows = (await this.#ask((id) => ({ kind: 'take', id, maxRows, maxBytes, waits }))) as Extract<
+      QueueReply,
+      { kind: 'taken' }
+    >['rows'];
     return rows.data.map((data, index) => ({
       id: rows.ids[index] ?? 0,
       device: rows.devices[index] ?? '',

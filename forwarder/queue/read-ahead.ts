@@ -169,6 +169,7 @@ export class ReadAhead {
     const cursor = this.#cursor;
     try {
       const isCaughtUp = this.#takePassedOver(taking);
+      if (isCaughtUp && this.#onlyWaitingHaveRows()) return { rows: taking.rows, isComplete: true };
       const end = isCaughtUp ? this.#scan(cursor, Number.MAX_SAFE_INTEGER, taking, (row) => this.#visitNext(row, taking)) : 0;
       return { rows: taking.rows, isComplete: end === Number.MAX_SAFE_INTEGER };
     } catch (error) {
@@ -181,6 +182,17 @@ export class ReadAhead {
       }
       throw error;
     }
+  }
+
+  /**
+   * Whether all rows that the drain does not have are of owners that wait. They need not be read to be passed over: they are read with
+   * those that were, and while the stream is away every commit would read its own rows again for nothing.
+   */
+  #onlyWaitingHaveRows(): boolean {
+    if (this.#waiting.size === 0 || this.#countedTo < this.#firstNewId - 1) return false;
+    let rows = 0;
+    for (const owner of this.#waiting) rows += owner.rows;
+    return rows >= this.#owners.rows;
   }
 
   #passOver(owner: Owner, id: number): void {

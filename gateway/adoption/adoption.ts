@@ -262,7 +262,7 @@ export class Adoption implements PublishAdopter {
     }
     const numbered = this.#numberedOf(arrival);
     if (numbered === undefined) return;
-    this.#share.add(publisher.user, payload.length, this.#options.sinks.spilling.add(numbered));
+    this.#share.add(publisher.user, payload.length, this.#options.sinks.spilling.add(numbered).seq);
   }
 
   #lost(held: HeldMessage, cause: string): void {

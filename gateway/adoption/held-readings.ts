@@ -94,7 +94,7 @@ export class HeldReadings {
   /** Numbers a reading and holds its acknowledgement until it is stored. */
   add(publisher: Publisher, message: Message, reading: UnnumberedReading, payloadBytes: number): void {
     const { sink } = this.#options;
-    const seq = sink.add(reading);
+    const { seq } = sink.add(reading);
     const bytes = payloadBytes + READING_OVERHEAD_BYTES;
     const held: HeldMessage = { ...message, publisher, seq, bytes, heldSinceMs: this.#now(), isLost: false };
     this.#queue.push(held);

@@ -7,6 +7,7 @@ import { EventEmitter } from 'node:events';
 import { Duplex, PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { generate, parser, type Packet } from 'mqtt-packet';
+import type { NumberedReading } from '../../contract/delivery.ts';
 import type { ReadingSink, ReadingSinkEvents } from '../../outbox/reading-sink.ts';
 import type { Logger } from '../../service/log/log.ts';
 import type { Broker } from '../broker.ts';
@@ -24,9 +25,9 @@ class TestSink extends EventEmitter<ReadingSinkEvents> implements ReadingSink {
   watermark = 0;
   #last = 0;
 
-  add(): number {
+  add(): NumberedReading {
     this.#last += 1;
-    return this.#last;
+    return { seq: this.#last, payload: '' };
   }
 
   storeAll(): void {

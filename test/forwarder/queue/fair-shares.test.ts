@@ -170,6 +170,48 @@ test('a flood before it does not delay a reading: no owner fills the read-ahead 
   }
 });
 
+test('rows of owners that wait come later, each once and in order, also those that were accepted meanwhile', (t) => {
+  const source = open(t, 100 * MiB);
+  const { queue } = source;
+  for (let round = 0; round < 20; round += 1) {
+    source.stranger(500, 'one');
+    source.stranger(500, 'two');
+  }
+  const seqs: Record<string, number[]> = { one: [], two: [] };
+  const unshipped: number[] = [];
+  const takeAll = (): number => {
+    let count = 0;
+    for (;;) {
+      const taken = queue.take(2000, 4 * MiB);
+      if (taken === undefined) continue;
+      if (taken.ids.length === 0) return count;
+      count += taken.ids.length;
+      unshipped.push(...taken.ids);
+      for (const text of taken.data) {
+        const { seq, publisher } = JSON.parse(text) as { seq: number; publisher: string };
+        seqs[publisher]?.push(seq);
+      }
+    }
+  };
+  assert.ok(takeAll() < 8000, 'both wait');
+  source.stranger(300, 'one');
+  source.stranger(300, 'two');
+  assert.equal(takeAll(), 0);
+  while (unshipped.length > 0) {
+    queue.shipped(Float64Array.from(unshipped.splice(0, 700)));
+    queue.commit([]);
+    takeAll();
+  }
+  for (const [publisher, all] of Object.entries(seqs)) {
+    assert.equal(all.length, 10_300, publisher);
+    assert.deepEqual(
+      all,
+      [...new Set(all)].sort((a, b) => a - b),
+      `${publisher}: each once, in order`,
+    );
+  }
+});
+
 const letter = (seq: number, device: string, publisher: string | null): DeadLetterInput => ({
   reason: 'payload_not_json',
   detail: 'x',

@@ -67,6 +67,17 @@ test('rows are taken once, in order; a restart returns unacknowledged rows in or
   assert.deepEqual(again.queue.state.ledger, { accepted: 10, shipped: 2, queued: 8, dead: 0, evicted: 0, missed: 0 });
 });
 
+test('a take that waits gets the next rows with their commit, and no row twice', async (t) => {
+  const { queue } = await open(t, tempDir(t));
+  const first = queue.take({ ...all, waits: true });
+  await fill(queue, 3);
+  assert.deepEqual(seqsOf(await first), [1, 2, 3]);
+  const second = queue.take({ ...all, waits: true });
+  queue.append(append(4, 2));
+  assert.deepEqual(seqsOf(await second), [4, 5]);
+  assert.deepEqual(await queue.take(all), []);
+});
+
 test('an emptied queue never reuses an id, so later rows are taken', async (t) => {
   const { queue } = await open(t, tempDir(t));
   for (let round = 0; round < 5; round += 1) {

@@ -1,6 +1,6 @@
 /** An outbox of a test: keeps what was adopted, and stores when the test tells it to. */
 import { EventEmitter } from 'node:events';
-import type { MissedCause } from '../../../contract/delivery.ts';
+import type { MissedCause, NumberedReading } from '../../../contract/delivery.ts';
 import type { AdoptionOutbox } from '../../../gateway/adoption/adoption-plane.ts';
 import type { ReadingSink, ReadingSinkEvents, UnnumberedReading } from '../../../outbox/reading-sink.ts';
 
@@ -18,11 +18,12 @@ export class MemorySink extends EventEmitter<ReadingSinkEvents> implements Readi
     this.storesAtOnce = storesAtOnce;
   }
 
-  add(reading: UnnumberedReading): number {
+  add(reading: UnnumberedReading): NumberedReading {
     // As the outbox does: what is held is the JSON.
-    this.readings.push(JSON.parse(JSON.stringify(reading)) as UnnumberedReading);
+    const payload = JSON.stringify(reading);
+    this.readings.push(JSON.parse(payload) as UnnumberedReading);
     if (this.storesAtOnce) this.store();
-    return this.readings.length;
+    return { seq: this.readings.length, payload };
   }
 
   /** Stores everything up to a seq, by default all. */
