@@ -12,7 +12,7 @@ function deriveRates(rows: readonly RecordedRow[]): void {
   let recent: number[] = [];
   for (const row of rows) {
     if (row.rrMs.length === 0) continue;
-    recent.push(...row.rrMs.filter((ms) => ms > 0));
+    for (const ms of row.rrMs) if (ms > 0) recent.push(ms);
     let sum = 0;
     let from = recent.length;
     while (from > 0 && (sum === 0 || sum + (recent[from - 1] ?? 0) <= DERIVED_OVER_MS)) sum += recent[(from -= 1)] ?? 0;

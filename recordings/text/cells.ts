@@ -20,6 +20,9 @@ const NO_VALUE = new Set([
   'undefined',
 ]);
 
+/** A longer cell is neither a number nor a time: patterns are not tried on it. */
+export const CELL_MAX = 64;
+
 export const isNoValue = (cell: string): boolean => NO_VALUE.has(cell.trim().toLowerCase());
 
 /**
@@ -29,6 +32,7 @@ export const isNoValue = (cell: string): boolean => NO_VALUE.has(cell.trim().toL
 export function numberOf(cell: string, { decimalComma }: { decimalComma: boolean }): number | null | undefined {
   if (isNoValue(cell)) return null;
   const trimmed = cell.trim();
+  if (trimmed.length > CELL_MAX) return undefined;
   const text = decimalComma && /^[+-]?\d+,\d+$/.test(trimmed) ? trimmed.replace(',', '.') : trimmed;
   if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$/.test(text)) return undefined;
   const value = Number(text);
@@ -37,9 +41,12 @@ export function numberOf(cell: string, { decimalComma }: { decimalComma: boolean
 
 /** The numbers of a list in one cell: `812 798`, `812;798`, `[812, 798]`, `812|798`; undefined if something else is in it. */
 export function numbersOf(cell: string, options: { decimalComma: boolean }): number[] | undefined {
-  const inner = cell.trim().replace(/^[[({]|[\])}]$/g, '');
+  const inner = cell
+    .trim()
+    .replace(/\s+/g, ' ')
+    .replace(/^[[({]|[\])}]$/g, '');
   // A comma separates only beside blanks, or where it cannot be a decimal comma.
-  const separators = options.decimalComma ? /\s*[;|]\s*|,\s+|\s+/ : /\s*[;|,]\s*|\s+/;
+  const separators = options.decimalComma ? / ?[;|] ?|, | / : / ?[;|,] ?| /;
   const numbers: number[] = [];
   for (const part of inner.split(separators)) {
     const value = numberOf(part.replace(/^['"]|['"]$/g, ''), options);

@@ -2,7 +2,7 @@
  * A column of times as seconds. What a column holds is decided over the whole column, since one cell may be read in several ways:
  * seconds, minutes or an epoch; `10:05` as minutes and seconds; 03/04 as a day or a month.
  */
-import { numberOf } from './cells.ts';
+import { CELL_MAX, numberOf } from './cells.ts';
 
 export interface ColumnTimes {
   /** In seconds, one per cell; null: no time in the cell. */
@@ -122,36 +122,44 @@ function pastMidnight(seconds: (number | null)[]): { seconds: (number | null)[];
 }
 
 /**
- * Seconds of a column's cells, blank ones null. `elapsed`: the column counts from the start (`secs`), so that no number in it is an
+ * Seconds of a column's trimmed cells, blank ones null. `elapsed`: the column counts from the start (`secs`), so that no number in it is an
  * epoch, and no time of day passes midnight.
  */
 export function columnTimes(
   cells: readonly string[],
   { unit, elapsed, decimalComma }: { unit: TimeUnit; elapsed: boolean; decimalComma: boolean },
 ): ColumnTimes | BadTime {
-  const trimmed = cells.map((cell) => cell.trim());
-  const numbers = trimmed.map((cell) => numberOf(cell, { decimalComma }));
-  const badNumber = numbers.findIndex((value) => value === undefined);
-  if (badNumber < 0) {
-    const values = numbers.map((value) => value ?? null);
-    return fromNumbers(values, unit, elapsed);
-  }
-  const sample = trimmed.find((cell) => cell !== '') ?? '';
+  const tooLong = cells.findIndex(({ length }) => length > CELL_MAX);
+  if (tooLong >= 0) return { badAt: tooLong };
+  const numbers = valuesOf(cells, (cell) => numberOf(cell, { decimalComma }));
+  if (!('badAt' in numbers)) return fromNumbers(numbers.values, unit, elapsed);
+  const sample = cells.find((cell) => cell !== '') ?? '';
   if (clockSeconds(sample) !== undefined) {
-    const clocks = trimmed.map((cell) => (cell === '' ? null : clockSeconds(cell)));
-    const badAt = clocks.findIndex((value) => value === undefined);
-    if (badAt >= 0) return { badAt };
-    const values = clocks.map((value) => value ?? null);
-    const { seconds, midnights } = elapsed ? { seconds: values, midnights: 0 } : pastMidnight(values);
+    const clocks = valuesOf(cells, (cell) => (cell === '' ? null : clockSeconds(cell)));
+    if ('badAt' in clocks) return clocks;
+    const { seconds, midnights } = elapsed ? { seconds: clocks.values, midnights: 0 } : pastMidnight(clocks.values);
     return {
       seconds,
       isDated: false,
       ...(midnights === 0 ? {} : { note: 'times of day that pass midnight go on the next day' }),
     };
   }
-  const order = dateOrderOf(trimmed);
-  if (datedCell(sample, order) === undefined) return { badAt: badNumber };
-  const dates = trimmed.map((cell) => (cell === '' ? null : datedCell(cell, order)));
-  const badAt = dates.findIndex((value) => value === undefined);
-  return badAt >= 0 ? { badAt } : { seconds: dates.map((value) => value ?? null), isDated: true };
+  const order = dateOrderOf(cells);
+  if (datedCell(sample, order) === undefined) return numbers;
+  const dates = valuesOf(cells, (cell) => (cell === '' ? null : datedCell(cell, order)));
+  return 'badAt' in dates ? dates : { seconds: dates.values, isDated: true };
+}
+
+/** The values of all cells, or the first cell that has none. */
+function valuesOf(
+  cells: readonly string[],
+  read: (cell: string) => number | null | undefined,
+): { values: (number | null)[] } | BadTime {
+  const values: (number | null)[] = [];
+  for (const [badAt, cell] of cells.entries()) {
+    const value = read(cell);
+    if (value === undefined) return { badAt };
+    values.push(value);
+  }
+  return { values };
 }

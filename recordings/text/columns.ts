@@ -28,10 +28,13 @@ interface Name {
   unit: string | undefined;
 }
 
+/** Longer texts are no names of columns. */
+const NAME_MAX = 80;
 const UNIT_WORDS = /\s(bpm|1 min|ms|msec|msecs|milliseconds|s|sec|secs|seconds|ns|us|min|minutes)$/;
 
 /** `RR-interval [ms]`: key `rrinterval`, unit `ms`; `heart_rate_bpm`: `heartrate`, `bpm`. */
-function nameOf(cell: string): Name {
+function nameOf(text: string): Name {
+  const cell = text.slice(0, NAME_MAX);
   const bracketed = /[([]([^)\]]*)[)\]]/.exec(cell)?.[1];
   const words = cell
     .replace(/[([][^)\]]*[)\]]/g, ' ')

@@ -34,9 +34,12 @@ export function decodeText(bytes: Uint8Array): string {
     } catch {
       text = new TextDecoder('windows-1252').decode(bytes);
     }
+  // Not by a pattern: its time would be quadratic in a run of zeros elsewhere.
+  let end = text.length;
+  while (text.charCodeAt(end - 1) === 0) end -= 1;
   return text
+    .slice(0, end)
     .replace(/^\uFEFF/, '')
-    .replace(/\0+$/, '')
     .replace(/\r\n?/g, '\n');
 }
 

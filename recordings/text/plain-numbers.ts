@@ -42,7 +42,13 @@ function linesOf(text: string): Line[] {
     .split('\n')
     .map((content, index) => ({ line: index + 1, content: content.trim() }))
     .filter(({ content }) => content !== '' && !content.startsWith('#'))
-    .map(({ line, content }) => ({ line, cells: content.split(/\s*[;\t|]\s*|,\s+|\s+/).filter((cell) => cell !== '') }));
+    .map(({ line, content }) => ({
+      line,
+      cells: content
+        .replace(/\s+/g, ' ')
+        .split(/ ?[;|] ?|, | /)
+        .filter((cell) => cell !== ''),
+    }));
 }
 
 /** One number a line: intervals, whose sum is the time. */

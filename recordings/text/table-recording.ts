@@ -12,6 +12,8 @@ import { offsetsOfIntervals, unitOfIntervals } from './interval-times.ts';
 /** The names stand within so many lines: Polar Flow's on the third, others after comments of a few lines. */
 const NAMES_WITHIN_LINES = 40;
 const BPM_MAX = 65_535;
+const ROWS_MAX = 1_000_000;
+const INTERVALS_PER_ROW_MAX = 10_000;
 /** The longest interval that a strap can send. */
 const INTERVAL_MAX_MS = 63_999;
 
@@ -46,14 +48,21 @@ export function findTable(text: string): Table | undefined {
 /** A data row as far as it can be read without the whole column of times. */
 interface TableRow {
   line: number;
-  cells: string[];
+  /** How many cells the line has. */
+  width: number;
+  /** The cells of `keptColumns`: a table may have many more, and a day 86,400 lines. */
+  kept: readonly string[];
   bpm: number | null;
   rrMs: number[];
 }
 
+/** Columns whose text is needed after the whole table was read: times, date, strap. */
+const keptColumns = ({ times, date, strap }: Columns): number[] => [...times.map(({ index }) => index), date, strap];
+
 class TableReader {
   readonly #table: Table;
   readonly #decimalComma: boolean;
+  readonly #kept: readonly number[];
   readonly rows: TableRow[] = [];
   /** The last line, if it cannot be read: a file that was cut off ends within a line. */
   bad: { line: number; why: string } | undefined;
@@ -61,6 +70,7 @@ class TableReader {
   constructor(table: Table) {
     this.#table = table;
     this.#decimalComma = table.separator !== ',';
+    this.#kept = keptColumns(table.columns);
   }
 
   read(text: string): void {
@@ -92,13 +102,20 @@ class TableReader {
     const rrMs: number[] = [];
     for (const cell of [...columns.intervals.map((index) => cells[index] ?? ''), ...extra]) {
       const values = numbersOf(cell, { decimalComma });
-      if (values === undefined || values.some((value) => value < 0 || value > INTERVAL_MAX_MS)) {
+      if (
+        values === undefined ||
+        values.length > INTERVALS_PER_ROW_MAX ||
+        values.some((value) => value < 0 || value > INTERVAL_MAX_MS)
+      ) {
         this.bad = { line, why: `${names[last ?? -1] ?? ''} must be RR intervals in ms or s (got ${shown(cell)})` };
         return;
       }
-      rrMs.push(...values);
+      for (const value of values) rrMs.push(value);
     }
-    this.rows.push({ line, cells, bpm, rrMs });
+    if (this.rows.length >= ROWS_MAX)
+      throw new UnusableContent('CSV: more than a million rows, which is no recording of a heart rate');
+    const kept = this.#kept.map((index) => cells[index] ?? '');
+    this.rows.push({ line, width: cells.length, kept, bpm, rrMs });
   }
 }
 
@@ -109,12 +126,13 @@ interface Timed {
   column: string;
 }
 
-/** Cells of a time column; a time of day is joined with the date beside it. */
-function timeCells(rows: readonly TableRow[], column: TimeColumn | undefined, date: number): string[] {
-  return rows.map(({ cells }) => {
-    const time = column === undefined ? '' : (cells[column.index] ?? '');
-    if (date < 0 || date === column?.index) return time;
-    const day = cells[date] ?? '';
+/** Cells of one of the time columns (none: only the date); a time of day is joined with the date beside it. */
+function timeCells(rows: readonly TableRow[], column: number | undefined, { times, date }: Columns): string[] {
+  const isAlone = date < 0 || date === times[column ?? -1]?.index;
+  return rows.map(({ kept }) => {
+    const time = column === undefined ? '' : (kept[column] ?? '');
+    if (isAlone) return time;
+    const day = kept[times.length] ?? '';
     return (time === '' || /^-?\d+:\d+/.test(time)) && day !== '' ? `${day} ${time}`.trim() : time;
   });
 }
@@ -125,8 +143,8 @@ function timesOf(table: Table, rows: readonly TableRow[], decimalComma: boolean)
   const candidates: (TimeColumn | undefined)[] = [...times];
   if (date >= 0) candidates.push(undefined);
   let failure: string | undefined;
-  for (const column of candidates) {
-    const cells = timeCells(rows, column, date);
+  for (const [place, column] of candidates.entries()) {
+    const cells = timeCells(rows, column === undefined ? undefined : place, table.columns);
     const name = table.names[column?.index ?? date] ?? '';
     if (cells.every(isNoValue)) {
       failure ??= `${name} is empty`;
@@ -169,7 +187,7 @@ export function readTable(text: string, table: Table): Series[] {
 /** Leaves out a last line that is not whole: the file was cut off there. */
 function dropCutLine(reader: TableReader, text: string, notes: string[]): void {
   const [before, last] = reader.rows.slice(-2);
-  const isShort = last !== undefined && !text.endsWith('\n') && last.cells.length < (before?.cells.length ?? 0);
+  const isShort = last !== undefined && !text.endsWith('\n') && last.width < (before?.width ?? 0);
   if (reader.bad === undefined && isShort) reader.rows.pop();
   const line = reader.bad?.line ?? (isShort ? last.line : undefined);
   if (line !== undefined) notes.push(`the file is cut off within line ${line}, which was left out`);
@@ -204,7 +222,7 @@ function byStrap(table: Table, read: readonly TableRow[], { startMs, rows }: Dat
   const straps = new Map<string, RecordedRow[]>();
   rows.forEach((row, index) => {
     if (row === undefined) return;
-    const name = strap < 0 ? '' : (read[index]?.cells[strap] ?? '');
+    const name = strap < 0 ? '' : (read[index]?.kept.at(-1) ?? '');
     const some = straps.get(name);
     if (some === undefined) straps.set(name, [row]);
     else some.push(row);

@@ -34,6 +34,7 @@ const DIALECTS: Readonly<Record<string, Dialect>> = {
 const INTERVALS = 'RRIntervalsMs';
 const BPM_MAX = 65_535;
 const CHUNK = 64 * 1024;
+const DEPTH_MAX = 100;
 
 const localName = (name: string): string => name.slice(name.indexOf(':') + 1);
 
@@ -54,7 +55,9 @@ class PointReader {
   #point: Point | undefined;
   #text = '';
 
-  open(qualified: string, attributes: Readonly<Record<string, string>>): void {
+  /** False if the tag is nested too deeply. */
+  open(qualified: string, attributes: Readonly<Record<string, string>>): boolean {
+    if (this.#path.length >= DEPTH_MAX) return false;
     const name = localName(qualified);
     if (this.#path.length === 0) {
       this.root = name;
@@ -64,6 +67,7 @@ class PointReader {
     this.#path.push(name);
     this.#text = '';
     if (name === this.dialect?.point) this.#point = { time: '', rate: '', intervals: '' };
+    return true;
   }
 
   text(text: string): void {
@@ -112,7 +116,7 @@ export function readXml(text: string): Series {
   });
   // What follows the first error is not read.
   parser.on('opentag', ({ name, attributes }) => {
-    if (problem === undefined) points.open(name, attributes);
+    if (problem === undefined && !points.open(name, attributes)) problem = `${parser.line}: tags are nested too deeply`;
   });
   parser.on('text', (content) => {
     if (problem === undefined) points.text(content);
