@@ -185,6 +185,22 @@ describe('replay', () => {
     assert.ok(Math.abs(waitMs - 68_342_402_900) < 5000, `${waitMs}`);
   });
 
+  test('a pause in which the link gives the strap up loses nothing', async (t) => {
+    const source = replayOf([recordingOf('silent', rowsAt(0, 0.1, 6, 6.1))], { speed: 1 });
+    const { readings, statuses } = await startSoftSession(t, source, { environment: { BLE_SILENCE_MS: '1000' } });
+    await eventually(() => readings.length === 4);
+    assert.deepEqual(
+      readings.map(({ heart_rate }) => heart_rate),
+      [60, 61, 62, 63],
+    );
+    assert.ok(
+      statuses.some(({ state }) => state === 'silent'),
+      'the strap was never silent',
+    );
+    const span = Date.parse(readings[2]?.timestamp ?? '') - Date.parse(readings[0]?.timestamp ?? '');
+    assert.ok(span >= 5900, `6 s took ${span} ms`);
+  });
+
   test('REPLAY_MAX_PAUSE shortens it', async (t) => {
     const source = replayOf([recordingOf('jump', rowsAt(0, 1, 68_342_403))], { speed: 10, maxPauseMs: 2000 });
     const { readings } = await startSoftSession(t, source);
