@@ -20,7 +20,7 @@ export const STATES = {
   connected: {
     words: 'connected',
     kind: 'warn',
-    meaning: 'services are being discovered, at most 10 s',
+    meaning: 'its services are being discovered, and its name if it does not advertise it; at most 10 s without an ' + 'answer',
     advice:
       'Wait. If it keeps returning to lost, take the strap off for a minute: a Polar H10 whose last central ' +
       'died stops answering here.',

@@ -5,6 +5,8 @@ import { REASON_HINTS, STATES } from './strap-states.js';
 
 /** After this, the last reading is no longer current. */
 const OLD_SECONDS = 3;
+const OLD_ADVICE =
+  'The last reading is some seconds old. Wait: the state will tell what to do. If it stays, the bridge has stopped: see Health.';
 
 /** @typedef {import('./api.js').DeviceStatus & { publisher?: string | null }} DeviceStatus */
 /** @typedef {import('./api.js').RecentReading} RecentReading */
@@ -72,12 +74,18 @@ function ageOf(status) {
 }
 
 /**
+ * The state says that it is streaming, and nothing arrives.
+ * @param {DeviceStatus} status
+ */
+const isOverdue = (status) => status.state === 'streaming' && ageOf(status) > OLD_SECONDS;
+
+/**
  * Text and severity of a strap's state; the age of its data counts first.
  * @param {DeviceStatus} status
  * @returns {Shown}
  */
 function stateOf(status) {
-  if (status.state === 'streaming' && ageOf(status) > OLD_SECONDS) return ['no readings', 'bad'];
+  if (isOverdue(status)) return ['no readings', 'bad'];
   const known = STATES[status.state];
   return known === undefined ? [status.state, 'warn'] : [known.words, known.kind];
 }
@@ -86,7 +94,9 @@ function stateOf(status) {
  * What the state means and what to do about it; the reason if there is one. Empty for a device of another client.
  * @param {DeviceStatus} status
  */
-function adviceOf({ state, reason, publisher }) {
+function adviceOf(status) {
+  const { state, reason, publisher } = status;
+  if (isOverdue(status) && typeof publisher !== 'string') return OLD_ADVICE;
   const known = STATES[state];
   if (known === undefined || known.kind === 'good' || typeof publisher === 'string') return '';
   const hint = reason === null || reason === undefined ? undefined : REASON_HINTS[reason.code];

@@ -12,6 +12,8 @@ export interface Advertisement {
   /** Lower case, with colons: `c0:00:00:00:00:01`. */
   address: string;
   name: string | undefined;
+  /** The name is only the beginning of the whole one. */
+  isShortened?: boolean;
   /** dBm. */
   rssi: number | null;
   /** Whether its type accepts connections: a strap that another device holds may advertise without (polar-ble-sdk#284). */
@@ -46,6 +48,8 @@ export interface RadioConnection {
   discover(): Promise<RadioCharacteristic[]>;
   /** The characteristics of the optional services, as far as present; after `discover`. */
   discoverOptional(): Promise<RadioCharacteristic[]>;
+  /** The name that the strap itself has (0x2A00), cleaned; undefined if it has none. No strap is paired for it. */
+  readName(): Promise<string | undefined>;
   readRssi(): Promise<number>;
   /** Ends the link; resolves when the controller confirms it. Does nothing if the link has ended. */
   disconnect(): Promise<void>;

@@ -1,7 +1,7 @@
 /**
  * Device names, fixed with the first name that a strap advertises and kept in DATA_DIR/devices.json: slug of that name and the last three
  * address bytes (`polar-h10-a1b2c3`), or an alias. A strap that advertised no name so far has the name `strap-…`, and gets its own
- * once; a name that changes later does not change the device.
+ * once, unless a link has told its name before; a name that changes later does not change the device.
  */
 import type { Config } from '../../service/config/config.ts';
 import type { Logger } from '../../service/log/log.ts';
@@ -67,11 +67,15 @@ export class DeviceNames {
     return this.#byAddress.get(address);
   }
 
-  /** The device of an address; a new one is kept. `renamedFrom` is its former name if its alias was added, removed or changed. */
+  /**
+   * The device of an address; a new one is kept. `renamedFrom` is its former name if its alias was added, removed or changed. `isRead`: the
+   * name was read over a link; readings may have been published under the device's name, which stays.
+   */
   of(
     address: string,
     name: string | undefined,
     source: KnownDevice['source'],
+    isRead = false,
   ): { known: KnownDevice; renamedFrom: string | undefined } {
     const kept = this.#byAddress.get(address);
     if (kept === undefined) {
@@ -82,7 +86,7 @@ export class DeviceNames {
       this.#file.changed();
       return { known, renamedFrom: undefined };
     }
-    const base = kept.name === null && name !== undefined ? this.#newBase(address, name) : kept.base;
+    const base = kept.name === null && name !== undefined && !isRead ? this.#newBase(address, name) : kept.base;
     const newName = name ?? kept.name;
     const device = this.#aliasedByName.has(address) ? kept.device : this.#aliased(address, base, newName);
     const renamedFrom = device === kept.device ? undefined : kept.device;
@@ -113,11 +117,12 @@ export class DeviceNames {
 
   /**
    * The strap whose alias this one would get by its name. Undefined if nobody has it, or if this one is known to be another: an address
-   * that is kept with a name and without the alias.
+   * that is kept with a name and without the alias. `isRead`: the name was read over a link; what was advertised may be its beginning.
    */
-  aliasHolder(address: string, name: string | undefined): KnownDevice | undefined {
+  aliasHolder(address: string, name: string | undefined, isRead = false): KnownDevice | undefined {
     const kept = this.#byAddress.get(address);
-    if (kept !== undefined && kept.name !== null && kept.former !== true) return undefined;
+    const isNew = kept === undefined || kept.name === null || (isRead && name?.startsWith(kept.name) === true);
+    if (!isNew && kept.former !== true) return undefined;
     const found = this.#aliasOf(address, kept?.base ?? deviceNameOf(address, name), name ?? kept?.name);
     return found?.byName === true ? found.holder : undefined;
   }

@@ -8,6 +8,8 @@ export interface LinkObserver {
   /** What people see of the link has changed: state or reason. */
   shownChanged?(): void;
   connected(): void;
+  /** The strap told the name that it does not advertise. Resolves once it is certain which strap it is; its link may have ended then. */
+  named?(name: string): Promise<void>;
   /** A valid measurement; heart rate 0 included. */
   measurement(measurement: HeartRateMeasurement): void;
   /** A notification without a heart rate, or (CutField) with one whose remainder is cut off: that one is a measurement as well. */

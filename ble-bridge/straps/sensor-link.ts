@@ -2,11 +2,10 @@
  * Connects one strap, subscribes to its heart rate and keeps the link; link-state.ts names the states. Every request has a timeout.
  * What arrives for an earlier attempt is ignored, and only the attempt that owns a link ends it: its AbortController identifies it.
  *
- * A lost strap is connected again once an advertisement arrived after the loss and its backoff is over. A silent strap is subscribed
- * again first, then connected again. Faults of the radio as a whole are handled by the recovery ladder.
+ * A lost strap is connected again once an advertisement arrived after the loss and its backoff is over, if it is still received then. A
+ * silent strap is subscribed again first, then connected again. Faults of the radio as a whole are handled by the recovery ladder.
  */
 import type { DeviceState, StrapReason } from '../../contract/device-status.ts';
-import { messageOf } from '../../service/errors/errors.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { parseHeartRateMeasurement } from '../gatt/hrm-parser.ts';
 import { ConnectTimeout, GaveWay, NoSlot, type ConnectQueue } from '../radio/connect-queue.ts';
@@ -20,7 +19,8 @@ import type { LinkObserver } from './link-observer.ts';
 import { LinkRetry } from './link-retry.ts';
 import { LinkState, OUTLASTING, stateOf, type Shown } from './link-state.ts';
 import { runStep, StepTimeout, type LinkStep } from './link-step.ts';
-import { readStrapInformation } from './strap-information.ts';
+import { NameReader } from './name-reader.ts';
+import { InformationReader } from './strap-information.ts';
 
 export interface SensorLinkOptions {
   address: string;
@@ -31,11 +31,19 @@ export interface SensorLinkOptions {
   slots: ConnectSlots;
   /** Whether an alias or BLE_ALLOW names the strap. */
   isListed?: () => boolean;
+  /** Whether what the strap advertises holds no name, or only the beginning of one. */
+  lacksName?: () => boolean;
   observer: LinkObserver;
 }
 
 /** A strap without a link that has not advertised for this long is lost, whatever its last attempt showed. */
 const UNSEEN_MS = 60_000;
+
+/**
+ * A strap that has not been received for this long is not tried: it may have left, and its connect would keep all others waiting. While a
+ * strap is missing, scans report it again every 5 s.
+ */
+const RECEIVED_WITHIN_MS = 6000;
 
 /** Some straps refuse the subscription and send anyway; this long they are given the chance. */
 const SENDS_ANYWAY_MS = 1500;
@@ -44,6 +52,8 @@ export class SensorLink {
   readonly #o: SensorLinkOptions;
   readonly #retry: LinkRetry;
   readonly #state: LinkState;
+  readonly #information: InformationReader;
+  readonly #name: NameReader;
   /** From queueing for a connect to the end of the link. */
   #attempt: AbortController | undefined;
   #connection: RadioConnection | undefined;
@@ -63,8 +73,6 @@ export class SensorLink {
   /** Called at the next valid notification. */
   #onValid: () => void = () => {};
   #resubscribed = false;
-  #readAgainAt = 0;
-  #reading = false;
   /** A disconnect in progress. */
   #ending: Promise<void> | undefined;
   #stopped = false;
@@ -72,9 +80,16 @@ export class SensorLink {
   constructor(options: SensorLinkOptions) {
     this.#o = options;
     this.#retry = new LinkRetry(options.limits, options.isListed);
-    const { observer } = options;
+    const { observer, address, log, limits } = options;
+    this.#name = new NameReader(options);
+    this.#information = new InformationReader({
+      address,
+      log,
+      limits,
+      onInformation: (information) => observer.information(information),
+    });
     this.#state = new LinkState(
-      options.address,
+      address,
       (state, before) => observer.stateChanged(state, before),
       () => observer.shownChanged?.(),
     );
@@ -152,12 +167,15 @@ export class SensorLink {
     else if (quietMs > 2 * silenceMs && now - this.#lastValueAt > 2 * silenceMs)
       this.#fail(attempt, 'silent', new StepTimeout(`no notification for ${Math.round(quietMs)} ms`));
     else if (quietMs > silenceMs && !this.#resubscribed) this.#resubscribe(attempt, this.#connection, this.#measurement);
-    else if (now > this.#readAgainAt && this.receiving && !this.#reading)
-      void this.#readInformation(attempt, this.#connection, false);
+    else if (this.receiving && this.#information.isDue) void this.#readInformation(attempt, this.#connection, false);
+  }
+
+  get #isReceived(): boolean {
+    return performance.now() - this.#advertisedAt < RECEIVED_WITHIN_MS;
   }
 
   #connectWhenDue(): void {
-    if (this.#stopped || !this.#state.idle || !this.#advertised) return;
+    if (this.#stopped || !this.#state.idle || !this.#advertised || !this.#isReceived) return;
     if (this.#attempt !== undefined || this.#ending !== undefined) return;
     if (performance.now() < this.#notBefore || !this.#o.slots.mayQueue(this.#retry.isOwn)) return;
     this.#advertised = false;
@@ -188,7 +206,7 @@ export class SensorLink {
           }),
         signal,
         () => this.#enter('connecting'),
-        () => this.#connectable && slots.hasFree(this.#retry.isOwn),
+        () => this.#connectable && this.#isReceived && slots.hasFree(this.#retry.isOwn),
         this.#retry.claim,
       );
       if (attempt !== this.#attempt) return connection.abandon();
@@ -207,6 +225,8 @@ export class SensorLink {
         ({ uuid, notifies }) => uuid === CHARACTERISTICS.heartRateMeasurement && notifies,
       );
       if (measurement === undefined) return this.#noHeartRate(attempt);
+      await this.#name.learn(connection, signal);
+      if (attempt !== this.#attempt) return;
       this.#enter('subscribing');
       await this.#subscribe(attempt, connection, measurement, 'subscribe');
       this.#state.accepted();
@@ -231,7 +251,10 @@ export class SensorLink {
     this.#fail(attempt, 'refused', error, this.#retry.afterRefusalMs());
   }
 
-  /** No slot was free at its turn: nothing was attempted, so nothing ended. It queues again at an advertisement, once a slot is free. */
+  /**
+   * No slot was free at its turn, or it was not received any more: nothing was attempted, so nothing ended. It queues again at an
+   * advertisement, once a slot is free.
+   */
   #yieldTurn(attempt: AbortController): void {
     if (attempt === this.#attempt) this.#attempt = undefined;
   }
@@ -296,32 +319,8 @@ export class SensorLink {
     );
   }
 
-  async #readInformation(attempt: AbortController, connection: RadioConnection, first: boolean): Promise<void> {
-    const { limits, observer, log, address } = this.#o;
-    this.#reading = true;
-    this.#readAgainAt = performance.now() + limits.rssiMs;
-    const step = async <T>(what: string, run: () => Promise<T>): Promise<T> =>
-      await runStep({ what, limitMs: limits.requestMs, signal: attempt.signal, answeredAt: () => connection.answeredAt }, run);
-    try {
-      if (first) {
-        const optional = await step('discovery of optional services', () => connection.discoverOptional());
-        if (attempt !== this.#attempt) return;
-        this.#characteristics = [...this.#characteristics, ...optional];
-      }
-      await readStrapInformation({
-        connection,
-        characteristics: this.#characteristics,
-        step,
-        first,
-        batteryEveryMs: limits.batteryMs,
-        onInformation: (information) => observer.information(information),
-      });
-    } catch (error) {
-      // Battery and device information are optional; a strap that stopped answering will be detected by its silence.
-      log.debug({ event: 'strap_information_failed', address, reason: messageOf(error) }, 'a strap did not answer a read');
-    } finally {
-      if (attempt === this.#attempt) this.#reading = false;
-    }
+  async #readInformation({ signal }: AbortController, connection: RadioConnection, first: boolean): Promise<void> {
+    await this.#information.read({ connection, signal, characteristics: this.#characteristics }, first);
   }
 
   /** Ends an attempt from our side, and its link, within the disconnect limit. */
@@ -348,7 +347,6 @@ export class SensorLink {
     this.#connection = undefined;
     this.#measurement = undefined;
     this.#characteristics = [];
-    this.#reading = false;
     // Advertisements from before the end do not count: a connect to a strap that has left would block all others.
     this.#advertised = false;
     this.#notBefore = performance.now() + (backoffMs ?? this.#retry.afterLossMs());

@@ -3,7 +3,16 @@ import type { Config } from '../../service/config/config.ts';
 import { DEVICE_PATTERN } from '../../contract/topics.ts';
 import { HrError } from '../../service/errors/errors.ts';
 import { deviceNameOf } from './device-names.ts';
-import { aliasOf, canonicalPattern, covers, neverMatches, patternOf, type Pattern } from './strap-patterns.ts';
+import {
+  aliasOf,
+  canonicalPattern,
+  covers,
+  isSame,
+  mayNameDevice,
+  neverMatches,
+  patternOf,
+  type Pattern,
+} from './strap-patterns.ts';
 import { SERVICES, type Advertisement } from '../radio/radio.ts';
 
 export type Verdict = 'wanted' | 'denied' | 'not_allowed' | 'no_strap';
@@ -21,11 +30,14 @@ export function unmatchable({
     const by = BLE_DENY.find((deny) => covers(deny, entry));
     return by === undefined ? undefined : `BLE_DENY=${by} excludes every strap that it matches`;
   };
-  // Of two entries for the same strap, the later one holds.
-  const replaced = (entry: string, at: number): string | undefined =>
-    aliases.slice(at + 1).some((later) => canonicalPattern(later) === canonicalPattern(entry))
-      ? 'a later entry names the same strap'
-      : undefined;
+  // Of two entries of the same text the later one holds; of two patterns that match the same name, the earlier one.
+  const replaced = (entry: string, at: number): string | undefined => {
+    if (aliases.slice(at + 1).some((later) => canonicalPattern(later) === canonicalPattern(entry)))
+      return 'a later entry names the same strap';
+    const earlier = aliases.slice(0, at).find((other) => isSame(other, entry) || (!mayNameDevice(entry) && covers(other, entry)));
+    if (earlier === undefined || canonicalPattern(earlier) === canonicalPattern(entry)) return undefined;
+    return `the earlier entry ${earlier} matches every strap that it matches`;
+  };
   const lists: [setting: string, entries: readonly string[], reasonOf: (entry: string, at: number) => string | undefined][] = [
     ['BLE_ALLOW', BLE_ALLOW, (entry) => neverMatches(entry) ?? denied(entry)],
     ['BLE_DENY', BLE_DENY, neverMatches],

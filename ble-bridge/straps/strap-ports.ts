@@ -38,7 +38,7 @@ export interface ObservedStrap {
 
 /** For observers. Nothing depends on an event being handled. */
 export interface StrapEventMap {
-  /** The first advertisement of a strap in this process; `renamedFrom` if its alias has changed. */
+  /** A strap is new in this process, or its name has become known. `renamedFrom`: the device name that it had before, if it has changed. */
   discovered: [strap: ObservedStrap, renamedFrom: string | undefined];
   /** Something in a strap's status changed that should be visible soon. */
   status: [strap: ObservedStrap];

@@ -21,6 +21,8 @@ export interface LinkOutcomes {
   readingReceived(): void;
   /** The strap delivers, or did so before. */
   delivered(): void;
+  /** It told the name that it does not advertise. Resolves once it is certain which strap it is. */
+  named(name: string): Promise<void>;
   /** `proven`: the strap has delivered before. */
   linkEnded(reason: string, error: unknown, proven: boolean): void;
   disconnectUnconfirmed(): void;
@@ -68,6 +70,7 @@ export class Strap {
   readonly #advertisements = new LastMinute();
   #seenAt = performance.now();
   #lostAt: number | undefined;
+  #advertisement: Advertisement | undefined;
   /** There is, or was until now, a link. */
   #linked = false;
 
@@ -84,6 +87,7 @@ export class Strap {
       limits,
       slots,
       isListed: () => this.#rank !== 'stranger',
+      lacksName: () => this.#advertisement?.name === undefined || this.#advertisement.isShortened === true,
       observer: {
         measurement: (measurement) => this.#measured(measurement),
         malformed: (reason, bytes) => this.#malformed(reason, bytes),
@@ -94,6 +98,7 @@ export class Strap {
         },
         information: (information) => this.#informationRead(information),
         connected: () => this.#connected(),
+        named: async (name) => await options.outcomes.named(name),
         ended: (reason, error) => this.#ended(reason, error),
         disconnectUnconfirmed: () => options.outcomes.disconnectUnconfirmed(),
       },
@@ -122,6 +127,11 @@ export class Strap {
     this.#rank = rank;
   }
 
+  /** The last one. */
+  get advertisement(): Advertisement | undefined {
+    return this.#advertisement;
+  }
+
   get readings(): number {
     return this.#readings;
   }
@@ -132,6 +142,7 @@ export class Strap {
   }
 
   advertised(advertisement: Advertisement): void {
+    this.#advertisement = advertisement;
     this.#seenAt = performance.now();
     this.#advertisements.add(this.#seenAt);
     if (advertisement.rssi !== null) this.#information.rssi = advertisement.rssi;
@@ -144,16 +155,17 @@ export class Strap {
     if (lastReadingAt !== undefined) this.#restoreLastReading(lastReadingAt);
   }
 
-  /** Continues what the same strap was under its former address: one device. */
+  /** Continues what the same strap was under its former address: one device. It may be connected already. */
   succeed(former: Strap): void {
     this.#gaps = former.#gaps;
     Object.assign(this.#information, former.#information);
     this.#lastReadingAt = former.#lastReadingAt;
-    this.#readings = former.#readings;
-    this.#reconnects = former.#reconnects;
-    this.#connections = former.#connections;
+    this.#readings += former.#readings;
+    if (former.#connections > 0) this.#reconnects = former.#reconnects + this.#connections;
+    this.#connections += former.#connections;
     this.#lostAt = former.#lostAt;
-    Object.assign(this.#disconnects, former.#disconnects);
+    for (const [reason, times] of Object.entries(former.#disconnects))
+      this.#disconnects[reason] = (this.#disconnects[reason] ?? 0) + times;
     if (former.link.proven) this.#provenBefore();
   }
 

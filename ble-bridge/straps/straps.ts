@@ -56,6 +56,8 @@ export class Straps implements ScanDemand {
   readonly #gate: StrapGate;
   readonly #admission = new Admission();
   readonly #claims = new AliasClaims();
+  /** Links that wait until it is certain which strap they belong to, with the names that they told. */
+  readonly #undecided = new Map<Strap, { name: string; decided: () => void }>();
   /** Since when the radio would have received a strap. */
   #listeningSince = performance.now();
   #sweptAt = performance.now();
@@ -120,11 +122,19 @@ export class Straps implements ScanDemand {
     return this.all.find((strap) => strap.device === device);
   }
 
-  #advertised(advertisement: Advertisement): void {
+  #advertised(received: Advertisement): void {
     if (this.#stopped) return;
+    const advertisement = this.#withoutShortened(received);
     const known = this.#byAddress.get(advertisement.address);
     if (known === undefined) this.#meet(advertisement);
-    else if (this.#nameLearned(known, advertisement)) known.advertised(advertisement);
+    else if (this.#nameLearned(known, advertisement) !== 'gone') known.advertised(advertisement);
+  }
+
+  /** The beginning of a name tells nothing new about a strap whose whole name is known. */
+  #withoutShortened(advertisement: Advertisement): Advertisement {
+    const { address, name, isShortened } = advertisement;
+    if (isShortened !== true || name === undefined) return advertisement;
+    return this.#o.names.find(address)?.name?.startsWith(name) === true ? { ...advertisement, name: undefined } : advertisement;
   }
 
   /** An address that is not known in this process. */
@@ -157,8 +167,8 @@ export class Straps implements ScanDemand {
     return this.#claims.decide(address, seenAt, this.#listeningSince);
   }
 
-  /** The strap that has this alias advertises with a new address: it stays one device. */
-  #takeOver(holder: KnownDevice, advertisement: Advertisement): void {
+  /** The strap that has this alias has a new address: it stays one device. `isRead`: as for `#nameLearned`. */
+  #takeOver(holder: KnownDevice, advertisement: Advertisement, isRead = false): void {
     const { names, log, history, events } = this.#o;
     const { address, name } = advertisement;
     const { device } = holder;
@@ -172,7 +182,8 @@ export class Straps implements ScanDemand {
     const { strap, renamedFrom } =
       known === undefined
         ? this.#add(advertisement, 'own')
-        : { strap: known, renamedFrom: names.of(address, name, this.#o.radio.kind).renamedFrom };
+        : { strap: known, renamedFrom: names.of(address, name, this.#o.radio.kind, isRead).renamedFrom };
+    strap.rank = 'own';
     if (former === undefined) strap.restore(history.take(device));
     else strap.succeed(former);
     log.info(
@@ -180,37 +191,50 @@ export class Straps implements ScanDemand {
       'a strap that is known by its name has a new address',
     );
     events.emit('discovered', strap, renamedFrom);
-    strap.advertised(advertisement);
+    if (!isRead) strap.advertised(advertisement);
   }
 
-  /** Judges a known strap again if its name has become known or has changed; false if it was let go for it. */
-  #nameLearned(strap: Strap, advertisement: Advertisement): boolean {
+  /**
+   * Judges a known strap again if its name has become known or has changed; `isRead`: over its link, not by an advertisement. Returns
+   * `undecided` if it is not certain yet which strap it is: then nothing has been learned. `gone`: this strap takes no advertisement now.
+   */
+  #nameLearned(strap: Strap, advertisement: Advertisement, isRead = false): 'known' | 'undecided' | 'gone' {
     const { names, radio, log, events } = this.#o;
     const { address, name } = advertisement;
-    if (name === undefined || name === names.find(address)?.name) return true;
+    if (name === undefined || name === names.find(address)?.name) return 'known';
     const { device } = strap;
     if (this.#gate.excludes(advertisement)) {
       // Its topics have the name that it had before.
       this.#drop(strap);
-      names.of(address, name, radio.kind);
-      return false;
+      names.of(address, name, radio.kind, isRead);
+      return 'gone';
     }
-    const holder = names.aliasHolder(address, name);
+    const holder = names.aliasHolder(address, name, isRead);
     const claim = holder === undefined ? undefined : this.#claimOf(address, holder);
-    // Its name is learned once it is certain which strap it is.
-    if (claim === 'wait') return true;
+    if (claim === 'wait') return 'undecided';
     if (holder !== undefined && claim === 'same') {
-      this.#takeOver(holder, advertisement);
-      return false;
+      this.#takeOver(holder, advertisement, isRead);
+      return 'gone';
     }
-    const { renamedFrom } = names.of(address, name, radio.kind);
+    const { renamedFrom } = names.of(address, name, radio.kind, isRead);
     if (claim === 'apart') names.setApart(address);
     strap.rank = this.#gate.rankOf(advertisement);
-    if (renamedFrom !== undefined) {
+    if (renamedFrom !== undefined)
       log.info({ event: 'strap_renamed', device: strap.device, before: device, address, name }, 'a strap has told its name');
-      events.emit('discovered', strap, renamedFrom);
-    }
-    return true;
+    if (renamedFrom !== undefined || isRead) events.emit('discovered', strap, renamedFrom);
+    return 'known';
+  }
+
+  /** A strap told a name over its link. Resolves once it is certain which strap it is, or its link has ended. */
+  async #named(strap: Strap, name: string): Promise<void> {
+    if (!this.#isUndecided(strap, name)) return;
+    await new Promise<void>((decided) => this.#undecided.set(strap, { name, decided }));
+  }
+
+  #isUndecided(strap: Strap, name: string): boolean {
+    const { advertisement } = strap;
+    if (advertisement === undefined || !strap.link.connected || this.#stopped) return false;
+    return this.#nameLearned(strap, { ...advertisement, name, isShortened: false }, true) === 'undecided';
   }
 
   /** Makes an address a strap. */
@@ -234,6 +258,7 @@ export class Straps implements ScanDemand {
       outcomes: {
         readingReceived: () => this.#readingReceived(),
         delivered: () => names.delivered(address),
+        named: async (told) => await this.#named(strap, told),
         linkEnded: (reason, error, proven) => this.#linkEnded(reason, error, proven),
         disconnectUnconfirmed: () => {
           this.#unconfirmed += 1;
@@ -302,6 +327,11 @@ export class Straps implements ScanDemand {
   /** To be called about once a second. */
   tick(): void {
     for (const strap of this.all) strap.link.tick();
+    for (const [strap, { name, decided }] of this.#undecided)
+      if (!this.#isUndecided(strap, name)) {
+        this.#undecided.delete(strap);
+        decided();
+      }
     this.#sweep(performance.now());
   }
 
@@ -347,6 +377,7 @@ export class Straps implements ScanDemand {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    for (const { decided } of this.#undecided.values()) decided();
     await Promise.all(this.all.map(({ link }) => link.stop()));
   }
 }

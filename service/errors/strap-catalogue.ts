@@ -35,7 +35,7 @@ export const STRAP_STATES = {
   connected: {
     words: 'connected',
     kind: 'warn',
-    meaning: 'services are being discovered, at most 10 s',
+    meaning: 'its services are being discovered, and its name if it does not advertise it; at most 10 s without an answer',
     advice:
       'Wait. If it keeps returning to lost, take the strap off for a minute: a Polar H10 whose last central died stops answering here.',
     source: 'bleakheart#5 [R]',
@@ -59,7 +59,7 @@ export const STRAP_STATES = {
     kind: 'warn',
     meaning: 'the strap sends heart rate 0; nothing is published, the link stays open',
     advice: 'Moisten the electrodes, tighten the strap. Garmin and Wahoo send an occasional 0 during a workout.',
-    source: 'qdomyos-zwift#603, runnerup#44, #477 [R]',
+    source: 'qdomyos-zwift#603, runnerup#44, #477 (a pull request) [R]',
   },
   no_contact: {
     words: 'no skin contact',

@@ -38,6 +38,8 @@ interface Request {
   answer: number;
   resolve: (answer: Buffer) => void;
   reject: (error: RadioError) => void;
+  /** Whether the link is encrypted if the peripheral demands that. */
+  pairs: boolean;
   /** The link is being encrypted; then it is sent again. */
   pairing?: boolean;
 }
@@ -76,17 +78,19 @@ export class AttClient {
         if (answer.length >= 3) this.#mtu = Math.max(MTU_DEFAULT, Math.min(this.#o.mtu, answer.readUInt16LE(1)));
       },
       reject: () => {},
+      pairs: true,
     };
   }
 
   /**
    * Sends a request when its turn comes; resolves with the answer's PDU. Rejects with RadioError `refused` (the peripheral answered with
-   * an error), `pairing_failed`, `bad_answer` or `link_ended`. `what` names it in errors.
+   * an error), `pairing_failed`, `bad_answer` or `link_ended`. `what` names it in errors. `pairs`: a request that demands an encrypted
+   * link is worth pairing.
    */
-  async request(what: string, pdu: Buffer): Promise<Buffer> {
+  async request(what: string, pdu: Buffer, { pairs = true }: { pairs?: boolean } = {}): Promise<Buffer> {
     if (this.#ended) throw new RadioError('link_ended', `${what}: the link has ended`);
     return await new Promise<Buffer>((resolve, reject) => {
-      this.#waiting.push({ what, pdu, answer: (pdu[0] ?? 0) + 1, resolve, reject });
+      this.#waiting.push({ what, pdu, answer: (pdu[0] ?? 0) + 1, resolve, reject, pairs });
       this.#next();
     });
   }
@@ -148,7 +152,7 @@ export class AttClient {
         request.reject(new RadioError('bad_answer', `${request.what}: an error without a code`)),
       );
     const needsPairing = attError === ATT_ERROR.insufficientAuthentication || attError === ATT_ERROR.insufficientEncryption;
-    if (needsPairing && !this.#paired) return this.#pair(request, attError);
+    if (needsPairing && !this.#paired && request.pairs) return this.#pair(request, attError);
     this.#settle(request, () =>
       request.reject(
         new RadioError('refused', `${request.what}: the strap answered ATT error ${attErrorText(attError)}`, { attError }),

@@ -23,6 +23,8 @@ const CLIENT_CONFIGURATION_UUID = '2902';
 const HANDLE_MAX = 0xffff;
 /** Longest attribute value (Core, volume 3 part F, 3.2.9). */
 const VALUE_MAX = 512;
+/** Most bytes of a value in an answer to a read by type: its length has to fit into one byte, with the handle. */
+const READ_BY_TYPE_MAX = 253;
 
 const PROPERTY = { read: 0x02, notify: 0x10, indicate: 0x20 } as const;
 
@@ -136,18 +138,50 @@ export class GattClient {
   /** A value of up to 512 bytes. Rejects with RadioError. */
   async read({ uuid, value }: GattCharacteristic): Promise<Buffer> {
     const what = `read of ${uuid}`;
-    const full = (): number => this.#att.mtu - 1;
-    let part = (await this.#att.request(what, encodeRead(value))).subarray(1);
-    let all = part;
-    while (part.length >= full() && all.length < VALUE_MAX) {
+    const first = (await this.#att.request(what, encodeRead(value))).subarray(1);
+    return await this.#readOn(what, value, first, first.length >= this.#att.mtu - 1);
+  }
+
+  /**
+   * The value of the first attribute of this type, wherever it is (Core, volume 3 part G, 4.8.2): one request, without discovery. Up to
+   * 512 bytes; undefined if there is none. The link is not paired for it. Rejects with RadioError.
+   */
+  async readFirst(type: number): Promise<Buffer | undefined> {
+    const what = `read of ${type.toString(16)}`;
+    const options = { pairs: false };
+    const answer = await this.#att.request(what, encodeReadByType(1, HANDLE_MAX, type), options).catch((error: unknown) => {
+      if (isRefusal(error) && error.attError === ATT_ERROR.attributeNotFound) return undefined;
+      throw error;
+    });
+    if (answer === undefined) return undefined;
+    const length = answer[1] ?? 0;
+    if (length < 2 || answer.length < 2 + length) throw badAnswer(what);
+    const first = answer.subarray(4, 2 + length);
+    // An answer holds at most so much of a value (Core, volume 3 part F, 3.4.4.2).
+    const isFull = first.length >= Math.min(this.#att.mtu - 4, READ_BY_TYPE_MAX);
+    return await this.#readOn(what, answer.readUInt16LE(2), first, isFull, options);
+  }
+
+  /** The whole value of which `first` has been read; it may be longer only if that filled its answer. */
+  async #readOn(
+    what: string,
+    handle: number,
+    first: Buffer,
+    isFull: boolean,
+    options: { pairs?: boolean } = {},
+  ): Promise<Buffer> {
+    let all = first;
+    for (let mayGoOn = isFull; mayGoOn && all.length < VALUE_MAX;) {
+      let part: Buffer;
       try {
-        part = (await this.#att.request(what, encodeReadBlob(value, all.length))).subarray(1);
+        part = (await this.#att.request(what, encodeReadBlob(handle, all.length), options)).subarray(1);
       } catch (error) {
         // The value was exactly as long as what has been read ("attribute not long", "invalid offset").
         if (isRefusal(error)) break;
         throw error;
       }
       all = Buffer.concat([all, part]);
+      mayGoOn = part.length >= this.#att.mtu - 1;
     }
     return all;
   }

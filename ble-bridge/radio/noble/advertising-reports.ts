@@ -49,6 +49,8 @@ export function parseAdvertisingData(data: Buffer): AdvertisingData {
 export interface Advertised {
   connectable: boolean;
   name: string | undefined;
+  /** Whether that is the whole name. */
+  complete: boolean;
   services: ReadonlySet<string>;
   rssi: number | null;
 }

@@ -2,6 +2,7 @@
  * One connection of noble behind the radio seam. noble keeps the link (HCI, L2CAP, pairing); its GATT client is replaced by ours
  * (radio/att/): noble's hides the errors that a peripheral answers with, and stalls after answers that it does not expect.
  */
+import { cleanName } from '../advertised-name.ts';
 import { AttClient } from '../att/att-client.ts';
 import { GattClient, type GattCharacteristic, type GattService } from '../att/gatt-client.ts';
 import { disconnectReason } from '../disconnect-reasons.ts';
@@ -12,6 +13,8 @@ import { Pairing } from './pairing.ts';
 
 /** L2CAP channel of the Attribute Protocol on LE links. */
 const ATT_CHANNEL = 0x0004;
+/** Characteristic of the Generic Access service (Core, volume 3 part C, 12.1). */
+const DEVICE_NAME = 0x2a00;
 const OPTIONAL: ReadonlySet<string> = new Set([SERVICES.battery, SERVICES.deviceInformation]);
 
 class NobleRadioCharacteristic implements RadioCharacteristic {
@@ -105,6 +108,12 @@ export class NobleConnection implements RadioConnection {
       for (const characteristic of await this.#gatt.characteristics(service))
         found.push(new NobleRadioCharacteristic(this.#gatt, characteristic));
     return found;
+  }
+
+  async readName(): Promise<string | undefined> {
+    const value = await this.#gatt.readFirst(DEVICE_NAME);
+    // Some peripherals end it with a zero byte.
+    return value === undefined ? undefined : cleanName(value.toString('utf8').replace(/\0[\s\S]*$/, ''));
   }
 
   async readRssi(): Promise<number> {

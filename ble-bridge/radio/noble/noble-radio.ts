@@ -219,8 +219,9 @@ export class NobleRadio implements Radio {
     const seen = this.#reports.get(address);
     if (seen === undefined) return;
     this.#reported = address;
-    const { name, rssi, connectable, services } = seen;
-    this.events.emit('advertisement', { address, name, rssi, connectable, serviceUuids: [...services] });
+    const { name, complete, rssi, connectable, services } = seen;
+    const isShortened = name !== undefined && !complete;
+    this.events.emit('advertisement', { address, name, isShortened, rssi, connectable, serviceUuids: [...services] });
     // A scan lasts up to half a minute: too long for the advertisements of a crowd.
     if (this.#reports.size > 2 * PERIPHERALS_MAX && this.#noble !== undefined) this.#prune(this.#noble);
   }

@@ -169,6 +169,10 @@ class SoftConnection implements RadioConnection {
     return await Promise.resolve(this.#strap.optionalCharacteristics());
   }
 
+  async readName(): Promise<string | undefined> {
+    return await Promise.resolve(this.#strap.options.name);
+  }
+
   async readRssi(): Promise<number> {
     return await Promise.resolve(this.#strap.rssi);
   }

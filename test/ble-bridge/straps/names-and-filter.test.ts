@@ -158,6 +158,12 @@ describe('the forms in which straps are named', () => {
     '*h10*',
     'polar h10*',
     'polar-h10-12345678-a1b2c3',
+    'polar_h10_12345678_a1b2c3',
+    'Polar_H10*',
+    'POLAR-H10-12345678',
+    'polar.h10.*',
+    'polar\u2011h10*',
+    'c0_ff_ee_a1_b2_c3',
   ])
     test(`${form} denies the strap, and allows only it`, () => {
       assert.equal(judge({ BLE_DENY: form }), 'denied');
@@ -165,13 +171,29 @@ describe('the forms in which straps are named', () => {
       assert.equal(judge({ BLE_ALLOW: 'other' }), 'not_allowed');
     });
 
-  for (const form of ['C0-FF-EE-A1-B2-C3', 'c0ffeea1b2c3', 'C0FF.EEA1.B2C3', 'C0-FF-EE-*', 'Polar H10 12345678', 'polar h10*'])
+  for (const form of [
+    'C0-FF-EE-A1-B2-C3',
+    'c0ffeea1b2c3',
+    'C0FF.EEA1.B2C3',
+    'C0-FF-EE-*',
+    'Polar H10 12345678',
+    'polar h10*',
+    'Polar_H10*',
+    'Polar-H10-12345678-A1B2C3',
+    'polar_h10_12345678_a1b2c3',
+  ])
     test(`${form} gives the strap its alias`, (t) => {
       const made = new DeviceNames({ DATA_DIR: tempDir(t) }, parseAliases([`${form}=anna`]), log);
       assert.equal(made.of('c0:ff:ee:a1:b2:c3', 'Polar H10 12345678', 'noble').known.device, 'anna');
       // Two straps of one name stay two devices.
       assert.notEqual(made.of('c0:ff:ee:a1:b2:c4', 'Polar H10 12345678', 'noble').known.device, 'anna');
     });
+
+  test('quotation marks and dashes match those that people can type', () => {
+    assert.equal(judge({ BLE_DENY: "Anna's Watch" }, 'Anna\u2019s Watch'), 'denied');
+    assert.equal(judge({ BLE_DENY: 'HRM-Dual' }, 'HRM\u2013Dual'), 'denied');
+    assert.equal(judge({ BLE_DENY: 'HRM' }, 'HRM-Dual'), 'wanted');
+  });
 
   for (const name of ['a*', 'be*', 'be-*', 'c0*', 'facade'])
     test(`${name} is a name, not part of an address`, () => {
@@ -188,6 +210,13 @@ describe('the forms in which straps are named', () => {
     ['BLE_DENY', 'x'.repeat(65), /longer than any name/],
     ['BLE_DENY', 'HR\u0007M', /removed from names/],
     ['BLE_ALIASES', 'c0:ff:ee:a1:b2', /six pairs/],
+    ['BLE_DENY', 'c0 ff ee a1 b2', /six pairs/],
+    ['BLE_DENY', 'c0_ff_ee_a1_b2_c', /six pairs/],
+    ['BLE_ALLOW', 'Polar H10; TICKR', /separated by commas/],
+    ['BLE_ALLOW', 'polar*|tickr*', /separated by commas/],
+    ['BLE_ALLOW', 'c0:ff:ee:a1:b2:c3 c0:ff:ee:a1:b2:c4', /separated by commas/],
+    ['BLE_DENY', '^polar', /regular expression/],
+    ['BLE_DENY', '/polar/i', /regular expression/],
   ] as const)
     test(`${setting}=${JSON.stringify(entry).slice(0, 30)} is reported: no strap can match it`, () => {
       const [found] = unmatchable(testConfig({ [setting]: setting === 'BLE_ALIASES' ? `${entry}=anna` : entry }));
@@ -209,7 +238,26 @@ describe('the forms in which straps are named', () => {
         ['BLE_ALIASES', 'polar h9*'],
       ],
     );
-    for (const fine of ['Polar H10*', 'a*', 'c0:ff:*', 'polar-h10-a1b2c3', 'HRM 12345', '*', 'Forerunner 970'])
+    assert.deepEqual(
+      unmatchable(testConfig({ BLE_ALIASES: 'polar*=a,Polar_H10*=b,polar-h10-a1b2c3=c,TICKR X=d,tickr_x=e' })).map(
+        ({ entry, reason }) => [entry, reason],
+      ),
+      [
+        ['Polar_H10*', 'the earlier entry polar* matches every strap that it matches'],
+        ['tickr_x', 'the earlier entry TICKR X matches every strap that it matches'],
+      ],
+    );
+    for (const fine of [
+      'Polar H10*',
+      'a*',
+      'c0:ff:*',
+      'polar-h10-a1b2c3',
+      'HRM 12345',
+      '*',
+      'Forerunner 970',
+      'Polar_H10',
+      'be-at.1',
+    ])
       assert.deepEqual(unmatchable(testConfig({ BLE_ALLOW: fine })), [], fine);
   });
 
@@ -230,6 +278,29 @@ describe('the forms in which straps are named', () => {
     const { known, renamedFrom } = made.of('c0:ff:ee:a1:b2:c3', 'TICKR', 'noble');
     assert.deepEqual([known.device, renamedFrom], ['tickr-a1b2c3', 'strap-a1b2c3']);
     assert.equal(made.of('c0:ff:ee:a1:b2:c3', 'Other', 'noble').known.device, 'tickr-a1b2c3');
+  });
+
+  test('a name that a link tells leaves the device name as it is, and counts for aliases', (t) => {
+    const folder = tempDir(t);
+    const made = new DeviceNames({ DATA_DIR: folder }, parseAliases(['TICKR X*=anna']), log);
+    made.of('c0:ff:ee:a1:b2:c3', undefined, 'noble');
+    assert.deepEqual(made.of('c0:ff:ee:a1:b2:c3', 'Polar H10', 'noble', true), {
+      known: made.find('c0:ff:ee:a1:b2:c3'),
+      renamedFrom: undefined,
+    });
+    assert.deepEqual(
+      [made.find('c0:ff:ee:a1:b2:c3')?.device, made.find('c0:ff:ee:a1:b2:c3')?.name],
+      ['strap-a1b2c3', 'Polar H10'],
+    );
+    // Topics that people use stay, also if it advertises the name later.
+    assert.equal(made.of('c0:ff:ee:a1:b2:c3', 'Polar H10 2', 'noble').known.device, 'strap-a1b2c3');
+    assert.equal(made.of('c0:ff:ee:a1:b2:c4', 'TICKR', 'noble').known.device, 'tickr-a1b2c4');
+    assert.equal(made.of('c0:ff:ee:a1:b2:c4', 'TICKR X 1', 'noble', true).renamedFrom, 'tickr-a1b2c4');
+    assert.equal(made.find('c0:ff:ee:a1:b2:c4')?.device, 'anna');
+    // What was advertised was the beginning of its name: it may be the strap that has the alias.
+    made.of('c0:ff:ee:a1:b2:c5', 'TICKR', 'noble');
+    assert.equal(made.aliasHolder('c0:ff:ee:a1:b2:c5', 'TICKR X 1'), undefined);
+    assert.equal(made.aliasHolder('c0:ff:ee:a1:b2:c5', 'TICKR X 1', true)?.device, 'anna');
   });
 
   test('a strap that keeps changing its name keeps its alias, and is written at a bounded rate', async (t) => {

@@ -1,150 +1,8 @@
 import assert from 'node:assert/strict';
-import { EventEmitter } from 'node:events';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConnectQueue } from '../../../ble-bridge/radio/connect-queue.ts';
-import { encodeHeartRateMeasurement, type HeartRateMeasurement } from '../../../ble-bridge/gatt/hrm-parser.ts';
-import {
-  CHARACTERISTICS,
-  type ConnectOptions,
-  type Radio,
-  type RadioCharacteristic,
-  type RadioConnection,
-  type RadioEvents,
-} from '../../../ble-bridge/radio/radio.ts';
-import { DEFAULT_LIMITS } from '../../../ble-bridge/straps/link-limits.ts';
-import { SensorLink } from '../../../ble-bridge/straps/sensor-link.ts';
 import { eventually } from '../../support/eventually.ts';
-import { testConfig, testLog } from '../../support/test-config.ts';
-
-/** How each step of a link ends: at once, with an error, or never. */
-interface Script {
-  connect: 'ok' | 'hangs' | 'fails';
-  discover: 'ok' | 'hangs' | 'no_heart_rate';
-  subscribe: 'ok' | 'hangs';
-  disconnect: 'ok' | 'hangs';
-}
-
-const forever = async (): Promise<never> => await new Promise<never>(() => {});
-
-/** A radio with one strap whose steps end as scripted; counts the calls. */
-class ScriptedRadio implements Radio {
-  readonly kind = 'noble';
-  readonly adapter = 'hci0';
-  readonly state = 'powered_on';
-  readonly stateReason = '';
-  readonly unresponsive = false;
-  readonly events = new EventEmitter<RadioEvents>();
-  readonly script: Script = { connect: 'ok', discover: 'ok', subscribe: 'ok', disconnect: 'ok' };
-  connects = 0;
-  subscribes = 0;
-  disconnects = 0;
-  abandons = 0;
-  open = 0;
-  /** The links so far, oldest first. */
-  readonly links: { onDisconnect: (reason: string) => void; onData: (bytes: Buffer) => void }[] = [];
-
-  async start(): Promise<void> {
-    await Promise.resolve();
-  }
-  async stop(): Promise<void> {
-    await Promise.resolve();
-  }
-  async scan(): Promise<void> {
-    await Promise.resolve();
-  }
-  async rebuild(): Promise<void> {
-    await Promise.resolve();
-  }
-
-  async connect(_address: string, { signal, onDisconnect }: ConnectOptions): Promise<RadioConnection> {
-    this.connects += 1;
-    if (this.script.connect === 'fails') throw new Error('refused');
-    if (this.script.connect === 'hangs')
-      return await new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
-    this.open += 1;
-    assert.equal(this.open, 1, 'a second link while one is open');
-    const link = {
-      onDisconnect: (reason: string): void => {
-        this.open -= 1;
-        onDisconnect(reason);
-      },
-      onData: ((): void => {}) as (bytes: Buffer) => void,
-    };
-    this.links.push(link);
-    const measurement: RadioCharacteristic = {
-      uuid: CHARACTERISTICS.heartRateMeasurement,
-      notifies: true,
-      readable: false,
-      read: forever,
-      write: forever,
-      subscribe: async (onData) => {
-        this.subscribes += 1;
-        if (this.script.subscribe === 'hangs') return await forever();
-        link.onData = onData;
-      },
-    };
-    return {
-      answeredAt: -Infinity,
-      discoverOptional: async () => await Promise.resolve([]),
-      discover: async () => {
-        if (this.script.discover === 'hangs') return await forever();
-        return this.script.discover === 'ok' ? [measurement] : [];
-      },
-      readRssi: async () => await Promise.resolve(-60),
-      disconnect: async () => {
-        this.disconnects += 1;
-        if (this.script.disconnect === 'hangs') return await forever();
-        this.open -= 1;
-      },
-      abandon: () => {
-        this.abandons += 1;
-        this.open -= 1;
-      },
-    };
-  }
-}
-
-/** Only for steps that are scripted to hang: on a loaded machine other steps would run into such short limits. */
-const SHORT = { connectMs: 60, discoverMs: 40, subscribeMs: 40, requestMs: 40, disconnectMs: 40 };
-
-function makeLink({ connectMs = 10_000, ...limits }: Partial<typeof DEFAULT_LIMITS> & { connectMs?: number } = {}) {
-  const radio = new ScriptedRadio();
-  const measurements: HeartRateMeasurement[] = [];
-  const ends: string[] = [];
-  const states: string[] = [];
-  const seen = { malformed: 0, unconfirmed: 0 };
-  const link = new SensorLink({
-    address: 'c0:00:00:00:00:01',
-    radio,
-    queue: new ConnectQueue({ timeoutMs: connectMs, cancelMs: 20 }),
-    log: testLog(testConfig({})),
-    limits: { ...DEFAULT_LIMITS, silenceMs: 60_000, backoffMinMs: 10, backoffMaxMs: 40, ...limits },
-    slots: { mayQueue: () => true, hasFree: () => true },
-    observer: {
-      measurement: (measurement) => measurements.push(measurement),
-      malformed: () => (seen.malformed += 1),
-      stateChanged: (state) => states.push(state),
-      information: () => {},
-      connected: () => {},
-      ended: (reason) => ends.push(reason),
-      disconnectUnconfirmed: () => (seen.unconfirmed += 1),
-    },
-  });
-  return { radio, link, measurements, ends, states, seen };
-}
-
-const beat = (bpm: number, contact: boolean | null = true): Buffer =>
-  encodeHeartRateMeasurement({ bpm, contact, energyKj: null, rr1024: [] });
-
-/** Advertises, as a scan would report it, until the link is in this state. */
-async function until(made: ReturnType<typeof makeLink>, state: string): Promise<void> {
-  await eventually(() => {
-    made.link.advertised();
-    made.link.tick();
-    return made.link.state === state;
-  });
-}
+import { beat, makeLink, SHORT, until } from '../support/scripted-strap.ts';
 
 describe('a sensor link', () => {
   test('goes through connecting, connected and subscribing, and streams with the first notification', async (t) => {
@@ -228,6 +86,28 @@ describe('a sensor link', () => {
     assert.equal(made.link.reason, null);
   });
 
+  test('an unreadable strap that falls silent is subscribed again before it is connected again', async (t) => {
+    const made = makeLink({ silenceMs: 10_000 });
+    t.after(() => made.link.stop());
+    await until(made, 'subscribing');
+    const now = performance.now.bind(performance);
+    let aheadMs = 0;
+    t.mock.method(performance, 'now', () => now() + aheadMs);
+    const after = (ms: number): void => {
+      aheadMs += ms;
+      made.link.tick();
+    };
+    for (let seconds = 0; seconds < 30; seconds += 5) {
+      made.radio.links[0]?.onData(Buffer.from('0148', 'hex'));
+      after(5000);
+    }
+    assert.deepEqual([made.link.state, made.radio.subscribes], ['unreadable', 1]);
+    after(6000);
+    assert.deepEqual([made.link.state, made.radio.subscribes, made.ends], ['silent', 2, []]);
+    after(10_000);
+    assert.deepEqual(made.ends, ['silent']);
+  });
+
   test('a strap that becomes not connectable is taken, and is connected once it is connectable again', async (t) => {
     const made = makeLink({ backoffMinMs: 60_000, backoffMaxMs: 60_000 });
     t.after(() => made.link.stop());
@@ -244,6 +124,30 @@ describe('a sensor link', () => {
     assert.equal(made.radio.connects, 1);
     made.radio.script.connect = 'ok';
     await until(made, 'subscribing');
+  });
+
+  test('the pause after a loss ends when a strap that was taken accepts connections again', async (t) => {
+    const made = makeLink({ backoffMinMs: 60_000, backoffMaxMs: 60_000 });
+    t.after(() => made.link.stop());
+    await until(made, 'subscribing');
+    made.radio.links[0]?.onDisconnect('ended_by_strap');
+    made.link.advertised();
+    made.link.tick();
+    await sleep(20);
+    assert.equal(made.radio.connects, 1, 'the pause lasts');
+    made.link.advertised(false);
+    assert.equal(made.link.state, 'taken');
+    made.link.advertised();
+    await eventually(() => made.link.state === 'subscribing', { what: 'it is connected at once' });
+  });
+
+  test('a strap with which pairing fails is refused, with that reason, and no attempt timed out', async (t) => {
+    const made = makeLink();
+    t.after(() => made.link.stop());
+    made.radio.script.subscribe = 'pairing_failed';
+    await until(made, 'refused');
+    assert.equal(made.link.reason?.code, 'pairing_failed');
+    assert.deepEqual(made.ends, ['refused']);
   });
 
   test('a value that arrives while a link that we end is still up is a reading, and changes no state', async (t) => {
@@ -313,6 +217,34 @@ describe('a sensor link', () => {
     }
     assert.equal(made.radio.connects, 1);
     assert.equal(made.link.state, 'lost');
+  });
+
+  test('a strap that is not received any more is not tried after its pause or at its turn, and is at its next advertisement', async (t) => {
+    const made = makeLink();
+    t.after(() => made.link.stop());
+    const now = performance.now.bind(performance);
+    let aheadMs = 0;
+    t.mock.method(performance, 'now', () => now() + aheadMs);
+    let release = (): void => {};
+    const before = made.queue.run(
+      async () => await new Promise<void>((resolve) => (release = resolve)),
+      new AbortController().signal,
+    );
+    made.link.advertised();
+    assert.equal(made.queue.length, 1, 'it waits for its turn');
+    aheadMs += 7000;
+    release();
+    await before;
+    await eventually(() => !made.queue.busy, { what: 'its turn is over' });
+    assert.deepEqual([made.radio.connects, made.link.state, made.ends], [0, 'discovered', []]);
+    await until(made, 'subscribing');
+    made.radio.links[0]?.onDisconnect('ended_by_strap');
+    made.link.advertised();
+    aheadMs += 7000;
+    made.link.tick();
+    assert.equal(made.queue.busy, false);
+    made.link.advertised();
+    assert.equal(made.queue.busy, true);
   });
 
   test('stopping disconnects a connected strap only', async () => {

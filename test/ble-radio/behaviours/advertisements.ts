@@ -39,7 +39,7 @@ export const ADVERTISEMENTS: readonly Behaviour[] = [
     law: 'a complete name of no bytes is none',
     source: 'github.com/Jasonchenlijian/FastBle/issues/259 (the name in the advertisement is empty)',
     misbehaves: true,
-    strap: { values, adv: '02010603030d180109' },
+    strap: { values, adv: '02010603030d180109', gatt_name: '' },
     expect: { ...STREAMS, name: null },
   },
   {
@@ -230,7 +230,13 @@ export const ADVERTISEMENTS: readonly Behaviour[] = [
     law: 'a strap whose name becomes known only later is renamed once',
     source: 'github.com/sandeepmistry/node-sensortag/issues/45',
     misbehaves: false,
-    strap: { values, address: 'D1:00:00:00:00:20', adv: advertisingData({ uuids: [HEART_RATE] }), scan_rsp: '' },
+    strap: {
+      values,
+      address: 'D1:00:00:00:00:20',
+      adv: advertisingData({ uuids: [HEART_RATE] }),
+      scan_rsp: '',
+      att: [{ on: 'name', error: 0x0a }],
+    },
     steps: [
       { op: 'data', afterMs: 4000, scan_rsp: advertisingData({ name: 'Told Late' }) },
       { op: 'terminate', afterMs: 0 },

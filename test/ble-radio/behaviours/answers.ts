@@ -276,7 +276,7 @@ export const ANSWERS: readonly Behaviour[] = [
   },
   {
     law: 'heart rate as 128-bit UUIDs, in advertisement and GATT, is found',
-    source: 'github.com/InfiniTimeOrg/InfiniTime/pull/897',
+    source: 'Core, volume 3 part B, 2.5.1 (both forms are one value); github.com/InfiniTimeOrg/InfiniTime/pull/897',
     misbehaves: true,
     strap: { values, uuid128: true },
     expect: STREAMS,

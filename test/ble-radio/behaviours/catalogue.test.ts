@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ADVERTISEMENTS } from './advertisements.ts';
 import { ANSWERS } from './answers.ts';
+import { NAMES } from './names.ts';
 import { VALUES } from './values.ts';
 
-const ALL = [...ADVERTISEMENTS, ...ANSWERS, ...VALUES];
+const ALL = [...ADVERTISEMENTS, ...ANSWERS, ...NAMES, ...VALUES];
 
 /** An issue, a forum, a manufacturer's page, or a section of a specification. */
 const PUBLIC: readonly RegExp[] = [

@@ -132,7 +132,7 @@ export const VALUES: readonly Behaviour[] = [
   },
   {
     law: 'ten notifications a second are all taken',
-    source: 'HRS v1.0, 3.1.1 (the server decides how often it notifies)',
+    source: 'HRS v1.0, 3.1.1.5 (about once a second; the server decides)',
     misbehaves: true,
     strap: { values: ['063c', '063d', '063e', '063f'], period: 0.1 },
     expect: {
@@ -146,7 +146,7 @@ export const VALUES: readonly Behaviour[] = [
   {
     // A notification has no number by which a repetition could be told from a second measurement of the same value.
     law: 'each value that is notified twice is two readings, and each that is notified once is one',
-    source: 'Core, volume 3 part F, 3.4.7.1; github.com/abandonware/noble/issues/168',
+    source: 'Core, volume 3 part F, 3.4.7.1; github.com/noble/noble/issues/86 (each notification received two or three times)',
     misbehaves: true,
     strap: { values: ['0646', '0647', '0648'], repeat: 2 },
     expect: {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../../support/eventually.ts';
 import { startBench, type RadioBench } from './radio-bench.ts';
 import { startVirtualRadio, type VirtualRadio } from './virtual-radio.ts';
@@ -107,6 +108,11 @@ export function tellsAdaptersApart(): void {
       /correct BLE_ADAPTER/,
     );
     assert.equal(bench.session.status().adapter, null);
+    // noble has opened it by now, and was told which one it is.
+    const { length } = bench.readings;
+    await sleep(4000);
+    assert.equal(bench.readings.length, length, 'the other adapter is not used');
+    assert.equal(check(bench).status, 'fail');
     await bench.settled();
   });
 

@@ -96,6 +96,8 @@ class Conversation {
       found.push(...((await this.#step(async () => await connection.discover())) ?? []));
     for (const { uuid } of found) assert.match(uuid, UUID);
     const measurement = found.find(({ uuid, notifies }) => uuid === '2a37' && notifies);
+    const name = await this.#step(async () => await connection.readName());
+    assert.ok(name === undefined || (name !== '' && name.length <= 128), 'a name is bounded');
     if (measurement !== undefined) await this.#step(async () => await measurement.subscribe((value) => this.#values.push(value)));
     const optional = (await this.#step(async () => await connection.discoverOptional())) ?? [];
     for (const characteristic of [...found, ...optional].filter(({ readable }) => readable)) {

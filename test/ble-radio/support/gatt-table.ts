@@ -132,7 +132,9 @@ export class GattTable {
       .filter(({ handle, type }) => handle >= start && handle <= end && (opcode === 0x04 || type.equals(wanted)))
       .map(({ handle, type, value, groupEnd = handle }) => {
         if (opcode === 0x04) return Buffer.concat([uint16(handle), type]);
-        return Buffer.concat([opcode === 0x10 ? uint16(handle, groupEnd) : uint16(handle), value]);
+        if (opcode === 0x10) return Buffer.concat([uint16(handle, groupEnd), value]);
+        // A longer value is cut (Core, volume 3 part F, 3.4.4.2).
+        return Buffer.concat([uint16(handle), value.subarray(0, Math.min(this.#mtu - 4, 253))]);
       });
     const length = entries[0]?.length;
     if (length === undefined) return undefined;

@@ -52,14 +52,15 @@ export async function startRadioProduct(
     await service.start();
     return service;
   };
-  const config = testConfig({ DATA_DIR: folder });
+  const LOG_LEVEL = process.env['BENCH_LOG'] ?? 'silent';
+  const config = testConfig({ DATA_DIR: folder, LOG_LEVEL });
   const log = testLog(config);
   const gateway = await start(new GatewayService({ config, log }));
   const stream = await start(new LocalKinesisService({ config, log }));
   const mqttUrl = `mqtt://127.0.0.1:${gateway.mqttPort}`;
   await start(
     new ForwarderService({
-      config: testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, LOCAL_KINESIS_PORT: String(stream.port) }),
+      config: testConfig({ DATA_DIR: folder, LOG_LEVEL, MQTT_URL: mqttUrl, LOCAL_KINESIS_PORT: String(stream.port) }),
       log,
     }),
   );
@@ -89,7 +90,13 @@ export async function startRadioProduct(
     checks = parsed.value.checks ?? [];
   });
   await subscriber.subscribeAsync(['hr/+/bpm', 'hr/+/status', serviceStatusTopic('test-box', 'ble-bridge')]);
-  const bridgeConfig = testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, BLE_SOURCE: 'noble', ...options.environment });
+  const bridgeConfig = testConfig({
+    DATA_DIR: folder,
+    LOG_LEVEL,
+    MQTT_URL: mqttUrl,
+    BLE_SOURCE: 'noble',
+    ...options.environment,
+  });
   const makeBridge = async (): Promise<BleBridgeService> =>
     await start(
       new BleBridgeService({ config: bridgeConfig, log: testLog(bridgeConfig), onFatal: (error) => fatal.push(error) }),

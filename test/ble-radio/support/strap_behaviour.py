@@ -6,6 +6,7 @@ Options of `add` (beside those of hr_farm.py):
  accepts         false: advertises as connectable, but no connection is ever established
  adv, scan_rsp   AD structures as hex, in place of the usual ones
  adv_ms          advertising interval
+ gatt_name       its Device Name (0x2A00), in place of `name`
  values, repeat  values of 0x2A37 (hex) that are notified in turn, and how often each
  uuid128         services and 0x2A37 in the 128-bit form, in advertisements and GATT
  indicates       0x2A37 indicates instead of notifying
@@ -31,8 +32,10 @@ def wide(uuid):
 
 class Rules:
     """A rule: {on, error?, answer?, silent?, delay?, times?, until?, also?}
-     on      mtu, services, characteristics, descriptors, cccd (a write to that of 0x2A37), read, write, any
-     error   answers this ATT error; answer: these bytes (hex); silent: nothing; delay: seconds before the usual answer
+     on      mtu, services, characteristics, descriptors, name (a read by the type 0x2A00), cccd (a write to that of 0x2A37), read,
+             write, any
+     error   answers this ATT error; answer: these bytes (hex); silent: nothing; delay: seconds before the usual answer; ends: the
+             link is ended instead
      times   applies so many times; until: 'encrypted' applies until the link is
      also    PDUs (hex) that are sent before the answer
     """
@@ -42,7 +45,7 @@ class Rules:
         peripheral.dev.gatt_server.on_gatt_pdu = self.on_pdu
     def name(self, pdu):
         raw = bytes(pdu)
-        if raw[0] == 0x08: return 'characteristics' if raw[5:7] == b'\x03\x28' else 'descriptors'
+        if raw[0] == 0x08: return {b'\x03\x28': 'characteristics', b'\x00\x2a': 'name'}.get(raw[5:7], 'descriptors')
         if raw[0] == 0x12: return 'cccd' if int.from_bytes(raw[1:3], 'little') == self.p.handles()['cccd'] else 'write'
         return {0x02: 'mtu', 0x04: 'descriptors', 0x0a: 'read', 0x0c: 'read', 0x10: 'services'}.get(raw[0], 'other')
     def on_pdu(self, connection, pdu):
@@ -58,7 +61,8 @@ class Rules:
         for raw in rule.get('also', []): send(self.p.bytes(raw))
         def answer():
             if connection.handle not in self.p.dev.connections: return
-            if 'error' in rule: send(bytes([1, pdu.op_code]) + bytes(pdu)[1:3].ljust(2, b'\0') + bytes([rule['error']]))
+            if rule.get('ends'): asyncio.ensure_future(connection.disconnect(0x13))
+            elif 'error' in rule: send(bytes([1, pdu.op_code]) + bytes(pdu)[1:3].ljust(2, b'\0') + bytes([rule['error']]))
             elif 'answer' in rule: send(self.p.bytes(rule['answer']))
             elif not rule.get('silent'): self.usual(connection, pdu)
         if rule.get('delay'): asyncio.get_running_loop().call_later(rule['delay'], answer)
@@ -80,6 +84,9 @@ def shape_services(p, services):
 def shape_device(p):
     """Changes the device after its services were added."""
     o = p.o
+    # Without a name Bumble would give it one of its own.
+    device_name = next(a for a in p.dev.gatt_server.attributes if getattr(a, 'uuid', None) == UUID.from_16_bits(0x2A00))
+    device_name.value = o.get('gatt_name', p.name).encode()
     if o.get('att'): Rules(p, o['att'])
     if o.get('smp') == 'refuse':
         class Refuses(PairingDelegate):
@@ -95,14 +102,15 @@ def shape_device(p):
 def advertise(ctl, farm, pdu, seen, filtered):
     """The reports of an advertisement as a controller makes them; returns whether a pending connect may use it."""
     p = next((p for p in farm.p.values() if p.addr == pdu.advertiser_address), None)
-    kind = KINDS[p.kind] if p else 0
+    if p is None: return False       # it has vanished; Bumble advertises again when its link ends
+    kind = KINDS[p.kind]
     key = (pdu.advertiser_address, kind)
     if ctl.le_scan_enable and not (filtered and key in seen):
         seen.add(key)
-        response = p.scan_rsp if p and p.scan_rsp is not None else pdu.data
+        response = p.scan_rsp if p.scan_rsp is not None else pdu.data
         for event, data in ((kind, pdu.data), (4, response)):
             if event == 4 and kind == 3: continue
             ctl.send_hci_packet(hci.HCI_LE_Advertising_Report_Event([hci.HCI_LE_Advertising_Report_Event.Report(
                 event_type=event, address_type=pdu.advertiser_address.address_type, address=pdu.advertiser_address,
                 data=data, rssi=-50)]))
-    return kind == 0 and p is not None and p.o.get('accepts', True)      # not one that has just vanished
+    return kind == 0 and p.o.get('accepts', True)

@@ -94,6 +94,7 @@ export interface StrapSpec {
   address?: string;
   kind?: AdvertisementKind;
   accepts?: boolean;
+  gatt_name?: string;
   adv?: string;
   scan_rsp?: string;
   adv_ms?: number;
@@ -114,12 +115,13 @@ export type AdvertisementKind = 'ind' | 'scan' | 'nonconn';
 
 /** How a virtual strap answers a request, in place of the usual answer (strap_behaviour.py, `Rules`). */
 export interface AttRule {
-  on: 'mtu' | 'services' | 'characteristics' | 'descriptors' | 'cccd' | 'read' | 'write' | 'any';
+  on: 'mtu' | 'services' | 'characteristics' | 'descriptors' | 'name' | 'cccd' | 'read' | 'write' | 'any';
   /** ATT error code. */
   error?: number;
   /** Hexadecimal. */
   answer?: string;
   silent?: boolean;
+  ends?: boolean;
   /** Seconds. */
   delay?: number;
   times?: number;
