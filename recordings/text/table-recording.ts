@@ -231,10 +231,27 @@ function byStrap(table: Table, read: readonly TableRow[], { startMs, rows }: Dat
     format: 'CSV',
     device: name === '' ? device : name,
     ...(straps.size > 1 ? { strap: name } : {}),
-    startMs,
+    startMs: startMs ?? startAbove(table),
     rows: some,
     notes: [...notes],
   }));
+}
+
+/** Polar Flow writes `Date` and `Start time` above a table of elapsed times. Local time, taken as UTC. */
+function startAbove({ above }: Table): number | undefined {
+  for (const [index, { cells }] of above.entries()) {
+    const [date, time] = [/^date$/i, /^start time$/i].map((name) => cells.findIndex((cell) => name.test(cell)));
+    if (date === undefined || time === undefined || date < 0 || time < 0) continue;
+    const values = above[index + 1]?.cells ?? [];
+    const start = columnTimes([`${values[date] ?? ''} ${values[time] ?? ''}`], {
+      unit: undefined,
+      elapsed: false,
+      decimalComma: false,
+    });
+    const seconds = 'badAt' in start ? undefined : start.seconds[0];
+    return seconds === undefined || seconds === null ? undefined : seconds * 1000;
+  }
+  return undefined;
 }
 
 /** Polar Flow names the sport and the athlete above its table, others a device: only the device is of interest. */

@@ -109,6 +109,10 @@ describe('the small files of test/data/cases/csv', () => {
       else assert.match(recording.notes.join(), note);
     });
 
+  test('polar_flow.csv: the start stands above the table', async () => {
+    assert.equal((await read(caseFile('csv/polar_flow.csv'))).startedAt, '2024-02-01T10:00:00.000Z');
+  });
+
   test('hrv4training.csv: one sentence that says that it is no series', async () => {
     assert.match(
       await refusal(caseFile('csv/hrv4training.csv')),

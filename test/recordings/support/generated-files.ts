@@ -93,7 +93,10 @@ function monitoringPart(random: Random, from: number): FitWriter {
 /** Beats that a strap stored, far from any record. */
 function strapPart(random: Random, from: number): FitWriter {
   let tick = below(random, 1_000_000);
-  const ticks = Array.from({ length: 9 + 8 * below(random, 12) }, () => (tick += 400 + below(random, random() < 0.1 ? 3600 : 900)));
+  const ticks = Array.from(
+    { length: 9 + 8 * below(random, 12) },
+    () => (tick += 400 + below(random, random() < 0.1 ? 3600 : 900)),
+  );
   return beatsPart(
     from,
     ticks,
