@@ -7,7 +7,7 @@ import type { ForwarderService } from './forwarder/service.ts';
 import { adapterExists } from './service/bluetooth/adapter.ts';
 import { hostToConnect } from './service/network/addresses.ts';
 import { brokerOfAllInOne } from './service/network/broker.ts';
-import { childEnvironment, isSet, maskUrl, type Config } from './service/config/config.ts';
+import { bridgeEnvironment, isSet, maskUrl, type Config } from './service/config/config.ts';
 import { warnOfAssumedBroker } from './service/process/startup-warnings.ts';
 import type { Service, ServiceContext } from './service/process/lifecycle.ts';
 import type { Logger } from './service/log/log.ts';
@@ -146,7 +146,7 @@ export class AllServices {
     const child = new SupervisedProcess({
       name: 'ble-bridge',
       module: siblingModule(import.meta.url, './ble-bridge/main'),
-      environment: childEnvironment({ MQTT_URL: config.MQTT_URL, MQTT_BROKER: config.MQTT_BROKER ?? '' }),
+      environment: bridgeEnvironment({ MQTT_URL: config.MQTT_URL, MQTT_BROKER: config.MQTT_BROKER ?? '' }),
       log: this.#log,
     });
     this.#running.push(child);

@@ -36,7 +36,7 @@ const otherBridgeHint = (gateway: string): string =>
   `retained status: publish an empty retained message on ${serviceStatusTopic(gateway, 'ble-bridge')}.`;
 
 /** Checks that several services report of themselves: their names say which service. */
-const OF_SEVERAL_SERVICES = new Set(['broker connection', 'gateway name', 'log']);
+const OF_SEVERAL_SERVICES = new Set(['broker connection', 'gateway name', 'log', 'certificate']);
 
 const named = (service: ServiceName, check: Check): Check =>
   OF_SEVERAL_SERVICES.has(check.name) ? { ...check, name: `${check.name} of ${service}` } : check;
@@ -85,13 +85,15 @@ function brokerCheck({ connected, own, name, trouble }: BrokerLine): CheckReport
   );
 }
 
-/** The health of the whole box, as the admin API sees it. */
-export function healthOf(fleet: Fleet, broker: BrokerLine): Health {
+/** The health of the whole box, as the admin API sees it; `own`: its own checks. */
+export function healthOf(fleet: Fleet, broker: BrokerLine, own: readonly Check[]): Health {
   const line = since(broker.since, brokerCheck(broker));
-  if (!broker.connected) return { status: 'down', checks: [line] };
+  const ownChecks = own.map((check) => named('admin-api', check));
+  if (!broker.connected) return { status: 'down', checks: [line, ...ownChecks] };
   const checks = [
     line,
     ...EXPECTED.flatMap(({ name, hint }) => serviceChecks(fleet, name, hint, broker)),
+    ...ownChecks,
     ...otherBridgesChecks(fleet),
   ];
   return { status: checks.some(({ status }) => status !== 'ok') ? 'degraded' : 'ok', checks };

@@ -7,7 +7,7 @@ import { HrError } from '../service/errors/errors.ts';
 import { okCheck, warning, type CheckReport } from '../service/health/check-report.ts';
 import { RepeatLimiter, type Logger } from '../service/log/log.ts';
 import { Counter } from '../service/metrics/metrics.ts';
-import { clientGroup } from '../service/network/client-address.ts';
+import { networkOf } from '../service/network/client-address.ts';
 import { ConnectionLimits } from '../service/network/connection-limits.ts';
 
 const CONNECTIONS_MAX = 512;
@@ -61,7 +61,7 @@ export class HttpClients {
   }
 
   /** Call it before the server listens. */
-  attach(server: Pick<Server, 'on' | 'prependListener'>): void {
+  attach(server: Pick<Server, 'on' | 'prependListener' | 'listening'>): void {
     this.#limits.attach(server);
   }
 
@@ -72,7 +72,7 @@ export class HttpClients {
 
   /** Throws HrError `too_many_requests` if the client's budget is used up. */
   admit(request: IncomingMessage, budget: Budget): void {
-    const name = clientGroup(request.socket.remoteAddress);
+    const name = networkOf(request.socket.remoteAddress);
     const client = this.#client(name);
     if (client.left[budget] < 1) {
       this.#count(name, 'requests');
@@ -83,12 +83,12 @@ export class HttpClients {
 
   /** Charges for an answer of this many bytes. */
   answered(request: IncomingMessage, budget: Budget, bytes: number): void {
-    this.#client(clientGroup(request.socket.remoteAddress)).left[budget] -= bytes / BYTES_PER_COST;
+    this.#client(networkOf(request.socket.remoteAddress)).left[budget] -= bytes / BYTES_PER_COST;
   }
 
   /** A wrong token. Throws HrError `too_many_requests` if the client's budget is used up; a right one is accepted nevertheless. */
   wrongToken(request: IncomingMessage): void {
-    const name = clientGroup(request.socket.remoteAddress);
+    const name = networkOf(request.socket.remoteAddress);
     const client = this.#client(name);
     this.#count(name, 'logins');
     if (client.left.api < WRONG_TOKEN_COST)

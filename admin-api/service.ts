@@ -119,13 +119,14 @@ export class AdminApiService implements Service {
 
   #health(): Health {
     const { config } = this.#context;
-    return healthOf(this.#fleet, {
+    const broker = {
       connected: this.#link.connected,
       since: this.#brokerSince,
       own: brokerOf(config).kind === 'own',
       name: maskUrl(config.MQTT_URL),
       trouble: this.#link.trouble,
-    });
+    };
+    return healthOf(this.#fleet, broker, this.#reporter.checks);
   }
 
   #otherBridges(): Overview['other_bridges'] {

@@ -144,7 +144,13 @@ export class BleBridgeService implements Service {
       service: name,
       gateway,
       link: this.#link,
-      checks: () => [...(this.#sessions.checks() ?? [this.#source.check()]), this.#link.check(), ...this.#outbox.checks()],
+      checks: () => [
+        ...(this.#sessions.checks() ?? [this.#source.check()]),
+        this.#link.check(),
+        ...this.#outbox.checks(),
+        ...this.#names.checks(),
+        ...this.#lastReadings.checks(),
+      ],
       details: () => ({ bridge: this.#status() }),
       metrics: () => [...statistics.metrics.read(), ...this.#outbox.metrics(), refused.read()],
     });

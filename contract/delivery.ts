@@ -41,6 +41,11 @@ export const offerSchema = Type.Object(
     dropped: droppedCountsSchema,
     /** Starts at random and counts up with each offer; sending starts at the answer that carries the current one. */
     sync: seqSchema,
+    /**
+     * The run has ended: `last` is its last seq, and everything up to it is stored. Said in an offer of its own, which a forwarder that
+     * does not know the field refuses; delivery does not depend on it.
+     */
+    final: Type.Optional(Type.Literal(true)),
   },
   { additionalProperties: false },
 );

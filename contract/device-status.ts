@@ -22,7 +22,7 @@ export const DEVICE_STATES = [
 export type DeviceState = (typeof DEVICE_STATES)[number];
 
 /** Why a strap is in its state, if the state alone does not tell. */
-export const STRAP_REASONS = ['att_error', 'pairing_failed', 'values_unreadable', 'not_connectable'] as const;
+export const STRAP_REASONS = ['att_error', 'pairing_failed', 'values_unreadable', 'not_connectable', 'too_many_packets'] as const;
 export type StrapReasonCode = (typeof STRAP_REASONS)[number];
 
 export const strapReasonSchema = Type.Object({ code: Type.Enum(STRAP_REASONS), detail: textSchema });

@@ -33,7 +33,9 @@ export type RunCounts = Static<typeof runCountsSchema>;
 export const runAccountSchema = Type.Object({
   gateway: Type.String({ maxLength: 200 }),
   run: runSchema,
-  state: Type.Enum(['open', 'closed'], { description: 'Closed: unused for a day, or its process has ended' }),
+  state: Type.Enum(['open', 'closed'], {
+    description: 'Closed: its process has ended, as far as that is known, or it is unused for a day',
+  }),
   watermark: Type.Integer({ ...countSchema, description: 'Every seq up to this one is stored or accounted for' }),
   counts: runCountsSchema,
   causes: Type.Object({ dead: countsSchema, evicted: countsSchema, missed: countsSchema }),

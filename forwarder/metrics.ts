@@ -42,8 +42,7 @@ function refusedSeconds(keys: readonly RefusedKeyAge[]): Metric {
     'How long the stream refuses all records of this partition key',
   );
   const now = performance.now();
-  for (const { key, code, sinceMs } of keys.slice(0, REFUSED_KEYS_SHOWN))
-    gauge.set(Math.round((now - sinceMs) / 1000), { key, code });
+  for (const { key, code, sinceMs } of keys) gauge.set(Math.round((now - sinceMs) / 1000), { key, code });
   return gauge.read();
 }
 
@@ -84,8 +83,8 @@ export class ForwarderMetrics {
     'Records that failed inside an answered request, by code',
   );
   readonly #requestsFailed = new Counter('hr_gateway_requests_failed_total', 'Requests that failed as a whole');
-  /** Partition keys that the stream refuses; the drain sets it. */
-  refusedKeys: () => readonly RefusedKeyAge[] = () => [];
+  /** Partition keys that the stream refuses, at most this many; the drain sets it. */
+  refusedKeys: (limit: number) => readonly RefusedKeyAge[] = () => [];
   /** Totals since the start. */
   requests = 0;
   requestsFailed = 0;
@@ -162,7 +161,7 @@ export class ForwarderMetrics {
       this.#recordsSent.read(),
       this.#recordsFailed.read(),
       this.#requestsFailed.read(),
-      refusedSeconds(this.refusedKeys()),
+      refusedSeconds(this.refusedKeys(REFUSED_KEYS_SHOWN)),
     ];
   }
 }

@@ -29,6 +29,7 @@ import type { EvictedSpan, QueueState } from './queue/queue-messages.ts';
 import { reasonText } from './queue/queue-mode.ts';
 import { Queue } from './queue/queue.ts';
 import { KinesisSink, targetName } from './sink/kinesis-sink.ts';
+import { LocalStreamWatch } from './sink/local-stream-watch.ts';
 import type { Sink } from './sink/sink.ts';
 import { Version1Topics } from './version-1-topics.ts';
 
@@ -59,6 +60,7 @@ export class ForwarderService implements Service {
   readonly #reporter: StatusReporter;
   readonly #version1Topics: Version1Topics;
   readonly #refused: RefusedMessages;
+  readonly #localStream: LocalStreamWatch;
   #intake: Intake | undefined;
   #neighbours: Neighbours | undefined;
   #lock: DataDirLock | undefined;
@@ -81,6 +83,7 @@ export class ForwarderService implements Service {
     const isUplinkOk = (): boolean => this.#drain.uplink.current.state === 'ok';
     this.#accounts = new AccountRecords({ config, log, sink, queue: this.#queue, isUplinkOk });
     this.#health = new ForwarderHealth(this.#queue, this.#drain);
+    this.#localStream = new LocalStreamWatch(config);
     this.#commands = this.#commandServer();
     this.#link = new MqttLink({
       service: 'forwarder',
@@ -141,6 +144,7 @@ export class ForwarderService implements Service {
     this.#isReporting = true;
     this.#drain.start();
     this.#accounts.start();
+    this.#localStream.start();
   }
 
   #served(): readonly string[] {
@@ -283,7 +287,7 @@ export class ForwarderService implements Service {
     // The intake notices another forwarder at once, by its queue; its status tells whose it is.
     const intake = (this.#intake?.checks() ?? []).filter(({ name }) => !failed.includes(name));
     const others = neighbours.filter(({ name }) => !intake.some((check) => check.name === name));
-    return [...this.#health.checks(), this.#link.check(), ...intake, ...others];
+    return [...this.#health.checks(), ...this.#localStream.checks(), this.#link.check(), ...intake, ...others];
   }
 
   #oldestAgeSeconds(): number {
@@ -340,6 +344,7 @@ export class ForwarderService implements Service {
 
   async stop(): Promise<void> {
     this.#isStopped = true;
+    this.#localStream.stop();
     try {
       await this.#accounts.stop();
       await this.#drain.stop();

@@ -1,7 +1,8 @@
 /** Authenticates clients: services by their keys, users by their passwords; everybody else is anonymous. */
 import { timingSafeEqual } from 'node:crypto';
 import { SERVICE_NAMES, type ServiceName } from '../contract/topics.ts';
-import { isLoopback, networkOf } from '../service/network/addresses.ts';
+import { isLoopback } from '../service/network/addresses.ts';
+import { networkOf } from '../service/network/client-address.ts';
 import type { Config } from '../service/config/config.ts';
 import { gatewayName, readOrCreateSecret } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';

@@ -4,7 +4,8 @@
  * of the address with the most makes room, so that a new client always gets its chance.
  */
 import type { Socket } from 'node:net';
-import { networkOf } from '../service/network/addresses.ts';
+import { networkOf } from '../service/network/client-address.ts';
+import { connectionKey } from '../service/network/unread-bytes.ts';
 import type { Breaches } from './breaches.ts';
 import { Rate } from './budgets/rate.ts';
 import type { ClientLimits } from './client-limits.ts';
@@ -41,8 +42,10 @@ export class HalfOpen {
   }
 
   add(socket: Socket): void {
-    const network = networkOf(socket.remoteAddress ?? 'unknown');
-    const key = portKey(socket);
+    const network = networkOf(socket.remoteAddress);
+    const key = connectionKey(socket);
+    // A client can use its port again before this process has noticed that the connection before is gone.
+    this.#remove(network, key);
     const sockets = this.#byNetwork.get(network) ?? new Map<string, Entry>();
     sockets.set(key, { socket, sinceMs: performance.now() });
     this.#byNetwork.set(network, sockets);
@@ -51,9 +54,9 @@ export class HalfOpen {
     if (this.#count > this.#limits.max) this.#evict();
   }
 
-  /** This client has sent its CONNECT, and was accepted. */
-  done(peer: { remoteAddress?: string | undefined; remotePort?: number | undefined }): void {
-    this.#remove(networkOf(peer.remoteAddress ?? 'unknown'), portKey(peer));
+  /** The client of this connection (`connectionKey`) has sent its CONNECT, and was accepted. */
+  done(address: string, key: string): void {
+    this.#remove(networkOf(address), key);
   }
 
   #remove(network: string, key: string, socket?: Socket): void {
@@ -79,15 +82,6 @@ export class HalfOpen {
   }
 }
 
-/** A TLS or WebSocket connection has the address and port of its socket. */
-const portKey = ({
-  remotePort,
-  remoteAddress,
-}: {
-  remotePort?: number | undefined;
-  remoteAddress?: string | undefined;
-}): string => `${remoteAddress ?? ''} ${remotePort ?? ''}`;
-
 export interface AdmissionOptions {
   /** MQTT_MAX_CONNECTIONS. */
   connections: number;
@@ -109,7 +103,8 @@ interface Network {
 
 export class Admission {
   readonly #options: AdmissionOptions;
-  readonly #open = new Set<Socket>();
+  /** By address and port. */
+  readonly #open = new Map<string, Socket>();
   readonly #networks = new Map<string, Network>();
   readonly #all: Rate;
 
@@ -152,7 +147,12 @@ export class Admission {
 
   /** Counts a new connection; returns false, and closes it, if there are too many. */
   admit(socket: Socket): boolean {
-    const address = socket.remoteAddress ?? 'unknown';
+    const address = socket.remoteAddress;
+    // The client has reset it before it was accepted: all such connections would be one to whatever counts by address and port.
+    if (address === undefined) {
+      socket.destroy();
+      return false;
+    }
     const name = networkOf(address);
     const network = this.#network(name);
     const limit = this.#limitFor(network);
@@ -161,18 +161,27 @@ export class Admission {
       socket.destroy();
       return false;
     }
-    this.#open.add(socket);
+    const key = connectionKey(socket);
+    this.#open.set(key, socket);
     network.connections += 1;
     socket.on('error', () => {});
     socket.once('close', () => {
-      this.#open.delete(socket);
+      if (this.#open.get(key) === socket) this.#open.delete(key);
       network.connections -= 1;
     });
     return true;
   }
 
+  /**
+   * Ends a connection at once: what the system holds for it is dropped. `key` is that of service/network/unread-bytes.ts, which a TLS or
+   * WebSocket connection has in common with its socket.
+   */
+  reset(key: string): void {
+    this.#open.get(key)?.resetAndDestroy();
+  }
+
   /** Closes all connections. */
   closeAll(): void {
-    for (const socket of this.#open) socket.destroy();
+    for (const socket of this.#open.values()) socket.destroy();
   }
 }

@@ -1,6 +1,6 @@
 /** Counts the limits that clients ran into, names each in the log, rate-limited, and tells health who runs into them at the moment. */
 import { RepeatLimiter, type Logger } from '../service/log/log.ts';
-import { networkOf } from '../service/network/addresses.ts';
+import { networkOf } from '../service/network/client-address.ts';
 import { Offenders } from './budgets/offenders.ts';
 
 /** Who broke a limit, and what else is worth a log field. */
@@ -13,7 +13,7 @@ export interface BreachFields {
 /** The party that a breach is blamed on: the user, or the address of a client without one. */
 export function partyName({ user, address }: Pick<BreachFields, 'user' | 'address'>): string {
   if (user !== undefined && user !== '') return `user ${user}`;
-  return `address ${networkOf(address ?? 'unknown')}`;
+  return `address ${networkOf(address)}`;
 }
 
 export class Breaches {

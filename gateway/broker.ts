@@ -180,7 +180,7 @@ export class Broker {
     useDeliveryQueue(this.#aedes);
     this.#listen(this.#aedes);
     this.#busy.start();
-    this.#refresh = setInterval(() => this.#registry.refresh(), REFRESH_MS);
+    this.#refresh = setInterval(() => void this.#registry.refresh(), REFRESH_MS);
   }
 
   #listen(aedes: Aedes): void {

@@ -7,6 +7,7 @@ import { BoxRates, ClientMeter, clientRates, Parties, RATE_LIMITS, type Party } 
 import { ConnectionMemory } from './budgets/connection-memory.ts';
 import { MemoryBudget } from './budgets/memory-budget.ts';
 import { BRIDGE_FACTOR, type ClientLimits } from './client-limits.ts';
+import { readUnreadBytes } from '../service/network/unread-bytes.ts';
 import { GuardedConnection } from './guarded-connection.ts';
 import type { Identity, Peer } from './identity.ts';
 import { SlowSubscriber } from './slow-subscribers.ts';
@@ -33,6 +34,8 @@ export interface ClientRegistryOptions {
 
 /** What a subscription costs beside its filter. */
 const SUBSCRIPTION_BYTES = 800;
+/** So many clients that do not read cost little, even if the system holds as much as it can for each of them. */
+const MEASURED_FROM = 8;
 /** A single breach that ends a connection already needs a person's attention. */
 const DISCONNECTION_WEIGHT = 5;
 const UNKNOWN_PEER: Peer = { address: 'unknown', loopback: false };
@@ -48,6 +51,9 @@ export class ClientRegistry {
   /** Meters of connected clients by client id: the publisher of a message is known by it. */
   readonly #meters = new Map<string, ClientMeter>();
   readonly #connections: ConnectionMemory<GuardedConnection>;
+  /** Connections of clients that are no services. */
+  readonly #open = new Set<GuardedConnection>();
+  #isMeasuring = false;
   #subscriptions = 0;
 
   constructor(options: ClientRegistryOptions) {
@@ -105,6 +111,7 @@ export class ClientRegistry {
     const { conn } = client;
     if (!(conn instanceof GuardedConnection)) return state;
     if (party !== undefined) party.connections += 1;
+    if (!isTrusted) this.#open.add(conn);
     state.slow = new SlowSubscriber({
       client,
       conn,
@@ -150,6 +157,7 @@ export class ClientRegistry {
 
   #closed(client: Client, conn: GuardedConnection, state: ClientState): void {
     this.#connections.forget(conn);
+    this.#open.delete(conn);
     if (this.#meters.get(client.id) === state.meter) this.#meters.delete(client.id);
     if (state.party !== undefined) state.party.connections -= 1;
     for (const filter of state.filters) this.#count(state, filter, -1);
@@ -198,7 +206,15 @@ export class ClientRegistry {
   }
 
   /** Call it every second. */
-  refresh(): void {
+  async refresh(): Promise<void> {
     this.#connections.refresh();
+    if (this.#open.size < MEASURED_FROM || this.#isMeasuring) return;
+    this.#isMeasuring = true;
+    const unread = await readUnreadBytes();
+    this.#isMeasuring = false;
+    for (const conn of this.#open) {
+      conn.systemBytes = unread.get(conn.peer.connection ?? '') ?? 0;
+      this.#connections.update(conn);
+    }
   }
 }

@@ -3,7 +3,7 @@ import type { AuthErrorCode, AuthenticateError, Client, ConnectPacket } from 'ae
 import type { Config } from '../service/config/config.ts';
 import type { Logger } from '../service/log/log.ts';
 import type { Access, Login } from './access.ts';
-import type { Breaches } from './breaches.ts';
+import { partyName, type Breaches } from './breaches.ts';
 import type { ClientLimits } from './client-limits.ts';
 import { peerOf, type ClientRegistry } from './client-registry.ts';
 import type { Identity, Peer } from './identity.ts';
@@ -72,7 +72,7 @@ export class ConnectGate {
     if (login.identity !== undefined) return this.admit(client, login.identity, done);
     // The name is only a claim: the address is what is known.
     const { address } = peer;
-    breaches.add('login', { address, user: (username ?? '').slice(0, 64) }, { blame: `address ${address}` });
+    breaches.add('login', { address, user: (username ?? '').slice(0, 64) }, { blame: partyName({ address }) });
     setTimeout(() => done(authError('wrong name or password', REFUSED_NOT_AUTHORIZED), null), login.delayMs).unref();
   }
 

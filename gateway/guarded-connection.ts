@@ -62,6 +62,7 @@ export class GuardedConnection extends Duplex {
   #unreadSinceMs: number | undefined;
   #receivedBytes = 0;
   #sentBytes = 0;
+  #systemBytes = 0;
   #hasEnded = false;
   #hasFirstPacket = false;
 
@@ -82,9 +83,19 @@ export class GuardedConnection extends Duplex {
     return this.#options.peer;
   }
 
-  /** Bytes that wait for the client to read them. */
+  /** Bytes that wait in this process for the client to read them. */
   get backlogBytes(): number {
     return this.writableLength + this.#inner.writableLength;
+  }
+
+  /** The same, and what the system holds for the client as of the last measurement. */
+  get unreadBytes(): number {
+    return this.backlogBytes + this.#systemBytes;
+  }
+
+  /** What the system holds for the client, as measured now. */
+  set systemBytes(bytes: number) {
+    this.#systemBytes = bytes;
   }
 
   /** Bytes that left for the client. */
@@ -327,13 +338,19 @@ export class GuardedConnection extends Duplex {
     this.#waiting.length = 0;
     this.#waitingBytes = 0;
     const inner = this.#inner;
-    if (!inner.destroyed && inner.writable && inner.writableLength < INNER_BACKLOG_BYTES) {
+    if (!inner.destroyed && inner.writable && inner.writableLength + this.#systemBytes < INNER_BACKLOG_BYTES) {
       // The last packets, such as a CONNACK that refuses, are still on their way out: they leave first.
       inner.pause();
-      const limit = setTimeout(() => inner.destroy(), LAST_PACKETS_MS).unref();
+      const limit = setTimeout(() => this.#reset(), LAST_PACKETS_MS).unref();
       inner.once('close', () => clearTimeout(limit));
       inner.end(() => inner.destroy());
-    } else inner.destroy();
+    } else this.#reset();
     callback(error);
+  }
+
+  /** For a client that does not read: the system would keep what it holds for it for minutes after the connection was closed. */
+  #reset(): void {
+    this.#options.peer.reset?.();
+    this.#inner.destroy();
   }
 }

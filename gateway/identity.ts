@@ -10,6 +10,10 @@ export interface Peer {
   servicesOnly?: boolean;
   /** Called when the client has logged in: it is no longer half-open. */
   onLogin?: () => void;
+  /** Names its connection in what the system tells of unread bytes (service/network/unread-bytes.ts). */
+  connection?: string;
+  /** Ends the connection at once: what the system still holds for it is dropped, and not kept until the client has read it. */
+  reset?: () => void;
 }
 
 /** Who a client is, and what it may do. */

@@ -20,6 +20,7 @@ import { listenError, systemCodeOf } from '../service/errors/errors.ts';
 import { SETTINGS } from '../service/config/settings.ts';
 import type { Logger } from '../service/log/log.ts';
 import type { TlsFiles } from '../service/network/tls-files.ts';
+import { connectionKey } from '../service/network/unread-bytes.ts';
 import type { Peer } from './identity.ts';
 import type { Breaches } from './breaches.ts';
 import type { ClientLimits } from './client-limits.ts';
@@ -121,6 +122,14 @@ export class Listeners {
     );
   }
 
+  /** Where a connection comes from. A TLS socket, and that of a WebSocket's request, has the addresses and ports of the accepted one. */
+  #peerOf(socket: Socket, loopback: boolean, halfOpen: HalfOpen): Peer {
+    const connection = connectionKey(socket);
+    const address = socket.remoteAddress ?? 'unknown';
+    const onLogin = (): void => halfOpen.done(address, connection);
+    return { address, loopback, connection, onLogin, reset: () => this.#admission.reset(connection) };
+  }
+
   #take(stream: Duplex, peer: Peer, request?: IncomingMessage): void {
     const { breaches, broker } = this.#options;
     const guarded = broker.guarded(stream, {
@@ -145,9 +154,7 @@ export class Listeners {
     });
     webSockets.on('connection', (socket, request) => {
       socket.on('error', () => {});
-      const { remoteAddress, remotePort } = request.socket;
-      const onLogin = (): void => halfOpen.done({ remoteAddress, remotePort });
-      this.#take(createWebSocketStream(socket), { address: remoteAddress ?? 'unknown', loopback, onLogin }, request);
+      this.#take(createWebSocketStream(socket), this.#peerOf(request.socket, loopback, halfOpen), request);
     });
     webSockets.on('error', () => {});
     this.#webSockets.push(webSockets);
@@ -166,10 +173,7 @@ export class Listeners {
     const loopback = isLoopback(config.MQTT_LISTEN_HOST);
     const [tcpHalfOpen, webHalfOpen] = [this.#halfOpen(), this.#halfOpen()];
     const tcp = createServer({ noDelay: true }, (socket) => {
-      if (!this.#admit(socket, tcpHalfOpen)) return;
-      const { remoteAddress, remotePort } = socket;
-      const onLogin = (): void => tcpHalfOpen.done({ remoteAddress, remotePort });
-      this.#take(socket, { address: remoteAddress ?? 'unknown', loopback, onLogin });
+      if (this.#admit(socket, tcpHalfOpen)) this.#take(socket, this.#peerOf(socket, loopback, tcpHalfOpen));
     });
     await this.#listen('mqtt', tcp, config.MQTT_LISTEN_PORT, config.MQTT_LISTEN_HOST, 'MQTT_LISTEN_PORT');
     const web = createHttpServer(http, upgradeRequired);
@@ -184,12 +188,14 @@ export class Listeners {
     const { config, breaches, log } = this.#options;
     const halfOpen = new HalfOpen({ max: SERVICES_HALF_OPEN, graceMs: 0 }, (address) => breaches.add('half_open', { address }));
     const server = createServer({ noDelay: true }, (socket) => {
+      const address = socket.remoteAddress;
+      // The client has reset it already.
+      if (address === undefined) return void socket.destroy();
       this.#services.add(socket);
       halfOpen.add(socket);
       socket.on('error', () => {});
       socket.once('close', () => this.#services.delete(socket));
-      const { remoteAddress, remotePort } = socket;
-      const address = remoteAddress ?? 'unknown';
+      const key = connectionKey(socket);
       const limit = setTimeout(() => {
         breaches.add('connect_timeout', { address });
         socket.destroy();
@@ -197,7 +203,7 @@ export class Listeners {
       socket.once('close', () => clearTimeout(limit));
       const onLogin = (): void => {
         clearTimeout(limit);
-        halfOpen.done({ remoteAddress, remotePort });
+        halfOpen.done(address, key);
       };
       // A connection costs little until it sends a CONNECT.
       socket.once('data', (chunk: Buffer) => {
@@ -230,9 +236,7 @@ export class Listeners {
     const loopback = isLoopback(config.MQTT_TLS_LISTEN_HOST);
     const [mqttsHalfOpen, wssHalfOpen] = [this.#halfOpen(), this.#halfOpen()];
     const mqtts = createTlsServer({ ...secure, noDelay: true }, (socket) => {
-      const { remoteAddress, remotePort } = socket;
-      const onLogin = (): void => mqttsHalfOpen.done({ remoteAddress, remotePort });
-      this.#take(socket, { address: remoteAddress ?? 'unknown', loopback, onLogin });
+      this.#take(socket, this.#peerOf(socket, loopback, mqttsHalfOpen));
     });
     const wss = createHttpsServer({ ...http, ...secure }, upgradeRequired);
     for (const [server, halfOpen] of [

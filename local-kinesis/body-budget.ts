@@ -12,6 +12,12 @@ export class BodyBudget {
   /** Bytes read so far of each unfinished body. */
   readonly #unfinished = new Map<IncomingMessage, number>();
   #bytes = 0;
+  readonly #onDropped: (request: IncomingMessage) => void;
+
+  /** `onDropped` is called before the request of a dropped body is destroyed. */
+  constructor(onDropped: (request: IncomingMessage) => void) {
+    this.#onDropped = onDropped;
+  }
 
   /** The whole body. Throws KinesisError SerializationException if it is too large, or what the socket fails with. */
   async read(request: IncomingMessage): Promise<Buffer> {
@@ -45,6 +51,7 @@ export class BodyBudget {
     if (largest === undefined) return;
     this.#bytes -= most;
     this.#unfinished.delete(largest);
+    this.#onDropped(largest);
     largest.destroy();
   }
 }

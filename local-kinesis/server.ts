@@ -6,11 +6,14 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { LocalStreamStatus } from '../contract/local-stream-status.ts';
 import { isOwnHost } from '../service/network/addresses.ts';
+import { networkOf } from '../service/network/client-address.ts';
 import { ConnectionLimits, HTTP_TIME_LIMITS, SILENT_CONNECTION_MS } from '../service/network/connection-limits.ts';
 import { BodyBudget } from './body-budget.ts';
 import { errorOfFault, hasPoison, type Faults } from './faults.ts';
 import { KinesisError } from './kinesis-error.ts';
+import { LimitedClients } from './limited-clients.ts';
 import type { Operations } from './operations.ts';
 import { Http2Front } from './wire/http2-front.ts';
 import { json, wireOf, type Wire } from './wire/wire.ts';
@@ -32,8 +35,8 @@ export interface StreamServerOptions {
   /** Why nothing can be answered now; undefined if it can. */
   unavailable: () => string | undefined;
   onError: (error: unknown) => void;
-  /** A connection was closed for a limit. */
-  onConnectionClosed: (client: string) => void;
+  /** A connection was closed, or an unfinished body dropped, for a limit. */
+  onLimited: (client: string, what: 'connections' | 'bodies') => void;
 }
 
 /**
@@ -71,7 +74,8 @@ export class StreamServer {
   readonly #options: StreamServerOptions;
   readonly #server: Server;
   readonly #limits: ConnectionLimits;
-  readonly #bodies = new BodyBudget();
+  readonly #bodies: BodyBudget;
+  readonly #limited = new LimitedClients();
   readonly #http2: Http2Front;
   #refusing: NodeJS.Timeout | undefined;
 
@@ -84,13 +88,24 @@ export class StreamServer {
       total: CONNECTIONS_MAX,
       perAddress: CONNECTIONS_PER_ADDRESS_MAX,
       protectedMax: PROTECTED_MAX,
-      onClosed: options.onConnectionClosed,
+      onClosed: (client) => this.#limit(client, 'connections'),
     });
+    this.#bodies = new BodyBudget(({ socket }) => this.#limit(networkOf(socket.remoteAddress), 'bodies'));
     this.#limits.attach(this.#server);
   }
 
   get port(): number {
     return (this.#server.address() as AddressInfo | null)?.port ?? 0;
+  }
+
+  #limit(client: string, what: 'connections' | 'bodies'): void {
+    this.#limited.note(client, what);
+    this.#options.onLimited(client, what);
+  }
+
+  #status(): LocalStreamStatus {
+    const limited = this.#limited.worst();
+    return { status: 'ok', ...(limited === undefined ? {} : { limited }) };
   }
 
   async listen(host: string, port: number): Promise<void> {
@@ -144,7 +159,7 @@ export class StreamServer {
     let wire = json;
     try {
       checkSender(request, [COMPOSE_NAME, ...this.#options.hosts]);
-      if (request.method === 'GET') return this.#answer(response, 200, { status: 'ok' });
+      if (request.method === 'GET') return this.#answer(response, 200, this.#status());
       const body = await this.#bodies.read(request);
       if (request.url === '/control/faults') return this.#control(response, body.toString());
       wire = wireOf(request.headers['content-type']);

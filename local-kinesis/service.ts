@@ -70,7 +70,7 @@ export class LocalKinesisService implements Service {
       if (later.kind === 'limited')
         repeats.warn(
           later.client,
-          { event: 'http_client_limited', client: later.client, what: 'connections' },
+          { event: 'http_client_limited', client: later.client, what: later.what },
           'limiting an HTTP client of the local stream',
         );
     });

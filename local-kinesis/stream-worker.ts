@@ -24,8 +24,8 @@ export type StreamWorkerMessage =
   | { kind: 'listening'; port: number }
   | { kind: 'failed'; code: string | undefined; message: string }
   | { kind: 'error'; message: string }
-  /** A client opened more connections than one may; `client` is its address. */
-  | { kind: 'limited'; client: string }
+  /** A client opened more connections, or sent more unfinished bodies, than one may; `client` is its address. */
+  | { kind: 'limited'; client: string; what: 'connections' | 'bodies' }
   | { kind: 'stopped' };
 
 const TRIM_EVERY_MS = 60_000;
@@ -48,15 +48,15 @@ const server = new StreamServer({
   faultHooks: data.faultHooks,
   unavailable: () => (isOpen ? undefined : DISK_FULL),
   onError: (error) => post({ kind: 'error', message: messageOf(error) }),
-  onConnectionClosed: reportLimited,
+  onLimited: reportLimited,
 });
 
 /** Once a second at most: a flood of connections must not become a flood of messages. */
-function reportLimited(client: string): void {
+function reportLimited(client: string, what: 'connections' | 'bodies'): void {
   const nowMs = performance.now();
   if (nowMs - limitedAtMs < 1000) return;
   limitedAtMs = nowMs;
-  post({ kind: 'limited', client });
+  post({ kind: 'limited', client, what });
 }
 
 /** Opens the store. False if its disk is full: until there is space, requests are answered with InternalFailure. */

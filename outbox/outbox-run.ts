@@ -214,6 +214,14 @@ export class OutboxRun {
     return { run: this.run, from: this.#offeredFrom, last: this.#last, dropped, sync: this.#sync };
   }
 
+  /** What is to be published once the run has ended; undefined if not everything of it is stored, or there is nothing to say. */
+  finalOffer(): Offer | undefined {
+    const last = Math.max(this.#last, this.#stored);
+    if (this.unsettled || this.#stored < last || last === 0) return undefined;
+    this.#sync += 1;
+    return { run: this.run, from: last + 1, last, dropped: this.dropped.countsBelow(last + 1), sync: this.#sync, final: true };
+  }
+
   /** A message of the forwarder about this run. Returns whether the watermark moved. */
   received(message: Stored, nowMs: number): boolean {
     const isAnswer = message.sync === this.#sync && !this.#isAnswered;

@@ -20,7 +20,7 @@ import { Losses } from './losses.ts';
 import { deliveryCheck, outboxCheck, outboxMetrics, setAsideChecks } from './outbox-report.ts';
 import { OutboxRun } from './outbox-run.ts';
 import { SetAsideFiles } from './set-aside-files.ts';
-import type { ReadingSink, ReadingSinkEvents, UnnumberedReading } from './reading-sink.ts';
+import { lineOf, type ReadingSink, type ReadingSinkEvents, type UnnumberedReading } from './reading-sink.ts';
 import type { DeliveryLine } from './sender.ts';
 import { Sequencer } from './sequencer.ts';
 import { nodeDisk, type SpillDisk } from './spill-disk.ts';
@@ -217,18 +217,11 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
     const { protocol } = this.#own;
     const seq = protocol.nextSeq();
     this.#added += 1;
-    const numbered = { seq, payload: this.#serialised(reading, seq) };
+    const numbered = { seq, payload: lineOf(reading, { gateway: this.#options.gateway, run: this.run, seq }) };
     this.#own.add(numbered, performance.now());
     this.#wake();
     this.#sequencer.pumpAtEndOfTurn();
     return numbered;
-  }
-
-  /** One line of JSON. A refusal has no identity of its own: its line says which seq it is. */
-  #serialised(reading: UnnumberedReading, seq: number): string {
-    if ('refused' in reading) return JSON.stringify(reading);
-    const { timestamp, heart_rate, device, ...rest } = reading;
-    return JSON.stringify({ timestamp, heart_rate, device, gateway: this.#options.gateway, run: this.run, seq, ...rest });
   }
 
   /** The line is up, and the broker has acknowledged the `subscriptions`. */
@@ -317,6 +310,7 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
     const isRemoved = await run.finish();
     this.#finishing.delete(run);
     if (!isRemoved || !this.#runs.includes(run)) return;
+    this.#sequencer.end(run);
     this.#sequencer.runs = this.#runs.filter((other) => other !== run);
     this.#options.log.info(
       { event: 'outbox_recovered_done', run: run.protocol.run },
@@ -370,6 +364,11 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
     }).concat(this.#diskErrors.metrics());
   }
 
+  /** Nothing is added any more: if everything is stored, and the line is up, the forwarder closes the account of this run. */
+  end(): void {
+    this.#sequencer.end(this.#own);
+  }
+
   /** Waits up to 3 s for watermarks while the line is up, then writes what is held to disk. */
   async stop(): Promise<void> {
     const end = performance.now() + STOP_FLUSH_MS;
@@ -378,6 +377,7 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
     this.#stopped = true;
     this.#stopping.abort();
     this.#setAside?.stop();
+    this.end();
     this.#sequencer.down();
     clearTimeout(this.#timer);
     await this.#recovering;

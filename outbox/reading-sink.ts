@@ -23,3 +23,10 @@ export interface ReadingSink {
   on<E extends keyof ReadingSinkEvents>(event: E, listener: (...args: ReadingSinkEvents[E]) => void): unknown;
   off<E extends keyof ReadingSinkEvents>(event: E, listener: (...args: ReadingSinkEvents[E]) => void): unknown;
 }
+
+/** One line of JSON. A refusal has no identity of its own: its line says which seq it is. */
+export function lineOf(reading: UnnumberedReading, identity: { gateway: string; run: string; seq: number }): string {
+  if ('refused' in reading) return JSON.stringify(reading);
+  const { timestamp, heart_rate, device, ...rest } = reading;
+  return JSON.stringify({ timestamp, heart_rate, device, ...identity, ...rest });
+}

@@ -5,6 +5,7 @@
 import {
   deliveryStoredTopic,
   DELIVERY_SYNC_TOPIC,
+  offerTopic,
   parseStored,
   parseSync,
   sequencerOfTopic,
@@ -76,6 +77,13 @@ export class Sequencer {
     this.gateways.add(run.gateway);
     this.runs = [...this.runs.filter((other) => other !== before), run, before];
     if (this.isUp) run.protocol.wantOffer();
+  }
+
+  /** A run has ended: if everything of it is stored, the forwarder may close its account at once instead of after a day. */
+  end(run: HeldRun): void {
+    const offer = run.protocol.finalOffer();
+    if (offer === undefined || !this.isUp || !this.#answerable.includes(run)) return;
+    this.#options.line.publish(offerTopic(run.gateway, offer.run), JSON.stringify(offer));
   }
 
   down(): void {

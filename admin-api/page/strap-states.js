@@ -99,6 +99,9 @@ export const REASON_HINTS = {
     'its maker, or restart it.',
   pairing_failed: 'Enable pairing, or open heart rate broadcasting, on the strap or watch, and confirm there if it ' + 'asks.',
   values_unreadable: "Update the strap's firmware, or restart it. The bytes are in the log (notification_malformed).",
+  too_many_packets:
+    "Restart the strap. If it is nobody's, somebody near the box may be attacking it: name it in " +
+    'BLE_DENY, or your own straps in BLE_ALLOW.',
   not_connectable:
     'Disconnect it from the phone or watch that holds it, or enable a second connection (Polar H10: in ' + 'Polar Flow).',
 };

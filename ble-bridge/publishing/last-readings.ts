@@ -8,6 +8,7 @@ import { timeSchema } from '../../contract/fields.ts';
 import { DEVICE_PATTERN } from '../../contract/topics.ts';
 import { checkerOf, parseJson } from '../../contract/validate.ts';
 import type { Config } from '../../service/config/config.ts';
+import type { CheckReport } from '../../service/health/check-report.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { dataFolder } from '../../service/storage/data-dir.ts';
 import { StateFile, type StateText } from '../../service/storage/state-file.ts';
@@ -44,6 +45,7 @@ export class LastReadings {
     this.#file = new StateFile({
       file: () => path.join(dataFolder(config), 'last-readings.json'),
       name: 'last_readings',
+      consequence: 'the gap since the last reading of a strap may not be reported',
       log,
       parse: parseTimes,
       onLoaded: (times) => {
@@ -81,6 +83,11 @@ export class LastReadings {
     if (!this.#changed) return;
     this.#changed = false;
     this.#file.changed();
+  }
+
+  /** A check while something is wrong with the file. */
+  checks(): CheckReport[] {
+    return this.#file.checks();
   }
 
   async stop(): Promise<void> {

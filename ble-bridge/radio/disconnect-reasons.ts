@@ -78,6 +78,7 @@ export const OUR_ENDS = [
   'refused',
   'no_heart_rate_service',
   'silent',
+  'too_many_packets',
   'taken',
   'gave_way',
   'bad_answer',

@@ -44,6 +44,8 @@ export interface RadioCharacteristic {
 export interface RadioConnection {
   /** When the strap last answered a request on this link (performance.now()). */
   readonly answeredAt: number;
+  /** Packets that the strap has sent on this link without being asked: notifications, requests, signaling. */
+  readonly unasked: number;
   /** The characteristics of the heart rate service; none if the strap does not have it. */
   discover(): Promise<RadioCharacteristic[]>;
   /** The characteristics of the optional services, as far as present; after `discover`. */

@@ -5,6 +5,7 @@ import { deviceStatusSchema } from '../../contract/device-status.ts';
 import { deviceNameSchema, nullable, textSchema } from '../../contract/fields.ts';
 import { checkerOf, parseJson } from '../../contract/validate.ts';
 import type { Config } from '../../service/config/config.ts';
+import type { CheckReport } from '../../service/health/check-report.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { dataFolder } from '../../service/storage/data-dir.ts';
 import { StateFile, type StateText } from '../../service/storage/state-file.ts';
@@ -61,6 +62,7 @@ export class DeviceFile {
     this.#file = new StateFile({
       file: () => path.join(dataFolder(config), FILE),
       name: 'device_names',
+      consequence: 'a strap whose name cannot be read gets a new one',
       log,
       mode: 0o644,
       parse: parseKept,
@@ -93,6 +95,11 @@ export class DeviceFile {
     this.#isChanged = false;
     this.#wroteAt = performance.now();
     this.#file.changed();
+  }
+
+  /** A check while something is wrong with the file. */
+  checks(): CheckReport[] {
+    return this.#file.checks();
   }
 
   /** Resolves when all names are on disk, or the disk refuses them. */

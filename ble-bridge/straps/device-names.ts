@@ -4,6 +4,7 @@
  * once, unless a link has told its name before; a name that changes later does not change the device.
  */
 import type { Config } from '../../service/config/config.ts';
+import type { CheckReport } from '../../service/health/check-report.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { slug } from '../../service/storage/data-dir.ts';
 import { DeviceFile, type KnownDevice } from './device-file.ts';
@@ -47,6 +48,11 @@ export class DeviceNames {
   /** Reads the kept names. What the disk refuses now is read later; straps that connect meanwhile get new names for this process. */
   load(): void {
     this.#file.load();
+  }
+
+  /** A check while something is wrong with the file. */
+  checks(): CheckReport[] {
+    return this.#file.checks();
   }
 
   #loaded(kept: readonly KnownDevice[]): void {

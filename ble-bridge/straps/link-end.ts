@@ -1,5 +1,6 @@
 /** What the end of a link, or of an attempt, means for the strap's state, the statistics and gaps. */
 import type { GapCause, StrapReason } from '../../contract/device-status.ts';
+import { messageOf } from '../../service/errors/errors.ts';
 import { ConnectTimeout } from '../radio/connect-queue.ts';
 import { wasEndedByStrap, type OurEnd } from '../radio/disconnect-reasons.ts';
 import { RadioError } from '../radio/radio-error.ts';
@@ -14,6 +15,17 @@ export function isRefusal(error: unknown): error is RadioError {
 /** The reason of the state `refused`. */
 export function refusalOf(error: RadioError): StrapReason {
   return { code: error.code === 'pairing_failed' ? 'pairing_failed' : 'att_error', detail: error.message };
+}
+
+/** The reason of the state `unreadable`. */
+export const UNREADABLE: StrapReason = {
+  code: 'values_unreadable',
+  detail: 'the strap sends values of 0x2A37 that hold no heart rate',
+};
+
+/** The reason of the state `lost`, where the end of the link alone does not tell what to do. */
+export function reasonOfEnd(reason: string, error: unknown): { reason?: StrapReason } {
+  return reason === 'too_many_packets' ? { reason: { code: reason, detail: messageOf(error) } } : {};
 }
 
 /** The name of an attempt's end in `disconnects`: `timeout` only if the strap did not answer. */

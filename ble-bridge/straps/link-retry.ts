@@ -12,6 +12,8 @@ export class LinkRetry {
   readonly #refused: Backoff;
   /** While no connect to a strap that has never delivered succeeds: it may accept none for hours. */
   readonly #unreached: Backoff;
+  /** After more packets than a strap sends. Nothing shortens it: a flood looks like heart rates. */
+  readonly #excess: Backoff;
   #proven = false;
   readonly #isListed: () => boolean;
   /** Connects that timed out since the last successful one. */
@@ -26,6 +28,7 @@ export class LinkRetry {
     this.#lost = new Backoff({ minMs, maxMs });
     this.#refused = new Backoff({ minMs: Math.min(10 * minMs, maxMs), maxMs });
     this.#unreached = new Backoff({ minMs: 4 * minMs, maxMs: 5 * maxMs });
+    this.#excess = new Backoff({ minMs: maxMs, maxMs: 10 * maxMs });
   }
 
   /** The strap has delivered heart rates, in this process or an earlier one. */
@@ -64,6 +67,10 @@ export class LinkRetry {
 
   afterRefusalMs(): number {
     return this.#refused.nextDelayMs();
+  }
+
+  afterExcessMs(): number {
+    return this.#excess.nextDelayMs();
   }
 
   afterConnectTimeoutMs(): number {

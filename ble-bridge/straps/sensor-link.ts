@@ -13,13 +13,14 @@ import type { OurEnd } from '../radio/disconnect-reasons.ts';
 import type { RadioError } from '../radio/radio-error.ts';
 import { CHARACTERISTICS, type Radio, type RadioCharacteristic, type RadioConnection } from '../radio/radio.ts';
 import type { ConnectSlots } from './connection-slots.ts';
-import { disconnectWithin, endReasonOf, isRefusal, refusalOf } from './link-end.ts';
+import { disconnectWithin, endReasonOf, isRefusal, reasonOfEnd, refusalOf, UNREADABLE } from './link-end.ts';
 import type { LinkLimits } from './link-limits.ts';
 import type { LinkObserver } from './link-observer.ts';
 import { LinkRetry } from './link-retry.ts';
 import { LinkState, OUTLASTING, stateOf, type Shown } from './link-state.ts';
 import { runStep, StepTimeout, type LinkStep } from './link-step.ts';
 import { NameReader } from './name-reader.ts';
+import { PacketBudget } from './packet-budget.ts';
 import { InformationReader } from './strap-information.ts';
 
 export interface SensorLinkOptions {
@@ -73,6 +74,7 @@ export class SensorLink {
   /** Called at the next valid notification. */
   #onValid: () => void = () => {};
   #resubscribed = false;
+  readonly #packets = new PacketBudget();
   /** A disconnect in progress. */
   #ending: Promise<void> | undefined;
   #stopped = false;
@@ -158,12 +160,15 @@ export class SensorLink {
     if (this.#state.idle && this.#attempt === undefined && performance.now() - this.#advertisedAt > UNSEEN_MS)
       this.#enter('lost');
     const attempt = this.#attempt;
-    if (attempt === undefined || this.#connection === undefined || this.#measurement === undefined) return;
+    if (attempt === undefined || this.#connection === undefined) return;
     const now = performance.now();
+    const packets = this.#packets.exceeded(this.#connection.unasked, now);
+    if (packets !== undefined) return this.#fail(attempt, 'too_many_packets', new Error(packets), this.#retry.afterExcessMs());
+    if (this.#measurement === undefined) return;
     const quietMs = now - this.#lastValidAt;
     const { silenceMs } = this.#o.limits;
     // It sends, but no heart rates. Another link would bring the same.
-    if (quietMs > silenceMs && now - this.#lastValueAt < silenceMs) this.#unreadable();
+    if (quietMs > silenceMs && now - this.#lastValueAt < silenceMs) this.#enter('unreadable', { reason: UNREADABLE });
     else if (quietMs > 2 * silenceMs && now - this.#lastValueAt > 2 * silenceMs)
       this.#fail(attempt, 'silent', new StepTimeout(`no notification for ${Math.round(quietMs)} ms`));
     else if (quietMs > silenceMs && !this.#resubscribed) this.#resubscribe(attempt, this.#connection, this.#measurement);
@@ -180,12 +185,6 @@ export class SensorLink {
     if (performance.now() < this.#notBefore || !this.#o.slots.mayQueue(this.#retry.isOwn)) return;
     this.#advertised = false;
     void this.#connect();
-  }
-
-  #unreadable(): void {
-    this.#enter('unreadable', {
-      reason: { code: 'values_unreadable', detail: 'the strap sends values of 0x2A37 that hold no heart rate' },
-    });
   }
 
   #enter(state: DeviceState, options: { reason?: StrapReason; nothingLearned?: boolean } = {}): void {
@@ -211,6 +210,7 @@ export class SensorLink {
       );
       if (attempt !== this.#attempt) return connection.abandon();
       this.#connection = connection;
+      this.#packets.newLink();
       this.#retry.connected();
       this.#enter('connected');
       observer.connected();
@@ -352,7 +352,8 @@ export class SensorLink {
     this.#notBefore = performance.now() + (backoffMs ?? this.#retry.afterLossMs());
     attempt.abort();
     // An attempt that gave way says nothing about the strap.
-    if (!OUTLASTING.has(this.state)) this.#enter('lost', { nothingLearned: reason === 'gave_way' });
+    if (!OUTLASTING.has(this.state))
+      this.#enter('lost', { nothingLearned: reason === 'gave_way', ...reasonOfEnd(reason, error) });
     this.#o.observer.ended(reason, error);
   }
 

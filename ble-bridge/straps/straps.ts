@@ -9,7 +9,8 @@ import type { RadioStatistics } from '../radio/radio-statistics.ts';
 import type { Advertisement, Radio } from '../radio/radio.ts';
 import type { RadioHealth } from '../radio/recovery-ladder.ts';
 import type { ScanDemand } from '../radio/scan-supervisor.ts';
-import type { CheckReport } from '../../service/health/check-report.ts';
+import { messageOf } from '../../service/errors/errors.ts';
+import { okCheck, warning, type CheckReport } from '../../service/health/check-report.ts';
 import { Admission, RANKS, type Rank } from './admission.ts';
 import { AliasClaims, type Claim } from './alias-claims.ts';
 import { ConnectionSlots } from './connection-slots.ts';
@@ -29,6 +30,8 @@ const STRANGERS_MAX = 200;
 /** A stranger that has not been received for this long is dropped, with its topics. */
 const STRANGER_GONE_MS = 300_000;
 const SWEEP_EVERY_MS = 10_000;
+/** For how long a strap that sent too much is named. */
+const EXCESS_NAMED_MS = 60_000;
 
 export interface StrapsOptions {
   config: Config;
@@ -63,6 +66,8 @@ export class Straps implements ScanDemand {
   #sweptAt = performance.now();
   #unconfirmed = 0;
   #fruitless = 0;
+  /** The last strap whose link was ended because it sent too much (performance.now()). */
+  #excess: { at: number; text: string } | undefined;
   /** performance.now(), as `#lostAt`. */
   #lastReadingAt = -Infinity;
   #lostAt = -Infinity;
@@ -259,7 +264,7 @@ export class Straps implements ScanDemand {
         readingReceived: () => this.#readingReceived(),
         delivered: () => names.delivered(address),
         named: async (told) => await this.#named(strap, told),
-        linkEnded: (reason, error, proven) => this.#linkEnded(reason, error, proven),
+        linkEnded: (reason, error, proven) => this.#linkEnded(strap.device, reason, error, proven),
         disconnectUnconfirmed: () => {
           this.#unconfirmed += 1;
         },
@@ -312,12 +317,20 @@ export class Straps implements ScanDemand {
     return this.#admission.check();
   }
 
+  /** The health check of what straps send. Passes a minute after the last excess. */
+  packetsCheck(): CheckReport {
+    const excess = this.#excess;
+    if (excess === undefined || performance.now() - excess.at > EXCESS_NAMED_MS) return okCheck('straps');
+    return warning('straps', 'strap_sends_too_much', excess.text);
+  }
+
   #readingReceived(): void {
     this.#lastReadingAt = performance.now();
     this.#o.statistics.metrics.readings.add();
   }
 
-  #linkEnded(reason: string, error: unknown, proven: boolean): void {
+  #linkEnded(device: string, reason: string, error: unknown, proven: boolean): void {
+    if (reason === 'too_many_packets') this.#excess = { at: performance.now(), text: `${device}: ${messageOf(error)}` };
     // Only a new scan reports a strap that returns. One that was not reached is not worth one: it advertises all the time.
     if (reason === 'adapter' || (proven && reason !== 'gave_way')) this.#lostAt = performance.now();
     if (isFruitless(reason, error, proven)) this.#fruitless += 1;

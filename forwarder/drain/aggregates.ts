@@ -78,10 +78,15 @@ export class AggregateShipments implements Shipments {
     return oldest;
   }
 
+  #rowsOf(name: string): DeviceRows {
+    let device = this.#devices.get(name);
+    if (device === undefined) this.#devices.set(name, (device = { rows: new RowFifo(), bytes: 0, inFlight: 0 }));
+    return device;
+  }
+
   add(rows: readonly QueuedReading[]): void {
     for (const row of rows) {
-      let device = this.#devices.get(row.device);
-      if (device === undefined) this.#devices.set(row.device, (device = { rows: new RowFifo(), bytes: 0, inFlight: 0 }));
+      const device = this.#rowsOf(row.device);
       device.rows.push(row);
       device.bytes += aggregatedBytes(Buffer.byteLength(row.data) + 1);
     }
@@ -152,6 +157,11 @@ export class AggregateShipments implements Shipments {
     device.bytes = 0;
     if (device.inFlight === 0) this.#devices.delete(name);
     return rows;
+  }
+
+  only(row: QueuedReading): Shipment {
+    this.#rowsOf(row.device).inFlight += 1;
+    return aggregateOf(partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, row.device), [row]);
   }
 
   finished(shipment: Shipment): void {

@@ -17,6 +17,7 @@ import { failureOfRecords, isThrottling } from './record-failures.ts';
 import { Retries } from './retries.ts';
 import { BATCH_RECORDS, SingleShipments, type Shipment, type Shipments } from './shipments.ts';
 import { StreamLimits } from './stream-limits.ts';
+import { TestReadings } from './test-readings.ts';
 import { TokenBucket } from './token-bucket.ts';
 import { UplinkStatus } from './uplink.ts';
 
@@ -64,7 +65,7 @@ export class Drain {
   readonly uplink: UplinkStatus;
   readonly metrics: ForwarderMetrics;
   readonly #inFlight = new Set<Promise<void>>();
-  readonly #testReadings: boolean;
+  readonly #testReadings: TestReadings;
   #taking = false;
   #mayHaveMore = true;
   #pausedAtMs = Number.NEGATIVE_INFINITY;
@@ -81,7 +82,7 @@ export class Drain {
     this.#options = options;
     this.#shipments =
       config.KINESIS_MODE === 'aggregated' ? new AggregateShipments(config, options.aggregateBytes) : new SingleShipments(config);
-    this.#testReadings = config.KINESIS_TARGET === 'local' || config.ALLOW_TEST_READINGS;
+    this.#testReadings = new TestReadings(config, options.queue, log);
     this.#repeats = new RepeatLimiter(log);
     this.#limits = new StreamLimits({ sink, bucket: this.#bucket, log, signal: this.#abort.signal });
     this.#holds = new KeyHolds({
@@ -91,11 +92,13 @@ export class Drain {
       retries: this.#retries,
       hunt: this.#hunt,
       keySetting: config.KINESIS_PARTITION_KEY,
+      testReadings: this.#testReadings,
       onChange: () => this.uplink.keysChanged(),
+      onRetry: () => this.#pump(),
     });
-    this.uplink = new UplinkStatus(log, () => this.#holds.held);
+    this.uplink = new UplinkStatus(log, this.#holds);
     this.metrics = metrics;
-    metrics.refusedKeys = () => this.#holds.held;
+    metrics.refusedKeys = (limit) => this.#holds.longestHeld(limit);
   }
 
   /** This box's clock minus the stream's; null before the first answer. */
@@ -176,7 +179,7 @@ export class Drain {
       (rows) => {
         this.#taking = false;
         if (rows.length > 0) this.#mayHaveMore = true;
-        this.#shipments.add(this.#holds.admit(this.#testReadings ? rows : this.#withoutTestReadings(rows)));
+        this.#shipments.add(this.#holds.admit(this.#testReadings.admit(rows)));
         this.#pump();
       },
       () => {
@@ -184,21 +187,6 @@ export class Drain {
         this.#taking = false;
       },
     );
-  }
-
-  #withoutTestReadings(rows: readonly QueuedReading[]): readonly QueuedReading[] {
-    const test = rows.filter(({ source }) => source !== 'real');
-    if (test.length === 0) return rows;
-    this.#repeats.warn(
-      'test',
-      { event: 'test_readings_kept', count: test.length },
-      'evicting simulated or replayed readings: this target does not get them unless ALLOW_TEST_READINGS is set',
-    );
-    this.#options.queue.evict(
-      test.map(({ id }) => id),
-      'test_reading',
-    );
-    return rows.filter(({ source }) => source === 'real');
   }
 
   #decide(): Decision {

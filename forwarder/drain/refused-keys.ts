@@ -2,15 +2,15 @@
  * Partition keys of which the stream refuses every record while it answers requests: a hot or failing shard, a policy. A key that was
  * refused for 3 s without one success is held (key-holds.ts).
  */
-import { READ_AHEAD_ROWS } from '../queue/drain-queue.ts';
 
 /** Shorter failures are ordinary: of a throttled shard, most keys succeed now and then. */
 const HELD_AFTER_MS = 3000;
 /**
- * Beyond that, keys are retried, but not held: their rows may then fill the read-ahead. Each held key keeps one shipment in it, so this
- * leaves half of it to keys that are accepted.
+ * Bounds the memory that they take, about 0.5 KB each. An owner (owners.ts) may have as many as there is room left, so that a publisher
+ * that invents devices does not take that of the others. Keys beyond this are retried, but not held: their rows may then fill what the
+ * queue lets the drain have of that owner.
  */
-const KEYS_MAX = READ_AHEAD_ROWS / 2;
+const KEYS_MAX = 100_000;
 
 export interface RefusedKey {
   key: string;
@@ -20,35 +20,67 @@ export interface RefusedKey {
   since: string;
   sinceMs: number;
   isHeld: boolean;
+  owner: string;
 }
 
-export class RefusedKeys {
-  readonly #keys = new Map<string, RefusedKey>();
-  readonly #now: () => number;
+/** Held keys, as the status and the metrics show them. */
+export interface HeldKeys {
+  readonly heldCount: number;
+  /** Those that are refused for the longest time, first; at most this many. */
+  longestHeld(limit: number): readonly RefusedKey[];
+}
 
-  constructor(now: () => number = () => performance.now()) {
+export interface RefusedKeysOptions {
+  now?: () => number;
+  /** Smaller in tests. */
+  keysMax?: number;
+}
+
+export class RefusedKeys implements HeldKeys {
+  /** In the order of their first failure. */
+  readonly #keys = new Map<string, RefusedKey>();
+  readonly #byOwner = new Map<string, number>();
+  readonly #now: () => number;
+  readonly #keysMax: number;
+  heldCount = 0;
+
+  constructor({ now = () => performance.now(), keysMax = KEYS_MAX }: RefusedKeysOptions = {}) {
     this.#now = now;
+    this.#keysMax = keysMax;
   }
 
-  /** A record with this key failed. Returns whether the key is held now. */
-  failed(key: string, code: string): boolean {
+  /** A record with this key failed; its reading is one of this owner. Returns whether the key is held now. */
+  failed(key: string, code: string, ownerOf: () => string): boolean {
     const now = this.#now();
-    let refused = this.#keys.get(key);
-    if (refused === undefined) {
-      if (this.#keys.size >= KEYS_MAX) return false;
-      refused = { key, code, since: new Date().toISOString(), sinceMs: now, isHeld: false };
-      this.#keys.set(key, refused);
-    }
+    const refused = this.#keys.get(key) ?? this.#add(key, code, ownerOf(), now);
+    if (refused === undefined) return false;
     refused.code = code;
-    if (now - refused.sinceMs >= HELD_AFTER_MS) refused.isHeld = true;
+    if (!refused.isHeld && now - refused.sinceMs >= HELD_AFTER_MS) {
+      refused.isHeld = true;
+      this.heldCount += 1;
+    }
     return refused.isHeld;
+  }
+
+  #add(key: string, code: string, owner: string, now: number): RefusedKey | undefined {
+    const ofOwner = this.#byOwner.get(owner) ?? 0;
+    if (ofOwner >= this.#keysMax - this.#keys.size) return undefined;
+    this.#byOwner.set(owner, ofOwner + 1);
+    const refused = { key, code, since: new Date().toISOString(), sinceMs: now, isHeld: false, owner };
+    this.#keys.set(key, refused);
+    return refused;
   }
 
   /** A record with this key was stored, or the one that was tried is a dead letter. Returns whether the key was held. */
   ended(key: string): boolean {
-    const wasHeld = this.isHeld(key);
-    if (this.#keys.size > 0) this.#keys.delete(key);
-    return wasHeld;
+    const refused = this.#keys.size === 0 ? undefined : this.#keys.get(key);
+    if (refused === undefined) return false;
+    this.#keys.delete(key);
+    const left = (this.#byOwner.get(refused.owner) ?? 1) - 1;
+    if (left === 0) this.#byOwner.delete(refused.owner);
+    else this.#byOwner.set(refused.owner, left);
+    if (refused.isHeld) this.heldCount -= 1;
+    return refused.isHeld;
   }
 
   /** What is known of a held key. */
@@ -61,8 +93,12 @@ export class RefusedKeys {
     return this.heldKey(key) !== undefined;
   }
 
-  /** Held keys; those that are refused for the longest time come first. */
-  get held(): readonly RefusedKey[] {
-    return [...this.#keys.values()].filter(({ isHeld }) => isHeld).sort((a, b) => a.sinceMs - b.sinceMs);
+  longestHeld(limit: number): readonly RefusedKey[] {
+    const held: RefusedKey[] = [];
+    for (const refused of this.#keys.values()) {
+      if (held.length >= Math.min(limit, this.heldCount)) break;
+      if (refused.isHeld) held.push(refused);
+    }
+    return held;
   }
 }

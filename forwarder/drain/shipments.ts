@@ -42,6 +42,8 @@ export interface Shipments {
   withNewKey(shipment: Shipment): Shipment;
   /** Removes the waiting rows of a device. */
   withdraw(device: string): QueuedReading[];
+  /** A shipment of a row that is not among the waiting ones. */
+  only(row: QueuedReading): Shipment;
   /** A shipment was shipped or buried. */
   finished(shipment: Shipment): void;
 }
@@ -130,11 +132,7 @@ export class SingleShipments implements Shipments {
     while (shipments.length < maxRecords) {
       const row = this.#rows.at(shipments.length);
       if (row === undefined) break;
-      const shipment = shipmentOf(
-        [row],
-        partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, row.device),
-        Buffer.from(`${row.data}\n`),
-      );
+      const shipment = this.only(row);
       bytes += shipment.bytes;
       if (shipments.length > 0 && bytes > maxBytes) {
         bytes -= shipment.bytes;
@@ -145,6 +143,11 @@ export class SingleShipments implements Shipments {
     this.#rows.shift(shipments.length);
     if (shipments.length > 0) this.#recordBytes = bytes / shipments.length;
     return shipments;
+  }
+
+  only(row: QueuedReading): Shipment {
+    const key = partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, row.device);
+    return shipmentOf([row], key, Buffer.from(`${row.data}\n`));
   }
 
   halve(shipment: Shipment): Shipment[] {

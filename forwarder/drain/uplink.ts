@@ -5,7 +5,7 @@ import type { Logger } from '../../service/log/log.ts';
 import { hintOf } from '../../service/errors/reason-catalogue.ts';
 import type { FailureClass } from '../sink/sink.ts';
 import { shownKey } from './record-failures.ts';
-import type { RefusedKey } from './refused-keys.ts';
+import type { HeldKeys } from './refused-keys.ts';
 
 /** States that an operator has to resolve; the others may recover by themselves. */
 const NEEDS_OPERATOR: ReadonlySet<UplinkState> = new Set([
@@ -36,13 +36,13 @@ export class UplinkStatus extends EventEmitter<{ changed: [] }> {
   #loggedAt = Number.NEGATIVE_INFINITY;
   #changes = 0;
   #timer: NodeJS.Timeout | undefined;
-  readonly #heldKeys: () => readonly RefusedKey[];
+  readonly #keys: HeldKeys | undefined;
 
-  /** `heldKeys`: partition keys that the stream refuses, longest first. */
-  constructor(log: Logger, heldKeys: () => readonly RefusedKey[] = () => []) {
+  /** `keys`: partition keys that the stream refuses. */
+  constructor(log: Logger, keys?: HeldKeys) {
     super();
     this.#log = log;
-    this.#heldKeys = heldKeys;
+    this.#keys = keys;
   }
 
   /** The state of the stream as a whole. */
@@ -52,11 +52,12 @@ export class UplinkStatus extends EventEmitter<{ changed: [] }> {
 
   /** As it is reported: `key_refused` if the stream takes readings, but none of some keys. */
   get reported(): UplinkCondition {
-    const held = this.#heldKeys();
+    const held = this.#keys?.longestHeld(KEYS_IN_TEXT) ?? [];
     const [first] = held;
     if (this.#uplink.state !== 'ok' || first === undefined) return this.#uplink;
-    const named = held.slice(0, KEYS_IN_TEXT).map(({ key, code, since }) => `${shownKey(key)}: ${code} since ${since}`);
-    const more = held.length > KEYS_IN_TEXT ? `; and ${held.length - KEYS_IN_TEXT} more` : '';
+    const named = held.map(({ key, code, since }) => `${shownKey(key)}: ${code} since ${since}`);
+    const moreCount = (this.#keys?.heldCount ?? 0) - held.length;
+    const more = moreCount > 0 ? `; and ${moreCount} more` : '';
     return {
       state: 'key_refused',
       detail: `partition key ${named.join('; ')}${more}`,
@@ -68,9 +69,8 @@ export class UplinkStatus extends EventEmitter<{ changed: [] }> {
   /** As the service's status shows it. */
   asStatus(): Uplink {
     const { state, detail, hint, since } = this.reported;
-    const keys = this.#heldKeys()
-      .slice(0, REFUSED_KEYS_SHOWN)
-      .map(({ key, code, since: keySince }) => ({ key: key.slice(0, 256), code, since: keySince }));
+    const held = this.#keys?.longestHeld(REFUSED_KEYS_SHOWN) ?? [];
+    const keys = held.map(({ key, code, since: keySince }) => ({ key: key.slice(0, 256), code, since: keySince }));
     return { state, reason: detail, hint, since, ...(keys.length === 0 ? {} : { refused_keys: keys }) };
   }
 

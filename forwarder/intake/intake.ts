@@ -16,7 +16,7 @@ import {
   type Stored,
 } from '../../contract/delivery.ts';
 import type { PublicationContext } from '../../contract/publication/adopted-reading.ts';
-import { DEVICE_STATUS_FILTER, READINGS_FILTER, runOfTopic, VERSION_1_SOURCE_FILTER } from '../../contract/topics.ts';
+import { DEVICE_STATUS_FILTER, READINGS_FILTER, VERSION_1_SOURCE_FILTER } from '../../contract/topics.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import type { MessageHandler } from '../../service/mqtt/subscription-routes.ts';
 import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
@@ -33,6 +33,7 @@ import { checkNumbered, type Checked } from './reading-check.ts';
 import { RunBounds } from './run-bounds.ts';
 import { RunIntake } from './run-intake.ts';
 import { StrapNames } from './strap-names.ts';
+import { Version1Bridges } from './version-1-bridges.ts';
 
 export interface IntakeQueue {
   append(append: Append): void;
@@ -58,8 +59,6 @@ export interface IntakeOptions {
   now?: () => number;
 }
 
-/** Runs of bridges of version 1 that are remembered. */
-const VERSION_1_RUNS_MAX = 100;
 /** A sync that nobody waited for interrupts every sequencer: not more often than this. */
 const NUDGE_EVERY_MS = 2000;
 const OTHER_ANSWERED_EVERY_MS = 10_000;
@@ -84,7 +83,7 @@ export class Intake {
   readonly #runs: OfferedRuns;
   readonly #bounds: RunBounds;
   #watermarks = new Map<string, RunWatermark>();
-  readonly #version1Runs = new Set<string>();
+  readonly #version1: Version1Bridges;
   readonly #straps: StrapNames;
   /** Gateways whose sequencers have offered something to this queue. */
   readonly #delivering: Set<string>;
@@ -100,6 +99,7 @@ export class Intake {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.#repeats = new RepeatLimiter(options.log);
+    this.#version1 = new Version1Bridges(options.log);
     this.#publications = new Publications(options.gateway, options.clock ?? (() => 'unknown'));
     this.#runs = new OfferedRuns(options.gateway);
     this.#bounds = new RunBounds(options.gateway, this.#now);
@@ -114,7 +114,7 @@ export class Intake {
     this.#live = new LiveReadings({
       arrivals: this.arrivals,
       isServed: (gateway, run) => this.#isServed(gateway, run),
-      isOfVersion1: (run) => this.#version1Runs.has(run),
+      isOfVersion1: (run) => this.#version1.has(run),
       isClaimed: (device) => this.#straps.has(device),
       isAccepting: () => this.#isReady,
       store: (publication, isClaimed) => this.#storePublication(publication, isClaimed),
@@ -201,14 +201,16 @@ export class Intake {
     if (!this.#isReady) return;
     const missed = run.offered(offer.value);
     for (const span of missed) this.#missed(sequencer.gateway, span);
+    const hasEnded = offer.value.final === true && run.watermark.stored >= offer.value.last;
     // The first offer to this process marks the watermark as used; whatever moves it is answered once it is committed.
-    if (missed.length > 0 || (isFirst && run.stored > 0)) {
+    if (missed.length > 0 || hasEnded || (isFirst && run.stored > 0)) {
       run.pending(0, [], missed);
       const { gateway, run: id } = run;
       this.#options.queue.append({
         ...emptyAppend(),
         watermarks: [run.watermark],
         missed: missed.map((span) => ({ gateway, run: id, ...span })),
+        ...(hasEnded ? { ended: [{ gateway, run: id }] } : {}),
       });
       return;
     }
@@ -328,14 +330,8 @@ export class Intake {
   }
 
   #bridgeOfVersion1(topic: string): void {
-    const run = runOfTopic(topic);
     this.#report.bridgeOfVersion1(this.#now());
-    this.#repeats.warn(
-      'version 1',
-      { event: 'bridge_of_version_1', run },
-      'a bridge of version 1 offers its readings; it keeps them until it is updated',
-    );
-    if (run !== undefined && this.#version1Runs.size < VERSION_1_RUNS_MAX) this.#version1Runs.add(run);
+    this.#version1.seen(topic);
   }
 
   /** The queue has committed: sequencers may forget, and un-numbered readings have their outcome. */
@@ -387,7 +383,7 @@ export class Intake {
   }
 
   checks(): CheckReport[] {
-    return this.#report.checks(this.#now());
+    return [...this.#report.checks(this.#now()), ...this.#straps.checks()];
   }
 
   /** Stores what still waits for an offer. Call before the queue is stopped. */

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { readPayload, type PayloadOutcome, type PublicationContext } from '../../contract/publication/adopted-reading.ts';
-import { sourceIndex } from '../queue/queue-messages.ts';
+import { sourceIndex } from '../queue/row-sources.ts';
 import { publicationLetter, type Checked } from './reading-check.ts';
 
 export interface Publication {

@@ -4,7 +4,8 @@ import { exactText } from '../../contract/publication/payload-text.ts';
 import { parseRefusedLine, type RefusedLine } from '../../contract/publication/refusal.ts';
 import { parseReading, READING_MAX_BYTES } from '../../contract/reading.ts';
 import { ADDED_FIELDS } from '../../contract/stream-account.ts';
-import { sourceIndex, type DeadLetterInput, type Publication } from '../queue/queue-messages.ts';
+import type { DeadLetterInput, Publication } from '../queue/queue-messages.ts';
+import { sourceIndex } from '../queue/row-sources.ts';
 
 /** The identity of a reading, as the topic and the line of its packet say. */
 export interface Identity {

@@ -10,6 +10,7 @@ import { gatewayNameSchema } from '../../contract/delivery.ts';
 import { parseDeviceStatus } from '../../contract/device-status.ts';
 import { deviceOfTopic } from '../../contract/topics.ts';
 import { parserOf } from '../../contract/validate.ts';
+import type { CheckReport } from '../../service/health/check-report.ts';
 import type { Logger } from '../../service/log/log.ts';
 import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
 import { StateFile } from '../../service/storage/state-file.ts';
@@ -54,6 +55,7 @@ export class StrapNames {
     this.#file = new StateFile({
       file: () => file,
       name: 'strap_names',
+      consequence: 'other clients may publish under the name of a strap until it is seen again',
       log,
       parse: parseNames,
       onLoaded: (names) => this.#loaded(names),
@@ -112,6 +114,11 @@ export class StrapNames {
     this.#freed.delete(device);
     this.#file?.changed();
     this.#options.onNamed?.();
+  }
+
+  /** A check while something is wrong with the file. */
+  checks(): CheckReport[] {
+    return this.#file?.checks() ?? [];
   }
 
   /** Resolves once everything is written. */

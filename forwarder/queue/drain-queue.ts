@@ -1,5 +1,5 @@
 /** The part of the queue that the drain needs. */
-import type { RowSource } from './queue-messages.ts';
+import type { RowSource } from './row-sources.ts';
 
 export interface QueuedReading {
   /** Grows in the order of acceptance. */
@@ -11,16 +11,27 @@ export interface QueuedReading {
   data: string;
 }
 
+export interface TakeLimits {
+  maxRows: number;
+  maxBytes: number;
+  /**
+   * If there are no rows, the answer may come with the commit of the next ones, which spares a reading the way there and back. One such
+   * request at a time.
+   */
+  waits?: boolean;
+  /** Only rows of this device, which was put back, and stays so. */
+  ofHeld?: string;
+}
+
 /** The drain has about this many rows in memory at most. */
 export const READ_AHEAD_ROWS = 8000;
 
 export interface DrainQueue {
   /**
    * Takes the next rows: the oldest first, except that nobody's rows fill all of the read-ahead while others wait (read-ahead.ts). A row is
-   * taken once per process, unless it is put back. Rejects when the queue is closed. If `waits` is set and there are none, the answer may
-   * come with the commit of the next ones, which spares a reading the way there and back; one such request at a time.
+   * taken once per process, unless it is put back. Rejects when the queue is closed.
    */
-  take(limits: { maxRows: number; maxBytes: number; waits?: boolean }): Promise<QueuedReading[]>;
+  take(limits: TakeLimits): Promise<QueuedReading[]>;
   /** These rows were shipped: the next commit deletes them. */
   acknowledge(ids: readonly number[]): void;
   /** These rows are not to be shipped at all: the next commit deletes them and counts them as evicted by this cause. */

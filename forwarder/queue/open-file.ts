@@ -121,7 +121,7 @@ export class OpenFile {
   }
 
   /** Applies a part of a transaction. */
-  append(next: LedgerState, { rows, numbered = [], dead, watermarks, missed = [] }: Append): void {
+  append(next: LedgerState, { rows, numbered = [], dead, watermarks, missed = [], ended = [] }: Append): void {
     const now = Date.now();
     for (const watermark of watermarks) this.watermarks.move(next, watermark);
     for (const seqs of missed) this.audit.missed(next, seqs);
@@ -149,6 +149,7 @@ export class OpenFile {
     }
     next.accepted += rows.data.length + dead.length;
     for (const letter of dead) this.dead.add(next, letter);
+    for (const run of ended) this.audit.ended(run, Date.now());
   }
 
   /** Deletes rows that were shipped (empty text) or evicted (the cause). One that does not exist any more is not counted again. */

@@ -71,6 +71,8 @@ export class Owners {
     owner.rows += 1;
     owner.bytes += bytes;
     owner.lastBytes = bytes;
+    // Rows of before the start may be counted after later ones.
+    owner.evictableFrom = Math.min(owner.evictableFrom, row.id);
     this.rows += 1;
     return owner;
   }

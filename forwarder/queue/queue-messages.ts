@@ -1,19 +1,8 @@
 /** Messages between the main thread and the queue thread. Rows travel as columns: few large messages, no object graphs. */
 import type { Ledger } from '../../contract/forwarder-status.ts';
 import type { AccountMode, StreamGap } from '../../contract/stream-account.ts';
+import type { TakeLimits } from './drain-queue.ts';
 import type { QueueMode, QueueReason } from './queue-mode.ts';
-
-/** Where a reading came from: a real strap, or a source whose readings are only shipped to a local target. */
-export const ROW_SOURCES = ['real', 'simulated', 'replay'] as const;
-export type RowSource = (typeof ROW_SOURCES)[number];
-
-/** Index into ROW_SOURCES of a reading's `source`. */
-export function sourceIndex(source: string | undefined): number {
-  return Math.max(
-    0,
-    ROW_SOURCES.findIndex((name) => name === source),
-  );
-}
 
 /** Rows to queue, as columns of equal length. */
 export interface RowColumns {
@@ -83,6 +72,8 @@ export interface Append {
   watermarks: RunWatermark[];
   /** What the watermarks skip. */
   missed?: MissedSeqs[];
+  /** Runs that have ended: nothing comes above their watermark. */
+  ended?: RunIdentity[];
 }
 
 /** Names the next row of an append. */
@@ -130,6 +121,7 @@ export function joinAppends(into: Append, append: Append): boolean {
   into.dead.push(...append.dead);
   joinNumbered(into, append);
   if (append.missed !== undefined) into.missed = [...(into.missed ?? []), ...append.missed];
+  if (append.ended !== undefined) into.ended = [...(into.ended ?? []), ...append.ended];
   for (const watermark of append.watermarks) {
     const index = into.watermarks.findIndex(({ gateway, run }) => gateway === watermark.gateway && run === watermark.run);
     if (index < 0) into.watermarks.push(watermark);
@@ -239,14 +231,7 @@ export const OPENING = { idle: 0, opening: 1, given_up: 2 } as const;
 export type AccountsRequest =
   { act: 'gap'; device: string; gap: StreamGap } | { act: 'take' } | { act: 'sent'; records: 'stored' | 'lost' };
 
-/** `waits`: an answer without rows waits until there may be some. One such request at a time. */
-export interface TakeRequest {
-  kind: 'take';
-  id: number;
-  maxRows: number;
-  maxBytes: number;
-  waits: boolean;
-}
+export type TakeRequest = { kind: 'take'; id: number } & TakeLimits;
 
 export type QueueRequest =
   /** `epoch`: that of the last `refused` reply. Appends that were sent before a refusal was known must not be committed after it. */

@@ -26,6 +26,7 @@ import {
 import { QueueLimits } from './queue-limits.ts';
 import { isFileOpen, QueueModes, REPLACING } from './queue-mode.ts';
 import { QueueOpener } from './queue-opener.ts';
+import { SingleTimer } from './single-timer.ts';
 
 /** Checking a larger file takes seconds on a small box, minutes from a slow card. */
 const LARGE_BYTES = 64 * 1024 * 1024;
@@ -54,8 +55,11 @@ export class QueueThread {
   #contents: Readonly<QueueContents> = NO_CONTENTS;
   #deletesAtOnceUntilMs = Number.NEGATIVE_INFINITY;
   #waitingTake: TakeRequest | undefined;
-  #progressTimer: NodeJS.Timeout | undefined;
-  #recheckTimer: NodeJS.Timeout | undefined;
+  readonly #progress = new SingleTimer(PROGRESS_DELAY_MS, () => this.#post({ kind: 'progress', state: this.#state() }));
+  readonly #rechecks = new SingleTimer(RECHECK_MS, () => {
+    this.#recheck();
+    this.#recheckLater();
+  });
   /**
    * Counts refusals. The main thread sends the last epoch that it knows with each append; an append of an earlier epoch was sent before
    * its sender knew of the refusal, so the readings before it are missing, and it is refused, too.
@@ -67,7 +71,10 @@ export class QueueThread {
     this.#port = port;
     this.#file = new QueueFile(options);
     this.#opener = new QueueOpener(this.#file, options);
-    this.#limits = new QueueLimits(this.#file, this.#modes, options);
+    this.#limits = new QueueLimits(this.#file, this.#modes, options, () => {
+      // After a failed write the next commit applies them.
+      if (isFileOpen(this.#modes.current) && this.#modes.current !== 'write_failed') this.#applyLimits();
+    });
     this.#commitTimer = new CommitTimer(options.commitIntervalMs, () => this.#commit());
   }
 
@@ -105,13 +112,8 @@ export class QueueThread {
     }
     this.#modes.set('open', null);
     if (this.#file.wasUnclean) this.#deletesAtOnceUntilMs = performance.now() + DELETES_AT_ONCE_MS;
-    try {
-      this.#applyLimits();
-    } catch (error) {
-      this.#diskTrouble(error, []);
-    }
-    this.#recheckLater();
     this.#post({ kind: 'opened', queue: this.#file.queueId, watermarks: [...this.#file.watermarks], state: this.#state() });
+    this.#applyLimits();
     return true;
   }
 
@@ -222,8 +224,7 @@ export class QueueThread {
 
   #commit(): void {
     this.#commitTimer.clear();
-    clearTimeout(this.#progressTimer);
-    this.#progressTimer = undefined;
+    this.#progress.clear();
     if (!isFileOpen(this.#modes.current)) return;
     if (this.#pending.length === 0 && this.#file.pendingDeletes === 0) return;
     const rows = this.#pendingRows;
@@ -237,17 +238,25 @@ export class QueueThread {
     }
     this.#commitTimer.committed();
     this.#modes.writeSucceeded();
+    this.#applyLimits({ appends, rows, startedAt });
+  }
+
+  /** Applies the limits, reports the commit before it, and what was evicted. */
+  #applyLimits(commit?: { appends: Append[]; rows: number; startedAt: number }): void {
+    const { appends = [], rows = 0, startedAt = performance.now() } = commit ?? {};
     let evicted: EvictedSpan[] = [];
     let limitsError: unknown;
     try {
-      evicted = this.#applyLimits();
+      evicted = this.#limits.apply();
     } catch (error) {
       limitsError = error;
     }
+    this.#recheckLater();
     const watermarks = appends.flatMap((append) => append.watermarks);
     const commitMs = performance.now() - startedAt;
     const unnumbered = unnumberedOf(appends);
-    this.#post({ kind: 'committed', watermarks, unnumbered, state: this.#state(), rows, commitMs, evicted });
+    if (commit !== undefined || evicted.length > 0 || !this.#modes.accepts)
+      this.#post({ kind: 'committed', watermarks, unnumbered, state: this.#state(), rows, commitMs, evicted });
     if (limitsError !== undefined) this.#diskTrouble(limitsError, []);
   }
 
@@ -307,11 +316,7 @@ export class QueueThread {
   /** Runs for as long as nothing is accepted. */
   #recheckLater(): void {
     if (this.#modes.accepts || this.#modes.current === 'closed') return;
-    this.#recheckTimer ??= setTimeout(() => {
-      this.#recheckTimer = undefined;
-      this.#recheck();
-      this.#recheckLater();
-    }, RECHECK_MS);
+    this.#rechecks.set();
   }
 
   #recheck(): void {
@@ -330,25 +335,19 @@ export class QueueThread {
     this.#postState();
   }
 
-  #applyLimits(): EvictedSpan[] {
-    const evicted = this.#limits.apply();
-    this.#recheckLater();
-    return evicted;
-  }
-
   #take(request: TakeRequest): void {
-    this.#waitingTake = undefined;
+    if (this.#waitingTake === request) this.#waitingTake = undefined;
     if (this.#file.pendingDeletes > UNDELETED_MAX) this.#commitDeletes();
     const isStuck = this.#modes.current === 'write_failed' && this.#file.pendingDeletes > UNDELETED_MAX;
     let rows;
     try {
-      rows = isFileOpen(this.#modes.current) && !isStuck ? this.#file.take(request.maxRows, request.maxBytes) : nothingTaken();
+      rows = isFileOpen(this.#modes.current) && !isStuck ? this.#file.take(request) : nothingTaken();
     } catch (error) {
       this.#post({ kind: 'error', id: request.id, message: messageOf(error) });
       return this.#diskTrouble(error, []);
     }
     if (rows === undefined) return void setImmediate(() => this.#take(request));
-    if (request.waits && rows.ids.length === 0) return void (this.#waitingTake = request);
+    if (request.waits === true && rows.ids.length === 0) return void (this.#waitingTake = request);
     this.#port.postMessage({ kind: 'taken', id: request.id, rows }, buffersOf(rows));
   }
 
@@ -372,10 +371,7 @@ export class QueueThread {
   #deletesPending(): void {
     if (this.#file.pendingDeletes >= PENDING_DELETES_MAX) return this.#commit();
     this.#schedule();
-    this.#progressTimer ??= setTimeout(() => {
-      this.#progressTimer = undefined;
-      this.#post({ kind: 'progress', state: this.#state() });
-    }, PROGRESS_DELAY_MS);
+    this.#progress.set();
   }
 
   #stop(): void {
@@ -388,8 +384,9 @@ export class QueueThread {
   /** Closes the file in order, also after a programming error in this thread: else the next start would find it damaged. */
   close(): void {
     this.#commitTimer.stop();
-    clearTimeout(this.#recheckTimer);
-    clearTimeout(this.#progressTimer);
+    this.#rechecks.clear();
+    this.#progress.clear();
+    this.#limits.stop();
     const isOpen = isFileOpen(this.#modes.current);
     this.#modes.set('closed', null);
     if (isOpen) this.#file.close();

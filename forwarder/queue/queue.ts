@@ -10,12 +10,11 @@ import { dataFolder, gatewayName } from '../../service/storage/data-dir.ts';
 import { HrError } from '../../service/errors/errors.ts';
 import { startWorker } from '../../service/process/worker-thread.ts';
 import { CloseGuard } from './close-guard.ts';
-import type { DrainQueue, QueuedReading } from './drain-queue.ts';
+import type { DrainQueue, QueuedReading, TakeLimits } from './drain-queue.ts';
 import {
   joinAppends,
   mayBeReadable,
   OPENING,
-  ROW_SOURCES,
   type Append,
   type QueueReply,
   type QueueRequest,
@@ -24,6 +23,7 @@ import {
   type RunIdentity,
   type RunWatermark,
 } from './queue-messages.ts';
+import { ROW_SOURCES } from './row-sources.ts';
 import { isFileOpen } from './queue-mode.ts';
 import type { ChangedSpans, FoundRun } from './run-account.ts';
 
@@ -217,11 +217,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
     if (appends.length > 0) this.#send({ kind: 'append', appends, epoch: this.#epoch });
   }
 
-  async take({ maxRows, maxBytes, waits = false }: Parameters<DrainQueue['take']>[0]): Promise<QueuedReading[]> {
-    const rows = (await this.#ask((id) => ({ kind: 'take', id, maxRows, maxBytes, waits }))) as Extract<
-      QueueReply,
-      { kind: 'taken' }
-    >['rows'];
+  async take(limits: TakeLimits): Promise<QueuedReading[]> {
+    const rows = (await this.#ask((id) => ({ kind: 'take', id, ...limits }))) as Extract<QueueReply, { kind: 'taken' }>['rows'];
     return rows.data.map((data, index) => ({
       id: rows.ids[index] ?? 0,
       device: rows.devices[index] ?? '',

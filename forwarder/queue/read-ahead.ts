@@ -8,7 +8,7 @@
  * shipped rows are gone from there.
  */
 import type { Database, Statement } from '../../service/storage/sqlite.ts';
-import { READ_AHEAD_ROWS } from './drain-queue.ts';
+import { READ_AHEAD_ROWS, type TakeLimits } from './drain-queue.ts';
 import { Eviction } from './eviction.ts';
 import { Owners, sizeOf, type OwnedRow, type Owner } from './owners.ts';
 import { DamagedRowError, rowChecksum, type StoredRow } from './stored-rows.ts';
@@ -33,7 +33,7 @@ const EXAMINED_MAX = 5000;
 const OWNER_ROWS_MIN = 1000;
 /** An owner that was passed over is read again once it may have this many more. */
 const OWNER_ROWS_AGAIN = 500;
-/** Rows of before the start that are counted with each commit. */
+/** Rows of before the start that are counted with each commit, or in one step. */
 const COUNTED_PER_COMMIT = 2000;
 /** Owners without rows are forgotten when there are this many owners. */
 const OWNERS_KEPT = 1000;
@@ -41,7 +41,7 @@ const OWNERS_KEPT = 1000;
 /** Owners and devices whose rows were passed over and may be read now. */
 interface Ready {
   owners: Set<Owner>;
-  devices: Set<string>;
+  devices: ReadonlySet<string>;
 }
 
 export interface ReadAheadOptions {
@@ -106,6 +106,8 @@ export class ReadAhead {
   readonly #held = new Set<string>();
   /** Devices with rows that were put back or passed over, with the lowest id of these. */
   readonly #passedOver = new Map<string, number>();
+  /** Those of them that are no longer held. */
+  readonly #released = new Set<string>();
   /** Rows of before the start, with ids below this, that the check has not counted, are counted step by step, up to `#countedTo`. */
   readonly #firstNewId: number;
   #countedTo = 0;
@@ -160,14 +162,32 @@ export class ReadAhead {
     return at;
   }
 
+  /** Takes the oldest rows of a device that is held, and stays so. False if there may be more. */
+  #takeHeld(device: string, taking: Taking): boolean {
+    const from = this.#held.has(device) ? this.#passedOver.get(device) : undefined;
+    if (from === undefined) return true;
+    const to = this.#scan(from - 1, this.#cursor, taking, (row) => {
+      if (row.device !== device || this.#isTaken(row.id)) return true;
+      if (!taking.fits(row)) return false;
+      this.#add(row, this.#owners.of(row), taking);
+      return true;
+    });
+    const isComplete = to >= this.#cursor;
+    if (isComplete) this.#forget(device);
+    else this.#passedOver.set(device, to + 1);
+    return isComplete;
+  }
+
   /**
    * Takes the next rows, within the limits (at least one row). `isComplete`: there are no others now. Throws DamagedRowError: a row with a
    * wrong checksum is never shipped.
    */
-  take(maxRows: number, maxBytes: number): { rows: Row[]; isComplete: boolean } {
+  take(limits: TakeLimits): { rows: Row[]; isComplete: boolean } {
+    const { maxRows, maxBytes, ofHeld } = limits;
     const taking = new Taking(maxRows, maxBytes);
     const cursor = this.#cursor;
     try {
+      if (ofHeld !== undefined) return { isComplete: this.#takeHeld(ofHeld, taking), rows: taking.rows };
       const isCaughtUp = this.#takePassedOver(taking);
       if (isCaughtUp && this.#onlyWaitingHaveRows()) return { rows: taking.rows, isComplete: true };
       const end = isCaughtUp ? this.#scan(cursor, Number.MAX_SAFE_INTEGER, taking, (row) => this.#visitNext(row, taking)) : 0;
@@ -222,10 +242,9 @@ export class ReadAhead {
   /** Takes rows that were passed over and may be read now. False if there are more. */
   #takePassedOver(taking: Taking): boolean {
     const ready = this.#ready();
-    const from = Math.min(
-      ...[...ready.owners].map(({ passedOverFrom }) => passedOverFrom ?? 0),
-      ...[...ready.devices].map((device) => this.#passedOver.get(device) ?? 0),
-    );
+    let from = Number.POSITIVE_INFINITY;
+    for (const { passedOverFrom } of ready.owners) from = Math.min(from, passedOverFrom ?? 0);
+    for (const device of ready.devices) from = Math.min(from, this.#passedOver.get(device) ?? 0);
     if (from === Number.POSITIVE_INFINITY) return true;
     const to = this.#scan(from - 1, this.#cursor, taking, (row) => this.#visitPassedOver(row, ready, taking));
     const isCaughtUp = to >= this.#cursor;
@@ -234,9 +253,15 @@ export class ReadAhead {
       if (isCaughtUp) this.#waiting.delete(owner);
     }
     for (const device of ready.devices)
-      if (isCaughtUp) this.#passedOver.delete(device);
+      if (isCaughtUp) this.#forget(device);
       else this.#passedOver.set(device, Math.max(this.#passedOver.get(device) ?? 0, to + 1));
     return isCaughtUp || ready.owners.size + ready.devices.size === 0;
+  }
+
+  /** A device has no rows that were put back or passed over. */
+  #forget(device: string): void {
+    this.#passedOver.delete(device);
+    this.#released.delete(device);
   }
 
   #visitPassedOver(row: Row & { crc: number }, ready: Ready, taking: Taking): boolean {
@@ -272,9 +297,7 @@ export class ReadAhead {
   #ready(): Ready {
     const owners = new Set<Owner>();
     for (const owner of this.#waiting) if (this.#isReady(owner)) owners.add(owner);
-    const devices = new Set<string>();
-    for (const device of this.#passedOver.keys()) if (!this.#held.has(device)) devices.add(device);
-    return { owners, devices };
+    return { owners, devices: this.#released };
   }
 
   /** Whether rows that were passed over may be read now. */
@@ -286,6 +309,7 @@ export class ReadAhead {
   /** These rows of a device are no longer in flight, and it gets no others until `release`. */
   putBack(device: string, ids: Iterable<number>): void {
     this.#held.add(device);
+    this.#released.delete(device);
     for (const id of ids) {
       const owner = this.#inFlight.get(id);
       if (owner === undefined) continue;
@@ -297,6 +321,7 @@ export class ReadAhead {
 
   release(device: string): void {
     this.#held.delete(device);
+    if (this.#passedOver.has(device)) this.#released.add(device);
   }
 
   /** The drain no longer has these rows: they were shipped, evicted or moved to the dead letters. */
@@ -331,6 +356,12 @@ export class ReadAhead {
     return this.#owners.add(row);
   }
 
+  /** Counts some more of the rows of before the start. True once all are counted: only then are the shares of owners known. */
+  countMore(): boolean {
+    this.#countMore(COUNTED_PER_COMMIT);
+    return this.#countedTo >= this.#firstNewId - 1;
+  }
+
   #countMore(limit: number): void {
     if (this.#countedTo >= this.#firstNewId - 1) return;
     const rows = this.#read(this.#countedTo, this.#firstNewId - 1, limit);
@@ -340,7 +371,7 @@ export class ReadAhead {
 
   /** Rows to evict, at most this many, of about this many bytes: the oldest ones of the owners with the largest shares (eviction.ts). */
   evictable(maxRows: number, bytes: number): Row[] {
-    while (this.#countedTo < this.#firstNewId - 1) this.#countMore(COUNTED_PER_COMMIT);
+    while (!this.countMore());
     const isPassedOver = this.#passedOver.size > 0 || this.#waiting.size > 0;
     return this.#eviction.rows({ maxRows, bytes }, (id) => this.#isTaken(id), isPassedOver ? 0 : this.#cursor + 1);
   }

@@ -1,7 +1,8 @@
 /**
  * Reads a table of a damaged file, row by row, around the pages that cannot be read. A row may come twice, and rows beyond a damaged page
  * come in descending order; memory does not grow with the table. Only a row with a right checksum says where the reading is: in a page
- * whose cells are overwritten, an id may be any number, and the rows up to it would be passed over.
+ * whose cells are overwritten, an id may be any number, and the rows up to it would be passed over. A checksum does not cover the id, so
+ * reading goes on only from an id under which the table finds the same row.
  */
 import type { Database } from '../../service/storage/sqlite.ts';
 
@@ -10,8 +11,10 @@ const ID_MAX = Number.MAX_SAFE_INTEGER;
 
 /** So many ids are remembered to recognise one that is out of place. */
 const RECENT = 64;
+/** So many rows in a row that are out of place mean that a damaged page has led back to what was read. */
+const STRAYS_MAX = 1000;
 
-type WithId = { id: number };
+type WithId = { id: number; crc: number };
 
 /**
  * Ids in the order in which they are read. An id that is not beyond the last one is in order if those since then were out of place: cells
@@ -26,11 +29,12 @@ class IdsInOrder {
     this.#isBeyond = isBeyond;
   }
 
-  get last(): number {
-    return this.#recent.at(-1) ?? 0;
+  /** The newest first. */
+  get recent(): readonly number[] {
+    return this.#recent.toReversed();
   }
 
-  /** False: reading must not go on from here. */
+  /** False: out of place. Reading forward must not go on from here. */
   follows(id: number): boolean {
     const at = this.#recent.findLastIndex((earlier) => this.#isBeyond(id, earlier));
     if (at < 0 || this.#recent.includes(id)) return false;
@@ -41,9 +45,9 @@ class IdsInOrder {
   }
 }
 
-/** The ids that a read covered, from `first` to `last`, and whether it came to the end of the table. */
+/** Where a read ended: at the end of the table, or after these ids, the newest first. */
 interface Extent {
-  last: number;
+  recent: readonly number[];
   isComplete: boolean;
 }
 
@@ -51,6 +55,8 @@ class TableReader<Row extends WithId> {
   readonly #database: Database;
   readonly #table: string;
   readonly #isWhole: (row: Row) => boolean;
+  /** Checksums of the rows that were read last, by id. */
+  readonly #checksums = new Map<number, number>();
 
   constructor(database: Database, table: string, isWhole: (row: Row) => boolean) {
     this.#database = database;
@@ -65,23 +71,50 @@ class TableReader<Row extends WithId> {
       const rows = this.#database.prepare(`SELECT * FROM ${this.#table} WHERE id > ? ORDER BY id`).iterate(afterId);
       for (const row of rows as IterableIterator<Row>) {
         if (!this.#isWhole(row)) continue;
-        if (!ids.follows(row.id)) return { last: ids.last, isComplete: false };
+        const isInOrder = ids.follows(row.id);
+        if (isInOrder) this.#remember(row);
         yield row;
+        if (!isInOrder) return { recent: ids.recent, isComplete: false };
       }
-      return { last: ids.last, isComplete: true };
+      return { recent: ids.recent, isComplete: true };
     } catch {
-      return { last: ids.last, isComplete: false };
+      return { recent: ids.recent, isComplete: false };
     }
   }
 
-  /** Yields rows from an id down to, and without, another, up to the first page that cannot be read. */
-  *backward(fromId: number, downToId: number): Generator<Row, void> {
+  #remember({ id, crc }: Row): void {
+    this.#checksums.delete(id);
+    this.#checksums.set(id, crc);
+    const [oldest] = this.#checksums.keys();
+    if (this.#checksums.size > RECENT && oldest !== undefined) this.#checksums.delete(oldest);
+  }
+
+  /** The newest of these ids that is one: under it the table finds the row that was read. Else the last of them, where reading began. */
+  confirmed(recent: readonly number[]): number {
+    const statement = this.#database.prepare<[number], Row>(`SELECT * FROM ${this.#table} WHERE id = ?`);
+    const isFound = (id: number): boolean => {
+      try {
+        const row = statement.get(id);
+        return row !== undefined && row.crc === this.#checksums.get(id) && this.#isWhole(row);
+      } catch {
+        return false;
+      }
+    };
+    return recent.find(isFound) ?? recent.at(-1) ?? 0;
+  }
+
+  /** Yields rows from an id down, up to the first page that cannot be read, or to a row that `forward` has read last. */
+  *backward(fromId: number): Generator<Row, void> {
     const ids = new IdsInOrder(fromId + 1, (id, other) => id < other);
+    let strays = 0;
     try {
-      const query = `SELECT * FROM ${this.#table} WHERE id <= ? AND id > ? ORDER BY id DESC`;
-      for (const row of this.#database.prepare(query).iterate(fromId, downToId) as IterableIterator<Row>) {
+      // Without a lower limit: SQLite would end at an id that is out of place.
+      const query = `SELECT * FROM ${this.#table} WHERE id <= ? ORDER BY id DESC`;
+      for (const row of this.#database.prepare(query).iterate(fromId) as IterableIterator<Row>) {
         if (!this.#isWhole(row)) continue;
-        if (!ids.follows(row.id)) return;
+        if (this.#checksums.get(row.id) === row.crc) return;
+        strays = ids.follows(row.id) ? 0 : strays + 1;
+        if (strays > STRAYS_MAX) return;
         yield row;
       }
     } catch {
@@ -89,7 +122,7 @@ class TableReader<Row extends WithId> {
     }
   }
 
-  /** The first id above `afterId` + some distance whose row is whole; undefined if there is none. */
+  /** The first id above `afterId` + some distance whose row is whole and was not read before; undefined if there is none. */
   firstReadable(afterId: number): number | undefined {
     const statement = this.#database.prepare<[number], Row>(`SELECT * FROM ${this.#table} WHERE id > ? ORDER BY id LIMIT 1`);
     for (let distance = 1; afterId + distance < ID_MAX; distance *= 2)
@@ -97,7 +130,7 @@ class TableReader<Row extends WithId> {
         const row = statement.get(afterId + distance);
         // Beyond the last row: the end of the table can be read only from behind.
         if (row === undefined) break;
-        if (row.id > afterId + distance && this.#isWhole(row)) return row.id;
+        if (row.id > afterId + distance && this.#isWhole(row) && this.#checksums.get(row.id) !== row.crc) return row.id;
       } catch {
         continue;
       }
@@ -114,15 +147,15 @@ export function* readableRows<Row extends WithId>(
   const reader = new TableReader<Row>(database, table, isWhole);
   let after = 0;
   for (;;) {
-    const { last, isComplete } = yield* reader.forward(after);
+    const { recent, isComplete } = yield* reader.forward(after);
     if (isComplete) return;
     let next: number | undefined;
     try {
-      next = reader.firstReadable(last);
+      next = reader.firstReadable(reader.confirmed(recent));
     } catch {
       next = undefined;
     }
-    yield* reader.backward(next === undefined ? ID_MAX : next - 1, last);
+    yield* reader.backward(next === undefined ? ID_MAX : next - 1);
     if (next === undefined) return;
     after = next - 1;
   }

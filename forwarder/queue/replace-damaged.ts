@@ -40,6 +40,10 @@ const COPY_ROWS = 5000;
  */
 const LOST_LOG_COMMITS = 1000;
 
+/** Leaves one row of each seq of a run. */
+const REMOVE_SECOND = `DELETE FROM rows WHERE id IN (SELECT id FROM
+  (SELECT id, row_number() OVER (PARTITION BY run, seq ORDER BY id) AS place FROM rows WHERE run IS NOT NULL) WHERE place > 1)`;
+
 const asideName = (stamp: string): string => `queue.damaged-${stamp}.db`;
 
 /** What this process knows of the file that it has had open: exact, whatever happened to the file. */
@@ -79,11 +83,18 @@ class Copier {
   readonly #database: Database;
   readonly #insertRow: ReturnType<typeof insertRows>;
   readonly #insertDead: ReturnType<typeof insertDead>;
-  readonly #hasRow;
-  readonly #hasDead;
+  readonly #dataOf;
+  readonly #payloadOf;
   readonly #idOffset: number;
+  /**
+   * Rows and letters whose number another one has, by their text: in a page whose cells are overwritten, an id may be any number. They get
+   * new numbers at the end.
+   */
+  readonly #displacedRows = new Map<string, StoredRow>();
+  readonly #displacedDead = new Map<string, StoredDead>();
   #inTransaction = 0;
-  rows = 0;
+  #sources = 0;
+  #rows = 0;
   dead = 0;
   deadBytes = 0;
   readonly deadBy: Record<string, number> = {};
@@ -93,12 +104,13 @@ class Copier {
     this.#database = database;
     this.#insertRow = insertRows(database);
     this.#insertDead = insertDead(database);
-    this.#hasRow = database.prepare('SELECT 1 FROM rows WHERE id = ?').pluck();
-    this.#hasDead = database.prepare('SELECT 1 FROM dead WHERE id = ?').pluck();
+    this.#dataOf = database.prepare('SELECT data FROM rows WHERE id = ?').pluck();
+    this.#payloadOf = database.prepare('SELECT payload FROM dead WHERE id = ?').pluck();
     this.#idOffset = idOffset;
   }
 
   copy(source: Database): void {
+    this.#sources += 1;
     for (const row of readableRows<StoredRow>(source, 'rows', (one) => isWhole(one, rowChecksum))) this.#row(row);
     for (const letter of readableRows<StoredDead>(source, 'dead', (one) => isWhole(one, deadChecksum))) this.#letter(letter);
     this.#commit();
@@ -106,18 +118,46 @@ class Copier {
 
   #row(row: StoredRow): void {
     const id = row.id + this.#idOffset;
-    if (!Number.isSafeInteger(id) || this.#hasRow.get(id) !== undefined) return;
-    this.#write(() => this.#insertRow({ ...row, id }));
-    this.rows += 1;
-    this.lastRowId = Math.max(this.lastRowId, id);
+    const isId = id > 0 && Number.isSafeInteger(id);
+    const there = isId ? this.#dataOf.get(id) : undefined;
+    if (there === row.data) return;
+    if (isId && there === undefined) this.#addRow({ ...row, id });
+    else this.#displacedRows.set(row.data, row);
+  }
+
+  #addRow(row: StoredRow): void {
+    this.#write(() => this.#insertRow(row));
+    this.#rows += 1;
+    this.lastRowId = Math.max(this.lastRowId, row.id);
   }
 
   #letter(letter: StoredDead): void {
-    if (this.#hasDead.get(letter.id) !== undefined) return;
+    const there = this.#payloadOf.get(letter.id);
+    if (there === letter.payload) return;
+    if (there === undefined) this.#addLetter(letter);
+    else this.#displacedDead.set(letter.payload, letter);
+  }
+
+  #addLetter(letter: Omit<StoredDead, 'id'> & { id?: number }): void {
     this.#write(() => this.#insertDead(letter));
     this.dead += 1;
     this.deadBytes += Buffer.byteLength(letter.payload);
     addTo(this.deadBy, letter.reason, 1);
+  }
+
+  get rows(): number {
+    return this.#rows + this.#displacedRows.size;
+  }
+
+  /** Call once, after all sources. */
+  finish(): void {
+    for (const row of this.#displacedRows.values()) this.#addRow({ ...row, id: this.lastRowId + 1 });
+    this.#displacedRows.clear();
+    for (const { id: _, ...letter } of this.#displacedDead.values()) this.#addLetter(letter);
+    this.#displacedDead.clear();
+    this.#commit();
+    // One source may have a wrong id for a row that another one has in its place.
+    if (this.#sources > 1) this.#rows -= this.#database.prepare(REMOVE_SECOND).run().changes;
   }
 
   #write(insert: () => void): void {
@@ -256,6 +296,7 @@ export function replaceDamaged(file: string, damage: Damage, options: ReplaceOpt
   createFile(path.join(path.dirname(file), `queue.replacement-${stamp}.db`), (database) => {
     const copier = new Copier(database, known === undefined ? 0 : known.ledger.nextRowId);
     const salvaged = salvage(file, options, copier);
+    copier.finish();
     // What could not be read because of the disk is not lost: the replacement gets no name then.
     if (!options.isUnreadableDamaged) readThrough(file);
     if (known !== undefined) {

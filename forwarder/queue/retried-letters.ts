@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { readPayload, type AdoptedReading, type PayloadOutcome } from '../../contract/publication/adopted-reading.ts';
 import { parseReading } from '../../contract/reading.ts';
 import { ADDED_FIELDS } from '../../contract/stream-account.ts';
-import { sourceIndex } from './queue-messages.ts';
+import { sourceIndex } from './row-sources.ts';
 import type { StoredDead } from './stored-rows.ts';
 
 export type Retried =

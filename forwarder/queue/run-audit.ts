@@ -22,7 +22,10 @@ const MERGED = 1000;
 /** Tails in the state row; with more, the row would not fit into a page. */
 const HOT_MAX = 16;
 const DAY_MS = 24 * 3_600_000;
-/** A sequencer that has not used its run for this long, with nothing queued, has ended. One that returns opens the run again. */
+/**
+ * A sequencer that has not used its run for this long, with nothing queued, has ended, if it did not say so before. One that returns opens
+ * the run again.
+ */
 const CLOSES_AFTER_MS = DAY_MS;
 
 type Identity = Pick<DeadLetterInput, 'gateway' | 'run' | 'seq'>;
@@ -100,6 +103,14 @@ export class RunAudit {
     const { gateway, run, seq } = letter;
     if (gateway !== undefined && run !== null && seq !== null) this.accepted(next, { gateway, run }, seq, seq);
     this.#settleOne(next, letter, null, spanCode('dead', letter.reason));
+  }
+
+  /** The sequencer of a run says that it has ended. If it returns all the same, its watermark is used later than this. */
+  ended(identity: RunIdentity, nowMs: number): void {
+    const run = this.#runs.find(identity);
+    if (run === undefined || run.own === 1) return;
+    this.#runs.write({ ...run, closed_ms: nowMs });
+    this.touched.add(run.id);
   }
 
   /** A dead letter went: it was queued again (null), evicted, or got another reason. */
@@ -249,6 +260,7 @@ export class RunAudit {
     const usedMs = this.#watermarks.usedMs(run);
     // Nobody knows any more: its watermark has expired.
     if (usedMs === undefined) return 0;
+    if (run.closed_ms !== null && usedMs <= run.closed_ms) return run.closed_ms;
     return nowMs - usedMs > CLOSES_AFTER_MS ? usedMs + CLOSES_AFTER_MS : null;
   }
 

@@ -23,7 +23,7 @@ export interface StoredRun extends RunIdentity {
   counted_to: number;
   /** JSON: numbers by code. */
   counted: string;
-  /** Of an own run: its process has ended. */
+  /** Since when the run has ended: its process has, or its sequencer said so. */
   closed_ms: number | null;
   crc: number;
 }

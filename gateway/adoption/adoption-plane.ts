@@ -81,7 +81,7 @@ export class AdoptionPlane {
   }
 
   checks(): CheckReport[] {
-    return [...this.report.checks(), ...this.#outbox.checks()];
+    return [...this.report.checks(), ...this.adoption.claimChecks(), ...this.#outbox.checks()];
   }
 
   /** Waits until what is held is stored, at most this long; the acknowledgements are then on their way. */

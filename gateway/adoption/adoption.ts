@@ -9,6 +9,7 @@ import { readPayload, type PayloadOutcome, type PublicationContext } from '../..
 import { refusalOf, type Refusal } from '../../contract/publication/refusal.ts';
 import { readingDeviceOf } from '../../contract/topics.ts';
 import type { ReadingSink, UnnumberedReading } from '../../outbox/reading-sink.ts';
+import type { CheckReport } from '../../service/health/check-report.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
 import { GuardedConnection } from '../guarded-connection.ts';
 import type { PublishAdopter, PublishDecision } from '../publish-adopter.ts';
@@ -94,6 +95,11 @@ export class Adoption implements PublishAdopter {
   /** Reads the device names that bridges used before, and keeps changes in this file. */
   keepClaimsIn(file: string): void {
     this.#claims.keepIn(file, this.#options.log);
+  }
+
+  /** A check while something is wrong with that file. */
+  claimChecks(): CheckReport[] {
+    return this.#claims.checks();
   }
 
   start(): void {

@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import { parserOf } from '../../contract/validate.ts';
+import type { CheckReport } from '../../service/health/check-report.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { StateFile } from '../../service/storage/state-file.ts';
 
@@ -22,6 +23,7 @@ export class DeviceClaims {
     this.#file = new StateFile({
       file: () => file,
       name: 'device_claims',
+      consequence: 'other clients may publish under the name of a strap until its bridge is back',
       log,
       parse: parseNames,
       onLoaded: (names) => {
@@ -53,6 +55,11 @@ export class DeviceClaims {
 
   has(device: string): boolean {
     return this.#devices.has(device);
+  }
+
+  /** A check while something is wrong with the file. */
+  checks(): CheckReport[] {
+    return this.#file?.checks() ?? [];
   }
 
   /** Resolves once changes are written, or the disk refuses them. */

@@ -73,7 +73,7 @@ export class GatewayOutbox {
     for (const { outbox } of this.#outboxes) outbox.commitInterval(ms);
   }
 
-  /** Waits until everything is stored, at most this long. */
+  /** Nothing is added any more: waits until everything is stored, at most this long. */
   async settle(limitMs: number): Promise<void> {
     const endMs = performance.now() + limitMs;
     while (
@@ -82,6 +82,7 @@ export class GatewayOutbox {
       performance.now() < endMs
     )
       await new Promise((resolve) => setTimeout(resolve, SETTLE_CHECK_MS));
+    for (const { outbox } of this.#outboxes) outbox.end();
   }
 
   /** Writes to disk what spills; what is held in memory only is still with its publishers. */

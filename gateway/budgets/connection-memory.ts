@@ -6,7 +6,8 @@ import type { MemoryBudget } from './memory-budget.ts';
 
 /** The connection as it is counted. */
 export interface CountedConnection {
-  readonly backlogBytes: number;
+  /** What the client has not read, the system's buffers included. */
+  readonly unreadBytes: number;
   readonly incomingBytes: number;
   readonly destroyed: boolean;
 }
@@ -32,18 +33,18 @@ export class ConnectionMemory<C extends CountedConnection> {
 
   /** What waits of a connection may have changed. */
   update(connection: C): void {
-    const { backlogBytes, incomingBytes } = connection;
-    const isLarge = !connection.destroyed && backlogBytes + incomingBytes >= LARGE_BYTES;
+    const { unreadBytes, incomingBytes } = connection;
+    const isLarge = !connection.destroyed && unreadBytes + incomingBytes >= LARGE_BYTES;
     const before = this.#counted.get(connection);
     if (!isLarge) {
       if (before !== undefined) this.forget(connection);
       return;
     }
-    this.#memory.add('backlogs', backlogBytes - (before?.backlogs ?? 0));
+    this.#memory.add('backlogs', unreadBytes - (before?.backlogs ?? 0));
     this.#memory.add('incoming', incomingBytes - (before?.incoming ?? 0));
-    if (before === undefined) this.#counted.set(connection, { backlogs: backlogBytes, incoming: incomingBytes });
+    if (before === undefined) this.#counted.set(connection, { backlogs: unreadBytes, incoming: incomingBytes });
     else {
-      before.backlogs = backlogBytes;
+      before.backlogs = unreadBytes;
       before.incoming = incomingBytes;
     }
     this.#makeRoom();
@@ -75,14 +76,14 @@ export class ConnectionMemory<C extends CountedConnection> {
   /** Counts all large connections again. Call it every second: a connection that is read does not report it. */
   refresh(): void {
     for (const [connection, counted] of this.#counted) {
-      const { backlogBytes, incomingBytes } = connection;
-      if (connection.destroyed || backlogBytes + incomingBytes < LARGE_BYTES) {
+      const { unreadBytes, incomingBytes } = connection;
+      if (connection.destroyed || unreadBytes + incomingBytes < LARGE_BYTES) {
         this.forget(connection);
         continue;
       }
-      this.#memory.add('backlogs', backlogBytes - counted.backlogs);
+      this.#memory.add('backlogs', unreadBytes - counted.backlogs);
       this.#memory.add('incoming', incomingBytes - counted.incoming);
-      counted.backlogs = backlogBytes;
+      counted.backlogs = unreadBytes;
       counted.incoming = incomingBytes;
     }
   }

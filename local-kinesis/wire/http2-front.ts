@@ -5,11 +5,12 @@
 import { createServer, type Http2Server, type ServerHttp2Session } from 'node:http2';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { HTTP_TIME_LIMITS } from '../../service/network/connection-limits.ts';
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n');
 /** So many bytes of a request tell the preface from HTTP/1's methods. */
 const DECIDING_BYTES = 3;
-/** A connection that sends nothing, or a session on which nothing was sent or received. */
+/** A session on which nothing was sent or received. */
 const SILENT_MS = 60_000;
 
 export class Http2Front {
@@ -37,7 +38,7 @@ export class Http2Front {
 
   #decide(socket: Socket, toHttp1: () => void): void {
     this.#own.add(socket);
-    socket.setTimeout(SILENT_MS, () => socket.destroy());
+    socket.setTimeout(HTTP_TIME_LIMITS.headersTimeout, () => socket.destroy());
     const ignored = (): void => {};
     socket.on('error', ignored);
     socket.once('close', () => this.#own.delete(socket));

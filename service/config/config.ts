@@ -204,6 +204,14 @@ export function childEnvironment(overrides: Readonly<Record<string, string>>): R
   return { ...Object.fromEntries(kept), ...overrides };
 }
 
+/** What only the forwarder needs: credentials of AWS, and proxies, whose URLs may have a password. */
+const OF_FORWARDER = /^(AWS_.*|(HTTPS?|ALL)_PROXY)$/i;
+
+/** As `childEnvironment`, for the bridge, which reads what strangers send by radio: without the forwarder's credentials. */
+export function bridgeEnvironment(overrides: Readonly<Record<string, string>>): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(childEnvironment(overrides)).filter(([name]) => !OF_FORWARDER.test(name)));
+}
+
 /** True if the environment of this process sets a value. */
 export function isSet(name: SettingName): boolean {
   return isSetIn(process.env, name);

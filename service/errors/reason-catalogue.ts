@@ -75,7 +75,8 @@ export const HEALTH_REASONS = {
   },
   http_client_over_limit: {
     summary:
-      'A client of the admin API asks for more than one client may: connections, requests or wrong tokens; the reason names it.',
+      'A client of the admin API or of the local stream asks for more than one client may: connections, requests or wrong tokens; the ' +
+      'reason names it.',
     hint: 'Stop the program at that address, or give it the token. The operator is exempt. Behind Docker all clients share an address.',
   },
   log_lines_lost: {
@@ -134,6 +135,12 @@ export const HEALTH_REASONS = {
       'In a place with many strangers, name your straps in BLE_ALLOW. Otherwise somebody within some metres of the box may be sending ' +
       'false advertisements.',
   },
+  strap_sends_too_much: {
+    summary: 'A strap sent many more packets than a heart rate strap does; the link was ended. The reason names it.',
+    hint:
+      "Restart the strap. If it is nobody's, somebody near the box may be attacking it: name it in BLE_DENY, or your own straps in " +
+      'BLE_ALLOW.',
+  },
   outbox_full: {
     summary: 'The bridge dropped readings: OUTBOX_MAX_BYTES was reached while the forwarder did not store them.',
     hint: 'Fix the forwarder or the broker; raise OUTBOX_MAX_BYTES if the disk allows.',
@@ -145,6 +152,18 @@ export const HEALTH_REASONS = {
   outbox_set_aside: {
     summary: 'Damaged files of the outbox are kept; what could be read of them was delivered, the rest was counted.',
     hint: 'Check the disk of DATA_DIR. Copy the *.damaged-* files if you want to look into them, then remove them: nothing else does.',
+  },
+  state_file_damaged: {
+    summary: 'A small file of a service in DATA_DIR was damaged: what can be read of it is used, and it is kept as *.damaged-*.',
+    hint: 'Check the disk of DATA_DIR (dmesg). The check ends once the *.damaged-* file is removed, or after a day.',
+  },
+  state_file_unreadable: {
+    summary: 'The disk does not return a small file of a service in DATA_DIR; it is not replaced, and reading is retried.',
+    hint: 'Check the disk and the rights of DATA_DIR (dmesg).',
+  },
+  state_file_unwritable: {
+    summary: 'A small file of a service in DATA_DIR cannot be written; what changes is kept in memory, and writing is retried.',
+    hint: 'Check the disk, its free space and the rights of DATA_DIR (dmesg).',
   },
   spill_failed: {
     summary: 'The bridge cannot write its outbox to disk: what is on it is kept, new readings are held in memory only.',
@@ -313,6 +332,12 @@ export const STRAP_REASONS = {
   values_unreadable: {
     summary: 'The strap sends heart rate values that are cut off or empty.',
     hint: "Update the strap's firmware, or restart it. The bytes are in the log (notification_malformed).",
+  },
+  too_many_packets: {
+    summary: 'The strap sends many more packets than a heart rate strap does, so the bridge ended the link.',
+    hint:
+      "Restart the strap. If it is nobody's, somebody near the box may be attacking it: name it in BLE_DENY, or your own straps in " +
+      'BLE_ALLOW.',
   },
   not_connectable: {
     summary: 'The strap advertises that it accepts no connection, usually because another device is connected to it.',

@@ -56,7 +56,7 @@ export function offlineWill(gateway: string, service: ServiceName): { topic: str
 export class StatusReporter {
   readonly #options: StatusReporterOptions;
   readonly #since = new Date().toISOString();
-  readonly #checks = new Map<string, Check>();
+  readonly #known = new Map<string, Check>();
   /** Of this service, in each status that it publishes. */
   readonly instance = randomBytes(8).toString('hex');
   readonly #nameWatch: NameWatch;
@@ -128,16 +128,17 @@ export class StatusReporter {
     this.#publishStatus('offline');
   }
 
-  #currentChecks(): Check[] {
+  /** The checks of this service now, with the time since which each is as it is. */
+  get checks(): Check[] {
     const now = new Date().toISOString();
     const reports = [...this.#options.checks(), ...this.#nameWatch.checks(), ...logChecks()];
     for (const report of reports) {
-      const before = this.#checks.get(report.name);
+      const before = this.#known.get(report.name);
       const same = before !== undefined && before.status === report.status && before.code === report.code;
       const reason = report.reason.slice(0, REASON_MAX_LENGTH);
-      this.#checks.set(report.name, { ...report, reason, since: same ? before.since : now });
+      this.#known.set(report.name, { ...report, reason, since: same ? before.since : now });
     }
-    return reports.flatMap(({ name }) => this.#checks.get(name) ?? []);
+    return reports.flatMap(({ name }) => this.#known.get(name) ?? []);
   }
 
   /** The status that would be published now. */
@@ -151,7 +152,7 @@ export class StatusReporter {
       instance: this.instance,
       host: hostname(),
       as_of: new Date().toISOString(),
-      checks: this.#currentChecks(),
+      checks: this.checks,
       ...this.#options.details?.(),
     };
   }

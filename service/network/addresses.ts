@@ -1,5 +1,5 @@
 /** Which addresses are loopback, and which host names a server answers to. Shared by the gateway and the admin API. */
-import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { isIP, isIPv4 } from 'node:net';
 
 /** True for addresses that only this machine can reach. A host name that merely begins with `127.` is not one of them. */
 export function isLoopback(host: string): boolean {
@@ -28,25 +28,4 @@ export function isOwnHost(header: string | undefined, names: readonly string[]):
 export function hostToConnect(listenHost: string): string {
   if (listenHost === '0.0.0.0' || listenHost === '::') return '127.0.0.1';
   return listenHost.includes(':') ? `[${listenHost}]` : listenHost;
-}
-
-/**
- * The part of an address that stands for one client in budgets: an IPv4 address, or the /64 network of an IPv6 address, of which every
- * household and every rented server has at least one (RFC 6177). A budget per IPv6 address would be no budget.
- */
-export function networkOf(address: string): string {
-  const bare = address.toLowerCase().replace(/%.*$/, '');
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(bare)?.[1];
-  if (mapped !== undefined) return mapped;
-  if (!isIPv6(bare)) return address;
-  const [head = '', tail = ''] = bare.split('::');
-  const front = head.split(':').filter((group) => group !== '');
-  const back = tail.split(':').filter((group) => group !== '');
-  const embedded = back.at(-1)?.includes('.') === true ? 1 : 0;
-  const zeros = Array.from({ length: Math.max(0, 8 - front.length - back.length - embedded) }, () => '0');
-  const groups = bare.includes('::') ? [...front, ...zeros, ...back] : front;
-  return `${groups
-    .slice(0, 4)
-    .map((group) => group.replace(/^0+(?=.)/, ''))
-    .join(':')}::/64`;
 }

@@ -1,16 +1,46 @@
-/** Whom a limit per client counts as one: an IPv4 address, or the /64 network of an IPv6 address, which one host has to itself. */
+/** Addresses of clients: whom a limit per client counts as one, and an address in a form that can be compared. */
 import { isIPv4, isIPv6 } from 'node:net';
 
-/** The group of a socket's remote address. IPv4 addresses in IPv6 form are the IPv4 address. */
-export function clientGroup(address: string | undefined): string {
-  const bare = (address ?? '').replace(/%.*$/, '').toLowerCase();
-  const mapped = bare.startsWith('::ffff:') ? bare.slice(7) : bare;
-  if (isIPv4(mapped)) return mapped;
-  if (!isIPv6(bare) || bare === '::1') return bare === '' ? 'unknown' : bare;
-  const [left = '', right = ''] = bare.split('::');
+/** Groups of an IPv6 address, and of its network. */
+const GROUPS = 8;
+const NETWORK_GROUPS = 4;
+/** An IPv4 address in IPv6 form (::ffff:192.0.2.1). */
+const IPV4_PREFIX = `${'0'.repeat(20)}ffff`;
+const LOOPBACK = '1'.padStart(32, '0');
+
+const bareAddress = (address: string | undefined): string => (address ?? '').replace(/%.*$/, '').toLowerCase();
+
+function ipv4Digits(address: string): string {
+  return address
+    .split('.')
+    .map((part) => Number(part).toString(16).padStart(2, '0'))
+    .join('');
+}
+
+/** An address as hexadecimal digits: 8 for IPv4, also in IPv6 form, 32 for IPv6; undefined if it is no address. */
+export function addressDigits(address: string | undefined): string | undefined {
+  const bare = bareAddress(address);
+  if (isIPv4(bare)) return ipv4Digits(bare);
+  if (!isIPv6(bare)) return undefined;
+  const written = bare.replace(/[\d.]+\.\d+$/, (dotted) => ipv4Digits(dotted).replace(/^.{4}/, '$&:'));
+  const [left = '', right = ''] = written.split('::');
   const head = left === '' ? [] : left.split(':');
   const tail = right === '' ? [] : right.split(':');
-  const zeros = Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => '0');
-  const network = [...head, ...zeros, ...tail].slice(0, 4).map((part) => Number.parseInt(part, 16).toString(16));
-  return `${network.join(':')}::/64`;
+  const zeros = Array.from({ length: GROUPS - head.length - tail.length }, () => '0');
+  const digits = [...head, ...zeros, ...tail].map((group) => group.padStart(4, '0')).join('');
+  return digits.startsWith(IPV4_PREFIX) ? digits.slice(IPV4_PREFIX.length) : digits;
+}
+
+/**
+ * The part of a socket's remote address that stands for one client in budgets, as people write it: `10.0.0.7`, `2001:db8:1:2::/64`. IPv4
+ * addresses in IPv6 form are the IPv4 address. Every household and every rented server has at least one /64 network (RFC 6177), so a
+ * budget per IPv6 address would be no budget. `::1` shares its network with nobody, and stays `::1`. `unknown` without an address.
+ */
+export function networkOf(address: string | undefined): string {
+  const digits = addressDigits(address);
+  if (digits === undefined) return bareAddress(address) || 'unknown';
+  if (digits.length === 8) return (digits.match(/../g) ?? []).map((part) => Number.parseInt(part, 16)).join('.');
+  if (digits === LOOPBACK) return '::1';
+  const groups = (digits.match(/.{4}/g) ?? []).slice(0, NETWORK_GROUPS);
+  return `${groups.map((group) => group.replace(/^0{1,3}/, '')).join(':')}::/64`;
 }

@@ -5,7 +5,8 @@
  */
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { clientGroup } from './client-address.ts';
+import { networkOf } from './client-address.ts';
+import { connectionKey, readUnreadBytes } from './unread-bytes.ts';
 
 /** Time limits of both HTTP servers, in the names of `http.createServer`. Node checks them every second. */
 export const HTTP_TIME_LIMITS = {
@@ -21,6 +22,11 @@ export const HTTP_TIME_LIMITS = {
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** A connection on which nothing was read or written, such as one whose client does not read the answer. */
 export const SILENT_CONNECTION_MS = 60_000;
+/** What the system may hold for clients that do not read their answers, over all connections that are not protected. */
+export const UNREAD_MAX_BYTES = 32 * 1024 * 1024;
+const UNREAD_EVERY_MS = 1000;
+/** Fewer connections cannot hold that much. */
+const UNREAD_FROM = 8;
 
 export interface ConnectionLimitsOptions {
   total: number;
@@ -32,6 +38,7 @@ export interface ConnectionLimitsOptions {
 }
 
 interface Held {
+  /** Over TLS a request's socket is another object than the connection's: both have the same key. */
   key: string;
   socket: Socket;
   client: string;
@@ -48,16 +55,13 @@ function phaseOf({ request, hasRequested }: Held): Phase {
   return hasRequested ? 'idle' : 'receiving';
 }
 
-/** Over TLS a request's socket is another object than the connection's: both have the same remote address and port. */
-const keyOf = (socket: Pick<Socket, 'remoteAddress' | 'remotePort'>): string =>
-  `${socket.remoteAddress ?? ''}|${socket.remotePort ?? 0}`;
-
 export class ConnectionLimits {
   readonly #options: ConnectionLimitsOptions;
   /** In the order in which they were last used: the first has waited longest. */
   readonly #held = new Map<string, Held>();
   readonly #perClient = new Map<string, number>();
   #protected = 0;
+  #measuring: NodeJS.Timeout | undefined;
 
   constructor(options: ConnectionLimitsOptions) {
     this.#options = options;
@@ -68,16 +72,24 @@ export class ConnectionLimits {
     return this.#held.size;
   }
 
-  /** Watches a server's connections. Call it before the server listens. */
-  attach(server: Pick<Server, 'on' | 'prependListener'>): void {
+  /** Watches a server's connections, while it listens. Call it before the server listens. */
+  attach(server: Pick<Server, 'on' | 'prependListener' | 'listening'>): void {
     server.on('connection', (socket: Socket) => this.#opened(socket));
+    server.on('listening', () => {
+      this.#measuring ??= setInterval(() => void this.#closeUnread(), UNREAD_EVERY_MS).unref();
+    });
+    server.on('close', () => {
+      if (server.listening) return;
+      clearInterval(this.#measuring);
+      this.#measuring = undefined;
+    });
     const requested: RequestListener = (request, response) => this.#requested(request, response);
     server.prependListener('request', requested);
   }
 
   /** Keeps the connection of a request open whatever others do. False if too many are protected. */
   protect(request: IncomingMessage): boolean {
-    const held = this.#held.get(keyOf(request.socket));
+    const held = this.#held.get(connectionKey(request.socket));
     if (held === undefined) return false;
     if (held.isProtected) return true;
     if (this.#protected >= this.#options.protectedMax) return false;
@@ -88,8 +100,11 @@ export class ConnectionLimits {
 
   #opened(socket: Socket): void {
     if (socket.remoteAddress === undefined) return void socket.destroy();
-    const key = keyOf(socket);
-    const client = clientGroup(socket.remoteAddress);
+    const key = connectionKey(socket);
+    const client = networkOf(socket.remoteAddress);
+    // A client can use its port again before this process has noticed that the connection before is gone.
+    const before = this.#held.get(key);
+    if (before !== undefined) this.#closed(before);
     const held: Held = { key, socket, client, isProtected: false, request: undefined, hasRequested: false };
     this.#held.set(key, held);
     this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1);
@@ -108,7 +123,7 @@ export class ConnectionLimits {
   }
 
   #requested(request: IncomingMessage, response: ServerResponse): void {
-    const held = this.#held.get(keyOf(request.socket));
+    const held = this.#held.get(connectionKey(request.socket));
     if (held === undefined) return;
     held.request = request;
     held.hasRequested = true;
@@ -155,5 +170,22 @@ export class ConnectionLimits {
     this.#closed(victim);
     victim.socket.destroy();
     this.#options.onClosed(victim.client);
+  }
+
+  /** Closes the connections with the most unread bytes, until the rest may stay. */
+  async #closeUnread(): Promise<void> {
+    if (this.#held.size < UNREAD_FROM) return;
+    const unread = await readUnreadBytes();
+    const bytesOf = ({ key }: Held): number => unread.get(key) ?? 0;
+    const held = [...this.#held.values()].filter(({ isProtected }) => !isProtected).sort((a, b) => bytesOf(b) - bytesOf(a));
+    let total = held.reduce((sum, each) => sum + bytesOf(each), 0);
+    for (const each of held) {
+      if (total <= UNREAD_MAX_BYTES) return;
+      total -= bytesOf(each);
+      this.#closed(each);
+      // Not closed in order: the system would keep what it holds until the client has read it.
+      each.socket.resetAndDestroy();
+      this.#options.onClosed(each.client);
+    }
   }
 }

@@ -5,12 +5,16 @@
  * - A failed read is retried for as long as it fails. Changes are held in memory meanwhile, and `onLoaded` gets what was kept, late.
  * - A damaged file is renamed to `<name>.damaged-<time>`; one that is damaged in part gets that as a second name before it is replaced.
  * - A failed write is retried, too.
+ *
+ * Each of these is a check of health (state-file-health.ts) for as long as it lasts; damage, for a day.
  */
-import { existsSync, linkSync, renameSync } from 'node:fs';
+import { linkSync, renameSync } from 'node:fs';
 import { messageOf, systemCodeOf } from '../errors/errors.ts';
+import type { CheckReport } from '../health/check-report.ts';
 import { RepeatLimiter, type Logger } from '../log/log.ts';
 import { replaceFile } from './data-dir.ts';
 import { readIfExists } from './read-file.ts';
+import { freeAsideName, StateFileHealth } from './state-file-health.ts';
 
 /** What a text holds. `fault`: what of it is damaged, if the rest can be used. */
 export type StateText<T> = { ok: true; value: T; fault?: string | undefined } | { ok: false; reason: string };
@@ -20,6 +24,8 @@ export interface StateFileOptions<T> {
   file: () => string;
   /** What it holds, for the log; its events begin with this: `device_names_unreadable`. */
   name: string;
+  /** What is not known without its contents, for a person: "straps may get new names". */
+  consequence: string;
   log?: Logger | undefined;
   mode?: number;
   parse: (text: string) => StateText<T>;
@@ -34,18 +40,10 @@ export interface StateFileOptions<T> {
 const RETRY_MIN_MS = 1000;
 const RETRY_MAX_MS = 30_000;
 
-/** `<file>.damaged-<time>`, not taken yet. */
-function asideNameOf(file: string): string {
-  const name = `${file}.damaged-${new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '')}`;
-  for (let count = 1; ; count += 1) {
-    const candidate = count === 1 ? name : `${name}-${count}`;
-    if (!existsSync(candidate)) return candidate;
-  }
-}
-
 export class StateFile<T> {
   readonly #options: StateFileOptions<T>;
   readonly #repeats: RepeatLimiter | undefined;
+  readonly #health: StateFileHealth;
   #isLoaded = false;
   /** What is damaged in the file that was read, and not replaced yet. */
   #fault: string | undefined;
@@ -58,6 +56,7 @@ export class StateFile<T> {
   constructor(options: StateFileOptions<T>) {
     this.#options = options;
     this.#repeats = options.log && new RepeatLimiter(options.log);
+    this.#health = new StateFileHealth(options);
     this.#delayMs = options.retryMs ?? RETRY_MIN_MS;
   }
 
@@ -68,6 +67,7 @@ export class StateFile<T> {
 
   /** Reads the file, synchronously: it is small. What the disk refuses now is read later. Never throws. */
   load(): void {
+    this.#health.start();
     this.#tryLoad();
     if (!this.#isLoaded) this.#retryLater();
   }
@@ -80,6 +80,7 @@ export class StateFile<T> {
       const text = readIfExists(file);
       if (text === undefined) {
         this.#isLoaded = true;
+        this.#health.succeeded();
         return;
       }
       parsed = parse(text);
@@ -88,19 +89,22 @@ export class StateFile<T> {
       return this.#failed('unreadable', error, 'it is kept as it is, and read again');
     }
     this.#isLoaded = true;
+    this.#health.succeeded();
     if (!parsed.ok) return;
     this.#fault = parsed.fault;
+    if (parsed.fault !== undefined) this.#health.damaged(parsed.fault);
     onLoaded(parsed.value);
   }
 
   #setAside(file: string, reason: string): void {
-    const aside = asideNameOf(file);
+    const aside = freeAsideName(file);
     renameSync(file, aside);
-    this.#logDamage(reason, aside);
+    this.#setAsideAs(aside, reason);
   }
 
-  #logDamage(reason: string, aside: string): void {
+  #setAsideAs(aside: string, reason: string): void {
     const { name, log } = this.#options;
+    this.#health.damaged(reason, aside);
     const fields = { event: `${name}_unreadable`, reason, set_aside: aside };
     log?.warn(fields, `the file of ${name.replaceAll('_', ' ')} is damaged; what can be read of it is used, and it is kept`);
   }
@@ -108,14 +112,15 @@ export class StateFile<T> {
   /** Gives a file that is damaged in part a second name, before it is replaced. */
   #keepDamaged(file: string): void {
     if (this.#fault === undefined) return;
-    const aside = asideNameOf(file);
+    const aside = freeAsideName(file);
     linkSync(file, aside);
-    this.#logDamage(this.#fault, aside);
+    this.#setAsideAs(aside, this.#fault);
     this.#fault = undefined;
   }
 
   #failed(what: 'unreadable' | 'unwritable', error: unknown, consequence: string): void {
     const { name } = this.#options;
+    this.#health.failed(what, error);
     const fields = { event: `${name}_${what}`, reason: messageOf(error), code: systemCodeOf(error) };
     this.#repeats?.warn(what, fields, `the file of ${name.replaceAll('_', ' ')} is ${what}: ${consequence}`);
   }
@@ -143,6 +148,7 @@ export class StateFile<T> {
         const file = fileOf();
         this.#keepDamaged(file);
         await replaceFile(file, text(), mode);
+        this.#health.succeeded();
         this.#delayMs = this.#options.retryMs ?? RETRY_MIN_MS;
       } catch (error) {
         this.#isChanged = true;
@@ -161,6 +167,11 @@ export class StateFile<T> {
       else if (this.#isChanged) this.#write();
     }, this.#delayMs).unref();
     this.#delayMs = Math.min(2 * this.#delayMs, RETRY_MAX_MS);
+  }
+
+  /** One check while something is wrong with the file, else none. */
+  checks(): CheckReport[] {
+    return this.#health.checks();
   }
 
   /** Resolves when all changes are written, or the disk refuses them. */

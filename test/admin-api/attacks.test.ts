@@ -137,6 +137,7 @@ test('a flood of requests and of wrong tokens is refused with 429, and the opera
     `answers: ${[...new Set(statuses)].join(', ')}`,
   );
   assert.ok([200, 503].includes(health.status), health.text);
+  assert.match(health.text, /"name":"HTTP clients","status":"warn"[^}]*"reason":"127\.0\.0\.1: /, 'health names the client');
 });
 
 test('garbage, huge headers and endless lines are answered or closed, and use no memory that stays', async (t) => {

@@ -49,6 +49,27 @@ describe('a faulty strap recovers without help and does not disturb others', { s
     await assertUndisturbed(bench, since);
   });
 
+  test('sends far more than a strap sends', async (t) => {
+    const { radio, bench } = shared;
+    const since = performance.now();
+    const taken = bench.readingsOf(1).length;
+    const named = (): string =>
+      bench.session.checks().find(({ name, status }) => name === 'straps' && status === 'warn')?.reason ?? '';
+    const flood = setInterval(
+      () => void Promise.all(Array.from({ length: 10 }, () => radio.raw(1, Buffer.from('0047', 'hex')))),
+      20,
+    );
+    t.after(() => clearInterval(flood));
+    await eventually(() => (bench.statistics.disconnects['too_many_packets'] ?? 0) >= 1);
+    clearInterval(flood);
+    t.diagnostic(`let go after ${Math.round(performance.now() - since)} ms, ${bench.readingsOf(1).length - taken} readings`);
+    assert.equal(bench.strap(1)?.link.shown.reason?.code, 'too_many_packets');
+    assert.match(named(), /^hr1-000001: it sent \d+ packets within/);
+    bench.strap(1)?.link.retryNow();
+    await bench.flows(1);
+    await assertUndisturbed(bench, since);
+  });
+
   test('goes out of range during discovery', async () => {
     const { radio, bench } = shared;
     await radio.op('mute', { id: 1, on: true });

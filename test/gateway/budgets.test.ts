@@ -9,7 +9,6 @@ import { MemoryBudget } from '../../gateway/budgets/memory-budget.ts';
 import { Offenders } from '../../gateway/budgets/offenders.ts';
 import { CLIENT_LIMITS } from '../../gateway/client-limits.ts';
 import { RetainedStore } from '../../gateway/retained-store.ts';
-import { networkOf } from '../../service/network/addresses.ts';
 import { eventually } from '../support/eventually.ts';
 import { filesBelow, readSource } from '../support/source-tree.ts';
 import { startGateway, type TestGateway } from './support/gateway.ts';
@@ -196,21 +195,6 @@ test('the memory of all uses together is bounded below the sum of their bounds',
   assert.equal(memory.hasRoom('incoming', 2 * MiB), false);
   memory.add('backlogs', -60 * MiB);
   assert.equal(memory.hasRoom('incoming', 2 * MiB), true);
-});
-
-test('an IPv6 address stands for its /64 network, an IPv4 address for itself', () => {
-  for (const [address, network] of [
-    ['10.0.0.7', '10.0.0.7'],
-    ['::ffff:10.0.0.7', '10.0.0.7'],
-    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
-    ['2001:db8:1:2::ffff', '2001:db8:1:2::/64'],
-    ['2001:0db8:0001:0002::1', '2001:db8:1:2::/64'],
-    ['2001:db8::5', '2001:db8:0:0::/64'],
-    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
-    ['::1', '0:0:0:0::/64'],
-    ['unknown', 'unknown'],
-  ] as const)
-    assert.equal(networkOf(address), network, address);
 });
 
 test('the store of retained messages finds what a filter matches, as the rules of section 4.7 say, and forgets what is removed', () => {

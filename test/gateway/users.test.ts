@@ -82,19 +82,24 @@ test('a right that would reach edge/ or $SYS is refused, by the command and in t
     ['publish', '#'],
     ['subscribe', 'hr/#/x'],
     ['subscribe', 'hr/a+'],
-  ] as const) {
-    const { code, err } = await users(folder, ['add', 'anna', `--${kind}`, filter], PASSWORD);
-    assert.equal(code, 2, filter);
-    assert.ok(err.includes(filter));
-  }
-  for (const [args, password, code] of [
-    [['add', 'forwarder', '--subscribe', 'hr/#'], PASSWORD, 2],
-    [['add', 'an na', '--subscribe', 'hr/#'], PASSWORD, 2],
-    [['add', 'anna', '--subscribe', 'hr/#'], 'short', 1],
-    [['remove', 'nobody'], '', 1],
   ] as const)
-    assert.equal((await users(folder, [...args], password)).code, code, args.join(' '));
-  assert.equal((await users(folder, ['add'])).code, 2);
+    assert.notEqual(filterFault(kind, filter), undefined, `${kind} ${filter}`);
+  const faulty = [
+    [['add', 'anna', '--subscribe', 'hr/a', '--subscribe', 'edge/#'], PASSWORD, 2, 'edge/#'],
+    [['add', 'anna', '--publish', 'edge/sync'], PASSWORD, 2, 'edge/sync'],
+    [['add', 'forwarder', '--subscribe', 'hr/#'], PASSWORD, 2, 'the name of a service'],
+    [['add', 'an na', '--subscribe', 'hr/#'], PASSWORD, 2, 'a user name is'],
+    [['add', 'anna', '--subscribe', 'hr/#'], 'short', 1, 'fewer than'],
+    [['remove', 'nobody'], '', 1, 'nobody'],
+    [['add'], '', 2, 'name'],
+  ] as const;
+  await Promise.all(
+    faulty.map(async ([args, password, expected, words]) => {
+      const { code, err } = await users(folder, [...args], password);
+      assert.equal(code, expected, args.join(' '));
+      assert.ok(err.includes(words), `${args.join(' ')}: ${err}`);
+    }),
+  );
   assert.throws(() => statSync(path.join(folder, 'users.json')));
   writeFileSync(
     path.join(folder, 'users.json'),
@@ -115,7 +120,7 @@ test('a key for the bridge of another box is printed once, with the settings of 
   assert.ok(key !== '' && !readFileSync(path.join(folder, 'users.json'), 'utf8').includes(key));
   const gateway = await startGateway(t, { DATA_DIR: folder });
   assert.equal(await (await rawClient(t, gateway.ports.mqtt)).connect({ username: 'gym-2', password: Buffer.from(key) }), 0);
-  for (const args of [
+  const faulty = [
     ['--bridge', 'Gym 2'],
     ['--bridge', 'forwarder'],
     ['anna', '--bridge', 'gym-2'],
@@ -123,8 +128,13 @@ test('a key for the bridge of another box is printed once, with the settings of 
     ['--bridge', 'gym-3', '--formerly', 'gym-2'],
     ['--bridge', 'gym-3', '--formerly', 'test-box'],
     ['anna', '--formerly', 'gym-2'],
-  ])
-    assert.equal((await users(folder, ['add', ...args], PASSWORD, { GATEWAY_NAME: 'test-box' })).code, 2, args.join(' '));
+  ];
+  await Promise.all(
+    faulty.map(async (args) => {
+      const { code } = await users(folder, ['add', ...args], PASSWORD, { GATEWAY_NAME: 'test-box' });
+      assert.equal(code, 2, args.join(' '));
+    }),
+  );
 });
 
 test('a filter covers exactly what it matches', () => {
@@ -202,7 +212,7 @@ test('a right password is accepted within 2 s beside a flood of wrong ones for i
       guessing.delete(client);
     }
   });
-  await eventually(() => (gateway.service.breaches['login'] ?? 0) > 100);
+  await eventually(() => (gateway.service.breaches['login'] ?? 0) > 40);
   for (const name of ['anna', 'cleo', 'cleo', 'anna'] as const) {
     const beganAt = performance.now();
     await connected(t, gateway.ports.mqtt, as(name));

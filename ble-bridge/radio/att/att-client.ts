@@ -51,6 +51,7 @@ export class AttClient {
   #mtu = MTU_DEFAULT;
   #paired = false;
   #answeredAt = -Infinity;
+  #unasked = 0;
   #ended = false;
 
   constructor(options: AttClientOptions) {
@@ -65,6 +66,11 @@ export class AttClient {
   /** When the last answer to a request arrived (performance.now()). */
   get answeredAt(): number {
     return this.#answeredAt;
+  }
+
+  /** PDUs that the peripheral sent without being asked: values, requests, and answers that nobody waits for. */
+  get unasked(): number {
+    return this.#unasked;
   }
 
   /** An MTU request has been sent by someone else; its answer is still to come, and other requests wait for it. */
@@ -105,8 +111,10 @@ export class AttClient {
   receive(pdu: Buffer): void {
     const opcode = pdu[0];
     if (opcode === undefined || this.#ended) return;
-    if (opcode === ATT.notification || opcode === ATT.indication) return this.#value(opcode, pdu);
+    const isValue = opcode === ATT.notification || opcode === ATT.indication;
     // An odd opcode is an answer; an even one is a request, a command or a confirmation.
+    if (isValue || opcode % 2 === 0 || this.#current === undefined) this.#unasked += 1;
+    if (isValue) return this.#value(opcode, pdu);
     if (opcode % 2 === 0) return this.#asked(opcode, pdu);
     this.#answeredAt = performance.now();
     const request = this.#current;

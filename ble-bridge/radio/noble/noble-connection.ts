@@ -54,6 +54,8 @@ export class NobleConnection implements RadioConnection {
   readonly #pairing: Pairing;
   #services: GattService[] = [];
   #ended = false;
+  /** Of other channels than ATT's. */
+  #otherPackets = 0;
 
   constructor(peripheral: NoblePeripheral, link: NobleLink, onEnd: (reason: string | undefined) => void) {
     this.#peripheral = peripheral;
@@ -74,13 +76,20 @@ export class NobleConnection implements RadioConnection {
     this.#att.expectMtuAnswer();
     stream.on('data', (channel: number, data: Buffer) => {
       if (channel === ATT_CHANNEL) this.#att.receive(data);
-      else this.#pairing.received(channel, data);
+      else {
+        this.#otherPackets += 1;
+        this.#pairing.received(channel, data);
+      }
     });
     peripheral.once('disconnect', (code: unknown) => this.#end(disconnectReason(code)));
   }
 
   get answeredAt(): number {
     return this.#att.answeredAt;
+  }
+
+  get unasked(): number {
+    return this.#otherPackets + this.#att.unasked;
   }
 
   #end(reason: string | undefined): void {

@@ -155,6 +155,8 @@ class SoftCharacteristic implements RadioCharacteristic {
 
 class SoftConnection implements RadioConnection {
   readonly answeredAt = -Infinity;
+  /** A recording may be replayed at any speed. */
+  readonly unasked = 0;
   readonly #strap: SoftStrap;
 
   constructor(strap: SoftStrap) {

@@ -204,7 +204,10 @@ describe('the admin API on a running pipeline', () => {
       status: string;
       checks: { name: string; status: string; since: string; code: string; reason: string; hint: string }[];
     }
-    await eventually(async () => (await ask('GET', '/health')).json<Health>().status === 'ok', { what: 'all well' });
+    // Wrong tokens of the tests before are named for a minute.
+    const isWell = async (): Promise<boolean> =>
+      (await ask('GET', '/health')).json<Health>().checks.every(({ name, status }) => status === 'ok' || name === 'HTTP clients');
+    await eventually(isWell, { what: 'all well' });
     const from = Date.now();
     await box.stream.faults({ request: 'accessDenied' });
     const check = await eventually(
@@ -225,7 +228,7 @@ describe('the admin API on a running pipeline', () => {
       /^degraded\n[^]*fail {2}uplink {2}since [^]*→ Allow kinesis:PutRecords/,
     );
     await box.stream.faults({});
-    await eventually(async () => (await ask('GET', '/health')).json<Health>().status === 'ok', {
+    await eventually(isWell, {
       withinMs: 60_000,
       everyMs: 200,
       what: 'all well again',

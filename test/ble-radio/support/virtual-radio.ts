@@ -131,12 +131,15 @@ export interface AttRule {
 
 export class VirtualRadio {
   readonly hciPort: number;
+  /** Takes the operations of `op`, one line of JSON each, from any process. */
+  readonly controlPort: number;
   readonly #farm: ChildProcess;
   readonly #control: Socket;
   readonly #waiting: { resolve: (answer: Record<string, unknown>) => void; reject: (error: Error) => void }[] = [];
 
-  constructor(hciPort: number, control: Socket, farm: ChildProcess) {
+  constructor({ hciPort, controlPort }: { hciPort: number; controlPort: number }, control: Socket, farm: ChildProcess) {
     this.hciPort = hciPort;
+    this.controlPort = controlPort;
     this.#farm = farm;
     this.#control = control;
     createInterface({ input: control }).on('line', (line) => {
@@ -217,5 +220,5 @@ export async function startVirtualRadio(t: Pick<TestContext, 'after'>): Promise<
     control.once('error', reject);
   });
   t.after(() => control.destroy());
-  return new VirtualRadio(ports[0], control, farm);
+  return new VirtualRadio({ hciPort: ports[0], controlPort: ports[1] }, control, farm);
 }

@@ -3,22 +3,17 @@ import { test, type TestContext } from 'node:test';
 import { ForwarderHealth } from '../../../forwarder/health.ts';
 import type { FaultSettings } from '../../../contract/fault-settings.ts';
 import { eventually } from '../../support/eventually.ts';
-import { assertOrderOfDevices, sharedStream, startDrain, type BenchOptions, type DrainBench } from './support/drain-bench.ts';
+import { RefusedKeys } from '../../../forwarder/drain/refused-keys.ts';
+import { assertOrderOfDevices, sharedStream, type BenchOptions } from './support/drain-bench.ts';
+import { ManyRefused, startRefusedBench, type RefusedBench } from './support/refused-bench.ts';
 
 const unlimited = sharedStream();
 /** More than the drain reads ahead. */
 const MANY = 9000;
 
-type Bench = DrainBench & { stop(): Promise<void> };
-
-/** A drain of which the stream refuses records, each with `code`. Four shards, so that pacing does not decide. */
-async function startRefused(t: TestContext, faults: FaultSettings, options: BenchOptions = {}): Promise<Bench> {
-  const bench = await startDrain(t, await unlimited(), { shards: 4, ...options });
-  await bench.faults(faults);
-  return bench;
-}
-
-const shipped = (bench: Bench): number => bench.queue.state.ledger.shipped;
+const startRefused = async (t: TestContext, faults: FaultSettings, options: BenchOptions = {}): Promise<RefusedBench> =>
+  await startRefusedBench(t, await unlimited(), faults, options);
+const shipped = (bench: RefusedBench): number => bench.queue.state.ledger.shipped;
 
 for (const mode of ['records', 'aggregated'])
   test(`${mode}: a partition key that is refused holds back only itself, however many readings it has`, async (t) => {
@@ -80,6 +75,13 @@ test('twenty refused keys with more readings than are read ahead do not stop the
   await bench.settled(20 * 600 + 300);
 });
 
+test('more refused keys than readings are read ahead do not stop the others', async (t) => {
+  const bench = await startRefused(t, {});
+  const law = new ManyRefused(bench, 9500);
+  await law.othersAreShipped();
+  await law.allRecover();
+});
+
 test('KINESIS_PARTITION_KEY=random: a shard that refuses everything delays its readings only until they get another key', async (t) => {
   const bench = await startRefused(t, { recordFailureRate: 1, shard: 0 }, { environment: { KINESIS_PARTITION_KEY: 'random' } });
   bench.add(2000, 5);
@@ -128,4 +130,26 @@ test('a held key whose next reading is moved to the dead letters continues with 
   await bench.faults({ request: 'rejectPoison' });
   await bench.settled(52);
   assert.equal(bench.queue.state.ledger.dead, 1);
+});
+
+test('a publisher with many refused keys leaves room for those of the others', () => {
+  let now = 0;
+  const keys = new RefusedKeys({ now: () => now, keysMax: 100 });
+  const fail = (owner: string, count: number): number => {
+    const names = Array.from({ length: count }, (_, index) => `${owner}-${index}`);
+    for (const name of names) keys.failed(name, 'InternalFailure', () => owner);
+    now += 5000;
+    return names.filter((name) => keys.failed(name, 'InternalFailure', () => owner)).length;
+  };
+  assert.equal(fail('greedy', 1000), 50);
+  assert.equal(fail('other', 1000), 25);
+  for (let strap = 0; strap < 20; strap += 1) assert.equal(fail(`strap ${strap}`, 1), 1);
+  assert.equal(keys.heldCount, 95);
+  assert.deepEqual(
+    keys.longestHeld(3).map(({ key }) => key),
+    ['greedy-0', 'greedy-1', 'greedy-2'],
+  );
+  for (let index = 0; index < 50; index += 1) assert.ok(keys.ended(`greedy-${index}`), 'it was held');
+  assert.equal(keys.heldCount, 45);
+  assert.equal(fail('greedy', 1000), 28, 'as many as there is room left');
 });

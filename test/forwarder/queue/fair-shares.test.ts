@@ -7,7 +7,7 @@ import { tempDir } from '../../support/temp-dir.ts';
 import { openFile } from './support/queue-files.ts';
 
 const MiB = 1024 * 1024;
-const ALL = 10_000_000;
+const EVERYTHING = { maxRows: 10_000_000, maxBytes: 10_000_000 };
 
 interface Reading {
   seq: number;
@@ -49,7 +49,7 @@ const readingsOf = (data: readonly string[] | undefined): Reading[] => (data ?? 
 function held(queue: QueueFile): Record<string, number> {
   const counts: Record<string, number> = {};
   for (;;) {
-    const taken = queue.take(2000, 4 * MiB);
+    const taken = queue.take({ maxRows: 2000, maxBytes: 4 * MiB });
     if (taken?.ids.length === 0) return counts;
     for (const { device } of readingsOf(taken?.data)) {
       const name = device.startsWith('invented') ? 'invented' : device;
@@ -109,7 +109,7 @@ test('between equal straps the oldest readings are evicted, whichever strap they
   }
   const evicted = source.queue.contents().causes.evicted['queue_full'] ?? 0;
   assert.ok(evicted > 2000, String(evicted));
-  const taken = readingsOf(source.queue.take(ALL, ALL)?.data).map(({ seq }) => seq);
+  const taken = readingsOf(source.queue.take(EVERYTHING)?.data).map(({ seq }) => seq);
   assert.ok((taken[0] ?? 0) > evicted * 0.8, `the oldest that is left is ${taken[0]}; ${evicted} are evicted`);
 });
 
@@ -132,7 +132,7 @@ test('rows that were put back can be evicted, rows in flight cannot', (t) => {
   const { queue } = source;
   source.strap('refused', 500, 'x'.repeat(2000));
   source.strap('shipping', 100, 'x'.repeat(2000));
-  const taken = queue.take(ALL, ALL);
+  const taken = queue.take(EVERYTHING);
   const readings = readingsOf(taken?.data);
   const ids = [...(taken?.ids ?? [])];
   const tried = ids[0] ?? 0;
@@ -143,7 +143,7 @@ test('rows that were put back can be evicted, rows in flight cannot', (t) => {
   evict(queue);
   assert.ok(queue.bytes() <= MiB);
   queue.readAhead.release('refused');
-  const again = readingsOf(queue.take(ALL, ALL)?.data);
+  const again = readingsOf(queue.take(EVERYTHING)?.data);
   assert.deepEqual(new Set(again.map(({ device }) => device)), new Set(['refused']));
   assert.equal(queue.contents().ledger.queued, again.length + 101, 'those in flight are still there');
   assert.deepEqual(
@@ -162,7 +162,7 @@ test('a flood before it does not delay a reading: no owner fills the read-ahead 
   let flood = 0;
   let strap = 0;
   while (strap < 20) {
-    const readings = readingsOf(queue.take(2000, 4 * MiB)?.data);
+    const readings = readingsOf(queue.take({ maxRows: 2000, maxBytes: 4 * MiB })?.data);
     strap += readings.filter(({ device }) => device === 'strap').length;
     flood += readings.filter(({ device }) => device !== 'strap').length;
     // Nothing is acknowledged: the drain would stop at 8,000.
@@ -182,7 +182,7 @@ test('rows of owners that wait come later, each once and in order, also those th
   const takeAll = (): number => {
     let count = 0;
     for (;;) {
-      const taken = queue.take(2000, 4 * MiB);
+      const taken = queue.take({ maxRows: 2000, maxBytes: 4 * MiB });
       if (taken === undefined) continue;
       if (taken.ids.length === 0) return count;
       count += taken.ids.length;
@@ -244,7 +244,7 @@ test('readings that the stream refuses count against their publisher, too', (t) 
   const { queue } = source;
   source.strap('strap', 2);
   source.stranger(600);
-  const { ids = [] } = queue.take(ALL, ALL) ?? {};
+  const { ids = [] } = queue.take(EVERYTHING) ?? {};
   for (const id of ids) queue.bury(id, 'refused_by_stream', 'x');
   queue.commit([]);
   const { dead_letters: letters, total } = queue.deadLetters(500, null);
@@ -275,7 +275,7 @@ test('whatever is put back and passed over, each row is taken once more, and eac
       let taken: { id: number; reading: Reading }[] = [];
       const waiting = new Map<string, number[]>(names.map((name) => [name, []]));
       const take = (count: number): number => {
-        const rows = queue.take(count, 4 * MiB);
+        const rows = queue.take({ maxRows: count, maxBytes: 4 * MiB });
         const readings = readingsOf(rows?.data);
         for (const [index, reading] of readings.entries()) {
           assert.equal(reading.seq, waiting.get(reading.device)?.shift(), `${reading.device} in order`);

@@ -78,6 +78,28 @@ test('a take that waits gets the next rows with their commit, and no row twice',
   assert.deepEqual(await queue.take(all), []);
 });
 
+test('a take that waits is not lost when rows of a device that was put back are asked for', async (t) => {
+  const { queue } = await open(t, tempDir(t));
+  const waiting = queue.take({ ...all, waits: true });
+  assert.deepEqual(await queue.take({ ...all, ofHeld: 'strap-1' }), []);
+  await fill(queue, 3);
+  const rows = await waiting;
+  assert.deepEqual(seqsOf(rows), [1, 2, 3]);
+  for (const { device } of rows)
+    queue.putBack(
+      device,
+      rows.filter((row) => row.device === device).map(({ id }) => id),
+    );
+  const device = rows[0]?.device ?? '';
+  const held = await queue.take({ ...all, ofHeld: device });
+  assert.deepEqual(
+    held.map((row) => row.id),
+    rows.filter((row) => row.device === device).map(({ id }) => id),
+  );
+  assert.deepEqual(await queue.take({ ...all, ofHeld: device }), [], 'each once');
+  assert.deepEqual(await queue.take(all), [], 'nothing else of what is held');
+});
+
 test('an emptied queue never reuses an id, so later rows are taken', async (t) => {
   const { queue } = await open(t, tempDir(t));
   for (let round = 0; round < 5; round += 1) {

@@ -73,3 +73,61 @@ for (const cells of [1, 2, 5])
       writeFileSync(file, bytes);
       assert.ok(seqsIn(file).size >= ROWS - cells, `${seqsIn(file).size} rows found of ${ROWS}`);
     });
+
+const idBytes = (id: number): number => ((((id >> 7) & 0x7f) | TWO_BYTES) << 8) | (id & 0x7f);
+
+/** Where the leaves of the table are, from the tenth page on. */
+function leavesIn(bytes: Buffer): { pageSize: number; leaves: number[] } {
+  const pageSize = bytes.readUInt16BE(16);
+  const leaves: number[] = [];
+  for (let page = 10 * pageSize; page < bytes.length; page += pageSize) if (bytes[page] === LEAF) leaves.push(page);
+  return { pageSize, leaves };
+}
+
+/** Gives the last cells of a leaf these ids, the last one last, and leaves their rows as they are. */
+function setLastIds(bytes: Buffer, leaf: number, ids: readonly number[]): void {
+  const count = bytes.readUInt16BE(leaf + 3);
+  for (const [index, id] of ids.entries()) {
+    const at = leaf + bytes.readUInt16BE(leaf + 8 + 2 * (count - ids.length + index));
+    assert.ok((bytes[at + 2] ?? 0) >= TWO_BYTES && (bytes[at + 3] ?? 0) < TWO_BYTES, 'the id has two bytes');
+    bytes.writeUInt16BE(idBytes(id), at + 2);
+  }
+}
+
+for (const [what, ids] of [
+  ['above all others', [16_383]],
+  ['in the middle of the table', [9000]],
+  ['below the page', [131]],
+  ['several, rising', [8000, 9000, 16_000, 16_383]],
+  ['several, falling', [16_383, 9000, 200]],
+] as const)
+  test(`ids that are any number before pages that cannot be read hide no other row: ${what}`, (t) => {
+    const file = wholeFile(t);
+    const bytes = readFileSync(file);
+    const { pageSize, leaves } = leavesIn(bytes);
+    let lost = 0;
+    for (const index of [5, 40, 60]) {
+      setLastIds(bytes, leaves[index] ?? 0, ids);
+      const next = leaves[index + 1] ?? 0;
+      lost += bytes.readUInt16BE(next + 3);
+      bytes.fill(0xee, next, next + pageSize);
+    }
+    writeFileSync(file, bytes);
+    const found = seqsIn(file).size;
+    assert.ok(found >= ROWS - lost, `${found} rows found of ${ROWS}, ${lost} of them in pages that cannot be read`);
+  });
+
+for (const id of [131, 16_383])
+  test(`an id that is out of place, ${id}, ends no read that comes from behind`, (t) => {
+    const file = wholeFile(t);
+    const bytes = readFileSync(file);
+    const { pageSize, leaves } = leavesIn(bytes);
+    const unreadable = leaves[20] ?? 0;
+    const lost = bytes.readUInt16BE(unreadable + 3);
+    bytes.fill(0xee, unreadable, unreadable + pageSize);
+    // So soon behind it that reading forward begins beyond.
+    setLastIds(bytes, leaves[22] ?? 0, [id]);
+    writeFileSync(file, bytes);
+    const found = seqsIn(file).size;
+    assert.ok(found >= ROWS - lost, `${found} rows found of ${ROWS}, ${lost} of them in the page that cannot be read`);
+  });

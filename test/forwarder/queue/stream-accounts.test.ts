@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { StreamAccount, StreamGap } from '../../../contract/stream-account.ts';
+import type { Append } from '../../../forwarder/queue/queue-messages.ts';
 import type { QueueFile, QueueFileOptions } from '../../../forwarder/queue/queue-file.ts';
 import { parseReading } from '../../../contract/reading.ts';
 import { openDatabase } from '../../../service/storage/sqlite.ts';
@@ -210,6 +211,41 @@ test('a run that has ended gets a final account, which any reading of the gatewa
   assert.deepEqual(
     carriers.map((carrier) => [carrier.gateway, spanOf(carrier)]),
     [['test-box', { run: RUN, from: 1, to: 10, except: [], final: true }]],
+  );
+});
+
+test('a run whose sequencer says that it has ended gets its final account without waiting for a day', (t) => {
+  const time = virtualTime(t);
+  const queue = opened(t, tempDir(t));
+  const run = { gateway: 'test-box', run: RUN };
+  const later = (seq: number): Append => {
+    const { data, devices, sources } = appendOf(1, 1).rows;
+    const next = { gateway: 'test-box', run: 'cafecafecafecafe' };
+    return {
+      rows: { data: data.map(() => readingOf(seq, next)), devices, sources },
+      numbered: [{ ...next, first: seq, count: 1 }],
+      dead: [],
+      watermarks: [{ ...next, stored: seq, missed: {} }],
+    };
+  };
+  queue.commit([appendOf(1, 10)]);
+  queue.commit([{ ...appendOf(11, 0), watermarks: [{ ...run, stored: 10, missed: {} }], ended: [run] }]);
+  time.pass(MINUTE_MS);
+  queue.commit([later(1)]);
+  const [before] = accountsIn(ship(queue));
+  assert.equal(before, undefined, 'nothing was shipped before');
+  time.pass(MINUTE_MS);
+  queue.commit([later(2)]);
+  assert.deepEqual(accountsIn(ship(queue)), [{ run: RUN, from: 1, to: 10, except: [], final: true }]);
+  // It was wrong: the run goes on.
+  queue.commit([appendOf(11, 1)]);
+  ship(queue);
+  time.pass(MINUTE_MS);
+  queue.commit([later(3)]);
+  const accounts = accountsIn(ship(queue)) as StreamAccount[];
+  assert.deepEqual(
+    accounts.filter((account) => account.run === RUN),
+    [{ run: RUN, from: 1, to: 11, except: [] }],
   );
 });
 

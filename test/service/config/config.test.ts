@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { effectiveSettings, readConfig } from '../../../service/config/config.ts';
+import { bridgeEnvironment, childEnvironment, effectiveSettings, readConfig } from '../../../service/config/config.ts';
 import { HrError } from '../../../service/errors/errors.ts';
 import { PREFIXES, SETTINGS, type Setting } from '../../../service/config/settings.ts';
 
@@ -93,4 +93,26 @@ test('credentials in a URL are masked in the effective settings and in faults; e
   assert.deepEqual(row, { name: 'MQTT_URL', value: 'mqtt://***@broker:1883', source: 'environment' });
   assert.equal(rows.find(({ name }) => name === 'ADMIN_PORT')?.source, 'default');
   assert.ok(!faultsOf({ MQTT_URL: 'http://anna:hunter2@broker' }).join().includes('hunter2'));
+});
+
+test("the bridge's process gets none of the forwarder's credentials, and everything else", (t) => {
+  const secrets = {
+    AWS_SECRET_ACCESS_KEY: 'a',
+    AWS_SESSION_TOKEN: 'b',
+    HTTPS_PROXY: 'http://u:p@proxy',
+    https_proxy: 'http://u:p@proxy',
+  };
+  const before = { ...process.env };
+  t.after(() => {
+    process.env = before;
+  });
+  process.env = { ...before, ...secrets, BLE_ALLOW: 'polar*' };
+  const given = bridgeEnvironment({ MQTT_URL: 'mqtt://127.0.0.1:1884' });
+  for (const name of Object.keys(secrets)) {
+    assert.equal(given[name], undefined, name);
+    assert.notEqual(childEnvironment({})[name], undefined, name);
+  }
+  assert.equal(given['BLE_ALLOW'], 'polar*');
+  assert.equal(given['PATH'], before['PATH']);
+  assert.equal(given['MQTT_URL'], 'mqtt://127.0.0.1:1884');
 });

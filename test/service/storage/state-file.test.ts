@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { DeviceNames } from '../../../ble-bridge/straps/device-names.ts';
@@ -38,6 +38,7 @@ function words(t: TestContext, file: string): { known: Set<string>; state: State
   const state = new StateFile<string[]>({
     file: () => file,
     name: 'words',
+    consequence: 'words are missing',
     log,
     retryMs: 20,
     parse: (text) => {
@@ -101,6 +102,68 @@ test('a damaged file is set aside, each one; one that is damaged in part is used
   }
   const aside = readdirSync(folder).filter((name) => /^words\.damaged-\d{8}T\d{6}Z(-\d+)?$/.test(name));
   assert.deepEqual(aside.map((name) => readFileSync(path.join(folder, name), 'utf8')).sort(), texts.sort());
+});
+
+test('a damaged file is a check of health across restarts, until the file that was set aside is removed or a day has passed', async (t) => {
+  const folder = tempDir(t);
+  const file = path.join(folder, 'words');
+  writeFileSync(file, 'nothing');
+  const first = words(t, file);
+  first.state.load();
+  const asideNow = (): string => readdirSync(folder).find((name) => name.startsWith('words.damaged-')) ?? '';
+  const [check] = first.state.checks();
+  assert.equal(check?.status, 'warn');
+  assert.equal(check.code, 'state_file_damaged');
+  assert.ok(check.reason.includes('no words') && check.reason.includes(asideNow()), check.reason);
+  assert.match(check.reason, /words are missing/);
+  first.add('new');
+  await first.state.stop();
+  assert.equal(first.state.checks().length, 1, 'a good file in its place does not end it');
+
+  const second = words(t, file);
+  second.state.load();
+  assert.equal(second.state.checks()[0]?.code, 'state_file_damaged', 'after a restart');
+  assert.ok(second.state.checks()[0]?.reason.includes(asideNow()), 'names the file that is kept');
+  rmSync(path.join(folder, asideNow()));
+  const third = words(t, file);
+  third.state.load();
+  assert.deepEqual(third.state.checks(), [], 'the file that was set aside is removed');
+
+  const dayAgo = new Date(Date.now() - 24.1 * 3600 * 1000).toISOString().replaceAll(/[-:]|\.\d+/g, '');
+  writeFileSync(`${file}.damaged-${dayAgo}`, 'nothing');
+  const fourth = words(t, file);
+  fourth.state.load();
+  assert.deepEqual(fourth.state.checks(), [], 'a day has passed');
+});
+
+test('a file that is damaged in part is a check of health before and after it is replaced', async (t) => {
+  const file = path.join(tempDir(t), 'words');
+  writeFileSync(file, 'words:a,B');
+  const { state, add } = words(t, file);
+  state.load();
+  assert.match(state.checks()[0]?.reason ?? '', /^words was damaged \(odd\), it is kept until it is replaced/);
+  add('new');
+  await state.saved();
+  assert.match(state.checks()[0]?.reason ?? '', /^words was damaged \(odd\), it is kept as words\.damaged-/);
+});
+
+test('a file that cannot be read, or not be written, is a check of health for as long', async (t) => {
+  const folder = tempDir(t);
+  const file = path.join(folder, 'words');
+  writeFileSync(file, 'words:kept');
+  const unreadable = new UnreadableFile(file);
+  const { state, add } = words(t, file);
+  state.load();
+  assert.equal(state.checks()[0]?.code, 'state_file_unreadable');
+  unreadable.return();
+  await eventually(() => state.checks().length === 0, { what: 'it is read' });
+  rmSync(file);
+  mkdirSync(file);
+  add('new');
+  await state.saved();
+  assert.equal(state.checks()[0]?.code, 'state_file_unwritable');
+  rmdirSync(file);
+  await eventually(() => state.checks().length === 0, { what: 'it is written' });
 });
 
 test('a failed write is repeated until it succeeds', async (t) => {

@@ -63,6 +63,9 @@ test('without configuration, simulated straps reach the stream; a second start c
     },
     { what: 'both starts in one stream' },
   );
+  // The bridge has stopped in order, with everything stored: its run is known to be complete.
+  const [ended] = readings.map(({ run }) => run);
+  await eventually(async () => (await getJson<{ state: string }>(`${there.admin}/queue/runs/${ended}`)).state === 'closed');
   const { ledger } = await getJson<QueueAnswer>(`${there.admin}/queue`);
   assert.equal(ledger.accepted, ledger.shipped + ledger.queued + ledger.dead + ledger.evicted);
   assert.ok(readings.every(({ source }) => source === 'simulated'));

@@ -96,7 +96,7 @@ export function contentsOf(folder: string): Contents {
 /** Takes the next rows of a file: all that there are, within the limits. */
 export function takeFrom(queue: QueueFile, maxRows: number, maxBytes: number): TakenColumns {
   for (;;) {
-    const taken = queue.take(maxRows, maxBytes);
+    const taken = queue.take({ maxRows, maxBytes });
     if (taken !== undefined) return taken;
   }
 }

@@ -183,7 +183,7 @@ export class QueueUnderTest {
   }
 
   #take(rows: number): void {
-    const taken = this.#queue.take(rows, Number.MAX_SAFE_INTEGER);
+    const taken = this.#queue.take({ maxRows: rows, maxBytes: Number.MAX_SAFE_INTEGER });
     const expected = this.#model.rows.filter(({ inFlight }) => !inFlight).slice(0, rows);
     assert.ok(taken !== undefined, 'nothing was taken');
     assert.deepEqual(

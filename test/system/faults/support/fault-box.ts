@@ -99,13 +99,16 @@ export class FaultBox {
     for (const code of ['outbox_full', 'outbox_disk_failed', 'readings_missed']) this.#excused.add(code);
   }
 
-  /** Waits until no check fails and readings arrive in the stream. Returns how long that took. */
-  async untilHealthy(withinMs: number): Promise<number> {
+  /**
+   * Waits until no check fails and readings arrive in the stream; `excuse` is called before each look. Returns how long that took.
+   */
+  async untilHealthy(withinMs: number, excuse?: () => Promise<void>): Promise<number> {
     const startedAt = performance.now();
     const { live } = this.witness;
     const before = live.length;
     await eventually(
       async () => {
+        await excuse?.();
         const failing = (await this.product.failing()).filter(({ code }) => !this.#excused.has(code));
         if (failing.length > 0) throw new Error(failing.map(({ name, code, reason }) => `${name} ${code}: ${reason}`).join('; '));
         return live.length > before;

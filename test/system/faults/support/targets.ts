@@ -20,6 +20,8 @@ export interface Target {
   /** `<run> <seq>` of readings that must not be lost from now on. */
   secured(box: FaultBox): Promise<Set<string>>;
   drain(box: FaultBox): Promise<void>;
+  /** Grows for as long as the target does its work, whatever becomes of the next hop. */
+  progress?(box: FaultBox): number;
 }
 
 const SPILLED_MIN = 40;
@@ -31,16 +33,20 @@ export const work = async (): Promise<void> => await sleep(WORK_MS);
 
 const outboxTarget = (name: string, part: Part, folder: string): Target => {
   const spilled = (box: FaultBox): Set<string> => spilledReadings(path.join(box.product.folder, folder));
+  let secured = new Set<string>();
   return {
     name,
     part,
     pattern: `${folder}*`,
     async prepare(box) {
       await box.product.stop('forwarder');
-      await eventually(() => spilled(box).size >= SPILLED_MIN, { what: `${SPILLED_MIN} readings in ${folder}` });
+      // A file may be removed while it is read only if all of it is stored.
+      await eventually(() => (secured = spilled(box)).size >= SPILLED_MIN, { what: `${SPILLED_MIN} readings in ${folder}` });
+      // What is written is spilled once it is synced, and only then more is written.
+      const written = secured.size;
+      await eventually(() => spilled(box).size > written, { what: `more readings in ${folder}` });
     },
-    // A file may be removed while it is read only if all of it is stored.
-    secured: async (box) => spilled(box),
+    secured: async () => secured,
     drain: async (box) => void box.product.launch('forwarder'),
   };
 };
@@ -61,6 +67,7 @@ export const TARGETS = {
     },
     secured: async (box) => box.storedByWatermark(),
     drain: async (box) => await box.product.streamFaults({}),
+    progress: (box) => box.witness.storedTotal,
   },
   stream: {
     name: 'stream',
