@@ -14,6 +14,7 @@ const benches: readonly (readonly [string, readonly string[]])[] = [
   ['ship', extra],
   ['latency', extra],
   ['wear', extra],
+  ['accounts', extra],
   ['drain', extra],
   ['pages', []],
   ['footprint', extra],

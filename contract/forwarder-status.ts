@@ -14,6 +14,7 @@ export const UPLINK_STATES = [
   'stream_not_active',
   'kms_error',
   'clock_skew',
+  'misconfigured',
   'rejected',
   'error',
 ] as const;
@@ -89,7 +90,9 @@ export const forwarderStatusSchema = Type.Object({
   uplink: uplinkSchema,
   /** How long readings wait for a commit under load; bridges wait at least this long for an acknowledgement. */
   commit_interval_ms: Type.Integer({ minimum: 0, maximum: 3_600_000 }),
-  /** This box's clock minus the clock of the stream's Date header; null before the first answer. */
+  /**
+   * This box's clock minus the stream's, as far as a Date header of whole seconds tells: 0 if they may agree; null before the first answer.
+   */
   clock_ahead_ms: nullable(Type.Number()),
   last_shipped_at: nullable(timeSchema),
 });

@@ -5,6 +5,7 @@ import { invalidArgument, KinesisError, limitExceeded } from './kinesis-error.ts
 import { pageOf, pageToken } from './page-token.ts';
 import { PutOperations } from './put-operations.ts';
 import { ReadOperations } from './read-operations.ts';
+import { isRatedByAccount, RequestRates } from './request-rates.ts';
 import { SHARDS_MAX, shardDescription, ShardOperations } from './shard-operations.ts';
 import { shardIdOf } from './shards.ts';
 import type { Store, StreamRow } from './store.ts';
@@ -24,13 +25,16 @@ const isOperation = (name: string): name is OperationName => Object.hasOwn(reque
 
 export class Operations {
   readonly #store: Store;
+  readonly #rates: RequestRates;
   readonly #handlers: Handlers;
 
   constructor(options: { store: Store; commit: GroupCommit; faults: Faults; enforceLimits: boolean }) {
     this.#store = options.store;
     const puts = new PutOperations(options);
-    const reads = new ReadOperations(options);
-    const shards = new ShardOperations(options);
+    this.#rates = new RequestRates({ enforce: options.enforceLimits });
+    const rated = { ...options, rates: this.#rates };
+    const reads = new ReadOperations(rated);
+    const shards = new ShardOperations(rated);
     this.#handlers = {
       CreateStream: (input) => this.#createStream(input),
       DeleteStream: (input) => this.#deleteStream(input),
@@ -59,7 +63,9 @@ export class Operations {
 
   #call<Name extends OperationName>(name: Name, request: unknown, wire: Wire): Promise<object> | object {
     const handler: Handlers[Name] = this.#handlers[name];
-    return handler(readInput(requests[name], request, wire));
+    const input = readInput(requests[name], request, wire);
+    if (isRatedByAccount(name)) this.#rates.countAccountCall(name);
+    return handler(input);
   }
 
   #createStream({ StreamName, ShardCount, StreamModeDetails, MaxRecordSizeInKiB }: RequestOf<'CreateStream'>): object {
@@ -139,6 +145,10 @@ export class Operations {
 
   #setRetention(input: RequestOf<'IncreaseStreamRetentionPeriod'>, direction: 'increase' | 'decrease'): object {
     const stream = streamOf(this.#store, input);
+    this.#rates.countStreamCall(
+      direction === 'increase' ? 'IncreaseStreamRetentionPeriod' : 'DecreaseStreamRetentionPeriod',
+      stream.name,
+    );
     const hours = input.RetentionPeriodHours;
     if (hours < RETENTION_MIN_HOURS)
       throw invalidArgument(

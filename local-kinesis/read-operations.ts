@@ -1,6 +1,7 @@
 /** GetShardIterator and GetRecords. */
-import { ACCOUNT, dryRun, invalidArgument, throttled } from './kinesis-error.ts';
+import { dryRun, invalidArgument } from './kinesis-error.ts';
 import { ShardLimits } from './limits.ts';
+import { shardRateExceeded, type RequestRates } from './request-rates.ts';
 import { idOfSequenceNumber, sequenceNumberOf } from './sequence-numbers.ts';
 import { iteratorOf, positionOf } from './shard-iterator.ts';
 import { shardIdOf, type ShardRow } from './shards.ts';
@@ -14,17 +15,20 @@ const READ_RECORDS_MAX = 10_000;
 
 export class ReadOperations {
   readonly #store: Store;
+  readonly #rates: RequestRates;
   readonly #enforce: boolean;
   readonly #limits = new Map<number, ShardLimits>();
 
-  constructor(options: { store: Store; enforceLimits: boolean }) {
+  constructor(options: { store: Store; rates: RequestRates; enforceLimits: boolean }) {
     this.#store = options.store;
+    this.#rates = options.rates;
     this.#enforce = options.enforceLimits;
   }
 
   getShardIterator(input: RequestOf<'GetShardIterator'>): object {
     const stream = streamOf(this.#store, input);
     const shard = this.#store.shard(stream, input.ShardId);
+    this.#rates.countShardCall('GetShardIterator', stream.name, shardIdOf(shard.number));
     const from = this.#firstId(shard, input);
     if (input.DryRun === true) throw dryRun();
     return { ShardIterator: iteratorOf({ stream: stream.name, createdMs: stream.created_ms, shard: shard.number, from }) };
@@ -72,8 +76,7 @@ export class ReadOperations {
     const shard = this.#store.shard(stream, shardIdOf(position.shard));
     if (input.DryRun === true) throw dryRun();
     const limits = this.#limitsOf(shard);
-    if (this.#enforce && !limits.admitsRead())
-      throw throttled(`Rate exceeded for shard ${shardIdOf(shard.number)} in stream ${stream.name} under account ${ACCOUNT}.`);
+    if (this.#enforce && !limits.admitsRead()) throw shardRateExceeded(stream.name, shardIdOf(shard.number));
     const rows = this.#store.read(shard, position.from, { maxRecords: limit, maxBytes: READ_BYTES_MAX });
     limits.chargeRead(rows.reduce((sum, row) => sum + row.data.length, 0));
     const last = rows.at(-1);

@@ -140,7 +140,8 @@ export class StreamServer {
       'Content-Type': wire.contentType,
       'Content-Length': bytes.length,
       'x-amzn-RequestId': randomUUID(),
-      ...(offset === 0 ? {} : { Date: new Date(Date.now() + offset).toUTCString() }),
+      // Of this instant: Node's own is up to a second old while the thread is busy.
+      Date: new Date(Date.now() + offset).toUTCString(),
       ...headers,
     });
     response.end(bytes);

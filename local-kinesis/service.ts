@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { dataFolder, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { HrError, listenError } from '../service/errors/errors.ts';
+import { streamAddress } from '../service/config/stream-address.ts';
 import { RepeatLimiter } from '../service/log/log.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
 import { startWorker } from '../service/process/worker-thread.ts';
@@ -36,7 +37,7 @@ export class LocalKinesisService implements Service {
       file: path.join(dataFolder(config), 'local-kinesis.db'),
       host: config.LOCAL_KINESIS_HOST,
       port: config.LOCAL_KINESIS_PORT,
-      stream: config.KINESIS_STREAM,
+      stream: streamAddress(config.KINESIS_STREAM).name,
       enforceLimits: config.LOCAL_KINESIS_LIMITS,
       faultHooks: config.LOCAL_KINESIS_FAULTS,
       allowedHosts: config.LOCAL_KINESIS_ALLOWED_HOSTS,

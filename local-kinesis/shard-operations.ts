@@ -1,6 +1,7 @@
 /** ListShards, SplitShard, MergeShards and UpdateShardCount. */
 import { invalidArgument, limitExceeded } from './kinesis-error.ts';
 import { pageOf, pageToken } from './page-token.ts';
+import type { RequestRates } from './request-rates.ts';
 import { sequenceNumberOf } from './sequence-numbers.ts';
 import { checkFilter, selectShards, type ShardFilter } from './shard-filter.ts';
 import { MAX_HASH_KEY, shardIdOf, type ShardRow } from './shards.ts';
@@ -8,8 +9,10 @@ import type { Store, StreamRow } from './store.ts';
 import { arnOf, nameOfArn, streamOf } from './stream-names.ts';
 import type { RequestOf } from './wire/requests.ts';
 
-/** The open shards of all streams: Kinesis' limit of an account, which AWS raises on request. */
-export const SHARDS_MAX = 500;
+/** The open shards of all streams: Kinesis' limit of an account in us-east-1. */
+export const SHARDS_MAX = 20_000;
+/** UpdateShardCount makes at most this many of a stream. */
+const SCALED_MAX = 10_000;
 /** ListShards returns at most this many, whatever MaxResults says. */
 const PAGE_MAX = 1000;
 /** UpdateShardCount: so often within 24 hours. */
@@ -38,16 +41,19 @@ interface Page {
 
 export class ShardOperations {
   readonly #store: Store;
+  readonly #rates: RequestRates;
   readonly #enforce: boolean;
 
-  constructor(options: { store: Store; enforceLimits: boolean }) {
+  constructor(options: { store: Store; rates: RequestRates; enforceLimits: boolean }) {
     this.#store = options.store;
+    this.#rates = options.rates;
     this.#enforce = options.enforceLimits;
   }
 
   listShards(input: RequestOf<'ListShards'>): object {
     const { stream, filter, after } =
       input.NextToken === undefined ? this.#firstPage(input) : this.#nextPage(input, input.NextToken);
+    this.#rates.countStreamCall('ListShards', stream.name);
     const limit = Math.min(input.MaxResults ?? PAGE_MAX, PAGE_MAX);
     const all = this.#store.shards(stream);
     const selected = filter === undefined ? all : selectShards(all, filter, this.#store.horizonId(stream));
@@ -123,6 +129,8 @@ export class ShardOperations {
       throw invalidArgument(`UpdateShardCount cannot scale up over double your current open shard count. ${counts}`);
     if (count < before / 2)
       throw invalidArgument(`UpdateShardCount cannot scale down below half your current open shard count. ${counts}`);
+    if (count > SCALED_MAX)
+      throw limitExceeded(`UpdateShardCount cannot scale a stream to more than ${SCALED_MAX} shards. ${counts}`);
     this.#checkAccount(count - before);
     if (this.#enforce && this.#store.scalingsWithin(stream, DAY_MS) >= SCALINGS_MAX)
       throw limitExceeded(`UpdateShardCount can be called ${SCALINGS_MAX} times per stream within 24 hours.`);

@@ -64,7 +64,7 @@ const byStart = (a: ShardRow, b: ShardRow): number => (a.start_hash < b.start_ha
 export class Shards {
   readonly #db: Database;
   readonly #ids: RecordIds;
-  readonly #ofStream = new Map<number, readonly ShardRow[]>();
+  readonly #ofStream = new Map<number, ShardRow[]>();
 
   /** The table must exist. Call `load` for each stream, and change shards within a transaction. */
   constructor(database: Database, ids: RecordIds) {
@@ -149,7 +149,8 @@ export class Shards {
       )
       .run({ ...row, start: start.toString(), end: end.toString() });
     const shard = { ...row, id: Number(lastInsertRowid), start_hash: start, end_hash: end, last_id: null, closed_ms: null };
-    this.#ofStream.set(stream.id, [...shards, shard]);
+    shards.push(shard);
+    this.#ofStream.set(stream.id, shards);
     return shard;
   }
 
@@ -210,9 +211,11 @@ export class Shards {
   scale(stream: ShardedStream, count: number): void {
     const starts = evenStarts(count);
     const pieces: ShardRow[] = [];
+    let next = 0;
     for (const shard of this.open(stream).sort(byStart)) {
       let rest = shard;
-      for (const start of starts.filter((one) => one > shard.start_hash && one <= shard.end_hash)) {
+      for (let start = starts[next]; start !== undefined && start <= shard.end_hash; start = starts[(next += 1)]) {
+        if (start === rest.start_hash) continue;
         const [piece, after] = this.#halve(stream, rest, start);
         pieces.push(piece);
         rest = after;

@@ -221,7 +221,11 @@ describe('size and place', () => {
   test('only service/config/config.ts reads the environment', () => {
     const readers = productSources().filter((file) => /process\.env\b/.test(readSource(file)));
     // A function of AWS Lambda gets the name of its table that way, and nothing else.
-    assert.deepEqual(readers, ['cloud/consumer/store-once.ts', 'service/config/config.ts']);
+    assert.deepEqual(readers, [
+      'cloud/consumer/function-settings.ts',
+      'cloud/consumer/store-once.ts',
+      'service/config/config.ts',
+    ]);
   });
 
   test('only service/storage/sqlite.ts loads SQLite: the wrong version for this Node aborts the process', () => {

@@ -65,7 +65,7 @@ async function mosquittoRights(formerly: readonly string[]): Promise<string> {
     '# What 1.0.0 left retained is cleared, and its bridges are reported.',
     'topic readwrite edge/+/status',
     'topic read edge/source/+',
-    '# Home Assistant, or whoever reads: give each reader such lines.',
+    '# Home Assistant, or another reader: give each reader such lines.',
     'user reader',
     'topic read hr/#',
     'topic read edge/+/+/status',

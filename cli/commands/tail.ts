@@ -2,6 +2,7 @@
 import { Option } from 'commander';
 import type { StreamRecord } from '../../cloud/reader/read-stream.ts';
 import { processConfig } from '../../service/config/config.ts';
+import { targetStream } from '../../service/config/stream-address.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { CommandFailure } from '../frame/failures.ts';
 import { flagOf, numberOf, parsePositiveInteger, textOf } from '../frame/options.ts';
@@ -29,11 +30,11 @@ async function tail({ from, json, count, consumerArn }: TailOptions): Promise<vo
   const config = processConfig();
   const { readStream } = await import('../../cloud/reader/read-stream.ts');
   const { streamClient } = await import('../stream-client.ts');
-  const client = streamClient(config, { pushed: consumerArn !== undefined });
+  const client = await streamClient(config, { pushed: consumerArn !== undefined });
   let left = count ?? Number.POSITIVE_INFINITY;
   try {
     for await (const record of readStream(client, {
-      stream: config.KINESIS_STREAM,
+      stream: targetStream(config),
       from,
       ...(consumerArn === undefined ? {} : { consumerArn }),
     })) {

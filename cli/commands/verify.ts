@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import type { RunReport, VerifyReport } from '../../cloud/verify/verify.ts';
 import { processConfig } from '../../service/config/config.ts';
+import { STREAM_ADDRESS, targetStream } from '../../service/config/stream-address.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { EXIT_CODES } from '../frame/exit-codes.ts';
 import { CommandFailure } from '../frame/failures.ts';
@@ -25,11 +26,12 @@ async function verify(source: string | undefined, { partial, settleMinutes }: Ve
   const { verifyFolder, verifyStream } = await import('../../cloud/verify/verify.ts');
   const options = { beginsLater: partial, settleMs: (settleMinutes ?? 0) * MINUTE_MS };
   if (source !== undefined && isFile(source)) return await verifyFolder(source, options);
-  if (source !== undefined && /[/\\]/.test(source)) throw new CommandFailure(`there is no folder ${source}`);
+  if (source !== undefined && /[/\\]/.test(source) && !STREAM_ADDRESS.test(source))
+    throw new CommandFailure(`there is no folder ${source}`);
   const config = processConfig();
   const { streamClient } = await import('../stream-client.ts');
-  const client = streamClient(config);
-  const stream = source ?? config.KINESIS_STREAM;
+  const client = await streamClient(config);
+  const stream = source ?? targetStream(config);
   try {
     return await verifyStream(client, { stream, ...options });
   } catch (error) {
@@ -79,7 +81,7 @@ export const addVerify: AddCommand = (program) => {
         'whether every reading is there: complete, missing with its cause, missing without cause, duplicates, or not yet closed. ' +
         'Exit code 1 if a reading is missing without cause or a file cannot be read, 2 with --require-closed if a run is not closed.',
     )
-    .argument('[source]', 'folder, file, or name of a stream; default: KINESIS_STREAM')
+    .argument('[source]', 'folder, file, or name or ARN of a stream; default: KINESIS_STREAM')
     .option('--json', 'print the report as JSON')
     .option('--require-closed', 'exit with 2 if a run may still get readings')
     .option('--partial', 'the data begins later than its runs: what is missing before the first reading of a run is no loss')

@@ -1,7 +1,10 @@
 /** Checks credentials and stream with the SDK, as the forwarder uses them. */
 import { DescribeStreamSummaryCommand, type KinesisClient, type StreamDescriptionSummary } from '@aws-sdk/client-kinesis';
 import type { ForwarderStatus } from '../../contract/forwarder-status.ts';
+import { classify } from '../../forwarder/sink/failure-classes.ts';
+import { failureText } from '../../forwarder/sink/sink.ts';
 import { maskUrl, type Config } from '../../service/config/config.ts';
+import { streamOf } from '../../service/config/stream-address.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { streamClient } from '../stream-client.ts';
 import { doctorInContainer, fail, ok, warn, type DoctorLine } from './check-line.ts';
@@ -31,7 +34,7 @@ function limitsOf({
 
 async function streamLine(config: Config, client: KinesisClient): Promise<DoctorLine> {
   try {
-    const answer = await client.send(new DescribeStreamSummaryCommand({ StreamName: config.KINESIS_STREAM }), {
+    const answer = await client.send(new DescribeStreamSummaryCommand(streamOf(config)), {
       abortSignal: AbortSignal.timeout(LIMIT_MS),
     });
     const summary = answer.StreamDescriptionSummary;
@@ -69,7 +72,13 @@ export async function streamLines(
         `Run the doctor with the forwarder's settings: ${doctorInContainer('forwarder')}`,
       ),
     ];
-  const client = streamClient(config);
+  let client: KinesisClient;
+  try {
+    client = await streamClient(config);
+  } catch (error) {
+    const failure = classify(error);
+    return [fail('AWS', failureText(failure), failure.hint)];
+  }
   try {
     const credentials =
       target === 'local' ? ok('AWS credentials', 'not needed: the target is the local stream') : await credentialsLine(client);
@@ -89,11 +98,8 @@ async function credentialsLine(client: KinesisClient): Promise<DoctorLine> {
     const until = expiration === undefined ? '' : `, valid until ${expiration.toISOString()}`;
     return ok('AWS credentials', `found (key …${accessKeyId.slice(-4)}${until})`);
   } catch (error) {
-    return fail(
-      'AWS credentials',
-      messageOf(error),
-      'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role: docs/kinesis.md.',
-    );
+    const failure = classify(error);
+    return fail('AWS credentials', failureText(failure), failure.hint);
   } finally {
     clearTimeout(limit);
   }

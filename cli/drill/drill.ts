@@ -98,7 +98,7 @@ async function failAndRestore(pipeline: DrillPipeline, observer: Observer, progr
     return forwarder !== undefined && forwarder.depth === 0 && forwarder.ledger.accepted >= total;
   });
   progress.show('read everything back');
-  const client = streamClient(readConfig({ LOCAL_KINESIS_PORT: String(pipeline.streamPort) }));
+  const client = await streamClient(readConfig({ LOCAL_KINESIS_PORT: String(pipeline.streamPort) }));
   try {
     const account = await accountOf(client, 'drill');
     return verdictOf(

@@ -29,28 +29,40 @@ function oldProducersReading(data: Buffer): IncomingReading | undefined {
   return parsed.ok ? parsed.value : undefined;
 }
 
-/** A record of accounts is no reading (KINESIS_ACCOUNTS=records), and nothing to retry. */
-function isAccounts(data: Buffer): boolean {
+/** Whose accounts a record holds: it is no reading (KINESIS_ACCOUNTS=records), and nothing to retry. Undefined for any other record. */
+function accountsGateway(data: Buffer): string | undefined {
   try {
-    return isAccountRecord(JSON.parse(data.toString()));
+    const value: unknown = JSON.parse(data.toString());
+    if (!isAccountRecord(value)) return undefined;
+    return typeof value === 'object' && value !== null && 'gateway' in value ? String(value.gateway) : '';
   } catch {
-    return false;
+    return undefined;
   }
 }
 
+/** What a record of the stream holds. */
+export interface RecordContents {
+  /** In their order. */
+  readings: IncomingReading[];
+  /** Gateways whose account records, heartbeats too, it holds. */
+  accountsOf: string[];
+}
+
 /**
- * The readings in a record's data, in their order, each checked by the contract's schema. Throws MalformedRecord with the reason, but
+ * What a record's data holds, each reading checked by the contract's schema. Throws MalformedRecord with the reason, but
  * never with the content, which is personal data.
  */
-export function readingsOfRecord(partitionKey: string, data: Buffer): IncomingReading[] {
-  return deaggregate(partitionKey, data).flatMap((record) => {
+export function contentsOfRecord(partitionKey: string, data: Buffer): RecordContents {
+  const contents: RecordContents = { readings: [], accountsOf: [] };
+  for (const record of deaggregate(partitionKey, data)) {
     const parsed = parseReading(record.data);
-    if (parsed.ok) return [parsed.value];
-    const old = oldProducersReading(record.data);
-    if (old !== undefined) return [old];
-    if (isAccounts(record.data)) return [];
-    throw new MalformedRecord(parsed.reason);
-  });
+    const reading = parsed.ok ? parsed.value : oldProducersReading(record.data);
+    const gateway = reading === undefined ? accountsGateway(record.data) : undefined;
+    if (reading !== undefined) contents.readings.push(reading);
+    else if (gateway !== undefined) contents.accountsOf.push(gateway);
+    else if (!parsed.ok) throw new MalformedRecord(parsed.reason);
+  }
+  return contents;
 }
 
 /** A reading's identity, or undefined if its producer gave it none. */

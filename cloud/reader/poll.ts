@@ -1,7 +1,7 @@
 /** Reads shards by GetRecords, in rounds. All consumers of a stream share 2 MB and 5 reads per second and shard. */
 import { GetRecordsCommand, GetShardIteratorCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
 import { rest } from './rest.ts';
-import type { Shards } from './shards.ts';
+import { streamNamed, type Shards } from './shards.ts';
 import { recordsOf, type StreamRecord } from './stream-record.ts';
 
 export interface PollOptions {
@@ -24,6 +24,7 @@ export class PolledShard {
   readonly #client: KinesisClient;
   readonly #stream: string;
   readonly #recordsPerRead: number;
+  readonly #signal: AbortSignal | undefined;
   readonly #shards: Shards;
   #iterator: string | undefined;
   /** A read has reached the newest record: on a stream that is written to all the time, no read is ever empty. */
@@ -33,23 +34,34 @@ export class PolledShard {
 
   constructor(
     client: KinesisClient,
-    { stream, recordsPerRead }: { stream: string; recordsPerRead: number },
+    { stream, recordsPerRead, signal }: Pick<PollOptions, 'stream' | 'recordsPerRead' | 'signal'>,
     shards: Shards,
     id: string,
   ) {
     this.#client = client;
     this.#stream = stream;
     this.#recordsPerRead = recordsPerRead;
+    this.#signal = signal;
     this.#shards = shards;
     this.id = id;
   }
 
-  /** Gets an iterator. `again`: the shard was opened before. */
+  /** Gets an iterator. `again`: the shard was opened before. All consumers share five iterators per second and shard. */
   async open(again: boolean): Promise<void> {
+    while (this.#signal?.aborted !== true)
+      try {
+        return await this.#open(again);
+      } catch (error) {
+        if (!isThrottled(error)) throw error;
+        await rest(ROUND_MS, this.#signal);
+      }
+  }
+
+  async #open(again: boolean): Promise<void> {
     const start = this.#shards.startOf(this.id, again);
     const answer = await this.#client.send(
       new GetShardIteratorCommand({
-        StreamName: this.#stream,
+        ...streamNamed(this.#stream),
         ShardId: this.id,
         ShardIteratorType: start.type,
         ...(start.type === 'AFTER_SEQUENCE_NUMBER' ? { StartingSequenceNumber: start.sequenceNumber } : {}),

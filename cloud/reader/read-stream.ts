@@ -12,7 +12,7 @@ export type { Checkpoint } from './shards.ts';
 export type { StreamRecord } from './stream-record.ts';
 
 export interface ReadStreamOptions {
-  /** Name of the stream; the default is `hr-data-stream`. */
+  /** Name or ARN of the stream; the default is `hr-data-stream`. */
   stream?: string;
   /** Where a shard without a checkpoint begins. */
   from: 'oldest' | 'now';

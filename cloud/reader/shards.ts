@@ -21,11 +21,15 @@ export interface ShardsOptions {
 
 const LIST_EVERY_MS = 5000;
 
+/** The member of a request that says which stream is meant, by name or ARN. */
+export const streamNamed = (stream: string): { StreamName: string } | { StreamARN: string } =>
+  stream.startsWith('arn:') ? { StreamARN: stream } : { StreamName: stream };
+
 async function listShards(client: KinesisClient, stream: string): Promise<Shard[]> {
   const shards: Shard[] = [];
   let token: string | undefined;
   do {
-    const answer = await client.send(new ListShardsCommand(token === undefined ? { StreamName: stream } : { NextToken: token }));
+    const answer = await client.send(new ListShardsCommand(token === undefined ? streamNamed(stream) : { NextToken: token }));
     shards.push(...(answer.Shards ?? []));
     token = answer.NextToken;
   } while (token !== undefined);

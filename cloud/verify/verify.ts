@@ -1,6 +1,7 @@
 /** Proves whether anything is missing in a stream, or in the files that Firehose made of it. */
 import { DescribeStreamSummaryCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
 import { readStream } from '../reader/read-stream.ts';
+import { streamNamed } from '../reader/shards.ts';
 import { filesBelow, readRecords, recordsOfLine } from './json-lines.ts';
 import { Verifier, type VerifierOptions, type VerifyReport } from './verifier.ts';
 
@@ -41,7 +42,7 @@ export interface VerifyStreamOptions extends VerifierOptions {
 
 /** Whether the stream is so old that its first records have expired. */
 async function hasExpired(client: KinesisClient, stream: string): Promise<boolean> {
-  const { StreamDescriptionSummary: summary } = await client.send(new DescribeStreamSummaryCommand({ StreamName: stream }));
+  const { StreamDescriptionSummary: summary } = await client.send(new DescribeStreamSummaryCommand(streamNamed(stream)));
   const createdMs = summary?.StreamCreationTimestamp?.getTime() ?? 0;
   return Date.now() - createdMs > (summary?.RetentionPeriodHours ?? 24) * HOUR_MS;
 }

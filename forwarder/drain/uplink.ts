@@ -14,6 +14,7 @@ const NEEDS_OPERATOR: ReadonlySet<UplinkState> = new Set([
   'stream_missing',
   'kms_error',
   'clock_skew',
+  'misconfigured',
 ]);
 /** So many refused keys are in the text; the status lists more. */
 const KEYS_IN_TEXT = 3;

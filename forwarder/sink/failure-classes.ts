@@ -1,21 +1,15 @@
 /** Classifies errors of whole requests: the uplink's state, the detail, a hint for the operator, and how to continue. */
-import { maskSecrets } from '../../service/secrets/mask.ts';
+import { hintOf } from '../../service/errors/reason-catalogue.ts';
+import { classifyCredentials } from './credential-failures.ts';
+import { CredentialsFailed } from './credentials.ts';
+import { factsOf, type Thrown } from './thrown.ts';
 import type { FailureClass } from './sink.ts';
-
-interface SdkError {
-  name?: string;
-  message?: string;
-  code?: string;
-  $metadata?: { httpStatusCode?: number };
-  $response?: { headers?: Record<string, string> };
-}
 
 type Failure = Omit<FailureClass, 'detail' | 'retryAfterMs'>;
 
-const CLOCK_SKEW: Failure = {
-  state: 'clock_skew',
-  hint: 'Set the time of this box (timedatectl set-ntp true).',
-};
+const WRONG_CREDENTIALS = 'The credentials are wrong: check key, secret and region.';
+const SET_CLOCK = hintOf('clock_skew');
+const CLOCK_SKEW: Failure = { state: 'clock_skew', hint: SET_CLOCK };
 
 const NAMED: readonly { names: readonly string[]; failure: Failure }[] = [
   {
@@ -38,10 +32,12 @@ const NAMED: readonly { names: readonly string[]; failure: Failure }[] = [
       state: 'credentials_expired',
       hint: 'Renew the credentials; rotated ones are picked up automatically.',
       rebuild: true,
+      mayBeClock: SET_CLOCK,
     },
   },
+  { names: ['Misconfigured'], failure: { state: 'misconfigured', hint: hintOf('misconfigured'), rebuild: true } },
   {
-    names: ['CredentialsProviderError', 'TokenProviderError', 'ProviderError'],
+    names: ['CredentialsProviderError', 'TokenProviderError', 'ProviderError', 'NoCredentials'],
     failure: {
       state: 'unauthorized',
       hint: 'Provide credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role (docs/kinesis.md).',
@@ -49,19 +45,21 @@ const NAMED: readonly { names: readonly string[]; failure: Failure }[] = [
     },
   },
   {
+    names: ['InvalidSignatureException', 'SignatureDoesNotMatch'],
+    failure: { state: 'unauthorized', hint: WRONG_CREDENTIALS, rebuild: true, mayBeClock: SET_CLOCK },
+  },
+  {
     names: [
       'UnrecognizedClientException',
       'InvalidClientTokenId',
-      'InvalidSignatureException',
       'IncompleteSignature',
       'MissingAuthenticationTokenException',
       'MissingAuthenticationToken',
       'InvalidAccessKeyId',
-      'SignatureDoesNotMatch',
       'OptInRequired',
       'NotAuthorized',
     ],
-    failure: { state: 'unauthorized', hint: 'The credentials are wrong: check key, secret and region.', rebuild: true },
+    failure: { state: 'unauthorized', hint: WRONG_CREDENTIALS, rebuild: true },
   },
   {
     names: ['AccessDeniedException', 'AccessDenied'],
@@ -103,7 +101,13 @@ const NAMED: readonly { names: readonly string[]; failure: Failure }[] = [
   },
 ];
 
-const UNREACHABLE = new Set([
+const OUTDATED_CERTIFICATES: ReadonlySet<string> = new Set(['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED']);
+
+/** Codes of Node, most of them OpenSSL's. */
+const isUntrusted = (code: string): boolean =>
+  /^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_(GET|VERIFY)|ERR_TLS_CERT_ALTNAME|CERT_(UNTRUSTED|REJECTED|SIGNATURE))/.test(code);
+
+const UNREACHABLE: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
   'ENOTFOUND',
@@ -111,30 +115,16 @@ const UNREACHABLE = new Set([
   'ETIMEDOUT',
   'EHOSTUNREACH',
   'ENETUNREACH',
+  'EADDRNOTAVAIL',
   'EPIPE',
   'ECONNABORTED',
-  'CERT_HAS_EXPIRED',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
 ]);
 
-function retryAfterMs(error: SdkError): number | undefined {
-  const value = error.$response?.headers?.['retry-after'];
+function retryAfterMs({ header }: Thrown): number | undefined {
+  const value = header('retry-after');
   if (value === undefined) return undefined;
   const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000;
   return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds, 300) * 1000 : undefined;
-}
-
-interface Thrown {
-  name: string;
-  /** Name and message, at most 300 characters. */
-  text: string;
-  /** Node's code of a network error. */
-  code: string | undefined;
-  /** HTTP status; 0 without an answer. */
-  status: number;
 }
 
 interface Rule {
@@ -144,7 +134,16 @@ interface Rule {
   detail?: (thrown: Thrown) => string;
 }
 
+const withCode = ({ code, text }: Thrown): string => (code === '' ? text : `${code} ${text}`);
 const notKinesis = ({ status }: Thrown): string => `not a Kinesis answer (HTTP ${status})`;
+/** Words of the SDK's errors about endpoints, and whose value it cannot obey; a profile has the same settings in small letters. */
+const ENDPOINT_VARIABLES: readonly (readonly [words: RegExp, variable: string])[] = [
+  [/\bFIPS\b.*not support/, 'AWS_USE_FIPS_ENDPOINT'],
+  [/\bDual ?Stack\b.*not support/i, 'AWS_USE_DUALSTACK_ENDPOINT'],
+  [/AccountIdEndpointMode|account_id_endpoint_mode/i, 'AWS_ACCOUNT_ID_ENDPOINT_MODE'],
+  [/\bInvalid ARN\b|from ARN doesn't match/, 'KINESIS_STREAM'],
+  [/Region not accepted/, 'AWS_REGION'],
+];
 const NETWORK_ERRORS = ['TimeoutError', 'AbortError', 'RequestTimeout', 'NetworkingError'];
 
 /** The first rule that matches decides. */
@@ -154,7 +153,13 @@ const RULES: readonly Rule[] = [
   ...NAMED.map(({ names, failure }): Rule => ({ matches: ({ name }) => names.includes(name), failure })),
   {
     matches: ({ text }) => /region is missing/i.test(text),
-    failure: { state: 'error', hint: 'Set AWS_REGION.', rebuild: true },
+    failure: { state: 'misconfigured', hint: 'Set AWS_REGION.', rebuild: true },
+    detail: () => 'AWS_REGION: is not set',
+  },
+  {
+    matches: ({ text }) => ENDPOINT_VARIABLES.some(([words]) => words.test(text)),
+    failure: { state: 'misconfigured', hint: hintOf('misconfigured'), rebuild: true },
+    detail: ({ text }) => `${ENDPOINT_VARIABLES.find(([words]) => words.test(text))?.[1] ?? ''}: ${text}`,
   },
   {
     matches: ({ status }) => status === 429,
@@ -183,15 +188,35 @@ const RULES: readonly Rule[] = [
     detail: notKinesis,
   },
   {
+    matches: ({ code }) => OUTDATED_CERTIFICATES.has(code),
+    failure: {
+      state: 'unreachable',
+      hint: "The endpoint's certificate must be renewed; if the endpoint is AWS', check the clock of this box.",
+      mayBeClock: SET_CLOCK,
+    },
+    detail: withCode,
+  },
+  {
+    matches: ({ code }) => isUntrusted(code),
+    failure: {
+      state: 'unreachable',
+      hint:
+        'The certificate of the endpoint, or of a proxy that answers in its place, is not trusted: name its authority in AWS_CA_BUNDLE ' +
+        '(or NODE_EXTRA_CA_CERTS).',
+      rebuild: true,
+    },
+    detail: withCode,
+  },
+  {
     matches: ({ code, name, text }) =>
-      UNREACHABLE.has(code ?? '') ||
+      UNREACHABLE.has(code) ||
       NETWORK_ERRORS.includes(name) ||
       /socket hang up|timed? ?out|aborted|premature|network/i.test(text),
     failure: {
       state: 'unreachable',
       hint: 'Check network, DNS, proxy and firewall; readings wait in the queue.',
     },
-    detail: ({ code, text }) => (code === undefined ? text : `${code} ${text}`),
+    detail: withCode,
   },
   {
     matches: ({ status }) => status >= 500,
@@ -207,17 +232,11 @@ const OTHER: Rule = { matches: () => true, failure: { state: 'error', hint: 'Ret
 
 /** Classifies what a request threw. Never throws. */
 export function classify(thrown: unknown): FailureClass {
-  const error: SdkError = typeof thrown === 'object' && thrown !== null ? thrown : { message: String(thrown) };
-  const facts: Thrown = {
-    name: error.name ?? '',
-    // Masked before it is cut: half a session token is recognised by nobody.
-    text: maskSecrets(`${error.name ?? ''} ${error.message ?? ''}`.trim()).slice(0, 300),
-    code: error.code,
-    status: error.$metadata?.httpStatusCode ?? 0,
-  };
+  if (thrown instanceof CredentialsFailed) return classifyCredentials(thrown, classify);
+  const facts = factsOf(thrown);
   const { failure, detail } = RULES.find(({ matches }) => matches(facts)) ?? OTHER;
   const text = detail === undefined ? facts.text : detail(facts);
-  const afterMs = retryAfterMs(error);
+  const afterMs = retryAfterMs(facts);
   return {
     ...failure,
     detail: text === '' ? `HTTP ${facts.status}` : text,

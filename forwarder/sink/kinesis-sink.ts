@@ -1,63 +1,35 @@
 /** Kinesis by the AWS SDK, configured so that its time limits hold and its connections are reused. */
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
-import type { KinesisClient, KinesisClientConfig } from '@aws-sdk/client-kinesis';
+import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import type { Config } from '../../service/config/config.ts';
-import { maskUrl, proxyIsSet } from '../../service/config/config.ts';
-import { registerSecret } from '../../service/secrets/mask.ts';
-import { withoutCredentials } from '../../service/secrets/url-credentials.ts';
+import { maskUrl } from '../../service/config/config.ts';
+import { streamOf } from '../../service/config/stream-address.ts';
 import type { Logger } from '../../service/log/log.ts';
+import { clockAheadOf, withClockChecked } from './clock-check.ts';
+import { CredentialsFailed } from './credentials.ts';
 import { classify } from './failure-classes.ts';
+import type { HttpTimeouts } from './http-handler.ts';
+import { localEndpoint, makeKinesisClient, originOf } from './kinesis-client.ts';
 import { outcomesOf } from './put-answer.ts';
 import { SinkError, type SendResult, type Sink, type SinkLimits, type SinkRecord } from './sink.ts';
+import { factsOf } from './thrown.ts';
 
-export interface SinkTimeouts {
-  connectMs: number;
-  requestMs: number;
-  /** The SDK's request timeout does not cover a stalled body; the socket's timeout does. */
-  socketMs: number;
+export interface SinkTimeouts extends HttpTimeouts {
   /** The whole call, including the SDK's second attempt. */
   wholeMs: number;
 }
 
 const TIMEOUTS: SinkTimeouts = { connectMs: 3000, requestMs: 10_000, socketMs: 10_000, wholeMs: 30_000 };
-const SOCKETS_MAX = 16;
-/** Shorter ones are words, for emulators. */
-const AWS_KEY_MIN_LENGTH = 12;
 const DEFAULT_RECORD_BYTES = 1024 * 1024;
-
-interface Agents {
-  httpAgent: HttpAgent;
-  httpsAgent: HttpsAgent;
-}
-type SdkLogger = NonNullable<KinesisClientConfig['logger']>;
 
 /** The target as shown to people: the local stream, AWS, or the endpoint without credentials. */
 export function targetName(config: Config): string {
-  if (config.KINESIS_TARGET === 'local') return `local stream on ${config.LOCAL_KINESIS_HOST}:${config.LOCAL_KINESIS_PORT}`;
+  if (config.KINESIS_TARGET === 'local') return `local stream on ${localEndpoint(config).replace('http://', '')}`;
   return config.KINESIS_TARGET === 'aws' ? 'AWS' : maskUrl(config.KINESIS_TARGET);
 }
 
-/** Agents that use the proxies of the environment, or connect directly if NO_PROXY names the host. */
-async function proxyAgents(direct: Agents): Promise<Agents> {
-  const { ProxyAgent } = await import('proxy-agent');
-  // A plain request through a proxy names its whole URL, which the agent writes only for the first request of a connection.
-  const httpAgent = new ProxyAgent({ ...direct, keepAlive: false, maxSockets: SOCKETS_MAX });
-  const httpsAgent = new ProxyAgent({ ...direct, keepAlive: true, maxSockets: SOCKETS_MAX });
-  return { httpAgent: httpAgent as unknown as HttpAgent, httpsAgent: httpsAgent as unknown as HttpsAgent };
-}
-
-/** The provider; what it provides is hidden in every output from then on. */
-function maskedCredentials<C extends { accessKeyId: string; secretAccessKey: string; sessionToken?: string }>(
-  provide: () => Promise<C>,
-): () => Promise<C> {
-  return async () => {
-    const credentials = await provide();
-    const { accessKeyId, secretAccessKey, sessionToken = '' } = credentials;
-    for (const secret of [accessKeyId, secretAccessKey, sessionToken])
-      if (secret.length >= AWS_KEY_MIN_LENGTH) registerSecret(secret);
-    return credentials;
-  };
+/** Its name is classified in failure-classes.ts. */
+class RequestAborted extends Error {
+  override readonly name = 'AbortError';
 }
 
 export class KinesisSink implements Sink {
@@ -66,6 +38,8 @@ export class KinesisSink implements Sink {
   readonly #timeouts: SinkTimeouts;
   #client: Promise<KinesisClient> | undefined;
   #clockAheadMs: number | undefined;
+  /** Where the last request was sent to. */
+  #origin: string | undefined;
 
   constructor(config: Config, log: Logger, timeouts: SinkTimeouts = TIMEOUTS) {
     this.#config = config;
@@ -74,56 +48,41 @@ export class KinesisSink implements Sink {
   }
 
   async #make(): Promise<KinesisClient> {
-    // Imported at first use: it takes 0.3 s and 18 MB.
-    const [{ KinesisClient }, { NodeHttpHandler }, { defaultProvider }] = await Promise.all([
-      import('@aws-sdk/client-kinesis'),
-      import('@smithy/node-http-handler'),
-      import('@aws-sdk/credential-provider-node'),
-    ]);
-    const { KINESIS_TARGET, LOCAL_KINESIS_HOST, LOCAL_KINESIS_PORT } = this.#config;
-    const { connectMs, requestMs, socketMs } = this.#timeouts;
-    const agentOptions = { keepAlive: true, maxSockets: SOCKETS_MAX, noDelay: true };
-    const direct = { httpAgent: new HttpAgent(agentOptions), httpsAgent: new HttpsAgent(agentOptions) };
-    const agents = KINESIS_TARGET !== 'local' && proxyIsSet() ? await proxyAgents(direct) : direct;
-    const client = new KinesisClient({
-      maxAttempts: 2,
-      // The SDK's default handler opens a connection per request, and fails on http:// endpoints.
-      requestHandler: new NodeHttpHandler({
-        ...agents,
-        connectionTimeout: connectMs,
-        requestTimeout: requestMs,
-        socketTimeout: socketMs,
-        throwOnRequestTimeout: true,
-      }),
-      // Without `info`: with it, even an empty one, the SDK prepares every input for logging. It requires the other methods.
-      logger: {
-        trace() {},
-        debug() {},
-        warn: (...words: unknown[]) => this.#log.debug({ event: 'sdk_warning' }, String(words[0])),
-        error: (...words: unknown[]) => this.#log.debug({ event: 'sdk_error' }, String(words[0])),
-      } as unknown as SdkLogger,
-      // The SDK's own credential chain; without its cache, which would keep the shared files as the first client read them.
-      ...(KINESIS_TARGET === 'local'
-        ? {
-            endpoint: `http://${LOCAL_KINESIS_HOST}:${LOCAL_KINESIS_PORT}`,
-            region: 'us-east-1',
-            credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
-          }
-        : { credentials: maskedCredentials(defaultProvider({ ignoreCache: true })) }),
-      ...(KINESIS_TARGET !== 'local' && KINESIS_TARGET !== 'aws' ? { endpoint: withoutCredentials(KINESIS_TARGET) } : {}),
-    });
+    const client = await makeKinesisClient(this.#config, { log: this.#log, timeouts: this.#timeouts });
     client.middlewareStack.add(
       (next) => async (args) => {
+        const { protocol, hostname, port } = args.request as { protocol?: string; hostname?: string; port?: number };
+        this.#origin = `${protocol}//${hostname}:${port ?? ''}`;
+        const sentMs = Date.now();
         const result = await next(args);
-        const date = (result.response as { headers?: Record<string, string> }).headers?.['date'];
-        const streamMs = date === undefined ? Number.NaN : Date.parse(date);
-        // The header has whole seconds: half a second later is the best estimate.
-        if (Number.isFinite(streamMs)) this.#clockAheadMs = Date.now() - streamMs - 500;
+        const { headers } = result.response as { headers?: Record<string, string> };
+        this.#clockAheadMs = clockAheadOf({ sentMs, receivedMs: Date.now(), date: headers?.['date'] }) ?? this.#clockAheadMs;
         return result;
       },
       { step: 'deserialize', priority: 'low', name: 'clockOfTheStream' },
     );
     return client;
+  }
+
+  /** The client; a new one after a failure to make it. */
+  async #connected(): Promise<KinesisClient> {
+    this.#client ??= this.#make();
+    try {
+      return await this.#client;
+    } catch (error) {
+      this.#client = undefined;
+      throw error;
+    }
+  }
+
+  /** The failure of a request, as an error of this sink. */
+  async #failure(error: unknown): Promise<SinkError> {
+    const failure = classify(error);
+    if (failure.mayBeClock === undefined) return new SinkError(failure, error);
+    const client = await this.#client?.catch(() => undefined);
+    const origin = this.#origin ?? (client === undefined ? undefined : await originOf(client));
+    const date = factsOf(error instanceof CredentialsFailed ? error.cause : error).header('date');
+    return new SinkError(await withClockChecked(failure, { date, origin }), error);
   }
 
   async #use<T>(
@@ -135,12 +94,15 @@ export class KinesisSink implements Sink {
     const abort = (): void => controller.abort();
     const limit = setTimeout(abort, this.#timeouts.wholeMs);
     signal.addEventListener('abort', abort);
+    // The SDK ends a request by its signal, but not what a source of credentials does before it.
+    const aborted = new Promise<never>((_, reject) => {
+      controller.signal.addEventListener('abort', () => reject(new RequestAborted('the request was aborted')), { once: true });
+    });
     if (signal.aborted) abort();
     try {
-      const client = await (this.#client ??= this.#make());
-      return await work(client, { abortSignal: controller.signal });
+      return await Promise.race([this.#connected().then((client) => work(client, { abortSignal: controller.signal })), aborted]);
     } catch (error) {
-      throw new SinkError(classify(error), error);
+      throw await this.#failure(error);
     } finally {
       clearTimeout(limit);
       signal.removeEventListener('abort', abort);
@@ -152,7 +114,7 @@ export class KinesisSink implements Sink {
     const outcomes = await this.#use(async (client, options) => {
       const answer = await client.send(
         new PutRecordsCommand({
-          StreamName: this.#config.KINESIS_STREAM,
+          ...streamOf(this.#config),
           Records: records.map(({ data, partitionKey }) => ({ Data: data, PartitionKey: partitionKey })),
         }),
         options,
@@ -165,8 +127,7 @@ export class KinesisSink implements Sink {
   async limits(signal: AbortSignal): Promise<SinkLimits> {
     const { DescribeStreamSummaryCommand } = await import('@aws-sdk/client-kinesis');
     const answer = await this.#use(
-      async (client, options) =>
-        await client.send(new DescribeStreamSummaryCommand({ StreamName: this.#config.KINESIS_STREAM }), options),
+      async (client, options) => await client.send(new DescribeStreamSummaryCommand(streamOf(this.#config)), options),
       signal,
     );
     const summary = answer.StreamDescriptionSummary;

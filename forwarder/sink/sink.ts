@@ -29,6 +29,8 @@ export interface FailureClass {
   retryAfterMs?: number;
   /** Continue with a new client: its credentials may have changed. */
   rebuild?: boolean;
+  /** A wrong clock of this box may be the cause: the hint if it is. */
+  mayBeClock?: string;
 }
 
 /** A failure as one line of text: `credentials_expired: The security token …`. */

@@ -7,6 +7,7 @@ import { maskSecrets, registerEnvironment, registerSecret } from '../secrets/mas
 import { maskUrl, withoutCredentials } from '../secrets/url-credentials.ts';
 import { isSetIn, type Environment } from './environment.ts';
 import { REMOVED_SETTINGS, removedSettingsIn } from './removed-settings.ts';
+import { SdkEnvironment } from './sdk-variables.ts';
 import { PREFIXES, SETTINGS, type Setting, type SettingName } from './settings.ts';
 
 type ValueOf<S> = S extends { type: 'integer' | 'number' | 'bytes' }
@@ -122,6 +123,12 @@ function checkTogether(config: Config): string[] {
   for (const kind of ['MQTT', 'ADMIN'] as const)
     if ((config[`${kind}_TLS_CERT_FILE`] === undefined) !== (config[`${kind}_TLS_KEY_FILE`] === undefined))
       faults.push(`${kind}_TLS_CERT_FILE: must be set together with ${kind}_TLS_KEY_FILE`);
+  const iot = ['KINESIS_IOT_ENDPOINT', 'KINESIS_IOT_ROLE_ALIAS', 'KINESIS_IOT_CERT_FILE', 'KINESIS_IOT_KEY_FILE'] as const;
+  const missing = iot.filter((name) => config[name] === undefined);
+  if (missing.length > 0 && missing.length < iot.length)
+    faults.push(
+      `${missing.join(', ')}: must be set together with ${iot.filter((name) => config[name] !== undefined).join(', ')}`,
+    );
   for (const name of ['MQTT_URL', 'KINESIS_TARGET'] as const)
     if (config[name].includes('://') && !URL.canParse(withoutCredentials(config[name])))
       faults.push(`${name}: must be a URL (got ${shownValue(name, config[name])})`);
@@ -233,11 +240,9 @@ export function systemdWatchdogUs(): number | undefined {
   return Number.isFinite(limit) && limit > 0 ? limit : undefined;
 }
 
-/** True if a proxy is configured for outgoing requests; the agent itself reads these variables. */
-export function proxyIsSet(): boolean {
-  return ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'].some(
-    (name) => (process.env[name] ?? '') !== '',
-  );
+/** The variables of the AWS SDK and of proxies in the environment of this process. */
+export function sdkEnvironment(): SdkEnvironment {
+  return new SdkEnvironment(process.env);
 }
 
 /** Suppresses the AWS SDK's notice about future Node versions, which would appear in the middle of our own output. */

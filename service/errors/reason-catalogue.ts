@@ -266,6 +266,10 @@ export const UPLINK_REASONS = {
     summary: "This box's clock differs too much from AWS' for requests to be accepted.",
     hint: 'Set the time of this box (timedatectl set-ntp true).',
   },
+  misconfigured: {
+    summary: 'A variable of the AWS SDK, or a file that a setting names, cannot be used; the reason names it.',
+    hint: 'Correct it. A corrected file is read again automatically; a variable needs a restart. docs/kinesis.md lists them.',
+  },
   rejected: {
     summary: 'The stream refuses a record for its content.',
     hint: 'No action required: the record is located and moved to the dead letters.',

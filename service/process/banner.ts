@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { BridgeStatus } from '../../contract/bridge-status.ts';
 import type { Config } from '../config/config.ts';
 import { maskUrl } from '../config/config.ts';
+import { hostToConnect } from '../network/addresses.ts';
 import { VERSION } from './version.ts';
 
 export interface Running {
@@ -28,8 +29,8 @@ function strapsLine({ config, source }: Running): string {
 }
 
 function streamLine(config: Config): string {
-  if (config.KINESIS_TARGET === 'local')
-    return `${config.KINESIS_STREAM}, local stream on http://${config.LOCAL_KINESIS_HOST}:${config.LOCAL_KINESIS_PORT}   (npm run tail)`;
+  const local = `http://${hostToConnect(config.LOCAL_KINESIS_HOST)}:${config.LOCAL_KINESIS_PORT}`;
+  if (config.KINESIS_TARGET === 'local') return `${config.KINESIS_STREAM}, local stream on ${local}   (npm run tail)`;
   return `${config.KINESIS_STREAM}, ${config.KINESIS_TARGET === 'aws' ? 'AWS Kinesis' : maskUrl(config.KINESIS_TARGET)}`;
 }
 

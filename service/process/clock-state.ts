@@ -3,7 +3,7 @@ import type { Reading } from '../../contract/reading.ts';
 
 /** A clock that shows an earlier year is wrong: this release did not exist yet. */
 const BUILD_YEAR = 2026;
-/** Tolerated difference between this box and the stream: the Date header has a resolution of 1 s, and the request takes time. */
+/** Tolerated difference between this box and the stream, beyond what the Date header's resolution of 1 s leaves open. */
 const TOLERANCE_MS = 5000;
 
 /** True if the clock shows a time before this release was built. */

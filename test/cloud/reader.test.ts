@@ -123,6 +123,19 @@ describe('the reader', () => {
       );
   });
 
+  test('more readers start at once than the shard grants iterators a second, and each reads everything', async (t) => {
+    const { client, endpoint } = await startLocalStream(t);
+    await put(client, 1, 20);
+    const read = await Promise.all(
+      Array.from({ length: 15 }, async () => {
+        const hasty = clientOf(endpoint, { maxAttempts: 1 });
+        t.after(() => hasty.destroy());
+        return await seqsOfStream(hasty);
+      }),
+    );
+    for (const seqs of read) assert.deepEqual(seqs, seqsOf(1, 20));
+  });
+
   test('reading until caught up ends on a stream that is written to all the time', async (t) => {
     const { client } = await startLocalStream(t);
     await put(client, 1, 100);

@@ -2,10 +2,11 @@
 import { accountOf } from '../../cli/drill/account.ts';
 import { streamClient } from '../../cli/stream-client.ts';
 import { processConfig } from '../../service/config/config.ts';
+import { targetStream } from '../../service/config/stream-address.ts';
 
 const config = processConfig();
-const client = streamClient(config);
-const { runs: accounts } = await accountOf(client, config.KINESIS_STREAM);
+const client = await streamClient(config);
+const { runs: accounts } = await accountOf(client, targetStream(config));
 client.destroy();
 for (const { run, last, present, missing, duplicates } of accounts) {
   const which = missing.length > 0 ? ` (${missing.slice(0, 10).join(', ')})` : '';

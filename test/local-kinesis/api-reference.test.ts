@@ -1,9 +1,9 @@
 /** The local stream beside the API reference, as AWS' SDK has it: each member of each operation is supported or refused. */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import * as sdk from '@aws-sdk/client-kinesis';
 import { requests } from '../../local-kinesis/wire/requests.ts';
-import { startLocalStream, type LocalStream } from '../support/local-stream.ts';
+import { sharedStream, type LocalStream } from '../support/local-stream.ts';
 import { askJson, typeOf } from './support/raw.ts';
 
 /** A structure or a list of the SDK: [3, namespace, name, traits, member names, member schemas]. */
@@ -62,16 +62,10 @@ const operations = Object.keys(VALID) as (keyof typeof requests)[];
 const REFUSALS = /^(SerializationException|ValidationException|InvalidArgumentException|ResourceNotFoundException)$/;
 
 describe('the API reference', () => {
-  const cleanups: (() => unknown)[] = [];
+  const started = sharedStream();
   let stream: LocalStream;
   before(async () => {
-    stream = await startLocalStream(
-      { after: (cleanup) => void cleanups.push(cleanup as () => unknown) },
-      { LOCAL_KINESIS_LIMITS: 'false' },
-    );
-  });
-  after(async () => {
-    for (const cleanup of cleanups.toReversed()) await cleanup();
+    stream = await started();
   });
 
   test('each member of each supported operation is known by its name', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { before, after, describe, test } from 'node:test';
-import { startLocalStream, type LocalStream } from '../support/local-stream.ts';
+import { before, describe, test } from 'node:test';
+import { sharedStream, type LocalStream } from '../support/local-stream.ts';
 import { askCbor, askJson, Ms, typeOf } from './support/raw.ts';
 
 const StreamName = 'hr-data-stream';
@@ -26,16 +26,10 @@ function checkForm(key: string, value: unknown): void {
 }
 
 describe('CBOR', () => {
-  const cleanups: (() => unknown)[] = [];
+  const started = sharedStream();
   let stream: LocalStream;
   before(async () => {
-    stream = await startLocalStream(
-      { after: (cleanup) => void cleanups.push(cleanup as () => unknown) },
-      { LOCAL_KINESIS_LIMITS: 'false' },
-    );
-  });
-  after(async () => {
-    for (const cleanup of cleanups.toReversed()) await cleanup();
+    stream = await started();
   });
 
   test('every operation does the same in CBOR as in JSON', async () => {

@@ -1,5 +1,5 @@
 /** A real local stream for tests, with fault injection. */
-import type { TestContext } from 'node:test';
+import { after, type TestContext } from 'node:test';
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import { LocalKinesisService } from '../../local-kinesis/service.ts';
 import type { FaultSettings } from '../../contract/fault-settings.ts';
@@ -47,4 +47,21 @@ export async function startLocalStream(
     },
     stop: async () => await service.stop(),
   };
+}
+
+/**
+ * The stream of a test file, without limits per second, created at its first use. Call it outside of tests: it ends with the file or with
+ * the `describe` around it.
+ */
+export function sharedStream(environment: Record<string, string> = {}): () => Promise<LocalStream> {
+  const cleanups: (() => unknown)[] = [];
+  let stream: Promise<LocalStream> | undefined;
+  after(async () => {
+    for (const cleanup of cleanups.toReversed()) await cleanup();
+  });
+  return async () =>
+    await (stream ??= startLocalStream(
+      { after: (cleanup) => void cleanups.push(cleanup as () => unknown) },
+      { LOCAL_KINESIS_LIMITS: 'false', ...environment },
+    ));
 }

@@ -11,9 +11,11 @@ import {
   type ReasonEntry,
 } from '../../service/errors/reason-catalogue.ts';
 import { LINK_ENDS, STRAP_STATES, type StateEntry } from '../../service/errors/strap-catalogue.ts';
+import { SDK_VARIABLES } from '../../service/config/sdk-variables.ts';
 import { SETTINGS, type Setting } from '../../service/config/settings.ts';
 import { budgetsTable } from '../../gateway/budgets/budget-table.ts';
 import { costsTable } from './costs.ts';
+import { fleetCostsTable } from './fleet-costs.ts';
 
 function bytesText(bytes: number): string {
   for (const [unit, size] of [
@@ -58,6 +60,14 @@ export function settingsTable(): string {
     ([name, setting]) => `| \`${name}\` | ${defaultText(setting)} | ${cell(valuesText(setting))} | ${cell(setting.doc)} |`,
   );
   return ['| variable | default | values | meaning |', '|---|---|---|---|', ...rows].join('\n');
+}
+
+/** The table in docs/kinesis.md. */
+export function sdkVariablesTable(): string {
+  const rows = Object.entries<{ doc: string; must?: string }>(SDK_VARIABLES).map(
+    ([name, { doc, must }]) => `| \`${name}\` | ${cell(doc)} | ${must === undefined ? '' : `must ${cell(must)}`} |`,
+  );
+  return ['| variable | meaning here | |', '|---|---|---|', ...rows].join('\n');
 }
 
 /** The table in docs/errors.md. */
@@ -160,7 +170,9 @@ export function withTable(document: string, table: string): string {
 export const TABLES: readonly { file: string; table: () => string }[] = [
   { file: 'docs/settings.md', table: settingsTable },
   { file: 'docs/errors.md', table: errorsTable },
+  { file: 'docs/kinesis.md', table: sdkVariablesTable },
   { file: 'docs/consumers.md', table: costsTable },
+  { file: 'docs/fleet.md', table: fleetCostsTable },
   { file: 'docs/sensors.md', table: strapTables },
   { file: 'SECURITY.md', table: budgetsTable },
 ];

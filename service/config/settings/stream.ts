@@ -1,4 +1,5 @@
 /** Settings of the Kinesis stream: the local one, and the one that readings are sent to. */
+import { STREAM_ADDRESS } from '../stream-address.ts';
 import type { Setting } from './setting.ts';
 
 export const STREAM_SETTINGS = {
@@ -28,8 +29,8 @@ export const STREAM_SETTINGS = {
     type: 'boolean',
     default: true,
     doc:
-      'Whether the local stream enforces the throughput limits of a real shard. Disable it to measure throughput ' +
-      'without them.',
+      'Whether the local stream enforces the throughput limits of a real shard, and the calls per second of an account. ' +
+      'Disable it to measure throughput without them.',
     usedBy: ['local-kinesis'],
   },
   LOCAL_KINESIS_FAULTS: {
@@ -49,9 +50,11 @@ export const STREAM_SETTINGS = {
   KINESIS_STREAM: {
     type: 'text',
     default: 'hr-data-stream',
-    pattern: /^[a-zA-Z0-9_.-]{1,128}$/,
-    must: 'be 1-128 of letters, digits, _ . -',
-    doc: 'Name of the stream.',
+    pattern: STREAM_ADDRESS,
+    must: 'be 1-128 of letters, digits, _ . -, or the ARN of a stream',
+    doc:
+      'Name of the stream, or its ARN (`arn:aws:kinesis:eu-west-1:123456789012:stream/hr-data-stream`) if it is in another ' +
+      'account; the ARN also sets the region.',
     usedBy: ['forwarder', 'local-kinesis'],
   },
   KINESIS_MODE: {
@@ -88,6 +91,52 @@ export const STREAM_SETTINGS = {
     doc:
       'How the stream tells what is missing. `readings`: once a minute, in a field of a reading. `records`: in records of their ' +
       'own, once a minute, also without news. `off`: not at all.',
+    usedBy: ['forwarder'],
+  },
+  KINESIS_IOT_ENDPOINT: {
+    type: 'text',
+    default: undefined,
+    pattern: /^(?!-)[a-zA-Z0-9.-]{1,253}(:\d{1,5})?$/,
+    must: 'be a host name, with :port if it is not 443',
+    doc:
+      "The account's endpoint of the AWS IoT credentials provider (`aws iot describe-endpoint --endpoint-type iot:CredentialProvider`). " +
+      'If set, the box gets its AWS credentials by its X.509 certificate, and has no long-lived key: docs/fleet.md.',
+    usedBy: ['forwarder'],
+  },
+  KINESIS_IOT_ROLE_ALIAS: {
+    type: 'text',
+    default: undefined,
+    pattern: /^[\w=,@-]{1,128}$/,
+    must: 'be 1-128 of letters, digits, = , @ - _',
+    doc: 'Role alias that the certificate may use (an output of `cloud/iot-template.yaml`).',
+    usedBy: ['forwarder'],
+  },
+  KINESIS_IOT_THING_NAME: {
+    type: 'text',
+    default: undefined,
+    pattern: /^[a-zA-Z0-9:_-]{1,128}$/,
+    must: 'be 1-128 of letters, digits, : _ -',
+    doc: 'Name of the thing that the certificate is attached to. Unset: the name of this box.',
+    usedBy: ['forwarder'],
+  },
+  KINESIS_IOT_CERT_FILE: {
+    type: 'text',
+    default: undefined,
+    doc: 'Certificate of this box (PEM). A renewed file is used when the credentials are next refreshed.',
+    usedBy: ['forwarder'],
+  },
+  KINESIS_IOT_KEY_FILE: {
+    type: 'text',
+    default: undefined,
+    doc: 'Private key (PEM) of `KINESIS_IOT_CERT_FILE`.',
+    usedBy: ['forwarder'],
+  },
+  KINESIS_IOT_CA_FILE: {
+    type: 'text',
+    default: undefined,
+    doc:
+      'Certificate authority (PEM) that signs the certificate of `KINESIS_IOT_ENDPOINT`. Unset: `AWS_CA_BUNDLE`, else the authorities ' +
+      'built into Node, which include those of Amazon.',
     usedBy: ['forwarder'],
   },
   ALLOW_TEST_READINGS: {

@@ -114,7 +114,8 @@ class Deployment:
         assert stack['StackStatus'] == 'CREATE_COMPLETE', stack
         self.outputs = {output['OutputKey']: output['OutputValue'] for output in stack['Outputs']}
         for resource in cloudformation.describe_stack_resources(StackName='hr')['StackResources']:
-            self.physical[resource['LogicalResourceId']] = resource['PhysicalResourceId']
+            # moto gives a permission none.
+            self.physical[resource['LogicalResourceId']] = resource.get('PhysicalResourceId', '')
         missing = set(self.by_cloudformation) - set(self.physical)
         assert not missing, missing
         makers = {
@@ -137,6 +138,9 @@ class Deployment:
 
     def make_alarm(self, properties):
         properties['Threshold'] = float(properties['Threshold'])
+        for key in ('EvaluationPeriods', 'DatapointsToAlarm'):
+            if key in properties:
+                properties[key] = int(properties[key])
         client('cloudwatch').put_metric_alarm(**properties)
         return properties['AlarmName']
 
@@ -178,6 +182,9 @@ class Deployment:
             queue_url = self.outputs['OnFailureQueueUrl']
             queue = client('sqs').get_queue_attributes(QueueUrl=queue_url, AttributeNames=['All'])
             resources['queue'] = queue['Attributes']
+        if 'Watch' in self.physical:
+            watch = client('lambda').get_function_configuration(FunctionName=self.physical['Watch'])
+            resources['watchVariables'] = watch['Environment']['Variables']
         return resources
 
 

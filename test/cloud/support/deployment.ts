@@ -32,12 +32,18 @@ export interface Deployment {
     MetricName: string;
     Dimensions: { Name: string; Value: string }[];
     AlarmActions: string[];
+    TreatMissingData: string;
+    EvaluationPeriods: number;
+    Threshold: number;
+    ComparisonOperator: string;
   }[];
   /** Names of the delivery streams. */
   deliveries: string[];
   subscriptions: { Protocol: string; Endpoint: string; TopicArn: string }[];
   /** Environment of the consumer. */
   variables?: Record<string, string>;
+  /** Environment of the watch. */
+  watchVariables?: Record<string, string>;
   /** The types of all created resources, and of those that moto's CloudFormation does not create. */
   types: string[];
   byApi: string[];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readStream } from '../../../cloud/reader/read-stream.ts';
-import { readingsOfRecord } from '../../../cloud/consumer/readings-of-record.ts';
+import { contentsOfRecord } from '../../../cloud/consumer/readings-of-record.ts';
 import { verifyStream } from '../../../cloud/verify/verify.ts';
 import type { AccountRecord } from '../../../contract/stream-account.ts';
 import { AccountRecords } from '../../../forwarder/drain/account-records.ts';
@@ -9,7 +9,8 @@ import { KinesisSink } from '../../../forwarder/sink/kinesis-sink.ts';
 import { eventually } from '../../support/eventually.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 import { appendOf, RUN } from '../queue/support/queue-files.ts';
-import { sharedStream, startDrain } from './support/drain-bench.ts';
+import { sharedStream } from '../../support/local-stream.ts';
+import { startDrain } from './support/drain-bench.ts';
 
 const stream = sharedStream();
 
@@ -40,7 +41,7 @@ test('records of accounts reach the stream, are sent again until they are stored
     })) {
       const record = JSON.parse(data.toString()) as AccountRecord;
       if (reading !== undefined) continue;
-      assert.deepEqual(readingsOfRecord(partitionKey, data), [], 'the Lambda consumer skips it');
+      assert.deepEqual(contentsOfRecord(partitionKey, data).readings, [], 'the Lambda consumer skips it');
       found.push(record);
     }
     return found;

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { eventually } from '../../support/eventually.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { sharedStream, startDrain, type DrainBench } from './support/drain-bench.ts';
+import { sharedStream } from '../../support/local-stream.ts';
+import { startDrain, type DrainBench } from './support/drain-bench.ts';
 import { startRecordingProxy, withEnvironment, type RecordingProxy } from './support/recording-proxy.ts';
 
 const unlimited = sharedStream();

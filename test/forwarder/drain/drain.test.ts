@@ -8,7 +8,8 @@ import {
   DescribeStreamSummaryCommand,
 } from '@aws-sdk/client-kinesis';
 import { eventually } from '../../support/eventually.ts';
-import { assertOrderOfDevices, failedRecords, sharedStream, startDrain } from './support/drain-bench.ts';
+import { sharedStream } from '../../support/local-stream.ts';
+import { assertOrderOfDevices, failedRecords, startDrain } from './support/drain-bench.ts';
 
 const unlimited = sharedStream();
 const limited = sharedStream({ LOCAL_KINESIS_LIMITS: 'true' });

@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { CreateStreamCommand, DeleteStreamCommand } from '@aws-sdk/client-kinesis';
 import { classify } from '../../../forwarder/sink/failure-classes.ts';
 import { eventually } from '../../support/eventually.ts';
-import { assertOrderOfDevices, sharedStream, startDrain } from './support/drain-bench.ts';
+import { sharedStream } from '../../support/local-stream.ts';
+import { assertOrderOfDevices, startDrain } from './support/drain-bench.ts';
 
 const unlimited = sharedStream();
 

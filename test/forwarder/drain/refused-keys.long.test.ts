@@ -1,5 +1,6 @@
 import { test } from 'node:test';
-import { assertOrderOfDevices, sharedStream } from './support/drain-bench.ts';
+import { sharedStream } from '../../support/local-stream.ts';
+import { assertOrderOfDevices } from './support/drain-bench.ts';
 import { ManyRefused, startRefusedBench } from './support/refused-bench.ts';
 
 const unlimited = sharedStream();

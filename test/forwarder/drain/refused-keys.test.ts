@@ -4,7 +4,8 @@ import { ForwarderHealth } from '../../../forwarder/health.ts';
 import type { FaultSettings } from '../../../contract/fault-settings.ts';
 import { eventually } from '../../support/eventually.ts';
 import { RefusedKeys } from '../../../forwarder/drain/refused-keys.ts';
-import { assertOrderOfDevices, sharedStream, type BenchOptions } from './support/drain-bench.ts';
+import { sharedStream } from '../../support/local-stream.ts';
+import { assertOrderOfDevices, type BenchOptions } from './support/drain-bench.ts';
 import { ManyRefused, startRefusedBench, type RefusedBench } from './support/refused-bench.ts';
 
 const unlimited = sharedStream();

@@ -1,6 +1,6 @@
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { sharedStream } from './support/drain-bench.ts';
+import { sharedStream } from '../../support/local-stream.ts';
 import { holdsUnder, schedules } from './support/schedule-law.ts';
 
 const unlimited = sharedStream();

@@ -46,6 +46,26 @@ const spanOf = ({ account }: Sent): unknown => {
 };
 const accountsIn = (sent: readonly Sent[]): unknown[] => sent.map(spanOf).filter((account) => account !== undefined);
 
+/** A queue a minute after it shipped seqs 1 and 3, with seq 2 a dead letter, and seq 4 to be shipped. */
+function afterOneDied(t: TestContext): { time: ReturnType<typeof virtualTime>; queue: QueueFile } {
+  const time = virtualTime(t);
+  const queue = opened(t, tempDir(t));
+  queue.commit([appendOf(1, 3)]);
+  const { ids } = takeFrom(queue, 3, Number.MAX_SAFE_INTEGER);
+  queue.bury(ids[1] ?? 0, 'refused_by_stream', 'no');
+  queue.shipped(Float64Array.from([ids[0] ?? 0, ids[2] ?? 0]));
+  queue.commit([]);
+  time.pass(MINUTE_MS);
+  queue.commit([appendOf(4, 1)]);
+  return { time, queue };
+}
+
+function retryAndShip(queue: QueueFile): void {
+  queue.retryDead(null, ({ payload, device }) => ({ kind: 'row', data: payload, device, source: 0 }));
+  ship(queue);
+  queue.commit([]);
+}
+
 test('every minute one reading carries the account of what was shipped before', (t) => {
   const time = virtualTime(t);
   const queue = opened(t, tempDir(t));
@@ -101,20 +121,10 @@ test('an account names dead, evicted and missed seqs with their causes, and noth
 });
 
 test('a dead letter that was retried and shipped gets a newer account without it', (t) => {
-  const time = virtualTime(t);
-  const queue = opened(t, tempDir(t));
-  queue.commit([appendOf(1, 3)]);
-  const { ids } = takeFrom(queue, 3, Number.MAX_SAFE_INTEGER);
-  queue.bury(ids[1] ?? 0, 'refused_by_stream', 'no');
-  queue.shipped(Float64Array.from([ids[0] ?? 0, ids[2] ?? 0]));
-  queue.commit([]);
-  time.pass(MINUTE_MS);
-  queue.commit([appendOf(4, 1)]);
+  const { time, queue } = afterOneDied(t);
   const [first] = ship(queue);
   assert.deepEqual(first?.account?.except, [{ from: 2, to: 2, outcome: 'dead', cause: 'refused_by_stream' }]);
-  queue.retryDead(null, ({ payload, device }) => ({ kind: 'row', data: payload, device, source: 0 }));
-  ship(queue);
-  queue.commit([]);
+  retryAndShip(queue);
   time.pass(MINUTE_MS);
   queue.commit([appendOf(5, 1)]);
   const [second] = ship(queue);
@@ -123,20 +133,10 @@ test('a dead letter that was retried and shipped gets a newer account without it
 });
 
 test('a retried dead letter is reported although no later reading was shipped since', (t) => {
-  const time = virtualTime(t);
-  const queue = opened(t, tempDir(t));
-  queue.commit([appendOf(1, 3)]);
-  const { ids } = takeFrom(queue, 3, Number.MAX_SAFE_INTEGER);
-  queue.bury(ids[1] ?? 0, 'refused_by_stream', 'no');
-  queue.shipped(Float64Array.from([ids[0] ?? 0, ids[2] ?? 0]));
-  queue.commit([]);
-  time.pass(MINUTE_MS);
-  queue.commit([appendOf(4, 1)]);
+  const { time, queue } = afterOneDied(t);
   // In flight from here on.
   takeFrom(queue, 1, Number.MAX_SAFE_INTEGER);
-  queue.retryDead(null, ({ payload, device }) => ({ kind: 'row', data: payload, device, source: 0 }));
-  ship(queue);
-  queue.commit([]);
+  retryAndShip(queue);
   time.pass(MINUTE_MS);
   queue.commit([appendOf(5, 1)]);
   assert.deepEqual(accountsIn(ship(queue)), [{ run: RUN, from: 1, to: 3, except: [] }]);

@@ -57,7 +57,9 @@ for (const name of ['local stream', 'moto', 'kinesis-local'] as const)
         [true, true, true],
       );
       assert.ok(outcomes.every((outcome) => outcome.ok && /^shardId-\d{12}$/.test(outcome.shard ?? '')));
-      assert.ok(clockAheadMs === undefined || Math.abs(clockAheadMs) < 60_000);
+      // All run on this machine, with its clock. The others may send a header that is up to a second old.
+      if (name === 'local stream') assert.equal(clockAheadMs, 0);
+      else assert.ok(Math.abs(clockAheadMs ?? 0) <= 1500, String(clockAheadMs));
     });
 
     law('reports how many shards are open and how large a record may be', async () => {

@@ -2,13 +2,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { laws } from './contract.ts';
+import { rateLaws } from './rate-laws.ts';
 import { emulators, type Emulator } from './emulators.ts';
 import { cannotRun } from '../../support/cannot-run.ts';
+
+const NO_RATES = Object.fromEntries(Object.keys(rateLaws).map((law) => [law, 'no limits a second']));
 
 /** Known deviations of emulators from AWS' documentation, by law. The local stream has none. */
 const differences: Readonly<Record<keyof typeof emulators, Readonly<Record<string, string>>>> = {
   'local stream': {},
   moto: {
+    ...NO_RATES,
     'a record above 1 MiB with its key is refused, one of 1 MiB with its key is accepted': 'the key does not count',
     'over 1,000 records a second a shard fail one by one inside a 200': 'no limits a second',
     'missing or invalid arguments are errors with the names of Kinesis': 'a wrong iterator is an HTML page with status 500',
@@ -26,6 +30,7 @@ const differences: Readonly<Record<keyof typeof emulators, Readonly<Record<strin
     'a stream that asks for what is not there is not created': 'a provisioned stream needs no number of shards',
   },
   'kinesis-local': {
+    ...NO_RATES,
     'more than 500 records in a request are refused': 'any number is accepted',
     'a record above 1 MiB with its key is refused, one of 1 MiB with its key is accepted': 'the key does not count',
     'a request above 5 MiB is refused': 'any size is accepted',

@@ -10,7 +10,6 @@ import {
   GetShardIteratorCommand,
   IncreaseStreamRetentionPeriodCommand,
   ListShardsCommand,
-  ListStreamsCommand,
   MergeShardsCommand,
   PutRecordCommand,
   PutRecordsCommand,
@@ -20,11 +19,13 @@ import {
   type GetRecordsCommandOutput,
 } from '@aws-sdk/client-kinesis';
 import { eventually } from '../../support/eventually.ts';
-import { active, HALF, hashOf, made, nameOf, put, read, shards, text, type Law } from './law-stream.ts';
+import { active, HALF, hashOf, made, nameOf, put, read, shards, streamNames, text, type Law } from './law-stream.ts';
+import { rateLaws } from './rate-laws.ts';
 import { requestLaws } from './request-laws.ts';
 
 export const laws: Readonly<Record<string, Law>> = {
   ...requestLaws,
+  ...rateLaws,
 
   'what is put is read back in order, with its key and a growing sequence number': async (client) => {
     const StreamName = await made(client);
@@ -141,7 +142,7 @@ export const laws: Readonly<Record<string, Law>> = {
 
   'streams are listed, described and deleted': async (client) => {
     const StreamName = await made(client, 3);
-    assert.ok((await client.send(new ListStreamsCommand({}))).StreamNames?.includes(StreamName));
+    assert.ok((await streamNames(client)).includes(StreamName), 'it is in the list');
     const { StreamDescription } = await client.send(new DescribeStreamCommand({ StreamName }));
     assert.equal(StreamDescription?.Shards?.length, 3);
     assert.equal(StreamDescription.RetentionPeriodHours, 24);

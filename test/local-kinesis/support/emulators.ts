@@ -18,7 +18,8 @@ export interface Emulator {
 }
 
 function emulatorAt(t: Scope, endpoint: string): Emulator {
-  const client = clientOf(endpoint);
+  // The laws make more streams a second than an account may.
+  const client = clientOf(endpoint, { maxAttempts: 10 });
   t.after(() => client.destroy());
   return { endpoint, client };
 }

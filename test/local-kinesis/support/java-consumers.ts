@@ -1,10 +1,11 @@
 /** AWS' SDK for Java and the KCL, compiled from ../consumers/java once. */
 import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { madeOnce } from '../../support/made-once.ts';
 
 const run = promisify(execFile);
 const source = fileURLToPath(new URL('../consumers/java', import.meta.url));
@@ -21,26 +22,25 @@ function digestOf(folder: string): string {
 
 const succeeds = (command: string, argument: string): boolean => spawnSync(command, [argument]).status === 0;
 
+/** The versions of the KCL that the tests use. */
+export const KCL_VERSIONS = ['3.0.3', '2.7.2'] as const;
+
 /** The class path of the programs, or undefined if Java, Maven or its registry is missing (the reason is printed). */
-export async function javaConsumers(): Promise<string | undefined> {
+export async function javaConsumers(kcl: (typeof KCL_VERSIONS)[number] = '3.0.3'): Promise<string | undefined> {
   if (!succeeds('java', '-version') || !succeeds('mvn', '-version')) {
-    console.log('Java or Maven is not installed');
+    console.log('cannot make the Java consumers: Java or Maven is not installed');
     return undefined;
   }
-  const folder = path.join(cache, digestOf(source));
-  const classPath = `${path.join(folder, 'target/classes')}:${path.join(folder, 'lib')}/*`;
-  const stamp = path.join(folder, 'complete');
-  if (existsSync(stamp)) return classPath;
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(cache, { recursive: true });
-  cpSync(source, folder, { recursive: true });
-  const goals = ['package', 'dependency:copy-dependencies', `-DoutputDirectory=${path.join(folder, 'lib')}`];
-  try {
+  const folder = path.join(cache, `${digestOf(source)}-kcl-${kcl}`);
+  const goals = [
+    'package',
+    'dependency:copy-dependencies',
+    `-Dkcl.version=${kcl}`,
+    `-DoutputDirectory=${path.join(folder, 'lib')}`,
+  ];
+  const isMade = await madeOnce(folder, `the Java consumers with KCL ${kcl} (Maven)`, async () => {
+    cpSync(source, folder, { recursive: true });
     await run('mvn', ['-q', '-B', '-DskipTests', ...goals], { cwd: folder, maxBuffer: 16 * 1024 * 1024 });
-  } catch (error) {
-    console.log(`no programs in Java: ${String(error).slice(0, 2000)}`);
-    return undefined;
-  }
-  writeFileSync(stamp, '');
-  return classPath;
+  });
+  return isMade ? `${path.join(folder, 'target/classes')}:${path.join(folder, 'lib')}/*` : undefined;
 }

@@ -5,6 +5,7 @@ import {
   DescribeStreamSummaryCommand,
   GetRecordsCommand,
   GetShardIteratorCommand,
+  ListStreamsCommand,
   ListShardsCommand,
   type KinesisClient,
   type ShardIteratorType,
@@ -35,6 +36,16 @@ export async function made(client: KinesisClient, ShardCount = 1): Promise<strin
   await client.send(new CreateStreamCommand({ StreamName, ShardCount }));
   await active(client, StreamName);
   return StreamName;
+}
+
+/** All pages: other laws have made streams, too. */
+export async function streamNames(client: KinesisClient): Promise<string[]> {
+  const names: string[] = [];
+  for (;;) {
+    const page = await client.send(new ListStreamsCommand({ ExclusiveStartStreamName: names.at(-1) }));
+    names.push(...(page.StreamNames ?? []));
+    if (page.HasMoreStreams !== true) return names;
+  }
 }
 
 export async function nameOf(promise: Promise<unknown>): Promise<string> {

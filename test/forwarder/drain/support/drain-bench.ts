@@ -1,6 +1,6 @@
 /** A real queue, drain and sink on a local stream with fault hooks. A file shares the stream's process; each bench has its own stream. */
 import assert from 'node:assert/strict';
-import { after, type TestContext } from 'node:test';
+import type { TestContext } from 'node:test';
 import { CreateStreamCommand } from '@aws-sdk/client-kinesis';
 import { readStream } from '../../../../cloud/reader/read-stream.ts';
 import { Drain } from '../../../../forwarder/drain/drain.ts';
@@ -9,7 +9,7 @@ import { Queue } from '../../../../forwarder/queue/queue.ts';
 import { KinesisSink, type SinkTimeouts } from '../../../../forwarder/sink/kinesis-sink.ts';
 import type { FaultSettings } from '../../../../contract/fault-settings.ts';
 import { eventually } from '../../../support/eventually.ts';
-import { startLocalStream, type LocalStream } from '../../../support/local-stream.ts';
+import type { LocalStream } from '../../../support/local-stream.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 import { testConfig, testLog } from '../../../support/test-config.ts';
 
@@ -124,20 +124,6 @@ export async function startDrain(
       return readings;
     },
   };
-}
-
-/** The stream of a test file, created at its first use. Call it outside of tests: it ends with the file. */
-export function sharedStream(environment: Record<string, string> = {}): () => Promise<LocalStream> {
-  const cleanups: (() => unknown)[] = [];
-  let stream: Promise<LocalStream> | undefined;
-  after(async () => {
-    for (const cleanup of cleanups.toReversed()) await cleanup();
-  });
-  return async () =>
-    await (stream ??= startLocalStream(
-      { after: (cleanup) => void cleanups.push(cleanup as () => unknown) },
-      { LOCAL_KINESIS_LIMITS: 'false', ...environment },
-    ));
 }
 
 /** Asserts that the readings of each device are in the order of their seq. */

@@ -9,8 +9,9 @@ import type { Reading } from '../../../../contract/reading.ts';
 export type StreamReading = Reading;
 
 /** A client of a local stream. */
-export function clientOf(endpoint: string): KinesisClient {
+export function clientOf(endpoint: string, options: { maxAttempts?: number } = {}): KinesisClient {
   return new KinesisClient({
+    ...options,
     endpoint,
     region: 'us-east-1',
     credentials: { accessKeyId: 'test', secretAccessKey: 'test' },

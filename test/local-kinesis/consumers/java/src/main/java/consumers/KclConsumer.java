@@ -3,6 +3,8 @@ package consumers;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.util.UUID;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
 import software.amazon.awssdk.auth.credentials.StaticCredentialsProvider;
 import software.amazon.awssdk.regions.Region;
@@ -104,7 +106,8 @@ public final class KclConsumer {
         var scheduler = new Scheduler(
                 configs.checkpointConfig(),
                 configs.coordinatorConfig().parentShardPollIntervalMillis(500),
-                configs.leaseManagementConfig().shardSyncIntervalMillis(2000),
+                // New leases are assigned every twice this time: by default 20 s pass for each generation of shards.
+                configs.leaseManagementConfig().failoverTimeMillis(4000).shardSyncIntervalMillis(2000),
                 configs.lifecycleConfig(),
                 configs.metricsConfig().metricsFactory(new NullMetricsFactory()),
                 configs.processorConfig(),
@@ -113,7 +116,13 @@ public final class KclConsumer {
         thread.setDaemon(true);
         thread.start();
         while (System.in.read() >= 0) {}
-        scheduler.startGracefulShutdown().get(20, java.util.concurrent.TimeUnit.SECONDS);
+        // It may wait for a shard that ended just before. Either way the worker gives up its leadership, which others wait two minutes for.
+        try {
+            scheduler.startGracefulShutdown().get(20, TimeUnit.SECONDS);
+        } catch (TimeoutException e) {
+            scheduler.shutdown();
+        }
+        thread.join(20_000);
         System.exit(0);
     }
 }
