@@ -28,7 +28,7 @@ async function sessionsInStream(device: string, minutes: number | undefined): Pr
   const { readStream } = await import('../../cloud/reader/read-stream.ts');
   const { StrapReadings } = await import('../../recordings/export/session.ts');
   const { streamClient } = await import('../stream-client.ts');
-  const client = streamClient(config);
+  const client = await streamClient(config);
   const readings = new StrapReadings(device);
   const straps = new Set<string>();
   try {
