@@ -21,6 +21,7 @@ import { LastReadings } from './publishing/last-readings.ts';
 import { ReadingPublisher } from './publishing/reading-publisher.ts';
 import { StrapPublisher } from './publishing/strap-publisher.ts';
 import { RadioStatistics } from './radio/radio-statistics.ts';
+import type { ReplayProgress } from './radio/virtual/replay-source.ts';
 import { SourceControl } from './source-control.ts';
 import { DeviceNames } from './straps/device-names.ts';
 import type { RadioSessionOptions } from './straps/radio-session.ts';
@@ -180,6 +181,11 @@ export class BleBridgeService implements Service {
   /** Readings that are not stored yet. */
   get held(): number {
     return this.#outbox.held;
+  }
+
+  /** How far each recording of a replay is. */
+  get replay(): readonly ReplayProgress[] {
+    return this.#source.replay;
   }
 
   /** The source of readings in use; waits up to 5 s until `auto` has decided. */

@@ -9,6 +9,8 @@ import { makeRadio } from './radio/make-radio.ts';
 import { AdapterSearch } from './radio/noble/adapter-search.ts';
 import { radioCheck } from './radio/radio-check.ts';
 import type { Radio } from './radio/radio.ts';
+import { ReplaySource, type ReplayProgress } from './radio/virtual/replay-source.ts';
+import { SoftRadio } from './radio/virtual/soft-radio.ts';
 
 export interface SourceControlOptions {
   config: Config;
@@ -123,6 +125,12 @@ export class SourceControl {
         });
       });
     return this.#current;
+  }
+
+  /** How far each recording is; empty if nothing is replayed. */
+  get replay(): readonly ReplayProgress[] {
+    const radio = this.#radio;
+    return radio instanceof SoftRadio && radio.source instanceof ReplaySource ? radio.source.progress : [];
   }
 
   /** The radio check while no radio is in use. */

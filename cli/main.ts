@@ -2,7 +2,9 @@
 import { addAcl } from './commands/acl.ts';
 import { addBackup } from './commands/backup.ts';
 import { addConfig } from './commands/config.ts';
+import { addExport } from './commands/export.ts';
 import { addPrepareVolumes } from './commands/prepare-volumes.ts';
+import { addReplay } from './commands/replay.ts';
 import { addStart } from './commands/start.ts';
 import { addTail } from './commands/tail.ts';
 import { addToken } from './commands/token.ts';
@@ -20,6 +22,8 @@ const COMMANDS = [
   addUsers,
   addTail,
   addVerify,
+  addReplay,
+  addExport,
   addBackup,
   addAcl,
   addDrill,

@@ -325,6 +325,11 @@ export class ForwarderService implements Service {
     return { forwarder };
   }
 
+  /** Readings that are accepted and not yet shipped. */
+  get queued(): number {
+    return this.#queue.depth;
+  }
+
   #readMetrics(): Metric[] {
     const arrivals = this.#intake === undefined ? [] : [this.#intake.arrivals.metric()];
     if (!this.#queue.isOpen) return [...this.#metrics.read(undefined), ...arrivals];

@@ -36,7 +36,7 @@ compile();
 process.env['HR_TEST_COMPILED'] = 'true';
 
 /** The slowest files start first, so that the others run in parallel with them. */
-const LONGEST = ['ble-radio/soak.test.ts', 'ble-radio/last-rung.test.ts'];
+const LONGEST = ['ble-radio/soak.test.ts', 'recordings/fuzz.test.ts', 'ble-radio/last-rung.test.ts'];
 const turn = (file: string): number => LONGEST.findIndex((name) => file.endsWith(name)) + 1 || Infinity;
 
 const files = testFiles(path.join(root, 'test'))

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 /** The folder of this checkout. */
 export const root = fileURLToPath(new URL('..', import.meta.url));
-const FILES = ['start.ts', 'package.json'];
+const FILES = ['start.ts', 'all-services.ts', 'package.json'];
 const FOLDERS = [
   'contract',
   'service',
@@ -17,6 +17,7 @@ const FOLDERS = [
   'cloud',
   'cli',
   'outbox',
+  'recordings',
 ];
 
 /** The latest modification time in a folder, in ms since 1970. */

@@ -1,6 +1,6 @@
 /**
  * The one narrow seam to Bluetooth. Implementations: noble (noble/noble-radio.ts), simulated straps (virtual/simulated-source.ts) and
- * a recording (virtual/replay-source.ts), the last two behind virtual/soft-radio.ts. A promise of this seam may never settle, because
+ * recordings (virtual/replay-source.ts), the last two behind virtual/soft-radio.ts. A promise of this seam may never settle, because
  * noble has no timeouts: the caller sets the limit. Errors are RadioErrors (radio-error.ts).
  */
 import type { EventEmitter } from 'node:events';

@@ -125,7 +125,7 @@ export const ERRORS = {
   },
   recording_unreadable: {
     summary: 'The recording to replay is missing, damaged, or of an unknown format.',
-    hint: 'Give REPLAY_FILE a CSV file with offset_seconds and heart_rate_bpm, or an activity as a FIT file.',
+    hint: 'docs/recordings.md lists the files that work; hr-gateway replay --dry-run FILE shows what is in one.',
     retryable: false,
   },
   // broker

@@ -130,6 +130,11 @@ export class ProcessEnd {
     this.#trim = trimMemoryAfterStart();
   }
 
+  /** The work is done: shuts the process down with exit code 0. */
+  finish(): void {
+    void this.#end('done', EXIT_CODES.ok);
+  }
+
   /** The service cannot continue: shuts the process down. */
   fail(error: unknown, exitCode: number = EXIT_CODES.failed): void {
     this.#options.log.fatal({ event: 'service_failed', err: error }, 'the service cannot continue: shutting down for a restart');

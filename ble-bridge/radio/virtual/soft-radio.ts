@@ -202,16 +202,16 @@ export class SoftRadio implements Radio {
   readonly stateReason = '';
   readonly unresponsive = false;
   readonly events = new EventEmitter<RadioEvents>();
-  readonly #source: SoftSource;
+  readonly source: SoftSource;
   #state: RadioState = 'starting';
   #advertising: NodeJS.Timeout | undefined;
 
   constructor(source: SoftSource) {
-    this.#source = source;
+    this.source = source;
   }
 
   get kind(): 'simulated' | 'replay' {
-    return this.#source.kind;
+    return this.source.kind;
   }
 
   get state(): RadioState {
@@ -220,7 +220,7 @@ export class SoftRadio implements Radio {
 
   async start(): Promise<void> {
     this.#state = 'powered_on';
-    this.#source.start();
+    this.source.start();
     this.#advertising = setInterval(() => this.#advertise(), ADVERTISE_EVERY_MS);
     this.events.emit('state');
     await Promise.resolve();
@@ -228,7 +228,7 @@ export class SoftRadio implements Radio {
 
   async stop(): Promise<void> {
     clearInterval(this.#advertising);
-    this.#source.stop();
+    this.source.stop();
     this.#state = 'powered_off';
     await Promise.resolve();
   }
@@ -240,7 +240,7 @@ export class SoftRadio implements Radio {
 
   #advertise(): void {
     if (this.#state !== 'powered_on') return;
-    for (const strap of this.#source.straps) {
+    for (const strap of this.source.straps) {
       if (!strap.present || strap.connected) continue;
       const { address, name } = strap.options;
       this.events.emit('advertisement', {
@@ -254,14 +254,14 @@ export class SoftRadio implements Radio {
   }
 
   async connect(address: string, { onDisconnect }: ConnectOptions): Promise<RadioConnection> {
-    const strap = this.#source.straps.find(({ options }) => options.address === address);
+    const strap = this.source.straps.find(({ options }) => options.address === address);
     if (strap === undefined || !strap.present) throw new RadioError('not_in_range', 'the strap is not in range');
     strap.link(onDisconnect);
     return await Promise.resolve(new SoftConnection(strap));
   }
 
   async rebuild(): Promise<void> {
-    for (const strap of this.#source.straps) strap.forgetLink();
+    for (const strap of this.source.straps) strap.forgetLink();
     await Promise.resolve();
   }
 }

@@ -70,13 +70,28 @@ export const STRAP_SETTINGS = {
     doc: 'At or below this battery level the device status contains `battery_low`.',
     usedBy: ['ble-bridge'],
   },
-  REPLAY_FILE: { type: 'text', default: undefined, doc: 'Recording to replay (CSV or FIT).', usedBy: ['ble-bridge'] },
+  REPLAY_FILE: {
+    type: 'text',
+    default: undefined,
+    doc:
+      'Recording to replay: FIT, TCX, GPX, Polar HRM, CSV, RR intervals, JSON Lines, plain, gzipped or zipped ' +
+      '([recordings.md](recordings.md)). Several, separated by commas, are several straps.',
+    usedBy: ['ble-bridge'],
+  },
   REPLAY_SPEED: {
     type: 'number',
     default: 1,
     min: 0,
     max: 1_000_000,
     doc: 'Speed factor of the replay; 0: as fast as the readings are accepted.',
+    usedBy: ['ble-bridge'],
+  },
+  REPLAY_MAX_PAUSE: {
+    type: 'number',
+    default: 0,
+    min: 0,
+    max: 1_000_000_000,
+    doc: 'Pauses of a recording that are longer than this many seconds are shortened to it; 0: pauses are replayed as long as they were.',
     usedBy: ['ble-bridge'],
   },
   REPLAY_LOOP: {

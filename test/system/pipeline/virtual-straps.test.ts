@@ -3,7 +3,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
 import { encodeHeartRateMeasurement, rrToMs } from '../../../ble-bridge/gatt/hrm-parser.ts';
-import { readRecording } from '../../../ble-bridge/radio/virtual/recording.ts';
+import { readRecordings } from '../../../recordings/read-recordings.ts';
 import { parseDeviceStatus, type DeviceStatus } from '../../../contract/device-status.ts';
 import { ForwarderService } from '../../../forwarder/service.ts';
 import { GatewayService } from '../../../gateway/service.ts';
@@ -109,10 +109,10 @@ async function readComplete(pipeline: Pipeline, count: number): Promise<StreamRe
 describe('virtual straps through the whole pipeline', { skip: virtualRadioMissing() }, () => {
   test('a recorded workout over the radio arrives in the stream with the same values, no seq missing, none twice', async (t) => {
     const pipeline = await startPipeline(t);
-    const workout = await readRecording(
+    const [workout] = await readRecordings(
       fileURLToPath(new URL('../../data/recordings/intervals-garmin-vivoactive-hr.csv', import.meta.url)),
     );
-    const rates = workout.rows.flatMap(({ bpm }) => (bpm === null ? [] : [bpm]));
+    const rates = (workout?.rows ?? []).flatMap(({ bpm }) => (bpm === null ? [] : [bpm]));
     await pipeline.radio.add(1, { name: 'vivoactive', period: 0 });
     await pipeline.listening(1);
     for (const bpm of rates)
