@@ -5,6 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import { networkOf } from '../service/network/client-address.ts';
+import { resetSocket } from '../service/network/reset-socket.ts';
 import { connectionKey } from '../service/network/unread-bytes.ts';
 import type { Breaches } from './breaches.ts';
 import { Rate } from './budgets/rate.ts';
@@ -177,7 +178,8 @@ export class Admission {
    * WebSocket connection has in common with its socket.
    */
   reset(key: string): void {
-    this.#open.get(key)?.resetAndDestroy();
+    const socket = this.#open.get(key);
+    if (socket !== undefined) resetSocket(socket);
   }
 
   /** Closes all connections. */

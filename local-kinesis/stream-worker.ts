@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf, systemCodeOf } from '../service/errors/errors.ts';
 import { isDiskFull } from '../service/storage/disk-full.ts';
+import { isPassing } from '../service/storage/passing-errors.ts';
 import { trimMemoryAfterStart } from '../service/process/memory-trim.ts';
 import { Faults } from './faults.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -30,13 +31,13 @@ export type StreamWorkerMessage =
 
 const TRIM_EVERY_MS = 60_000;
 const OPEN_AGAIN_MS = 1000;
-const DISK_FULL = 'the disk is full: the local stream waits for space';
 const port = parentPort;
 if (port === null) throw new Error('stream-worker runs as a worker thread only');
 const data = workerData as StreamWorkerData;
 const post = (message: StreamWorkerMessage): void => port.postMessage(message);
 
-let isOpen = false;
+/** Why requests are not answered; undefined once the file is open. */
+let waitsBecause: string | undefined = 'the file of the local stream is not open yet';
 let limitedAtMs = Number.NEGATIVE_INFINITY;
 const store = new Store(data.file);
 const faults = new Faults();
@@ -46,7 +47,7 @@ const server = new StreamServer({
   operations,
   faults,
   faultHooks: data.faultHooks,
-  unavailable: () => (isOpen ? undefined : DISK_FULL),
+  unavailable: () => waitsBecause,
   onError: (error) => post({ kind: 'error', message: messageOf(error) }),
   onLimited: reportLimited,
 });
@@ -59,33 +60,39 @@ function reportLimited(client: string, what: 'connections' | 'bodies'): void {
   post({ kind: 'limited', client, what });
 }
 
-/** Opens the store. False if its disk is full: until there is space, requests are answered with InternalFailure. */
-function openStore(): boolean {
+/**
+ * Opens the store. If its disk is full, or does not let it be opened now, it is tried again, and until then requests are answered with
+ * InternalFailure. Throws what no retry can cure, such as a file of a newer version.
+ */
+function openStore(): void {
   try {
     store.open();
     if (!store.hasStream(data.stream)) store.createStream(data.stream, 1);
     store.trim(momentNow());
-    return true;
+    waitsBecause = undefined;
   } catch (error) {
-    if (!isDiskFull(error, data.file)) throw error;
+    const isFull = isDiskFull(error, data.file);
+    if (!isFull && !isPassing(error)) throw error;
     store.close();
-    return false;
+    waitsBecause = isFull
+      ? 'the disk is full: the local stream waits for space'
+      : `the disk does not let the local stream open its file, which is tried again: ${messageOf(error)}`;
   }
 }
 
 try {
   await server.listen(data.host, data.port);
-  isOpen = openStore();
+  openStore();
   const opening = setInterval(() => {
-    if (isOpen) return clearInterval(opening);
+    if (waitsBecause === undefined) return clearInterval(opening);
     try {
-      isOpen = openStore();
+      openStore();
     } catch (error) {
       post({ kind: 'error', message: messageOf(error) });
     }
   }, OPEN_AGAIN_MS);
   const trim = setInterval(() => {
-    if (!isOpen) return;
+    if (waitsBecause !== undefined) return;
     try {
       store.trim(momentNow());
     } catch (error) {
@@ -102,7 +109,7 @@ try {
     });
   });
   post({ kind: 'listening', port: server.port });
-  if (!isOpen) post({ kind: 'error', message: DISK_FULL });
+  if (waitsBecause !== undefined) post({ kind: 'error', message: waitsBecause });
   trimMemoryAfterStart();
 } catch (error) {
   store.close();

@@ -14,12 +14,6 @@ export const isUnreadable = (error: unknown): boolean => /^(SQLITE_IOERR_READ|EI
 /** Another process holds a lock. */
 const isBusy = (code: string): boolean => /^SQLITE_(BUSY|LOCKED)/.test(code);
 
-/** An error that may end without a change of the file or the configuration, so that opening the file is tried again. */
-export const isPassing = (error: unknown): boolean =>
-  /^(SQLITE_(FULL|IOERR|CANTOPEN|READONLY|BUSY|LOCKED)|ENOSPC|EDQUOT|EIO|EROFS|ETIMEDOUT|EAGAIN|EMFILE|ENFILE)/.test(
-    systemCodeOf(error) ?? '',
-  );
-
 /** The reason for health: `disk_full` if the disk of `file` has no space left, `queue_busy` for a lock, else `disk_error`. */
 export function diskTroubleOf(error: unknown, file: string): QueueReason {
   const code = systemCodeOf(error) ?? '';

@@ -1,6 +1,7 @@
 /** One attempt after another to open the queue's file, until it is open or can never be. */
 import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
-import { diskTroubleOf, isPassing, isUnreadable } from './disk-trouble.ts';
+import { isPassing } from '../../service/storage/passing-errors.ts';
+import { diskTroubleOf, isUnreadable } from './disk-trouble.ts';
 import type { QueueFile } from './queue-file.ts';
 import { OPENING, type QueueWorkerData } from './queue-messages.ts';
 import type { QueueReason } from './queue-mode.ts';

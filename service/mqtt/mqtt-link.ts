@@ -68,6 +68,7 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   #refusedAgain: NodeJS.Timeout | undefined;
   #refusedFilters: ReadonlySet<string> = new Set();
   #up = false;
+  #key: string | undefined;
   /** The current connection ended, or is ending, for a reason that is known. */
   #failed = false;
   /** The broker has accepted the CONNECT of the current connection. */
@@ -120,7 +121,14 @@ export class MqttLink extends EventEmitter<LinkEvents> {
   #credentials(): { username?: string; password?: string } {
     const { username, password } = parseBrokerUrl(this.#options.config.MQTT_URL);
     if (username !== undefined) return { username, password };
-    return { username: this.#options.service, password: readOrCreateSecret(this.#options.config, this.#options.service) };
+    const { config, service } = this.#options;
+    try {
+      this.#key = readOrCreateSecret(config, service);
+    } catch (error) {
+      // A disk that does not return the key now: that of the last connection is most likely still right.
+      if (this.#key === undefined) throw error;
+    }
+    return { username: service, password: this.#key };
   }
 
   /** Read at every connection: a renewed authority needs no restart. */

@@ -6,6 +6,7 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { networkOf } from './client-address.ts';
+import { resetSocket } from './reset-socket.ts';
 import { connectionKey, readUnreadBytes } from './unread-bytes.ts';
 
 /** Time limits of both HTTP servers, in the names of `http.createServer`. Node checks them every second. */
@@ -184,7 +185,7 @@ export class ConnectionLimits {
       total -= bytesOf(each);
       this.#closed(each);
       // Not closed in order: the system would keep what it holds until the client has read it.
-      each.socket.resetAndDestroy();
+      resetSocket(each.socket);
       this.#options.onClosed(each.client);
     }
   }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Aedes } from 'aedes';
 import { writeToStream } from 'mqtt-packet';
@@ -232,4 +234,25 @@ test('the function that returns the subscriptions is called at each connection',
   for (const topic of ['a/1', 'a/2']) link.publish(topic, '');
   await eventually(() => received.length > 0);
   assert.deepEqual(received, ['a/2']);
+});
+
+test('a disk that does not return the key any more does not end the service: the link comes back with the key of before', async (t) => {
+  const broker = await startBroker(t);
+  const config = testConfig({ DATA_DIR: tempDir(t), MQTT_URL: `mqtt://127.0.0.1:${broker.port}` });
+  const passwords: string[] = [];
+  broker.aedes.authenticate = (_, __, password, done) => {
+    passwords.push(String(password));
+    done(null, true);
+  };
+  const link = new MqttLink({ service: 'forwarder', config, log: testLog(config), subscriptions: {} });
+  t.after(() => link.stop());
+  link.start();
+  await eventually(() => link.connected);
+  const key = path.join(config.DATA_DIR, 'keys', 'forwarder');
+  rmSync(key);
+  // Reading a folder fails, as a broken disk does.
+  mkdirSync(key);
+  broker.cut();
+  await eventually(() => passwords.length > 1 && link.connected);
+  assert.equal(passwords.at(-1), passwords[0]);
 });
