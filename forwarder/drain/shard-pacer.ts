@@ -38,8 +38,6 @@ const FIRST_SHARE = 1 / 256;
 const LEAST_RETURN_SHARE = 1 / 1000;
 const START_DOUBLING_MS = 250;
 const RETURN_DOUBLING_MS = 800;
-/** A ramp waits for answers: if they are late, refusals are under way that would have ended it. */
-const ANSWER_LATE_MS = 1000;
 
 /** Growth per second, as a part of the share. */
 const GROWTH = 0.015;
@@ -96,8 +94,6 @@ export class ShardPacer {
   #refusedAt: number;
   #loweredAt = Number.NEGATIVE_INFINITY;
   #limitedAt = Number.NEGATIVE_INFINITY;
-  /** When the first request after the last answer was sent. */
-  #unansweredAt: number | undefined;
   /** Records that were answered and that were refused lately, weighted by age. */
   #answeredLately = 0;
   #refusedLately = 0;
@@ -146,7 +142,6 @@ export class ShardPacer {
     this.#doublingMs = RETURN_DOUBLING_MS * jitter(this.#clock, 0.1);
     this.#at = this.#clock.nowMs();
     this.#refusedAt = this.#at;
-    this.#unansweredAt = undefined;
     this.#records = Math.min(this.#records, 1);
     this.#bytes = Math.min(this.#bytes, this.#bytesPerSecond);
     this.#answeredLately = 0;
@@ -176,10 +171,8 @@ export class ShardPacer {
 
   #grow(now: number, seconds: number): void {
     if (this.#share >= 1 || now - this.#limitedAt > LIMITED_MS) return;
-    if (this.#doublingMs !== undefined) {
-      const isLate = this.#unansweredAt !== undefined && now - this.#unansweredAt >= ANSWER_LATE_MS;
-      if (!isLate) this.#share *= 2 ** ((seconds * 1000) / this.#doublingMs);
-    } else {
+    if (this.#doublingMs !== undefined) this.#share *= 2 ** ((seconds * 1000) / this.#doublingMs);
+    else {
       const early = EARLY_GROWTH * Math.exp((this.#rampEndedAt - now) / EARLY_MS);
       const patient = GROWTH * Math.max(1, ((now - this.#refusedAt) / PATIENCE_MS) ** 3);
       this.#share = this.#share * Math.exp(Math.min(GREATEST_GROWTH, early + patient) * seconds) + ADDED_GROWTH * seconds;
@@ -235,7 +228,6 @@ export class ShardPacer {
   }
 
   take(records: number, bytes: number): void {
-    this.#unansweredAt ??= this.#clock.nowMs();
     this.#records -= records;
     this.#bytes -= bytes;
   }
@@ -289,7 +281,6 @@ export class ShardPacer {
   answered({ stored, storedBytes, throttled, throttledKeys, startedAt }: Answered): void {
     this.#refill();
     const now = this.#clock.nowMs();
-    this.#unansweredAt = undefined;
     if (throttled > 0) this.#remember(throttledKeys, now);
     const kept = Math.exp((this.#latelyAt - now) / MEMORY_MS);
     this.#latelyAt = now;

@@ -80,18 +80,6 @@ test('in any time span at most a full bucket and 950 records per second are sent
   );
 });
 
-test('a ramp waits for answers that are late: the refusals that would end it may be under way', () => {
-  const clock = handClock();
-  const pacer = new ShardPacer({ clock });
-  for (; clock.ms < 10_000; clock.ms += 100) pacer.take(Math.min(500, pacer.mayRecords(BYTES)), 0);
-  for (const end = clock.ms + 10_000; clock.ms < end; clock.ms += pacer.waitMs(10_000, BYTES, 500) + 1)
-    pacer.take(pacer.mayRecords(BYTES), 0);
-  assert.ok(pacer.share < 0.1, `${pacer.share} of the shard without an answer`);
-  pacer.answered({ stored: 1, storedBytes: BYTES, throttled: 0, startedAt: clock.ms });
-  sent(pacer, clock, 3000);
-  assert.equal(pacer.share, 1, 'the share once answers come');
-});
-
 test('a box alone has the whole shard within 3 s of its start, and within 10 s of an outage', () => {
   for (let seed = 1; seed <= 100; seed += 1) {
     const clock = handClock(seed);
