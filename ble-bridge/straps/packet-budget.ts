@@ -3,9 +3,10 @@
  * One that sends as much as the radio allows, some hundred packets a second, would fill queue and stream with readings that nobody's heart
  * has made, and use the air time of the others.
  */
-const PACKETS_PER_SECOND = 20;
+/** More than twice what a strap of 10 Hz sends that repeats each value. */
+const PACKETS_PER_SECOND = 50;
 /** A strap may catch up after an interference. */
-const PACKETS_AT_ONCE = 200;
+const PACKETS_AT_ONCE = 400;
 
 /** The budget of one strap, over all its links: a new link is no new budget. */
 export class PacketBudget {

@@ -2,7 +2,6 @@
 import { EventEmitter } from 'node:events';
 import { REFUSED_KEYS_SHOWN, type Uplink, type UplinkState } from '../../contract/forwarder-status.ts';
 import type { Logger } from '../../service/log/log.ts';
-import { systemClock, type Clock, type Timer } from '../../service/pacing/clock.ts';
 import { hintOf } from '../../service/errors/reason-catalogue.ts';
 import type { FailureClass } from '../sink/sink.ts';
 import { shownKey } from './record-failures.ts';
@@ -37,16 +36,14 @@ export class UplinkStatus extends EventEmitter<{ changed: [] }> {
   #loggedState: UplinkState = 'ok';
   #loggedAt = Number.NEGATIVE_INFINITY;
   #changes = 0;
-  #timer: Timer | undefined;
+  #timer: NodeJS.Timeout | undefined;
   readonly #keys: HeldKeys | undefined;
-  readonly #clock: Clock;
 
   /** `keys`: partition keys that the stream refuses. */
-  constructor(log: Logger, keys?: HeldKeys, clock: Clock = systemClock) {
+  constructor(log: Logger, keys?: HeldKeys) {
     super();
     this.#log = log;
     this.#keys = keys;
-    this.#clock = clock;
   }
 
   /** The state of the stream as a whole. */
@@ -88,18 +85,18 @@ export class UplinkStatus extends EventEmitter<{ changed: [] }> {
     this.#uplink = { state, detail, hint, since: changed ? new Date().toISOString() : this.#uplink.since };
     if (!changed) return;
     this.#changes += 1;
-    const sinceLogged = this.#clock.nowMs() - this.#loggedAt;
+    const sinceLogged = performance.now() - this.#loggedAt;
     if (sinceLogged >= LOG_EVERY_MS) this.#logState();
-    else this.#timer ??= this.#clock.after(LOG_EVERY_MS - sinceLogged, () => this.#logState());
+    else this.#timer ??= setTimeout(() => this.#logState(), LOG_EVERY_MS - sinceLogged);
     this.emit('changed');
   }
 
   #logState(): void {
-    this.#timer?.cancel();
+    clearTimeout(this.#timer);
     this.#timer = undefined;
     const { state, detail: reason, hint } = this.#uplink;
     if (state === this.#loggedState && this.#changes < 2) return;
-    this.#loggedAt = this.#clock.nowMs();
+    this.#loggedAt = performance.now();
     this.#loggedState = state;
     const changes = this.#changes > 1 ? { changes: this.#changes } : {};
     this.#changes = 0;
@@ -114,7 +111,7 @@ export class UplinkStatus extends EventEmitter<{ changed: [] }> {
   }
 
   stop(): void {
-    this.#timer?.cancel();
+    clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 

@@ -83,7 +83,7 @@ test('an adapter that returns is rebuilt once before the scan starts; state chan
   radio.finishRebuild();
   await eventually(() => strap()?.link.state === 'subscribing', { what: 'the strap after the rebuild' });
   assert.equal(radio.rebuilds, 1);
-  assert.ok(radio.scans > scans);
+  await eventually(() => radio.scans > scans, { what: 'a scan after the rebuild' });
 });
 
 test('a rebuild that ends without power waits for it, and needs no further rebuild', async (t) => {
