@@ -5,8 +5,8 @@
  */
 /** More than twice what a strap of 10 Hz sends that repeats each value. */
 const PACKETS_PER_SECOND = 50;
-/** A strap may catch up after an interference. */
-const PACKETS_AT_ONCE = 400;
+/** A strap may catch up after an interference, and a recorded workout may be sent at once. */
+const PACKETS_AT_ONCE = 2500;
 
 /** The budget of one strap, over all its links: a new link is no new budget. */
 export class PacketBudget {

@@ -88,7 +88,7 @@ export async function recordForwarder(t: TestContext, readings: number): Promise
   });
   const accept = async (count: number): Promise<void> => {
     for (let taken = 0; taken < count; taken += 1) {
-      const reading = outbox.accept({
+      const { seq, payload } = outbox.accept({
         timestamp: new Date().toISOString(),
         heart_rate: 60 + (taken % 90),
         device: `strap-${taken % 3}`,
@@ -97,7 +97,7 @@ export async function recordForwarder(t: TestContext, readings: number): Promise
         energy_expended_kj: null,
         clock: 'synced',
       });
-      payloads.set(reading.seq, JSON.stringify(reading));
+      payloads.set(seq, payload);
       if (taken % 8 === 7) await sleep(6);
     }
   };
