@@ -61,20 +61,20 @@ function reportLimited(client: string, what: 'connections' | 'bodies'): void {
 }
 
 /**
- * Opens the store. If its disk is full, or does not let it be opened now, it is tried again, and until then requests are answered with
- * InternalFailure. Throws what no retry can cure, such as a file of a newer version.
+ * Opens the store. If its disk is full, or does not let it be opened now, returns why: it is tried again, and until then requests are
+ * answered with InternalFailure. Throws what no retry can cure, such as a file of a newer version.
  */
-function openStore(): void {
+function openStore(): string | undefined {
   try {
     store.open();
     if (!store.hasStream(data.stream)) store.createStream(data.stream, 1);
     store.trim(momentNow());
-    waitsBecause = undefined;
+    return undefined;
   } catch (error) {
     const isFull = isDiskFull(error, data.file);
     if (!isFull && !isPassing(error)) throw error;
     store.close();
-    waitsBecause = isFull
+    return isFull
       ? 'the disk is full: the local stream waits for space'
       : `the disk does not let the local stream open its file, which is tried again: ${messageOf(error)}`;
   }
@@ -82,11 +82,11 @@ function openStore(): void {
 
 try {
   await server.listen(data.host, data.port);
-  openStore();
+  waitsBecause = openStore();
   const opening = setInterval(() => {
     if (waitsBecause === undefined) return clearInterval(opening);
     try {
-      openStore();
+      waitsBecause = openStore();
     } catch (error) {
       post({ kind: 'error', message: messageOf(error) });
     }
