@@ -1,4 +1,4 @@
-/** What is known of a thrown value, whoever threw it: the SDK, Node, a library. */
+/** What is known of a thrown value: of an error of the SDK, of Node, of a library. */
 import { inspect } from 'node:util';
 import { maskSecrets } from '../../service/secrets/mask.ts';
 
