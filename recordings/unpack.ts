@@ -17,7 +17,7 @@ const isZip = (bytes: Uint8Array): boolean =>
 /** What computers add to archives by themselves. */
 const ADDED_BY_COMPUTERS = /^__MACOSX\/|(?:^|\/)(?:\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini)$/i;
 
-/** Files of an archive that are looked at. */
+/** How many files of an archive are read. */
 const LISTED_MAX = 100;
 
 export const isPacked = (bytes: Uint8Array): boolean => isGzip(bytes) || isZip(bytes);

@@ -175,6 +175,13 @@ function boundsOf(bytes: Uint8Array, view: DataView, start: number): Bounds {
   // Whatever the header says: if the file's last two bytes are the checksum of all before them, it is whole.
   const closedAtEnd = (): boolean =>
     length - from > CHECKSUM && fitChecksum(bytes, start, length - CHECKSUM) === storedAt(bytes, length - CHECKSUM);
+  const wrongSize: Bounds = {
+    from,
+    to: length - CHECKSUM,
+    next: length,
+    proved: true,
+    note: 'the size in the header is wrong; the checksum is right',
+  };
   if (size === 0) {
     const isEmpty = length - from <= CHECKSUM || isFitHeader(bytes, from + CHECKSUM);
     if (isEmpty) return { from, to: from, next: Math.min(length, from + CHECKSUM), proved: true };
@@ -188,14 +195,7 @@ function boundsOf(bytes: Uint8Array, view: DataView, start: number): Bounds {
     };
   }
   if (end > length) {
-    if (closedAtEnd())
-      return {
-        from,
-        to: length - CHECKSUM,
-        next: length,
-        proved: true,
-        note: 'the size in the header is wrong; the checksum is right',
-      };
+    if (closedAtEnd()) return wrongSize;
     const note = `the file is cut off: ${counted(length - from, 'byte')} of ${size.toLocaleString('en-US')} are there`;
     return { from, to: length, next: length, proved: false, note };
   }
@@ -209,14 +209,7 @@ function boundsOf(bytes: Uint8Array, view: DataView, start: number): Bounds {
     };
   const stored = storedAt(bytes, end);
   if (stored === fitChecksum(bytes, start, end)) return { from, to: end, next: end + CHECKSUM, proved: true };
-  if (closedAtEnd())
-    return {
-      from,
-      to: length - CHECKSUM,
-      next: length,
-      proved: true,
-      note: 'the size in the header is wrong; the checksum is right',
-    };
+  if (closedAtEnd()) return wrongSize;
   // Some writers leave it 0.
   if (stored === 0)
     return {

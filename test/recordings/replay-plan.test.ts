@@ -108,7 +108,7 @@ describe('the plan of a replay', () => {
   });
 });
 
-test('durations are told in their two largest units', () => {
+test('durations are written in their two largest units', () => {
   for (const [ms, text] of [
     [0, '0 s'],
     [960, '1 s'],
