@@ -173,7 +173,7 @@ test('every thrown value is classified with a state, a detail and a hint', () =>
 });
 
 test('a local stream whose disk is full is a state of its own, which health names; with space again everything is shipped', async (t) => {
-  const disk = smallDisk(t, 16 * 1024 * 1024);
+  const disk = smallDisk(16 * 1024 * 1024);
   if (disk === undefined) return cannotRun(t, 'a small file system cannot be mounted here');
   const ends: (() => unknown)[] = [];
   const later = { after: (end: unknown) => void ends.push(end as () => unknown) };
