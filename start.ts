@@ -8,7 +8,8 @@ import { standardOutput } from './service/log/log-output.ts';
 import { notifySystemd } from './service/process/sd-notify.ts';
 import { awaitSpaceForFirstStart } from './service/storage/first-start.ts';
 import { VERSION } from './service/process/version.ts';
-import { bannerOf } from './service/process/banner.ts';
+import { bannerOf, type Running } from './service/process/banner.ts';
+import { startPatiently } from './service/process/patient-start.ts';
 
 async function main(): Promise<void> {
   let config: Config;
@@ -20,31 +21,37 @@ async function main(): Promise<void> {
   const root = createProcessLogger(config);
   const log = root.child({ service: 'hr-gateway' });
   warnOfRemovedSettings(log);
-  const all = new AllServices(root, (error, exitCode) => end.fail(error, exitCode));
+  let all: AllServices | undefined;
   const end = new ProcessEnd({
     name: 'hr-gateway',
     config,
     log,
     stop: async () => {
       notifySystemd('STOPPING=1');
-      await all.stop();
+      await all?.stop();
     },
-    hurry: () => all.hurry(),
+    hurry: () => all?.hurry(),
   });
+  const isEnding = (): boolean => end.ending;
   end.install();
   try {
-    if (!(await awaitSpaceForFirstStart({ config, service: 'forwarder', log, isEnding: () => end.ending }))) return;
-    const running = await all.start(config);
+    let running: Running | undefined;
+    const start = async (): Promise<void> => {
+      if (!(await awaitSpaceForFirstStart({ config, service: 'forwarder', log, isEnding }))) return;
+      all = new AllServices(root, (error, exitCode) => end.fail(error, exitCode));
+      running = await all.start(config);
+    };
+    if (!(await startPatiently({ start, stop: async () => await all?.stop(), log, isEnding }))) return;
     // Signalled meanwhile: the shutdown ends the process.
     if (end.ending) return;
     end.started();
     log.info({ event: 'started', version: VERSION, node: process.version, pid: process.pid }, 'all services started');
-    standardOutput.write(`${bannerOf(running)}\n`);
+    if (running !== undefined) standardOutput.write(`${bannerOf(running)}\n`);
     notifySystemd('READY=1');
   } catch (error) {
     if (end.ending) return;
     const exitCode = reportStartFailure(error);
-    await all.stop().catch(() => {});
+    await all?.stop().catch(() => {});
     endAfterLog(log, exitCode);
   }
 }

@@ -15,6 +15,7 @@ export const UPLINK_STATES = [
   'kms_error',
   'clock_skew',
   'misconfigured',
+  'local_stream_file',
   'rejected',
   'error',
 ] as const;

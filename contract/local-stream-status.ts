@@ -1,6 +1,11 @@
-/** What the local stream answers to a GET: a sign of life, and which client it limits. */
+/** What the local stream says beside Kinesis' protocol: why it cannot answer, and to a GET a sign of life and which client it limits. */
 import Type, { type Static } from 'typebox';
 import { parserOf } from './validate.ts';
+
+/** Header of an answer with status 500: the reason code of why the local stream could not do what it was asked. */
+export const LOCAL_STREAM_REASON_HEADER = 'x-hr-gateway-reason';
+/** Its file cannot be used now: the disk is full, read-only or fails, or another process holds a lock. The error's message says which. */
+export const LOCAL_STREAM_FILE = 'local_stream_file';
 
 export const localStreamStatusSchema = Type.Object({
   status: Type.Literal('ok'),

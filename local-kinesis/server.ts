@@ -6,12 +6,13 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LocalStreamStatus } from '../contract/local-stream-status.ts';
+import { LOCAL_STREAM_FILE, LOCAL_STREAM_REASON_HEADER, type LocalStreamStatus } from '../contract/local-stream-status.ts';
 import { isOwnHost } from '../service/network/addresses.ts';
 import { networkOf } from '../service/network/client-address.ts';
 import { ConnectionLimits, HTTP_TIME_LIMITS, SILENT_CONNECTION_MS } from '../service/network/connection-limits.ts';
 import { BodyBudget } from './body-budget.ts';
 import { errorOfFault, hasPoison, type Faults } from './faults.ts';
+import { FileUnusable, fileTroubleOf } from './file-trouble.ts';
 import { KinesisError } from './kinesis-error.ts';
 import { LimitedClients } from './limited-clients.ts';
 import type { Operations } from './operations.ts';
@@ -32,7 +33,7 @@ export interface StreamServerOptions {
   operations: Operations;
   faults: Faults;
   faultHooks: boolean;
-  /** Why nothing can be answered now; undefined if it can. */
+  /** Why nothing can be answered now, because the file cannot be used; undefined if it can. */
   unavailable: () => string | undefined;
   onError: (error: unknown) => void;
   /** A connection was closed, or an unfinished body dropped, for a limit. */
@@ -151,8 +152,11 @@ export class StreamServer {
     if (response.destroyed || response.headersSent) return;
     if (error instanceof KinesisError)
       return this.#answer(response, error.status, { __type: error.type, message: error.message }, { wire });
-    this.#options.onError(error);
-    this.#answer(response, 500, { __type: 'InternalFailure', message: 'Internal service failure.' }, { wire });
+    const isReported = error instanceof FileUnusable;
+    if (!isReported) this.#options.onError(error);
+    const detail = isReported ? error.message : fileTroubleOf(error);
+    const headers = detail === undefined ? {} : { [LOCAL_STREAM_REASON_HEADER]: LOCAL_STREAM_FILE };
+    this.#answer(response, 500, { __type: 'InternalFailure', message: detail ?? 'Internal service failure.' }, { wire, headers });
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -165,7 +169,7 @@ export class StreamServer {
       if (request.url === '/control/faults') return this.#control(response, body.toString());
       wire = wireOf(request.headers['content-type']);
       const unavailable = this.#options.unavailable();
-      if (unavailable !== undefined) throw new KinesisError('InternalFailure', unavailable, 500);
+      if (unavailable !== undefined) throw new FileUnusable(unavailable);
       if (this.#options.faults.latencyMs > 0) await sleep(this.#options.faults.latencyMs);
       const target = String(request.headers['x-amz-target'] ?? '');
       if (!target.startsWith(TARGET_PREFIX))

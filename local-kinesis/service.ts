@@ -67,7 +67,8 @@ export class LocalKinesisService implements Service {
     this.#port = message.port;
     const repeats = new RepeatLimiter(log);
     worker.on('message', (later: StreamWorkerMessage) => {
-      if (later.kind === 'error') log.error({ event: 'local_stream_error', reason: later.message }, 'error in the local stream');
+      if (later.kind === 'error')
+        repeats.error(later.message, { event: 'local_stream_error', reason: later.message }, 'error in the local stream');
       if (later.kind === 'limited')
         repeats.warn(
           later.client,

@@ -2,13 +2,14 @@
  * One run with its memory and its disk. By seq, readings are held first in memory (the protocol's), then on disk, then among those that
  * wait to be written; every held reading is in at least one of the three.
  *
- * What is on disk is removed only once it is settled, or for room: at the limit on disk, and while the disk has no space left (ENOSPC) and
- * memory is full. Any other error of the disk costs nothing that is on it: operations are retried, and if memory is full meanwhile, the
- * oldest of those that are in memory alone are dropped and counted. Nothing is dropped because of one failed write: what is settled is
- * removed and the write is tried again before. Without a disk (`files` left out) nothing is ever dropped: the producer bounds what it
- * adds.
+ * What is on disk is removed only once it is settled, or for room: at the limit on disk, and while the disk has no space left (ENOSPC, and
+ * the file system confirms it) and memory is full; what is removed is recorded beside the files before anything else is written. Any other
+ * error of the disk costs nothing that is on it: operations are retried, and if memory is full meanwhile, the oldest of those that are in
+ * memory alone are dropped and counted. Nothing is dropped because of one failed write: what is settled is removed and the write is tried
+ * again before. Without a disk (`files` left out) nothing is ever dropped: the producer bounds what it adds.
  */
 import type { DropCause, NumberedReading } from '../contract/delivery.ts';
+import { systemCodeOf } from '../service/errors/errors.ts';
 import { DiskRetry, type DiskTrouble } from './disk-retry.ts';
 import type { SeqSpan } from './dropped-seqs.ts';
 import type { HeldRunOptions } from './held-run-options.ts';
@@ -49,6 +50,8 @@ export class HeldRun {
   #droppedKept: number;
   #spilling = false;
   #writeMax = WRITE_MAX;
+  /** The last write failed because the disk is full, so that removing files helps. */
+  #isFull = false;
   /** An eviction after which the write failed again is not repeated before this: another process may be taking the space. */
   #evictAgainAtMs = 0;
 
@@ -213,9 +216,8 @@ export class HeldRun {
         this.#writeMax = Math.min(2 * this.#writeMax, WRITE_MAX);
       } catch (error) {
         // Nothing is lost yet: it stays in memory, and is written when the disk takes it.
+        await this.#writeFailed(files, error);
         this.#unwritten.putBack(this.#writing);
-        this.#failed(write, error);
-        if (this.#isFull) this.#writeMax = WRITE_MAX_WITHOUT_SPACE;
         return;
       } finally {
         this.#writing = [];
@@ -223,8 +225,11 @@ export class HeldRun {
     }
   }
 
-  get #isFull(): boolean {
-    return this.#retries.write.trouble?.code === 'ENOSPC';
+  async #writeFailed(files: RunFiles, error: unknown): Promise<void> {
+    this.#failed(this.#retries.write, error);
+    const isWithoutSpace = systemCodeOf(error) === 'ENOSPC';
+    if (isWithoutSpace) this.#writeMax = WRITE_MAX_WITHOUT_SPACE;
+    this.#isFull = isWithoutSpace && !(await files.hasRoomFor(this.#writing));
   }
 
   /** The last write failed, and what it held is stored by now: whether the disk takes writes again. */
@@ -234,7 +239,7 @@ export class HeldRun {
       await files.probe();
       write.succeeded();
     } catch (error) {
-      this.#failed(write, error);
+      await this.#writeFailed(files, error);
     }
   }
 
@@ -307,6 +312,8 @@ export class HeldRun {
         'outbox_full',
         removed.readings,
       );
+      // Before new readings take the room: if the process ends now, and the run has no other file, nothing else counts them.
+      await this.#keepDropped(files, true);
       return true;
     } catch (error) {
       this.#failed(this.#retries.remove, error);
@@ -350,11 +357,11 @@ export class HeldRun {
   }
 
   /** Keeps what was dropped beside the files, for the next process to report. */
-  async #keepDropped(files: RunFiles): Promise<void> {
+  async #keepDropped(files: RunFiles, force = false): Promise<void> {
     const { dropped, stored } = this.protocol;
     const { record } = this.#retries;
     if (dropped.total === this.#droppedKept || dropped.last <= stored) return record.succeeded();
-    if (!record.isDue(performance.now())) return;
+    if (!force && !record.isDue(performance.now())) return;
     try {
       await files.keepDropped(dropped.record);
       this.#droppedKept = dropped.total;

@@ -5,6 +5,7 @@
 import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { systemCodeOf } from '../service/errors/errors.ts';
 import { syncFolderAsync } from '../service/storage/data-dir.ts';
+import { hasRoomFor } from '../service/storage/disk-full.ts';
 
 export interface SpillHandle {
   /** Reads into the whole buffer from a byte of the file on. Returns the bytes read; fewer than asked for may also mean a short read. */
@@ -32,6 +33,8 @@ export interface SpillDisk {
   remove(file: string): Promise<void>;
   /** Makes creations, renames and removals in a folder survive a power failure. */
   syncFolder(folder: string): Promise<void>;
+  /** Whether the file system reports room for so many bytes; true if it does not answer. */
+  hasRoomFor(bytes: number, folder: string): Promise<boolean>;
 }
 
 function handleOf(file: FileHandle): SpillHandle {
@@ -66,6 +69,7 @@ export const nodeDisk: SpillDisk = {
   rename: async (from, to) => await rename(from, to),
   remove: async (file) => await rm(file, { force: true }),
   syncFolder: async (folder) => await syncFolderAsync(folder),
+  hasRoomFor,
 };
 
 /** Writes all bytes; a short write is continued, and one that writes nothing throws. */

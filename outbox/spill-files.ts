@@ -193,6 +193,12 @@ export class RunFiles {
     }
   }
 
+  /** Whether the file system reports room for these readings; true if it does not answer. */
+  async hasRoomFor(entries: readonly NumberedReading[]): Promise<boolean> {
+    const bytes = entries.reduce((sum, { payload }) => sum + payload.length, PROBE_BYTES);
+    return await this.#disk.hasRoomFor(bytes, this.#folder);
+  }
+
   /** After a failed write: removes a file without readings, truncates another one to its last good line. */
   async #abandon({ handle, file }: OpenFile): Promise<void> {
     this.#open = undefined;

@@ -15,6 +15,7 @@ const NEEDS_OPERATOR: ReadonlySet<UplinkState> = new Set([
   'kms_error',
   'clock_skew',
   'misconfigured',
+  'local_stream_file',
 ]);
 /** So many refused keys are in the text; the status lists more. */
 const KEYS_IN_TEXT = 3;

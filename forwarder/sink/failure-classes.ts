@@ -1,4 +1,5 @@
 /** Classifies errors of whole requests: the uplink's state, the detail, a hint for the operator, and how to continue. */
+import { LOCAL_STREAM_FILE, LOCAL_STREAM_REASON_HEADER } from '../../contract/local-stream-status.ts';
 import { hintOf } from '../../service/errors/reason-catalogue.ts';
 import { classifyCredentials } from './credential-failures.ts';
 import { CredentialsFailed } from './credentials.ts';
@@ -148,6 +149,11 @@ const NETWORK_ERRORS = ['TimeoutError', 'AbortError', 'RequestTimeout', 'Network
 
 /** The first rule that matches decides. */
 const RULES: readonly Rule[] = [
+  {
+    matches: ({ header }) => header(LOCAL_STREAM_REASON_HEADER) === LOCAL_STREAM_FILE,
+    failure: { state: 'local_stream_file', hint: hintOf('local_stream_file') },
+    detail: ({ name, text }) => text.slice(text.startsWith(name) ? name.length : 0).trim(),
+  },
   // The JSON protocol reports a wrong clock under the name of a wrong signature.
   { matches: ({ text }) => /signature (expired|not yet current)/i.test(text), failure: CLOCK_SKEW },
   ...NAMED.map(({ names, failure }): Rule => ({ matches: ({ name }) => names.includes(name), failure })),

@@ -1,5 +1,6 @@
 /** What is known of a thrown value: of an error of the SDK, of Node, of a library. */
 import { inspect } from 'node:util';
+import type { LOCAL_STREAM_REASON_HEADER } from '../../contract/local-stream-status.ts';
 import { maskSecrets } from '../../service/secrets/mask.ts';
 
 export interface Thrown {
@@ -11,7 +12,7 @@ export interface Thrown {
   /** HTTP status; 0 without an answer. */
   status: number;
   /** Headers of the answer that it came with, in lower case. */
-  header: (name: 'date' | 'retry-after') => string | undefined;
+  header: (name: 'date' | 'retry-after' | typeof LOCAL_STREAM_REASON_HEADER) => string | undefined;
 }
 
 const TEXT_MAX_LENGTH = 300;
@@ -37,13 +38,12 @@ export function factsOf(thrown: unknown): Thrown {
   ];
   const headers = memberOf(memberOf(thrown, '$response'), 'headers');
   const date = textOf(memberOf(headers, 'date')) || textOf(memberOf(thrown, 'date'));
-  const retryAfter = textOf(memberOf(headers, 'retry-after'));
   return {
     name,
     // Masked before it is cut: half a session token is recognised by nobody.
     text: maskSecrets(`${name} ${message}`.trim()).slice(0, TEXT_MAX_LENGTH),
     code: textOf(memberOf(thrown, 'code')) || (CODE.exec(message)?.[1] ?? ''),
     status: numberOf(status.find((value) => typeof value === 'number')),
-    header: (wanted) => (wanted === 'date' ? date : retryAfter) || undefined,
+    header: (wanted) => (wanted === 'date' ? date : textOf(memberOf(headers, wanted))) || undefined,
   };
 }

@@ -33,8 +33,8 @@ export const ERRORS = {
   },
   data_dir_unusable: {
     summary: 'The data folder cannot be created, read or written.',
-    hint: 'Check that DATA_DIR exists, that this user owns it, and that the disk is not read-only.',
-    retryable: false,
+    hint: 'Check that DATA_DIR exists, that this user owns it, and that the disk is not read-only. A start waits for a disk that fails.',
+    retryable: true,
   },
   wrong_container: {
     summary: 'The command needs the files of another service, which are in the volume of its container.',

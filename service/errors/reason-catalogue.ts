@@ -270,6 +270,14 @@ export const UPLINK_REASONS = {
     summary: 'A variable of the AWS SDK, or a file that a setting names, cannot be used; the reason names it.',
     hint: 'Correct it. A corrected file is read again automatically; a variable needs a restart. docs/kinesis.md lists them.',
   },
+  local_stream_file: {
+    summary:
+      'The local stream cannot use its file: the disk of DATA_DIR is full, read-only or fails, or another process holds a lock; the ' +
+      'reason has the error.',
+    hint:
+      'Check free space and health of the disk of DATA_DIR (dmesg), and end programs that write to local-kinesis.db. Readings wait in ' +
+      'the queue, and no restart is needed.',
+  },
   rejected: {
     summary: 'The stream refuses a record for its content.',
     hint: 'No action required: the record is located and moved to the dead letters.',

@@ -11,6 +11,7 @@ import { standardOutput } from '../log/log-output.ts';
 import { awaitSpaceForFirstStart } from '../storage/first-start.ts';
 import { maskSecrets } from '../secrets/mask.ts';
 import { trimMemoryAfterStart } from './memory-trim.ts';
+import { startPatiently } from './patient-start.ts';
 import { VERSION } from './version.ts';
 import { startHeartbeat, startWatchdog, type Watchdog } from './watchdog.ts';
 
@@ -203,12 +204,17 @@ export async function runService(name: ServiceName, make: (context: ServiceConte
   warnOfRemovedSettings(log);
   if (SETTINGS.MQTT_URL.usedBy.some((user) => user === name)) warnOfAssumedBroker(log, brokerOf(config), config);
   let service: Service | undefined;
-  const end = new ProcessEnd({ name, config, log, stop: async () => service?.stop() });
-  service = make({ config, log, onFatal: (error, exitCode) => end.fail(error, exitCode) });
+  const stop = async (): Promise<void> => await service?.stop();
+  const end = new ProcessEnd({ name, config, log, stop });
+  const isEnding = (): boolean => end.ending;
   end.install();
   try {
-    if (!(await awaitSpaceForFirstStart({ config, service: name, log, isEnding: () => end.ending }))) return;
-    await service.start();
+    const start = async (): Promise<void> => {
+      if (!(await awaitSpaceForFirstStart({ config, service: name, log, isEnding }))) return;
+      service = make({ config, log, onFatal: (error, exitCode) => end.fail(error, exitCode) });
+      await service.start();
+    };
+    if (!(await startPatiently({ start, stop, log, isEnding }))) return;
     // Signalled meanwhile: the shutdown ends the process.
     if (end.ending) return;
     end.started();
@@ -217,7 +223,7 @@ export async function runService(name: ServiceName, make: (context: ServiceConte
     if (end.ending) return;
     const exitCode = reportStartFailure(error);
     log.fatal({ event: 'start_failed', err: error }, 'start failed');
-    await service.stop().catch(() => {});
+    await stop().catch(() => {});
     endAfterLog(log, exitCode);
   }
 }

@@ -14,7 +14,8 @@ import { openDatabase, type Database } from './sqlite.ts';
 
 type Located = Pick<Config, 'DATA_DIR'>;
 
-function unusable(operation: string, error: unknown): HrError {
+/** An operation on DATA_DIR failed. */
+export function unusable(operation: string, error: unknown): HrError {
   return new HrError('data_dir_unusable', { operation, detail: messageOf(error), cause: error });
 }
 
@@ -36,6 +37,16 @@ export interface DataDirLock {
 /** Keeps the locks reachable: the garbage collector would close the database of an unreachable one, and so release it. */
 const heldLocks = new Set<Database>();
 
+/** Why a file cannot be opened for writing: SQLite says CANTOPEN or READONLY for a failing disk and for missing rights alike. */
+function openErrorOf(file: string): unknown {
+  try {
+    closeSync(openSync(file, 'r+'));
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
 /**
  * Locks DATA_DIR for one service by an exclusive transaction on a small database. The kernel releases the lock when the process ends,
  * however it ends. Throws HrError `data_dir_in_use` if another process holds the lock, else `data_dir_unusable`. Call it in `start()`.
@@ -56,7 +67,7 @@ export function lockDataDir(config: Located, service: ServiceName): DataDirLock 
         detail: `another ${service} uses it`,
         cause: error,
       });
-    throw unusable(`lock ${file}`, error);
+    throw unusable(`lock ${file}`, openErrorOf(file) ?? error);
   }
   const held = database;
   heldLocks.add(held);

@@ -9,7 +9,7 @@ import type { ServiceName } from '../../contract/topics.ts';
 import type { Config } from '../config/config.ts';
 import { HrError } from '../errors/errors.ts';
 import type { Logger } from '../log/log.ts';
-import { dataFolder, gatewayName } from './data-dir.ts';
+import { dataFolder, gatewayName, unusable } from './data-dir.ts';
 import { isDiskFull } from './disk-full.ts';
 
 /** What a first start writes (name, keys, token, lock, headers of the databases), with room to spare. */
@@ -63,6 +63,8 @@ function createFirstFiles(config: FirstStartOptions['config'], service: ServiceN
     const probe = path.join(config.DATA_DIR, `space.${process.pid}.tmp`);
     try {
       writeFileSync(probe, Buffer.alloc(FIRST_FILES_BYTES), { mode: 0o600 });
+    } catch (error) {
+      throw unusable(`write ${probe}`, error);
     } finally {
       rmSync(probe, { force: true });
     }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, rmdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { LOCAL_STREAM_REASON_HEADER } from '../../contract/local-stream-status.ts';
 import { LocalKinesisService } from '../../local-kinesis/service.ts';
 import { freePort } from '../support/free-port.ts';
 import { eventually } from '../support/eventually.ts';
@@ -22,9 +23,9 @@ test('a file that cannot be opened now is tried again: the stream says so meanwh
       headers: { 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': 'Kinesis_20131202.ListStreams' },
       body: '{}',
     });
-    return await answer.text();
+    return `${answer.headers.get(LOCAL_STREAM_REASON_HEADER)} ${await answer.text()}`;
   };
-  assert.match(await list(), /InternalFailure.*tried again/);
+  assert.match(await list(), /^local_stream_file .*InternalFailure.*tried again/);
   rmdirSync(file);
   await eventually(async () => (await list()).includes(config.KINESIS_STREAM));
 });

@@ -4,6 +4,7 @@ import { test, type TestContext } from 'node:test';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { DiskBench, seqsThrough, type DiskBenchOptions } from './support/disk-bench.ts';
+import { DISK_CALLS } from './support/faulty-disk.ts';
 
 /** In parts: what waits for the disk is one write, in one file. */
 async function spill(bench: DiskBench, count: number): Promise<void> {
@@ -65,6 +66,43 @@ test('an eviction that gives no room is not repeated at once: what is on disk st
   assert.deepEqual(onDisk, seqsThrough(onDisk.length), 'the oldest file');
   assert.ok(onDisk.length > 0 && onDisk.length < 300, `${onDisk.length} of 600 were evicted`);
   assert.ok(bench.dropped.every(({ cause }) => cause === 'outbox_full'));
+});
+
+test('a disk that refuses writes with ENOSPC although it has room: nothing on it is evicted', async (t) => {
+  const bench = await spilled(t, 300);
+  bench.disk.fault = { calls: ['write', 'sync'], code: 'ENOSPC', hasRoom: true };
+  burst(bench, 300);
+  await eventually(() => bench.droppedSeqs.length > 0, { what: 'memory is full' });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.equal(bench.outbox.status().spilled, 300);
+  assert.ok(
+    bench.dropped.every(({ from, cause }) => from > 300 && cause === 'disk_failed'),
+    JSON.stringify(bench.dropped),
+  );
+});
+
+test('what was evicted is counted by the next process, although the run has no other file', async (t) => {
+  const bench = await spilled(t, 50);
+  let isKilled = false;
+  bench.disk.onRemove = (name) => {
+    if (!name.startsWith(`${bench.outbox.run}-00000001`)) return;
+    bench.disk.fault = undefined;
+    bench.disk.onCreate = (next) => {
+      // Killed when it takes the room for new readings: it reaches its disk no more.
+      if (!next.endsWith('.spill')) return;
+      isKilled = true;
+      bench.disk.fault = { calls: DISK_CALLS, code: 'EIO' };
+    };
+  };
+  bench.disk.fault = { calls: ['write'], code: 'ENOSPC', name: '.spill' };
+  burst(bench, 300);
+  await eventually(() => isKilled, { what: 'the only file is evicted' });
+  const next = new DiskBench(t, { folder: bench.folder });
+  await next.outbox.start();
+  next.outbox.up();
+  const evicted = (): number[] => next.forwarder.missedBy(bench.outbox.run)['outbox_full'] ?? [];
+  await eventually(() => evicted().length > 0, { what: 'the next process reports it' });
+  assert.deepEqual(evicted().slice(0, 50), seqsThrough(50));
 });
 
 test('on a disk without space the run of an earlier process makes room first: its readings are older', async (t) => {

@@ -33,11 +33,15 @@ function tornState(durable: Buffer, changes: readonly Change[], chance: Chance):
   for (const change of changes) states.push(applied(states.at(-1) ?? durable, change));
   const mode = chance();
   if (mode < 0.15) return durable;
-  if (mode < 0.3) return states.at(-1) ?? durable;
+  const last = states.at(-1) ?? durable;
+  if (mode < 0.3) return last;
+  // With many changes, any one of them is seldom on disk as a whole: some images hold each sector before or after all of them.
+  if (mode < 0.6) states.splice(0, states.length, durable, last, last);
   const size = choice(chance, states).length;
   const torn = Buffer.alloc(size);
   for (let at = 0; at < size; at += SECTOR) {
-    const state = choice(chance, states);
+    // What a file grew by may be zeros. What was durable is not: if the file keeps its size, the truncation did not happen.
+    const state = choice(chance, at < durable.length ? states.filter(({ length }) => length > at) : states);
     if (at < state.length) state.copy(torn, at, at, Math.min(at + SECTOR, state.length, size));
   }
   return torn;

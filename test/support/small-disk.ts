@@ -1,9 +1,8 @@
 /** A small real file system for tests of a full disk. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { TestContext } from 'node:test';
 
 export interface SmallDisk {
   folder: string;
@@ -14,15 +13,27 @@ export interface SmallDisk {
   clear(): void;
 }
 
+const folders: string[] = [];
+
+/**
+ * Not in a hook of the test: hooks run in the order of their registration, and the processes that use the disk end in later ones. They would
+ * go on writing to the folder below.
+ */
+function removeAtExit(folder: string): void {
+  if (folders.push(folder) > 1) return;
+  process.once('exit', () => {
+    for (const each of folders) {
+      spawnSync('umount', ['-l', each]);
+      rmSync(each, { recursive: true, force: true });
+    }
+  });
+}
+
 /** Mounts a tmpfs of this size. Undefined if that is not permitted: the test then skips, or fails if CI is true. */
-export function smallDisk(t: TestContext, bytes: number): SmallDisk | undefined {
+export function smallDisk(bytes: number): SmallDisk | undefined {
   const folder = mkdtempSync(path.join(tmpdir(), 'hr-gateway-disk-'));
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);
-  // Unmounted lazily: hooks run in order of registration, and what uses the disk may end later.
-  t.after(() => {
-    if (mounted.status === 0) spawnSync('umount', ['-l', folder]);
-    rmdirSync(folder);
-  });
+  removeAtExit(folder);
   if (mounted.status !== 0) {
     if (process.env['CI'] === 'true')
       throw new Error(`a small file system cannot be mounted: ${mounted.error?.message ?? String(mounted.stderr)}`);

@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CreateStreamCommand, DeleteStreamCommand } from '@aws-sdk/client-kinesis';
+import { ForwarderHealth } from '../../../forwarder/health.ts';
 import { classify } from '../../../forwarder/sink/failure-classes.ts';
+import { cannotRun } from '../../support/cannot-run.ts';
 import { eventually } from '../../support/eventually.ts';
-import { sharedStream } from '../../support/local-stream.ts';
+import { sharedStream, startLocalStream } from '../../support/local-stream.ts';
+import { smallDisk } from '../../support/small-disk.ts';
 import { assertOrderOfDevices, startDrain } from './support/drain-bench.ts';
 
 const unlimited = sharedStream();
@@ -167,4 +170,28 @@ test('every thrown value is classified with a state, a detail and a hint', () =>
   assert.equal(named('SyntaxError', 'Unexpected token < in JSON'), 'unreachable');
   assert.equal(classify(Object.assign(new Error('x'), { $metadata: { httpStatusCode: 429 } })).state, 'throttled');
   assert.equal(classify(new Error('Region is missing')).hint, 'Set AWS_REGION.');
+});
+
+test('a local stream whose disk is full is a state of its own, which health names; with space again everything is shipped', async (t) => {
+  const disk = smallDisk(16 * 1024 * 1024);
+  if (disk === undefined) return cannotRun(t, 'a small file system cannot be mounted here');
+  const ends: (() => unknown)[] = [];
+  const later = { after: (end: unknown) => void ends.push(end as () => unknown) };
+  const bench = await startDrain(t, await startLocalStream(later, { DATA_DIR: disk.folder, LOCAL_KINESIS_LIMITS: 'false' }));
+  // The drain ends before its stream.
+  t.after(async () => await Promise.all(ends.map((end) => end())));
+  disk.fillTo(0);
+  bench.add(200, 1, 'x'.repeat(2000));
+  await eventually(() => bench.drain.uplink.current.state === 'local_stream_file', {
+    what: `not ${bench.drain.uplink.current.state} ${bench.drain.uplink.current.detail}`,
+  });
+  assert.match(bench.drain.uplink.current.detail, /^SQLITE_(FULL|IOERR_WRITE): /);
+  const check = new ForwarderHealth(bench.queue, bench.drain).checks().find(({ name }) => name === 'uplink');
+  assert.equal(check?.code, 'local_stream_file');
+  assert.match(check.hint, /disk of DATA_DIR/);
+  disk.clear();
+  await bench.settled(200);
+  await eventually(() => bench.drain.uplink.current.state === 'ok');
+  assert.equal(new Set((await bench.read()).map(({ seq }) => seq)).size, 200);
+  return undefined;
 });

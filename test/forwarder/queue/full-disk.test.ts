@@ -69,7 +69,7 @@ function rowsOnDisk(folder: string): number {
 }
 
 test('on a full disk the queue keeps every row, commits deletes of shipped ones, and accepts again once there is space', async (t) => {
-  const disk = smallDisk(t, 12 * MiB);
+  const disk = smallDisk(12 * MiB);
   if (disk === undefined) return cannotRun(t, NO_MOUNT);
   const bench = await open(t, disk);
   const { queue } = bench;
@@ -98,7 +98,7 @@ test('on a full disk the queue keeps every row, commits deletes of shipped ones,
 });
 
 test('a queue that filled its disk returns free pages after shipping and accepts again', async (t) => {
-  const disk = smallDisk(t, 12 * MiB);
+  const disk = smallDisk(12 * MiB);
   if (disk === undefined) return cannotRun(t, NO_MOUNT);
   const bench = await open(t, disk);
   const { queue } = bench;
@@ -122,7 +122,7 @@ test('a queue that filled its disk returns free pages after shipping and accepts
 });
 
 test('a queue whose disk is full at the start reports it and opens once there is space', async (t) => {
-  const disk = smallDisk(t, 6 * MiB);
+  const disk = smallDisk(6 * MiB);
   if (disk === undefined) return cannotRun(t, NO_MOUNT);
   const first = await open(t, disk);
   first.queue.append(appendOf(1, 50));
@@ -144,7 +144,7 @@ test('a queue whose disk is full at the start reports it and opens once there is
 });
 
 test('with less free space than QUEUE_MIN_FREE_DISK_BYTES nothing is accepted until there is more', async (t) => {
-  const disk = smallDisk(t, 12 * MiB);
+  const disk = smallDisk(12 * MiB);
   if (disk === undefined) return cannotRun(t, NO_MOUNT);
   const queue = new Queue(
     testConfig({ DATA_DIR: disk.folder, QUEUE_MIN_FREE_DISK_BYTES: '4MiB', QUEUE_COMMIT_INTERVAL_MS: '0' }),
@@ -161,7 +161,7 @@ test('with less free space than QUEUE_MIN_FREE_DISK_BYTES nothing is accepted un
 });
 
 test('a forwarder on a full disk reports it while its bridge holds; with space, every reading is stored once', async (t) => {
-  const disk = smallDisk(t, 12 * MiB);
+  const disk = smallDisk(12 * MiB);
   if (disk === undefined) return cannotRun(t, NO_MOUNT);
   const home = tempDir(t);
   const config = testConfig({ DATA_DIR: home });
@@ -248,7 +248,7 @@ test('a forwarder on a full disk reports it while its bridge holds; with space, 
 });
 
 test('an outbox whose disk is full keeps its readings in memory, reports it, and writes them once there is space', async (t) => {
-  const disk = smallDisk(t, 2 * MiB);
+  const disk = smallDisk(2 * MiB);
   if (disk === undefined) return cannotRun(t, NO_MOUNT);
   const config = testConfig({ DATA_DIR: disk.folder, OUTBOX_MEMORY: '1000' });
   const outbox = new BridgeOutbox({ config, log: testLog(config), publish: () => false, writableLength: () => 0 });

@@ -29,6 +29,8 @@ export interface DiskFault {
   half?: boolean;
   /** Only on files with this in their name. */
   name?: string;
+  /** With ENOSPC: the file system reports free space nevertheless. */
+  hasRoom?: boolean;
   /** Only reads that touch this part of the file: first byte, and the one behind the last. */
   bytes?: readonly [number, number];
 }
@@ -44,6 +46,8 @@ export class FaultyDisk implements SpillDisk {
   /** Names of files that were removed. */
   readonly removed: string[] = [];
   onRemove: ((name: string) => void) | undefined;
+  /** Called before a file is created. */
+  onCreate: ((name: string) => void) | undefined;
 
   set fault(fault: DiskFault | undefined) {
     this.#fault = fault;
@@ -110,6 +114,7 @@ export class FaultyDisk implements SpillDisk {
     return await nodeDisk.stat(file);
   }
   async create(file: string): Promise<SpillHandle> {
+    this.onCreate?.(path.basename(file));
     this.#check('create', file);
     return this.#handle(await nodeDisk.create(file), file);
   }
@@ -130,5 +135,8 @@ export class FaultyDisk implements SpillDisk {
   async syncFolder(folder: string): Promise<void> {
     this.#check('syncFolder', folder);
     await nodeDisk.syncFolder(folder);
+  }
+  async hasRoomFor(): Promise<boolean> {
+    return await Promise.resolve(this.#fault?.code !== 'ENOSPC' || this.#fault.hasRoom === true);
   }
 }

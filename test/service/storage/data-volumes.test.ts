@@ -155,7 +155,7 @@ test('while a service of 1.0.0 uses its files they are not moved', (t) => {
 });
 
 test('a full disk stops the move with a hint, and it continues once there is space', (t) => {
-  const disk = smallDisk(t, 4 * 1024 * 1024);
+  const disk = smallDisk(4 * 1024 * 1024);
   if (disk === undefined) return cannotRun(t, 'a small file system cannot be mounted');
   const { root, first } = volumesOf1(t, disk.folder);
   writeFileSync(path.join(first, 'local-kinesis.db'), Buffer.alloc(1024 * 1024, 'r'));

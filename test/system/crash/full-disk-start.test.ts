@@ -29,7 +29,7 @@ function takeInodes(folder: string): () => void {
 
 for (const what of ['blocks', 'inodes'] as const)
   test(`a disk without free ${what} at start is waited for, while broker, page and live readings work`, async (t) => {
-    const disk = smallDisk(t, 16 * 1024 * 1024);
+    const disk = smallDisk(16 * 1024 * 1024);
     if (disk === undefined) return cannotRun(t, 'a small file system cannot be mounted here');
     const environment = { BLE_SOURCE: 'simulated', QUEUE_MIN_FREE_DISK_BYTES: '0', WATCHDOG_TIMEOUT_MS: '0' };
     const first = startOneProcess(t, disk.folder, environment);
@@ -65,7 +65,7 @@ for (const what of ['blocks', 'inodes'] as const)
 
 for (const what of ['blocks', 'inodes'] as const)
   test(`the first start on a disk without free ${what} waits for space, then runs`, async (t) => {
-    const disk = smallDisk(t, 16 * 1024 * 1024);
+    const disk = smallDisk(16 * 1024 * 1024);
     if (disk === undefined) return cannotRun(t, 'a small file system cannot be mounted here');
     const free = what === 'inodes' ? takeInodes(disk.folder) : disk.clear;
     if (what === 'blocks') disk.fillTo(0);
@@ -84,7 +84,7 @@ for (const what of ['blocks', 'inodes'] as const)
   });
 
 test('a first start that waits for space ends on SIGTERM with exit code 0', async (t) => {
-  const disk = smallDisk(t, 4 * 1024 * 1024);
+  const disk = smallDisk(4 * 1024 * 1024);
   if (disk === undefined) return cannotRun(t, 'a small file system cannot be mounted here');
   disk.fillTo(0);
   const box = startOneProcess(t, disk.folder, { BLE_SOURCE: 'simulated' });

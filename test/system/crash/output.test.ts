@@ -98,7 +98,7 @@ function fullPipe(t: TestContext): number {
 }
 
 test('with standard output on a full disk the product continues and stops in order; later one line says what was lost', async (t) => {
-  const disk = smallDisk(t, 256 * 1024);
+  const disk = smallDisk(256 * 1024);
   if (disk === undefined) return cannotRun(t, 'a small file system cannot be mounted here');
   disk.fillTo(0);
   const log = path.join(disk.folder, 'log');

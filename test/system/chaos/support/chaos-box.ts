@@ -56,7 +56,7 @@ export async function startChaosBox(t: TestContext): Promise<ChaosBox | undefine
     if (made === undefined) return undefined;
     faults.set(part, made);
   }
-  const disk = smallDisk(t, DISK_BYTES);
+  const disk = smallDisk(DISK_BYTES);
   const links = new Map<LinkName, TcpLink>();
   const portOf = (name: LinkName): string => String(links.get(name)?.port);
   const product = await ProductBox.make(t, {

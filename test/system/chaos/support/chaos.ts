@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { eventually } from '../../../support/eventually.ts';
 import { seeded } from '../../../support/seeded.ts';
-import type { QueueAnswer, UnaskedExit } from '../../support/product-box.ts';
+import type { QueueAnswer } from '../../support/product-box.ts';
 import type { LiveReading } from '../../crash/support/witness.ts';
 import { AccountLaw, type StreamContents } from './account-law.ts';
 import { startChaosBox, type ChaosBox } from './chaos-box.ts';
@@ -17,8 +17,6 @@ import { RunAccounts } from './run-accounts.ts';
 
 /** Spilling starts after 5 s without storing, plus a tick and a write, on a loaded machine. */
 const SPILL_LIMIT_MS = 9000;
-/** From a failed file operation of a start to the end of its process, on a loaded machine. */
-const START_MS = 5000;
 const SETTLED_WITHIN_MS = 90_000;
 const HEALTHY_WITHIN_MS = 60_000;
 /** Checks that report a loss which is counted, until they are acknowledged or a service starts again. */
@@ -74,12 +72,6 @@ function isLostWithAKill({ run, timestamp }: LiveReading, diary: Diary): boolean
   // After a failed write, the next try is up to 5 s later.
   const retryMs = troubleMs > 0 ? 6000 : 0;
   return kill.atMs - at - troubleMs - retryMs < SPILL_LIMIT_MS;
-}
-
-/** A service that cannot lock its folder or read its keys while its disk fails does not start, and says so with a code. */
-function isRefusedStart({ exit, output, endedAtMs }: UnaskedExit, { diskTrouble }: Diary): boolean {
-  const isDuringTrouble = diskTrouble.some(({ fromMs, toMs }) => endedAtMs >= fromMs && endedAtMs <= toMs + START_MS);
-  return isDuringTrouble && exit === 1 && /^data_dir_unusable: /m.test(output);
 }
 
 async function settle(box: ChaosBox, contents: Contents): Promise<number> {
@@ -156,7 +148,7 @@ export async function chaos(
     },
     { withinMs: 20_000, everyMs: 1000, what: `every reading is in the stream or in the account, ${where()}` },
   );
-  const exits = box.product.unaskedExits.filter((exit) => !isRefusedStart(exit, diary));
+  const exits = box.product.unaskedExits;
   assert.deepEqual(
     exits.map(({ part, exit, codes, output }) => `${part}: ${exit} ${codes.join('+')}\n${output}`),
     [],

@@ -1,13 +1,13 @@
 /**
- * Keys, token and name of the box while their files fail. Laws: a service starts, or ends at once with a code; what exists stays as it is;
- * no file is ever half written; after the fault it starts.
+ * Keys, token and name of the box while their files fail. Laws: a service starts, or waits and starts once the fault has ended, without
+ * anybody's help, or ends at once with a code; what exists stays as it is; no file is ever half written.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { DiskFaults } from '../../../support/disk-faults/disk-faults.ts';
-import { startProduct } from '../../../support/product-process.ts';
+import { startProduct, type ProductProcess } from '../../../support/product-process.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 import { failingCalls, type FaultCase } from './fault-case.ts';
 
@@ -46,13 +46,15 @@ const isWhole = (file: string, text: string): boolean => {
   return file === 'token' ? /^[\w-]{32}$/.test(text) : /^[a-z0-9-]+$/.test(text);
 };
 
-/** Starts a service; resolves to what came of it: `runs`, the code of its error, or what is wrong. */
-async function outcomeOf(
+type State = 'runs' | 'waits' | 'ended' | 'hangs';
+
+/** A service that was started; resolves once it runs, says that it waits for its disk, or has ended. */
+async function startOf(
   t: TestContext,
   service: 'gateway' | 'admin-api',
   folder: string,
   faults: DiskFaults,
-): Promise<{ outcome: string; isSound: boolean }> {
+): Promise<{ product: ProductProcess; state: State }> {
   const product = startProduct(t, `${service}/main`, {
     DATA_DIR: folder,
     MQTT_LISTEN_PORT: '0',
@@ -61,16 +63,37 @@ async function outcomeOf(
     ADMIN_PORT: '0',
     ...faults.environment,
   });
-  const runs = await Promise.race([
-    product.event('listening', { withinMs: ENDED_WITHIN_MS }).then(
-      () => true,
-      () => false,
-    ),
-    product.ended.then(() => false),
+  const logged = async (event: string, state: State): Promise<State> =>
+    await product.event(event, { withinMs: ENDED_WITHIN_MS }).then(
+      () => state,
+      () => 'hangs' as const,
+    );
+  const state = await Promise.race([
+    logged('listening', 'runs'),
+    logged('start_waits', 'waits'),
+    logged('first_start_waits', 'waits'),
+    product.ended.then(() => 'ended' as const),
   ]);
-  const exit = await product.end(runs ? 'SIGTERM' : 'SIGKILL');
-  if (runs) return { outcome: 'runs', isSound: exit === 0 };
-  if (exit === 'SIGKILL') return { outcome: `hangs: ${product.output().slice(-300)}`, isSound: false };
+  return { product, state };
+}
+
+/** Starts a service and ends it; resolves to what came of it, and whether that is sound. `lifted`: ends the fault if it waits. */
+async function outcomeOf(
+  started: Promise<{ product: ProductProcess; state: State }>,
+  lifted?: () => void,
+): Promise<{ outcome: string; isSound: boolean }> {
+  const { product, state } = await started;
+  let outcome: string = state;
+  if (state === 'waits' && lifted !== undefined) {
+    lifted();
+    await product.event('listening', { withinMs: ENDED_WITHIN_MS }).then(
+      () => (outcome = 'waits, then runs'),
+      () => (outcome = 'hangs'),
+    );
+  }
+  const exit = await product.end(outcome === 'hangs' ? 'SIGKILL' : 'SIGTERM');
+  if (outcome === 'hangs') return { outcome: `hangs: ${product.output().slice(-300)}`, isSound: false };
+  if (state === 'runs' || state === 'waits') return { outcome, isSound: exit === 0 };
   const code = /^([a-z]+(?:_[a-z]+)+): /m.exec(product.output())?.[1];
   return { outcome: code ?? `${exit}: ${product.output().slice(-300)}`, isSound: exit === 1 && code !== undefined };
 }
@@ -80,7 +103,7 @@ async function keyCase(t: TestContext, service: 'gateway' | 'admin-api', fault: 
   if (faults === undefined) return undefined;
   const folder = tempDir(t);
   const broken: string[] = [];
-  if (!fault.isFirstStart) await outcomeOf(t, service, folder, faults);
+  if (!fault.isFirstStart) await outcomeOf(startOf(t, service, folder, faults));
   const before = smallFiles(folder);
   faults.begin({
     pattern: path.join(folder, '[gkt]*'),
@@ -89,13 +112,16 @@ async function keyCase(t: TestContext, service: 'gateway' | 'admin-api', fault: 
     ...(fault.duration === 'once' ? { count: failingCalls(fault).length } : {}),
   });
   const outcomes: string[] = [];
-  for (let start = 0; start < (fault.duration === 'once' ? 1 : STARTS); start += 1) {
-    const { outcome, isSound } = await outcomeOf(t, service, folder, faults);
+  const starts = fault.duration === 'once' ? 1 : STARTS;
+  for (let start = 1; start <= starts; start += 1) {
+    // The last one outlives the fault.
+    const lifted = start === starts ? () => void faults.end() : undefined;
+    const { outcome, isSound } = await outcomeOf(startOf(t, service, folder, faults), lifted);
     outcomes.push(outcome);
     if (!isSound) broken.push(`start under the fault: ${outcome}`);
   }
   const hits = faults.end();
-  const after = await outcomeOf(t, service, folder, faults);
+  const after = await outcomeOf(startOf(t, service, folder, faults));
   if (after.outcome !== 'runs') broken.push(`start after the fault: ${after.outcome}`);
   const files = smallFiles(folder);
   for (const [file, text] of before) if (files.get(file) !== text) broken.push(`${file} was changed`);

@@ -123,6 +123,7 @@ export async function recordForwarder(t: TestContext, readings: number): Promise
 
   const second = await startTraced(t, environment, traces[1] ?? '');
   await accept(readings);
+  await eventually(() => outbox.held < readings / 2, { withinMs: 120_000, what: 'half of it stored' });
   await second.end('SIGKILL');
 
   const stream = await startLocalStream(t);
