@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { ShardPacer } from '../../../forwarder/drain/shard-pacer.ts';
+import type { Clock } from '../../../service/pacing/clock.ts';
+import { seeded } from '../../support/seeded.ts';
+
+interface HandClock extends Clock {
+  ms: number;
+}
+
+/** A clock that is set by hand. */
+function handClock(seed = 1): HandClock {
+  const random = seeded(seed);
+  return {
+    ms: 0,
+    nowMs() {
+      return this.ms;
+    },
+    dateMs() {
+      return this.ms;
+    },
+    after() {
+      throw new Error('a pacer sets no timers');
+    },
+    random,
+  };
+}
+
+const BYTES = 200;
+
+/** Sends up to 500 records at a time as the pacer grants them; what left. `stored` decides how many of a request are. */
+function sent(pacer: ShardPacer, clock: HandClock, forMs: number, stored: (records: number) => number = (all) => all): number {
+  const end = clock.ms + forMs;
+  let records = 0;
+  for (;;) {
+    const waitMs = pacer.waitMs(10_000, BYTES, 500);
+    if (clock.ms + waitMs > end) break;
+    clock.ms += waitMs;
+    const count = Math.min(500, pacer.mayRecords(BYTES));
+    pacer.take(count, count * BYTES);
+    pacer.composed();
+    records += count;
+    const taken = stored(count);
+    pacer.answered({ stored: taken, storedBytes: taken * BYTES, throttled: count - taken, startedAt: clock.ms });
+  }
+  clock.ms = end;
+  return records;
+}
+
+/** A pacer that has the whole of its shard. */
+function wholeShard(clock: HandClock): ShardPacer {
+  const pacer = new ShardPacer({ clock });
+  sent(pacer, clock, 10_000);
+  assert.equal(pacer.share, 1, 'the share after 10 s alone');
+  return pacer;
+}
+
+/** A shard that takes 1,000 records a second, in bursts of one second's worth. */
+function shardLimit(clock: HandClock): (records: number) => number {
+  let tokens = 1000;
+  let at = clock.ms;
+  return (records) => {
+    tokens = Math.min(1000, tokens + clock.ms - at);
+    at = clock.ms;
+    const taken = Math.min(records, Math.floor(tokens));
+    tokens -= taken;
+    return taken;
+  };
+}
+
+test('in any time span at most a full bucket and 950 records per second are sent to a shard, and alone not much less', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1000, max: 60_000 }), (forMs) => {
+      const clock = handClock();
+      const records = sent(wholeShard(clock), clock, forMs);
+      assert.ok(records <= 950 * (1 + forMs / 1000) + 1, `${records} in ${forMs} ms`);
+      assert.ok(records >= (950 * forMs) / 1000 - 500, `${records} in ${forMs} ms`);
+    }),
+  );
+});
+
+test('a box alone has the whole shard within 3 s of its start, and within 10 s of an outage', () => {
+  for (let seed = 1; seed <= 100; seed += 1) {
+    const clock = handClock(seed);
+    const pacer = new ShardPacer({ clock });
+    sent(pacer, clock, 3000);
+    assert.equal(pacer.share, 1, 'the share 3 s after the start');
+    const calm = new ShardPacer({ clock });
+    calm.restart();
+    assert.ok(calm.share < 0.01, `the share right after an outage is ${calm.share}`);
+    sent(calm, clock, 10_000);
+    assert.equal(calm.share, 1, 'the share 10 s after an outage');
+  }
+});
+
+test('a single throttled request costs at most two seconds', () => {
+  const clock = handClock();
+  const pacer = wholeShard(clock);
+  pacer.answered({ stored: 0, storedBytes: 0, throttled: 500, startedAt: clock.ms - 10 });
+  const records = sent(pacer, clock, 10_000);
+  assert.ok(records >= 0.85 * 9500, String(records));
+  const later = sent(pacer, clock, 10_000);
+  assert.ok(later >= 0.98 * 9500 - 500, String(later));
+});
+
+test('if half is throttled, the rate settles near the limit and little is sent in vain', () => {
+  const clock = handClock();
+  const pacer = new ShardPacer({ clock, shards: 2 });
+  const limit = shardLimit(clock);
+  let stored = 0;
+  const records = sent(pacer, clock, 60_000, (count) => {
+    const taken = limit(count);
+    stored += taken;
+    return taken;
+  });
+  assert.ok(records / stored <= 1.05, `${records} sent, ${stored} taken`);
+  assert.ok(stored >= 0.9 * 60_000, `${stored} taken`);
+});
+
+test('requests that were in flight together lower the share once', () => {
+  const clock = handClock();
+  const pacer = wholeShard(clock);
+  const startedAt = clock.ms;
+  clock.ms += 100;
+  for (let i = 0; i < 4; i += 1) pacer.answered({ stored: 250, storedBytes: 0, throttled: 250, startedAt });
+  assert.ok(pacer.share >= 0.5 && pacer.share < 1, String(pacer.share));
+});
+
+test('no answer with refusals raises the share, however many records were stored', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 500 }), fc.integer({ min: 0, max: 499 }), fc.boolean(), (throttled, stored, isRamp) => {
+      const clock = handClock();
+      const pacer = isRamp ? new ShardPacer({ clock }) : wholeShard(clock);
+      const before = pacer.share;
+      pacer.answered({ stored, storedBytes: stored * BYTES, throttled, startedAt: clock.ms });
+      assert.ok(pacer.share < before, `${before} became ${pacer.share}`);
+    }),
+  );
+});
+
+test('whatever is refused, a request leaves every 10 to 60 s', () => {
+  for (const bytes of [200, 25_000]) {
+    const clock = handClock();
+    const pacer = new ShardPacer({ clock });
+    let last = 0;
+    const gaps: number[] = [];
+    while (clock.ms < 3_600_000) {
+      clock.ms += pacer.waitMs(100, bytes, 500);
+      const count = Math.max(1, pacer.mayRecords(bytes));
+      pacer.take(count, count * bytes);
+      pacer.composed();
+      pacer.answered({ stored: 0, storedBytes: 0, throttled: count, startedAt: clock.ms });
+      gaps.push(clock.ms - last);
+      last = clock.ms;
+    }
+    const settled = gaps.slice(20);
+    assert.ok(
+      settled.length > 0 && Math.min(...settled) >= 10_000 && Math.max(...settled) <= 60_000,
+      `${bytes} B: ${settled.join(' ')}`,
+    );
+  }
+});
