@@ -149,7 +149,7 @@ export class AggregateShipments implements Shipments {
       if (rows.length === 0) break;
       const shipment = aggregateOf(key, rows);
       shipment.pacer = pacer;
-      pacer.take(1, shipment.bytes);
+      pacer.take(shipment.bytes);
       device.inFlight = 1;
       if (this.#setting === 'random') device.key = partitionKeyOf(this.#setting, name);
       left -= shipment.bytes;

@@ -33,8 +33,8 @@ const RETRY_MAX_MS = 5000;
 const STOP_WAIT_MS = 2000;
 /** After an outage or a start, readings that waited for longer are backlog, and new ones go before them. */
 const BACKLOG_AGE_MS = 8000;
-/** New readings that wait for longer, because the stream takes less than arrives, are backlog, too. */
-const LATE_MS = 20_000;
+/** New readings that wait for longer, because the stream takes less than arrives, are backlog, too: newer ones go before them. */
+const LATE_MS = 60_000;
 /** A shard that refuses all records of a small request is nothing to report while others were stored within this time. */
 const STORED_LATELY_MS = 10_000;
 /** If requests in flight are why nothing could be sent, and none is, look again. */
@@ -122,7 +122,7 @@ export class Drain {
       testReadings: this.#testReadings,
       onChange: () => this.uplink.keysChanged(),
       onHeld: (shipment) => {
-        if (this.#holds.isOnlyKey(shipment, this.#lastShippedMs)) shipment.pacer?.forgive(shipment.record.partitionKey);
+        if (this.#holds.isOnlyKey(shipment, this.#lastShippedMs)) shipment.pacer?.forgive();
       },
       onRetry: () => this.#pump(),
     });
@@ -246,7 +246,7 @@ export class Drain {
     const budgetMs = this.budget.waitMs();
     if (budgetMs > 0) return { kind: 'wait', ms: budgetMs };
     const shipments = this.#hunt.next();
-    for (const { pacer, bytes } of shipments) pacer?.take(1, bytes);
+    for (const { pacer, bytes } of shipments) pacer?.take(bytes);
     return { kind: 'send', batch: { shipments, hunted: true } };
   }
 

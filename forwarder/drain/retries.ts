@@ -61,7 +61,7 @@ export class Retries {
       const pacer = atMs <= nowMs && retry.part === part && fits ? pacing.pacerOf(shipment.record.partitionKey) : undefined;
       if (pacer === undefined || !(isForced || pacer.may(shipment.bytes))) left.push(retry);
       else {
-        pacer.take(1, shipment.bytes);
+        pacer.take(shipment.bytes);
         shipment.pacer = pacer;
         taken.push(shipment);
         bytes += shipment.bytes;

@@ -1,16 +1,18 @@
 /**
  * Paces what one box sends to one shard, by what the shard grants it. The box does not know who else sends: it has a *share* of the
- * shard's limits that grows while nothing is refused, and shrinks with each refusal (additive increase, multiplicative decrease). All boxes
- * follow the same rule, so their shares become equal, and their sum stays close to what the shard takes.
+ * shard's limits, which only answers change (additive increase, multiplicative decrease). All boxes follow the same rule, so their shares
+ * become equal, and their sum stays close to what the shard takes. Late answers change nothing: a box that hears nothing does not grow.
  *
- * - A new share starts small and doubles again and again until the first refusal, or until it is the whole shard: `ramp`. After an outage
- *   it starts at what the box had used before, so that new readings leave at once.
- * - Afterwards it grows slowly, faster the longer nothing was refused, because others may have left.
- * - A refusal lowers it once per round of requests, by as much as was refused lately, at least by a tenth.
- * - It never falls below one request in about 30 s.
+ * - At the start, and after an outage, each answer doubles the share until the first refusal, or until it is the whole shard: `ramp`. After
+ *   an outage the ramp begins at what the box had used before, so that new readings leave at once.
+ * - Afterwards the share grows with what is stored, a small one faster than a large one, which makes shares equal. It grows faster right
+ *   after the ramp, and the longer nothing was refused, because others may have left.
+ * - A refusal lowers it once per round of requests, by up to half.
+ * - However small the share, no record costs more than what it earns in 10-30 s: so often a request is sent, whatever its size.
  *
- * The share is spent through two token buckets, of records and of bytes. A request that finds them nearly empty waits until they hold half
- * a second's worth, so that a small share becomes a few requests with several records, and not many with one.
+ * The share is spent through two token buckets, of records and of bytes, in seconds of the whole shard. A request that finds them nearly
+ * empty waits until they hold half a second's worth, so that a small share becomes a few requests with several records, and not many with
+ * one.
  */
 import { jitter, type Clock } from '../../service/pacing/clock.ts';
 
@@ -18,45 +20,49 @@ import { jitter, type Clock } from '../../service/pacing/clock.ts';
 export const RECORDS_PER_SHARD = 950;
 export const BYTES_PER_SHARD = 0.95 * 1_048_576;
 
-/** What a bucket holds at most: this much of what the share allows, but at least a few records, so that a calm box never waits. */
+/** What a bucket holds at most: this much of what the share earns, but at least a few records, so that a calm box never waits. */
 const CAPACITY_SECONDS = 1;
 const CAPACITY_RECORDS_MIN = 5;
-/** Until the first refusal or outage, a few straps' readings of one moment leave in one request. */
-const FRESH_RECORDS = 50;
+/** A shard's own buckets hold one second: no burst is larger. */
+const BURST_SECONDS = 1;
 /** How much is collected before a request is sent that the share limits; spread, because boxes in step would take turns at losing. */
 const BATCH_SECONDS = 0.5;
+const RAMP_BATCH_SECONDS = 0.2;
 const BATCH_SPREAD = 0.3;
 /** An aggregate has at most this much of what the share allows, but may always have this many bytes. */
 const AGGREGATE_SECONDS = 0.125;
 const LEAST_AGGREGATE_BYTES = 2048;
-/** At the least share, a request is sent in about this time: 15-45 s with the spread. */
-const LEAST_REQUEST_SECONDS = 30;
+/** No record costs more than the share earns in this time: 10-30 s with the spread. */
+const LEAST_REQUEST_SECONDS = 20;
 const LEAST_REQUEST_SPREAD = 0.5;
+/** At this share a record is sent in the longest of these times. */
+const LEAST_SHARE = 1 / RECORDS_PER_SHARD / (LEAST_REQUEST_SECONDS * (1 + LEAST_REQUEST_SPREAD));
 
-/** A share begins at about four records per second, or what was used before an outage, and doubles in this time. */
-const FIRST_SHARE = 1 / 256;
-const LEAST_RETURN_SHARE = 1 / 1000;
-const START_DOUBLING_MS = 250;
-const RETURN_DOUBLING_MS = 800;
+/** A share begins at about 24 records per second, or at what was used before an outage, and doubles in this time. */
+const FIRST_SHARE = 1 / 40;
+const RETURN_SHARE_MIN = 1 / 1000;
+const RETURN_SHARE_MAX = 1 / 25;
+const START_DOUBLING_SECONDS = 0.25;
+const RETURN_DOUBLING_SECONDS = 0.6;
 
-/** Growth per second, as a part of the share. */
-const GROWTH = 0.015;
-/** Growth is faster for some time after the ramp, when shares are still uneven. */
-const EARLY_GROWTH = 0.2;
-const EARLY_MS = 8000;
-/** After this time without a refusal, growth becomes faster, up to the greatest. */
-const PATIENCE_MS = 15_000;
-const GREATEST_GROWTH = 0.5;
-/** Growth per second as a part of the shard: brings a share up that is close to nothing. */
-const ADDED_GROWTH = 1 / 100_000;
+/** A share of `r` records per second grows by this ÷ √r with each request that it limits. */
+const GROWTH = 0.02;
+/** Growth per second is faster for some time after the ramp, when shares are still uneven. */
+const EARLY_GAIN = 50;
+const EARLY_GROWTH_MAX = 0.2;
+const EARLY_MS = 12_000;
+/** After this time without a refusal, and as many answers as three records need, growth becomes faster, up to the greatest. */
+const PATIENCE_MS = 25_000;
+const PATIENCE_RECORDS = 3;
+const GROWTH_MAX = 0.5;
 
-const LEAST_CUT = 0.1;
-const GREATEST_CUT = 0.5;
-/** Refusals of this time count, and of at least about so many records. */
+/** A refusal lowers the share by the part that was refused lately, within these limits. */
+const CUT_MIN = 0.07;
+const CUT_MAX = 0.5;
+/** Fewer records than this say little about what is refused lately. */
+const KNOWN_RECORDS = 10;
+/** What was used and refused lately is that of about this time. */
 const MEMORY_MS = 8000;
-const MEMORY_RECORDS = 10;
-/** Several refused keys are enough to know that not one key is the cause. */
-const REFUSED_KEYS_MAX = 3;
 /** A share grows only while it limits what is sent; that counts for this long. */
 const LIMITED_MS = 3000;
 
@@ -72,19 +78,17 @@ export interface Answered {
   storedBytes: number;
   /** Records that were refused because the shard is at its limit. */
   throttled: number;
-  /** Partition keys of the refused records. */
-  throttledKeys?: ReadonlySet<string>;
   /** When the request began, by the monotonic clock. */
   startedAt: number;
 }
 
 export class ShardPacer {
   readonly #clock: Clock;
-  #shards: number;
+  shards: number;
   #share = FIRST_SHARE;
-  /** Milliseconds in which a ramp doubles the share; undefined once it has ended. */
-  #doublingMs: number | undefined = START_DOUBLING_MS;
-  #isFresh = true;
+  /** Seconds in which a ramp doubles the share; undefined once it has ended. */
+  #doublingSeconds: number | undefined = START_DOUBLING_SECONDS;
+  /** Tokens, in seconds of the whole shard. */
   #records: number;
   #bytes: number;
   /** The estimated bytes of a record. */
@@ -94,30 +98,25 @@ export class ShardPacer {
   #refusedAt: number;
   #loweredAt = Number.NEGATIVE_INFINITY;
   #limitedAt = Number.NEGATIVE_INFINITY;
+  /** What was stored lately, in seconds of the whole shard, weighted by age. */
+  #usedLately = 0;
   /** Records that were answered and that were refused lately, weighted by age. */
   #answeredLately = 0;
   #refusedLately = 0;
-  /** What was stored lately, in seconds of the whole shard. */
-  #usedLately = 0;
   #latelyAt: number;
-  /** The whole share was not enough at this time. */
-  #wholeUsedAt = Number.NEGATIVE_INFINITY;
-  /** Keys that were refused lately, and what the share was before. */
-  readonly #refusedKeys = new Set<string>();
-  #before: { share: number; doublingMs: number | undefined } | undefined;
   /** Of the next request. */
-  #batchSeconds = BATCH_SECONDS;
+  #batchJitter = 1;
   #leastRequestSeconds = LEAST_REQUEST_SECONDS;
 
   constructor({ clock, shards = 1 }: PacerOptions) {
     this.#clock = clock;
-    this.#shards = shards;
+    this.shards = shards;
     this.#at = clock.nowMs();
     this.#refusedAt = this.#at;
     this.#latelyAt = this.#at;
-    this.#records = FRESH_RECORDS;
-    this.#bytes = BYTES_PER_SHARD * CAPACITY_SECONDS;
     this.#share *= jitter(clock, 0.5);
+    this.#records = this.#share * CAPACITY_SECONDS;
+    this.#bytes = this.#records;
   }
 
   /** The part of the limits that this box may use, 0 to 1. */
@@ -127,84 +126,64 @@ export class ShardPacer {
 
   /** Whether the box has the whole shard, and would send more. */
   get isExhausted(): boolean {
-    return this.#share >= 1 && this.#clock.nowMs() - this.#wholeUsedAt < LIMITED_MS;
+    return this.#share >= 1 && this.#isLimited(this.#clock.nowMs());
   }
 
-  set shards(shards: number) {
-    this.#refill();
-    this.#shards = shards;
+  /** Whether more could have been sent lately than the share allowed. */
+  #isLimited(now: number): boolean {
+    return now - this.#limitedAt < LIMITED_MS;
   }
 
   /** The stream answers again after an outage: everybody begins at once, so begin small. */
   restart(): void {
-    const used = this.#usedLately / (MEMORY_MS / 1000) / this.#shards;
-    this.#share = Math.min(1, Math.max(LEAST_RETURN_SHARE, used)) * jitter(this.#clock, 0.2);
-    this.#doublingMs = RETURN_DOUBLING_MS * jitter(this.#clock, 0.1);
+    const used = this.#usedLately / (MEMORY_MS / 1000);
+    this.#ramp(Math.min(RETURN_SHARE_MAX, Math.max(RETURN_SHARE_MIN, used)) * jitter(this.#clock, 0.2), RETURN_DOUBLING_SECONDS);
+    // What was taken for probes is not owed: nothing of it was stored.
+    this.#records = this.#recordCost;
+    this.#bytes = this.#share;
+  }
+
+  #ramp(share: number, doublingSeconds: number): void {
+    this.#share = share;
+    this.#doublingSeconds = doublingSeconds * jitter(this.#clock, 0.1);
     this.#at = this.#clock.nowMs();
     this.#refusedAt = this.#at;
-    this.#records = Math.min(this.#records, 1);
-    this.#bytes = Math.min(this.#bytes, this.#bytesPerSecond);
     this.#answeredLately = 0;
     this.#refusedLately = 0;
-    this.#isFresh = false;
   }
 
   /** Begins with the share of another shard, whose keys this one has now. */
   inherit(other: ShardPacer): void {
     this.#share = other.#share;
-    this.#isFresh = other.#isFresh;
-    this.#doublingMs = other.#doublingMs;
+    this.#doublingSeconds = other.#doublingSeconds;
     this.#rampEndedAt = other.#rampEndedAt;
   }
 
-  get #recordsPerSecond(): number {
-    return RECORDS_PER_SHARD * this.#shards * this.#share;
+  /** What a record costs, and its bytes, in seconds of the whole shard. */
+  get #recordCost(): number {
+    return Math.min(1 / RECORDS_PER_SHARD / this.shards, this.#share * this.#leastRequestSeconds);
   }
 
-  get #bytesPerSecond(): number {
-    return BYTES_PER_SHARD * this.#shards * this.#share;
+  #bytesCost(bytes: number): number {
+    return Math.min(bytes / BYTES_PER_SHARD / this.shards, this.#share * this.#leastRequestSeconds);
   }
 
-  get #leastShare(): number {
-    return Math.max(1 / RECORDS_PER_SHARD, this.#recordBytes / BYTES_PER_SHARD) / this.#leastRequestSeconds / this.#shards;
+  get #capacityRecords(): number {
+    return Math.max(CAPACITY_RECORDS_MIN * this.#recordCost, this.#share * CAPACITY_SECONDS);
   }
 
-  #grow(now: number, seconds: number): void {
-    if (this.#share >= 1 || now - this.#limitedAt > LIMITED_MS) return;
-    if (this.#doublingMs !== undefined) this.#share *= 2 ** ((seconds * 1000) / this.#doublingMs);
-    else {
-      const early = EARLY_GROWTH * Math.exp((this.#rampEndedAt - now) / EARLY_MS);
-      const patient = GROWTH * Math.max(1, ((now - this.#refusedAt) / PATIENCE_MS) ** 3);
-      this.#share = this.#share * Math.exp(Math.min(GREATEST_GROWTH, early + patient) * seconds) + ADDED_GROWTH * seconds;
-    }
-    if (this.#share < 1) return;
-    this.#share = 1;
-    this.#endRamp(now);
-  }
-
-  #endRamp(now: number): void {
-    if (this.#doublingMs === undefined) return;
-    this.#doublingMs = undefined;
-    this.#rampEndedAt = now;
+  get #capacityBytes(): number {
+    const few = Math.min(BURST_SECONDS, CAPACITY_RECORDS_MIN * this.#bytesCost(this.#recordBytes));
+    return Math.max(few, this.#share * CAPACITY_SECONDS);
   }
 
   #refill(): void {
     const now = this.#clock.nowMs();
-    const seconds = (now - this.#at) / 1000;
-    if (seconds <= 0) return;
+    const earned = (this.#share * (now - this.#at)) / 1000;
+    if (earned <= 0) return;
     this.#at = now;
-    this.#grow(now, seconds);
-    this.#share = Math.max(this.#share, this.#leastShare);
-    this.#records = Math.min(this.#capacityRecords, this.#records + this.#recordsPerSecond * seconds);
-    this.#bytes = Math.min(this.#capacityBytes, this.#bytes + this.#bytesPerSecond * seconds);
-  }
-
-  get #capacityRecords(): number {
-    return Math.max(this.#isFresh ? FRESH_RECORDS : CAPACITY_RECORDS_MIN, this.#recordsPerSecond * CAPACITY_SECONDS);
-  }
-
-  get #capacityBytes(): number {
-    return Math.max(CAPACITY_RECORDS_MIN * this.#recordBytes, this.#bytesPerSecond * CAPACITY_SECONDS);
+    this.#records = Math.min(this.#capacityRecords, this.#records + earned);
+    this.#bytes = Math.min(this.#capacityBytes, this.#bytes + earned);
   }
 
   /**
@@ -212,29 +191,31 @@ export class ShardPacer {
    * shard's limit of records comes first.
    */
   get recordBytesMax(): number {
-    return Math.max(LEAST_AGGREGATE_BYTES, this.#bytesPerSecond * AGGREGATE_SECONDS);
+    return Math.max(LEAST_AGGREGATE_BYTES, BYTES_PER_SHARD * this.shards * this.#share * AGGREGATE_SECONDS);
   }
 
   /** How many records of this size may be sent now. */
   mayRecords(recordBytes: number): number {
     this.#refill();
     this.#recordBytes = recordBytes;
-    return Math.max(0, Math.min(Math.floor(this.#records), Math.floor(this.#bytes / recordBytes)));
+    const records = Math.min(this.#records / this.#recordCost, this.#bytes / this.#bytesCost(recordBytes));
+    return Math.max(0, Math.floor(records));
   }
 
   /** Whether a record of this size may be sent now. */
   may(bytes: number): boolean {
-    return this.#records >= 1 && this.#bytes >= Math.min(bytes, this.#capacityBytes);
+    return this.#records >= this.#recordCost && this.#bytes >= Math.min(this.#bytesCost(bytes), this.#capacityBytes);
   }
 
-  take(records: number, bytes: number): void {
-    this.#records -= records;
-    this.#bytes -= bytes;
+  /** A record of this size is sent. */
+  take(bytes: number): void {
+    this.#records -= this.#recordCost;
+    this.#bytes -= this.#bytesCost(bytes);
   }
 
   /** A request is composed: the next one waits for a little more or less. */
   composed(): void {
-    this.#batchSeconds = BATCH_SECONDS * jitter(this.#clock, BATCH_SPREAD);
+    this.#batchJitter = jitter(this.#clock, BATCH_SPREAD);
     this.#leastRequestSeconds = LEAST_REQUEST_SECONDS * jitter(this.#clock, LEAST_REQUEST_SPREAD);
   }
 
@@ -246,58 +227,65 @@ export class ShardPacer {
     this.#refill();
     this.#recordBytes = recordBytes;
     const wanted = Math.min(waiting, most);
-    if (this.#records >= wanted && this.#bytes >= wanted * recordBytes) return 0;
+    const recordCost = this.#recordCost;
+    const bytesCost = this.#bytesCost(recordBytes);
+    if (this.#records >= wanted * recordCost && this.#bytes >= wanted * bytesCost) return 0;
     this.#limitedAt = this.#at;
-    if (this.#share >= 1) this.#wholeUsedAt = this.#at;
-    const records = Math.max(1, Math.min(wanted, this.#share >= 1 ? most : this.#recordsPerSecond * this.#batchSeconds));
-    const bytes = Math.min(
-      this.#capacityBytes,
-      Math.max(recordBytes, Math.min(wanted * recordBytes, this.#bytesPerSecond * this.#batchSeconds)),
-    );
-    const forRecords = (Math.min(records, this.#capacityRecords) - this.#records) / this.#recordsPerSecond;
-    const forBytes = (bytes - this.#bytes) / this.#bytesPerSecond;
-    // Rounded up: half a record cannot be sent.
-    return Math.max(0, Math.ceil(Math.max(forRecords, forBytes) * 1000));
+    const seconds = this.#doublingSeconds === undefined ? BATCH_SECONDS : RAMP_BATCH_SECONDS;
+    const collected = this.#share * seconds * this.#batchJitter;
+    const records = Math.min(this.#capacityRecords, Math.max(recordCost, Math.min(wanted * recordCost, collected)));
+    const bytes = Math.min(this.#capacityBytes, Math.max(bytesCost, Math.min(wanted * bytesCost, collected)));
+    return Math.max(0, Math.ceil((Math.max(records - this.#records, bytes - this.#bytes) / this.#share) * 1000));
   }
 
-  /** What the share was before these keys were refused, in case that only they are. */
-  #remember(keys: ReadonlySet<string> | undefined, now: number): void {
-    if (now - this.#refusedAt > MEMORY_MS || this.#before === undefined) {
-      this.#refusedKeys.clear();
-      this.#before = { share: this.#share, doublingMs: this.#doublingMs };
-    }
-    for (const key of keys ?? []) if (this.#refusedKeys.size < REFUSED_KEYS_MAX) this.#refusedKeys.add(key);
+  /** The stream refuses some key at any pace, but stores others: what was refused of it says nothing about the shard. */
+  forgive(): void {
+    if (this.#share < 1) this.#ramp(this.#share, START_DOUBLING_SECONDS);
   }
 
-  /** The stream refuses this key at any pace, but stores others. If no other was refused lately, the shard is not at its limit. */
-  forgive(key: string): void {
-    if (this.#before === undefined || this.#refusedKeys.size !== 1 || !this.#refusedKeys.has(key)) return;
-    this.#refill();
-    this.#share = Math.max(this.#share, this.#before.share);
-    this.#doublingMs = this.#before.doublingMs;
+  #grow(now: number, stored: number): void {
+    if (this.#share >= 1 || !this.#isLimited(now)) return;
+    const growth = this.#doublingSeconds === undefined ? this.#growth(now) : Math.LN2 / this.#doublingSeconds;
+    this.#share = Math.min(1, this.#share + Math.min(this.#share, growth * stored));
+    if (this.#share === 1) this.#endRamp(now);
+  }
+
+  /** Per second, as a part of the share. */
+  #growth(now: number): number {
+    const perSecond = this.#share * RECORDS_PER_SHARD;
+    const calm = GROWTH / Math.sqrt(perSecond) / Math.max(BATCH_SECONDS, 1 / perSecond);
+    const early = Math.min(EARLY_GROWTH_MAX, calm * EARLY_GAIN * Math.exp((this.#rampEndedAt - now) / EARLY_MS));
+    const patienceMs = Math.max(PATIENCE_MS, (PATIENCE_RECORDS * 1000) / perSecond);
+    const patient = Math.min(GROWTH_MAX, calm * ((now - this.#refusedAt) / patienceMs) ** 3);
+    return Math.max(calm, early, patient);
+  }
+
+  #endRamp(now: number): void {
+    if (this.#doublingSeconds === undefined) return;
+    this.#doublingSeconds = undefined;
+    this.#rampEndedAt = now;
   }
 
   /** A request with records of this shard was answered. An answer with refusals never raises the share. */
-  answered({ stored, storedBytes, throttled, throttledKeys, startedAt }: Answered): void {
+  answered({ stored, storedBytes, throttled, startedAt }: Answered): void {
     this.#refill();
     const now = this.#clock.nowMs();
-    if (throttled > 0) this.#remember(throttledKeys, now);
+    const used = Math.max(stored / RECORDS_PER_SHARD, storedBytes / BYTES_PER_SHARD) / this.shards;
     const kept = Math.exp((this.#latelyAt - now) / MEMORY_MS);
     this.#latelyAt = now;
+    this.#usedLately = this.#usedLately * kept + used;
     this.#answeredLately = this.#answeredLately * kept + stored + throttled;
     this.#refusedLately = this.#refusedLately * kept + throttled;
-    this.#usedLately = this.#usedLately * kept + Math.max(stored / RECORDS_PER_SHARD, storedBytes / BYTES_PER_SHARD);
-    if (throttled === 0) return;
+    if (throttled === 0) return this.#grow(now, used);
     this.#refusedAt = now;
-    this.#isFresh = false;
     // Requests that were in flight together hit the same limit: it counts once.
     if (startedAt < this.#loweredAt) return;
     this.#loweredAt = now;
     const refused = throttled / (stored + throttled);
-    const lately = this.#refusedLately / Math.max(MEMORY_RECORDS, this.#answeredLately);
-    const cut = this.#doublingMs === undefined ? lately : Math.max(refused, LEAST_CUT);
+    const lately = this.#refusedLately / Math.max(KNOWN_RECORDS, this.#answeredLately);
+    const cut = Math.min(CUT_MAX, Math.max(CUT_MIN, this.#doublingSeconds === undefined ? lately : refused));
     this.#endRamp(now);
-    this.#share = Math.max(this.#leastShare, this.#share * (1 - Math.min(GREATEST_CUT, Math.max(LEAST_CUT, cut))));
+    this.#share = Math.max(LEAST_SHARE, this.#share * (1 - cut));
     this.#records = Math.min(this.#records, 0);
   }
 }

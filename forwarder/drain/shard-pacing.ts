@@ -13,7 +13,6 @@ interface Counted {
   stored: number;
   storedBytes: number;
   throttled: number;
-  throttledKeys: Set<string>;
 }
 
 /** What an answer said of keys: some have another pacer now; it named a shard that the ranges do not have. */
@@ -78,11 +77,10 @@ export class ShardPacing {
       const { pacer, record } = shipment;
       if (pacer === undefined || outcome === undefined) continue;
       let count = counts.get(pacer);
-      if (count === undefined) counts.set(pacer, (count = { stored: 0, storedBytes: 0, throttled: 0, throttledKeys: new Set() }));
+      if (count === undefined) counts.set(pacer, (count = { stored: 0, storedBytes: 0, throttled: 0 }));
       if (!outcome.ok) {
         if (!isThrottling(outcome.code) || isHeld(shipment)) continue;
         count.throttled += 1;
-        count.throttledKeys.add(record.partitionKey);
       } else {
         count.stored += 1;
         count.storedBytes += shipment.bytes;

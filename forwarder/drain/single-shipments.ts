@@ -188,8 +188,8 @@ export class SingleShipments implements Shipments {
       taking.isFull = true;
       return undefined;
     }
-    if (limits.isForced !== true && !pacer.may(bytes)) return undefined;
-    pacer.take(1, bytes);
+    if (!limits.isForced && !pacer.may(bytes)) return undefined;
+    pacer.take(bytes);
     shipment.pacer = pacer;
     taking.bytes += bytes;
     shipments.push(shipment);

@@ -38,7 +38,7 @@ function sent(pacer: ShardPacer, clock: HandClock, forMs: number, stored: (recor
     if (clock.ms + waitMs > end) break;
     clock.ms += waitMs;
     const count = Math.min(500, pacer.mayRecords(BYTES));
-    pacer.take(count, count * BYTES);
+    for (let left = count; left > 0; left -= 1) pacer.take(BYTES);
     pacer.composed();
     records += count;
     const taken = stored(count);
@@ -148,7 +148,7 @@ test('whatever is refused, a request leaves every 10 to 60 s', () => {
     while (clock.ms < 3_600_000) {
       clock.ms += pacer.waitMs(100, bytes, 500);
       const count = Math.max(1, pacer.mayRecords(bytes));
-      pacer.take(count, count * bytes);
+      for (let left = count; left > 0; left -= 1) pacer.take(bytes);
       pacer.composed();
       pacer.answered({ stored: 0, storedBytes: 0, throttled: count, startedAt: clock.ms });
       gaps.push(clock.ms - last);

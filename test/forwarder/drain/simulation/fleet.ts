@@ -124,15 +124,19 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
       caughtUpMs: undefined,
     };
     const caughtUp = 2 + (CAUGHT_UP_MS * box.readingsPerSecond) / 1000;
-    const accept = (): void => {
-      const now = clock.nowMs();
-      if (now >= endMs + (options.calmAfterMs ?? 0)) return;
-      const strap = Math.floor(random() * strapsPerBox);
-      box.accepted += 1;
-      queue.accept(`box-${index}-strap-${strap}`, `{"seq":${box.accepted},"box":${index},"text":"${PADDING}"}`, clock.dateMs());
-      clock.after((1000 * (0.5 + random())) / box.readingsPerSecond, accept);
+    // About one commit a second, as straps send; less if there is less to commit.
+    const perCommit = Math.max(1, Math.round(box.readingsPerSecond));
+    const commit = (): void => {
+      if (clock.nowMs() >= endMs + (options.calmAfterMs ?? 0)) return;
+      const readings = Array.from({ length: perCommit }, () => {
+        box.accepted += 1;
+        const strap = Math.floor(random() * strapsPerBox);
+        return [`box-${index}-strap-${strap}`, `{"seq":${box.accepted},"box":${index},"text":"${PADDING}"}`] as const;
+      });
+      queue.accept(readings, clock.dateMs());
+      clock.after((1000 * perCommit * (0.5 + random())) / box.readingsPerSecond, commit);
     };
-    clock.after((1000 * random()) / box.readingsPerSecond, accept);
+    clock.after((1000 * perCommit * random()) / box.readingsPerSecond, commit);
     return box;
   });
   for (const { drain } of boxes) drain.start();

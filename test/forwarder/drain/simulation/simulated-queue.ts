@@ -23,10 +23,12 @@ export class SimulatedQueue implements DrainQueue {
     return this.#live.length + this.#backlog.length + this.#taken.size + held;
   }
 
-  accept(device: string, data: string, acceptedAtMs: number): void {
-    const row: QueuedReading = { id: this.#nextId, device, data, acceptedAtMs, source: 'real', isBacklog: false };
-    this.#nextId += 1;
-    this.#live.push(row);
+  /** One commit: `readings` are pairs of device and JSON. */
+  accept(readings: readonly (readonly [string, string])[], acceptedAtMs: number): void {
+    for (const [device, data] of readings) {
+      this.#live.push({ id: this.#nextId, device, data, acceptedAtMs, source: 'real', isBacklog: false });
+      this.#nextId += 1;
+    }
     this.#readable();
   }
 
