@@ -5,7 +5,7 @@
  *
  * - At the start, and after an outage, each answer doubles the share until the first refusal, or until it is the whole shard: `ramp`. After
  *   an outage the ramp begins at what the box had used before, so that new readings leave at once.
- * - Afterwards the share grows with what is stored, a small one faster than a large one, which makes shares equal. It grows faster right
+ * - Afterwards the share grows with what is granted, a small one faster than a large one, which makes shares equal. It grows faster right
  *   after the ramp, and the longer nothing was refused, because others may have left.
  * - A refusal lowers it once per round of requests, by up to half.
  * - However small the share, no record costs more than what it earns in 10-30 s: so often a request is sent, whatever its size.
@@ -27,7 +27,7 @@ const CAPACITY_RECORDS_MIN = 5;
 const BURST_SECONDS = 1;
 /** How much is collected before a request is sent that the share limits; spread, because boxes in step would take turns at losing. */
 const BATCH_SECONDS = 0.5;
-const RAMP_BATCH_SECONDS = 0.2;
+const RAMP_BATCH_SECONDS = 0.15;
 const BATCH_SPREAD = 0.3;
 /** An aggregate has at most this much of what the share allows, but may always have this many bytes. */
 const AGGREGATE_SECONDS = 0.125;
@@ -38,11 +38,14 @@ const LEAST_REQUEST_SPREAD = 0.5;
 /** At this share a record is sent in the longest of these times. */
 const LEAST_SHARE = 1 / RECORDS_PER_SHARD / (LEAST_REQUEST_SECONDS * (1 + LEAST_REQUEST_SPREAD));
 
-/** A share begins at about 24 records per second, or at what was used before an outage, and doubles in this time. */
-const FIRST_SHARE = 1 / 40;
+/**
+ * A share begins at about 50 records per second, so that a few straps' readings of one moment leave in one request, or at what was used
+ * before an outage, and doubles in this time. A start is fast: a box that is killed again and again must make progress within a second.
+ */
+const FIRST_SHARE = 1 / 19;
 const RETURN_SHARE_MIN = 1 / 1000;
 const RETURN_SHARE_MAX = 1 / 25;
-const START_DOUBLING_SECONDS = 0.25;
+const START_DOUBLING_SECONDS = 0.15;
 const RETURN_DOUBLING_SECONDS = 0.6;
 
 /** A share of `r` records per second grows by this ÷ √r with each request that it limits. */
@@ -73,9 +76,9 @@ export interface PacerOptions {
 }
 
 export interface Answered {
-  /** Records of this shard that the answer says are stored, and their bytes. */
-  stored: number;
-  storedBytes: number;
+  /** Records of this shard that its limit let through, and their bytes. */
+  granted: number;
+  grantedBytes: number;
   /** Records that were refused because the shard is at its limit. */
   throttled: number;
   /** When the request began, by the monotonic clock. */
@@ -98,7 +101,7 @@ export class ShardPacer {
   #refusedAt: number;
   #loweredAt = Number.NEGATIVE_INFINITY;
   #limitedAt = Number.NEGATIVE_INFINITY;
-  /** What was stored lately, in seconds of the whole shard, weighted by age. */
+  /** What was granted lately, in seconds of the whole shard, weighted by age. */
   #usedLately = 0;
   /** Records that were answered and that were refused lately, weighted by age. */
   #answeredLately = 0;
@@ -114,7 +117,7 @@ export class ShardPacer {
     this.#at = clock.nowMs();
     this.#refusedAt = this.#at;
     this.#latelyAt = this.#at;
-    this.#share *= jitter(clock, 0.5);
+    this.#share *= jitter(clock, 0.2);
     this.#records = this.#share * CAPACITY_SECONDS;
     this.#bytes = this.#records;
   }
@@ -243,10 +246,10 @@ export class ShardPacer {
     if (this.#share < 1) this.#ramp(this.#share, START_DOUBLING_SECONDS);
   }
 
-  #grow(now: number, stored: number): void {
+  #grow(now: number, granted: number): void {
     if (this.#share >= 1 || !this.#isLimited(now)) return;
     const growth = this.#doublingSeconds === undefined ? this.#growth(now) : Math.LN2 / this.#doublingSeconds;
-    this.#share = Math.min(1, this.#share + Math.min(this.#share, growth * stored));
+    this.#share = Math.min(1, this.#share + Math.min(this.#share, growth * granted));
     if (this.#share === 1) this.#endRamp(now);
   }
 
@@ -267,21 +270,21 @@ export class ShardPacer {
   }
 
   /** A request with records of this shard was answered. An answer with refusals never raises the share. */
-  answered({ stored, storedBytes, throttled, startedAt }: Answered): void {
+  answered({ granted, grantedBytes, throttled, startedAt }: Answered): void {
     this.#refill();
     const now = this.#clock.nowMs();
-    const used = Math.max(stored / RECORDS_PER_SHARD, storedBytes / BYTES_PER_SHARD) / this.shards;
+    const used = Math.max(granted / RECORDS_PER_SHARD, grantedBytes / BYTES_PER_SHARD) / this.shards;
     const kept = Math.exp((this.#latelyAt - now) / MEMORY_MS);
     this.#latelyAt = now;
     this.#usedLately = this.#usedLately * kept + used;
-    this.#answeredLately = this.#answeredLately * kept + stored + throttled;
+    this.#answeredLately = this.#answeredLately * kept + granted + throttled;
     this.#refusedLately = this.#refusedLately * kept + throttled;
     if (throttled === 0) return this.#grow(now, used);
     this.#refusedAt = now;
     // Requests that were in flight together hit the same limit: it counts once.
     if (startedAt < this.#loweredAt) return;
     this.#loweredAt = now;
-    const refused = throttled / (stored + throttled);
+    const refused = throttled / (granted + throttled);
     const lately = this.#refusedLately / Math.max(KNOWN_RECORDS, this.#answeredLately);
     const cut = Math.min(CUT_MAX, Math.max(CUT_MIN, this.#doublingSeconds === undefined ? lately : refused));
     this.#endRamp(now);

@@ -10,8 +10,8 @@ import { isThrottling } from './record-failures.ts';
 import type { Shipment } from './shipments.ts';
 
 interface Counted {
-  stored: number;
-  storedBytes: number;
+  granted: number;
+  grantedBytes: number;
   throttled: number;
 }
 
@@ -77,17 +77,17 @@ export class ShardPacing {
       const { pacer, record } = shipment;
       if (pacer === undefined || outcome === undefined) continue;
       let count = counts.get(pacer);
-      if (count === undefined) counts.set(pacer, (count = { stored: 0, storedBytes: 0, throttled: 0 }));
-      if (!outcome.ok) {
-        if (!isThrottling(outcome.code) || isHeld(shipment)) continue;
-        count.throttled += 1;
-      } else {
-        count.stored += 1;
-        count.storedBytes += shipment.bytes;
-        if (outcome.shard !== undefined) this.#stored(record.partitionKey, pacer, outcome.shard, learned);
+      if (count === undefined) counts.set(pacer, (count = { granted: 0, grantedBytes: 0, throttled: 0 }));
+      if (!outcome.ok && isHeld(shipment)) continue;
+      if (!outcome.ok && isThrottling(outcome.code)) count.throttled += 1;
+      else {
+        // A record that fails for another reason was within the limit.
+        count.granted += 1;
+        count.grantedBytes += shipment.bytes;
       }
+      if (outcome.ok && outcome.shard !== undefined) this.#stored(record.partitionKey, pacer, outcome.shard, learned);
     }
-    for (const [pacer, count] of counts) if (count.stored + count.throttled > 0) pacer.answered({ ...count, startedAt });
+    for (const [pacer, count] of counts) if (count.granted + count.throttled > 0) pacer.answered({ ...count, startedAt });
     return learned;
   }
 
@@ -103,7 +103,7 @@ export class ShardPacing {
   refused(shipments: readonly Shipment[], startedAt: number): void {
     for (const pacer of new Set(shipments.map((shipment) => shipment.pacer))) {
       const throttled = shipments.filter((shipment) => shipment.pacer === pacer).length;
-      pacer?.answered({ stored: 0, storedBytes: 0, throttled, startedAt });
+      pacer?.answered({ granted: 0, grantedBytes: 0, throttled, startedAt });
     }
   }
 

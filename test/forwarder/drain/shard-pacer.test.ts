@@ -42,7 +42,7 @@ function sent(pacer: ShardPacer, clock: HandClock, forMs: number, stored: (recor
     pacer.composed();
     records += count;
     const taken = stored(count);
-    pacer.answered({ stored: taken, storedBytes: taken * BYTES, throttled: count - taken, startedAt: clock.ms });
+    pacer.answered({ granted: taken, grantedBytes: taken * BYTES, throttled: count - taken, startedAt: clock.ms });
   }
   clock.ms = end;
   return records;
@@ -97,7 +97,7 @@ test('a box alone has the whole shard within 3 s of its start, and within 10 s o
 test('a single throttled request costs at most two seconds', () => {
   const clock = handClock();
   const pacer = wholeShard(clock);
-  pacer.answered({ stored: 0, storedBytes: 0, throttled: 500, startedAt: clock.ms - 10 });
+  pacer.answered({ granted: 0, grantedBytes: 0, throttled: 500, startedAt: clock.ms - 10 });
   const records = sent(pacer, clock, 10_000);
   assert.ok(records >= 0.85 * 9500, String(records));
   const later = sent(pacer, clock, 10_000);
@@ -123,7 +123,7 @@ test('requests that were in flight together lower the share once', () => {
   const pacer = wholeShard(clock);
   const startedAt = clock.ms;
   clock.ms += 100;
-  for (let i = 0; i < 4; i += 1) pacer.answered({ stored: 250, storedBytes: 0, throttled: 250, startedAt });
+  for (let i = 0; i < 4; i += 1) pacer.answered({ granted: 250, grantedBytes: 0, throttled: 250, startedAt });
   assert.ok(pacer.share >= 0.5 && pacer.share < 1, String(pacer.share));
 });
 
@@ -133,7 +133,7 @@ test('no answer with refusals raises the share, however many records were stored
       const clock = handClock();
       const pacer = isRamp ? new ShardPacer({ clock }) : wholeShard(clock);
       const before = pacer.share;
-      pacer.answered({ stored, storedBytes: stored * BYTES, throttled, startedAt: clock.ms });
+      pacer.answered({ granted: stored, grantedBytes: stored * BYTES, throttled, startedAt: clock.ms });
       assert.ok(pacer.share < before, `${before} became ${pacer.share}`);
     }),
   );
@@ -150,7 +150,7 @@ test('whatever is refused, a request leaves every 10 to 60 s', () => {
       const count = Math.max(1, pacer.mayRecords(bytes));
       for (let left = count; left > 0; left -= 1) pacer.take(bytes);
       pacer.composed();
-      pacer.answered({ stored: 0, storedBytes: 0, throttled: count, startedAt: clock.ms });
+      pacer.answered({ granted: 0, grantedBytes: 0, throttled: count, startedAt: clock.ms });
       gaps.push(clock.ms - last);
       last = clock.ms;
     }

@@ -1,40 +1,23 @@
-/**
- * Boxes that share a stream, in virtual time (fleet.ts). Live load is 40 % of what the shard takes; the outage lasts ten minutes.
- * `fleet.long.test.ts`: more boxes, more shards, uneven boxes.
- */
+/** Boxes that share a stream, in virtual time (fleet.ts). `fleet.long.test.ts`: the whole matrix. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { loadOf, runFleet, summaryOf, type FleetOptions } from './fleet.ts';
-
-const OUTAGE_MS = 600_000;
-
-const shared = (boxes: number, mode: FleetOptions['mode']): FleetOptions => ({
-  boxes,
-  mode,
-  shards: 1,
-  readingsPerSecond: loadOf(mode, 1, 0.4),
-  outageMs: OUTAGE_MS,
-  drainMs: 2 * OUTAGE_MS,
-});
+import { assertGoodCitizens, fleetResult, nameOf } from './fleet-law.ts';
+import { summaryOf } from './fleet.ts';
 
 for (const boxes of [10, 100])
-  for (const mode of ['records', 'aggregated'] as const)
-    test(`${boxes} boxes on one shard, ${mode}: little is sent in vain, shares are even, and new readings are live`, async (t) => {
-      const result = await runFleet(shared(boxes, mode));
-      t.diagnostic(summaryOf(result));
-      assert.equal(result.readings.lost, 0);
-      const most = mode === 'records' ? 1.2 : 1.05;
-      assert.ok(result.sentPerAccepted <= most, `sent ÷ accepted ${result.sentPerAccepted}`);
-      assert.ok(result.fairness.length >= 3, `${result.fairness.length} whole minutes of backlog`);
-      assert.ok(Math.min(...result.fairness) >= 0.9, `Jain's index per minute: ${result.fairness.join(' ')}`);
-      assert.ok(result.drainedPerIdeal <= 1.3, `drained in ${result.drainedPerIdeal} × the ideal time`);
-      if (mode === 'records') assert.ok(result.live.p99 <= 5000, `live p99 ${result.live.p99} ms`);
-      assert.ok(result.controlCalls.worstSecond <= 20, `${result.controlCalls.worstSecond} control calls in the worst second`);
-      assert.equal(result.controlCalls.throttled, 0);
+  for (const mode of ['records', 'aggregated'] as const) {
+    const stream = { boxes, shards: 1, mode };
+    test(`${nameOf(stream)}: little is sent in vain, shares are even, new readings are live`, async (t) => {
+      await assertGoodCitizens(t, stream);
     });
+  }
+
+test('10 uneven boxes keep the same laws', async (t) => {
+  await assertGoodCitizens(t, { boxes: 10, shards: 1, mode: 'records', unevenness: 4 });
+});
 
 test('in calm a box makes at most one control call an hour', async (t) => {
-  const result = await runFleet({
+  const result = await fleetResult({
     boxes: 10,
     mode: 'records',
     shards: 1,
