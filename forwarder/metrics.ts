@@ -85,8 +85,11 @@ export class ForwarderMetrics {
   );
   readonly #requestsFailed = new Counter('hr_gateway_requests_failed_total', 'Requests that failed as a whole');
   readonly #wireBytes = new Counter('hr_gateway_uplink_bytes_total', 'Bytes exchanged with the stream, as measured on the wire');
+  readonly #wireLimit = new Gauge('hr_gateway_uplink_max_bytes_per_second', 'UPLINK_MAX_BYTES_PER_SECOND; 0: no limit');
   /** What went over the wire; the drain sets it. */
   wireBytes: () => WireBytes = () => ({ sent: 0, received: 0 });
+  /** UPLINK_MAX_BYTES_PER_SECOND; the drain sets it. */
+  wireLimit = 0;
   /** Partition keys that the stream refuses, at most this many; the drain sets it. */
   refusedKeys: (limit: number) => readonly RefusedKeyAge[] = () => [];
   /** Totals since the start. */
@@ -161,6 +164,7 @@ export class ForwarderMetrics {
     const { sent, received } = this.wireBytes();
     this.#wireBytes.setTo(sent, { direction: 'sent' });
     this.#wireBytes.setTo(received, { direction: 'received' });
+    this.#wireLimit.set(this.wireLimit);
     return [
       this.#strapToStream.read(),
       this.#acceptedToStream.read(),
@@ -169,6 +173,7 @@ export class ForwarderMetrics {
       this.#recordsFailed.read(),
       this.#requestsFailed.read(),
       this.#wireBytes.read(),
+      this.#wireLimit.read(),
       refusedSeconds(this.refusedKeys(REFUSED_KEYS_SHOWN)),
     ];
   }

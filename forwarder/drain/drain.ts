@@ -148,6 +148,7 @@ export class Drain {
     this.metrics = metrics;
     metrics.refusedKeys = (limit) => this.#holds.longestHeld(limit);
     metrics.wireBytes = () => sink.wireBytes;
+    metrics.wireLimit = config.UPLINK_MAX_BYTES_PER_SECOND;
   }
 
   /** This box's clock minus the stream's; null before the first answer. */
