@@ -139,8 +139,8 @@ test('no answer with refusals raises the share, however many records were stored
   );
 });
 
-test('whatever is refused, a request leaves every 10 to 60 s', () => {
-  for (const bytes of [200, 25_000]) {
+test('whatever is refused, a request leaves every 10 to 60 s, whatever the size of its records', () => {
+  for (const bytes of [200, 25_000, 1_000_000, 6_000_000]) {
     const clock = handClock();
     const pacer = new ShardPacer({ clock });
     let last = 0;
@@ -160,4 +160,73 @@ test('whatever is refused, a request leaves every 10 to 60 s', () => {
       `${bytes} B: ${settled.join(' ')}`,
     );
   }
+});
+
+test('a record of 6 MB leaves within 60 s at any share, and what follows it, too', () => {
+  for (const refusals of [0, 5, 20, 100]) {
+    const clock = handClock();
+    const pacer = new ShardPacer({ clock });
+    for (let i = 0; i < refusals; i += 1) {
+      clock.ms += 1000;
+      pacer.answered({ granted: 0, grantedBytes: 0, throttled: 10, startedAt: clock.ms });
+    }
+    for (const bytes of [6_000_000, 6_000_000, 200, 6_000_000, 200]) {
+      let waited = 0;
+      for (let waitMs = pacer.waitMs(1, bytes, 500); waitMs > 0; waitMs = pacer.waitMs(1, bytes, 500)) {
+        waited += waitMs;
+        clock.ms += waitMs;
+        assert.ok(waited <= 60_000, `${waited} ms for ${bytes} bytes at a share of ${pacer.share}`);
+      }
+      assert.ok(pacer.may(bytes), `${bytes} bytes may be sent after the wait`);
+      pacer.take(bytes);
+      pacer.composed();
+    }
+  }
+});
+
+test('without answers a share does not grow: refusals may be under way', () => {
+  const clock = handClock();
+  const pacer = new ShardPacer({ clock });
+  const before = pacer.share;
+  for (const end = clock.ms + 10_000; clock.ms < end; clock.ms += Math.max(1, pacer.waitMs(10_000, BYTES, 500)))
+    for (let left = pacer.mayRecords(BYTES); left > 0; left -= 1) pacer.take(BYTES);
+  assert.equal(pacer.share, before);
+  sent(pacer, clock, 3000);
+  assert.equal(pacer.share, 1, 'the share once answers come');
+});
+
+test('what was taken for probes during an outage is not owed after it', () => {
+  const clock = handClock();
+  const pacer = new ShardPacer({ clock });
+  for (let probe = 0; probe < 1000; probe += 1) {
+    clock.ms += 6000;
+    for (let i = 0; i < 10; i += 1) pacer.take(20_000);
+  }
+  pacer.restart();
+  assert.ok(pacer.waitMs(100, BYTES, 500) <= 1000, `${pacer.waitMs(100, BYTES, 500)} ms after the return of the stream`);
+});
+
+test('of two boxes the one with the smaller share grows faster, so that shares become equal', () => {
+  const clock = handClock();
+  const limit = shardLimit(clock);
+  const [large, small] = [wholeShard(clock), new ShardPacer({ clock })];
+  for (let i = 0; i < 6; i += 1) {
+    clock.ms += 600;
+    small.answered({ granted: 0, grantedBytes: 0, throttled: 10, startedAt: clock.ms });
+  }
+  const stored = new Map<ShardPacer, number>();
+  const due = new Map([large, small].map((pacer) => [pacer, clock.ms]));
+  for (const end = clock.ms + 180_000; clock.ms < end;) {
+    const [pacer, at] = [...due].reduce((first, next) => (next[1] < first[1] ? next : first));
+    clock.ms = Math.max(clock.ms, at);
+    const count = Math.min(500, pacer.mayRecords(BYTES));
+    for (let left = count; left > 0; left -= 1) pacer.take(BYTES);
+    pacer.composed();
+    const granted = limit(count);
+    if (clock.ms > end - 60_000) stored.set(pacer, (stored.get(pacer) ?? 0) + granted);
+    if (count > 0) pacer.answered({ granted, grantedBytes: granted * BYTES, throttled: count - granted, startedAt: clock.ms });
+    due.set(pacer, clock.ms + Math.max(1, pacer.waitMs(10_000, BYTES, 500)));
+  }
+  const [most, least] = [stored.get(large) ?? 0, stored.get(small) ?? 0];
+  assert.ok(least >= most / 2, `${most} and ${least} records in the third minute`);
 });

@@ -9,6 +9,9 @@ const OUTAGE_MS = 600_000;
 /** Of the account. */
 const CONTROL_CALLS_PER_SECOND = 20;
 
+/** A box alone may have to wait for its next probe, which is due within 8 s, and all readings of that time wait with it. */
+const liveP99Ms = (boxes: number): number => (boxes === 1 ? 8000 : 5000);
+
 /** Runs a fleet in a thread of its own. */
 export async function fleetResult(options: FleetOptions): Promise<FleetResult> {
   const worker = startWorker(import.meta.url, './fleet-thread', { workerData: options });
@@ -39,7 +42,7 @@ export async function assertGoodCitizens(t: Pick<TestContext, 'diagnostic'>, str
   assert.ok(boxes === 1 || result.fairness.length >= 3, `${result.fairness.length} whole minutes of backlog`);
   assert.ok(Math.min(1, ...result.fairness) >= 0.9, `Jain's index per minute: ${result.fairness.join(' ')}`);
   assert.ok(result.drainedPerIdeal <= 1.3, `drained in ${result.drainedPerIdeal} × the ideal time`);
-  if (mode === 'records') assert.ok(result.live.p99 <= 5000, `live p99 ${result.live.p99} ms`);
+  if (mode === 'records') assert.ok(result.live.p99 <= liveP99Ms(boxes), `live p99 ${result.live.p99} ms`);
   const { worstSecond, throttled } = result.controlCalls;
   assert.ok(worstSecond <= CONTROL_CALLS_PER_SECOND, `${worstSecond} control calls in the worst second`);
   assert.equal(throttled, 0, 'control calls that were throttled');
