@@ -206,7 +206,7 @@ test('what was taken for probes during an outage is not owed after it', () => {
   assert.ok(pacer.waitMs(100, BYTES, 500) <= 1000, `${pacer.waitMs(100, BYTES, 500)} ms after the return of the stream`);
 });
 
-test('of two boxes the one with the smaller share grows faster, so that shares become equal', () => {
+test('two boxes with uneven shares have similar ones within three minutes', () => {
   const clock = handClock();
   const limit = shardLimit(clock);
   const [large, small] = [wholeShard(clock), new ShardPacer({ clock })];

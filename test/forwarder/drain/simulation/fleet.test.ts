@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertGoodCitizens, fleetResult, nameOf } from './fleet-law.ts';
-import { summaryOf } from './fleet.ts';
+import { loadOf, summaryOf } from './fleet.ts';
 
 for (const boxes of [10, 100])
   for (const mode of ['records', 'aggregated'] as const) {
@@ -14,6 +14,24 @@ for (const boxes of [10, 100])
 
 test('10 uneven boxes keep the same laws', async (t) => {
   await assertGoodCitizens(t, { boxes: 10, shards: 1, mode: 'records', unevenness: 4 });
+});
+
+test('boxes use the shards that a stream gets while they drain, and still send little in vain', async (t) => {
+  const result = await fleetResult({
+    boxes: 10,
+    shards: 1,
+    mode: 'records',
+    strapsPerBox: 100,
+    readingsPerSecond: loadOf('records', 1, 0.4),
+    outageMs: 600_000,
+    drainMs: 1_200_000,
+    reshardTo: 3,
+  });
+  t.diagnostic(summaryOf(result));
+  assert.equal(result.readings.lost, 0);
+  assert.ok(result.sentPerAccepted <= 1.2, `sent ÷ accepted ${result.sentPerAccepted}`);
+  assert.ok(Math.min(...result.fairness) >= 0.9, `Jain's index per minute: ${result.fairness.join(' ')}`);
+  assert.ok(result.drainedPerIdeal <= 0.6, `drained in ${result.drainedPerIdeal} × the time that one shard needs`);
 });
 
 test('in calm a box makes at most one control call an hour', async (t) => {

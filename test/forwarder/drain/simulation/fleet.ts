@@ -26,6 +26,8 @@ export interface FleetOptions {
   drainMs: number;
   /** After the backlog the boxes go on for this long, with their control calls counted. */
   calmAfterMs?: number;
+  /** A minute after the outage the stream gets this many shards, all of them new. */
+  reshardTo?: number;
   seed?: number;
 }
 
@@ -146,6 +148,11 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
   stream.isAway = false;
   const backlog = boxes.reduce((sum, box) => sum + box.accepted - box.shipped, 0);
   const isDone = (): boolean => boxes.every(({ caughtUpMs }) => caughtUpMs !== undefined);
+  const { reshardTo } = options;
+  if (reshardTo !== undefined) {
+    await clock.run(returnMs + MINUTE_MS, isDone);
+    stream.reshard(reshardTo);
+  }
   await clock.run(endMs, isDone);
   const drainedMs = clock.nowMs() - returnMs;
   const drainedOf = ({ caughtUpMs }: Box): number => (caughtUpMs ?? Number.POSITIVE_INFINITY) - returnMs;
