@@ -7,7 +7,8 @@
  *   an outage the ramp begins at what the box had used before, so that new readings leave at once.
  * - Afterwards the share grows with what is granted, a small one faster than a large one, which makes shares equal. It grows faster right
  *   after the ramp, and the longer nothing was refused, because others may have left.
- * - A refusal lowers it once per round of requests, by up to half.
+ * - A refusal lowers it once per round of requests, by up to half. What fell far, because everything was refused for some seconds, doubles
+ *   again soon after the last refusal.
  * - However small the share, no record costs more than what it earns in 10-30 s: so often a request is sent, whatever its size.
  *
  * The share is spent through two token buckets, of records and of bytes, in seconds of the whole shard. A request that finds them nearly
@@ -58,6 +59,10 @@ const EARLY_MS = 12_000;
 const PATIENCE_MS = 25_000;
 const PATIENCE_RECORDS = 3;
 const GROWTH_MAX = 0.5;
+/** A share that fell to less than this part of what it was lately doubles again once nothing was refused for some time. */
+const FALLEN = 1 / 4;
+const FALLEN_QUIET_MS = 2000;
+const PEAK_MEMORY_MS = 60_000;
 
 /** A refusal lowers the share by the part that was refused lately, within these limits. */
 const CUT_MIN = 0.07;
@@ -101,6 +106,8 @@ export class ShardPacer {
   #refusedAt: number;
   #loweredAt = Number.NEGATIVE_INFINITY;
   #limitedAt = Number.NEGATIVE_INFINITY;
+  /** The largest share lately, weighted by age. */
+  #peak = 0;
   /** What was granted lately, in seconds of the whole shard, weighted by age. */
   #usedLately = 0;
   /** Records that were answered and that were refused lately, weighted by age. */
@@ -148,6 +155,7 @@ export class ShardPacer {
 
   #ramp(share: number, doublingSeconds: number): void {
     this.#share = share;
+    this.#peak = share;
     this.#doublingSeconds = doublingSeconds * jitter(this.#clock, 0.1);
     this.#at = this.#clock.nowMs();
     this.#refusedAt = this.#at;
@@ -255,6 +263,7 @@ export class ShardPacer {
 
   /** Per second, as a part of the share. */
   #growth(now: number): number {
+    if (this.#share < FALLEN * this.#peak && now - this.#refusedAt > FALLEN_QUIET_MS) return Math.LN2 / RETURN_DOUBLING_SECONDS;
     const perSecond = this.#share * RECORDS_PER_SHARD;
     const calm = GROWTH / Math.sqrt(perSecond) / Math.max(BATCH_SECONDS, 1 / perSecond);
     const early = Math.min(EARLY_GROWTH_MAX, calm * EARLY_GAIN * Math.exp((this.#rampEndedAt - now) / EARLY_MS));
@@ -275,6 +284,7 @@ export class ShardPacer {
     const now = this.#clock.nowMs();
     const used = Math.max(granted / RECORDS_PER_SHARD, grantedBytes / BYTES_PER_SHARD) / this.shards;
     const kept = Math.exp((this.#latelyAt - now) / MEMORY_MS);
+    this.#peak = Math.max(this.#share, this.#peak * Math.exp((this.#latelyAt - now) / PEAK_MEMORY_MS));
     this.#latelyAt = now;
     this.#usedLately = this.#usedLately * kept + used;
     this.#answeredLately = this.#answeredLately * kept + granted + throttled;

@@ -230,3 +230,14 @@ test('two boxes with uneven shares have similar ones within three minutes', () =
   const [most, least] = [stored.get(large) ?? 0, stored.get(small) ?? 0];
   assert.ok(least >= most / 2, `${most} and ${least} records in the third minute`);
 });
+
+test('a box alone of which everything was refused for 10 s has a fifth of the shard again within 30 s', () => {
+  for (let seed = 1; seed <= 20; seed += 1) {
+    const clock = handClock(seed);
+    const pacer = wholeShard(clock);
+    sent(pacer, clock, 10_000, () => 0);
+    assert.ok(pacer.share < 0.01, `the share after 10 s of refusals is ${pacer.share}`);
+    sent(pacer, clock, 30_000);
+    assert.ok(pacer.share >= 0.2, `the share 30 s later is ${pacer.share}`);
+  }
+});

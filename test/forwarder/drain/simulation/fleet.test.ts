@@ -34,6 +34,24 @@ test('boxes use the shards that a stream gets while they drain, and still send l
   assert.ok(result.drainedPerIdeal <= 0.6, `drained in ${result.drainedPerIdeal} × the time that one shard needs`);
 });
 
+test('1,000 boxes that start together, and lose the stream for a minute, make at most 20 control calls a second', async (t) => {
+  const result = await fleetResult({
+    boxes: 1000,
+    shards: 1,
+    mode: 'records',
+    readingsPerSecond: 100,
+    outageMs: 60_000,
+    drainMs: 480_000,
+    calmAfterMs: 240_000,
+  });
+  t.diagnostic(summaryOf(result));
+  const { total, worstSecond, throttled } = result.controlCalls;
+  assert.ok(total >= 500, `${total} control calls: each box lists the shards once`);
+  assert.ok(worstSecond <= 20, `${worstSecond} control calls in the worst second`);
+  assert.equal(throttled, 0);
+  assert.ok(result.sentPerAccepted <= 1.2, `sent ÷ accepted ${result.sentPerAccepted}`);
+});
+
 test('in calm a box makes at most one control call an hour', async (t) => {
   const result = await fleetResult({
     boxes: 10,
