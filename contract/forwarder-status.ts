@@ -30,6 +30,10 @@ export const uplinkSchema = Type.Object({
   reason: Type.String(),
   hint: textSchema,
   since: timeSchema,
+  /** What is exchanged with the stream, measured on the wire in both directions, over the last minute. Absent: older version. */
+  bytes_per_second: Type.Optional(countSchema),
+  /** UPLINK_MAX_BYTES_PER_SECOND; absent: no limit. */
+  max_bytes_per_second: Type.Optional(countSchema),
   /** The partition keys that the stream refuses while it takes others; those that are refused for the longest time. */
   refused_keys: Type.Optional(
     Type.Array(Type.Object({ key: textSchema, code: textSchema, since: timeSchema }), { maxItems: REFUSED_KEYS_SHOWN }),

@@ -4,6 +4,7 @@ import type { Metric } from '../contract/metrics.ts';
 import { Counter, Gauge, Histogram } from '../service/metrics/metrics.ts';
 import type { QueuedReading } from './queue/drain-queue.ts';
 import type { QueueState } from './queue/queue-messages.ts';
+import type { WireBytes } from './sink/sink.ts';
 
 const COMMIT_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
 const SHIP_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600];
@@ -83,6 +84,12 @@ export class ForwarderMetrics {
     'Records that failed inside an answered request, by code',
   );
   readonly #requestsFailed = new Counter('hr_gateway_requests_failed_total', 'Requests that failed as a whole');
+  readonly #wireBytes = new Counter('hr_gateway_uplink_bytes_total', 'Bytes exchanged with the stream, as measured on the wire');
+  readonly #wireLimit = new Gauge('hr_gateway_uplink_max_bytes_per_second', 'UPLINK_MAX_BYTES_PER_SECOND; 0: no limit');
+  /** What went over the wire; the drain sets it. */
+  wireBytes: () => WireBytes = () => ({ sent: 0, received: 0 });
+  /** UPLINK_MAX_BYTES_PER_SECOND; the drain sets it. */
+  wireLimit = 0;
   /** Partition keys that the stream refuses, at most this many; the drain sets it. */
   refusedKeys: (limit: number) => readonly RefusedKeyAge[] = () => [];
   /** Totals since the start. */
@@ -154,6 +161,10 @@ export class ForwarderMetrics {
   }
 
   #readDrain(): Metric[] {
+    const { sent, received } = this.wireBytes();
+    this.#wireBytes.setTo(sent, { direction: 'sent' });
+    this.#wireBytes.setTo(received, { direction: 'received' });
+    this.#wireLimit.set(this.wireLimit);
     return [
       this.#strapToStream.read(),
       this.#acceptedToStream.read(),
@@ -161,6 +172,8 @@ export class ForwarderMetrics {
       this.#recordsSent.read(),
       this.#recordsFailed.read(),
       this.#requestsFailed.read(),
+      this.#wireBytes.read(),
+      this.#wireLimit.read(),
       refusedSeconds(this.refusedKeys(REFUSED_KEYS_SHOWN)),
     ];
   }

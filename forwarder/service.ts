@@ -317,7 +317,7 @@ export class ForwarderService implements Service {
       ...(commitsLost === 0 ? {} : { lost_commits: commitsLost }),
       duplicates: this.#intake?.arrivals.total('duplicate') ?? 0,
       arrivals: this.#intake?.arrivals.read() ?? {},
-      uplink: this.#drain.uplink.asStatus(),
+      uplink: { ...this.#drain.uplink.asStatus(), ...this.#drain.budget.asStatus() },
       commit_interval_ms: config.QUEUE_COMMIT_INTERVAL_MS,
       clock_ahead_ms: this.#drain.clockAheadMs,
       last_shipped_at: this.#drain.lastShippedAt,

@@ -10,10 +10,18 @@ const BYTES_OUT_PER_SECOND = 2_097_152;
 const READS_PER_SECOND = 5;
 
 export class ShardLimits {
-  readonly #records = new TokenBucket(RECORDS_PER_SECOND);
-  readonly #bytesIn = new TokenBucket(BYTES_IN_PER_SECOND);
-  readonly #bytesOut = new TokenBucket(BYTES_OUT_PER_SECOND);
-  readonly #reads = new TokenBucket(READS_PER_SECOND);
+  readonly #records: TokenBucket;
+  readonly #bytesIn: TokenBucket;
+  readonly #bytesOut: TokenBucket;
+  readonly #reads: TokenBucket;
+
+  /** `now`: milliseconds of a monotonic clock. */
+  constructor(now?: () => number) {
+    this.#records = new TokenBucket(RECORDS_PER_SECOND, now);
+    this.#bytesIn = new TokenBucket(BYTES_IN_PER_SECOND, now);
+    this.#bytesOut = new TokenBucket(BYTES_OUT_PER_SECOND, now);
+    this.#reads = new TokenBucket(READS_PER_SECOND, now);
+  }
 
   /** Admits one record, or returns false if the shard's limit is reached. A record over one second's worth needs a full bucket. */
   admits(bytes: number): boolean {

@@ -74,13 +74,25 @@ function streamState({ uplink, stale }) {
   return stale || uplink.state === 'throttled' || uplink.state === 'key_refused' ? 'warn' : 'bad';
 }
 
+/** @param {number | undefined} bytes */
+const kilobytes = (bytes = 0) => (bytes / 1000).toLocaleString('en-US', { maximumFractionDigits: 1 });
+
+/**
+ * What a metered line is used for; empty without a limit (UPLINK_MAX_BYTES_PER_SECOND).
+ * @param {import('./api.js').QueueAnswer} queue
+ */
+function lineUse({ uplink }) {
+  const { bytes_per_second: used, max_bytes_per_second: most } = uplink;
+  return most === undefined ? '' : `, ${kilobytes(used)} of ${kilobytes(most)} kB/s`;
+}
+
 /** @param {import('./api.js').Overview} overview */
 function streamNode({ queue }) {
   if (queue === null) return node('stream', 'bad', 'unknown');
   const where = queue.target === 'local' ? `${queue.stream}, local` : `${queue.stream}, ${queue.target_name}`;
   const words = queue.uplink.state === 'ok' ? where : wordsOf(queue.uplink.state);
-  find('[data-node=stream]').title = queue.target_name;
-  node('stream', streamState(queue), queue.stale ? `${where} (last known)` : words);
+  find('[data-node=stream]').title = `${queue.target_name}: ${kilobytes(queue.uplink.bytes_per_second)} kB/s`;
+  node('stream', streamState(queue), queue.stale ? `${where} (last known)` : `${words}${lineUse(queue)}`);
 }
 
 /** @param {import('./api.js').Overview} overview */

@@ -5,12 +5,17 @@
 import type { QueuedReading } from '../queue/drain-queue.ts';
 import { aggregate, aggregatedBytes, aggregateOverheadBytes } from './aggregation.ts';
 import { partitionKeyOf } from './partition-key.ts';
+import { RowFifo } from './row-fifo.ts';
+import type { ShardPacer } from './shard-pacer.ts';
+import type { ShardPacing } from './shard-pacing.ts';
 import {
+  addDemand,
   BATCH_RECORDS,
-  RowFifo,
   shipmentOf,
   type BatchLimits,
+  type Demand,
   type KinesisSettings,
+  type Part,
   type Shipment,
   type Shipments,
 } from './shipments.ts';
@@ -23,6 +28,8 @@ interface DeviceRows {
   bytes: number;
   /** Shipments that are neither shipped nor buried. */
   inFlight: number;
+  /** Partition key of its next aggregate. */
+  key: string;
 }
 
 function aggregateOf(key: string, rows: readonly QueuedReading[]): Shipment {
@@ -37,19 +44,26 @@ function aggregateOf(key: string, rows: readonly QueuedReading[]): Shipment {
 }
 
 export class AggregateShipments implements Shipments {
-  readonly #config: KinesisSettings;
+  readonly #setting: string;
+  readonly #pacing: ShardPacing;
   readonly keepsOrder = true;
   readonly #aggregateBytes: number;
   /** Round robin: the device whose turn is next comes first. */
   readonly #devices = new Map<string, DeviceRows>();
   #size = 0;
 
-  constructor(config: KinesisSettings, aggregateBytes = AGGREGATE_BYTES) {
-    this.#config = config;
+  constructor(config: KinesisSettings, pacing: ShardPacing, aggregateBytes = AGGREGATE_BYTES) {
+    this.#setting = config.KINESIS_PARTITION_KEY;
+    this.#pacing = pacing;
     this.#aggregateBytes = aggregateBytes;
   }
 
   get size(): number {
+    return this.#size;
+  }
+
+  /** Order is strict: there is no backlog that others could overtake. */
+  get liveSize(): number {
     return this.#size;
   }
 
@@ -78,9 +92,28 @@ export class AggregateShipments implements Shipments {
     return oldest;
   }
 
+  demand(into: Map<ShardPacer, Demand>): void {
+    for (const { rows, inFlight, bytes, key } of this.#devices.values())
+      if (inFlight === 0 && rows.length > 0)
+        this.#addDemand(into, this.#pacing.pacerOf(key), bytes + aggregateOverheadBytes(key));
+  }
+
+  #addDemand(into: Map<ShardPacer, Demand>, pacer: ShardPacer, bytes: number): void {
+    addDemand(into, pacer, 1, Math.min(bytes, this.#aggregateBytes, pacer.recordBytesMax));
+  }
+
+  setBehind(): void {}
+
+  regroup(): void {}
+
+  landed(): void {}
+
   #rowsOf(name: string): DeviceRows {
     let device = this.#devices.get(name);
-    if (device === undefined) this.#devices.set(name, (device = { rows: new RowFifo(), bytes: 0, inFlight: 0 }));
+    if (device === undefined) {
+      const key = partitionKeyOf(this.#setting, name);
+      this.#devices.set(name, (device = { rows: new RowFifo(), bytes: 0, inFlight: 0, key }));
+    }
     return device;
   }
 
@@ -93,17 +126,32 @@ export class AggregateShipments implements Shipments {
     this.#size += rows.length;
   }
 
-  next({ maxRecords, maxBytes }: BatchLimits): Shipment[] {
+  putBack(shipments: readonly Shipment[]): readonly Shipment[] {
+    return shipments;
+  }
+
+  next({ maxRecords, maxBytes, isForced, isFirst }: BatchLimits, part: Part): Shipment[] {
     const shipments: Shipment[] = [];
+    if (part === 'backlog') return shipments;
     let left = maxBytes;
     for (const [name, device] of Array.from(this.#devices)) {
       if (shipments.length >= maxRecords || left <= 0) break;
       if (device.inFlight > 0 || device.rows.length === 0) continue;
-      const key = partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, name);
-      const rows = this.#fill(device, aggregateOverheadBytes(key), shipments.length === 0 ? Number.POSITIVE_INFINITY : left);
+      const { key } = device;
+      const pacer = this.#pacing.pacerOf(key);
+      const overhead = aggregateOverheadBytes(key);
+      const most = Math.min(this.#aggregateBytes, pacer.recordBytesMax);
+      if (!isForced && !pacer.may(Math.min(device.bytes + overhead, most))) continue;
+      const rows = this.#fill(device, overhead, {
+        most,
+        left: isFirst && shipments.length === 0 ? Number.POSITIVE_INFINITY : left,
+      });
       if (rows.length === 0) break;
       const shipment = aggregateOf(key, rows);
+      shipment.pacer = pacer;
+      pacer.take(shipment.bytes);
       device.inFlight = 1;
+      if (this.#setting === 'random') device.key = partitionKeyOf(this.#setting, name);
       left -= shipment.bytes;
       shipments.push(shipment);
       // Its next turn is at the end of the round.
@@ -113,14 +161,14 @@ export class AggregateShipments implements Shipments {
     return shipments;
   }
 
-  /** Takes the rows of one aggregate; none if not even the first fits into the rest of the request. */
-  #fill(device: DeviceRows, overhead: number, left: number): QueuedReading[] {
-    const max = Math.min(this.#aggregateBytes, left);
+  /** Takes the rows of one aggregate of at most `most` bytes, but at least one; none if not even that fits into the rest of the request. */
+  #fill(device: DeviceRows, overhead: number, { most, left }: { most: number; left: number }): QueuedReading[] {
+    const max = Math.min(most, left);
     let bytes = overhead;
     let count = 0;
     for (let row = device.rows.at(0); row !== undefined; row = device.rows.at(count)) {
       const size = aggregatedBytes(Buffer.byteLength(row.data) + 1);
-      if (bytes + size > max && (count > 0 || left !== Number.POSITIVE_INFINITY)) break;
+      if (bytes + size > (count > 0 ? max : left)) break;
       bytes += size;
       count += 1;
     }
@@ -146,7 +194,7 @@ export class AggregateShipments implements Shipments {
   }
 
   withNewKey({ rows, attempts }: Shipment): Shipment {
-    return { ...aggregateOf(partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, rows[0]?.device ?? ''), rows), attempts };
+    return { ...aggregateOf(partitionKeyOf(this.#setting, rows[0]?.device ?? ''), rows), attempts };
   }
 
   withdraw(name: string): QueuedReading[] {
@@ -161,7 +209,7 @@ export class AggregateShipments implements Shipments {
 
   only(row: QueuedReading): Shipment {
     this.#rowsOf(row.device).inFlight += 1;
-    return aggregateOf(partitionKeyOf(this.#config.KINESIS_PARTITION_KEY, row.device), [row]);
+    return aggregateOf(partitionKeyOf(this.#setting, row.device), [row]);
   }
 
   finished(shipment: Shipment): void {

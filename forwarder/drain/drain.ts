@@ -1,35 +1,44 @@
 /**
  * Ships queued readings. If the uplink is idle, a reading is sent at once; readings that arrive during a request form the next batch; a
- * backlog is sent in full batches, several at once. A row is acknowledged on its own SequenceNumber and not before. Of a partly failed
- * request only the failed records are sent again. A request that is refused because of its content is bisected until the poison record
- * is alone (poison-hunt.ts).
+ * backlog is sent in larger batches, several at once, paced to what each shard grants this box (shard-pacer.ts). In `records` mode new
+ * readings go before a backlog. A row is acknowledged on its own SequenceNumber and not before. Of a partly failed request only the failed
+ * records are sent again. While requests fail as a whole, one record at a time is tried (outage.ts). A request that is refused because of
+ * its content is bisected until the poison record is alone (poison-hunt.ts).
  */
 import type { Config } from '../../service/config/config.ts';
-import { Backoff } from '../../service/pacing/backoff.ts';
+import { systemClock, type Clock, type Timer } from '../../service/pacing/clock.ts';
 import { RepeatLimiter, type Logger } from '../../service/log/log.ts';
-import { READ_AHEAD_ROWS, type DrainQueue, type QueuedReading } from '../queue/drain-queue.ts';
+import type { DrainQueue, QueuedReading } from '../queue/drain-queue.ts';
 import type { ForwarderMetrics } from '../metrics.ts';
-import { failureText, SinkError, type FailureClass, type Sink } from '../sink/sink.ts';
+import { failureText, SinkError, type FailureClass, type RecordOutcome, type Sink } from '../sink/sink.ts';
 import { AggregateShipments } from './aggregates.ts';
+import { BatchComposer } from './batch-composer.ts';
 import { KeyHolds, type RecordFailure } from './key-holds.ts';
+import { Outage } from './outage.ts';
 import { PoisonHunt } from './poison-hunt.ts';
 import { failureOfRecords, isThrottling } from './record-failures.ts';
 import { Retries } from './retries.ts';
-import { BATCH_RECORDS, SingleShipments, type Shipment, type Shipments } from './shipments.ts';
+import { ShardPacing } from './shard-pacing.ts';
+import { BATCH_RECORDS, bytesOf, type Shipment, type Shipments } from './shipments.ts';
+import { SingleShipments } from './single-shipments.ts';
 import { StreamLimits } from './stream-limits.ts';
+import { Supply } from './supply.ts';
 import { TestReadings } from './test-readings.ts';
-import { TokenBucket } from './token-bucket.ts';
+import { UplinkBudget } from './uplink-budget.ts';
 import { UplinkStatus } from './uplink.ts';
 
-/** Below PutRecords' limit of 5 MiB per request, which includes partition keys. */
-const BATCH_BYTES = 4.9 * 1024 * 1024;
 const REQUESTS_MAX = 4;
-const TAKE_ROWS = 2000;
-const TAKE_BYTES = 4 * 1024 * 1024;
 const RETRY_MIN_MS = 200;
 const RETRY_MAX_MS = 5000;
 const STOP_WAIT_MS = 2000;
-
+/** After an outage or a start, readings that waited for longer are backlog, and new ones go before them. */
+const BACKLOG_AGE_MS = 8000;
+/** New readings that wait for longer, because the stream takes less than arrives, are backlog, too: newer ones go before them. */
+const LATE_MS = 60_000;
+/** A shard that refuses all records of a small request is nothing to report while others were stored within this time. */
+const STORED_LATELY_MS = 10_000;
+/** If requests in flight are why nothing could be sent, and none is, look again. */
+const LOOK_AGAIN_MS = 50;
 export interface DrainOptions {
   config: Config;
   log: Logger;
@@ -38,6 +47,10 @@ export interface DrainOptions {
   metrics: ForwarderMetrics;
   /** Size that aggregates are filled to, in bytes; smaller in tests. */
   aggregateBytes?: number;
+  /** The time to work by; another one in simulations. */
+  clock?: Clock;
+  /** Within which time control calls are spread; shorter in tests. */
+  controlSpreadMs?: number;
 }
 
 interface Batch {
@@ -53,24 +66,24 @@ const WAIT_FOR_EVENT: Decision = { kind: 'wait_for_event' };
 
 export class Drain {
   readonly #options: DrainOptions;
+  readonly #clock: Clock;
+  readonly #pacing: ShardPacing;
   readonly #shipments: Shipments;
+  readonly #supply: Supply;
   readonly #retries = new Retries();
   readonly #hunt = new PoisonHunt();
   readonly #holds: KeyHolds;
-  readonly #bucket = new TokenBucket();
   readonly #limits: StreamLimits;
-  readonly #backoff = new Backoff({ minMs: 500, maxMs: 60_000 });
+  readonly #outage: Outage;
+  readonly #composer: BatchComposer;
   readonly #repeats: RepeatLimiter;
   readonly #abort = new AbortController();
+  readonly budget: UplinkBudget;
   readonly uplink: UplinkStatus;
   readonly metrics: ForwarderMetrics;
   readonly #inFlight = new Set<Promise<void>>();
   readonly #testReadings: TestReadings;
-  #taking = false;
-  #mayHaveMore = true;
-  #pausedAtMs = Number.NEGATIVE_INFINITY;
-  #pausedUntilMs = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #stopped = true;
   #clockAheadMs: number | null = null;
   #lastShippedAtMs: number | null = null;
@@ -78,27 +91,64 @@ export class Drain {
   #lastShippedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: DrainOptions) {
-    const { config, log, sink, metrics } = options;
+    const { config, log, sink, metrics, queue, clock = systemClock } = options;
     this.#options = options;
+    this.#clock = clock;
+    this.#pacing = new ShardPacing(clock);
     this.#shipments =
-      config.KINESIS_MODE === 'aggregated' ? new AggregateShipments(config, options.aggregateBytes) : new SingleShipments(config);
-    this.#testReadings = new TestReadings(config, options.queue, log);
+      config.KINESIS_MODE === 'aggregated'
+        ? new AggregateShipments(config, this.#pacing, options.aggregateBytes)
+        : new SingleShipments(config, this.#pacing);
+    this.#testReadings = new TestReadings(config, queue, log);
     this.#repeats = new RepeatLimiter(log);
-    this.#limits = new StreamLimits({ sink, bucket: this.#bucket, log, signal: this.#abort.signal });
+    this.#outage = new Outage(clock);
+    this.budget = new UplinkBudget(clock, config.UPLINK_MAX_BYTES_PER_SECOND, () => sink.wireBytes);
+    this.#limits = new StreamLimits({
+      sink,
+      pacing: this.#pacing,
+      log,
+      signal: this.#abort.signal,
+      clock,
+      spreadMs: options.controlSpreadMs,
+    });
     this.#holds = new KeyHolds({
       log,
-      queue: options.queue,
+      queue,
       shipments: this.#shipments,
       retries: this.#retries,
       hunt: this.#hunt,
       keySetting: config.KINESIS_PARTITION_KEY,
+      clock,
       testReadings: this.#testReadings,
       onChange: () => this.uplink.keysChanged(),
+      onHeld: (shipment) => {
+        if (this.#holds.isOnlyKey(shipment, this.#lastShippedMs)) shipment.pacer?.forgive();
+      },
       onRetry: () => this.#pump(),
     });
-    this.uplink = new UplinkStatus(log, this.#holds);
+    this.#supply = new Supply({
+      queue,
+      shipments: this.#shipments,
+      holds: this.#holds,
+      testReadings: this.#testReadings,
+      heldElsewhere: () => this.#retries.size + this.#hunt.size,
+      onRows: () => this.#pump(),
+    });
+    this.#composer = new BatchComposer({
+      clock,
+      queue,
+      shipments: this.#shipments,
+      retries: this.#retries,
+      holds: this.#holds,
+      pacing: this.#pacing,
+      limits: this.#limits,
+      budget: this.budget,
+    });
+    this.uplink = new UplinkStatus(log, this.#holds, clock);
     this.metrics = metrics;
     metrics.refusedKeys = (limit) => this.#holds.longestHeld(limit);
+    metrics.wireBytes = () => sink.wireBytes;
+    metrics.wireLimit = config.UPLINK_MAX_BYTES_PER_SECOND;
   }
 
   /** This box's clock minus the stream's; null before the first answer. */
@@ -106,9 +156,9 @@ export class Drain {
     return this.#clockAheadMs;
   }
 
-  /** Open shards that sending is paced to; null: not paced by shards. */
+  /** Open shards as last read; null: the stream has none, and is not paced. */
   get openShards(): number | null {
-    return this.#bucket.shards;
+    return this.#pacing.openShards;
   }
 
   /** Requests in flight. */
@@ -122,28 +172,30 @@ export class Drain {
 
   start(): void {
     this.#stopped = false;
-    this.#options.queue.on('readable', () => {
-      this.#mayHaveMore = true;
-      this.#pump();
-    });
-    this.#limits.on('read', () => this.#pump());
+    this.#supply.start();
+    this.#limits.on('read', () => this.#regroup());
     this.#limits.start();
+    this.#pump();
+  }
+
+  #regroup(): void {
+    this.#shipments.regroup();
     this.#pump();
   }
 
   /** Sends everything that can be sent now, and sets the timer for the next look if the decision is to wait. */
   #pump(): void {
     if (this.#stopped) return;
-    clearTimeout(this.#timer);
-    this.#refill();
-    const pauseMs = this.#pausedUntilMs - performance.now();
+    this.#timer?.cancel();
+    this.#supply.refill();
+    const { pauseMs } = this.#outage;
     if (pauseMs > 0) return this.#pumpAfter(pauseMs);
     for (;;) {
       const next = this.#decide();
       switch (next.kind) {
         case 'send':
           this.#launch(next.batch);
-          this.#refill();
+          this.#supply.refill();
           break;
         case 'wait':
           return this.#pumpAfter(next.ms);
@@ -154,135 +206,109 @@ export class Drain {
   }
 
   #pumpAfter(ms: number): void {
-    this.#timer = setTimeout(() => this.#pump(), Math.max(1, Math.ceil(ms)));
+    this.#timer = this.#clock.after(Math.max(1, Math.ceil(ms)), () => this.#pump());
   }
 
   #launch(batch: Batch): void {
-    this.#bucket.take(
-      batch.shipments.length,
-      batch.shipments.reduce((sum, { bytes }) => sum + bytes, 0),
-    );
+    const { shipments } = batch;
+    const end = this.budget.begin(shipments.length, bytesOf(shipments));
     const sending = this.#send(batch).finally(() => {
+      end();
       this.#inFlight.delete(sending);
       this.#pump();
     });
     this.#inFlight.add(sending);
   }
 
-  #refill(): void {
-    if (this.#taking || !this.#mayHaveMore || this.#shipments.size + this.#retries.size + this.#hunt.size >= READ_AHEAD_ROWS)
-      return;
-    this.#taking = true;
-    // Before the rows are requested: a commit meanwhile sets it again.
-    this.#mayHaveMore = false;
-    void this.#options.queue.take({ maxRows: TAKE_ROWS, maxBytes: TAKE_BYTES, waits: true }).then(
-      (rows) => {
-        this.#taking = false;
-        if (rows.length > 0) this.#mayHaveMore = true;
-        this.#shipments.add(this.#holds.admit(this.#testReadings.admit(rows)));
-        this.#pump();
-      },
-      () => {
-        // The queue is closed.
-        this.#taking = false;
-      },
-    );
-  }
-
   #decide(): Decision {
-    const now = performance.now();
+    const now = this.#clock.nowMs();
     const { due, nextInMs } = this.#retries.look(now);
-    const ready = this.#shipments.ready;
-    const waiting = due + ready;
+    const waiting = due + this.#shipments.ready;
     if (this.#hunt.active && !(this.#hunt.wantsOther && waiting > 0)) return this.#decideHunt();
     if (waiting === 0) return nextInMs === undefined ? WAIT_FOR_EVENT : { kind: 'wait', ms: nextInMs };
+    const isProbe = this.#outage.isOn;
     const full = this.#shipments.full || waiting >= BATCH_RECORDS;
     // Less than a batch waits for the request in flight, and is sent in one piece. While the uplink fails, one request at a time probes it.
-    const requestsMax = full && this.uplink.current.state === 'ok' ? REQUESTS_MAX : 1;
+    const requestsMax = full && !isProbe && this.uplink.current.state === 'ok' ? REQUESTS_MAX : 1;
     if (this.#inFlight.size >= requestsMax) return WAIT_FOR_EVENT;
     const lingerMs = full || due > 0 ? 0 : this.#lingerLeftMs();
-    if (lingerMs > 0) return { kind: 'wait', ms: Math.min(lingerMs, nextInMs ?? lingerMs) };
-    const wanted = Math.min(waiting, BATCH_RECORDS);
-    const wantedBytes = Math.min(BATCH_BYTES, wanted * this.#shipments.recordBytes);
-    // Less than a batch is sent with what the bucket has; a backlog waits until the bucket allows a whole batch.
-    const bucketMs = full ? this.#bucket.waitMs(wanted, wantedBytes) : this.#bucket.waitMs(1, this.#shipments.recordBytes);
-    if (bucketMs > 0) return { kind: 'wait', ms: bucketMs };
-    const shipments = this.#compose(now, wanted);
-    // All of them were too large, and are dead letters now.
-    return shipments.length === 0 ? this.#decide() : { kind: 'send', batch: { shipments, hunted: false } };
+    const waitMs = Math.max(lingerMs, this.budget.waitMs(), isProbe ? 0 : this.#composer.shardsWaitMs());
+    if (waitMs > 0) return { kind: 'wait', ms: Math.min(waitMs, nextInMs ?? waitMs) };
+    if (!isProbe) this.#setLateBehind();
+    const shipments = this.#composer.compose(isProbe);
+    if (shipments.length > 0) return { kind: 'send', batch: { shipments, hunted: false } };
+    // What could be sent waits for what is in flight, or was too large.
+    return this.#inFlight.size > 0 ? WAIT_FOR_EVENT : { kind: 'wait', ms: LOOK_AGAIN_MS };
   }
 
   /** A group of the hunt is sent with nothing beside it. */
   #decideHunt(): Decision {
     if (this.#inFlight.size > 0) return WAIT_FOR_EVENT;
-    return { kind: 'send', batch: { shipments: this.#hunt.next(), hunted: true } };
+    const budgetMs = this.budget.waitMs();
+    if (budgetMs > 0) return { kind: 'wait', ms: budgetMs };
+    const shipments = this.#hunt.next();
+    for (const { pacer, bytes } of shipments) pacer?.take(bytes);
+    return { kind: 'send', batch: { shipments, hunted: true } };
   }
 
   #lingerLeftMs(): number {
     const oldest = this.#shipments.oldestAcceptedAtMs;
     if (oldest === undefined || this.#options.config.KINESIS_LINGER_MS === 0) return 0;
-    const age = Date.now() - oldest;
+    const age = this.#clock.dateMs() - oldest;
     // A clock that was set back must not delay a reading for hours.
     return age < 0 ? 0 : this.#options.config.KINESIS_LINGER_MS - age;
   }
 
-  #compose(now: number, wanted: number): Shipment[] {
-    const allowed = this.#bucket.available();
-    const maxRecords = Math.max(1, Math.min(wanted, allowed.records));
-    const maxBytes = Math.min(BATCH_BYTES, allowed.bytes);
-    const shipments = this.#retries.takeDue(now, { maxRecords, maxBytes });
-    const left = shipments.reduce((rest, { bytes }) => rest - bytes, maxBytes);
-    if (shipments.length < maxRecords && left > 0)
-      for (const shipment of this.#shipments.next({ maxRecords: maxRecords - shipments.length, maxBytes: left })) {
-        if (shipment.bytes > this.#limits.maxRecordBytes) this.#tooLarge(shipment);
-        else shipments.push(shipment);
-      }
-    return shipments;
-  }
-
-  #tooLarge(shipment: Shipment): void {
-    this.#shipments.finished(shipment);
-    this.#holds.ended(shipment);
-    for (const row of shipment.rows)
-      this.#options.queue.bury(
-        row.id,
-        'record_too_large',
-        `${shipment.bytes} bytes including its key; the stream takes at most ${this.#limits.maxRecordBytes}`,
-      );
+  /** New readings that could not be sent for some time make room for newer ones. */
+  #setLateBehind(afterMs = LATE_MS): void {
+    const oldest = this.#shipments.liveSize > 0 ? this.#shipments.oldestAcceptedAtMs : undefined;
+    if (this.#shipments.keepsOrder || oldest === undefined || this.#clock.dateMs() - oldest < afterMs) return;
+    const sinceMs = this.#clock.dateMs() - BACKLOG_AGE_MS;
+    this.#retries.setBehind(sinceMs);
+    this.#supply.goLive(sinceMs);
   }
 
   async #send(batch: Batch): Promise<void> {
-    const startedAt = performance.now();
+    const startedAt = this.#clock.nowMs();
     const { shipments } = batch;
     try {
       const { outcomes, clockAheadMs } = await this.#options.sink.send(
         shipments.map(({ record }) => record),
         this.#abort.signal,
       );
-      this.metrics.requestAnswered(performance.now() - startedAt, shipments.length);
+      this.#shipments.landed(shipments);
+      this.metrics.requestAnswered(this.#clock.nowMs() - startedAt, shipments.length);
       if (clockAheadMs !== undefined) this.#clockAheadMs = Math.round(clockAheadMs);
       const failed: RecordFailure[] = [];
       const shipped: Shipment[] = [];
       for (const [index, shipment] of shipments.entries()) {
         const outcome = outcomes[index];
-        if (outcome?.ok === true) {
-          shipped.push(shipment);
-          if (outcome.shard !== undefined) this.#limits.shardSeen(outcome.shard);
-        } else failed.push({ shipment, code: outcome?.code ?? 'NoSequenceNumber' });
+        if (outcome?.ok === true) shipped.push(shipment);
+        else failed.push({ shipment, code: outcome?.code ?? 'NoSequenceNumber' });
       }
-      if (failed.length > 0) this.#someFailed(failed, batch, startedAt);
+      const isReturn = shipped.length > 0 && this.#outage.ended();
+      if (isReturn) this.#pacing.restart();
+      this.#pace(shipments, outcomes, startedAt);
+      if (failed.length > 0) this.#someFailed(failed, batch);
       // After the failures: a key that is refused since this request is so although others are shipped.
-      this.#shipped(shipped);
+      this.#shipped(shipped, isReturn);
     } catch (error) {
+      this.#shipments.landed(shipments);
       this.metrics.requestFailed();
       this.#wholeFailure(batch, error, startedAt);
     }
   }
 
-  #shipped(shipments: readonly Shipment[]): void {
+  #pace(shipments: readonly Shipment[], outcomes: readonly RecordOutcome[], startedAt: number): void {
+    const learned = this.#pacing.answered(shipments, outcomes, startedAt, (shipment) => this.#holds.isHeld(shipment));
+    this.#limits.answered(learned.namedUnknown);
+    if (learned.isMoved) this.#shipments.regroup();
+  }
+
+  #shipped(shipments: readonly Shipment[], isReturn: boolean): void {
     if (shipments.length === 0) return;
     const ids: number[] = [];
-    const now = Date.now();
+    const now = this.#clock.dateMs();
     for (const shipment of shipments) {
       this.#shipments.finished(shipment);
       this.#holds.ended(shipment);
@@ -291,35 +317,31 @@ export class Drain {
         this.metrics.readingShipped(row, now);
       }
     }
+    const isFirst = this.#lastShippedAtMs === null;
     this.#lastShippedAtMs = now;
-    this.#lastShippedMs = performance.now();
+    this.#lastShippedMs = this.#clock.nowMs();
     this.#options.queue.acknowledge(ids);
     this.#hunt.shipped();
-    this.#backoff.reset();
     this.uplink.succeeded();
+    if (isReturn || isFirst) this.#setLateBehind(BACKLOG_AGE_MS);
   }
 
   /** Only the failed records of a 200 are sent again, after a short pause with jitter that grows with their attempts. */
-  #someFailed(failures: readonly RecordFailure[], { shipments }: Batch, startedAt: number): void {
-    const now = performance.now();
-    // A held key is refused at any pace: its attempts say nothing about that of the others.
-    const throttled = failures.filter(({ shipment, code }) => isThrottling(code) && !this.#holds.isHeld(shipment)).length;
+  #someFailed(failures: readonly RecordFailure[], { shipments }: Batch): void {
+    const now = this.#clock.nowMs();
     for (const { shipment, code } of failures) {
       this.metrics.recordFailed(code);
       shipment.attempts += 1;
     }
     this.#holds.retry(failures, ({ attempts }) => {
       const spanMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(attempts - 1, 10));
-      return now + spanMs / 2 + Math.random() * spanMs;
+      return now + spanMs / 2 + this.#clock.random() * spanMs;
     });
-    if (throttled > 0) {
-      this.#bucket.lower({ throttled, sent: shipments.length, startedAt });
-      this.#limits.readSoon();
-    }
     const [first] = failures;
     if (first === undefined || failures.length < shipments.length) return;
     if (failures.every(({ shipment }) => this.#holds.isOnlyKey(shipment, this.#lastShippedMs))) this.uplink.succeeded();
-    else this.uplink.failed(failureOfRecords(first.code, first.shipment.record.partitionKey));
+    else if (!isThrottling(first.code) || now - this.#lastShippedMs > STORED_LATELY_MS)
+      this.uplink.failed(failureOfRecords(first.code, first.shipment.record.partitionKey));
   }
 
   #wholeFailure(batch: Batch, error: unknown, startedAt: number): void {
@@ -340,24 +362,15 @@ export class Drain {
         'the stream refuses every reading: none is moved to the dead letters until it accepts one',
       );
     } else if (batch.hunted) this.#hunt.putBack(batch.shipments);
-    else this.#retries.add(batch.shipments, () => 0);
-    this.#pause(failure, startedAt);
+    else this.#retries.add(this.#shipments.putBack(batch.shipments), () => 0);
+    if (failure.state === 'throttled') this.#pacing.refused(batch.shipments, startedAt);
+    this.#outage.failed(failure, startedAt);
     this.#repeats.info(
       `send ${failure.state}`,
-      { event: 'send_failed', state: failure.state, reason, attempts: this.#backoff.attempts },
+      { event: 'send_failed', state: failure.state, reason, attempts: this.#outage.attempts },
       'request to the stream failed',
     );
     if (failure.rebuild === true) void this.#options.sink.rebuild();
-    if (failure.state === 'throttled') this.#limits.readSoon();
-  }
-
-  /** Requests that were in flight together fail together: they count as one attempt. */
-  #pause(failure: FailureClass, startedAt: number): void {
-    const now = performance.now();
-    const isSameAttempt = startedAt < this.#pausedAtMs;
-    const untilMs = isSameAttempt ? this.#pausedUntilMs : now + this.#backoff.nextDelayMs();
-    this.#pausedUntilMs = Math.max(untilMs, now + (failure.retryAfterMs ?? 0));
-    if (!isSameAttempt) this.#pausedAtMs = now;
   }
 
   #bury(shipment: Shipment, row: QueuedReading, reason: string): void {
@@ -375,11 +388,11 @@ export class Drain {
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#limits.stop();
-    const limit = setTimeout(() => this.#abort.abort(), STOP_WAIT_MS);
+    const limit = this.#clock.after(STOP_WAIT_MS, () => this.#abort.abort());
     await Promise.allSettled(this.#inFlight);
-    clearTimeout(limit);
+    limit.cancel();
     this.#abort.abort();
     this.uplink.stop();
     this.#options.sink.close();

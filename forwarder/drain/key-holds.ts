@@ -9,6 +9,7 @@
  */
 import type { Logger } from '../../service/log/log.ts';
 import { RepeatLimiter } from '../../service/log/log.ts';
+import type { Clock } from '../../service/pacing/clock.ts';
 import { READ_AHEAD_ROWS, type DrainQueue, type QueuedReading } from '../queue/drain-queue.ts';
 import { ownerNameOf } from '../queue/owners.ts';
 import type { PoisonHunt } from './poison-hunt.ts';
@@ -34,6 +35,9 @@ export interface KeyHoldsOptions {
   hunt: PoisonHunt;
   /** KINESIS_PARTITION_KEY */
   keySetting: string;
+  clock: Clock;
+  /** A key is held from now on, of which this shipment was refused. */
+  onHeld: (shipment: Shipment) => void;
   testReadings: Pick<TestReadings, 'admit'>;
   /** A key is held, or no longer. */
   onChange: () => void;
@@ -48,7 +52,7 @@ const firstId = ({ rows }: Shipment): number => rows[0]?.id ?? 0;
 
 export class KeyHolds implements HeldKeys {
   readonly #options: KeyHoldsOptions;
-  readonly #refused = new RefusedKeys();
+  readonly #refused: RefusedKeys;
   readonly #repeats: RepeatLimiter;
   /** Devices that the queue holds back. */
   readonly #devices = new Set<string>();
@@ -57,6 +61,7 @@ export class KeyHolds implements HeldKeys {
 
   constructor(options: KeyHoldsOptions) {
     this.#options = options;
+    this.#refused = new RefusedKeys({ now: () => options.clock.nowMs() });
     this.#repeats = new RepeatLimiter(options.log);
   }
 
@@ -88,7 +93,9 @@ export class KeyHolds implements HeldKeys {
       else {
         const known = ofHeld.get(deviceOf(shipment)) ?? [];
         ofHeld.set(deviceOf(shipment), [...known, this.#whole(shipment)]);
-        if (!this.#devices.has(deviceOf(shipment))) this.#logHeld(keyOf(shipment), code);
+        if (this.#devices.has(deviceOf(shipment))) continue;
+        this.#options.onHeld(shipment);
+        this.#logHeld(keyOf(shipment), code);
       }
     }
     for (const [device, failed] of ofHeld) this.#hold(device, failed, atMs);

@@ -1,9 +1,12 @@
 /** Shipments to send again, each at its own time. */
-import type { BatchLimits, Shipment } from './shipments.ts';
+import type { ShardPacer } from './shard-pacer.ts';
+import type { ShardPacing } from './shard-pacing.ts';
+import { addDemand, type BatchLimits, type Demand, type Part, type Shipment } from './shipments.ts';
 
 interface Retry {
   shipment: Shipment;
   atMs: number;
+  part: Part;
 }
 
 export class Retries {
@@ -14,7 +17,13 @@ export class Retries {
   }
 
   add(shipments: readonly Shipment[], atMs: (shipment: Shipment) => number): void {
-    for (const shipment of shipments) this.#retries.push({ shipment, atMs: atMs(shipment) });
+    for (const shipment of shipments)
+      this.#retries.push({ shipment, atMs: atMs(shipment), part: shipment.rows[0]?.isBacklog === true ? 'backlog' : 'live' });
+  }
+
+  /** What was accepted before this time (ms since the epoch) belongs to the backlog from now on. */
+  setBehind(sinceMs: number): void {
+    for (const retry of this.#retries) if ((retry.shipment.rows[0]?.acceptedAtMs ?? 0) < sinceMs) retry.part = 'backlog';
   }
 
   /** Removes those that match. */
@@ -34,17 +43,28 @@ export class Retries {
     return { due, nextInMs };
   }
 
-  /** Takes those that are due, oldest first, within the limits; at least one if any is due. */
-  takeDue(nowMs: number, { maxRecords, maxBytes }: BatchLimits): Shipment[] {
+  /** Adds what is due to what could be sent to each shard. */
+  demand(nowMs: number, pacing: ShardPacing, into: Map<ShardPacer, Demand>): void {
+    for (const { atMs, shipment } of this.#retries)
+      if (atMs <= nowMs) addDemand(into, pacing.pacerOf(shipment.record.partitionKey), 1, shipment.bytes);
+  }
+
+  /** Takes those that are due, oldest first, within the limits and within what their shards grant. */
+  takeDue(nowMs: number, pacing: ShardPacing, { maxRecords, maxBytes, isForced, isFirst }: BatchLimits, part: Part): Shipment[] {
+    if (this.#retries.length === 0) return [];
     const taken: Shipment[] = [];
     const left: Retry[] = [];
     let bytes = 0;
     for (const retry of this.#retries) {
-      const fits = taken.length < maxRecords && (taken.length === 0 || bytes + retry.shipment.bytes <= maxBytes);
-      if (retry.atMs > nowMs || !fits) left.push(retry);
+      const { shipment, atMs } = retry;
+      const fits = taken.length < maxRecords && ((isFirst && taken.length === 0) || bytes + shipment.bytes <= maxBytes);
+      const pacer = atMs <= nowMs && retry.part === part && fits ? pacing.pacerOf(shipment.record.partitionKey) : undefined;
+      if (pacer === undefined || !(isForced || pacer.may(shipment.bytes))) left.push(retry);
       else {
-        taken.push(retry.shipment);
-        bytes += retry.shipment.bytes;
+        pacer.take(shipment.bytes);
+        shipment.pacer = pacer;
+        taken.push(shipment);
+        bytes += shipment.bytes;
       }
     }
     this.#retries = left;

@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { REFUSED_KEYS_SHOWN, type Uplink, type UplinkState } from '../../contract/forwarder-status.ts';
 import type { Logger } from '../../service/log/log.ts';
+import { systemClock, type Clock, type Timer } from '../../service/pacing/clock.ts';
 import { hintOf } from '../../service/errors/reason-catalogue.ts';
 import type { FailureClass } from '../sink/sink.ts';
 import { shownKey } from './record-failures.ts';
@@ -37,14 +38,16 @@ export class UplinkStatus extends EventEmitter<{ changed: [] }> {
   #loggedState: UplinkState = 'ok';
   #loggedAt = Number.NEGATIVE_INFINITY;
   #changes = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   readonly #keys: HeldKeys | undefined;
+  readonly #clock: Clock;
 
   /** `keys`: partition keys that the stream refuses. */
-  constructor(log: Logger, keys?: HeldKeys) {
+  constructor(log: Logger, keys?: HeldKeys, clock: Clock = systemClock) {
     super();
     this.#log = log;
     this.#keys = keys;
+    this.#clock = clock;
   }
 
   /** The state of the stream as a whole. */
@@ -86,18 +89,18 @@ export class UplinkStatus extends EventEmitter<{ changed: [] }> {
     this.#uplink = { state, detail, hint, since: changed ? new Date().toISOString() : this.#uplink.since };
     if (!changed) return;
     this.#changes += 1;
-    const sinceLogged = performance.now() - this.#loggedAt;
+    const sinceLogged = this.#clock.nowMs() - this.#loggedAt;
     if (sinceLogged >= LOG_EVERY_MS) this.#logState();
-    else this.#timer ??= setTimeout(() => this.#logState(), LOG_EVERY_MS - sinceLogged);
+    else this.#timer ??= this.#clock.after(LOG_EVERY_MS - sinceLogged, () => this.#logState());
     this.emit('changed');
   }
 
   #logState(): void {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#timer = undefined;
     const { state, detail: reason, hint } = this.#uplink;
     if (state === this.#loggedState && this.#changes < 2) return;
-    this.#loggedAt = performance.now();
+    this.#loggedAt = this.#clock.nowMs();
     this.#loggedState = state;
     const changes = this.#changes > 1 ? { changes: this.#changes } : {};
     this.#changes = 0;
@@ -112,7 +115,7 @@ export class UplinkStatus extends EventEmitter<{ changed: [] }> {
   }
 
   stop(): void {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#timer = undefined;
   }
 

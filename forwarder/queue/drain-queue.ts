@@ -9,6 +9,8 @@ export interface QueuedReading {
   acceptedAtMs: number;
   /** The reading's JSON. */
   data: string;
+  /** Queued before the last `goLive`: later rows go first. */
+  isBacklog: boolean;
 }
 
 export interface TakeLimits {
@@ -19,6 +21,8 @@ export interface TakeLimits {
    * request at a time.
    */
   waits?: boolean;
+  /** How many of the rows may be backlog; left out: all of them. */
+  backlogRows?: number;
   /** Only rows of this device, which was put back, and stays so. */
   ofHeld?: string;
 }
@@ -28,10 +32,12 @@ export const READ_AHEAD_ROWS = 8000;
 
 export interface DrainQueue {
   /**
-   * Takes the next rows: the oldest first, except that nobody's rows fill all of the read-ahead while others wait (read-ahead.ts). A row is
-   * taken once per process, unless it is put back. Rejects when the queue is closed.
+   * Takes the next rows: those that are not backlog first, then the oldest first, except that nobody's rows fill all of the read-ahead
+   * while others wait (read-ahead.ts). A row is taken once per process, unless it is put back. Rejects when the queue is closed.
    */
   take(limits: TakeLimits): Promise<QueuedReading[]>;
+  /** What was accepted before this time (ms since the epoch) and is not taken is the backlog: `take` returns later rows before it. */
+  goLive(sinceMs: number): void;
   /** These rows were shipped: the next commit deletes them. */
   acknowledge(ids: readonly number[]): void;
   /** These rows are not to be shipped at all: the next commit deletes them and counts them as evicted by this cause. */

@@ -26,6 +26,8 @@ export class Owner {
   bytes = 0;
   /** Its rows that the drain has. */
   taken = 0;
+  /** Those of them that go before a backlog. */
+  live = 0;
   /** Of its rows, none below this id can be evicted. */
   evictableFrom: number;
   /** The lowest id of its rows that were passed over because it had too many in the drain; undefined if there are none. */

@@ -8,7 +8,6 @@ import type { DeadLetters as DeadLetterList } from '../../contract/dead-letter.t
 import type { AccountRecord } from '../../contract/stream-account.ts';
 import { bytesOnDisk, freeDiskBytes, pageBytes, Reserve, RESERVE_BYTES, returnFreePages, usedBytes } from './disk-space.ts';
 import { addTo, causesOf, commitsLostOf, damageReport, ledgerOf, total, type LedgerState } from './ledger.ts';
-import type { TakeLimits } from './drain-queue.ts';
 import { addToSpans } from './eviction.ts';
 import { OpenFile, type FileLimits, type Row } from './open-file.ts';
 import { closeKeepingLog, markClosed, openQueue, peek, type OpenedQueue, type OpenOptions } from './open-queue.ts';
@@ -200,10 +199,11 @@ export class QueueFile {
   }
 
   /** Takes the next rows; undefined if it found none so far and is to be called again. Throws DamagedRowError. */
-  take(limits: TakeLimits): TakenColumns | undefined {
-    const { rows: taken, isComplete } = this.readAhead.take(limits);
+  take(limits: Parameters<ReadAhead['take']>[0]): TakenColumns | undefined {
+    const { rows: taken, isComplete, ...rest } = this.readAhead.take(limits);
     if (taken.length === 0 && !isComplete) return undefined;
     return {
+      ...rest,
       ids: Float64Array.from(taken, ({ id }) => id),
       acceptedAtMs: Float64Array.from(taken, ({ accepted_ms }) => accepted_ms),
       sources: taken.map(({ source }) => source),

@@ -131,6 +131,8 @@ export function joinAppends(into: Append, append: Append): boolean {
 }
 
 export interface TakenColumns {
+  /** The first of the rows, those that are not part of a backlog. */
+  liveRows: number;
   ids: Float64Array;
   acceptedAtMs: Float64Array;
   sources: number[];
@@ -139,6 +141,7 @@ export interface TakenColumns {
 }
 
 export const nothingTaken = (): TakenColumns => ({
+  liveRows: 0,
   ids: new Float64Array(),
   acceptedAtMs: new Float64Array(),
   sources: [],
@@ -237,6 +240,7 @@ export type QueueRequest =
   /** `epoch`: that of the last `refused` reply. Appends that were sent before a refusal was known must not be committed after it. */
   | { kind: 'append'; appends: Append[]; epoch: number }
   | TakeRequest
+  | { kind: 'goLive'; sinceMs: number }
   | { kind: 'acknowledge'; ids: Float64Array }
   | { kind: 'evict'; ids: Float64Array; cause: string }
   | { kind: 'putBack'; device: string; ids: Float64Array }

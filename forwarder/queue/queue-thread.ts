@@ -140,6 +140,8 @@ export class QueueThread {
         return this.#append(request.appends, request.epoch);
       case 'take':
         return this.#take(request);
+      case 'goLive':
+        return isFileOpen(this.#modes.current) ? this.#file.readAhead.goLive(request.sinceMs) : undefined;
       case 'acknowledge':
         this.#file.shipped(request.ids);
         if (this.#file.readAhead.isReadable) this.#post({ kind: 'readable' });

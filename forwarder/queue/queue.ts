@@ -220,12 +220,17 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
   async take(limits: TakeLimits): Promise<QueuedReading[]> {
     const rows = (await this.#ask((id) => ({ kind: 'take', id, ...limits }))) as Extract<QueueReply, { kind: 'taken' }>['rows'];
     return rows.data.map((data, index) => ({
+      isBacklog: index >= rows.liveRows,
       id: rows.ids[index] ?? 0,
       device: rows.devices[index] ?? '',
       source: ROW_SOURCES[rows.sources[index] ?? 0] ?? 'real',
       acceptedAtMs: rows.acceptedAtMs[index] ?? 0,
       data,
     }));
+  }
+
+  goLive(sinceMs: number): void {
+    this.#send({ kind: 'goLive', sinceMs });
   }
 
   acknowledge(ids: readonly number[]): void {

@@ -1,8 +1,10 @@
 /**
- * Which rows the drain gets next. Rows are read in the order of acceptance, with two exceptions, so that nobody holds back the others:
+ * Which rows the drain gets next. Rows are read in the order of acceptance, with three exceptions, so that nobody holds back the others:
  * - The drain has put back the rows of a device (its partition key is refused): they stay in the file until it releases the device.
  * - An owner (owners.ts) that has many rows in the drain waits while others have rows: it may have as many as there is room left.
- * Rows that were passed over are read as soon as that ends, before later rows of the same device, so each device stays in order.
+ * - The drain has declared what was accepted before a time to be the backlog (`goLive`): later rows are read before it.
+ * Rows that were passed over are read as soon as that ends, before later rows of the same device, so each device stays in order unless
+ * there is a backlog.
  *
  * Rows up to the cursor are in flight, or were passed over. No index is needed: what was passed over is found from its lowest id on, and
  * shipped rows are gone from there.
@@ -11,24 +13,12 @@ import type { Database, Statement } from '../../service/storage/sqlite.ts';
 import { READ_AHEAD_ROWS, type TakeLimits } from './drain-queue.ts';
 import { Eviction } from './eviction.ts';
 import { Owners, sizeOf, type OwnedRow, type Owner } from './owners.ts';
-import { DamagedRowError, rowChecksum, type StoredRow } from './stored-rows.ts';
+import { DamagedRowError, rowChecksum } from './stored-rows.ts';
+import { lower, rowsOf, selectRows, Taking, type Ready, type Row } from './taking.ts';
 
-export type Row = Omit<StoredRow, 'crc'>;
-
-type RowColumns = [
-  id: number,
-  acceptedMs: number,
-  source: number,
-  device: string,
-  data: string,
-  crc: number,
-  run: number | null,
-  seq: number | null,
-  account: string | null,
-];
 const CHUNK_ROWS = 500;
-/** Rows that one call may examine without taking them. */
-const EXAMINED_MAX = 5000;
+/** Of the rows that go before a backlog an owner may have this many in the drain; what is beyond joins the backlog. */
+const OWNER_LIVE_ROWS = 1000;
 /** An owner may always have this many rows in the drain: two full requests. */
 const OWNER_ROWS_MIN = 1000;
 /** An owner that was passed over is read again once it may have this many more. */
@@ -37,12 +27,6 @@ const OWNER_ROWS_AGAIN = 500;
 const COUNTED_PER_COMMIT = 2000;
 /** Owners without rows are forgotten when there are this many owners. */
 const OWNERS_KEPT = 1000;
-
-/** Owners and devices whose rows were passed over and may be read now. */
-interface Ready {
-  owners: Set<Owner>;
-  devices: ReadonlySet<string>;
-}
 
 export interface ReadAheadOptions {
   /** Of the file as it was opened. */
@@ -53,49 +37,15 @@ export interface ReadAheadOptions {
   owners?: Owners | undefined;
 }
 
-class Taking {
-  readonly rows: Row[] = [];
-  #bytes = 0;
-  examined = 0;
-  readonly #maxRows: number;
-  readonly #maxBytes: number;
-
-  constructor(maxRows: number, maxBytes: number) {
-    this.#maxRows = maxRows;
-    this.#maxBytes = maxBytes;
-  }
-
-  get rowsLeft(): number {
-    return this.#maxRows - this.rows.length;
-  }
-
-  /** At least one row, whatever its size. */
-  fits({ data }: Row): boolean {
-    return this.rowsLeft > 0 && (this.rows.length === 0 || this.#bytes + data.length <= this.#maxBytes);
-  }
-
-  add(row: Row): void {
-    this.rows.push(row);
-    this.#bytes += row.data.length;
-  }
-}
-
-const selectRows = (database: Database): Statement =>
-  database
-    .prepare(
-      'SELECT id, accepted_ms, source, device, data, crc, run, seq, account FROM rows WHERE id > ? AND id <= ? ORDER BY id LIMIT ?',
-    )
-    .raw();
-
-function lower(into: Map<string, number>, key: string, id: number): void {
-  into.set(key, Math.min(into.get(key) ?? id, id));
-}
-
 export class ReadAhead {
   #select: Statement;
   readonly #owners: Owners;
   readonly #eviction: Eviction<Row & { crc: number }>;
   #cursor = 0;
+  /** Rows of the backlog that were not visited yet are among those with ids above `after`, up to `to`; undefined: there is no backlog. */
+  #backlog: { after: number; to: number } | undefined;
+  /** Rows with higher ids are live. */
+  #liveFrom = Number.POSITIVE_INFINITY;
   /** Rows that the drain has, and their owners. */
   readonly #inFlight = new Map<number, Owner>();
   /** Of rows that were shipped, evicted or buried, until a commit has deleted them. */
@@ -111,10 +61,12 @@ export class ReadAhead {
   /** Rows of before the start, with ids below this, that the check has not counted, are counted step by step, up to `#countedTo`. */
   readonly #firstNewId: number;
   #countedTo = 0;
+  #lastId: number;
 
   constructor(database: Database, { nextRowId, isSettled, owners }: ReadAheadOptions) {
     this.#isSettled = isSettled;
     this.#firstNewId = nextRowId;
+    this.#lastId = nextRowId - 1;
     this.#owners = owners ?? new Owners();
     if (owners !== undefined) this.#countedTo = nextRowId - 1;
     this.#select = selectRows(database);
@@ -127,19 +79,7 @@ export class ReadAhead {
   }
 
   #read(afterId: number, toId: number, limit: number): (Row & { crc: number })[] {
-    const rows = this.#select.all(afterId, toId, limit) as RowColumns[];
-    // By index: destructuring an array takes three times as long.
-    return rows.map((row) => ({
-      id: row[0],
-      accepted_ms: row[1],
-      source: row[2],
-      device: row[3],
-      data: row[4],
-      crc: row[5],
-      run: row[6],
-      seq: row[7],
-      account: row[8],
-    }));
+    return rowsOf(this.#select, afterId, toId, limit);
   }
 
   /**
@@ -148,7 +88,7 @@ export class ReadAhead {
    */
   #scan(afterId: number, toId: number, taking: Taking, visit: (row: Row & { crc: number }) => boolean): number {
     let at = afterId;
-    while (taking.examined < EXAMINED_MAX && taking.rowsLeft > 0) {
+    while (taking.mayExamine && taking.rowsLeft > 0) {
       // A chunk of very large rows must fit into memory.
       const limit = Math.min(CHUNK_ROWS, Math.max(taking.rowsLeft, 50));
       const chunk = this.#read(at, toId, limit);
@@ -179,29 +119,99 @@ export class ReadAhead {
   }
 
   /**
-   * Takes the next rows, within the limits (at least one row). `isComplete`: there are no others now. Throws DamagedRowError: a row with a
-   * wrong checksum is never shipped.
+   * Takes the next rows, within the limits (at least one row), of the backlog at most `backlogRows`. The first `liveRows` of them are not
+   * backlog. `isComplete`: there are no others now. Throws DamagedRowError: a row with a wrong checksum is never shipped.
    */
-  take(limits: TakeLimits): { rows: Row[]; isComplete: boolean } {
-    const { maxRows, maxBytes, ofHeld } = limits;
+  take(limits: TakeLimits): { rows: Row[]; liveRows: number; isComplete: boolean } {
+    const { maxRows, maxBytes, backlogRows = maxRows, ofHeld } = limits;
     const taking = new Taking(maxRows, maxBytes);
     const cursor = this.#cursor;
+    const backlog = this.#backlog;
     try {
-      if (ofHeld !== undefined) return { isComplete: this.#takeHeld(ofHeld, taking), rows: taking.rows };
+      if (ofHeld !== undefined)
+        return { isComplete: this.#takeHeld(ofHeld, taking), rows: taking.rows, liveRows: taking.rows.length };
+      if (backlog !== undefined) return this.#takeLiveFirst(taking, backlogRows);
       const isCaughtUp = this.#takePassedOver(taking);
-      if (isCaughtUp && this.#onlyWaitingHaveRows()) return { rows: taking.rows, isComplete: true };
+      if (isCaughtUp && this.#onlyWaitingHaveRows()) return { rows: taking.rows, liveRows: taking.rows.length, isComplete: true };
       const end = isCaughtUp ? this.#scan(cursor, Number.MAX_SAFE_INTEGER, taking, (row) => this.#visitNext(row, taking)) : 0;
-      return { rows: taking.rows, isComplete: end === Number.MAX_SAFE_INTEGER };
+      return { rows: taking.rows, liveRows: taking.rows.length, isComplete: end === Number.MAX_SAFE_INTEGER };
     } catch (error) {
       // Nobody gets what was read before the damage: it is not in flight.
       this.#cursor = cursor;
-      for (const { id } of taking.rows) {
-        const owner = this.#inFlight.get(id);
-        if (owner !== undefined) this.#owners.putBack(owner, id);
-        this.#inFlight.delete(id);
-      }
+      this.#backlog = backlog;
+      for (const { id } of taking.rows) this.#putBackOne(id);
       throw error;
     }
+  }
+
+  /** What was accepted before this time (ms since the epoch) is the backlog. */
+  goLive(sinceMs: number): void {
+    const to = Math.max(this.#cursor, this.#lastBefore(sinceMs));
+    this.#backlog = { after: this.#backlog?.after ?? this.#cursor, to };
+    this.#cursor = to;
+    this.#liveFrom = to;
+    for (const owner of this.#owners.all()) owner.live = 0;
+  }
+
+  /** The id of the last row that was accepted before a time, or a little below: ids grow with time unless the clock was set. */
+  #lastBefore(sinceMs: number): number {
+    let low = this.#cursor;
+    let high = this.#lastId;
+    while (low < high) {
+      const middle = Math.floor((low + high + 1) / 2);
+      const [row] = this.#read(middle - 1, high, 1);
+      if (row === undefined || row.accepted_ms >= sinceMs) high = middle - 1;
+      else low = row.id;
+    }
+    return low;
+  }
+
+  #takeLiveFirst(taking: Taking, backlogRows: number): { rows: Row[]; liveRows: number; isComplete: boolean } {
+    const cursor = this.#cursor;
+    const end = this.#scan(cursor, Number.MAX_SAFE_INTEGER, taking, (row) => this.#visitLive(row, taking));
+    const liveRows = taking.rows.length;
+    let isComplete = end === Number.MAX_SAFE_INTEGER;
+    taking.continueWith(backlogRows);
+    if (taking.rowsLeft > 0) isComplete = this.#takeBacklog(taking) && isComplete;
+    return { rows: taking.rows, liveRows, isComplete };
+  }
+
+  /** False if there may be more. */
+  #takeBacklog(taking: Taking): boolean {
+    const isCaughtUp = this.#takePassedOver(taking);
+    const { after, to } = this.#backlog ?? { after: 0, to: 0 };
+    const end = isCaughtUp ? this.#scan(after, to, taking, (row) => this.#visitBacklog(row, taking)) : after;
+    const isVisited = isCaughtUp && end >= to;
+    // Rows of owners that were passed over are backlog, too.
+    this.#backlog = isVisited && this.#waiting.size === 0 ? undefined : { after: end, to };
+    return isVisited;
+  }
+
+  #visitLive(row: Row & { crc: number }, taking: Taking): boolean {
+    const { id, device } = row;
+    const owner = this.#count(row) ?? this.#owners.of(row);
+    if (this.#held.has(device)) lower(this.#passedOver, device, id);
+    else if (owner.live >= OWNER_LIVE_ROWS && this.#owners.othersWait(owner))
+      this.#backlog = { after: this.#backlog?.after ?? id - 1, to: id };
+    else {
+      if (!taking.fits(row)) return false;
+      this.#add(row, owner, taking);
+      owner.live += 1;
+    }
+    this.#cursor = id;
+    return true;
+  }
+
+  #visitBacklog(row: Row & { crc: number }, taking: Taking): boolean {
+    const { id, device } = row;
+    if (this.#isTaken(id)) return true;
+    const owner = this.#count(row) ?? this.#owners.of(row);
+    if (this.#held.has(device)) lower(this.#passedOver, device, id);
+    else if (owner.passedOverFrom === undefined && !this.#hasTooMany(owner)) {
+      if (!taking.fits(row)) return false;
+      this.#add(row, owner, taking);
+    } else this.#passOver(owner, Math.min(owner.passedOverFrom ?? id, id));
+    return true;
   }
 
   /**
@@ -310,13 +320,16 @@ export class ReadAhead {
   putBack(device: string, ids: Iterable<number>): void {
     this.#held.add(device);
     this.#released.delete(device);
-    for (const id of ids) {
-      const owner = this.#inFlight.get(id);
-      if (owner === undefined) continue;
-      this.#inFlight.delete(id);
-      this.#owners.putBack(owner, id);
-      lower(this.#passedOver, device, id);
-    }
+    for (const id of ids) if (this.#putBackOne(id)) lower(this.#passedOver, device, id);
+  }
+
+  #putBackOne(id: number): boolean {
+    const owner = this.#inFlight.get(id);
+    if (owner === undefined) return false;
+    this.#inFlight.delete(id);
+    if (id > this.#liveFrom) owner.live -= 1;
+    this.#owners.putBack(owner, id);
+    return true;
   }
 
   release(device: string): void {
@@ -330,6 +343,7 @@ export class ReadAhead {
       const owner = this.#inFlight.get(id);
       if (owner === undefined) continue;
       this.#inFlight.delete(id);
+      if (id > this.#liveFrom) owner.live -= 1;
       this.#owners.settle(owner);
     }
   }
@@ -345,6 +359,7 @@ export class ReadAhead {
       this.#owners.add({ id, device, data });
       id += 1;
     }
+    this.#lastId = Math.max(this.#lastId, id - 1);
     if (this.#owners.size > OWNERS_KEPT) this.#owners.forgetEmpty();
     this.#countMore(COUNTED_PER_COMMIT);
   }
@@ -372,7 +387,7 @@ export class ReadAhead {
   /** Rows to evict, at most this many, of about this many bytes: the oldest ones of the owners with the largest shares (eviction.ts). */
   evictable(maxRows: number, bytes: number): Row[] {
     while (!this.countMore());
-    const isPassedOver = this.#passedOver.size > 0 || this.#waiting.size > 0;
+    const isPassedOver = this.#passedOver.size > 0 || this.#waiting.size > 0 || this.#backlog !== undefined;
     return this.#eviction.rows({ maxRows, bytes }, (id) => this.#isTaken(id), isPassedOver ? 0 : this.#cursor + 1);
   }
 

@@ -10,8 +10,17 @@ import { classify } from './failure-classes.ts';
 import type { HttpTimeouts } from './http-handler.ts';
 import { localEndpoint, makeKinesisClient, originOf } from './kinesis-client.ts';
 import { outcomesOf } from './put-answer.ts';
-import { SinkError, type SendResult, type Sink, type SinkLimits, type SinkRecord } from './sink.ts';
+import {
+  SinkError,
+  type SendResult,
+  type ShardRange,
+  type Sink,
+  type SinkLimits,
+  type SinkRecord,
+  type WireBytes,
+} from './sink.ts';
 import { factsOf } from './thrown.ts';
+import { WireMeter } from './wire-meter.ts';
 
 export interface SinkTimeouts extends HttpTimeouts {
   /** The whole call, including the SDK's second attempt. */
@@ -40,6 +49,7 @@ export class KinesisSink implements Sink {
   #clockAheadMs: number | undefined;
   /** Where the last request was sent to. */
   #origin: string | undefined;
+  readonly #meter = new WireMeter();
 
   constructor(config: Config, log: Logger, timeouts: SinkTimeouts = TIMEOUTS) {
     this.#config = config;
@@ -48,7 +58,13 @@ export class KinesisSink implements Sink {
   }
 
   async #make(): Promise<KinesisClient> {
-    const client = await makeKinesisClient(this.#config, { log: this.#log, timeouts: this.#timeouts });
+    const client = await makeKinesisClient(this.#config, {
+      log: this.#log,
+      timeouts: this.#timeouts,
+      onAgents: ({ httpAgent, httpsAgent }) => {
+        for (const agent of [httpAgent, httpsAgent]) this.#meter.watch(agent);
+      },
+    });
     client.middlewareStack.add(
       (next) => async (args) => {
         const { protocol, hostname, port } = args.request as { protocol?: string; hostname?: string; port?: number };
@@ -122,6 +138,39 @@ export class KinesisSink implements Sink {
       return outcomesOf(answer, records.length);
     }, signal);
     return { outcomes, ...(this.#clockAheadMs === undefined ? {} : { clockAheadMs: this.#clockAheadMs }) };
+  }
+
+  get wireBytes(): WireBytes {
+    return this.#meter.bytes;
+  }
+
+  async shards(signal: AbortSignal): Promise<ShardRange[]> {
+    const { ListShardsCommand } = await import('@aws-sdk/client-kinesis');
+    const shards: ShardRange[] = [];
+    let token: string | undefined;
+    do {
+      const NextToken = token;
+      const answer = await this.#use(
+        async (client, options) =>
+          await client.send(
+            new ListShardsCommand(
+              NextToken === undefined ? { ...streamOf(this.#config), ShardFilter: { Type: 'AT_LATEST' } } : { NextToken },
+            ),
+            options,
+          ),
+        signal,
+      );
+      // Some endpoints ignore the filter, and list closed shards, too.
+      for (const { ShardId, HashKeyRange, SequenceNumberRange } of answer.Shards ?? [])
+        if (ShardId !== undefined && HashKeyRange !== undefined && SequenceNumberRange?.EndingSequenceNumber === undefined)
+          shards.push({
+            id: ShardId,
+            startHash: BigInt(HashKeyRange.StartingHashKey ?? 0),
+            endHash: BigInt(HashKeyRange.EndingHashKey ?? 0),
+          });
+      token = answer.NextToken;
+    } while (token !== undefined);
+    return shards;
   }
 
   async limits(signal: AbortSignal): Promise<SinkLimits> {

@@ -1,6 +1,13 @@
 /** The interface to the stream that readings are shipped to. Its only implementation is KinesisSink. */
 import type { UplinkState } from '../../contract/forwarder-status.ts';
 
+/** An open shard. Hash keys are from 0 to 2^128 - 1; the range includes both ends. */
+export interface ShardRange {
+  id: string;
+  startHash: bigint;
+  endHash: bigint;
+}
+
 /** A record as it is sent: one reading, or an aggregate of several, and its partition key. */
 export interface SinkRecord {
   partitionKey: string;
@@ -44,6 +51,12 @@ export class SinkError extends Error {
   }
 }
 
+/** Bytes that went over the wire since the start: headers, handshakes and retries included. */
+export interface WireBytes {
+  sent: number;
+  received: number;
+}
+
 export interface SinkLimits {
   /** Open shards; null if the answer names none. */
   openShards: number | null;
@@ -53,7 +66,10 @@ export interface SinkLimits {
 export interface Sink {
   /** Sends one batch, at most 500 records and 5 MiB. Throws SinkError if the whole request failed. */
   send(records: readonly SinkRecord[], signal: AbortSignal): Promise<SendResult>;
-  /** Reads the number of shards and the limits. Throws SinkError. */
+  readonly wireBytes: WireBytes;
+  /** Lists the open shards (ListShards); none if the endpoint knows none. Throws SinkError. */
+  shards(signal: AbortSignal): Promise<ShardRange[]>;
+  /** Reads the number of shards and the limits (DescribeStreamSummary). Throws SinkError. */
   limits(signal: AbortSignal): Promise<SinkLimits>;
   /** Replaces the client: the next request reads the credentials again. */
   rebuild(): Promise<void>;

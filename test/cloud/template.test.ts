@@ -139,7 +139,11 @@ describe('the template in moto', () => {
     );
     const streamArn = deployed.outputs['StreamArn'] ?? '';
     assert.deepEqual(deployed.gatewayPolicy.Statement, [
-      { Effect: 'Allow', Action: ['kinesis:DescribeStreamSummary', 'kinesis:PutRecords'], Resource: [streamArn] },
+      {
+        Effect: 'Allow',
+        Action: ['kinesis:DescribeStreamSummary', 'kinesis:ListShards', 'kinesis:PutRecords'],
+        Resource: [streamArn],
+      },
     ]);
     const { delivery } = deployed;
     assert.ok(delivery !== undefined);
@@ -204,6 +208,7 @@ describe('the template in moto', () => {
     const box = new KinesisClient({ endpoint, region: 'us-east-1', credentials, requestHandler: new NodeHttpHandler() });
     t.after(() => box.destroy());
     await box.send(new DescribeStreamSummaryCommand({ StreamName }));
+    await box.send(new ListShardsCommand({ StreamName, ShardFilter: { Type: 'AT_LATEST' } }));
     for (const refused of [
       new GetShardIteratorCommand({ StreamName, ShardId: 'shardId-000000000000', ShardIteratorType: 'TRIM_HORIZON' }),
       new DeleteStreamCommand({ StreamName }),

@@ -139,6 +139,16 @@ export const STREAM_SETTINGS = {
       'built into Node, which include those of Amazon.',
     usedBy: ['forwarder'],
   },
+  UPLINK_MAX_BYTES_PER_SECOND: {
+    type: 'bytes',
+    default: 0,
+    min: 0,
+    max: 1024 * 1024 * 1024,
+    doc:
+      'What the forwarder may exchange with the stream per second, in both directions, as measured on the wire (headers and ' +
+      'retries included): for metered lines. 0: no limit.',
+    usedBy: ['forwarder'],
+  },
   ALLOW_TEST_READINGS: {
     type: 'boolean',
     default: false,

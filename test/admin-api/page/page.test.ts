@@ -43,7 +43,7 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
   let page: Page;
 
   before(async () => {
-    box = await startBox(scope);
+    box = await startBox(scope, { UPLINK_MAX_BYTES_PER_SECOND: '2000000' });
     ({ radio } = await box.startBridge());
     for (const [id, name] of [
       [1, 'Anna'],
@@ -133,6 +133,20 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     await eventually(async () => (await page.locator('[data-device="bert-000002"] rect.gaps').count()) > 0, { what: 'a gap' });
     await eventually(async () => (await text(page, '#straps-count')) === '2 of 3 streaming');
     await keepPicture(page, 'vanished');
+  });
+
+  test('the budget of a metered line is shown with what is used of it, on the page, in the API and as metrics', async () => {
+    await eventually(async () => /, [\d.]+ of 2,000 kB\/s$/.test(await text(page, '[data-node=stream] .what')), {
+      what: 'what is used of the line',
+    });
+    const { uplink } = (await (await fetch(`${box.url}/queue`)).json()) as { uplink: Record<string, unknown> };
+    assert.equal(uplink['max_bytes_per_second'], 2_000_000);
+    assert.equal(typeof uplink['bytes_per_second'], 'number');
+    const metrics = await eventually(async () => {
+      const answer = await (await fetch(`${box.url}/metrics`)).text();
+      return /^hr_gateway_uplink_max_bytes_per_second\b.* 2000000$/m.test(answer) ? answer : undefined;
+    });
+    assert.match(metrics, /^hr_gateway_uplink_bytes_total\{.*direction="sent".*\} [1-9]/m);
   });
 
   test('a cut uplink shows its reason and what to do, readings wait, and it recovers automatically', async () => {

@@ -66,6 +66,16 @@ for (const name of ['local stream', 'moto', 'kinesis-local'] as const)
       assert.deepEqual(await sink.limits(never), { openShards: 2, maxRecordBytes: 1024 * 1024 });
     });
 
+    law('lists the open shards, whose ranges cover every hash key once', async () => {
+      const shards = (await sink.shards(never)).sort((a, b) => (a.startHash < b.startHash ? -1 : 1));
+      assert.equal(shards.length, 2);
+      assert.ok(shards.every(({ id }) => /^shardId-\d{12}$/.test(id)));
+      assert.deepEqual(
+        [shards[0]?.startHash, shards[0]?.endHash, shards[1]?.endHash],
+        [0n, (shards[1]?.startHash ?? 0n) - 1n, 2n ** 128n - 1n],
+      );
+    });
+
     law('throws a SinkError with state, detail and hint if the request fails', async () => {
       const missing = sinkOf('none-such');
       for (const request of [async () => await missing.send([record('x')], never), async () => await missing.limits(never)])

@@ -69,6 +69,7 @@ export async function startDrain(
     queue,
     sink: new KinesisSink(config, log, timeouts),
     metrics: new ForwarderMetrics(),
+    controlSpreadMs: 50,
     ...(aggregateBytes === undefined ? {} : { aggregateBytes }),
   });
   drain.start();

@@ -1,0 +1,304 @@
+/**
+ * Paces what one box sends to one shard, by what the shard grants it. The box does not know who else sends: it has a *share* of the
+ * shard's limits, which only answers change (additive increase, multiplicative decrease). All boxes follow the same rule, so their shares
+ * become equal, and their sum stays close to what the shard takes. Late answers change nothing: a box that hears nothing does not grow.
+ *
+ * - At the start, and after an outage, each answer doubles the share until the first refusal, or until it is the whole shard: `ramp`. After
+ *   an outage the ramp begins at what the box had used before, so that new readings leave at once.
+ * - Afterwards the share grows with what is granted, a small one faster than a large one, which makes shares equal. It grows faster right
+ *   after the ramp, and the longer nothing was refused, because others may have left.
+ * - A refusal lowers it once per round of requests, by up to half. What fell far, because everything was refused for some seconds, doubles
+ *   again soon after the last refusal.
+ * - However small the share, no record costs more than what it earns in 10-30 s: so often a request is sent, whatever its size.
+ *
+ * The share is spent through two token buckets, of records and of bytes, in seconds of the whole shard. A request that finds them nearly
+ * empty waits until they hold half a second's worth, so that a small share becomes a few requests with several records, and not many with
+ * one.
+ */
+import { jitter, type Clock } from '../../service/pacing/clock.ts';
+
+/** Slightly below the limits of a shard, to allow for different clocks. */
+export const RECORDS_PER_SHARD = 950;
+export const BYTES_PER_SHARD = 0.95 * 1_048_576;
+
+/** What a bucket holds at most: this much of what the share earns, but at least a few records, so that a calm box never waits. */
+const CAPACITY_SECONDS = 1;
+const CAPACITY_RECORDS_MIN = 5;
+/** A shard's own buckets hold one second: no burst is larger. */
+const BURST_SECONDS = 1;
+/** How much is collected before a request is sent that the share limits; spread, because boxes in step would take turns at losing. */
+const BATCH_SECONDS = 0.5;
+const RAMP_BATCH_SECONDS = 0.15;
+const BATCH_SPREAD = 0.3;
+/** An aggregate has at most this much of what the share allows, but may always have this many bytes. */
+const AGGREGATE_SECONDS = 0.125;
+const LEAST_AGGREGATE_BYTES = 2048;
+/** No record costs more than the share earns in this time: 10-30 s with the spread. */
+const LEAST_REQUEST_SECONDS = 20;
+const LEAST_REQUEST_SPREAD = 0.5;
+/** At this share a record is sent in the longest of these times. */
+const LEAST_SHARE = 1 / RECORDS_PER_SHARD / (LEAST_REQUEST_SECONDS * (1 + LEAST_REQUEST_SPREAD));
+
+/**
+ * A share begins at about 50 records per second, so that a few straps' readings of one moment leave in one request, or at what was used
+ * before an outage, and doubles in this time. A start is fast: a box that is killed again and again must make progress within a second.
+ */
+const FIRST_SHARE = 1 / 19;
+const RETURN_SHARE_MIN = 1 / 1000;
+const RETURN_SHARE_MAX = 1 / 25;
+const START_DOUBLING_SECONDS = 0.15;
+const RETURN_DOUBLING_SECONDS = 0.6;
+
+/** A share of `r` records per second grows by this ÷ √r with each request that it limits. */
+const GROWTH = 0.02;
+/** Growth per second is faster for some time after the ramp, when shares are still uneven. */
+const EARLY_GAIN = 50;
+const EARLY_GROWTH_MAX = 0.2;
+const EARLY_MS = 12_000;
+/** After this time without a refusal, and as many answers as three records need, growth becomes faster, up to the greatest. */
+const PATIENCE_MS = 25_000;
+const PATIENCE_RECORDS = 3;
+const GROWTH_MAX = 0.5;
+/** A share that fell to less than this part of what it was lately doubles again once nothing was refused for some time. */
+const FALLEN = 1 / 4;
+const FALLEN_QUIET_MS = 2000;
+const PEAK_MEMORY_MS = 60_000;
+
+/** A refusal lowers the share by the part that was refused lately, within these limits. */
+const CUT_MIN = 0.07;
+const CUT_MAX = 0.5;
+/** Fewer records than this say little about what is refused lately. */
+const KNOWN_RECORDS = 10;
+/** What was used and refused lately is that of about this time. */
+const MEMORY_MS = 8000;
+/** A share grows only while it limits what is sent; that counts for this long. */
+const LIMITED_MS = 3000;
+
+export interface PacerOptions {
+  clock: Clock;
+  /** Limits of how many shards together: 1, except where the shards of keys are not known. */
+  shards?: number;
+}
+
+export interface Answered {
+  /** Records of this shard that its limit let through, and their bytes. */
+  granted: number;
+  grantedBytes: number;
+  /** Records that were refused because the shard is at its limit. */
+  throttled: number;
+  /** When the request began, by the monotonic clock. */
+  startedAt: number;
+}
+
+export class ShardPacer {
+  readonly #clock: Clock;
+  shards: number;
+  #share = FIRST_SHARE;
+  /** Seconds in which a ramp doubles the share; undefined once it has ended. */
+  #doublingSeconds: number | undefined = START_DOUBLING_SECONDS;
+  /** Tokens, in seconds of the whole shard. */
+  #records: number;
+  #bytes: number;
+  /** The estimated bytes of a record. */
+  #recordBytes = 300;
+  #at: number;
+  #rampEndedAt = Number.NEGATIVE_INFINITY;
+  #refusedAt: number;
+  #loweredAt = Number.NEGATIVE_INFINITY;
+  #limitedAt = Number.NEGATIVE_INFINITY;
+  /** The largest share lately, weighted by age. */
+  #peak = 0;
+  /** What was granted lately, in seconds of the whole shard, weighted by age. */
+  #usedLately = 0;
+  /** Records that were answered and that were refused lately, weighted by age. */
+  #answeredLately = 0;
+  #refusedLately = 0;
+  #latelyAt: number;
+  /** Of the next request. */
+  #batchJitter = 1;
+  #leastRequestSeconds = LEAST_REQUEST_SECONDS;
+
+  constructor({ clock, shards = 1 }: PacerOptions) {
+    this.#clock = clock;
+    this.shards = shards;
+    this.#at = clock.nowMs();
+    this.#refusedAt = this.#at;
+    this.#latelyAt = this.#at;
+    this.#share *= jitter(clock, 0.2);
+    this.#records = this.#share * CAPACITY_SECONDS;
+    this.#bytes = this.#records;
+  }
+
+  /** The part of the limits that this box may use, 0 to 1. */
+  get share(): number {
+    return this.#share;
+  }
+
+  /** Whether the box has the whole shard, and would send more. */
+  get isExhausted(): boolean {
+    return this.#share >= 1 && this.#isLimited(this.#clock.nowMs());
+  }
+
+  /** Whether more could have been sent lately than the share allowed. */
+  #isLimited(now: number): boolean {
+    return now - this.#limitedAt < LIMITED_MS;
+  }
+
+  /** The stream answers again after an outage: everybody begins at once, so begin small. */
+  restart(): void {
+    const used = this.#usedLately / (MEMORY_MS / 1000);
+    this.#ramp(Math.min(RETURN_SHARE_MAX, Math.max(RETURN_SHARE_MIN, used)) * jitter(this.#clock, 0.2), RETURN_DOUBLING_SECONDS);
+    // What was taken for probes is not owed: nothing of it was stored.
+    this.#records = this.#recordCost;
+    this.#bytes = this.#share;
+  }
+
+  #ramp(share: number, doublingSeconds: number): void {
+    this.#share = share;
+    this.#peak = share;
+    this.#doublingSeconds = doublingSeconds * jitter(this.#clock, 0.1);
+    this.#at = this.#clock.nowMs();
+    this.#refusedAt = this.#at;
+    this.#answeredLately = 0;
+    this.#refusedLately = 0;
+  }
+
+  /** Begins with the share of another shard, whose keys this one has now. */
+  inherit(other: ShardPacer): void {
+    this.#share = other.#share;
+    this.#doublingSeconds = other.#doublingSeconds;
+    this.#rampEndedAt = other.#rampEndedAt;
+  }
+
+  /** What a record costs, and its bytes, in seconds of the whole shard. */
+  get #recordCost(): number {
+    return Math.min(1 / RECORDS_PER_SHARD / this.shards, this.#share * this.#leastRequestSeconds);
+  }
+
+  #bytesCost(bytes: number): number {
+    return Math.min(bytes / BYTES_PER_SHARD / this.shards, this.#share * this.#leastRequestSeconds);
+  }
+
+  get #capacityRecords(): number {
+    return Math.max(CAPACITY_RECORDS_MIN * this.#recordCost, this.#share * CAPACITY_SECONDS);
+  }
+
+  get #capacityBytes(): number {
+    const few = Math.min(BURST_SECONDS, CAPACITY_RECORDS_MIN * this.#bytesCost(this.#recordBytes));
+    return Math.max(few, this.#share * CAPACITY_SECONDS);
+  }
+
+  #refill(): void {
+    const now = this.#clock.nowMs();
+    const earned = (this.#share * (now - this.#at)) / 1000;
+    if (earned <= 0) return;
+    this.#at = now;
+    this.#records = Math.min(this.#capacityRecords, this.#records + earned);
+    this.#bytes = Math.min(this.#capacityBytes, this.#bytes + earned);
+  }
+
+  /**
+   * How large an aggregate should be at most: the smaller it is, the less a refusal costs, and the more it says. But not so small that the
+   * shard's limit of records comes first.
+   */
+  get recordBytesMax(): number {
+    return Math.max(LEAST_AGGREGATE_BYTES, BYTES_PER_SHARD * this.shards * this.#share * AGGREGATE_SECONDS);
+  }
+
+  /** How many records of this size may be sent now. */
+  mayRecords(recordBytes: number): number {
+    this.#refill();
+    this.#recordBytes = recordBytes;
+    const records = Math.min(this.#records / this.#recordCost, this.#bytes / this.#bytesCost(recordBytes));
+    return Math.max(0, Math.floor(records));
+  }
+
+  /** Whether a record of this size may be sent now. */
+  may(bytes: number): boolean {
+    return this.#records >= this.#recordCost && this.#bytes >= Math.min(this.#bytesCost(bytes), this.#capacityBytes);
+  }
+
+  /** A record of this size is sent. */
+  take(bytes: number): void {
+    this.#records -= this.#recordCost;
+    this.#bytes -= this.#bytesCost(bytes);
+  }
+
+  /** A request is composed: the next one waits for a little more or less. */
+  composed(): void {
+    this.#batchJitter = jitter(this.#clock, BATCH_SPREAD);
+    this.#leastRequestSeconds = LEAST_REQUEST_SECONDS * jitter(this.#clock, LEAST_REQUEST_SPREAD);
+  }
+
+  /**
+   * Milliseconds until a request with some of `waiting` records of about this size is to be sent: with all of them if the buckets hold
+   * that, else once they hold half a second's worth, at most `most` records.
+   */
+  waitMs(waiting: number, recordBytes: number, most: number): number {
+    this.#refill();
+    this.#recordBytes = recordBytes;
+    const wanted = Math.min(waiting, most);
+    const recordCost = this.#recordCost;
+    const bytesCost = this.#bytesCost(recordBytes);
+    if (this.#records >= wanted * recordCost && this.#bytes >= wanted * bytesCost) return 0;
+    this.#limitedAt = this.#at;
+    const seconds = this.#doublingSeconds === undefined ? BATCH_SECONDS : RAMP_BATCH_SECONDS;
+    const collected = this.#share * seconds * this.#batchJitter;
+    const records = Math.min(this.#capacityRecords, Math.max(recordCost, Math.min(wanted * recordCost, collected)));
+    const bytes = Math.min(this.#capacityBytes, Math.max(bytesCost, Math.min(wanted * bytesCost, collected)));
+    return Math.max(0, Math.ceil((Math.max(records - this.#records, bytes - this.#bytes) / this.#share) * 1000));
+  }
+
+  /** The stream refuses some key at any pace, but stores others: what was refused of it says nothing about the shard. */
+  forgive(): void {
+    if (this.#share < 1) this.#ramp(this.#share, START_DOUBLING_SECONDS);
+  }
+
+  #grow(now: number, granted: number): void {
+    if (this.#share >= 1 || !this.#isLimited(now)) return;
+    const growth = this.#doublingSeconds === undefined ? this.#growth(now) : Math.LN2 / this.#doublingSeconds;
+    this.#share = Math.min(1, this.#share + Math.min(this.#share, growth * granted));
+    if (this.#share === 1) this.#endRamp(now);
+  }
+
+  /** Per second, as a part of the share. */
+  #growth(now: number): number {
+    if (this.#share < FALLEN * this.#peak && now - this.#refusedAt > FALLEN_QUIET_MS) return Math.LN2 / RETURN_DOUBLING_SECONDS;
+    const perSecond = this.#share * RECORDS_PER_SHARD;
+    const calm = GROWTH / Math.sqrt(perSecond) / Math.max(BATCH_SECONDS, 1 / perSecond);
+    const early = Math.min(EARLY_GROWTH_MAX, calm * EARLY_GAIN * Math.exp((this.#rampEndedAt - now) / EARLY_MS));
+    const patienceMs = Math.max(PATIENCE_MS, (PATIENCE_RECORDS * 1000) / perSecond);
+    const patient = Math.min(GROWTH_MAX, calm * ((now - this.#refusedAt) / patienceMs) ** 3);
+    return Math.max(calm, early, patient);
+  }
+
+  #endRamp(now: number): void {
+    if (this.#doublingSeconds === undefined) return;
+    this.#doublingSeconds = undefined;
+    this.#rampEndedAt = now;
+  }
+
+  /** A request with records of this shard was answered. An answer with refusals never raises the share. */
+  answered({ granted, grantedBytes, throttled, startedAt }: Answered): void {
+    this.#refill();
+    const now = this.#clock.nowMs();
+    const used = Math.max(granted / RECORDS_PER_SHARD, grantedBytes / BYTES_PER_SHARD) / this.shards;
+    const kept = Math.exp((this.#latelyAt - now) / MEMORY_MS);
+    this.#peak = Math.max(this.#share, this.#peak * Math.exp((this.#latelyAt - now) / PEAK_MEMORY_MS));
+    this.#latelyAt = now;
+    this.#usedLately = this.#usedLately * kept + used;
+    this.#answeredLately = this.#answeredLately * kept + granted + throttled;
+    this.#refusedLately = this.#refusedLately * kept + throttled;
+    if (throttled === 0) return this.#grow(now, used);
+    this.#refusedAt = now;
+    // Requests that were in flight together hit the same limit: it counts once.
+    if (startedAt < this.#loweredAt) return;
+    this.#loweredAt = now;
+    const refused = throttled / (granted + throttled);
+    const lately = this.#refusedLately / Math.max(KNOWN_RECORDS, this.#answeredLately);
+    const cut = Math.min(CUT_MAX, Math.max(CUT_MIN, this.#doublingSeconds === undefined ? lately : refused));
+    this.#endRamp(now);
+    this.#share = Math.max(LEAST_SHARE, this.#share * (1 - cut));
+    this.#records = Math.min(this.#records, 0);
+  }
+}

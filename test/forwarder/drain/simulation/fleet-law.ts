@@ -1,0 +1,49 @@
+/** What must hold for boxes that share a stream: live load is 40 % of what its shards take, and the stream is away for ten minutes. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { TestContext } from 'node:test';
+import { startWorker } from '../../../../service/process/worker-thread.ts';
+import { loadOf, summaryOf, type FleetOptions, type FleetResult } from './fleet.ts';
+
+const OUTAGE_MS = 600_000;
+/** Of the account. */
+const CONTROL_CALLS_PER_SECOND = 20;
+
+/** A box alone may have to wait for its next probe, which is due within 8 s, and all readings of that time wait with it. */
+const liveP99Ms = (boxes: number): number => (boxes === 1 ? 8000 : 5000);
+
+/** Runs a fleet in a thread of its own. */
+export async function fleetResult(options: FleetOptions): Promise<FleetResult> {
+  const worker = startWorker(import.meta.url, './fleet-thread', { workerData: options });
+  const [result] = (await once(worker, 'message')) as [FleetResult];
+  await worker.terminate();
+  return result;
+}
+
+export type SharedStream = Pick<FleetOptions, 'boxes' | 'shards' | 'mode'> & Partial<FleetOptions>;
+
+export const nameOf = ({ boxes, shards, mode, unevenness }: SharedStream): string =>
+  `${boxes} boxes on ${shards} ${shards === 1 ? 'shard' : 'shards'}, ${mode}` +
+  (unevenness === undefined ? '' : `, the largest with ${unevenness} × the readings of the smallest`);
+
+/** Little is sent in vain, shares are even, new readings are live, the backlog drains, and control calls are few. */
+export async function assertGoodCitizens(t: Pick<TestContext, 'diagnostic'>, stream: SharedStream): Promise<void> {
+  const { boxes, shards, mode } = stream;
+  const result = await fleetResult({
+    readingsPerSecond: loadOf(mode, shards, 0.4),
+    outageMs: OUTAGE_MS,
+    drainMs: 2 * OUTAGE_MS,
+    ...stream,
+  });
+  t.diagnostic(`${nameOf(stream)}: ${summaryOf(result)}`);
+  assert.equal(result.readings.lost, 0);
+  const most = mode === 'records' ? 1.2 : 1.05;
+  assert.ok(result.sentPerAccepted <= most, `sent ÷ accepted ${result.sentPerAccepted}`);
+  assert.ok(boxes === 1 || result.fairness.length >= 3, `${result.fairness.length} whole minutes of backlog`);
+  assert.ok(Math.min(1, ...result.fairness) >= 0.9, `Jain's index per minute: ${result.fairness.join(' ')}`);
+  assert.ok(result.drainedPerIdeal <= 1.3, `drained in ${result.drainedPerIdeal} × the ideal time`);
+  if (mode === 'records') assert.ok(result.live.p99 <= liveP99Ms(boxes), `live p99 ${result.live.p99} ms`);
+  const { worstSecond, throttled } = result.controlCalls;
+  assert.ok(worstSecond <= CONTROL_CALLS_PER_SECOND, `${worstSecond} control calls in the worst second`);
+  assert.equal(throttled, 0, 'control calls that were throttled');
+}
