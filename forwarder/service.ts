@@ -7,6 +7,7 @@ import type { ServiceDetails } from '../contract/service-status.ts';
 import { parseServiceStatus } from '../contract/service-status.ts';
 import { parseGap, type Gap } from '../contract/device-status.ts';
 import { deviceOfTopic, GAP_FILTER, gapTopic, READINGS_FILTER, SERVICE_STATUS_FILTER } from '../contract/topics.ts';
+import { ControlSocket } from '../service/control/control-socket.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { dataFolder, gatewayNameOf, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';
@@ -58,6 +59,7 @@ export class ForwarderService implements Service {
   readonly #commands: CommandServer;
   readonly #link: MqttLink;
   readonly #reporter: StatusReporter;
+  readonly #control: ControlSocket;
   readonly #version1Topics: Version1Topics;
   readonly #refused: RefusedMessages;
   readonly #localStream: LocalStreamWatch;
@@ -105,6 +107,13 @@ export class ForwarderService implements Service {
       metrics: () => [...this.#readMetrics(), this.#refused.read()],
       news: () => this.#news(),
     });
+    this.#control = new ControlSocket({
+      service: 'forwarder',
+      config,
+      log,
+      status: () => this.#reporter.current(),
+      handlers: { backup: async () => await this.#queue.backup() },
+    });
   }
 
   /** Throws HrError `data_dir_in_use`, `queue_too_new`, `queue_unusable`. An unreachable stream is no error. */
@@ -142,6 +151,7 @@ export class ForwarderService implements Service {
     this.#link.start();
     this.#reporter.start();
     this.#isReporting = true;
+    this.#control.start();
     this.#drain.start();
     this.#accounts.start();
     this.#localStream.start();
@@ -344,6 +354,7 @@ export class ForwarderService implements Service {
 
   async stop(): Promise<void> {
     this.#isStopped = true;
+    await this.#control.stop();
     this.#localStream.stop();
     try {
       await this.#accounts.stop();

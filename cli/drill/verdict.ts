@@ -15,6 +15,16 @@ export interface Produced {
 export interface Verdict {
   passed: boolean;
   lines: string[];
+  /** The same as numbers. */
+  facts: {
+    sent: number;
+    sent_while_cut: number;
+    sent_while_dead: number;
+    ledger: NonNullable<ServiceStatus['forwarder']>['ledger'] | null;
+    in_stream: number;
+    duplicates: number;
+    missing: number;
+  };
 }
 
 const line = (name: string, text: string | number): string => `${name.padEnd(24)}${text}`;
@@ -51,5 +61,14 @@ export function verdictOf(
     line('in the stream', `${account?.present ?? 0}, duplicates: ${account?.duplicates ?? 0}, missing: ${missing}${which}`),
   );
   if (others > 0) lines.push(line('other records', `${others}; the first: ${firstReason}`));
-  return { passed: balanced && total > 0 && missing === 0, lines };
+  const facts = {
+    sent: total,
+    sent_while_cut: whileCut,
+    sent_while_dead: whileDead,
+    ledger: ledger ?? null,
+    in_stream: account?.present ?? 0,
+    duplicates: account?.duplicates ?? 0,
+    missing,
+  };
+  return { passed: balanced && total > 0 && missing === 0, lines, facts };
 }

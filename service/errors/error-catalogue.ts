@@ -41,6 +41,28 @@ export const ERRORS = {
     hint: 'Run it in the container that the detail names: docker compose exec SERVICE hr-gateway …',
     retryable: false,
   },
+  box_not_running: {
+    summary: 'No running box uses this DATA_DIR: nobody can carry out the command. Nothing was written.',
+    hint:
+      'Start the box (npm start, systemctl start hr-gateway, docker compose up -d), set DATA_DIR to the folder that it uses, or run ' +
+      'the command where the box runs.',
+    retryable: true,
+  },
+  box_running: {
+    summary: 'The command replaces files of a box, which is running.',
+    hint: 'Stop the box first: Ctrl-C, systemctl stop hr-gateway, or docker compose stop forwarder.',
+    retryable: true,
+  },
+  backup_unusable: {
+    summary: 'The file is no backup of a queue that this version can restore. Nothing was changed.',
+    hint: 'hr-gateway backup writes backups to DATA_DIR/backups; use another one of them.',
+    retryable: false,
+  },
+  user_unknown: {
+    summary: 'There is no user of this name.',
+    hint: 'hr-gateway users list prints the names.',
+    retryable: false,
+  },
   port_in_use: {
     summary: 'The port to listen on is in use by another program.',
     hint: 'Stop the other program, or choose another port with the setting that the detail names.',
