@@ -7,6 +7,7 @@ import type { ServiceDetails } from '../contract/service-status.ts';
 import { parseServiceStatus } from '../contract/service-status.ts';
 import { parseGap, type Gap } from '../contract/device-status.ts';
 import { deviceOfTopic, GAP_FILTER, gapTopic, READINGS_FILTER, SERVICE_STATUS_FILTER } from '../contract/topics.ts';
+import { targetOf } from '../service/config/stream-address.ts';
 import { ControlSocket } from '../service/control/control-socket.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { dataFolder, gatewayNameOf, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
@@ -314,7 +315,7 @@ export class ForwarderService implements Service {
     const forwarder: ForwarderStatus = {
       gateways: [...this.#served()],
       puback_means: this.#neighbours?.takesUnnumbered === true ? 'received' : 'stored',
-      target: config.KINESIS_TARGET === 'local' || config.KINESIS_TARGET === 'aws' ? config.KINESIS_TARGET : 'endpoint',
+      target: targetOf(config),
       target_name: targetName(config),
       stream: config.KINESIS_STREAM,
       mode: config.KINESIS_MODE,

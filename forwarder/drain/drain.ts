@@ -344,7 +344,7 @@ export class Drain {
     this.#pause(failure, startedAt);
     this.#repeats.info(
       `send ${failure.state}`,
-      { event: 'send_failed', state: failure.state, reason, attempts: this.#backoff.attempts },
+      { event: 'send_failed', state: failure.state, reason: failure.detail, attempts: this.#backoff.attempts },
       'request to the stream failed',
     );
     if (failure.rebuild === true) void this.#options.sink.rebuild();
