@@ -106,6 +106,7 @@ export class AdminApiService implements Service {
       service: 'admin-api',
       gateway,
       link: this.#link,
+      log,
       checks: () => [okCheck('admin API'), this.#clients.check(), ...(this.#tls === undefined ? [] : [this.#tls.check()])],
       metrics: () => {
         this.#pages.set(this.#events.pages);

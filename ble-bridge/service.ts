@@ -146,6 +146,7 @@ export class BleBridgeService implements Service {
       service: name,
       gateway,
       link: this.#link,
+      log,
       checks: () => [
         ...(this.#sessions.checks() ?? [this.#source.check()]),
         this.#link.check(),

@@ -103,6 +103,7 @@ export class ForwarderService implements Service {
       service: 'forwarder',
       gateway,
       link: this.#link,
+      log,
       checks: () => this.#checks(),
       details: () => this.#details(),
       metrics: () => [...this.#readMetrics(), this.#refused.read()],

@@ -84,6 +84,7 @@ export class GatewayService implements Service {
       service: 'gateway',
       gateway: this.#gateway,
       link: line,
+      log,
       // Whether it answers at all is checked by the admin API.
       checks: () => this.checks,
       details: () => ({

@@ -2,11 +2,20 @@
 import { statSync } from 'node:fs';
 import path from 'node:path';
 
+/** Undefined if there is no such folder: its absence is reported by whoever needs it. */
+function ownerOf(folder: string): { uid: number; gid: number } | undefined {
+  try {
+    return statSync(folder);
+  } catch {
+    return undefined;
+  }
+}
+
 /** If root runs this process and DATA_DIR belongs to another user, goes on as that user, for good. */
 export function becomeOwnerOf(dataDir: string): void {
   const { setgroups, setgid, setuid, getuid } = process;
   if (getuid?.() !== 0 || setgroups === undefined || setgid === undefined || setuid === undefined) return;
-  const folder = statSync(path.resolve(dataDir), { throwIfNoEntry: false });
+  const folder = ownerOf(path.resolve(dataDir));
   if (folder === undefined || folder.uid === 0) return;
   setgroups([folder.gid]);
   setgid(folder.gid);

@@ -33,7 +33,7 @@ export const addConfig: AddCommand = (program) => {
       const { findBox, sayNotRunning, settingsOf } = await import('../box/box.ts');
       const box = await findBox(processConfig());
       const settings = shownSettings(settingsOf(box));
-      if (box.running.size === 0) sayNotRunning(box, 'a box that is started here would use:');
+      if (box.running.size === 0 && box.wasUsed) sayNotRunning(box, 'a box that is started here would use:');
       if (flagOf(command, 'json')) return console.log(JSON.stringify(settings, undefined, 2));
       const width = Math.max(...settings.map(({ name }) => name.length));
       for (const { name, value, source, here } of settings)
