@@ -37,8 +37,7 @@ async function streamLine(config: Config, client: KinesisClient): Promise<Doctor
       : warn('stream limits', found, 'Wait until the stream is ACTIVE.');
   } catch (error) {
     const failure = classify(error, targetOf(config));
-    const name = error instanceof Error ? error.name : '';
-    const found = `${config.KINESIS_STREAM}: ${[name, failure.detail].filter((part) => part !== '').join(': ')}`;
+    const found = `${config.KINESIS_STREAM}: ${failure.detail}`;
     // The local stream may be in a network that this process cannot reach; the forwarder's line tells whether the forwarder can.
     if (config.KINESIS_TARGET === 'local')
       return warn(

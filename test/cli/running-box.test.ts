@@ -263,7 +263,11 @@ test('bash completes commands, sub-commands and options', async (t) => {
       'bash',
       [
         '-c',
-        `${stdout}\nCOMP_WORDS=(hr-gateway ${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length}; _hr_gateway; printf '%s\\n' "\${COMPREPLY[@]}"`,
+        [
+          stdout,
+          `COMP_WORDS=(hr-gateway ${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length}`,
+          `_hr_gateway; printf '%s\\n' "\${COMPREPLY[@]}"`,
+        ].join('\n'),
       ],
       { encoding: 'utf8' },
     )
@@ -280,7 +284,17 @@ test('a file of settings is read as systemd reads it, and the environment wins',
   const file = path.join(cwd, 'settings.env');
   writeFileSync(
     file,
-    '# KINESIS_MODE=aggregated\n; a comment\nGATEWAY_NAME="front-desk"\nKINESIS_STREAM=from-the-file\nBLE_ALIASES=Fenix 8*=anna # not a comment\nQUEUE_MAX_BYTES=\'2 GiB\'\nBLE_ALLOW=a,\\\nb\n',
+    [
+      '# KINESIS_MODE=aggregated',
+      '; a comment',
+      'GATEWAY_NAME="front-desk"',
+      'KINESIS_STREAM=from-the-file',
+      'BLE_ALIASES=Fenix 8*=anna # not a comment',
+      "QUEUE_MAX_BYTES='2 GiB'",
+      'BLE_ALLOW=a,\\',
+      'b',
+      '',
+    ].join('\n'),
   );
   const { stdout, code, stderr } = await runCli(['--settings', file, 'config', '--json'], {
     cwd,

@@ -58,7 +58,8 @@ unit() { sed -nE "s/^$1=(.*)/\1/p" "$root/lib/systemd/system/hr-gateway.service"
 start_unit() {
   local settings=$root$(unit EnvironmentFile | tr -d -)
   inside setpriv --reuid hr-gateway --regid hr-gateway --clear-groups env $(unit Environment) \
-    $(grep -v '^#' "$settings" | grep . | xargs) LOG_LEVEL=info sh -c "cd $(unit WorkingDirectory) && umask 077 && exec $(unit ExecStart)" > "$packages/log" 2>&1 &
+    $(grep -v '^#' "$settings" | grep . | xargs) LOG_LEVEL=info \
+    sh -c "cd $(unit WorkingDirectory) && umask 077 && exec $(unit ExecStart)" > "$packages/log" 2>&1 &
   service=$!
   for _ in $(seq 240); do grep -q '"event":"started"' "$packages/log" && return 0; kill -0 $service || break; sleep 0.5; done
   tail -n 20 "$packages/log"; return 1

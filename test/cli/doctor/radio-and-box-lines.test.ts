@@ -57,7 +57,9 @@ describe('the doctor checks the radio', () => {
 
   test('an installation without a compiled socket says so once, and what to do', (t) => {
     const adapters = (): AdapterPower[] => {
-      throw Object.assign(new Error("Cannot find module '../build/Release/bluetooth_hci_socket.node'"), { code: 'MODULE_NOT_FOUND' });
+      throw Object.assign(new Error("Cannot find module '../build/Release/bluetooth_hci_socket.node'"), {
+        code: 'MODULE_NOT_FOUND',
+      });
     };
     const { line } = look(t, HEALTHY, { adapters });
     assert.equal(line('socket')?.status, 'fail');
