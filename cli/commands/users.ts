@@ -1,6 +1,6 @@
 /**
- * `hr-gateway users`: names and rights of MQTT clients. The running gateway makes the changes. The password is asked for on a terminal, else
- * read from standard input, and only its hash leaves this process; the bridge of another box gets a generated key.
+ * `hr-gateway users`: names and rights of MQTT clients. The running gateway makes the changes. The password is asked for on a terminal,
+ * else read from standard input, and only its hash leaves this process; the bridge of another box gets a generated key.
  */
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';

@@ -59,7 +59,7 @@ function boxLines({ dataDir, running }: Box): DoctorLine[] {
   return running.size === 0 ? [] : [ok('box', `${[...running.keys()].join(', ')} in ${dataDir}`)];
 }
 
-/** The services of the box over their control sockets, of which a dead broker takes nothing, and over the broker, which knows all of them. */
+/** The services of the box over their control sockets, which need no broker, and over the broker, which knows all of them. */
 async function linesOfServices(
   box: Box,
   config: Config,

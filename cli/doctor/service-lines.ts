@@ -62,7 +62,8 @@ export type Statuses = ReadonlyMap<string, ServiceStatus>;
 
 /**
  * The last status of each service, or undefined if the broker does not answer. Statuses that do not match the contract are added to
- * `refused`, the reason by topic; the straps' statuses are added to `straps`. `onTrouble` is told why the broker does not answer. Throws HrError `data_dir_unusable`.
+ * `refused`, the reason by topic; the straps' statuses are added to `straps`. `onTrouble` is told why the broker does not answer. Throws
+ * HrError `data_dir_unusable`.
  */
 export async function readStatuses(
   config: Config,
@@ -134,7 +135,7 @@ function linesOfService(name: string, status: ServiceStatus | undefined): Doctor
   const bad = (status.checks ?? []).filter((check) => check.status !== 'ok' && !isInStreamLine(check));
   if (bad.length === 0) return [ok(name, `online since ${status.since}, version ${status.version}`)];
   return bad
-    .toSorted((a, b) => (a.status === b.status ? 0 : a.status === 'fail' ? -1 : 1))
+    .toSorted((a, b) => Number(b.status === 'fail') - Number(a.status === 'fail'))
     .map((check) => (check.status === 'fail' ? fail : warn)(name, `${check.name}: ${check.code}: ${check.reason}`, check.hint));
 }
 
@@ -226,7 +227,7 @@ export function brokerLine(config: Config, answers: boolean, trouble?: Trouble):
       'broker',
       `${broker} does not answer${trouble === undefined ? '' : `: ${trouble.detail}`}`,
       own
-        ? 'Start the gateway: npm start, systemctl start hr-gateway, or docker compose up -d; if it runs in containers, run the doctor there.'
+        ? 'Start the gateway: npm start, systemctl start hr-gateway, or docker compose up -d (then run the doctor in a container).'
         : hintOf('broker_unreachable'),
     );
   if (own && trouble.code === 'broker_refused')

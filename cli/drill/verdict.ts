@@ -39,7 +39,8 @@ export function verdictOf(
   { runs, others, firstReason }: StreamAccount,
 ): Verdict {
   const account = runs.find(({ run }) => run === produced.run);
-  const missing = produced.total - (account?.present ?? 0);
+  const { present = 0, duplicates = 0 } = account ?? {};
+  const missing = produced.total - present;
   const which = missing > 0 ? ` (${account?.missing.slice(0, 10).join(', ') ?? 'all'})` : '';
   const balanced = ledger !== undefined && ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
   const { total, whileCut, whileDead } = produced;
@@ -57,17 +58,15 @@ export function verdictOf(
       ),
       line('ledger', balanced ? 'balances' : 'DOES NOT BALANCE'),
     );
-  lines.push(
-    line('in the stream', `${account?.present ?? 0}, duplicates: ${account?.duplicates ?? 0}, missing: ${missing}${which}`),
-  );
+  lines.push(line('in the stream', `${present}, duplicates: ${duplicates}, missing: ${missing}${which}`));
   if (others > 0) lines.push(line('other records', `${others}; the first: ${firstReason}`));
   const facts = {
     sent: total,
     sent_while_cut: whileCut,
     sent_while_dead: whileDead,
     ledger: ledger ?? null,
-    in_stream: account?.present ?? 0,
-    duplicates: account?.duplicates ?? 0,
+    in_stream: present,
+    duplicates,
     missing,
   };
   return { passed: balanced && total > 0 && missing === 0, lines, facts };

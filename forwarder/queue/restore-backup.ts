@@ -1,7 +1,8 @@
 /**
  * Puts a backup in the place of the queue's file, for `hr-gateway restore`. The lock of the forwarder is held meanwhile. The backup is
  * copied and checked under another name first; the old file and its log are kept. Until the last step, which replaces one name, the old
- * file is in its place: a restore that is interrupted just before it leaves a file without its log, which the next start reports and salvages.
+ * file is in its place: a restore that is interrupted just before it leaves a file without its log, which the next start reports and
+ * salvages.
  */
 import {
   chownSync,

@@ -34,6 +34,7 @@ check() {
 # Nothing of this machine's Node: the package has its own.
 inside() { env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME=/root DEBIAN_FRONTEND=noninteractive chroot "$root" "$@"; }
 without_node() { ! inside sh -c 'command -v node' || rm -f "$root$(inside sh -c 'command -v node')"; }
+exec_inside() { exec env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME=/nonexistent chroot "$root" "$@"; }
 check "this copy of the machine has no Node of its own" without_node
 check "dpkg installs it" inside dpkg -i /tmp/first.deb
 check "the user exists, owns its folder, and nobody else may look into it" \
@@ -56,15 +57,16 @@ check "hr-gateway is on the PATH" inside hr-gateway --version
 unit() { sed -nE "s/^$1=(.*)/\1/p" "$root/lib/systemd/system/hr-gateway.service"; }
 # As systemd would: the user, the folder, the settings file and the command of the unit. It runs without systemd, so without its sandbox.
 start_unit() {
-  local settings=$root$(unit EnvironmentFile | tr -d -)
-  inside setpriv --reuid hr-gateway --regid hr-gateway --clear-groups env $(unit Environment) \
+  local settings=$root$(unit EnvironmentFile | sed s,^-,,)
+  # Not in a subshell: the process is node itself, which gets the signal, and whose exit code counts.
+  exec_inside setpriv --reuid hr-gateway --regid hr-gateway --clear-groups env $(unit Environment) \
     $(grep -v '^#' "$settings" | grep . | xargs) LOG_LEVEL=info \
     sh -c "cd $(unit WorkingDirectory) && umask 077 && exec $(unit ExecStart)" > "$packages/log" 2>&1 &
   service=$!
   for _ in $(seq 240); do grep -q '"event":"started"' "$packages/log" && return 0; kill -0 $service || break; sleep 0.5; done
   tail -n 20 "$packages/log"; return 1
 }
-stop_unit() { pkill -TERM -P $service -x node || kill -TERM $service; wait $service; }
+stop_unit() { kill -TERM $service && wait $service; }
 ports=$((20000 + RANDOM % 20000))
 set_ports() {
   local index=0 name

@@ -9,7 +9,7 @@ import { startFirstHour } from './support/first-hour.ts';
 
 test('a gym starts with twenty straps, lets an app read them, adds a second box and exports a session', async (t) => {
   const { admin, folder, mqttPort, type, typeUntil } = await startFirstHour(t, { SIMULATED_STRAPS: '20', GATEWAY_NAME: 'gym-1' });
-  await typeUntil("curl '127.0.0.1:8080/health?format=text'", /^ok\n/);
+  await typeUntil("curl '127.0.0.1:8080/health?format=text'", /^ok$/m);
   await eventually(async () => (await getJson<unknown[]>(`${admin}/devices`)).length === 20, { withinMs: 90_000 });
 
   await type("npm run users -- add anna --subscribe 'hr/+/bpm'", { input: 'correct horse battery' });

@@ -14,7 +14,7 @@ const ADD_HOME_ASSISTANT = [
 test('a hobbyist sees straps on the page, and Home Assistant gets a user that discovers them', async (t) => {
   const { admin, mqttPort, type, typeUntil } = await startFirstHour(t);
   assert.match(await (await fetch(admin)).text(), /<title>.*hr-gateway/s);
-  await typeUntil("curl '127.0.0.1:8080/health?format=text'", /^ok\n/);
+  await typeUntil("curl '127.0.0.1:8080/health?format=text'", /^ok$/m);
   await type(ADD_HOME_ASSISTANT, { input: 'correct horse battery' });
   const client = await connectAsync(`mqtt://127.0.0.1:${mqttPort}`, {
     username: 'home-assistant',

@@ -16,6 +16,6 @@ test('the person at 3 a.m. finds a lapsed token by health and doctor, and sees t
     /^FAIL {2}stream .*credentials_expired: .*\n +→ Renew the credentials/m,
   );
   await stream.faults({});
-  await typeUntil("curl '127.0.0.1:8080/health?format=text'", /^ok\n/);
+  await typeUntil("curl '127.0.0.1:8080/health?format=text'", /^ok$/m);
   await typeUntil('curl 127.0.0.1:8080/queue', /"uplink":\{"state":"ok"/);
 });

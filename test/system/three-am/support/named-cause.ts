@@ -1,6 +1,6 @@
 /**
- * What the person at 3 a.m. can look at: health, the page (its text comes from the events), the doctor and the log. Each of them has to name
- * the cause, with one next step, in words that are not doubled and that fit this box.
+ * What the person at 3 a.m. can look at: health, the page (its text comes from the events), the doctor and the log. Each of them has to
+ * name the cause, with one next step, in words that are not doubled and that fit this box.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
