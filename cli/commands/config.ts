@@ -5,18 +5,21 @@ import { flagOf } from '../frame/options.ts';
 import type { AddCommand } from '../frame/program.ts';
 
 interface ShownSetting extends EffectiveSetting {
-  /** What this shell sets, if the running box uses another value. */
-  here?: string;
+  /** What the running box uses, if this shell sets another value. */
+  in_box?: string;
 }
 
-/** In containers a service answers for the settings that it uses, and the shell of its container for the others. */
+/**
+ * As commands use them: what this shell sets, else what the running box uses. In containers a service answers for the settings that it
+ * uses, and the shell of its container for the others.
+ */
 function shownSettings(inEffect: SettingsInEffect): ShownSetting[] {
   return effectiveProcessSettings().map((own): ShownSetting => {
     const used = inEffect[own.name];
     if (used === undefined) return own;
     const value = shownSetting(own.name, used.text);
-    const source = used.isSet ? 'environment' : 'default';
-    return { name: own.name, value, source, ...(own.source === 'environment' && own.value !== value ? { here: own.value } : {}) };
+    if (own.source === 'environment') return { ...own, ...(own.value === value ? {} : { in_box: value }) };
+    return { name: own.name, value, source: used.isSet ? 'environment' : 'default' };
   });
 }
 
@@ -36,9 +39,9 @@ export const addConfig: AddCommand = (program) => {
       if (box.running.size === 0 && box.wasUsed) sayNotRunning(box, 'a box that is started here would use:');
       if (flagOf(command, 'json')) return console.log(JSON.stringify(settings, undefined, 2));
       const width = Math.max(...settings.map(({ name }) => name.length));
-      for (const { name, value, source, here } of settings)
+      for (const { name, value, source, in_box: inBox } of settings)
         console.log(
-          `${name.padEnd(width)}  ${value === '' ? '(not set)' : value}  [${source}]${here === undefined ? '' : `  (here: ${here})`}`,
+          `${name.padEnd(width)}  ${value === '' ? '(not set)' : value}  [${source}]${inBox === undefined ? '' : `  (the running box: ${inBox})`}`,
         );
     });
 };

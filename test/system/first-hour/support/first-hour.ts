@@ -46,9 +46,15 @@ function makePath(folder: string): string {
   mkdirSync(bin);
   const node = [process.execPath, ...productEntry()].map((part) => `'${part}'`).join(' ');
   writeFileSync(path.join(bin, 'hr-gateway'), `#!/bin/sh\nexec ${node} "$@"\n`, { mode: 0o755 });
-  // npm passes on what follows `--`; the script of each command is `node cli/bin.mjs <command>` (test/cli/bin.test.ts).
-  const npm =
-    '#!/bin/sh\nshift\n[ "$1" != --silent ] || shift\ncommand=$1; shift\n[ "$1" != -- ] || shift\nexec hr-gateway "$command" "$@"\n';
+  // npm passes on the arguments without the first `--`; the script of each command is `node cli/bin.mjs <command>` (bin.test.ts).
+  const npm = [
+    '#!/bin/bash',
+    'shift; [ "$1" != --silent ] || shift',
+    'args=() seen=no',
+    'for arg; do if [ $seen = no ] && [ "$arg" = -- ]; then seen=yes; else args+=("$arg"); fi; done',
+    'exec hr-gateway "${args[@]}"',
+    '',
+  ].join('\n');
   writeFileSync(path.join(bin, 'npm'), npm, { mode: 0o755 });
   return `${bin}:${process.env['PATH'] ?? ''}`;
 }
