@@ -96,6 +96,7 @@ const ELSEWHERE: readonly (readonly [command: RegExp, where: string, executes: s
     'test/docs/commands.test.ts',
     'HERE',
   ],
+  [/^npm run (export|replay|completion)$/, 'test/cli/bin.test.ts', "'completion'"],
   [/^(npm run|hr-gateway) <command>/, 'test/cli/help.test.ts', "'--help'"],
   [/^node dist\/[a-z-]+\/main\.js/, 'docker-compose.yml', 'dist/ble-bridge/main.js'],
   [/^node cli\/bin\.mjs users list/, 'test/cli/running-box.test.ts', "'users', 'list'"],
