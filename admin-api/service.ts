@@ -3,9 +3,10 @@ import type { AddressInfo } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import { ANY_GATEWAY } from '../contract/topics.ts';
+import { ControlSocket } from '../service/control/control-socket.ts';
 import { CommandClient } from '../service/mqtt/command-client.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
-import { gatewayNameOf, lockDataDir, operatorToken, type DataDirLock } from '../service/storage/data-dir.ts';
+import { gatewayNameOf, lockDataDir, operatorToken, rotateOperatorToken, type DataDirLock } from '../service/storage/data-dir.ts';
 import { brokerOf, servedGateways } from '../service/network/broker.ts';
 import { maskUrl } from '../service/config/config.ts';
 import { listenError } from '../service/errors/errors.ts';
@@ -46,6 +47,7 @@ export class AdminApiService implements Service {
   readonly #link: MqttLink;
   readonly #events: EventStream;
   readonly #reporter: StatusReporter;
+  readonly #control: ControlSocket;
   readonly #pages = new Gauge('hr_gateway_pages', 'Open pages');
   /** When the connection to the broker was established or lost. */
   #brokerSince = new Date().toISOString();
@@ -104,10 +106,24 @@ export class AdminApiService implements Service {
       service: 'admin-api',
       gateway,
       link: this.#link,
+      log,
       checks: () => [okCheck('admin API'), this.#clients.check(), ...(this.#tls === undefined ? [] : [this.#tls.check()])],
       metrics: () => {
         this.#pages.set(this.#events.pages);
         return [this.#pages.read(), this.#refused.read(), this.#clients.refused.read()];
+      },
+    });
+    this.#control = new ControlSocket({
+      service: 'admin-api',
+      config,
+      log,
+      status: () => this.#reporter.current(),
+      handlers: {
+        'rotate-token': async () => {
+          const token = rotateOperatorToken(config);
+          this.#refreshAccess();
+          return { token };
+        },
       },
     });
   }
@@ -196,6 +212,7 @@ export class AdminApiService implements Service {
     this.#history.start();
     this.#events.start();
     this.#reporter.start();
+    this.#control.start();
     log.info({ event: 'listening', host: config.ADMIN_HOST, port: this.port }, 'the admin API is listening');
   }
 
@@ -211,6 +228,7 @@ export class AdminApiService implements Service {
 
   async stop(): Promise<void> {
     clearInterval(this.#sessionsTimer);
+    await this.#control.stop();
     this.#events.stop();
     this.#history.stop();
     this.#tls?.stop();

@@ -6,6 +6,7 @@ import type { BridgeStatus } from '../contract/bridge-status.ts';
 import { parseDeviceStatus } from '../contract/device-status.ts';
 import { parseServiceStatus, type ServiceStatus } from '../contract/service-status.ts';
 import { ANY_GATEWAY, DEVICE_STATUS_FILTER, deviceOfTopic, serviceStatusTopic } from '../contract/topics.ts';
+import { ControlSocket } from '../service/control/control-socket.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { MqttLink } from '../service/mqtt/mqtt-link.ts';
 import { RefusedMessages } from '../service/mqtt/refused-messages.ts';
@@ -34,6 +35,7 @@ export class BleBridgeService implements Service {
   readonly #context: ServiceContext;
   readonly #link: MqttLink;
   readonly #reporter: StatusReporter;
+  readonly #control: ControlSocket;
   readonly #refused: RefusedMessages;
   readonly #outbox: BridgeOutbox;
   readonly #gateway: () => string;
@@ -144,6 +146,7 @@ export class BleBridgeService implements Service {
       service: name,
       gateway,
       link: this.#link,
+      log,
       checks: () => [
         ...(this.#sessions.checks() ?? [this.#source.check()]),
         this.#link.check(),
@@ -154,6 +157,7 @@ export class BleBridgeService implements Service {
       details: () => ({ bridge: this.#status() }),
       metrics: () => [...statistics.metrics.read(), ...this.#outbox.metrics(), refused.read()],
     });
+    this.#control = new ControlSocket({ service: name, config, log, status: () => this.#reporter.current() });
   }
 
   /** Throws HrError `data_dir_in_use`, `recording_unreadable`, `config_invalid`. A missing adapter is not an error. */
@@ -175,6 +179,7 @@ export class BleBridgeService implements Service {
     this.#link.start();
     this.#reporter.start();
     this.#devices.start();
+    this.#control.start();
     await this.#source.start();
   }
 
@@ -220,6 +225,7 @@ export class BleBridgeService implements Service {
   }
 
   async stop(): Promise<void> {
+    await this.#control.stop();
     await this.#source.stop();
     await this.#sessions.stop();
     if (this.#started) {

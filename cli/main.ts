@@ -1,10 +1,12 @@
 /** The `hr-gateway` command. A new command is one file and one line here; cli/frame has what all commands share. */
 import { addAcl } from './commands/acl.ts';
 import { addBackup } from './commands/backup.ts';
+import { addCompletion } from './commands/completion.ts';
 import { addConfig } from './commands/config.ts';
 import { addExport } from './commands/export.ts';
 import { addPrepareVolumes } from './commands/prepare-volumes.ts';
 import { addReplay } from './commands/replay.ts';
+import { addRestore } from './commands/restore.ts';
 import { addStart } from './commands/start.ts';
 import { addTail } from './commands/tail.ts';
 import { addToken } from './commands/token.ts';
@@ -25,8 +27,10 @@ const COMMANDS = [
   addReplay,
   addExport,
   addBackup,
+  addRestore,
   addAcl,
   addDrill,
+  addCompletion,
   addPrepareVolumes,
 ];
 

@@ -7,6 +7,8 @@ import type { ServiceDetails } from '../contract/service-status.ts';
 import { parseServiceStatus } from '../contract/service-status.ts';
 import { parseGap, type Gap } from '../contract/device-status.ts';
 import { deviceOfTopic, GAP_FILTER, gapTopic, READINGS_FILTER, SERVICE_STATUS_FILTER } from '../contract/topics.ts';
+import { targetOf } from '../service/config/stream-address.ts';
+import { ControlSocket } from '../service/control/control-socket.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { dataFolder, gatewayNameOf, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { HrError } from '../service/errors/errors.ts';
@@ -58,6 +60,7 @@ export class ForwarderService implements Service {
   readonly #commands: CommandServer;
   readonly #link: MqttLink;
   readonly #reporter: StatusReporter;
+  readonly #control: ControlSocket;
   readonly #version1Topics: Version1Topics;
   readonly #refused: RefusedMessages;
   readonly #localStream: LocalStreamWatch;
@@ -100,10 +103,18 @@ export class ForwarderService implements Service {
       service: 'forwarder',
       gateway,
       link: this.#link,
+      log,
       checks: () => this.#checks(),
       details: () => this.#details(),
       metrics: () => [...this.#readMetrics(), this.#refused.read()],
       news: () => this.#news(),
+    });
+    this.#control = new ControlSocket({
+      service: 'forwarder',
+      config,
+      log,
+      status: () => this.#reporter.current(),
+      handlers: { backup: async () => await this.#queue.backup() },
     });
   }
 
@@ -142,6 +153,7 @@ export class ForwarderService implements Service {
     this.#link.start();
     this.#reporter.start();
     this.#isReporting = true;
+    this.#control.start();
     this.#drain.start();
     this.#accounts.start();
     this.#localStream.start();
@@ -304,7 +316,7 @@ export class ForwarderService implements Service {
     const forwarder: ForwarderStatus = {
       gateways: [...this.#served()],
       puback_means: this.#neighbours?.takesUnnumbered === true ? 'received' : 'stored',
-      target: config.KINESIS_TARGET === 'local' || config.KINESIS_TARGET === 'aws' ? config.KINESIS_TARGET : 'endpoint',
+      target: targetOf(config),
       target_name: targetName(config),
       stream: config.KINESIS_STREAM,
       mode: config.KINESIS_MODE,
@@ -344,6 +356,7 @@ export class ForwarderService implements Service {
 
   async stop(): Promise<void> {
     this.#isStopped = true;
+    await this.#control.stop();
     this.#localStream.stop();
     try {
       await this.#accounts.stop();

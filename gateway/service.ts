@@ -1,5 +1,6 @@
 /** The gateway: the broker of this box, and the adoption of what other clients publish. Composition root of this service. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ControlSocket } from '../service/control/control-socket.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
 import { gatewayNameOf, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import type { Service, ServiceContext } from '../service/process/lifecycle.ts';
@@ -17,6 +18,7 @@ import { Broker } from './broker.ts';
 import { CLIENT_LIMITS, type ClientLimits } from './client-limits.ts';
 import { Listeners } from './listeners.ts';
 import { LoginThrottle } from './login-throttle.ts';
+import { listUsers, putUser, removeUser } from './user-changes.ts';
 import { Users } from './users.ts';
 
 /** For tests. */
@@ -43,6 +45,7 @@ export class GatewayService implements Service {
   readonly #refused: RefusedMessages;
   readonly #commands: CommandServer;
   readonly #reporter: StatusReporter;
+  readonly #control: ControlSocket;
   readonly #clients = new Gauge('hr_gateway_broker_clients', 'MQTT clients that are connected');
   readonly #messages = new Counter('hr_gateway_broker_messages_total', 'MQTT messages by direction');
   readonly #limits = new Counter('hr_gateway_broker_limit_breaches_total', 'Limits that clients ran into, by limit');
@@ -81,6 +84,7 @@ export class GatewayService implements Service {
       service: 'gateway',
       gateway: this.#gateway,
       link: line,
+      log,
       // Whether it answers at all is checked by the admin API.
       checks: () => this.checks,
       details: () => ({
@@ -105,6 +109,25 @@ export class GatewayService implements Service {
           this.#refused.read(),
           ...(this.#plane?.report.metrics() ?? []),
         ];
+      },
+    });
+    this.#control = new ControlSocket({
+      service: 'gateway',
+      config,
+      log,
+      status: () => this.#reporter.current(),
+      handlers: {
+        'list-users': async () => listUsers(config),
+        'put-user': async (args) => {
+          putUser(config, this.#gateway(), args);
+          users.reload();
+          return { name: args.name };
+        },
+        'remove-user': async ({ name }) => {
+          removeUser(config, name);
+          users.reload();
+          return { removed: name };
+        },
       },
     });
   }
@@ -169,6 +192,7 @@ export class GatewayService implements Service {
     await plane.start();
     await this.#listeners.start();
     this.#reporter.start();
+    this.#control.start();
     log.info(
       {
         event: 'listening',
@@ -184,6 +208,7 @@ export class GatewayService implements Service {
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
+    await this.#control.stop();
     await this.settle();
     this.#reporter.stop();
     await this.#plane?.stop();

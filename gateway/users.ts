@@ -1,6 +1,6 @@
 /**
- * Users of the broker: names, scrypt hashes and rights in DATA_DIR/users.json (`npm run users` writes it). The file is read again when
- * it changes, without a restart.
+ * Users of the broker: names, scrypt hashes and rights in DATA_DIR/users.json (user-changes.ts writes it). The file is read again when it
+ * changes, without a restart.
  */
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { statSync } from 'node:fs';
@@ -103,7 +103,7 @@ export class Users {
   start(): void {
     this.#take(readUsers(this.#config));
     this.#seen = this.#stamp();
-    this.#timer = setInterval(() => this.#reload(), CHECK_EVERY_MS);
+    this.#timer = setInterval(() => this.reload(), CHECK_EVERY_MS);
   }
 
   stop(): void {
@@ -137,7 +137,8 @@ export class Users {
     for (const name of this.#right.keys()) if (this.#users.get(name) !== before.get(name)) this.#right.delete(name);
   }
 
-  #reload(): void {
+  /** Takes what was written to the file meanwhile; called now and then, and after a change by this process. */
+  reload(): void {
     const stamp = this.#stamp();
     if (stamp === this.#seen) return;
     try {

@@ -1,6 +1,8 @@
 /** The embedded stream: Kinesis' protocol on loopback, to run without an AWS account. This is the composition root of the service. */
 import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
+import { ControlSocket } from '../service/control/control-socket.ts';
+import { VERSION } from '../service/process/version.ts';
 import { dataFolder, lockDataDir, type DataDirLock } from '../service/storage/data-dir.ts';
 import { HrError, listenError } from '../service/errors/errors.ts';
 import { streamAddress } from '../service/config/stream-address.ts';
@@ -14,6 +16,7 @@ const STOP_LIMIT_MS = 5000;
 export class LocalKinesisService implements Service {
   readonly name = 'local-kinesis';
   readonly #context: ServiceContext;
+  readonly #control: ControlSocket;
   #lock: DataDirLock | undefined;
   #worker: Worker | undefined;
   #ended: Promise<void> = Promise.resolve();
@@ -22,6 +25,14 @@ export class LocalKinesisService implements Service {
 
   constructor(context: ServiceContext) {
     this.#context = context;
+    const { config, log } = context;
+    const since = new Date().toISOString();
+    this.#control = new ControlSocket({
+      service: this.name,
+      config,
+      log,
+      status: () => ({ service: this.name, state: 'online', since, version: VERSION }),
+    });
   }
 
   /** The port that the stream listens on, once started. */
@@ -76,6 +87,7 @@ export class LocalKinesisService implements Service {
           'limiting an HTTP client of the local stream',
         );
     });
+    this.#control.start();
     log.info({ event: 'listening', host: data.host, port: this.#port, stream: data.stream }, 'local stream is listening');
   }
 
@@ -89,6 +101,7 @@ export class LocalKinesisService implements Service {
 
   async stop(): Promise<void> {
     this.#stopping = true;
+    await this.#control.stop();
     const worker = this.#worker;
     this.#worker = undefined;
     if (worker !== undefined) {

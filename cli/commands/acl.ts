@@ -5,7 +5,8 @@
 import type { Command } from 'commander';
 import { GATEWAY_PATTERN } from '../../contract/topics.ts';
 import { EXIT_CODES } from '../frame/exit-codes.ts';
-import { collect, listOf } from '../frame/options.ts';
+import { CommandFailure } from '../frame/failures.ts';
+import { collect, flagOf, listOf } from '../frame/options.ts';
 import type { AddCommand } from '../frame/program.ts';
 
 const HASH_ITERATIONS = 101;
@@ -35,53 +36,75 @@ function servedLines(gateway: string): string[] {
 const formerLines = (gateway: string): string[] =>
   ['offer', 'readings', 'stored'].map((kind) => `topic readwrite edge/${gateway}/${kind}/+`);
 
-async function mosquittoRights(formerly: readonly string[]): Promise<string> {
+interface MosquittoRights {
+  password_file: string;
+  acl_file: string[];
+  /** Of this box. */
+  settings: Record<string, string>;
+}
+
+async function mosquittoRights(formerly: readonly string[]): Promise<MosquittoRights> {
   const { randomBytes } = await import('node:crypto');
-  const { processConfig } = await import('../../service/config/config.ts');
-  const { gatewayName } = await import('../../service/storage/data-dir.ts');
-  const config = processConfig();
-  const box = gatewayName(config);
+  const { findBoxWithConfig } = await import('../box/box.ts');
+  const { storedGatewayName } = await import('../../service/storage/data-dir.ts');
+  const { config } = await findBoxWithConfig();
+  const box = config.GATEWAY_NAME ?? storedGatewayName(config);
+  if (box === undefined)
+    throw new CommandFailure(
+      'the name of this box is not known yet: set GATEWAY_NAME, or start the box once; nothing was written',
+    );
   const served = config.FORWARDER_GATEWAYS.filter((name) => name !== box && !formerly.includes(name));
   const password = randomBytes(24).toString('base64url');
-  return [
+  const servedRights =
+    served.length === 0 ? [] : ['# Of the boxes in FORWARDER_GATEWAYS, what they deliver here.', ...served.flatMap(servedLines)];
+  return {
+    password_file: await passwordLine(box, password),
+    acl_file: [
+      '# This box. Nobody else may publish or subscribe to anything of it under edge/, except to its statuses.',
+      `user ${box}`,
+      `topic readwrite edge/${box}/#`,
+      ...formerly.flatMap(formerLines),
+      'topic readwrite edge/sync',
+      'topic readwrite hr/+/bpm',
+      'topic readwrite hr/+/status',
+      'topic readwrite hr/+/gap',
+      'topic readwrite homeassistant/#',
+      '# Of other boxes on this broker, their statuses only.',
+      'topic read edge/+/+/status',
+      ...servedRights,
+      '# What 1.0.0 left retained is cleared, and its bridges are reported.',
+      'topic readwrite edge/+/status',
+      'topic read edge/source/+',
+      '# Home Assistant, or another reader: give each reader such lines.',
+      'user reader',
+      'topic read hr/#',
+      'topic read edge/+/+/status',
+      'topic read homeassistant/#',
+      '# An app that publishes readings of its own device: name the device, no wildcard.',
+      'user app',
+      'topic write hr/my-device/bpm',
+    ],
+    settings: {
+      MQTT_BROKER: 'external',
+      ...(formerly.length === 0
+        ? {}
+        : { FORWARDER_GATEWAYS: [...new Set([...config.FORWARDER_GATEWAYS, ...formerly])].join(',') }),
+      MQTT_URL: `mqtt://${box}:${password}@BROKER:1883`,
+    },
+  };
+}
+
+const textOf = ({ password_file: passwords, acl_file: acl, settings }: MosquittoRights): string =>
+  [
     '# --- password_file: add this line',
-    await passwordLine(box, password),
+    passwords,
     '',
     '# --- acl_file: add these lines',
-    '# This box. Nobody else may publish or subscribe to anything of it under edge/, except to its statuses.',
-    `user ${box}`,
-    `topic readwrite edge/${box}/#`,
-    ...formerly.flatMap(formerLines),
-    'topic readwrite edge/sync',
-    'topic readwrite hr/+/bpm',
-    'topic readwrite hr/+/status',
-    'topic readwrite hr/+/gap',
-    'topic readwrite homeassistant/#',
-    '# Of other boxes on this broker, their statuses only.',
-    'topic read edge/+/+/status',
-    ...(served.length === 0
-      ? []
-      : ['# Of the boxes in FORWARDER_GATEWAYS, what they deliver here.', ...served.flatMap(servedLines)]),
-    '# What 1.0.0 left retained is cleared, and its bridges are reported.',
-    'topic readwrite edge/+/status',
-    'topic read edge/source/+',
-    '# Home Assistant, or another reader: give each reader such lines.',
-    'user reader',
-    'topic read hr/#',
-    'topic read edge/+/+/status',
-    'topic read homeassistant/#',
-    '# An app that publishes readings of its own device: name the device, no wildcard.',
-    'user app',
-    'topic write hr/my-device/bpm',
+    ...acl,
     '',
     '# --- environment of this box',
-    '# MQTT_BROKER=external',
-    ...(formerly.length === 0
-      ? []
-      : [`# FORWARDER_GATEWAYS=${[...new Set([...config.FORWARDER_GATEWAYS, ...formerly])].join(',')}`]),
-    `# MQTT_URL=mqtt://${box}:${password}@BROKER:1883`,
+    ...Object.entries(settings).map(([name, value]) => `# ${name}=${value}`),
   ].join('\n');
-}
 
 export const addAcl: AddCommand = (program) => {
   const acl = program
@@ -100,10 +123,12 @@ export const addAcl: AddCommand = (program) => {
       'an earlier GATEWAY_NAME of this box, under which it still holds readings (repeatable)',
       collect,
     )
+    .option('--json', 'print them as JSON')
     .action(async (_options: unknown, command: Command) => {
       const formerly = listOf(command, 'formerly');
       if (!formerly.every((name) => GATEWAY_PATTERN.test(name)))
         command.error('--formerly: the name of a box is 1-64 of a-z, 0-9 and -', { exitCode: EXIT_CODES.usage });
-      console.log(await mosquittoRights(formerly));
+      const rights = await mosquittoRights(formerly);
+      console.log(flagOf(command, 'json') ? JSON.stringify(rights, undefined, 2) : textOf(rights));
     });
 };

@@ -1,7 +1,6 @@
 /** `hr-gateway export`: a session of a strap, from the stream, as a file that GoldenCheetah, other programs and our own replay read. */
 import { Option } from 'commander';
 import type { Session } from '../../recordings/export/session.ts';
-import { processConfig } from '../../service/config/config.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { CommandFailure } from '../frame/failures.ts';
 import { flagOf, numberOf, parsePositiveInteger, textOf } from '../frame/options.ts';
@@ -18,21 +17,27 @@ interface ExportOptions {
   minutes: number | undefined;
   /** `-`: standard output; undefined: a file named after start and strap. */
   output: string | undefined;
+  json: boolean;
 }
 
 const MINUTE_MS = 60_000;
 
 /** All sessions of the strap in the stream, and the straps that are there. */
 async function sessionsInStream(device: string, minutes: number | undefined): Promise<{ sessions: Session[]; straps: string[] }> {
-  const config = processConfig();
+  const { findBoxWithConfig } = await import('../box/box.ts');
+  const { config } = await findBoxWithConfig();
   const { readStream } = await import('../../cloud/reader/read-stream.ts');
   const { StrapReadings } = await import('../../recordings/export/session.ts');
   const { streamClient } = await import('../stream-client.ts');
   const client = await streamClient(config);
   const readings = new StrapReadings(device);
   const straps = new Set<string>();
+  const { Working } = await import('../frame/working.ts');
+  let read = 0;
+  const progress = new Working(`reading stream ${config.KINESIS_STREAM}`, () => `${read} records`);
   try {
     for await (const { reading } of readStream(client, { stream: config.KINESIS_STREAM, from: 'oldest', untilCaughtUp: true })) {
+      read += 1;
       if (reading?.device === undefined) continue;
       straps.add(reading.device);
       readings.add(reading);
@@ -40,6 +45,7 @@ async function sessionsInStream(device: string, minutes: number | undefined): Pr
   } catch (error) {
     throw new CommandFailure(`cannot read stream ${config.KINESIS_STREAM}: ${messageOf(error)}`, { cause: error });
   } finally {
+    progress.done();
     client.destroy();
   }
   const sinceMs = minutes === undefined ? undefined : Date.now() - minutes * MINUTE_MS;
@@ -54,14 +60,31 @@ function fileName({ device, readings }: Session, format: Format): string {
   return `${time}_${device.replace(/[^\p{L}\p{N}-]/gu, '-')}.${format}`;
 }
 
-function lineOf({ readings }: Session, index: number): string {
-  const first = readings[0]?.atMs ?? 0;
-  const minutes = Math.round(((readings.at(-1)?.atMs ?? first) - first) / MINUTE_MS);
-  const intervals = readings.reduce((sum, { rrMs }) => sum + rrMs.length, 0);
-  return `${index + 1}  ${new Date(first).toISOString()}  ${minutes} min  ${readings.length} readings  ${intervals} RR intervals`;
+interface SessionFacts {
+  session: number;
+  start: string;
+  minutes: number;
+  readings: number;
+  rr_intervals: number;
 }
 
-async function write(session: Session, format: Format, output: string | undefined): Promise<void> {
+function sessionFacts({ readings }: Session, index: number): SessionFacts {
+  const first = readings[0]?.atMs ?? 0;
+  return {
+    session: index + 1,
+    start: new Date(first).toISOString(),
+    minutes: Math.round(((readings.at(-1)?.atMs ?? first) - first) / MINUTE_MS),
+    readings: readings.length,
+    rr_intervals: readings.reduce((sum, { rrMs }) => sum + rrMs.length, 0),
+  };
+}
+
+function lineOf(each: Session, index: number): string {
+  const { session, start, minutes, readings, rr_intervals: intervals } = sessionFacts(each, index);
+  return `${session}  ${start}  ${minutes} min  ${readings} readings  ${intervals} RR intervals`;
+}
+
+async function write(session: Session, { format, output, json }: ExportOptions): Promise<void> {
   const { csvLines, rrLines } = await import('../../recordings/export/csv-export.ts');
   const { tcxLines } = await import('../../recordings/export/tcx-export.ts');
   const text = [...(format === 'csv' ? csvLines(session) : tcxLines(session))].join('');
@@ -78,10 +101,12 @@ async function write(session: Session, format: Format, output: string | undefine
     files.push(file.replace(/\.csv$/i, '.rr'));
     await writeFile(files[1] ?? '', [...rrLines(session)].join(''));
   }
+  if (json) return console.log(JSON.stringify({ files, readings: session.readings.length }));
   console.log(`wrote ${session.readings.length} readings to ${files.join(', with the RR intervals for GoldenCheetah in ')}`);
 }
 
-async function exportSession(device: string, { format, list, session, minutes, output }: ExportOptions): Promise<void> {
+async function exportSession(device: string, options: ExportOptions): Promise<void> {
+  const { list, session, minutes, json } = options;
   const { sessions, straps } = await sessionsInStream(device, minutes);
   if (sessions.length === 0) {
     const others = straps.length === 0 ? 'the stream has no readings' : `straps in the stream: ${straps.slice(0, 20).join(', ')}`;
@@ -89,13 +114,14 @@ async function exportSession(device: string, { format, list, session, minutes, o
       `no readings of ${device}${minutes === undefined ? '' : ` in the last ${minutes} minutes`}; ${others}`,
     );
   }
+  if (list && json) return console.log(JSON.stringify(sessions.map(sessionFacts)));
   if (list) {
     for (const [index, each] of sessions.entries()) console.log(lineOf(each, index));
     return;
   }
   const chosen = session === undefined ? sessions.at(-1) : sessions[session - 1];
   if (chosen === undefined) throw new CommandFailure(`${device} has ${sessions.length} sessions; --list shows them`);
-  await write(chosen, format, output);
+  await write(chosen, options);
 }
 
 export const addExport: AddCommand = (program) => {
@@ -112,6 +138,7 @@ export const addExport: AddCommand = (program) => {
     .option('--session <number>', 'this session of the list', parsePositiveInteger)
     .option('--minutes <number>', 'only the readings of the last so many minutes', parsePositiveInteger)
     .option('--output <file>', 'write to this file; -: to standard output (default: a name from start and strap)')
+    .option('--json', 'print what was written, or the list, as JSON')
     .action(async (device: string, _options: unknown, command) => {
       await exportSession(device, {
         format: textOf(command, 'format') === 'tcx' ? 'tcx' : 'csv',
@@ -119,6 +146,7 @@ export const addExport: AddCommand = (program) => {
         session: numberOf(command, 'session'),
         minutes: numberOf(command, 'minutes'),
         output: textOf(command, 'output'),
+        json: flagOf(command, 'json'),
       });
     });
 };

@@ -68,6 +68,8 @@ async function replay(
   const recordings = await recordingsOf(files, config.REPLAY_MAX_PAUSE * 1000, flagOf(command, 'verbose'));
   if (recordings === undefined) process.exitCode = EXIT_CODES.failed;
   if (recordings === undefined || dryRun) return;
+  const { becomeOwnerOf } = await import('../box/owner.ts');
+  becomeOwnerOf(config.DATA_DIR);
   leave();
   const { runReplay } = await import('../replay/run-replay.ts');
   await runReplay(config);

@@ -1,7 +1,6 @@
 /** `hr-gateway tail`: prints the readings of a stream, local or AWS, as they arrive. */
 import { Option } from 'commander';
 import type { StreamRecord } from '../../cloud/reader/read-stream.ts';
-import { processConfig } from '../../service/config/config.ts';
 import { targetStream } from '../../service/config/stream-address.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { CommandFailure } from '../frame/failures.ts';
@@ -27,7 +26,8 @@ function lineOf({ reading, data }: StreamRecord, json: boolean): string {
 }
 
 async function tail({ from, json, count, consumerArn }: TailOptions): Promise<void> {
-  const config = processConfig();
+  const { findBoxWithConfig } = await import('../box/box.ts');
+  const { config } = await findBoxWithConfig();
   const { readStream } = await import('../../cloud/reader/read-stream.ts');
   const { streamClient } = await import('../stream-client.ts');
   const client = await streamClient(config, { pushed: consumerArn !== undefined });

@@ -1,27 +1,24 @@
 /**
- * `hr-gateway users`: names and rights of MQTT clients. The password is asked for on a terminal, else read from standard input; the bridge
- * of another box gets a generated key.
+ * `hr-gateway users`: names and rights of MQTT clients. The running gateway makes the changes. The password is asked for on a terminal,
+ * else read from standard input, and only its hash leaves this process; the bridge of another box gets a generated key.
  */
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
+import type { ControlResult } from '../../contract/control.ts';
 import { GATEWAY_PATTERN, SERVICE_NAMES } from '../../contract/topics.ts';
-import { processConfig, type Config } from '../../service/config/config.ts';
-import { requireVolumeOf } from '../../service/storage/data-volumes.ts';
+import type { User } from '../../contract/users-file.ts';
+import { processConfig } from '../../service/config/config.ts';
+import type { Box } from '../box/box.ts';
 import { EXIT_CODES } from '../frame/exit-codes.ts';
 import { CommandFailure } from '../frame/failures.ts';
-import { collect, listOf, textOf } from '../frame/options.ts';
+import { collect, flagOf, listOf, textOf } from '../frame/options.ts';
 import type { AddCommand } from '../frame/program.ts';
 
 const PASSWORD_MIN_LENGTH = 8;
 
-const listed = (filters: readonly string[]): string => filters.join(', ') || 'nothing';
+type Rights = Pick<User, 'publish' | 'subscribe' | 'bridge' | 'formerly'>;
 
-/** The settings, if DATA_DIR is the folder that the gateway reads users from. Throws HrError `wrong_container`. */
-function gatewayConfig(): Config {
-  const config = processConfig();
-  requireVolumeOf('gateway', config);
-  return config;
-}
+const listed = (filters: readonly string[]): string => filters.join(', ') || 'nothing';
 
 async function readPassword(): Promise<string> {
   const { createInterface } = await import('node:readline/promises');
@@ -39,99 +36,107 @@ async function readPassword(): Promise<string> {
   }
 }
 
-/** Refuses, with exit code 2, a name or a filter that no user may have. */
-async function checkUser(command: Command, name: string, rights: { subscribe: string[]; publish: string[] }): Promise<void> {
-  if (!/^[A-Za-z0-9._-]{1,64}$/.test(name) || SERVICE_NAMES.some((service) => service === name))
-    command.error('a user name is 1-64 letters, digits or . _ - and not the name of a service', { exitCode: EXIT_CODES.usage });
-  const { filterFault } = await import('../../gateway/rights.ts');
-  for (const kind of ['subscribe', 'publish'] as const)
-    for (const filter of rights[kind]) {
-      const fault = filterFault(kind, filter);
-      if (fault !== undefined) command.error(`--${kind} ${filter}: ${fault}`, { exitCode: EXIT_CODES.usage });
-    }
+async function theBox(): Promise<Box> {
+  const { findBox } = await import('../box/box.ts');
+  return await findBox(processConfig());
 }
 
-async function add(command: Command, name: string): Promise<void> {
-  const rights = { subscribe: listOf(command, 'subscribe'), publish: listOf(command, 'publish') };
-  const config = gatewayConfig();
+/** Has the gateway of the box add the user, whose name and rights are checked there, too. */
+async function put(box: Box, name: string, password: string, rights: Rights): Promise<void> {
+  const { askBox } = await import('../box/box.ts');
+  const { newUser } = await import('../../gateway/users.ts');
+  await askBox(box, 'gateway', 'put-user', { name, user: await newUser(password, rights) });
+}
+
+/** Refuses, with exit code 2, a name or a filter that no user may have. */
+async function checkUser(command: Command, name: string, rights: Rights): Promise<void> {
+  const { userFault } = await import('../../gateway/user-changes.ts');
+  const fault = userFault(name, rights);
+  if (fault !== undefined) command.error(fault, { exitCode: EXIT_CODES.usage });
+}
+
+async function add(command: Command, name: string, rights: Rights): Promise<void> {
+  processConfig();
   await checkUser(command, name, rights);
   const password = await readPassword();
   if (password.length < PASSWORD_MIN_LENGTH)
     throw new CommandFailure(`the password has fewer than ${PASSWORD_MIN_LENGTH} characters`);
-  const { newUser, readUsers, writeUsers } = await import('../../gateway/users.ts');
-  writeUsers(config, { ...readUsers(config), [name]: await newUser(password, rights) });
-  console.log(
-    `${name} may subscribe to ${listed(rights.subscribe)} and publish ${listed(rights.publish)}; no restart of the gateway is needed`,
-  );
+  await put(await theBox(), name, password, rights);
+  const { subscribe, publish } = rights;
+  if (flagOf(command, 'json')) console.log(JSON.stringify({ name, ...rights }));
+  else
+    console.log(
+      `${name} may subscribe to ${listed(subscribe)} and publish ${listed(publish)}; no restart of the gateway is needed`,
+    );
 }
 
-/** Refuses, with exit code 2, what cannot be the name of another box. */
-async function checkBox(command: Command, option: string, gateway: string): Promise<void> {
-  const { gatewayName } = await import('../../service/storage/data-dir.ts');
+/** Refuses, with exit code 2, what cannot be the name of another box; the gateway knows its own name. */
+function checkBox(command: Command, option: string, gateway: string): void {
   if (!GATEWAY_PATTERN.test(gateway) || SERVICE_NAMES.some((service) => service === gateway))
     command.error(`${option}: the name of a box is 1-64 of a-z, 0-9 and -, and not the name of a service`, {
-      exitCode: EXIT_CODES.usage,
-    });
-  if (gateway === gatewayName(gatewayConfig()))
-    command.error(`${option} ${gateway}: that is the name of this box; give the other box a GATEWAY_NAME of its own`, {
       exitCode: EXIT_CODES.usage,
     });
 }
 
 /**
  * Adds the bridge of another box: a user of the name of that box, with a new key that is printed once. Under the earlier names of that box
- * its bridge may deliver what it still holds; a name that another user has is refused, since two bridges would deliver under it.
+ * its bridge may deliver what it still holds.
  */
-async function addBridge(command: Command, gateway: string): Promise<void> {
-  const config = gatewayConfig();
-  await checkBox(command, '--bridge', gateway);
+async function addBridge(command: Command, gateway: string, { publish, subscribe }: Rights): Promise<void> {
+  checkBox(command, '--bridge', gateway);
   const formerly = listOf(command, 'formerly');
-  for (const name of formerly) await checkBox(command, '--formerly', name);
-  const rights = { subscribe: listOf(command, 'subscribe'), publish: listOf(command, 'publish') };
+  for (const name of formerly) checkBox(command, '--formerly', name);
+  const rights: Rights = { publish, subscribe, bridge: gateway, ...(formerly.length === 0 ? {} : { formerly }) };
   await checkUser(command, gateway, rights);
   const key = randomBytes(32).toString('base64url');
-  const { newUser, readUsers, writeUsers } = await import('../../gateway/users.ts');
-  const users = readUsers(config);
-  for (const name of formerly)
-    if (Object.values(users).some(({ bridge }) => bridge === name))
-      command.error(`--formerly ${name}: a user has that name; remove it first (users remove ${name})`, {
-        exitCode: EXIT_CODES.usage,
-      });
-  const user = await newUser(key, { ...rights, bridge: gateway, ...(formerly.length === 0 ? {} : { formerly }) });
-  writeUsers(config, { ...users, [gateway]: user });
+  await put(await theBox(), gateway, key, rights);
+  const url = `mqtts://${gateway}:${key}@HOST:8883`;
+  if (flagOf(command, 'json'))
+    return console.log(
+      JSON.stringify({ name: gateway, settings: { GATEWAY_NAME: gateway, MQTT_BROKER: 'external', MQTT_URL: url } }),
+    );
   console.log(
     [
       `# Settings of the box ${gateway}, which runs only the ble-bridge. The key is not shown again. HOST: this broker's address.`,
       `GATEWAY_NAME=${gateway}`,
       'MQTT_BROKER=external',
-      `MQTT_URL=mqtts://${gateway}:${key}@HOST:8883`,
+      `MQTT_URL=${url}`,
     ].join('\n'),
   );
 }
 
-async function list(): Promise<void> {
-  const { readUsers } = await import('../../gateway/users.ts');
-  for (const [user, { subscribe, publish, bridge, formerly = [] }] of Object.entries(readUsers(gatewayConfig()))) {
+/** The users of the running gateway, else those in its folder. */
+async function usersOf(box: Box): Promise<ControlResult<'list-users'>> {
+  const { askBox, requireUsed, sayNotRunning } = await import('../box/box.ts');
+  if (box.running.has('gateway')) return await askBox(box, 'gateway', 'list-users', {});
+  requireUsed(box, 'gateway');
+  const { listUsers } = await import('../../gateway/user-changes.ts');
+  const users = listUsers({ DATA_DIR: box.dataDir });
+  sayNotRunning(box, 'read from users.json');
+  return users;
+}
+
+async function list(_options: unknown, command: Command): Promise<void> {
+  const users = await usersOf(await theBox());
+  if (flagOf(command, 'json')) return console.log(JSON.stringify(users, undefined, 2));
+  for (const [user, { subscribe, publish, bridge, formerly = [] }] of Object.entries(users)) {
     const names = [bridge, ...formerly.map((name) => `formerly ${name}`)].join(', ');
     const role = bridge === undefined ? '' : `  bridge of ${names}`;
     console.log(`${user}${role}  subscribe: ${listed(subscribe)}  publish: ${listed(publish)}`);
   }
 }
 
-async function remove(name: string): Promise<void> {
-  const { readUsers, writeUsers } = await import('../../gateway/users.ts');
-  const config = gatewayConfig();
-  const users = readUsers(config);
-  if (!Object.hasOwn(users, name)) throw new CommandFailure(`there is no user ${name}`);
-  writeUsers(config, Object.fromEntries(Object.entries(users).filter(([user]) => user !== name)));
-  console.log(`${name} was removed`);
+async function remove(name: string, _options: unknown, command: Command): Promise<void> {
+  const { askBox } = await import('../box/box.ts');
+  const { removed } = await askBox(await theBox(), 'gateway', 'remove-user', { name });
+  console.log(flagOf(command, 'json') ? JSON.stringify({ removed }) : `${removed} was removed`);
 }
 
 export const addUsers: AddCommand = (program) => {
   const users = program
     .command('users')
     .summary('manage the users of the MQTT broker')
-    .description('Manages the users of the MQTT broker. A running gateway applies changes without a restart.');
+    .description('Manages the users of the MQTT broker. The running gateway makes the changes, without a restart.');
   users
     .command('add')
     .summary('add a user, or replace its password and rights')
@@ -144,26 +149,30 @@ export const addUsers: AddCommand = (program) => {
     .option('--formerly <gateway>', 'an earlier name of that box, under which it may still hold readings (repeatable)', collect)
     .option('--subscribe <filter>', 'topic filter that the user may subscribe to (repeatable)', collect)
     .option('--publish <filter>', 'topic filter that the user may publish to (repeatable)', collect)
+    .option('--json', 'print the result as JSON')
     .action(async (name: string | undefined, _options: unknown, command: Command) => {
       const bridge = textOf(command, 'bridge');
+      const rights = { subscribe: listOf(command, 'subscribe'), publish: listOf(command, 'publish') };
       if (name === undefined && bridge === undefined)
         command.error("missing required argument 'name'", { exitCode: EXIT_CODES.usage });
       if (name !== undefined && bridge !== undefined)
         command.error('give either the name of a user, or --bridge <gateway>', { exitCode: EXIT_CODES.usage });
       if (bridge === undefined && listOf(command, 'formerly').length > 0)
         command.error('--formerly goes with --bridge <gateway>', { exitCode: EXIT_CODES.usage });
-      if (bridge !== undefined) await addBridge(command, bridge);
-      else if (name !== undefined) await add(command, name);
+      if (bridge !== undefined) await addBridge(command, bridge, rights);
+      else if (name !== undefined) await add(command, name, rights);
     });
   users
     .command('list')
     .summary('print the users and their rights')
     .description('Prints the users and their rights.')
+    .option('--json', 'print them as JSON')
     .action(list);
   users
     .command('remove')
     .summary('remove a user')
     .description('Removes a user and disconnects its clients.')
     .argument('<name>', 'name of the user')
+    .option('--json', 'print the result as JSON')
     .action(remove);
 };

@@ -1,7 +1,6 @@
 /** `hr-gateway verify`: proves from a stream, or from the files that Firehose made of it, whether a reading is missing. */
 import { statSync } from 'node:fs';
 import type { RunReport, VerifyReport } from '../../cloud/verify/verify.ts';
-import { processConfig } from '../../service/config/config.ts';
 import { STREAM_ADDRESS, targetStream } from '../../service/config/stream-address.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { EXIT_CODES } from '../frame/exit-codes.ts';
@@ -25,15 +24,20 @@ const isFile = (source: string): boolean => statSync(source, { throwIfNoEntry: f
 async function verify(source: string | undefined, { partial, settleMinutes }: VerifyOptions): Promise<VerifyReport> {
   const { verifyFolder, verifyStream } = await import('../../cloud/verify/verify.ts');
   const options = { beginsLater: partial, settleMs: (settleMinutes ?? 0) * MINUTE_MS };
-  if (source !== undefined && isFile(source)) return await verifyFolder(source, options);
+  if (source !== undefined && isFile(source)) {
+    const { working } = await import('../frame/working.ts');
+    return await working(`reading ${source}`, async () => await verifyFolder(source, options));
+  }
   if (source !== undefined && /[/\\]/.test(source) && !STREAM_ADDRESS.test(source))
     throw new CommandFailure(`there is no folder ${source}`);
-  const config = processConfig();
+  const { findBoxWithConfig } = await import('../box/box.ts');
+  const { config } = await findBoxWithConfig();
   const { streamClient } = await import('../stream-client.ts');
   const client = await streamClient(config);
   const stream = source ?? targetStream(config);
   try {
-    return await verifyStream(client, { stream, ...options });
+    const { working } = await import('../frame/working.ts');
+    return await working(`reading stream ${stream}`, async () => await verifyStream(client, { stream, ...options }));
   } catch (error) {
     throw new CommandFailure(`cannot read stream ${stream}: ${messageOf(error)}`, { cause: error });
   } finally {

@@ -1,5 +1,4 @@
 /** `hr-gateway doctor`: checks everything that the gateway needs; exit code 1 if a check fails. */
-import { processConfig } from '../../service/config/config.ts';
 import { EXIT_CODES } from '../frame/exit-codes.ts';
 import { flagOf } from '../frame/options.ts';
 import type { AddCommand } from '../frame/program.ts';
@@ -14,9 +13,10 @@ export const addDoctor: AddCommand = (program) => {
     )
     .option('--json', 'print the lines as JSON')
     .action(async (_options: unknown, command) => {
-      const config = processConfig();
+      const { findBoxWithConfig } = await import('../box/box.ts');
+      const { box, config } = await findBoxWithConfig();
       const { examine, textOfLines } = await import('./doctor.ts');
-      const lines = await examine(config);
+      const lines = await examine(config, box);
       console.log(flagOf(command, 'json') ? JSON.stringify(lines, null, 2) : textOfLines(lines));
       if (lines.some(({ status }) => status === 'fail')) process.exitCode = EXIT_CODES.failed;
     });

@@ -1,13 +1,17 @@
 /** The doctor's checks in their order, and the lines that a person reads. */
 import type { DeviceStatus } from '../../contract/device-status.ts';
+import type { ForwarderStatus } from '../../contract/forwarder-status.ts';
 import type { Config } from '../../service/config/config.ts';
 import { messageOf } from '../../service/errors/errors.ts';
-import { createLogger } from '../../service/log/log.ts';
+import { createLogger, type Logger } from '../../service/log/log.ts';
+import type { Box } from '../box/box.ts';
 import { clockLine, diskLine } from './box-lines.ts';
-import { doctorInContainer, fail, type DoctorLine } from './check-line.ts';
+import { doctorInContainer, fail, ok, type DoctorLine } from './check-line.ts';
 import { powersWithAddresses } from '../../service/bluetooth/hci-socket.ts';
 import { radioLines } from './radio-lines.ts';
-import { missingKeyLine, readStatuses, serviceLines } from './service-lines.ts';
+import { askStatuses } from './box-statuses.ts';
+import { brokerLine, missingKeyLine, readStatuses, serviceLines } from './service-lines.ts';
+import type { Trouble } from '../../service/mqtt/link-trouble.ts';
 import { strapLines } from './strap-lines.ts';
 import { streamLines } from './stream-lines.ts';
 import { SYSTEM } from './system.ts';
@@ -50,23 +54,40 @@ async function linesOfRadio(config: Config): Promise<DoctorLine[]> {
   }
 }
 
+/** Where the box was found; nothing if it runs elsewhere, or not at all: the lines of broker and services tell then. */
+function boxLines({ dataDir, running }: Box): DoctorLine[] {
+  return running.size === 0 ? [] : [ok('box', `${[...running.keys()].join(', ')} in ${dataDir}`)];
+}
+
+/** The services of the box over their control sockets, which need no broker, and over the broker, which knows all of them. */
+async function linesOfServices(
+  box: Box,
+  config: Config,
+  log: Logger,
+  ships: (to: ForwarderStatus | undefined) => void,
+): Promise<DoctorLine[]> {
+  const answered = await askStatuses(box);
+  const missing = missingKeyLine(config);
+  const refused = new Map<string, string>();
+  const straps = new Map<string, DeviceStatus>();
+  let trouble: Trouble | undefined;
+  const read = missing === undefined ? await readStatuses(config, log, refused, straps, (why) => (trouble = why)) : undefined;
+  const statuses = read === undefined && answered.size === 0 ? undefined : new Map([...(read ?? []), ...answered]);
+  ships(statuses?.get('forwarder')?.forwarder);
+  const broker = missing ?? brokerLine(config, read !== undefined, trouble);
+  return [...serviceLines(config, statuses, refused, broker), ...strapLines(straps.values())];
+}
+
 /** Runs all checks, one after the other. Does not throw for what a check finds, and writes nothing. */
-export async function examine(config: Config): Promise<DoctorLine[]> {
+export async function examine(config: Config, box: Box): Promise<DoctorLine[]> {
   const log = createLogger('doctor', { LOG_LEVEL: 'silent', LOG_PRETTY: 'false' });
   let shipsTo: Parameters<typeof streamLines>[1];
   return [
     ...(await check('radio', async () => await linesOfRadio(config))),
     ...(await check('clock', () => [clockLine()])),
     ...(await check('disk', () => [diskLine(config)])),
-    ...(await check('broker', async () => {
-      const missing = missingKeyLine(config);
-      if (missing !== undefined) return [missing];
-      const refused = new Map<string, string>();
-      const straps = new Map<string, DeviceStatus>();
-      const statuses = await readStatuses(config, log, refused, straps);
-      shipsTo = statuses?.get('forwarder')?.forwarder;
-      return [...serviceLines(config, statuses, refused), ...strapLines(straps.values())];
-    })),
+    ...boxLines(box),
+    ...(await check('broker', async () => await linesOfServices(box, config, log, (to) => (shipsTo = to)))),
     ...(await check('AWS', async () => await streamLines(config, shipsTo))),
   ];
 }

@@ -10,7 +10,13 @@ import {
   wantedAdapter,
   type Adapter,
 } from '../../service/bluetooth/adapter.ts';
-import { adapterPowers, type AdapterPower } from '../../service/bluetooth/hci-socket.ts';
+import {
+  adapterPowers,
+  BUILD_SOCKET_HINT,
+  isSocketNotBuilt,
+  SOCKET_NOT_BUILT,
+  type AdapterPower,
+} from '../../service/bluetooth/hci-socket.ts';
 import { messageOf } from '../../service/errors/errors.ts';
 import { doctorInContainer, fail, ok, warn, type DoctorLine } from './check-line.ts';
 import { insideContainer, SYSTEM, type System } from './system.ts';
@@ -76,12 +82,7 @@ function adapterLine(config: Config, folders: System, present: readonly Adapter[
 /** Whether the adapter is powered on, as the kernel reports it. */
 function powerLine({ number, isUp }: Adapter, problem: string | undefined): DoctorLine {
   const name = `hci${number}`;
-  if (problem !== undefined)
-    return warn(
-      'power',
-      `unknown: ${problem}`,
-      'Install the optional package @abandonware/noble (npm ci with python3, make and g++), and see the other radio lines.',
-    );
+  if (problem !== undefined) return warn('power', `unknown: ${problem}`, 'See the other radio lines.');
   if (isUp === undefined)
     return fail('power', `the kernel does not list ${name}`, 'Unplug the adapter, plug it in again, and check dmesg.');
   if (isUp) return ok('power', `${name} is powered on`);
@@ -163,7 +164,7 @@ function networkLine(folders: System): DoctorLine {
 function adaptersWithPower(
   folders: System,
   adapters: () => readonly AdapterPower[],
-): { present: Adapter[]; problem: string | undefined } {
+): { present: Adapter[]; problem: string | undefined; isBuilt: boolean } {
   const present = listedAdapters(folders.sys);
   try {
     const powers = adapters();
@@ -174,9 +175,10 @@ function adaptersWithPower(
         return { ...adapter, ...(address === undefined ? {} : { address }), isUp: power?.devUp ?? undefined };
       }),
       problem: undefined,
+      isBuilt: true,
     };
   } catch (error) {
-    return { present, problem: messageOf(error) };
+    return { present, problem: messageOf(error), isBuilt: !isSocketNotBuilt(error) };
   }
 }
 
@@ -186,8 +188,18 @@ export function radioLines(
   folders: System = SYSTEM,
   adapters: () => readonly AdapterPower[] = adapterPowers,
 ): DoctorLine[] {
-  const { present, problem } = adaptersWithPower(folders, adapters);
+  const { present, problem, isBuilt } = adaptersWithPower(folders, adapters);
   const { line, chosen } = adapterLine(config, folders, present);
-  const power = chosen === undefined ? [] : [powerLine(chosen, problem)];
-  return [line, ...power, rfkillLine(folders), capabilityLine(config, folders), contentionLine(folders), networkLine(folders)];
+  // What is not built is said once.
+  const power = chosen === undefined || !isBuilt ? [] : [powerLine(chosen, problem)];
+  const socket = isBuilt ? [] : [(config.BLE_SOURCE === 'noble' ? fail : warn)('socket', SOCKET_NOT_BUILT, BUILD_SOCKET_HINT)];
+  return [
+    line,
+    ...socket,
+    ...power,
+    rfkillLine(folders),
+    capabilityLine(config, folders),
+    contentionLine(folders),
+    networkLine(folders),
+  ];
 }

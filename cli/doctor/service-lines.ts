@@ -1,6 +1,7 @@
 /** Checks the running services over MQTT: broker, the checks of each service, radio, queue, upload. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import type { Check } from '../../contract/check.ts';
 import type { DeviceStatus } from '../../contract/device-status.ts';
 import type { ServiceStatus } from '../../contract/service-status.ts';
 import { parseServiceStatus, STATUS_STALE_MS } from '../../contract/service-status.ts';
@@ -11,6 +12,8 @@ import { gatewayName } from '../../service/storage/data-dir.ts';
 import { maskUrl, type Config } from '../../service/config/config.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { isOffStream } from '../../service/process/clock-state.ts';
+import { hintOf } from '../../service/errors/reason-catalogue.ts';
+import type { Trouble } from '../../service/mqtt/link-trouble.ts';
 import { MqttLink } from '../../service/mqtt/mqtt-link.ts';
 import { fail, ok, warn, type DoctorLine } from './check-line.ts';
 import { strapOf } from './strap-lines.ts';
@@ -59,13 +62,15 @@ export type Statuses = ReadonlyMap<string, ServiceStatus>;
 
 /**
  * The last status of each service, or undefined if the broker does not answer. Statuses that do not match the contract are added to
- * `refused`, the reason by topic; the straps' statuses are added to `straps`. Throws HrError `data_dir_unusable`.
+ * `refused`, the reason by topic; the straps' statuses are added to `straps`. `onTrouble` is told why the broker does not answer. Throws
+ * HrError `data_dir_unusable`.
  */
 export async function readStatuses(
   config: Config,
   log: Logger,
   refused: Map<string, string>,
   straps: Map<string, DeviceStatus> = new Map(),
+  onTrouble: (trouble: Trouble | undefined) => void = () => undefined,
 ): Promise<Statuses | undefined> {
   const statuses = new Map<string, ServiceStatus>();
   const own = gatewayName(config);
@@ -106,26 +111,32 @@ export async function readStatuses(
       });
       link.start();
     });
+    onTrouble(up ? undefined : link.trouble);
     return up ? statuses : undefined;
   } finally {
     await link.stop();
   }
 }
 
-function serviceLine(name: string, status: ServiceStatus | undefined): DoctorLine {
-  if (status === undefined) return fail(name, 'has never reported a status to this broker', 'Start it, and read its log.');
-  if (status.state === 'offline') return fail(name, `offline since ${status.since}`, 'Start it, and read its log.');
+/** A service that is there, or each of its checks that is not ok. The line `stream` has the uplink. */
+function linesOfService(name: string, status: ServiceStatus | undefined): DoctorLine[] {
+  if (status === undefined) return [fail(name, 'has never reported a status to this broker', 'Start it, and read its log.')];
+  if (status.state === 'offline') return [fail(name, `offline since ${status.since}`, 'Start it, and read its log.')];
   const silentMs = status.as_of === undefined ? 0 : Date.now() - Date.parse(status.as_of);
   if (silentMs > STATUS_STALE_MS)
-    return fail(
-      name,
-      `last status ${Math.round(silentMs / 1000)} s ago`,
-      'It hangs, or its connection to the broker does: read its log and restart it.',
-    );
-  const bad = (status.checks ?? []).filter((check) => check.status !== 'ok');
-  const worst = bad.find((check) => check.status === 'fail') ?? bad[0];
-  if (worst === undefined) return ok(name, `online since ${status.since}, version ${status.version}`);
-  return (worst.status === 'fail' ? fail : warn)(name, `${worst.name}: ${worst.code}: ${worst.reason}`, worst.hint);
+    return [
+      fail(
+        name,
+        `last status ${Math.round(silentMs / 1000)} s ago`,
+        'It hangs, or its connection to the broker does: read its log and restart it.',
+      ),
+    ];
+  const isInStreamLine = (check: Check): boolean => check.name === 'uplink' && status.forwarder !== undefined;
+  const bad = (status.checks ?? []).filter((check) => check.status !== 'ok' && !isInStreamLine(check));
+  if (bad.length === 0) return [ok(name, `online since ${status.since}, version ${status.version}`)];
+  return bad
+    .toSorted((a, b) => Number(b.status === 'fail') - Number(a.status === 'fail'))
+    .map((check) => (check.status === 'fail' ? fail : warn)(name, `${check.name}: ${check.code}: ${check.reason}`, check.hint));
 }
 
 /** The radio as the running bridge reports it. */
@@ -206,29 +217,44 @@ const refusedLine = ([topic, reason]: readonly [string, string]): DoctorLine =>
     'Update all services and this command to one version.',
   );
 
-/** Broker, services and queue. Without statuses (the broker does not answer) one failing line. `refused`: see `readStatuses`. */
+/** The broker, as this process sees it: it answers, or why it does not. */
+export function brokerLine(config: Config, answers: boolean, trouble?: Trouble): DoctorLine {
+  const broker = maskUrl(config.MQTT_URL);
+  const own = brokerOf(config).kind === 'own';
+  if (answers) return ok('broker', own ? broker : `${broker} (external)`);
+  if (trouble === undefined || (own && trouble.code === 'broker_unreachable'))
+    return fail(
+      'broker',
+      `${broker} does not answer${trouble === undefined ? '' : `: ${trouble.detail}`}`,
+      own
+        ? 'Start the gateway: npm start, systemctl start hr-gateway, or docker compose up -d (then run the doctor in a container).'
+        : hintOf('broker_unreachable'),
+    );
+  if (own && trouble.code === 'broker_refused')
+    return fail(
+      'broker',
+      `${broker}: ${trouble.code}: ${trouble.detail}`,
+      `The key in ${path.join(config.DATA_DIR, 'keys')} is not that of this gateway: set DATA_DIR to the folder that it uses.`,
+    );
+  return fail('broker', `${broker}: ${trouble.code}: ${trouble.detail}`, hintOf(trouble.code));
+}
+
+/**
+ * Broker, services and queue. Without statuses (nothing answers) the line of the broker alone. `refused`: see `readStatuses`.
+ */
 export function serviceLines(
   config: Config,
   statuses: Statuses | undefined,
   refused: ReadonlyMap<string, string> = new Map(),
+  broker: DoctorLine = brokerLine(config, statuses !== undefined),
 ): DoctorLine[] {
-  const broker = maskUrl(config.MQTT_URL);
   const own = brokerOf(config).kind === 'own';
-  if (statuses === undefined)
-    return [
-      fail(
-        'broker',
-        `${broker} does not answer, or rejects this box's key`,
-        own
-          ? 'Start the services (npm start or docker compose up -d); if they run in containers, run the doctor there.'
-          : 'Check that the external broker runs, that this box reaches it, and the credentials in MQTT_URL.',
-      ),
-    ];
+  if (statuses === undefined) return [broker];
   const others = [...statuses.keys()].filter((name) => name.endsWith(': ble-bridge')).sort();
   const names = [...(own ? ['gateway'] : []), ...EXPECTED, ...others];
   return [
-    ok('broker', own ? broker : `${broker} (external)`),
-    ...names.map((name) => serviceLine(name, statuses.get(name))),
+    broker,
+    ...names.flatMap((name) => linesOfService(name, statuses.get(name))),
     ...[...refused].map(refusedLine),
     ...bridgeLines(statuses.get('ble-bridge')),
     ...forwarderLines(statuses.get('forwarder')),

@@ -4,20 +4,11 @@ import type { ForwarderStatus } from '../../contract/forwarder-status.ts';
 import { classify } from '../../forwarder/sink/failure-classes.ts';
 import { failureText } from '../../forwarder/sink/sink.ts';
 import { maskUrl, type Config } from '../../service/config/config.ts';
-import { streamOf } from '../../service/config/stream-address.ts';
-import { messageOf } from '../../service/errors/errors.ts';
+import { streamOf, targetOf } from '../../service/config/stream-address.ts';
 import { streamClient } from '../stream-client.ts';
 import { doctorInContainer, fail, ok, warn, type DoctorLine } from './check-line.ts';
 
 const LIMIT_MS = 10_000;
-
-const ADVICE: Record<string, string> = {
-  ResourceNotFoundException: 'Create the stream (cloud/template.yaml), or correct KINESIS_STREAM and AWS_REGION.',
-  AccessDeniedException: 'Allow kinesis:DescribeStreamSummary, ListShards, PutRecord and PutRecords on this stream.',
-  UnrecognizedClientException: 'AWS does not know this access key: set valid credentials (docs/kinesis.md).',
-  InvalidSignatureException: 'The secret does not belong to the access key, or the clock is wrong: check timedatectl.',
-  ExpiredTokenException: 'The session has expired: log in again (aws sso login) or renew the token.',
-};
 
 /** Shards, rates and retention of the stream, as text. */
 function limitsOf({
@@ -45,8 +36,8 @@ async function streamLine(config: Config, client: KinesisClient): Promise<Doctor
       ? ok('stream limits', found)
       : warn('stream limits', found, 'Wait until the stream is ACTIVE.');
   } catch (error) {
-    const name = error instanceof Error ? error.name : '';
-    const found = `${config.KINESIS_STREAM}: ${name}: ${messageOf(error)}`;
+    const failure = classify(error, targetOf(config));
+    const found = `${config.KINESIS_STREAM}: ${failure.detail}`;
     // The local stream may be in a network that this process cannot reach; the forwarder's line tells whether the forwarder can.
     if (config.KINESIS_TARGET === 'local')
       return warn(
@@ -54,7 +45,7 @@ async function streamLine(config: Config, client: KinesisClient): Promise<Doctor
         found,
         'The local stream does not answer from here; if the line "stream" is ok, the forwarder reaches it.',
       );
-    return fail('stream limits', found, ADVICE[name] ?? 'Check network, proxy, AWS_REGION and the endpoint.');
+    return fail('stream limits', found, failure.hint);
   }
 }
 
@@ -63,7 +54,7 @@ export async function streamLines(
   config: Config,
   shipsTo: Pick<ForwarderStatus, 'target' | 'target_name'> | undefined,
 ): Promise<DoctorLine[]> {
-  const target = config.KINESIS_TARGET === 'local' || config.KINESIS_TARGET === 'aws' ? config.KINESIS_TARGET : 'endpoint';
+  const target = targetOf(config);
   if (shipsTo !== undefined && shipsTo.target !== target)
     return [
       warn(

@@ -115,8 +115,10 @@ async function failAndRestore(pipeline: DrillPipeline, observer: Observer, progr
  * Runs the drill, prints its progress and its account, and returns whether every reading is in the stream.
  * Throws CommandFailure if the drill could not be carried out. The end of the process removes whatever is left of it.
  */
-export async function runDrill(): Promise<boolean> {
-  const progress = new Progress();
+export async function runDrill({ json }: { json: boolean }): Promise<boolean> {
+  const output = json ? process.stderr : process.stdout;
+  const say = (text: string): void => void output.write(`${text}\n`);
+  const progress = new Progress(output);
   const dataDir = mkdtempSync(path.join(tmpdir(), 'hr-gateway-drill-'));
   const pipeline = new DrillPipeline(dataDir, STRAPS);
   process.once('exit', () => {
@@ -124,7 +126,7 @@ export async function runDrill(): Promise<boolean> {
     // A process that was just killed may still finish a write.
     rmSync(dataDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   });
-  console.log(`Drill on a scratch folder with ${STRAPS} simulated straps: no data of this box is touched.`);
+  say(`Drill on a scratch folder with ${STRAPS} simulated straps: no data of this box is touched.`);
   let verdict: Verdict;
   try {
     progress.show('start');
@@ -134,13 +136,17 @@ export async function runDrill(): Promise<boolean> {
     observer.start();
     verdict = await failAndRestore(pipeline, observer, progress);
     await observer.stop();
-    for (const [topic, reason] of observer.refused) console.log(`Ignored a status on ${topic}: ${reason}`);
+    for (const [topic, reason] of observer.refused) say(`Ignored a status on ${topic}: ${reason}`);
     await pipeline.stopAll();
   } catch (error) {
     throw new CommandFailure(`the drill could not be carried out: ${messageOf(error)}`, { cause: error });
   }
-  console.log(`\n${verdict.lines.join('\n')}\n`);
-  console.log(
+  if (json) {
+    console.log(JSON.stringify({ passed: verdict.passed, seconds: progress.seconds, ...verdict.facts }));
+    return verdict.passed;
+  }
+  say(`\n${verdict.lines.join('\n')}\n`);
+  say(
     verdict.passed
       ? `PASSED in ${progress.seconds} s: every reading is in the stream.`
       : 'FAILED: not every reading is accounted for. hr-gateway doctor may name the reason.',

@@ -15,6 +15,11 @@ export type Step = (typeof STEPS)[number];
 
 export class Progress {
   readonly #startedAt = performance.now();
+  readonly #output: NodeJS.WriteStream;
+
+  constructor(output: NodeJS.WriteStream) {
+    this.#output = output;
+  }
 
   /** Seconds since the drill began, rounded. */
   get seconds(): number {
@@ -25,7 +30,7 @@ export class Progress {
     const done = STEPS.indexOf(step) + 1;
     const bar = `[${'#'.repeat(done)}${'.'.repeat(STEPS.length - done)}]`;
     const line = `${bar} ${`${this.seconds} s`.padStart(4)}  ${step}`;
-    if (process.stdout.isTTY) process.stdout.write(`\r${line.padEnd(60)}`);
-    else console.log(line);
+    if (this.#output.isTTY) this.#output.write(`\r${line.padEnd(60)}`);
+    else this.#output.write(`${line}\n`);
   }
 }

@@ -15,6 +15,16 @@ export interface Produced {
 export interface Verdict {
   passed: boolean;
   lines: string[];
+  /** The same as numbers. */
+  facts: {
+    sent: number;
+    sent_while_cut: number;
+    sent_while_dead: number;
+    ledger: NonNullable<ServiceStatus['forwarder']>['ledger'] | null;
+    in_stream: number;
+    duplicates: number;
+    missing: number;
+  };
 }
 
 const line = (name: string, text: string | number): string => `${name.padEnd(24)}${text}`;
@@ -29,7 +39,8 @@ export function verdictOf(
   { runs, others, firstReason }: StreamAccount,
 ): Verdict {
   const account = runs.find(({ run }) => run === produced.run);
-  const missing = produced.total - (account?.present ?? 0);
+  const { present = 0, duplicates = 0 } = account ?? {};
+  const missing = produced.total - present;
   const which = missing > 0 ? ` (${account?.missing.slice(0, 10).join(', ') ?? 'all'})` : '';
   const balanced = ledger !== undefined && ledger.accepted === ledger.shipped + ledger.queued + ledger.dead + ledger.evicted;
   const { total, whileCut, whileDead } = produced;
@@ -47,9 +58,16 @@ export function verdictOf(
       ),
       line('ledger', balanced ? 'balances' : 'DOES NOT BALANCE'),
     );
-  lines.push(
-    line('in the stream', `${account?.present ?? 0}, duplicates: ${account?.duplicates ?? 0}, missing: ${missing}${which}`),
-  );
+  lines.push(line('in the stream', `${present}, duplicates: ${duplicates}, missing: ${missing}${which}`));
   if (others > 0) lines.push(line('other records', `${others}; the first: ${firstReason}`));
-  return { passed: balanced && total > 0 && missing === 0, lines };
+  const facts = {
+    sent: total,
+    sent_while_cut: whileCut,
+    sent_while_dead: whileDead,
+    ledger: ledger ?? null,
+    in_stream: present,
+    duplicates,
+    missing,
+  };
+  return { passed: balanced && total > 0 && missing === 0, lines, facts };
 }

@@ -1,10 +1,10 @@
 /** The frame of `hr-gateway`: parses the command line, runs one command, and turns its outcome into an exit code. */
 import { Command, CommanderError } from 'commander';
-import { processConfig } from '../../service/config/config.ts';
+import { processConfig, useSettingsFile } from '../../service/config/config.ts';
 import { VERSION } from '../../service/process/version.ts';
 import { EXIT_CODES, EXIT_CODES_HELP } from './exit-codes.ts';
 import { exitCodeOf, failureText } from './failures.ts';
-import { flagOf } from './options.ts';
+import { flagOf, textOf } from './options.ts';
 import { ProcessEnds } from './process-ends.ts';
 
 /** What the frame offers to a command. */
@@ -37,10 +37,15 @@ function createProgram(commands: readonly AddCommand[], frame: Frame): Command {
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .option('-v, --verbose', 'print the stack trace of an error')
+    .option('--settings <file>', 'a file of settings, as systemd reads them; what the environment sets wins')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: (text, write) => write(usageLine(text)) })
     .showHelpAfterError('hr-gateway --help lists commands and options.')
     .addHelpText('after', '\nSettings come from environment variables: hr-gateway config prints them.')
+    .hook('preAction', (root) => {
+      const file = textOf(root, 'settings');
+      if (file !== undefined) useSettingsFile(file);
+    })
     .addHelpText('afterAll', `\n${EXIT_CODES_HELP}`)
     .exitOverride();
   for (const add of commands) add(program, frame);

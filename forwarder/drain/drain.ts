@@ -367,7 +367,7 @@ export class Drain {
     this.#outage.failed(failure, startedAt);
     this.#repeats.info(
       `send ${failure.state}`,
-      { event: 'send_failed', state: failure.state, reason, attempts: this.#outage.attempts },
+      { event: 'send_failed', state: failure.state, reason: failure.detail, attempts: this.#outage.attempts },
       'request to the stream failed',
     );
     if (failure.rebuild === true) void this.#options.sink.rebuild();

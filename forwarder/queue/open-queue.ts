@@ -100,8 +100,11 @@ interface Checked {
   owners: Owners;
 }
 
-/** Checks everything in a file, and counts whose rows it holds. Throws an error that names the damage. */
-function checkFile(file: string): Checked {
+/**
+ * Checks everything in a file over a connection that cannot write, and counts whose rows it holds. Throws an error that names the damage,
+ * NewerSchemaError for a file of a newer version.
+ */
+export function checkFile(file: string): Checked {
   if (!existsSync(file)) throw new Error('the file is missing, but its write-ahead log exists');
   const database = openDatabase(file, { readonly: true, fileMustExist: true });
   try {

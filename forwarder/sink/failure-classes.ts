@@ -1,5 +1,7 @@
 /** Classifies errors of whole requests: the uplink's state, the detail, a hint for the operator, and how to continue. */
 import { LOCAL_STREAM_FILE, LOCAL_STREAM_REASON_HEADER } from '../../contract/local-stream-status.ts';
+import type { UplinkState } from '../../contract/forwarder-status.ts';
+import type { targetOf } from '../../service/config/stream-address.ts';
 import { hintOf } from '../../service/errors/reason-catalogue.ts';
 import { classifyCredentials } from './credential-failures.ts';
 import { CredentialsFailed } from './credentials.ts';
@@ -236,9 +238,24 @@ const RULES: readonly Rule[] = [
 
 const OTHER: Rule = { matches: () => true, failure: { state: 'error', hint: 'Retrying; the log has the details.' } };
 
-/** Classifies what a request threw. Never throws. */
-export function classify(thrown: unknown): FailureClass {
-  if (thrown instanceof CredentialsFailed) return classifyCredentials(thrown, classify);
+/** What helps with the embedded stream, which has no account, no region and no network in between. */
+const LOCAL_HINTS: Readonly<Partial<Record<UplinkState, string>>> = {
+  throttled: 'Nothing to do: the local stream has the limits of a real shard. LOCAL_KINESIS_LIMITS=false lifts them.',
+  unreachable: 'Start the local stream, or read its log. Readings wait in the queue.',
+  stream_missing:
+    'Give the local stream and the forwarder the same KINESIS_STREAM, and restart both. Readings wait in the queue.',
+  error: 'Read the log of the local stream; sending is retried.',
+};
+
+/** Classifies what a request to a stream of this kind threw. Never throws. */
+export function classify(thrown: unknown, target: ReturnType<typeof targetOf> = 'aws'): FailureClass {
+  const failure = classified(thrown);
+  const hint = target === 'local' && failure.mayBeClock === undefined ? LOCAL_HINTS[failure.state] : undefined;
+  return hint === undefined ? failure : { ...failure, hint };
+}
+
+function classified(thrown: unknown): FailureClass {
+  if (thrown instanceof CredentialsFailed) return classifyCredentials(thrown, classified);
   const facts = factsOf(thrown);
   const { failure, detail } = RULES.find(({ matches }) => matches(facts)) ?? OTHER;
   const text = detail === undefined ? facts.text : detail(facts);

@@ -2,7 +2,7 @@
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import type { Config } from '../../service/config/config.ts';
 import { maskUrl } from '../../service/config/config.ts';
-import { streamOf } from '../../service/config/stream-address.ts';
+import { streamOf, targetOf } from '../../service/config/stream-address.ts';
 import type { Logger } from '../../service/log/log.ts';
 import { clockAheadOf, withClockChecked } from './clock-check.ts';
 import { CredentialsFailed } from './credentials.ts';
@@ -93,7 +93,7 @@ export class KinesisSink implements Sink {
 
   /** The failure of a request, as an error of this sink. */
   async #failure(error: unknown): Promise<SinkError> {
-    const failure = classify(error);
+    const failure = classify(error, targetOf(this.#config));
     if (failure.mayBeClock === undefined) return new SinkError(failure, error);
     const client = await this.#client?.catch(() => undefined);
     const origin = this.#origin ?? (client === undefined ? undefined : await originOf(client));

@@ -47,7 +47,8 @@ cp package.json package-lock.json LICENSE README.md "$target/"
 [ "$(id -u)" != 0 ] || chown -R root:root "$target"
 chmod -R go-w "$target"
 install -d "$dest/usr/local/bin"
-printf '#!/bin/sh\nexec node /opt/hr-gateway/dist/cli/main.js "$@"\n' > "$dest/usr/local/bin/hr-gateway"
+sed -e 's|@PROGRAM@|/opt/hr-gateway|' -e 's|@NODE@|node|' -e 's|@SETTINGS@|/etc/hr-gateway.env|' packaging/hr-gateway.sh \
+  > "$dest/usr/local/bin/hr-gateway"
 chmod 755 "$dest/usr/local/bin/hr-gateway"
 install -m 644 packaging/systemd/hr-gateway.service "$dest/etc/systemd/system/hr-gateway.service"
 if [ ! -e "$dest/etc/hr-gateway.env" ]; then

@@ -5,6 +5,7 @@
 import type { EventEmitter } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { systemCodeOf } from '../errors/errors.ts';
 import { adaptersFolder, listedAdapters, type Adapter } from './adapter.ts';
 
 export interface AdapterPower {
@@ -43,6 +44,17 @@ function sharedSocket(): HciSocket {
     shared.on('error', () => {});
   }
   return shared;
+}
+
+/** What a person has to know if this installation has no usable socket, and what to do. */
+export const SOCKET_NOT_BUILT = 'no Bluetooth socket was built';
+export const BUILD_SOCKET_HINT =
+  'Install python3, make and g++ and install again (npm ci, or packaging/systemd/install.sh); the Debian package contains the socket.';
+
+/** True if noble or its compiled socket is missing, or was compiled for another version of Node or another processor. */
+export function isSocketNotBuilt(error: unknown): boolean {
+  const code = systemCodeOf(error);
+  return code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND' || code === 'ERR_DLOPEN_FAILED';
 }
 
 /** Power states. Throws if noble is not installed or the kernel has no Bluetooth. */

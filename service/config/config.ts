@@ -2,12 +2,16 @@
  * The only reader of the environment: typed, validated, frozen. Reports all faults at once, each with name, reason and value.
  * Unknown names with one of our prefixes are refused; settings of earlier 1.x releases are accepted without effect.
  */
-import { HrError } from '../errors/errors.ts';
+import { readFileSync } from 'node:fs';
+import type { SettingsInEffect } from '../../contract/control.ts';
+import type { ServiceName } from '../../contract/topics.ts';
+import { HrError, messageOf } from '../errors/errors.ts';
 import { maskSecrets, registerEnvironment, registerSecret } from '../secrets/mask.ts';
 import { maskUrl, withoutCredentials } from '../secrets/url-credentials.ts';
 import { isSetIn, type Environment } from './environment.ts';
 import { REMOVED_SETTINGS, removedSettingsIn } from './removed-settings.ts';
 import { SdkEnvironment } from './sdk-variables.ts';
+import { parseSettingsFile } from './settings-file.ts';
 import { PREFIXES, SETTINGS, type Setting, type SettingName } from './settings.ts';
 
 type ValueOf<S> = S extends { type: 'integer' | 'number' | 'bytes' }
@@ -109,10 +113,12 @@ const URLS: ReadonlySet<string> = new Set(['MQTT_URL', 'KINESIS_TARGET'] satisfi
 
 /** A value in printable form: secrets and credentials in URLs are masked. */
 export function shownValue(name: SettingName, value: Config[SettingName]): string {
-  const setting = SETTINGS[name] as Setting;
-  if (value === undefined) return '';
-  if (setting.type === 'secret') return '***';
-  const text = typeof value === 'object' ? value.join(',') : `${value}`;
+  return value === undefined ? '' : shownSetting(name, typeof value === 'object' ? value.join(',') : `${value}`);
+}
+
+/** The text of a setting in printable form: secrets and credentials in URLs are masked. */
+export function shownSetting(name: SettingName, text: string): string {
+  if ((SETTINGS[name] as Setting).type === 'secret') return '***';
   return maskSecrets(URLS.has(name) ? maskUrl(text) : text);
 }
 
@@ -175,6 +181,20 @@ export function processConfig(): Config {
   return readConfig(process.env);
 }
 
+/**
+ * Takes the settings of a file as if the environment had set them; what the environment sets itself wins. Throws HrError `config_invalid`
+ * if the file cannot be read.
+ */
+export function useSettingsFile(file: string): void {
+  let values: Record<string, string>;
+  try {
+    values = parseSettingsFile(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new HrError('config_invalid', { operation: `read the settings in ${file}`, detail: messageOf(error), cause: error });
+  }
+  for (const [name, value] of Object.entries(values)) if (!isSetIn(process.env, name)) process.env[name] = value;
+}
+
 /** Names of settings of earlier 1.x releases that the environment of this process still sets. */
 export function processRemovedSettings(): string[] {
   return removedSettingsIn(process.env);
@@ -195,6 +215,35 @@ export function effectiveSettings(environment: Environment): EffectiveSetting[] 
     value: shownValue(name, config[name]),
     source: isSetIn(environment, name) ? 'environment' : 'default',
   }));
+}
+
+/** Text that `readConfig` reads as this value; undefined if there is none. */
+function textOfValue(value: Config[SettingName]): string | undefined {
+  if (value === undefined || value === '') return undefined;
+  return typeof value === 'object' ? value.join(',') : `${value}`;
+}
+
+/**
+ * The settings that a running service of this process uses, as they are in effect, secrets included: for its control socket, which only
+ * its user can open.
+ */
+export function settingsInEffect(service: ServiceName, config: Config): SettingsInEffect {
+  const settings: SettingsInEffect = {};
+  for (const name of Object.keys(SETTINGS) as SettingName[]) {
+    const text = textOfValue(config[name]);
+    if (text !== undefined && (SETTINGS[name] as Setting).usedBy.includes(service))
+      settings[name] = { text, isSet: isSetIn(process.env, name) };
+  }
+  return settings;
+}
+
+/**
+ * The settings of a command beside a running box: what this process's environment sets, else what the box uses, else the default. Settings
+ * that only the box's version knows are left out. Throws as `readConfig` does.
+ */
+export function configBeside(settings: SettingsInEffect): Config {
+  const known = Object.entries(settings).filter(([name]) => Object.hasOwn(SETTINGS, name) && !isSetIn(process.env, name));
+  return readConfig({ ...process.env, ...Object.fromEntries(known.map(([name, { text }]) => [name, text])) });
 }
 
 /** The effective settings of this process. */

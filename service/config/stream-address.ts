@@ -25,6 +25,10 @@ interface StreamSettings {
   KINESIS_TARGET: string;
 }
 
+/** What kind of target KINESIS_TARGET is. */
+export const targetOf = ({ KINESIS_TARGET: target }: Pick<StreamSettings, 'KINESIS_TARGET'>): 'local' | 'aws' | 'endpoint' =>
+  target === 'local' || target === 'aws' ? target : 'endpoint';
+
 /** The stream as the target knows it. The local stream has one account and one region, so an ARN stands for the name in it. */
 export function targetStream({ KINESIS_STREAM, KINESIS_TARGET }: StreamSettings): string {
   return KINESIS_TARGET === 'local' ? streamAddress(KINESIS_STREAM).name : KINESIS_STREAM;

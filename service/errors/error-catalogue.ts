@@ -13,7 +13,7 @@ export const ERRORS = {
   // service
   config_invalid: {
     summary: 'The configuration is invalid; all faults are named at once.',
-    hint: 'Correct the named variables; npm run config shows the effective values.',
+    hint: 'Correct the named variables; hr-gateway config shows the effective values.',
     retryable: false,
   },
   setting_removed: {
@@ -39,6 +39,28 @@ export const ERRORS = {
   wrong_container: {
     summary: 'The command needs the files of another service, which are in the volume of its container.',
     hint: 'Run it in the container that the detail names: docker compose exec SERVICE hr-gateway …',
+    retryable: false,
+  },
+  box_not_running: {
+    summary: 'No running box uses this DATA_DIR: nobody can carry out the command. Nothing was written.',
+    hint:
+      'Start the box (npm start, systemctl start hr-gateway, docker compose up -d), set DATA_DIR to the folder that it uses, or run ' +
+      'the command where the box runs.',
+    retryable: true,
+  },
+  box_running: {
+    summary: 'The command replaces files of a box, which is running.',
+    hint: 'Stop the box first: Ctrl-C, systemctl stop hr-gateway, or docker compose stop forwarder.',
+    retryable: true,
+  },
+  backup_unusable: {
+    summary: 'The file is no backup of a queue that this version can restore. Nothing was changed.',
+    hint: 'hr-gateway backup writes backups to DATA_DIR/backups; use another one of them.',
+    retryable: false,
+  },
+  user_unknown: {
+    summary: 'There is no user of this name.',
+    hint: 'hr-gateway users list prints the names.',
     retryable: false,
   },
   port_in_use: {
@@ -85,7 +107,7 @@ export const ERRORS = {
   // radio
   radio_unavailable: {
     summary: 'No Bluetooth adapter can be used: there is none, it is off, or this process has no right to it.',
-    hint: 'npm run doctor says which. Straps are read as soon as the adapter responds; no restart is needed.',
+    hint: 'hr-gateway doctor says which. Straps are read as soon as the adapter responds; no restart is needed.',
     retryable: true,
   },
   radio_stuck: {
@@ -131,12 +153,12 @@ export const ERRORS = {
   // broker
   listener_unprotected: {
     summary: 'A listener beyond loopback would be open to everybody without a decision for that.',
-    hint: 'Add users (npm run users -- add NAME), or set MQTT_ANONYMOUS=read or none.',
+    hint: 'Set MQTT_ANONYMOUS=none, start, and add users (hr-gateway users add NAME); or MQTT_ANONYMOUS=read, if everybody may read.',
     retryable: false,
   },
   users_unreadable: {
     summary: 'DATA_DIR/users.json cannot be read.',
-    hint: 'Correct or remove it; npm run users recreates it.',
+    hint: 'Correct or remove DATA_DIR/users.json; hr-gateway users add recreates it.',
     retryable: false,
   },
   certificate_unusable: {
@@ -168,7 +190,7 @@ export const ERRORS = {
   // admin API
   token_needed: {
     summary: "This needs the operator's token.",
-    hint: 'npm run token shows it; send it as Authorization: Bearer …, or log in on the page.',
+    hint: 'hr-gateway token shows it (npm run token in a checkout); send it as Authorization: Bearer …, or log in on the page.',
     retryable: false,
   },
   host_not_allowed: {

@@ -37,6 +37,9 @@ export class HrError extends Error {
   }
 }
 
+/** Type guard for a code that another process sent. */
+export const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, code);
+
 /** The message of anything thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

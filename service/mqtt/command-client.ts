@@ -3,8 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { resultCheckerOf, type CommandArgs, type CommandResult, type CommandVerb } from '../../contract/commands.ts';
 import { parseResponse, parseResponsePart, type ResponseMessage, type ResponsePart } from '../../contract/response.ts';
 import { requestTopic, responseFilter, type ServiceName } from '../../contract/topics.ts';
-import { ERRORS, type ErrorCode } from '../errors/error-catalogue.ts';
-import { HrError } from '../errors/errors.ts';
+import { HrError, isErrorCode } from '../errors/errors.ts';
 import type { MessageHandler } from './subscription-routes.ts';
 import type { RefusedMessages } from './refused-messages.ts';
 
@@ -26,8 +25,6 @@ interface Waiting {
 }
 
 const DEFAULT_TIMEOUT_MS = 5000;
-
-const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, code);
 
 export class CommandClient {
   readonly #options: CommandClientOptions;

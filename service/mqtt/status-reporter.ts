@@ -10,6 +10,7 @@ import { STATUS_INTERVAL_MS, type ServiceDetails, type ServiceStatus } from '../
 import { serviceMetricsTopic, serviceStatusTopic, type ServiceName } from '../../contract/topics.ts';
 import type { CheckReport } from '../health/check-report.ts';
 import { logChecks, logMetric } from '../health/log-check.ts';
+import { RepeatLimiter, type Logger } from '../log/log.ts';
 import { VERSION } from '../process/version.ts';
 import { maskTexts } from '../secrets/mask-fields.ts';
 import type { MessageHandler } from './subscription-routes.ts';
@@ -33,6 +34,8 @@ export interface StatusReporterOptions {
    * for a second, so that the last numbers of a flow are known at once. Default: everything is urgent.
    */
   news?: () => string;
+  /** Each check that begins or ceases to fail is logged here, whatever found it. */
+  log?: Logger;
   /** How often status and metrics are published if nothing changed; default STATUS_INTERVAL_MS. */
   intervalMs?: number;
 }
@@ -57,6 +60,9 @@ export class StatusReporter {
   readonly #options: StatusReporterOptions;
   readonly #since = new Date().toISOString();
   readonly #known = new Map<string, Check>();
+  readonly #repeats: RepeatLimiter | undefined;
+  /** Code by check, as it was logged last. */
+  readonly #logged = new Map<string, string>();
   /** Of this service, in each status that it publishes. */
   readonly instance = randomBytes(8).toString('hex');
   readonly #nameWatch: NameWatch;
@@ -71,6 +77,7 @@ export class StatusReporter {
 
   constructor(options: StatusReporterOptions) {
     this.#options = options;
+    this.#repeats = options.log === undefined ? undefined : new RepeatLimiter(options.log);
     this.#nameWatch = new NameWatch({ service: options.service, gateway: options.gateway, instance: this.instance });
   }
 
@@ -141,8 +148,28 @@ export class StatusReporter {
     return reports.flatMap(({ name }) => this.#known.get(name) ?? []);
   }
 
+  /** Checks that have changed since they were logged; one that flaps is logged now and then. */
+  #logChanges(checks: readonly Check[]): void {
+    const now = new Map(checks.map((check) => [check.name, check]));
+    for (const { name, status, code, reason, hint } of checks) {
+      if (status === 'ok' || this.#logged.get(name) === code) continue;
+      this.#logged.set(name, code);
+      this.#repeats?.warn(
+        `check ${name} ${code}`,
+        { event: 'check_failing', check: name, status, code, reason, hint },
+        'a check of health fails',
+      );
+    }
+    for (const [name, code] of this.#logged) {
+      if (now.get(name) !== undefined && now.get(name)?.status !== 'ok') continue;
+      this.#logged.delete(name);
+      this.#repeats?.info(`check ${name} ok`, { event: 'check_ok', check: name, was: code }, 'a check of health is ok again');
+    }
+  }
+
   /** The status that would be published now. */
   current(state: 'online' | 'offline' = 'online'): ServiceStatus {
+    const { checks } = this;
     return {
       service: this.#options.service,
       state,
@@ -152,7 +179,7 @@ export class StatusReporter {
       instance: this.instance,
       host: hostname(),
       as_of: new Date().toISOString(),
-      checks: this.checks,
+      checks,
       ...this.#options.details?.(),
     };
   }
@@ -162,7 +189,9 @@ export class StatusReporter {
     this.#publishedNews = this.#options.news?.();
     this.#publishedCodes = this.#codes();
     const { gateway, service, link } = this.#options;
-    link.publish(serviceStatusTopic(gateway(), service), JSON.stringify(this.current(state), maskTexts), { retain: true });
+    const status = this.current(state);
+    if (state === 'online') this.#logChanges(status.checks ?? []);
+    link.publish(serviceStatusTopic(gateway(), service), JSON.stringify(status, maskTexts), { retain: true });
   }
 
   /**

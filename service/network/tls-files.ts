@@ -50,9 +50,10 @@ export class TlsFiles {
     const leftMs = this.#validTo - Date.now();
     if (leftMs > EXPIRES_SOON_MS) return okCheck('certificate');
     const expires = new Date(this.#validTo).toISOString();
+    const { certFile } = this.#options;
     return leftMs > 0
-      ? warning('certificate', 'certificate_expiring', `the certificate expires on ${expires}`)
-      : failing('certificate', 'certificate_expired', `the certificate expired on ${expires}`);
+      ? warning('certificate', 'certificate_expiring', `the certificate ${certFile} expires on ${expires}`)
+      : failing('certificate', 'certificate_expired', `the certificate ${certFile} expired on ${expires}`);
   }
 
   #stamp(): string {

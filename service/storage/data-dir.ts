@@ -183,6 +183,19 @@ export function operatorToken(config: Located): string {
   return readOrCreateHidden(path.join(dataFolder(config), TOKEN_FILE), TOKEN_BYTES);
 }
 
+/** The operator's token, or undefined if there is none yet; writes nothing. Throws HrError `data_dir_unusable`. */
+export function readOperatorToken({ DATA_DIR }: Located): string | undefined {
+  const file = path.join(DATA_DIR, TOKEN_FILE);
+  try {
+    const token = readIfExists(file)?.trim();
+    if (token === undefined || token === '') return undefined;
+    registerSecret(token);
+    return token;
+  } catch (error) {
+    throw unusable(`read ${file}`, error);
+  }
+}
+
 /** Replaces the operator's token, and returns the new one. Throws HrError `data_dir_unusable`. */
 export function rotateOperatorToken(config: Located): string {
   const file = path.join(dataFolder(config), TOKEN_FILE);
@@ -242,6 +255,17 @@ export function gatewayName(config: Named, log?: Logger): string {
   const file = path.join(dataFolder(config), 'gateway-name');
   const name = readOrCreate(file, () => slug(hostname()) || 'gateway', 0o644);
   return GATEWAY_PATTERN.test(name) ? name : renameBox(file, name, log);
+}
+
+/** The name that is kept in DATA_DIR, or undefined; writes nothing. Throws HrError `data_dir_unusable`. */
+export function storedGatewayName({ DATA_DIR }: Located): string | undefined {
+  const file = path.join(DATA_DIR, 'gateway-name');
+  try {
+    const name = readIfExists(file)?.trim();
+    return name === undefined || !GATEWAY_PATTERN.test(name) ? undefined : name;
+  } catch (error) {
+    throw unusable(`read ${file}`, error);
+  }
 }
 
 /** The name of this box as a function that reads it at its first call: constructors do no I/O. Call it from `start()` on. */

@@ -13,7 +13,7 @@ const CASES = {
   no_af_bluetooth: /kernel has no Bluetooth/,
   no_privileges: /no right to the adapter \(capabilities NET_ADMIN and NET_RAW/,
   no_adapter: /no Bluetooth adapter answers \(hci7\)/,
-  not_installed: /noble is not installed/,
+  not_installed: /no Bluetooth socket was built: noble is not installed/,
 } as const;
 
 describe('a machine that cannot use Bluetooth', () => {

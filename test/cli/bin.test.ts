@@ -20,11 +20,12 @@ describe('the hr-gateway command of a checkout', () => {
   test('runs the sources if nothing is compiled, from any working directory, with DATA_DIR relative to that directory', async (t) => {
     const entry = [path.join(unbuiltCheckout(t), 'cli/bin.mjs')];
     const cwd = tempDir(t);
+    mkdirSync(path.join(cwd, 'own-data/locks'), { recursive: true });
+    writeFileSync(path.join(cwd, 'own-data/token'), 'the-token-of-this-box\n');
     const { code, stdout, stderr } = await runCli(['token'], { entry, cwd, environment: { DATA_DIR: './own-data' } });
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^\S{16,}\n$/);
+    assert.equal(stdout, 'the-token-of-this-box\n');
     assert.deepEqual(readdirSync(cwd), ['own-data']);
-    assert.deepEqual(readdirSync(path.join(cwd, 'own-data')), ['token']);
   });
 
   test('runs the compiled product if it is newer than every source, else the sources', async (t) => {
@@ -62,7 +63,21 @@ describe('the hr-gateway command of a checkout', () => {
 
 test('the npm scripts of operators pass their arguments on', () => {
   const root = path.join(import.meta.dirname, '../..');
-  for (const name of ['config', 'token', 'users', 'tail', 'doctor', 'drill', 'backup']) {
+  for (const name of [
+    'config',
+    'token',
+    'users',
+    'tail',
+    'doctor',
+    'drill',
+    'backup',
+    'restore',
+    'verify',
+    'acl',
+    'export',
+    'replay',
+    'completion',
+  ]) {
     const { status, stdout } = spawnSync('npm', ['run', '--silent', name, '--', '--help'], {
       cwd: root,
       encoding: 'utf8',

@@ -56,9 +56,10 @@ for (const [signal, code] of [
   ['SIGTERM', 143],
 ] as const)
   test(`${signal} ends a waiting command quietly with exit code ${code}`, async (t) => {
-    const child = spawn(process.execPath, [...productEntry(), 'backup'], {
+    const { port } = await startLocalStream(t);
+    const child = spawn(process.execPath, [...productEntry(), 'tail'], {
       env: cliEnvironment({
-        environment: { DATA_DIR: tempDir(t), MQTT_URL: 'mqtt://127.0.0.1:9' },
+        environment: { DATA_DIR: tempDir(t), LOCAL_KINESIS_PORT: String(port) },
         before: "setTimeout(() => process.stdout.write('ready'), 1500);",
       }),
       stdio: ['ignore', 'pipe', 'pipe'],

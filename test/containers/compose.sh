@@ -105,6 +105,32 @@ check "only the admin API has the token" bash -c '[[ " $1 " == *" token "* && " 
 check "hr-gateway token works in the admin API's container, and names it in others" bash -c \
   'docker compose exec -T admin-api hr-gateway token &&
    docker compose exec -T forwarder hr-gateway token 2>&1 | grep -q "exec admin-api"'
+check "users are added, listed and removed in the gateway's container" bash -c \
+  'echo "correct horse battery" | docker compose exec -T gateway hr-gateway users add anna --subscribe "hr/+/bpm" &&
+   docker compose exec -T gateway hr-gateway users list | grep -q "^anna " &&
+   timeout 40 mosquitto_sub -h 127.0.0.1 -u anna -P "correct horse battery" -t "hr/+/bpm" -C 1 &&
+   docker compose exec -T gateway hr-gateway users remove anna'
+check "another container names the gateway's for users, and writes nothing" bash -c \
+  'docker compose exec -T admin-api hr-gateway users list 2>&1 | grep -q "exec gateway"'
+for service in $services; do
+  check "hr-gateway config in $service shows what it uses" docker compose exec -T "$service" hr-gateway config
+done
+check "tail, verify and export find the stream from the forwarder's container" bash -c \
+  'docker compose exec -T forwarder hr-gateway tail --from oldest --count 3 && docker compose exec -T forwarder hr-gateway verify'
+backup=$(docker compose exec -T forwarder hr-gateway backup | json v.file)
+check "a backup is made in the forwarder's container" docker compose exec -T forwarder test -s "$backup"
+restore() { docker compose run --rm --no-deps -T forwarder hr-gateway restore "$@"; }
+check "a restore is refused while the forwarder runs" bash -c "$(declare -f restore); restore $backup 2>&1 | grep -q box_running"
+check "the backups are listed" bash -c "$(declare -f restore); restore --list | grep -q $backup"
+restored() { docker compose stop forwarder && restore "$backup" && docker compose up -d --wait --wait-timeout 120; }
+check "a restore of the stopped forwarder works, and it starts" restored
+check "one image, and no dangling copies of it" bash -c \
+  '[ -z "$(docker images -q --filter dangling=true --filter label=org.opencontainers.image.title=hr-gateway)" ]'
+check "MQTT_URL reaches every service that connects to the broker" bash -c \
+  'MQTT_URL=mqtt://broker.example:1883 docker compose config --format json |
+   node -e "const {services: s} = JSON.parse(require(\"fs\").readFileSync(0));
+     for (const n of [\"forwarder\", \"ble-bridge\", \"admin-api\"])
+       if (s[n].environment.MQTT_URL !== \"mqtt://broker.example:1883\") process.exit(1)"'
 rebound() {
   curl -s -o /dev/null -w '%{http_code}' -H "Host: $1" -H 'Content-Type: application/x-amz-json-1.1' \
     -H 'x-amz-target: Kinesis_20131202.ListStreams' -d '{}' http://127.0.0.1:4567/

@@ -4,6 +4,7 @@
  * messages of their own.
  */
 import { messageOf, systemCodeOf } from '../../../service/errors/errors.ts';
+import { BUILD_SOCKET_HINT, isSocketNotBuilt, SOCKET_NOT_BUILT } from '../../../service/bluetooth/hci-socket.ts';
 import { RadioError } from '../radio-error.ts';
 import type { RadioState } from '../radio.ts';
 
@@ -32,11 +33,15 @@ export const UNAVAILABLE_REASONS: Record<Exclude<RadioState, 'starting' | 'power
 };
 
 /** Why noble could not be loaded or started. Messages are read because its native socket does not set `code` on every platform. */
-export function startFailureOf(error: unknown): { state: RadioState; reason: string } {
+export function startFailureOf(error: unknown): { state: RadioState; reason: string; hint?: string } {
   const code = systemCodeOf(error);
   const message = messageOf(error);
-  if (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND')
-    return { state: 'missing', reason: 'noble is not installed (it is optional and needs build tools)' };
+  if (isSocketNotBuilt(error))
+    return {
+      state: 'missing',
+      reason: `${SOCKET_NOT_BUILT}: noble is not installed, or was compiled for another Node (it is optional and needs build tools)`,
+      hint: BUILD_SOCKET_HINT,
+    };
   if (code === 'EAFNOSUPPORT' || /not supported|EAFNOSUPPORT/i.test(message))
     return { state: 'missing', reason: 'the kernel has no Bluetooth (AF_BLUETOOTH is not supported)' };
   if (code === 'ENODEV' || /no such device|ENODEV/i.test(message))

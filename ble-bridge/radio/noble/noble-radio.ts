@@ -111,9 +111,9 @@ export class NobleRadio implements Radio {
 
   #unusable(error: unknown): void {
     this.#tryAgainAt = performance.now() + TRY_AGAIN_MS;
-    const { state, reason } = startFailureOf(error);
+    const { state, reason, hint } = startFailureOf(error);
     this.#failedOtherwise = reason !== UNAVAILABLE_REASONS.missing;
-    if (this.#failedOtherwise) this.#setState(state, reason);
+    if (this.#failedOtherwise) this.#setState(state, reason, hint);
     else this.#unavailable();
     this.#log.debug({ event: 'radio_unusable', err: error }, 'noble could not be started');
   }

@@ -55,6 +55,20 @@ describe('the doctor checks the radio', () => {
     });
   });
 
+  test('an installation without a compiled socket says so once, and what to do', (t) => {
+    const adapters = (): AdapterPower[] => {
+      throw Object.assign(new Error("Cannot find module '../build/Release/bluetooth_hci_socket.node'"), {
+        code: 'MODULE_NOT_FOUND',
+      });
+    };
+    const { line } = look(t, HEALTHY, { adapters });
+    assert.equal(line('socket')?.status, 'fail');
+    assert.equal(line('socket')?.found, 'no Bluetooth socket was built');
+    assert.match(line('socket')?.advice ?? '', /python3, make and g\+\+/);
+    assert.equal(line('power'), undefined);
+    assert.equal(look(t, HEALTHY, { adapters, environment: { BLE_SOURCE: 'auto' } }).line('socket')?.status, 'warn');
+  });
+
   test('a kernel without Bluetooth fails if BLE_SOURCE is noble, and warns if straps may be simulated', (t) => {
     const files = { 'proc/self/status': BOTH_CAPABILITIES };
     assert.equal(look(t, files).line('adapter')?.status, 'fail');

@@ -11,6 +11,8 @@ export interface CliResult {
 export interface CliOptions {
   environment?: Record<string, string>;
   cwd?: string;
+  /** Standard input, with a line break; none if left out. */
+  input?: string;
   /** JavaScript that runs before the command, in the same process. */
   before?: string;
   /** Arguments for `node` in front of the command's own: the product as `npm test` runs it if not given. */
@@ -32,13 +34,15 @@ export function cliEnvironment({ environment = {}, before }: CliOptions): NodeJS
   };
 }
 
-/** Runs a command to its end, without standard input. */
+/** Runs a command to its end. */
 export async function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
   const child = spawn(process.execPath, [...(options.entry ?? productEntry()), ...args], {
     cwd: options.cwd,
     env: cliEnvironment(options),
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(options.input === undefined ? '' : `${options.input}\n`);
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
