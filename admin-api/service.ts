@@ -20,7 +20,7 @@ import { VERSION } from '../service/process/version.ts';
 import { Access } from './access.ts';
 import { EventStream } from './events.ts';
 import { Fleet } from './fleet.ts';
-import { healthOf } from './health.ts';
+import { checksOf, healthOf, type BrokerLine } from './health.ts';
 import { History } from './history.ts';
 import { HttpClients } from './http-clients.ts';
 import { Prometheus } from './prometheus.ts';
@@ -117,16 +117,19 @@ export class AdminApiService implements Service {
     return (this.#app?.server.address() as AddressInfo | null | undefined)?.port ?? 0;
   }
 
-  #health(): Health {
+  get #broker(): BrokerLine {
     const { config } = this.#context;
-    const broker = {
+    return {
       connected: this.#link.connected,
       since: this.#brokerSince,
       own: brokerOf(config).kind === 'own',
       name: maskUrl(config.MQTT_URL),
       trouble: this.#link.trouble,
     };
-    return healthOf(this.#fleet, broker, this.#reporter.checks);
+  }
+
+  #health(): Health {
+    return healthOf(this.#fleet, this.#broker, this.#reporter.checks);
   }
 
   #otherBridges(): Overview['other_bridges'] {
@@ -177,7 +180,7 @@ export class AdminApiService implements Service {
       fleet: this.#fleet,
       access: this.#access,
       clients: this.#clients,
-      prometheus: new Prometheus(this.#fleet),
+      prometheus: new Prometheus(this.#fleet, () => checksOf(this.#fleet, this.#broker, this.#reporter.checks)),
       events: this.#events,
       health: () => this.#health(),
       history: this.#history,
