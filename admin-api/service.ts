@@ -2,6 +2,7 @@
 import type { AddressInfo } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
+import { BOX_FAILING_MAX, type BoxStatus } from '../contract/box-status.ts';
 import { ANY_GATEWAY } from '../contract/topics.ts';
 import { CommandClient } from '../service/mqtt/command-client.ts';
 import { CommandServer } from '../service/mqtt/command-server.ts';
@@ -105,6 +106,7 @@ export class AdminApiService implements Service {
       gateway,
       link: this.#link,
       checks: () => [okCheck('admin API'), this.#clients.check(), ...(this.#tls === undefined ? [] : [this.#tls.check()])],
+      details: () => ({ box: this.#boxStatus() }),
       metrics: () => {
         this.#pages.set(this.#events.pages);
         return [this.#pages.read(), this.#refused.read(), this.#clients.refused.read()];
@@ -130,6 +132,12 @@ export class AdminApiService implements Service {
 
   #health(): Health {
     return healthOf(this.#fleet, this.#broker, this.#reporter.checks);
+  }
+
+  #boxStatus(): BoxStatus {
+    const { status, checks } = this.#health();
+    const failing = checks.filter((check) => check.status !== 'ok').map(({ name, code }) => ({ name, code }));
+    return { status, failing: failing.slice(0, BOX_FAILING_MAX) };
   }
 
   #otherBridges(): Overview['other_bridges'] {
