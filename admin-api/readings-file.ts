@@ -1,4 +1,4 @@
-/** The last readings of a strap as a file: a table that spreadsheets read, and from which `hr-gateway replay` gets the same readings back. */
+/** The last readings of a strap as a file: a table that spreadsheets read, and that `hr-gateway replay` reads back. */
 import type { RecentReading } from './answer-schemas.ts';
 
 /** A line per reading, oldest first; the RR intervals of a reading are separated by spaces. */

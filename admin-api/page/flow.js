@@ -40,7 +40,8 @@ const queueRejects = ({ health }) => health.checks.some(({ code }) => QUEUE_REJE
 function strapsNode(overview) {
   const { bridge, broker_connected: connected } = overview;
   if (!connected) return node('straps', 'bad', 'unknown');
-  if (bridge === null || bridge.stale) return node('straps', 'bad', 'bridge is offline');
+  if (bridge === null) return node('straps', 'bad', 'unknown');
+  if (bridge.stale) return node('straps', 'bad', 'bridge is offline');
   if (bannersOf(overview).some(({ kind }) => kind === 'radio')) return node('straps', 'bad', 'adapter does not work');
   const { all, streaming, bad } = strapCounts();
   if (all === 0) return node('straps', 'warn', 'none found yet');

@@ -1,6 +1,6 @@
 /**
- * Home Assistant discovery of the bridge: each strap is a device with heart rate, skin contact, battery and signal strength, named after the
- * person who wears it; the bridge itself is an entity of its box. Topics and ids come from the device's name, which a rename does not
+ * Home Assistant discovery of the bridge: each strap is a device with heart rate, skin contact, battery and signal strength, named after
+ * the person who wears it; the bridge itself is an entity of its box. Topics and ids come from the device's name, which a rename does not
  * change: no entity is ever orphaned. A message is published again when something in it has changed.
  */
 import {
