@@ -3,25 +3,32 @@
  * page are derived from these schemas, so this file imports only the contract: the page is type-checked with it.
  */
 import Type, { type Static } from 'typebox';
+import { HEALTH_STATUSES } from '../contract/box-status.ts';
 import { bridgeStatusSchema } from '../contract/bridge-status.ts';
 import { checkSchema } from '../contract/check.ts';
 import { deviceStatusSchema, gapSchema } from '../contract/device-status.ts';
 import { anyDeviceNameSchema, countSchema, nullable, timeSchema } from '../contract/fields.ts';
 import { forwarderStatusSchema } from '../contract/forwarder-status.ts';
 import { gatewayStatusSchema } from '../contract/gateway-status.ts';
+import { personFields } from '../contract/person.ts';
 
 const publisherSchema = nullable(
   Type.String({ description: 'The user that publishes it; null: a strap; empty: another client, and the broker does not tell' }),
 );
+/** Who wears it, and how it is shown: the person's name, else its own, else the name in topics. */
+const shownFields = {
+  person: personFields.name,
+  max_heart_rate: personFields.max_heart_rate,
+  publisher: publisherSchema,
+};
 export const deviceSchema = Type.Object({
   ...deviceStatusSchema.properties,
   device: anyDeviceNameSchema,
+  ...shownFields,
   last_gap: nullable(gapSchema),
-  publisher: publisherSchema,
 });
 export type KnownDevice = Static<typeof deviceSchema>;
 
-export const HEALTH_STATUSES = ['ok', 'degraded', 'down'] as const;
 export const healthSchema = Type.Object({ status: Type.Enum(HEALTH_STATUSES), checks: Type.Array(checkSchema) });
 export type Health = Static<typeof healthSchema>;
 
@@ -45,6 +52,8 @@ export const recentReadingSchema = Type.Object({
   timestamp: Type.String(),
   heart_rate: Type.Number(),
   sensor_contact: nullable(Type.Boolean()),
+  /** Oldest first; empty if it has none. */
+  rr_intervals_ms: Type.Array(Type.Number()),
 });
 export type RecentReading = Static<typeof recentReadingSchema>;
 export const readingsSchema = Type.Array(recentReadingSchema);
@@ -90,7 +99,7 @@ export const eventSchemas = {
   device: Type.Object({
     type: Type.Literal('device'),
     device: anyDeviceNameSchema,
-    status: nullable(Type.Object({ ...deviceStatusSchema.properties, device: anyDeviceNameSchema, publisher: publisherSchema })),
+    status: nullable(Type.Object({ ...deviceStatusSchema.properties, device: anyDeviceNameSchema, ...shownFields })),
   }),
 };
 export type ReadingEvent = Static<typeof eventSchemas.reading>;

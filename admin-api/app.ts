@@ -151,6 +151,10 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     async (_request, reply) => await reply.type('text/css; charset=utf-8').send(style),
   );
   // The page itself holds no data: what it shows it reads by the routes above, with their checks.
-  await app.register(fastifyStatic, { root: fileURLToPath(new URL('./page/', import.meta.url)), cacheControl: false });
+  await app.register(fastifyStatic, {
+    root: fileURLToPath(new URL('./page/', import.meta.url)),
+    cacheControl: false,
+    extensions: ['html'],
+  });
   return app;
 }

@@ -3,6 +3,7 @@
  * broker is away, the last known values stay, marked as stale; nothing is ever shown as current that is not.
  */
 import { parseDeviceStatus, parseGap, type DeviceStatus, type Gap } from '../contract/device-status.ts';
+import { parsePerson, type Person } from '../contract/person.ts';
 import { parseMetrics, type MetricsMessage } from '../contract/metrics.ts';
 import { readPayload } from '../contract/publication/adopted-reading.ts';
 import { parseReading } from '../contract/reading.ts';
@@ -12,6 +13,8 @@ import {
   DEVICE_STATUS_FILTER,
   deviceOfTopic,
   GAP_FILTER,
+  personDeviceOf,
+  personFilter,
   READINGS_FILTER,
   SERVICE_NAMES,
   SERVICE_STATUS_FILTER,
@@ -59,6 +62,8 @@ export interface FleetScope {
 const READINGS_MAX = 2400;
 const READINGS_MS = 10 * 60_000;
 const DEVICES_MAX = 500;
+/** Over all boxes whose bridges deliver here. */
+const PEOPLE_MAX = 5000;
 /** Services with a status, over all boxes on the broker. */
 const SERVICES_MAX = 500;
 /** A device of another app is shown as silent after this. */
@@ -67,6 +72,8 @@ const APP_SILENT_MS = 10_000;
 export class Fleet {
   readonly #refused: RefusedMessages;
   readonly #devices = new Map<string, Device>();
+  /** Who wears which strap, by gateway and device. */
+  readonly #people = new Map<string, Person>();
   /** User by device of another client. */
   readonly #publishers = new Map<string, string>();
   readonly #scope: () => FleetScope;
@@ -123,6 +130,7 @@ export class Fleet {
         else serviceStatus(topic, payload, retained);
       },
       ...Object.fromEntries(gateways.map((name) => [serviceMetricsFilter(name), metrics])),
+      ...Object.fromEntries(gateways.map((name) => [personFilter(name), this.#personReader(refused)])),
     };
   }
 
@@ -185,6 +193,31 @@ export class Fleet {
     this.#emit({ type: 'reading', device: name, reading });
   }
 
+  #personReader(refused: RefusedMessages): MessageHandler {
+    const known = refused.reader('person', parsePerson, (topic, person) => this.#person(topic, person));
+    return (topic, payload, retained) => {
+      if (payload.length === 0) this.#person(topic, undefined);
+      else known(topic, payload, retained);
+    };
+  }
+
+  #person(topic: string, person: Person | undefined): void {
+    const name = personDeviceOf(topic);
+    const gateway = topic.split('/')[1];
+    if (name === undefined || gateway === undefined) return;
+    const key = `${gateway}/${name}`;
+    if (person === undefined) this.#people.delete(key);
+    else if (this.#people.size < PEOPLE_MAX || this.#people.has(key)) this.#people.set(key, person);
+    const device = this.#devices.get(name);
+    if (device !== undefined) this.#emitDevice(name, device);
+  }
+
+  #shownAs(device: Device): { person: string | null; max_heart_rate: number | null; publisher: string | null } {
+    const { device: name, gateway = this.gateway } = device.status;
+    const { name: person = null, max_heart_rate = null } = this.#people.get(`${gateway}/${name}`) ?? {};
+    return { person, max_heart_rate, publisher: this.#publisherOf(device) };
+  }
+
   #deviceStatus(topic: string, status: DeviceStatus): void {
     const name = deviceOfTopic(topic);
     if (name !== status.device) return this.#refused.refuse('device_status', topic, `device is ${status.device}`);
@@ -196,7 +229,7 @@ export class Fleet {
   }
 
   #emitDevice(name: string, device: Device): void {
-    this.#emit({ type: 'device', device: name, status: { ...this.#current(device), publisher: this.#publisherOf(device) } });
+    this.#emit({ type: 'device', device: name, status: { ...this.#current(device), ...this.#shownAs(device) } });
   }
 
   /** The gateway reports who publishes the devices that it adopts readings of. */
@@ -250,8 +283,8 @@ export class Fleet {
     return [...this.#devices.values()]
       .map((device) => ({
         ...this.#current(device),
+        ...this.#shownAs(device),
         last_gap: device.lastGap ?? null,
-        publisher: this.#publisherOf(device),
       }))
       .sort((a, b) => (a.device < b.device ? -1 : 1));
   }
@@ -314,15 +347,15 @@ function liveReading(
 ): (RecentReading & { source: 'simulated' | 'replay' | undefined }) | 'no_pulse' | undefined {
   const parsed = parseReading(payload);
   if (parsed.ok) {
-    const { timestamp, heart_rate, sensor_contact: contact, source } = parsed.value;
-    return { timestamp, heart_rate, sensor_contact: contact ?? null, source };
+    const { timestamp, heart_rate, sensor_contact: contact, rr_intervals_ms = [], source } = parsed.value;
+    return { timestamp, heart_rate, sensor_contact: contact ?? null, rr_intervals_ms, source };
   }
   if (device === undefined) return undefined;
   const outcome = readPayload(payload, { device, publisher: undefined, arrivedAt: new Date(), clock: 'unknown' });
   if (outcome.kind === 'no_pulse') return 'no_pulse';
   if (outcome.kind !== 'reading') return undefined;
   const { timestamp, heart_rate, source } = outcome.reading;
-  return { timestamp, heart_rate, sensor_contact: null, source };
+  return { timestamp, heart_rate, sensor_contact: null, rr_intervals_ms: [], source };
 }
 const keyOf = ({ gateway, service }: ServiceOfGateway): string => `${gateway}/${service}`;
 

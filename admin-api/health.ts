@@ -24,6 +24,12 @@ export interface BrokerLine {
   trouble: Trouble | undefined;
 }
 
+/** A check, and the box that it is about. */
+export interface BoxCheck {
+  gateway: string;
+  check: Check;
+}
+
 const BROKER_HINTS = {
   own: 'Start the gateway, or read its log. The values shown are the last known ones.',
   external:
@@ -53,15 +59,12 @@ function serviceChecks(fleet: Fleet, name: ServiceName, hint: string, broker: Br
   return statusChecks(name, known, hint);
 }
 
-/** The checks of the bridges of other boxes that deliver to this one, each named after its box. */
-function otherBridgesChecks(fleet: Fleet): Check[] {
+/** The checks of the bridges of other boxes that deliver to this one. */
+function otherBridgesChecks(fleet: Fleet): BoxCheck[] {
   return fleet.otherBridges().flatMap((gateway) => {
     const known = fleet.service('ble-bridge', gateway);
     if (known === undefined) return [];
-    return statusChecks('ble-bridge', known, otherBridgeHint(gateway)).map((check) => ({
-      ...check,
-      name: `${gateway}: ${check.name}`,
-    }));
+    return statusChecks('ble-bridge', known, otherBridgeHint(gateway)).map((check) => ({ gateway, check }));
   });
 }
 
@@ -85,17 +88,25 @@ function brokerCheck({ connected, own, name, trouble }: BrokerLine): CheckReport
   );
 }
 
-/** The health of the whole box, as the admin API sees it; `own`: its own checks. */
-export function healthOf(fleet: Fleet, broker: BrokerLine, own: readonly Check[]): Health {
+/** Every check of the box and of the bridges that deliver to it, as the admin API sees them; `own`: its own checks. */
+export function checksOf(fleet: Fleet, broker: BrokerLine, own: readonly Check[]): BoxCheck[] {
+  const { gateway } = fleet;
   const line = since(broker.since, brokerCheck(broker));
   const ownChecks = own.map((check) => named('admin-api', check));
-  if (!broker.connected) return { status: 'down', checks: [line, ...ownChecks] };
-  const checks = [
-    line,
-    ...EXPECTED.flatMap(({ name, hint }) => serviceChecks(fleet, name, hint, broker)),
-    ...ownChecks,
-    ...otherBridgesChecks(fleet),
+  // What the services reported last is not known to be true any more.
+  const services = broker.connected ? EXPECTED.flatMap(({ name, hint }) => serviceChecks(fleet, name, hint, broker)) : [];
+  return [
+    ...[line, ...services, ...ownChecks].map((check) => ({ gateway, check })),
+    ...(broker.connected ? otherBridgesChecks(fleet) : []),
   ];
+}
+
+/** The health of the whole box; the checks of another box are named after it. */
+export function healthOf(fleet: Fleet, broker: BrokerLine, own: readonly Check[]): Health {
+  const checks = checksOf(fleet, broker, own).map(({ gateway, check }) =>
+    gateway === fleet.gateway ? check : { ...check, name: `${gateway}: ${check.name}` },
+  );
+  if (!broker.connected) return { status: 'down', checks };
   return { status: checks.some(({ status }) => status !== 'ok') ? 'degraded' : 'ok', checks };
 }
 

@@ -3,6 +3,7 @@ import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Metric } from '../contract/metrics.ts';
 import type { KnownDevice } from './answer-schemas.ts';
 import type { Fleet } from './fleet.ts';
+import type { BoxCheck } from './health.ts';
 
 const escapeLabel = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 
@@ -36,8 +37,20 @@ export class Prometheus {
   readonly #registry = new Registry();
   readonly #fleet: Fleet;
 
-  constructor(fleet: Fleet) {
+  /** `checks`: those of `GET /health`. */
+  constructor(fleet: Fleet, checks: () => readonly BoxCheck[]) {
     this.#fleet = fleet;
+    new Gauge({
+      name: 'hr_gateway_check',
+      help: '1 for each check of GET /health, with its status and reason code',
+      labelNames: ['gateway', 'check', 'status', 'code'],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const { gateway, check } of checks())
+          this.set({ gateway, check: check.name, status: check.status, code: check.code }, 1);
+      },
+    });
     new Gauge({
       name: 'hr_gateway_service_up',
       help: '1 if the service is online and publishes its status',

@@ -24,6 +24,10 @@ export type RunParams = Static<typeof runParams>;
 export const runQuery = Type.Object({ gateway, from });
 export type RunQuery = Static<typeof runQuery>;
 
+const { name, max_heart_rate } = COMMANDS['rename-device'].args.properties;
+export const renameBody = Type.Object({ name, max_heart_rate }, strict);
+export type RenameBody = Static<typeof renameBody>;
+
 export const logLevelBody = Type.Object({ service: Type.Enum(SERVICE_NAMES), level: Type.Enum(LOG_LEVELS) }, strict);
 export type LogLevelBody = Static<typeof logLevelBody>;
 export const tokenBody = Type.Object({ token: Type.String({ maxLength: 200 }) }, strict);

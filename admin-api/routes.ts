@@ -11,6 +11,7 @@ import type { Fleet } from './fleet.ts';
 import { healthText } from './health.ts';
 import type { History } from './history.ts';
 import type { HttpClients } from './http-clients.ts';
+import { attachmentOf, csvOf } from './readings-file.ts';
 import type { Prometheus } from './prometheus.ts';
 import * as schemas from './route-schemas.ts';
 import { SESSION_SECONDS } from './sessions.ts';
@@ -150,13 +151,11 @@ export function addReadRoutes(app: FastifyInstance, options: RouteOptions): void
       const readings = fleet.readings(id);
       if (readings === undefined) throw unknownStrap(id);
       if (request.query.format !== 'csv') return readings;
-      const lines = readings.map(
-        ({ timestamp, heart_rate, sensor_contact }) => `${timestamp},${heart_rate},${sensor_contact ?? ''}\n`,
-      );
       return await reply
         .type('text/csv; charset=utf-8')
+        .header('content-disposition', attachmentOf(id, readings[0]?.timestamp))
         .serializer(String)
-        .send(`timestamp,heart_rate,sensor_contact\n${lines.join('')}`);
+        .send(csvOf(readings));
     },
   );
   app.get(
@@ -275,6 +274,20 @@ export function addChangeRoutes(app: FastifyInstance, { command }: RouteOptions)
       },
     },
     async (request) => await command('ble-bridge', 'forget-device', { device: request.params.id }),
+  );
+  app.post<{ Params: schemas.DeviceParams; Body: schemas.RenameBody }>(
+    '/devices/:id/rename',
+    {
+      schema: {
+        tags: ['operator'],
+        summary: 'Enter who wears a strap; what is left out stays as it is, null removes it',
+        security,
+        params: schemas.strapParams,
+        body: schemas.renameBody,
+        response: answers(COMMANDS['rename-device'].result),
+      },
+    },
+    async (request) => await command('ble-bridge', 'rename-device', { device: request.params.id, ...request.body }),
   );
   app.post<{ Params: schemas.DeviceParams }>(
     '/devices/:id/reset-energy',

@@ -2,6 +2,7 @@
 import type { AddressInfo } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
+import { BOX_FAILING_MAX, type BoxStatus } from '../contract/box-status.ts';
 import { ANY_GATEWAY } from '../contract/topics.ts';
 import { ControlSocket } from '../service/control/control-socket.ts';
 import { CommandClient } from '../service/mqtt/command-client.ts';
@@ -21,7 +22,7 @@ import { VERSION } from '../service/process/version.ts';
 import { Access } from './access.ts';
 import { EventStream } from './events.ts';
 import { Fleet } from './fleet.ts';
-import { healthOf } from './health.ts';
+import { checksOf, healthOf, type BrokerLine } from './health.ts';
 import { History } from './history.ts';
 import { HttpClients } from './http-clients.ts';
 import { Prometheus } from './prometheus.ts';
@@ -108,6 +109,7 @@ export class AdminApiService implements Service {
       link: this.#link,
       log,
       checks: () => [okCheck('admin API'), this.#clients.check(), ...(this.#tls === undefined ? [] : [this.#tls.check()])],
+      details: () => ({ box: this.#boxStatus() }),
       metrics: () => {
         this.#pages.set(this.#events.pages);
         return [this.#pages.read(), this.#refused.read(), this.#clients.refused.read()];
@@ -133,16 +135,25 @@ export class AdminApiService implements Service {
     return (this.#app?.server.address() as AddressInfo | null | undefined)?.port ?? 0;
   }
 
-  #health(): Health {
+  get #broker(): BrokerLine {
     const { config } = this.#context;
-    const broker = {
+    return {
       connected: this.#link.connected,
       since: this.#brokerSince,
       own: brokerOf(config).kind === 'own',
       name: maskUrl(config.MQTT_URL),
       trouble: this.#link.trouble,
     };
-    return healthOf(this.#fleet, broker, this.#reporter.checks);
+  }
+
+  #health(): Health {
+    return healthOf(this.#fleet, this.#broker, this.#reporter.checks);
+  }
+
+  #boxStatus(): BoxStatus {
+    const { status, checks } = this.#health();
+    const failing = checks.filter((check) => check.status !== 'ok').map(({ name, code }) => ({ name, code }));
+    return { status, failing: failing.slice(0, BOX_FAILING_MAX) };
   }
 
   #otherBridges(): Overview['other_bridges'] {
@@ -193,7 +204,7 @@ export class AdminApiService implements Service {
       fleet: this.#fleet,
       access: this.#access,
       clients: this.#clients,
-      prometheus: new Prometheus(this.#fleet),
+      prometheus: new Prometheus(this.#fleet, () => checksOf(this.#fleet, this.#broker, this.#reporter.checks)),
       events: this.#events,
       health: () => this.#health(),
       history: this.#history,

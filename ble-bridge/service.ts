@@ -19,6 +19,7 @@ import { BridgeOutbox } from './publishing/bridge-outbox.ts';
 import { DevicePublisher } from './publishing/device-publisher.ts';
 import { HomeAssistant } from './publishing/home-assistant.ts';
 import { LastReadings } from './publishing/last-readings.ts';
+import { People } from './publishing/people.ts';
 import { ReadingPublisher } from './publishing/reading-publisher.ts';
 import { StrapPublisher } from './publishing/strap-publisher.ts';
 import { RadioStatistics } from './radio/radio-statistics.ts';
@@ -44,6 +45,7 @@ export class BleBridgeService implements Service {
   readonly #devices: DevicePublisher;
   readonly #homeAssistant: HomeAssistant;
   readonly #lastReadings: LastReadings;
+  readonly #people: People;
   readonly #publisher: StrapPublisher;
   readonly #sessions: SessionSwitch;
   readonly #source: SourceControl;
@@ -91,6 +93,7 @@ export class BleBridgeService implements Service {
         [serviceStatusTopic(ANY_GATEWAY, name)]: refused.reader('service_status', parseServiceStatus, (topic, status) =>
           this.#devices.bridge(topic, status),
         ),
+        ...this.#people.subscriptions,
         [DEVICE_STATUS_FILTER]: (topic, payload, retained) => this.#deviceStatus(topic, payload, retained),
       }),
     });
@@ -99,11 +102,19 @@ export class BleBridgeService implements Service {
     this.#devices = new DevicePublisher(this.#link, gateway);
     this.#homeAssistant = new HomeAssistant(this.#link, gateway);
     this.#lastReadings = new LastReadings(config, log);
+    this.#people = new People({
+      config,
+      log,
+      line: this.#link,
+      gateway,
+      onChange: (device) => this.#publisher.personChanged(device),
+    });
     this.#publisher = new StrapPublisher({
       devices: this.#devices,
       homeAssistant: this.#homeAssistant,
       lastReadings: this.#lastReadings,
       names: this.#names,
+      people: this.#people,
     });
     this.#publisher.observe(events);
     events.on('radio', () => this.#reporter.changed());
@@ -129,7 +140,13 @@ export class BleBridgeService implements Service {
       radioUser: this.#sessions,
     });
 
-    const commands = new BridgeCommands({ log, sessions: this.#sessions, names: this.#names, publisher: this.#publisher });
+    const commands = new BridgeCommands({
+      log,
+      sessions: this.#sessions,
+      names: this.#names,
+      people: this.#people,
+      publisher: this.#publisher,
+    });
     const server = new CommandServer({
       service: name,
       gateway,
@@ -139,6 +156,7 @@ export class BleBridgeService implements Service {
       handlers: {
         'scan-now': async () => await commands.scanNow(),
         'forget-device': async (args) => await commands.forget(args),
+        'rename-device': async (args) => await commands.rename(args),
         'reset-energy': async (args) => await commands.resetEnergy(args),
       },
     });
@@ -153,6 +171,7 @@ export class BleBridgeService implements Service {
         ...this.#outbox.checks(),
         ...this.#names.checks(),
         ...this.#lastReadings.checks(),
+        ...this.#people.checks(),
       ],
       details: () => ({ bridge: this.#status() }),
       metrics: () => [...statistics.metrics.read(), ...this.#outbox.metrics(), refused.read()],
@@ -166,6 +185,7 @@ export class BleBridgeService implements Service {
     this.#lock = lockDataDir(config, this.name);
     this.#gateway();
     this.#names.load();
+    this.#people.load();
     await this.#outbox.start();
     this.#started = true;
     this.#lastReadings.start();
@@ -173,6 +193,7 @@ export class BleBridgeService implements Service {
     for (const { address, device } of this.#names.all) if (this.#lastReadings.has(device)) this.#names.delivered(address);
     this.#link.on('up', () => {
       this.#outbox.up();
+      this.#people.up();
       this.#publisher.up();
     });
     this.#link.on('down', () => this.#outbox.down());
@@ -236,6 +257,7 @@ export class BleBridgeService implements Service {
       await this.#lastReadings.stop();
     }
     await this.#names.stop();
+    await this.#people.stop();
     await this.#link.stop();
     this.#lock?.release();
     this.#lock = undefined;

@@ -5,6 +5,7 @@
 import Type, { type Static, type TSchema } from 'typebox';
 import { deadLettersSchema } from './dead-letter.ts';
 import { countSchema, deviceNameSchema, runSchema } from './fields.ts';
+import { personFields } from './person.ts';
 import { requestIdSchema } from './response.ts';
 import { runAccountSchema } from './run-account.ts';
 import type { ServiceName } from './topics.ts';
@@ -98,6 +99,12 @@ export const COMMANDS = {
     summary: 'Removes a strap: its retained topics and its stored name',
     args: device,
     result: Type.Object({ forgotten: deviceNameSchema }),
+  },
+  'rename-device': {
+    service: 'ble-bridge',
+    summary: 'Enters who wears a strap; what is left out stays as it is, null removes it',
+    args: Type.Object({ device: deviceNameSchema, ...Type.Partial(Type.Object(personFields)).properties }, strict),
+    result: Type.Object({ device: deviceNameSchema, ...personFields }),
   },
   'reset-energy': {
     service: 'ble-bridge',

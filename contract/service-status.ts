@@ -3,6 +3,7 @@
  * details of a service are under a key of its own, so that a reader never mistakes one service's for another's.
  */
 import Type, { type Static } from 'typebox';
+import { boxStatusSchema } from './box-status.ts';
 import { bridgeStatusSchema } from './bridge-status.ts';
 import { checkSchema } from './check.ts';
 import { timeSchema } from './fields.ts';
@@ -34,10 +35,11 @@ export const serviceStatusSchema = Type.Object({
   forwarder: Type.Optional(forwarderStatusSchema),
   bridge: Type.Optional(bridgeStatusSchema),
   gateway: Type.Optional(gatewayStatusSchema),
+  box: Type.Optional(boxStatusSchema),
 });
 export type ServiceStatus = Static<typeof serviceStatusSchema>;
 /** What a service adds about itself. */
-export type ServiceDetails = Pick<ServiceStatus, 'forwarder' | 'bridge' | 'gateway'>;
+export type ServiceDetails = Pick<ServiceStatus, 'forwarder' | 'bridge' | 'gateway' | 'box'>;
 
 /** Parses a service status; never throws. */
 export const parseServiceStatus = parserOf(serviceStatusSchema);

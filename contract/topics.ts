@@ -33,6 +33,9 @@ export const gapTopic = (device: string): string => `hr/${device}/gap`;
 export const serviceStatusTopic = (gateway: string, service: ServiceName): string => `edge/${gateway}/${service}/status`;
 export const serviceMetricsTopic = (gateway: string, service: ServiceName): string => `edge/${gateway}/${service}/metrics`;
 export const serviceMetricsFilter = (gateway: string): string => `edge/${gateway}/+/metrics`;
+/** Who wears a strap (person.ts). */
+export const personTopic = (gateway: string, device: string): string => `edge/${gateway}/person/${device}`;
+export const personFilter = (gateway: string): string => `edge/${gateway}/person/+`;
 export const requestTopic = (gateway: string, service: ServiceName, verb: string): string =>
   `edge/${gateway}/${service}/request/${verb}`;
 export const requestFilter = (gateway: string, service: ServiceName): string => `edge/${gateway}/${service}/request/+`;
@@ -62,6 +65,12 @@ export function readingDeviceOf(topic: string): string | undefined {
 export function runOfTopic(topic: string): string | undefined {
   const run = topic.slice(topic.lastIndexOf('/') + 1);
   return RUN_PATTERN.test(run) ? run : undefined;
+}
+
+/** The device of `edge/<gateway>/person/<device>`, or undefined. */
+export function personDeviceOf(topic: string): string | undefined {
+  const device = topic.slice(topic.lastIndexOf('/') + 1);
+  return DEVICE_PATTERN.test(device) ? device : undefined;
 }
 
 /** A service of a box. */

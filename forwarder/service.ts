@@ -22,6 +22,7 @@ import { RefusedMessages } from '../service/mqtt/refused-messages.ts';
 import { offlineWill, StatusReporter } from '../service/mqtt/status-reporter.ts';
 import type { CheckReport } from '../service/health/check-report.ts';
 import { AccountRecords } from './drain/account-records.ts';
+import { boxMessages } from './box-discovery.ts';
 import { Drain } from './drain/drain.ts';
 import { ForwarderHealth } from './health.ts';
 import { Intake } from './intake/intake.ts';
@@ -145,6 +146,7 @@ export class ForwarderService implements Service {
       neighbours.up();
       intake.up();
       this.#version1Topics.up();
+      for (const { topic, payload } of boxMessages(gateway)) this.#link.publish(topic, payload, { retain: true });
     });
     this.#link.on('down', () => neighbours.down());
     await this.#queue.start();

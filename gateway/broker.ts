@@ -144,11 +144,11 @@ export class Broker {
       maxTopicLevels: limits.topicLevels,
       maxInflightInbound: INFLIGHT_QOS2_MAX,
       preConnect: (client, packet, callback) => {
-        const fault = this.#connects.faultOf(client, packet);
-        if (fault !== undefined) {
+        const refusal = this.#connects.refusalOf(client, packet);
+        if (refusal !== undefined) {
           // Aedes sends no CONNACK for a refusal in preConnect: it is written here.
           const conn = client.conn as unknown as Duplex;
-          conn.write(Buffer.from([0x20, 2, 0, fault]));
+          conn.write(refusal);
           conn.destroy();
           return callback(null, false);
         }

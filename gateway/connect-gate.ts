@@ -27,6 +27,13 @@ export interface ConnectGateOptions {
   holderOf: (clientId: string) => Identity | undefined;
 }
 
+/** CONNACK of MQTT 5 (section 3.2): no session, reason code 0x84 (unsupported protocol version), no properties. */
+const CONNACK_UNSUPPORTED_VERSION = Buffer.from([0x20, 3, 0, 0x84, 0]);
+/** Clients of MQTT 5 that are remembered, so that each is named once; beyond this no further one is. */
+const NAMED_MAX = 1000;
+
+const connackOf = (code: number): Buffer => Buffer.from([0x20, 2, 0, code]);
+
 type Done = (error: AuthenticateError | null, success: boolean | null) => void;
 
 function willFaultOf(identity: Identity, topic: string): 'will_right' | 'will_reading' | undefined {
@@ -34,19 +41,45 @@ function willFaultOf(identity: Identity, topic: string): 'will_right' | 'will_re
   return identity.kind === 'user' && isUnderHr(topic) ? 'will_reading' : undefined;
 }
 
+/** Aedes' types know only the versions that it speaks. */
+const isOfVersion5 = ({ protocolVersion }: { protocolVersion?: number }): boolean => protocolVersion === 5;
+
 function authError(message: string, returnCode: AuthErrorCode): AuthenticateError {
   return Object.assign(new Error(message), { returnCode });
 }
 
 export class ConnectGate {
   readonly #options: ConnectGateOptions;
+  readonly #named = new Set<string>();
 
   constructor(options: ConnectGateOptions) {
     this.#options = options;
   }
 
-  /** The CONNACK code that refuses a CONNECT before the login, or undefined. */
-  faultOf(client: Client, packet: ConnectPacket): number | undefined {
+  /** The CONNACK that refuses a CONNECT before the login, or undefined. */
+  refusalOf(client: Client, packet: ConnectPacket): Buffer | undefined {
+    // A client of MQTT 5 expects the packet of its own version: it takes the other one for malformed, and reports nothing of use.
+    if (isOfVersion5(packet)) {
+      this.#nameVersion5(client, packet);
+      return CONNACK_UNSUPPORTED_VERSION;
+    }
+    const fault = this.#faultOf(client, packet);
+    return fault === undefined ? undefined : connackOf(fault);
+  }
+
+  #nameVersion5(client: Client, { clientId }: ConnectPacket): void {
+    const { address } = peerOf(client);
+    const id = clientId.slice(0, CLIENT_ID_MAX_BYTES);
+    const key = `${address} ${id}`;
+    if (this.#named.has(key) || this.#named.size >= NAMED_MAX) return;
+    this.#named.add(key);
+    this.#options.log.warn(
+      { event: 'mqtt5_refused', address, client_id: id },
+      'refusing a client of MQTT 5: set it to MQTT 3.1.1 (docs/mqtt.md)',
+    );
+  }
+
+  #faultOf(client: Client, packet: ConnectPacket): number | undefined {
     const { breaches, limits, topics } = this.#options;
     const refused = (limit: string, code: number): number => {
       breaches.add(limit, { address: peerOf(client).address });

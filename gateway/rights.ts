@@ -2,7 +2,10 @@
  * Who may publish and subscribe what (design sections 2 and 5). Each service has the rights of the topic table; anonymous clients
  * may read the topics below if that is enabled, and never publish.
  */
+import { boxDiscoveryFilter } from '../contract/home-assistant.ts';
 import {
+  ANY_GATEWAY,
+  personFilter,
   requestFilter,
   responseTopic,
   SERVICE_NAMES,
@@ -19,7 +22,8 @@ export interface Rights {
   subscribe: readonly string[];
 }
 
-export const ANONYMOUS_READ: Rights = { publish: [], subscribe: ['hr/#', SERVICE_STATUS_FILTER, 'homeassistant/#'] };
+/** Not `homeassistant/#`: discovery has the names of the people who wear the straps. */
+export const ANONYMOUS_READ: Rights = { publish: [], subscribe: ['hr/#', SERVICE_STATUS_FILTER] };
 
 const own = (gateway: string, service: ServiceName): string[] => [
   serviceStatusTopic(gateway, service),
@@ -37,9 +41,11 @@ export function bridgeRights(gateway: string): Rights {
       'hr/+/gap',
       `edge/${gateway}/offer/+`,
       `edge/${gateway}/readings/+`,
+      personFilter(gateway),
       'homeassistant/#',
     ],
     subscribe: [
+      personFilter(gateway),
       requestFilter(gateway, 'ble-bridge'),
       `edge/${gateway}/stored/+`,
       'edge/sync',
@@ -84,6 +90,7 @@ export function serviceRights(gateway: string): Readonly<Record<ServiceName, Rig
         'hr/+/gap',
         'edge/+/stored/+',
         'edge/sync',
+        boxDiscoveryFilter(gateway),
         ...SERVICE_NAMES.map(version1StatusTopic),
       ],
       subscribe: [
@@ -105,6 +112,7 @@ export function serviceRights(gateway: string): Readonly<Record<ServiceName, Rig
         SERVICE_STATUS_FILTER,
         'edge/+/+/metrics',
         'edge/+/+/response/+',
+        personFilter(ANY_GATEWAY),
         requestFilter(gateway, 'admin-api'),
         'homeassistant/#',
       ],

@@ -1,6 +1,7 @@
 /** Dead letters: listed, retried and discarded by the operator. */
 import { ageText, element, find, messageOf, numberText, secondsSince, setText, wordsOf } from './format.js';
 import { ask, isOperator, onOperator, say } from './operator.js';
+import { knownQueue } from './reasons.js';
 
 let shown = -1;
 
@@ -61,11 +62,14 @@ function refresh() {
 
 /** @param {import('./api.js').Overview} overview */
 export function drawDeadLetters({ queue }) {
-  const count = queue?.dead_letters ?? 0;
-  find('#dead-none').hidden = count > 0;
+  const known = knownQueue(queue)?.dead_letters;
+  const count = known ?? 0;
+  const none = find('#dead-none');
+  none.hidden = count > 0;
+  setText(none, known === undefined ? 'Unknown: the forwarder has not reported its queue.' : 'No reading was refused.');
   find('#dead-some').hidden = count === 0;
   const badge = find('#dead-count');
-  setText(badge, numberText(count));
+  setText(badge, numberText(known));
   badge.classList.toggle('not-none', count > 0);
   if (count === shown) return;
   shown = count;
@@ -74,6 +78,7 @@ export function drawDeadLetters({ queue }) {
 
 onOperator((is) => {
   find('#login').hidden = is;
+  find('#dead-login').hidden = is;
   find('#dead-actions').hidden = !is;
   if (!is) find('#dead-list').hidden = true;
   refresh();

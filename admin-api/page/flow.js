@@ -1,5 +1,6 @@
 /** The path from strap to stream: each part's state, the rates between them, and why the uplink fails. */
 import { find, numberText, setClass, setText, wordsOf } from './format.js';
+import { bannersOf, knownQueue } from './reasons.js';
 import { strapCounts } from './straps.js';
 
 /** @param {number | null} rate */
@@ -36,8 +37,12 @@ const QUEUE_REJECTS = new Set(['queue_checking', 'queue_full', 'queue_busy', 'di
 const queueRejects = ({ health }) => health.checks.some(({ code }) => QUEUE_REJECTS.has(code));
 
 /** @param {import('./api.js').Overview} overview */
-function strapsNode({ bridge }) {
-  if (bridge === null || bridge.stale) return node('straps', 'bad', 'bridge is offline');
+function strapsNode(overview) {
+  const { bridge, broker_connected: connected } = overview;
+  if (!connected) return node('straps', 'bad', 'unknown');
+  if (bridge === null) return node('straps', 'bad', 'unknown');
+  if (bridge.stale) return node('straps', 'bad', 'bridge is offline');
+  if (bannersOf(overview).some(({ kind }) => kind === 'radio')) return node('straps', 'bad', 'adapter does not work');
   const { all, streaming, bad } = strapCounts();
   if (all === 0) return node('straps', 'warn', 'none found yet');
   const some = bad > 0 ? 'warn' : 'good';
@@ -59,7 +64,9 @@ function brokerNode({ broker_connected: connected, gateway }) {
 /** @param {import('./api.js').Overview} overview */
 function queueNode(overview) {
   const { queue } = overview;
+  if (!overview.broker_connected) return node('queue', 'bad', 'unknown');
   if (queue === null || queue.stale) return node('queue', 'bad', 'forwarder is offline');
+  if (knownQueue(queue) === undefined) return node('queue', 'warn', 'being checked');
   if (queueRejects(overview)) return node('queue', 'bad', 'rejecting writes');
   node(
     'queue',

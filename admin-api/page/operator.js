@@ -17,7 +17,7 @@ export function onOperator(listener) {
 
 /**
  * Calls the API; throws the problem's detail and hint.
- * @param {'GET' | 'POST'} method
+ * @param {'GET' | 'POST' | 'DELETE'} method
  * @param {string} path
  * @param {object} [body]
  */
@@ -56,7 +56,7 @@ function set(is) {
 export function showLocked(locked) {
   const notice = find('#locked');
   notice.hidden = !locked;
-  (locked ? notice : find('#dead-login')).append(find('#login'));
+  (locked ? notice : find('#operate-login')).append(find('#login'));
   if (locked) find('#login').hidden = false;
 }
 

@@ -1,30 +1,20 @@
 /** The live page: reads once, then follows the events. */
 import { drawArrivals } from './arrivals.js';
+import { drawBanners } from './banners.js';
 import { drawDeadLetters } from './dead-letters.js';
 import { addPoint, setHistory } from './depth-chart.js';
 import { drawFlow } from './flow.js';
 import { find, setBoxClock, setClass, setText } from './format.js';
+import { followEvents, read } from './follow.js';
 import { drawHealth } from './health.js';
 import { drawLedger } from './ledger.js';
+import './operate.js';
 import { onOperator, readSession, showLocked } from './operator.js';
 import { drawOtherBridges } from './other-bridges.js';
 import { addReading, drawStraps, knownDevices, setDevice, setReadings } from './straps.js';
 
-/** The connection counts as lost after this; shorter interruptions are not shown. */
-const LOST_MS = 2500;
 /** @type {import('./api.js').Overview | undefined} */
 let overview;
-/** @type {EventSource | undefined} */
-let events;
-/** @type {number | undefined} */
-let lostTimer;
-
-/** @param {string} path */
-const read = async (path) => {
-  const answer = await fetch(path);
-  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
-  return await answer.json();
-};
 
 /** Reads the last ten minutes: the page was just opened, or was disconnected. */
 async function readAll() {
@@ -39,12 +29,13 @@ async function readAll() {
       setDevice(status.device, status);
     }),
   );
-  drawStraps();
+  draw();
 }
 
 function draw() {
-  drawStraps();
+  drawStraps(overview);
   if (overview === undefined) return;
+  drawBanners(overview);
   drawHealth(overview);
   drawFlow(overview);
   drawOtherBridges(overview);
@@ -54,8 +45,6 @@ function draw() {
 }
 
 function found() {
-  clearTimeout(lostTimer);
-  lostTimer = undefined;
   find('#lost').hidden = true;
   document.body.classList.remove('is-lost');
 }
@@ -68,54 +57,34 @@ function lost() {
   setText(verdict, 'No connection to the box');
 }
 
-/** The browser does not retry a response that is not an event stream, and hides its status from the page: fetch it once. */
-async function whyClosed() {
-  const answer = await fetch('/queue').catch(() => undefined);
-  showLocked(answer?.status === 401);
-  readSession().catch(() => undefined);
-  setTimeout(follow, 2000);
-}
-
-function follow() {
-  events?.close();
-  const source = new EventSource('/events');
-  events = source;
-  source.addEventListener('open', () => {
+const connect = followEvents({
+  opened() {
     showLocked(false);
     readAll().catch(() => undefined);
     // The session may have ended: by a logout elsewhere, a new token, a restart.
     readSession().catch(() => undefined);
-  });
-  source.addEventListener('overview', ({ data }) => {
+  },
+  overview(received) {
     found();
-    /** @type {import('./api.js').Overview} */
-    const received = JSON.parse(data);
     overview = received;
     document.body.classList.remove('unknown');
     setBoxClock(received.now);
     addPoint(received.queue);
     draw();
-  });
-  source.addEventListener('reading', ({ data }) => {
-    /** @type {import('./api.js').ReadingEvent} */
-    const { device, reading } = JSON.parse(data);
-    addReading(device, reading);
-  });
-  source.addEventListener('device', ({ data }) => {
-    /** @type {import('./api.js').DeviceEvent} */
-    const { device, status } = JSON.parse(data);
-    setDevice(device, status);
-  });
-  source.addEventListener('error', () => {
-    lostTimer ??= setTimeout(lost, LOST_MS);
-    if (source.readyState === EventSource.CLOSED) void whyClosed();
-  });
-}
+  },
+  reading: ({ device, reading }) => addReading(device, reading),
+  device: ({ device, status }) => setDevice(device, status),
+  lost,
+  refused(status) {
+    showLocked(status === 401);
+    readSession().catch(() => undefined);
+  },
+});
 
 onOperator((is) => {
-  if (is && !find('#locked').hidden) follow();
+  if (is && !find('#locked').hidden) connect();
+  draw();
 });
-follow();
 readSession().catch(() => undefined);
 // Ages grow, and a strap becomes silent, even if no event arrives.
 setInterval(draw, 1000);

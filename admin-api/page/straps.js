@@ -1,5 +1,7 @@
 /** One card per strap: name, heart rate, the last ten minutes as a line with gaps, contact, battery, signal, state, age. */
 import { ageText, boxNow, find, findDrawing, secondsSince, setClass, setText } from './format.js';
+import { operateStrap, showOperated } from './operate.js';
+import { noStrapsText, shownName } from './reasons.js';
 import { sparkline, WINDOW_MS } from './sparkline.js';
 import { REASON_HINTS, STATES } from './strap-states.js';
 
@@ -8,7 +10,7 @@ const OLD_SECONDS = 3;
 const OLD_ADVICE =
   'The last reading is some seconds old. Wait: the state will tell what to do. If it stays, the bridge has stopped: see Health.';
 
-/** @typedef {import('./api.js').DeviceStatus & { publisher?: string | null }} DeviceStatus */
+/** @typedef {NonNullable<import('./api.js').DeviceEvent['status']>} DeviceStatus */
 /** @typedef {import('./api.js').RecentReading} RecentReading */
 /** @typedef {[atMs: number, rate: number, contact: boolean | null]} Point */
 /** @typedef {[words: string, kind: 'good' | 'warn' | 'bad']} Shown */
@@ -123,6 +125,9 @@ function newCard(device) {
   if (!(template instanceof HTMLTemplateElement)) throw new Error('#strap-card is no template');
   const card = find('li', /** @type {DocumentFragment} */ (template.content.cloneNode(true)));
   card.dataset.device = device;
+  operateStrap(card, device);
+  const file = /** @type {HTMLAnchorElement} */ (find('.download', card));
+  file.href = `/devices/${encodeURIComponent(device)}/readings?format=csv`;
   return {
     card,
     name: find('h3', card),
@@ -142,6 +147,7 @@ function newCard(device) {
     contact: find('.contact', card),
     battery: find('.battery', card),
     signal: find('.signal', card),
+    file,
   };
 }
 
@@ -224,6 +230,18 @@ function drawSpark(part, list, name) {
   if (part.spark.getAttribute('aria-label') !== label) part.spark.setAttribute('aria-label', label);
 }
 
+/**
+ * Says from when on the file has readings.
+ * @param {HTMLElement} link
+ * @param {number | undefined} firstMs
+ */
+function showFile(link, firstMs) {
+  link.hidden = firstMs === undefined;
+  if (firstMs === undefined) return;
+  const from = new Date(firstMs).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+  setText(link, `Download readings since ${from} (CSV)`);
+}
+
 /** @param {DeviceStatus} status */
 function draw(status) {
   const list = readings.get(status.device) ?? [];
@@ -233,11 +251,11 @@ function draw(status) {
   const [words, kind] = stateOf(status);
   const test = TEST_SOURCES.has(status.source);
   const last = list.at(-1);
-  const name = status.name ?? status.device;
+  const name = shownName(status);
   setText(part.name, name);
   // The name used in topics; straps of one model often share a display name.
-  const names = [name === status.device ? '' : status.device, publisherText(status)];
-  setText(part.device, names.filter((text) => text !== '').join(' · '));
+  const names = [status.name ?? '', status.device, publisherText(status)];
+  setText(part.device, names.filter((text, index) => text !== '' && text !== name && names.indexOf(text) === index).join(' · '));
   part.mark.hidden = !test;
   setText(part.mark, test ? status.source : '');
   setText(part.bpm, last === undefined ? '–' : String(last[1]));
@@ -251,6 +269,8 @@ function draw(status) {
   drawSpark(part, list, name);
   setText(part.age, lastText(age));
   setText(part.contact, contactText(status, last));
+  showOperated(part.card, status);
+  showFile(part.file, list[0]?.[0]);
   setText(
     part.battery,
     status.battery_percent === null ? 'unknown' : `${status.battery_percent} %${status.battery_low === true ? ', low' : ''}`,
@@ -259,11 +279,16 @@ function draw(status) {
   setClass(part.signal, `signal ${status.rssi === null ? '' : signalWord(status.rssi)}`);
 }
 
-/** Redraws all cards: ages grow even if no event arrives. */
-export function drawStraps() {
+/**
+ * Redraws all cards: ages grow even if no event arrives.
+ * @param {import('./api.js').Overview | undefined} overview
+ */
+export function drawStraps(overview) {
   for (const status of devices.values()) draw(status);
   const { all, streaming } = strapCounts();
-  find('#no-straps').hidden = all > 0;
+  const none = find('#no-straps');
+  none.hidden = all > 0 || overview === undefined;
+  if (overview !== undefined) setText(none, noStrapsText(overview));
   setText(find('#straps-count'), all === 0 ? '' : `${streaming} of ${all} streaming`);
   const kinds = new Set([...devices.values()].map(({ source }) => source).filter((source) => TEST_SOURCES.has(source)));
   const banner = find('#test-banner');

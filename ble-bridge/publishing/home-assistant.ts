@@ -1,7 +1,19 @@
 /**
- * Home Assistant discovery (retained `homeassistant/<component>/<gateway>_<device>/<entity>/config`): each strap is a device with heart
- * rate, contact, battery and signal strength. Fields as documented by Home Assistant for its MQTT sensor and binary_sensor.
+ * Home Assistant discovery of the bridge: each strap is a device with heart rate, skin contact, battery and signal strength, named after
+ * the person who wears it; the bridge itself is an entity of its box. Topics and ids come from the device's name, which a rename does not
+ * change: no entity is ever orphaned. A message is published again when something in it has changed.
  */
+import {
+  boxDevice,
+  boxIdentifier,
+  discoveryMessage,
+  discoveryTopic,
+  SERVICE_AVAILABLE,
+  type DiscoveredDevice,
+  type DiscoveredEntity,
+  type DiscoveryMessage,
+} from '../../contract/home-assistant.ts';
+import type { DeviceStatus } from '../../contract/device-status.ts';
 import { deviceStatusTopic, readingTopic, serviceStatusTopic } from '../../contract/topics.ts';
 import { VERSION } from '../../service/process/version.ts';
 import type { PublishLine } from './publish-line.ts';
@@ -10,27 +22,25 @@ import type { PublishLine } from './publish-line.ts';
 const EXPIRE_AFTER_S = 15;
 /** Removals kept while the broker is not connected; beyond this the oldest are dropped. */
 const REMOVED_MAX = 1000;
-const AVAILABLE = "{{ 'online' if value_json.state in ['streaming', 'no_pulse', 'no_contact'] else 'offline' }}";
-const BRIDGE_ONLINE = '{{ value_json.state }}';
 
-export interface DiscoveryMessage {
-  topic: string;
-  payload: string;
+/** What Home Assistant is told about a strap. */
+export interface StrapDescription extends Pick<DeviceStatus, 'address' | 'manufacturer' | 'model' | 'firmware' | 'source'> {
+  /** Shown: the person's name, or the strap's own. */
+  name: string | null;
 }
 
-interface Entity {
-  component: 'sensor' | 'binary_sensor';
-  id: string;
-  config: Record<string, unknown>;
-}
+/** The bridge's own line is the strap's only if its status says so: another box may read it. */
+const availableOn = (gateway: string): string =>
+  `{{ 'online' if value_json.state in ['streaming', 'no_pulse', 'no_contact'] and value_json.gateway | default('${gateway}') == ` +
+  `'${gateway}' else 'offline' }}`;
 
-function entitiesOf(device: string): Entity[] {
+function entitiesOf(device: string): DiscoveredEntity[] {
   return [
     {
       component: 'sensor',
       id: 'heart_rate',
+      name: 'Heart rate',
       config: {
-        name: 'Heart rate',
         state_topic: readingTopic(device),
         value_template: '{{ value_json.heart_rate }}',
         unit_of_measurement: 'bpm',
@@ -42,20 +52,20 @@ function entitiesOf(device: string): Entity[] {
     {
       component: 'binary_sensor',
       id: 'contact',
+      name: 'Skin contact',
       config: {
-        name: 'Skin contact',
         state_topic: readingTopic(device),
         value_template: "{{ 'None' if value_json.sensor_contact is none else ('ON' if value_json.sensor_contact else 'OFF') }}",
-        device_class: 'connectivity',
-        entity_category: 'diagnostic',
+        // Shown as detected or clear: somebody wears the strap.
+        device_class: 'occupancy',
         expire_after: EXPIRE_AFTER_S,
       },
     },
     {
       component: 'sensor',
       id: 'battery',
+      name: 'Battery',
       config: {
-        name: 'Battery',
         state_topic: deviceStatusTopic(device),
         value_template: '{{ value_json.battery_percent }}',
         unit_of_measurement: '%',
@@ -67,8 +77,8 @@ function entitiesOf(device: string): Entity[] {
     {
       component: 'sensor',
       id: 'rssi',
+      name: 'Signal strength',
       config: {
-        name: 'Signal strength',
         state_topic: deviceStatusTopic(device),
         value_template: '{{ value_json.rssi }}',
         unit_of_measurement: 'dBm',
@@ -80,30 +90,61 @@ function entitiesOf(device: string): Entity[] {
   ];
 }
 
+const nodeOf = (gateway: string, device: string): string => `${gateway}_${device}`;
+
+const online = (gateway: string): DiscoveredDevice['availability'][number] => ({
+  topic: serviceStatusTopic(gateway, 'ble-bridge'),
+  value_template: SERVICE_AVAILABLE,
+});
+
+function deviceOf(gateway: string, device: string, strap: StrapDescription): DiscoveredDevice {
+  const { name, address, manufacturer, model, firmware, source } = strap;
+  const known = Object.entries({ manufacturer, model, sw_version: firmware }).filter(([, value]) => value !== null);
+  // A simulated strap has no address of its own: Home Assistant would take it for another device that has.
+  const connections = address === null || source !== 'noble' ? {} : { connections: [['bluetooth', address.toUpperCase()]] };
+  const node = nodeOf(gateway, device);
+  return {
+    node,
+    entityPrefix: device,
+    device: {
+      identifiers: [node],
+      name: name ?? device,
+      ...Object.fromEntries(known),
+      ...connections,
+      via_device: boxIdentifier(gateway),
+    },
+    availability: [{ topic: deviceStatusTopic(device), value_template: availableOn(gateway) }, online(gateway)],
+  };
+}
+
 /** The discovery messages of a strap. */
-export function discoveryMessages(gateway: string, device: string, name: string | null): DiscoveryMessage[] {
-  const node = `${gateway}_${device}`;
-  return entitiesOf(device).map(({ component, id, config }) => ({
-    topic: `homeassistant/${component}/${node}/${id}/config`,
-    payload: JSON.stringify({
-      ...config,
-      unique_id: `${node}_${id}`,
-      default_entity_id: `${component}.${`${device}_${id}`.replaceAll('-', '_')}`,
-      availability: [
-        { topic: deviceStatusTopic(device), value_template: AVAILABLE },
-        { topic: serviceStatusTopic(gateway, 'ble-bridge'), value_template: BRIDGE_ONLINE },
-      ],
-      availability_mode: 'all',
-      device: { identifiers: [node], name: name ?? device },
-      origin: { name: 'hr-gateway', sw_version: VERSION },
-    }),
-  }));
+export function discoveryMessages(gateway: string, device: string, strap: StrapDescription): DiscoveryMessage[] {
+  const described = deviceOf(gateway, device, strap);
+  return entitiesOf(device).map((entity) => discoveryMessage(described, entity, VERSION));
+}
+
+/** The discovery message of the bridge itself. */
+export function bridgeMessage(gateway: string): DiscoveryMessage {
+  const entity: DiscoveredEntity = {
+    component: 'binary_sensor',
+    id: 'bridge_problem',
+    name: 'Bluetooth problem',
+    config: {
+      state_topic: serviceStatusTopic(gateway, 'ble-bridge'),
+      value_template: "{{ 'ON' if value_json.checks | default([]) | rejectattr('status', 'eq', 'ok') | list else 'OFF' }}",
+      device_class: 'problem',
+      entity_category: 'diagnostic',
+    },
+  };
+  return discoveryMessage(boxDevice(gateway, VERSION, [online(gateway)]), entity, VERSION);
 }
 
 export class HomeAssistant {
   readonly #line: PublishLine;
   readonly #gateway: () => string;
-  readonly #devices = new Map<string, string | null>();
+  readonly #straps = new Map<string, StrapDescription>();
+  /** Payloads that the broker has, by topic. */
+  readonly #published = new Map<string, string>();
   /** Devices whose topics are still to be removed, once the broker is connected. */
   readonly #removed = new Set<string>();
 
@@ -113,19 +154,22 @@ export class HomeAssistant {
     this.#gateway = gateway;
   }
 
-  add(device: string, name: string | null): void {
-    this.#devices.set(device, name);
+  /** Describes a strap; again, if something has changed. */
+  add(device: string, strap: StrapDescription): void {
+    this.#straps.set(device, strap);
     this.#removed.delete(device);
-    this.#publish(device, name);
+    this.#publish(discoveryMessages(this.#gateway(), device, strap));
   }
 
   /** Removes the entities of a strap: an empty retained payload deletes them. */
   remove(device: string): void {
-    const name = this.#devices.get(device) ?? null;
-    this.#devices.delete(device);
-    const sent = discoveryMessages(this.#gateway(), device, name).every(({ topic }) =>
-      this.#line.publish(topic, '', { retain: true }),
-    );
+    this.#straps.delete(device);
+    const node = nodeOf(this.#gateway(), device);
+    const sent = entitiesOf(device).every((entity) => {
+      const topic = discoveryTopic(node, entity);
+      this.#published.delete(topic);
+      return this.#line.publish(topic, '', { retain: true });
+    });
     if (sent) return;
     this.#removed.add(device);
     const [oldest] = this.#removed;
@@ -134,14 +178,19 @@ export class HomeAssistant {
 
   /** The broker is connected; it may have lost its retained messages. */
   up(): void {
+    this.#published.clear();
+    // Before the straps, which name its box.
+    this.#publish([bridgeMessage(this.#gateway())]);
     const removed = [...this.#removed];
     this.#removed.clear();
     for (const device of removed) this.remove(device);
-    for (const [device, name] of this.#devices) this.#publish(device, name);
+    for (const [device, strap] of this.#straps) this.#publish(discoveryMessages(this.#gateway(), device, strap));
   }
 
-  #publish(device: string, name: string | null): void {
-    for (const { topic, payload } of discoveryMessages(this.#gateway(), device, name))
-      this.#line.publish(topic, payload, { retain: true });
+  #publish(messages: readonly DiscoveryMessage[]): void {
+    for (const { topic, payload } of messages) {
+      if (this.#published.get(topic) === payload) continue;
+      if (this.#line.publish(topic, payload, { retain: true })) this.#published.set(topic, payload);
+    }
   }
 }

@@ -10,17 +10,21 @@ import type { DevicePublisher } from './device-publisher.ts';
 import { EarlierStatuses } from './earlier-statuses.ts';
 import type { HomeAssistant } from './home-assistant.ts';
 import type { LastReadings } from './last-readings.ts';
+import type { People } from './people.ts';
 
 export interface StrapPublisherOptions {
   devices: DevicePublisher;
   homeAssistant: HomeAssistant;
   lastReadings: Pick<LastReadings, 'take'>;
   names: Pick<DeviceNames, 'all'>;
+  people: Pick<People, 'of' | 'renamed'>;
 }
 
 export class StrapPublisher implements StrapHistory {
   readonly #o: StrapPublisherOptions;
   readonly #earlier = new EarlierStatuses();
+  /** The status of each device that is published. */
+  readonly #shown = new Map<string, () => DeviceStatus>();
 
   constructor(options: StrapPublisherOptions) {
     this.#o = options;
@@ -28,12 +32,35 @@ export class StrapPublisher implements StrapHistory {
 
   observe(events: StrapEvents): void {
     events.on('discovered', (strap, renamedFrom) => {
-      if (renamedFrom !== undefined) this.unpublish(renamedFrom);
-      this.#o.devices.add(strap.device, () => strap.status());
-      this.#o.homeAssistant.add(strap.device, strap.status().name);
+      if (renamedFrom !== undefined) {
+        this.unpublish(renamedFrom);
+        this.#o.people.renamed(renamedFrom, strap.device);
+      }
+      this.#show(strap.device, () => strap.status());
     });
-    events.on('status', (strap) => this.#o.devices.changed(strap.device));
+    events.on('status', (strap) => {
+      this.#o.devices.changed(strap.device);
+      this.#describe(strap.device);
+    });
     events.on('dropped', (device) => this.unpublish(device));
+  }
+
+  #show(device: string, status: () => DeviceStatus): void {
+    this.#shown.set(device, status);
+    this.#o.devices.add(device, status);
+    this.#describe(device);
+  }
+
+  /** Tells Home Assistant what is known about a strap now: more after the first link, or another name. */
+  #describe(device: string): void {
+    const status = this.#shown.get(device)?.();
+    if (status === undefined) return;
+    this.#o.homeAssistant.add(device, { ...status, name: this.#o.people.of(device).name ?? status.name });
+  }
+
+  /** An operator entered who wears a strap. */
+  personChanged(device: string): void {
+    this.#describe(device);
   }
 
   take(device: string): EarlierStrap {
@@ -55,13 +82,13 @@ export class StrapPublisher implements StrapHistory {
     const known = this.#o.names.all.find((candidate) => candidate.device === device);
     const delivered = status.readings > 0 || status.last_reading_at !== null;
     if (known !== undefined && (delivered || isEstablished(known))) {
-      this.#o.devices.add(device, this.#earlier.keep(status));
-      this.#o.homeAssistant.add(device, status.name);
+      this.#show(device, this.#earlier.keep(status));
     } else if (known !== undefined || isOurs) this.unpublish(device);
   }
 
   /** Removes the retained topics of a device; its status last, so that no entity is left without one if the bridge is killed between. */
   unpublish(device: string): void {
+    this.#shown.delete(device);
     this.#o.homeAssistant.remove(device);
     this.#o.devices.remove(device);
   }

@@ -16,6 +16,7 @@ export type MessageKind =
   | 'gap'
   | 'service_status'
   | 'metrics'
+  | 'person'
   | 'request'
   | 'response'
   | 'source'

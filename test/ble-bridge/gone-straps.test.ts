@@ -51,7 +51,7 @@ test('a start removes the retained topics of straps that are gone: unknown ones,
     deviceStatus('elsewhere-000006', { ...NEVER, gateway: 'other-box' }),
   ];
   for (const status of statuses) {
-    for (const { topic, payload } of discoveryMessages(status.gateway ?? '', status.device, status.name))
+    for (const { topic, payload } of discoveryMessages(status.gateway ?? '', status.device, status))
       await earlier.publishAsync(topic, payload, { retain: true });
     await earlier.publishAsync(deviceStatusTopic(status.device), JSON.stringify(status), { retain: true });
   }

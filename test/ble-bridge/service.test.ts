@@ -196,7 +196,7 @@ describe('the bridge on a broker', () => {
       source: 'noble',
     };
     await earlier.publishAsync(`hr/${device}/status`, JSON.stringify(status), { retain: true });
-    for (const { topic, payload } of discoveryMessages(gatewayName(config), device, 'Polar H10'))
+    for (const { topic, payload } of discoveryMessages(gatewayName(config), device, status))
       await earlier.publishAsync(topic, payload, { retain: true });
     await earlier.endAsync();
     await box.start({ BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '1' });

@@ -1,24 +1,14 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '../support/eventually.ts';
 import { startBox, type Box } from '../admin-api/page/support/page-pipeline.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { promtool, promtoolMissing } from './support/promtool.ts';
 
 const file = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
-
-/** The reason to skip checks by promtool (Debian package prometheus), or false if it is installed. With CI=true its absence is an error. */
-function promtoolMissing(): string | false {
-  if (spawnSync('promtool', ['--version']).status === 0) return false;
-  if (process.env['CI'] === 'true') throw new Error('promtool is missing in CI: install the Debian package prometheus');
-  return 'promtool is not installed: metrics and alert rules are not checked';
-}
-
-function promtool(args: string[], input?: string): string {
-  const { status, stdout, stderr } = spawnSync('promtool', args, { input, encoding: 'utf8' });
-  return status === 0 ? '' : `${stdout}${stderr}`;
-}
 
 /** The metrics of a running pipeline, once every service has reported. */
 async function metricsOf(box: Box): Promise<string> {
@@ -36,10 +26,24 @@ async function metricsOf(box: Box): Promise<string> {
 
 const skip = promtoolMissing();
 
-test('the alert rules are valid, and each alert fires when it must and not before', { skip }, () => {
-  assert.equal(promtool(['check', 'rules', file('docs/alerts.yaml')]), '');
-  assert.equal(promtool(['test', 'rules', file('test/docs/alerts.test.yaml')]), '');
-});
+interface Panel {
+  title: string;
+  targets?: { expr: string }[];
+}
+interface Dashboard {
+  panels: Panel[];
+  templating: { list: { query: string | { query: string } }[] };
+}
+
+/** The queries of docs/grafana-dashboard.json, by panel. */
+function dashboardQueries(): { title: string; expr: string }[] {
+  const { panels, templating } = JSON.parse(readFileSync(file('docs/grafana-dashboard.json'), 'utf8')) as Dashboard;
+  const variables = templating.list
+    .map(({ query }) => (typeof query === 'string' ? query : query.query))
+    .flatMap((query) => /^label_values\((.+), \w+\)$/.exec(query)?.[1] ?? [])
+    .map((expr) => ({ title: 'a variable', expr }));
+  return [...variables, ...panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ title, expr })))];
+}
 
 test("metrics follow Prometheus' conventions, docs/monitoring.md lists all of them, and alerts use no others", async (t) => {
   const box = await startBox(t);
@@ -69,6 +73,38 @@ test("metrics follow Prometheus' conventions, docs/monitoring.md lists all of th
       there.some((metric) => metric.startsWith(name)),
       `an alert uses the unknown metric ${name}`,
     );
+  const series = new Set([...text.matchAll(/^(hr_gateway_\w+)[{ ]/gm)].map(([, name = '']) => name));
+  const queries = dashboardQueries();
+  assert.ok(queries.length >= 15, `only ${queries.length} queries found in the dashboard`);
+  for (const { title, expr } of queries) {
+    const names = [...expr.matchAll(/hr_gateway_\w+/g)].map(([name]) => name);
+    assert.ok(names.length > 0, `${title} asks for no metric of ours: ${expr}`);
+    for (const name of names) assert.ok(series.has(name) || there.includes(name), `${title} asks for the unknown metric ${name}`);
+  }
+});
+
+test('Prometheus accepts each query of the dashboard', { skip }, (t) => {
+  const rules = dashboardQueries().map(({ expr }, index) => ({
+    record: `dashboard:query_${index}`,
+    expr: expr.replaceAll('$__rate_interval', '5m').replaceAll('$gateway', 'gym'),
+  }));
+  // JSON is YAML.
+  const rulesFile = path.join(tempDir(t), 'rules.json');
+  writeFileSync(rulesFile, JSON.stringify({ groups: [{ name: 'dashboard', rules }] }));
+  assert.equal(promtool(['check', 'rules', rulesFile]), '');
+});
+
+test('a check of GET /health is a metric with its status and code, and the failing one changes when it recovers', async (t) => {
+  const box = await startBox(t);
+  const metricsNow = async (): Promise<string> => await (await fetch(`${box.url}/metrics`)).text();
+  const line = (name: string, status: string, code: string): RegExp =>
+    new RegExp(`^hr_gateway_check\\{gateway="test-box",check="${name}",status="${status}",code="${code}"\\} 1$`, 'm');
+  await eventually(async () => line('ble-bridge', 'fail', 'service_unknown').test(await metricsNow()), { everyMs: 200 });
+  await box.startSimulated();
+  await eventually(async () => line('radio', 'ok', '').test(await metricsNow()), { everyMs: 200 });
+  const text = await metricsNow();
+  assert.match(text, line('ble-bridge', 'ok', ''));
+  assert.doesNotMatch(text, /hr_gateway_check\{[^}]*service_unknown/);
 });
 
 test('metrics of a stopped service are omitted, and its service_up is 0', async (t) => {

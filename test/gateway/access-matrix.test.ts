@@ -44,6 +44,10 @@ const TOPICS = {
   request: 'edge/test-box/forwarder/request/backup',
   response: 'edge/test-box/forwarder/response/1',
   discovery: 'homeassistant/sensor/x/config',
+  strapDiscovery: 'homeassistant/sensor/box_polar/heart_rate/config',
+  boxDiscovery: 'homeassistant/sensor/test-box/uplink/config',
+  person: 'edge/test-box/person/polar',
+  otherPerson: 'edge/box/person/polar',
   foreign: 'elsewhere/x',
   broker: '$SYS/x/new/clients',
 } as const;
@@ -60,6 +64,7 @@ const FILTERS = [
   'edge/+/+/status',
   'edge/+/stored/+',
   '$SYS/#',
+  'edge/+/person/+',
   'homeassistant/#',
   'hr/+/bpm',
 ] as const;
@@ -72,8 +77,10 @@ interface Expected {
 }
 
 const STATUSES: readonly Topic[] = ['serviceStatus', 'bridgeStatus', 'streamStatus', 'otherStatus'];
+/** May have the names of people. */
+const DISCOVERY: readonly Topic[] = ['discovery', 'strapDiscovery', 'boxDiscovery'];
 const VERSION_1_STATUSES: readonly Topic[] = ['version1Status', 'version1BridgeStatus'];
-const READS: readonly Topic[] = ['bpm', 'phone', 'status', 'gap', ...STATUSES, 'discovery'];
+const READS: readonly Topic[] = ['bpm', 'phone', 'status', 'gap', ...STATUSES];
 const both = { loopback: true, beyond: true };
 const nothing = { publishes: [], subscribes: [], filters: [] };
 const EXPECTED: Record<string, Expected> = {
@@ -81,7 +88,7 @@ const EXPECTED: Record<string, Expected> = {
     connects: { loopback: true, beyond: false },
     publishes: [],
     subscribes: READS,
-    filters: ['hr/#', 'edge/+/+/status', 'homeassistant/#', 'hr/+/bpm'],
+    filters: ['hr/#', 'edge/+/+/status', 'hr/+/bpm'],
   },
   anna: { connects: both, publishes: [], subscribes: ['bpm', 'phone'], filters: ['hr/+/bpm'] },
   app: {
@@ -92,8 +99,8 @@ const EXPECTED: Record<string, Expected> = {
   },
   box: {
     connects: both,
-    publishes: ['bpm', 'phone', 'status', 'gap', 'otherStatus', 'otherOffer', 'otherDelivered', 'discovery'],
-    subscribes: ['status', ...STATUSES, 'otherStored', 'sync', 'discovery'],
+    publishes: ['bpm', 'phone', 'status', 'gap', 'otherStatus', 'otherOffer', 'otherDelivered', 'otherPerson', ...DISCOVERY],
+    subscribes: ['status', ...STATUSES, 'otherStored', 'sync', 'otherPerson', ...DISCOVERY],
     filters: ['edge/+/+/status', 'homeassistant/#'],
   },
   gateway: { connects: both, publishes: ['gatewayMetrics'], subscribes: [], filters: [] },
@@ -112,14 +119,35 @@ const EXPECTED: Record<string, Expected> = {
       'version1BridgeStatus',
       'source',
       'resend',
-      'discovery',
+      'person',
+      ...DISCOVERY,
     ],
-    subscribes: ['status', ...STATUSES, ...VERSION_1_STATUSES, 'stored', 'otherStored', 'version1Stored', 'sync', 'discovery'],
+    subscribes: [
+      'status',
+      ...STATUSES,
+      ...VERSION_1_STATUSES,
+      'stored',
+      'otherStored',
+      'version1Stored',
+      'sync',
+      'person',
+      ...DISCOVERY,
+    ],
     filters: ['edge/+/status', 'edge/+/+/status', 'edge/+/stored/+', 'homeassistant/#'],
   },
   forwarder: {
     connects: both,
-    publishes: ['gap', 'serviceStatus', 'metrics', 'stored', 'otherStored', 'sync', 'response', ...VERSION_1_STATUSES],
+    publishes: [
+      'gap',
+      'serviceStatus',
+      'metrics',
+      'stored',
+      'otherStored',
+      'sync',
+      'response',
+      'boxDiscovery',
+      ...VERSION_1_STATUSES,
+    ],
     subscribes: [
       'bpm',
       'gap',
@@ -139,8 +167,8 @@ const EXPECTED: Record<string, Expected> = {
   'admin-api': {
     connects: both,
     publishes: ['request'],
-    subscribes: [...READS, 'metrics', 'gatewayMetrics', 'response'],
-    filters: ['hr/#', 'edge/+/+/status', 'homeassistant/#', 'hr/+/bpm'],
+    subscribes: [...READS, 'metrics', 'gatewayMetrics', 'response', 'person', 'otherPerson', ...DISCOVERY],
+    filters: ['hr/#', 'edge/+/+/status', 'edge/+/person/+', 'homeassistant/#', 'hr/+/bpm'],
   },
   'local-kinesis': { connects: both, publishes: ['streamStatus'], subscribes: [], filters: [] },
   'wrong password': { connects: { loopback: false, beyond: false }, ...nothing },
@@ -223,7 +251,7 @@ for (const where of ['loopback', 'beyond'] as const)
         }
         // What is retained now was left by the wills of clients that were accepted.
         for (const [client, filters] of [
-          [watcher, ['hr/#', 'edge/+/+/status', 'edge/+/+/metrics', 'edge/+/+/response/+', 'homeassistant/#']],
+          [watcher, ['hr/#', 'edge/+/+/status', 'edge/+/+/metrics', 'edge/+/+/response/+', 'edge/+/person/+', 'homeassistant/#']],
           [bridge, ['edge/+/stored/+', 'edge/sync']],
           [
             forwarder,

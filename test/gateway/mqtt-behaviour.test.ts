@@ -62,14 +62,14 @@ describe('MQTT 3.1.1', { concurrency: true }, () => {
     await twice.ended();
   });
 
-  test('protocol versions: 3.1 and 3.1.1 are accepted, 5 is refused with code 1', async (t) => {
+  test('protocol versions: 3.1 and 3.1.1 are accepted, 5 is refused with its own reason code, 0x84', async (t) => {
     const gateway = await started(t);
     assert.equal(
       await (await rawClient(t, gateway.ports.mqtt)).connect({ ...USER, protocolId: 'MQIsdp', protocolVersion: 3 }),
       0,
     );
     const five = await rawClient(t, gateway.ports.mqtt);
-    assert.equal(await five.connect({ ...USER, protocolVersion: 5 }), 1);
+    assert.equal(await five.connect({ ...USER, protocolVersion: 5 }), 0x84);
     await five.ended();
   });
 

@@ -67,7 +67,7 @@ export const MQTT_SETTINGS = {
     default: undefined,
     choices: ['read', 'none'],
     doc:
-      'What a client without credentials may do: `read` (subscribe to `hr/#`, `edge/+/+/status`, `homeassistant/#`) or ' +
+      'What a client without credentials may do: `read` (subscribe to `hr/#`, `edge/+/+/status`) or ' +
       '`none`. Unset: `read` on a loopback listener, `none` on any other.',
     usedBy: ['gateway'],
   },

@@ -106,6 +106,12 @@ describe('the admin API on a running pipeline', () => {
       ['POST', '/dead-letters/discard', { ids: [1] }, { discarded: 0 }],
       ['POST', '/damage/acknowledge', undefined, { acknowledged: false }],
       ['POST', '/scan', undefined, { scanning: true }],
+      [
+        'POST',
+        `/devices/${device.device}/rename`,
+        { name: 'Anna' },
+        { device: device.device, name: 'Anna', max_heart_rate: null },
+      ],
       ['POST', '/log-level', { service: 'forwarder', level: 'fatal' }, { level: 'fatal' }],
       ['POST', `/devices/${device.device}/reset-energy`, undefined, { reset: device.device }],
       ['DELETE', `/devices/${device.device}`, undefined, { forgotten: device.device }],
@@ -121,7 +127,7 @@ describe('the admin API on a running pipeline', () => {
 
   test("changes and dead letters need the operator's token; a wrong token counts as none", async () => {
     const guarded = contract.operations.filter(({ operation }) => operation.security !== undefined);
-    assert.equal(guarded.length, 9);
+    assert.equal(guarded.length, 10);
     for (const { method, path } of guarded)
       for (const headers of [{}, { authorization: 'Bearer wrong' }, { cookie: 'hr_gateway_session=wrong' }]) {
         const answer = await ask(method, path.replace('{id}', 'nobody'), { headers });
@@ -179,11 +185,12 @@ describe('the admin API on a running pipeline', () => {
     );
     const csv = await ask('GET', '/devices/flood/readings?format=csv');
     assert.equal(csv.type, 'text/csv; charset=utf-8');
+    assert.match(csv.headers.get('content-disposition') ?? '', /^attachment; filename="flood_/);
     assert.equal(
       csv.body,
       [
-        'timestamp,heart_rate,sensor_contact\n',
-        ...readings.map(({ timestamp, heart_rate, sensor_contact }) => `${timestamp},${heart_rate},${sensor_contact ?? ''}\n`),
+        'timestamp,heart_rate,sensor_contact,rr_ms\n',
+        ...readings.map(({ timestamp, heart_rate, sensor_contact }) => `${timestamp},${heart_rate},${sensor_contact ?? ''},\n`),
       ].join(''),
     );
   });

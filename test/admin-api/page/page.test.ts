@@ -1,34 +1,16 @@
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import type { ServiceStatus } from '../../../contract/service-status.ts';
 import { virtualRadioMissing, type VirtualRadio } from '../../ble-radio/support/virtual-radio.ts';
+import { readRecordings } from '../../../recordings/read-recordings.ts';
 import { eventually } from '../../support/eventually.ts';
 import { bridgeStatus, serviceStatus } from '../../support/messages.ts';
+import { seriousFindings } from './support/axe.ts';
 import { chromiumMissing, keepPicture, openPage, startBrowser, type OpenPage } from './support/chromium.ts';
 import { appReading, startBox, type Box } from './support/page-pipeline.ts';
 
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const missing = chromiumMissing() || virtualRadioMissing();
-
-interface AxeFinding {
-  id: string;
-  impact: string;
-  nodes: { target: string[]; failureSummary: string }[];
-}
-
-/** Serious and critical findings of axe, by rule and element. */
-async function seriousFindings(page: Page): Promise<string[]> {
-  // Injected as source: the page's policy allows no other script.
-  await page.evaluate(await import('node:fs').then(({ readFileSync }) => readFileSync(AXE, 'utf8')));
-  const violations = await page.evaluate<AxeFinding[]>(
-    'axe.run(document, { resultTypes: ["violations"] }).then((result) => result.violations)',
-  );
-  return violations
-    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} at ${target.join(' ')}: ${failureSummary}`));
-}
 
 const text = async (page: Page, selector: string): Promise<string> => (await page.locator(selector).first().textContent()) ?? '';
 const visible = async (page: Page, selector: string): Promise<boolean> => await page.locator(selector).first().isVisible();
@@ -170,6 +152,48 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     });
   });
 
+  test('the operator enters who wears a strap, scans, backs up, and downloads readings that our own replay reads', async () => {
+    const other = await openPage(browser, box.url, { acceptDownloads: true });
+    const { page: own } = other;
+    const card = '[data-device="anna-000001"]';
+    await eventually(async () => (await own.locator(card).count()) === 1);
+    await own.locator('#token').fill(box.token);
+    await own.keyboard.press('Enter');
+    await eventually(async () => await visible(own, '#operate-actions'), { what: 'the login' });
+    await own.locator(`${card} summary`).click();
+    await own.locator(`${card} [name=person]`).fill('Änne <b>Müller</b>');
+    await own.locator(`${card} [name=max]`).fill('189');
+    await own.locator(`${card} [name=max]`).press('Enter');
+    await eventually(async () => (await text(own, `${card} h3`)) === 'Änne <b>Müller</b>', { what: 'the name' });
+    assert.match(await text(own, `${card} .device`), /^Anna · anna-000001$/);
+    await eventually(async () => (await text(page, `${card} h3`)) === 'Änne <b>Müller</b>', { what: 'the name on another page' });
+    await own.locator(`${card} [name=max]`).fill('20');
+    await own.locator(`${card} [name=max]`).press('Enter');
+    assert.equal(await text(own, `${card} .strap-answer`), 'Saved.', 'the browser does not send a heart rate of 20');
+    assert.deepEqual(await seriousFindings(own), []);
+    await keepPicture(own, 'operator');
+
+    await own.locator('#scan').click();
+    await eventually(async () => /^Scanning/.test(await text(own, '#operate-answer')), { what: 'the scan' });
+    await own.locator('#backup').click();
+    await eventually(async () => /^The queue was copied to .*backups/.test(await text(own, '#operate-answer')), {
+      what: 'the backup',
+    });
+
+    assert.match(await text(own, `${card} .download`), /^Download readings since \d.* \(CSV\)$/);
+    const [download] = await Promise.all([own.waitForEvent('download'), own.locator(`${card} .download`).click()]);
+    assert.match(download.suggestedFilename(), /^anna-000001_\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z\.csv$/);
+    const [recording] = await readRecordings(await download.path());
+    assert.ok(recording !== undefined && recording.rows.length > 3, 'the file is a recording');
+    assert.deepEqual(other.faults, []);
+
+    await own.locator(`${card} [name=person]`).fill('');
+    await own.locator(`${card} [name=max]`).fill('');
+    await own.locator(`${card} [name=max]`).press('Enter');
+    await eventually(async () => (await text(own, `${card} h3`)) === 'Anna', { what: "the strap's own name" });
+    await own.context().close();
+  });
+
   test("a dead letter is shown, and can be retried with the operator's token, using the keyboard only", async () => {
     await box.stream.faults({ request: 'rejectPoison' });
     box.app.publish('hr/lab/bpm', appReading(77, { note: 'poison' }));
@@ -282,13 +306,27 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
       const name = await other.page.evaluate<string>(
         `document.activeElement === document.body
           ? ''
-          : (document.activeElement.getAttribute('aria-label') || document.activeElement.textContent || '').trim()`,
+          : (
+              document.activeElement.getAttribute('aria-label') ||
+              document.activeElement.labels?.[0]?.firstChild.textContent ||
+              document.activeElement.textContent ||
+              ''
+            ).trim()`,
       );
-      if (name === '' || names.includes(name)) break;
+      if (name === '' || name === names[0]) break;
       names.push(name);
     }
     const details = 'Arrivals by outcome, since the services started';
-    assert.deepEqual(names, ['To the straps', details, 'API', 'OpenAPI', 'Metrics', 'Health as text']);
+    const cards = await other.page.locator('.strap').count();
+    assert.deepEqual(names, [
+      'To the straps',
+      'Wall view',
+      ...Array.from({ length: cards }, () => 'Manage'),
+      details,
+      "Operator's token",
+      'Log in',
+      ...['API', 'OpenAPI', 'Metrics', 'Health as text'],
+    ]);
     await other.page.context().close();
   });
 

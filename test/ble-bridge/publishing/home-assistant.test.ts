@@ -4,9 +4,16 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
-import { discoveryMessages, HomeAssistant } from '../../../ble-bridge/publishing/home-assistant.ts';
+import {
+  bridgeMessage,
+  discoveryMessages,
+  HomeAssistant,
+  type StrapDescription,
+} from '../../../ble-bridge/publishing/home-assistant.ts';
 import { BleBridgeService } from '../../../ble-bridge/service.ts';
+import type { DiscoveryMessage } from '../../../contract/home-assistant.ts';
 import { deviceStatusTopic, readingTopic, serviceStatusTopic } from '../../../contract/topics.ts';
+import { boxMessages } from '../../../forwarder/box-discovery.ts';
 import { GatewayService } from '../../../gateway/service.ts';
 import { eventually } from '../../support/eventually.ts';
 import { pythonWith } from '../../support/python-venv.ts';
@@ -21,6 +28,7 @@ import { testConfig, testLog } from '../../support/test-config.ts';
 const text = (value: unknown): boolean => typeof value === 'string' && value !== '';
 const topic = (value: unknown): boolean => typeof value === 'string' && /^[^#+\0]+$/.test(value);
 const template = (value: unknown): boolean => typeof value === 'string' && /\{\{.*\}\}/.test(value);
+const isConfig = (value: unknown): value is Config => typeof value === 'object' && value !== null;
 const oneOf =
   (...allowed: string[]) =>
   (value: unknown): boolean =>
@@ -56,6 +64,11 @@ const SHARED: Record<string, (value: unknown) => boolean> = {
       serial_number: text,
       suggested_area: text,
       via_device: text,
+      connections: (value) =>
+        Array.isArray(value) &&
+        value.every(
+          (pair) => Array.isArray(pair) && pair[0] === 'bluetooth' && /^([0-9A-F]{2}:){5}[0-9A-F]{2}$/.test(String(pair[1])),
+        ),
       configuration_url: text,
     },
     ['identifiers'],
@@ -68,12 +81,16 @@ const FIELDS: Record<string, Record<string, (value: unknown) => boolean>> = {
     default_entity_id: (value) => typeof value === 'string' && /^sensor\.[a-z0-9_]+$/.test(value),
     state_class: oneOf('measurement', 'total', 'total_increasing'),
     unit_of_measurement: text,
-    device_class: oneOf('battery', 'signal_strength'),
+    device_class: oneOf('battery', 'signal_strength', 'timestamp'),
+    json_attributes_topic: topic,
+    json_attributes_template: template,
   },
   binary_sensor: {
     ...SHARED,
     default_entity_id: (value) => typeof value === 'string' && /^binary_sensor\.[a-z0-9_]+$/.test(value),
-    device_class: oneOf('connectivity'),
+    device_class: oneOf('occupancy', 'problem'),
+    json_attributes_topic: topic,
+    json_attributes_template: template,
     payload_on: text,
     payload_off: text,
   },
@@ -83,15 +100,27 @@ const UNITS: Record<string, string> = { battery: '%', signal_strength: 'dBm' };
 
 type Config = Record<string, unknown>;
 const DEVICE = 'polar-h10-a1b2c3';
-const configs = (): { topic: string; config: Config }[] =>
-  discoveryMessages('front-desk', DEVICE, 'Polar H10').map((message) => ({
-    topic: message.topic,
-    config: JSON.parse(message.payload) as Config,
-  }));
+const STRAP: StrapDescription = {
+  name: 'Polar H10',
+  address: 'c0:ff:ee:a1:b2:c3',
+  manufacturer: 'Polar Electro Oy',
+  model: 'H10',
+  firmware: '3.1.1',
+  source: 'noble',
+};
+const read = ({ topic, payload }: DiscoveryMessage): { topic: string; config: Config } => {
+  const config: unknown = JSON.parse(payload);
+  assert.ok(isConfig(config), `${topic} is no object`);
+  return { topic, config };
+};
+const configs = (strap: StrapDescription = STRAP): { topic: string; config: Config }[] =>
+  discoveryMessages('front-desk', DEVICE, strap).map(read);
+const boxConfigs = (): { topic: string; config: Config }[] =>
+  [bridgeMessage('front-desk'), ...boxMessages('front-desk')].map(read);
 
 describe('Home Assistant discovery', () => {
   test('every field is one that Home Assistant accepts, with a value of the kind that it accepts', () => {
-    for (const { topic: at, config } of configs()) {
+    for (const { topic: at, config } of [...configs(), ...boxConfigs()]) {
       const [prefix, component, node, entity, end] = at.split('/');
       assert.deepEqual([prefix, end], ['homeassistant', 'config']);
       assert.match(`${node}${entity}`, /^[a-zA-Z0-9_-]+$/);
@@ -101,7 +130,7 @@ describe('Home Assistant discovery', () => {
       for (const key of ['name', 'state_topic', 'unique_id', 'device', 'origin', 'availability'])
         assert.ok(key in config, `${at}: ${key}`);
       if (typeof config['device_class'] === 'string' && component === 'sensor')
-        assert.equal(config['unit_of_measurement'], UNITS[config['device_class']]);
+        assert.equal(config['unit_of_measurement'], UNITS[config['device_class']], at);
     }
   });
 
@@ -118,7 +147,61 @@ describe('Home Assistant discovery', () => {
     );
     assert.equal(new Set(all.map(({ config }) => config['unique_id'])).size, 4);
     for (const { config } of all)
-      assert.deepEqual(config['device'], { identifiers: ['front-desk_polar-h10-a1b2c3'], name: 'Polar H10' });
+      assert.deepEqual(config['device'], {
+        identifiers: ['front-desk_polar-h10-a1b2c3'],
+        name: 'Polar H10',
+        manufacturer: 'Polar Electro Oy',
+        model: 'H10',
+        sw_version: '3.1.1',
+        connections: [['bluetooth', 'C0:FF:EE:A1:B2:C3']],
+        via_device: 'hr-gateway_front-desk',
+      });
+  });
+
+  test('what is not known about a strap is left out, and a simulated strap has no Bluetooth address', () => {
+    const unknown = { ...STRAP, name: null, manufacturer: null, model: null, firmware: null, source: 'simulated' as const };
+    for (const { config } of configs(unknown))
+      assert.deepEqual(config['device'], {
+        identifiers: ['front-desk_polar-h10-a1b2c3'],
+        name: DEVICE,
+        via_device: 'hr-gateway_front-desk',
+      });
+  });
+
+  test('another name changes the name of the device, and neither topics nor ids', () => {
+    const ids = (strap: StrapDescription): unknown[] =>
+      configs(strap).map(({ topic: at, config }) => [at, config['unique_id'], config['default_entity_id'], config['name']]);
+    assert.deepEqual(ids({ ...STRAP, name: 'Anna' }), ids(STRAP));
+  });
+
+  test('the box is a device with uplink, readings waiting, last shipped and problems, available as the service that reports it', () => {
+    assert.deepEqual(
+      boxConfigs().map(({ config }) => [config['unique_id'], config['state_topic'], config['device_class']]),
+      [
+        ['front-desk_bridge_problem', serviceStatusTopic('front-desk', 'ble-bridge'), 'problem'],
+        ['front-desk_uplink', serviceStatusTopic('front-desk', 'forwarder'), undefined],
+        ['front-desk_depth', serviceStatusTopic('front-desk', 'forwarder'), undefined],
+        ['front-desk_last_shipped', serviceStatusTopic('front-desk', 'forwarder'), 'timestamp'],
+        ['front-desk_problem', serviceStatusTopic('front-desk', 'admin-api'), 'problem'],
+      ],
+    );
+    for (const { config } of boxConfigs())
+      assert.deepEqual(config['availability'], [{ topic: config['state_topic'], value_template: '{{ value_json.state }}' }]);
+    assert.equal(new Set(boxConfigs().map(({ config }) => JSON.stringify(config['device']))).size, 1);
+  });
+
+  test('a message is published again only if something in it has changed, and all of them after a reconnect', () => {
+    const sent: [string, string][] = [];
+    const discovery = new HomeAssistant({ publish: (at, payload) => sent.push([at, payload]) > 0 }, () => 'box');
+    const count = (): number => sent.splice(0).length;
+    discovery.add('anna', STRAP);
+    assert.equal(count(), 4);
+    discovery.add('anna', { ...STRAP });
+    assert.equal(count(), 0);
+    discovery.add('anna', { ...STRAP, firmware: '4.0.0' });
+    assert.equal(count(), 4);
+    discovery.up();
+    assert.equal(count(), 5);
   });
 
   test('an entity is available only while both strap and bridge are', () => {
@@ -135,9 +218,9 @@ describe('Home Assistant discovery', () => {
     let up = false;
     const sent: [string, string][] = [];
     const discovery = new HomeAssistant({ publish: (at, payload) => up && sent.push([at, payload]) > 0 }, () => 'box');
-    discovery.add('anna', 'Polar');
+    discovery.add('anna', STRAP);
     discovery.remove('anna');
-    discovery.add('bert', null);
+    discovery.add('bert', { ...STRAP, name: null });
     up = true;
     discovery.up();
     assert.deepEqual(
@@ -218,7 +301,7 @@ test('with the rights in docs/mqtt.md Home Assistant discovers each strap, and i
   const found = await eventually(
     () => {
       const all = [...received]
-        .filter(([at]) => at.startsWith('homeassistant/'))
+        .filter(([at]) => /^homeassistant\/\w+\/test-box_/.test(at))
         .map(([at, payload]) => [at, JSON.parse(payload) as Config] as const);
       return all.length === 8 &&
         all.every(([, entity]) => received.has(String(entity['state_topic']))) &&
@@ -239,7 +322,7 @@ test('with the rights in docs/mqtt.md Home Assistant discovers each strap, and i
     })),
   ]);
   // A strap without contact detection, and one that lost contact.
-  const contact = found.find(([at]) => at.startsWith('homeassistant/binary_sensor/'))?.[1]['value_template'];
+  const contact = found.find(([at]) => at.endsWith('/contact/config'))?.[1]['value_template'];
   const more = [null, true, false].map((value) => ({
     at: 'contact',
     key: String(value),

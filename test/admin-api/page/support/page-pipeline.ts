@@ -7,6 +7,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { AdminApiService } from '../../../../admin-api/service.ts';
 import { BleBridgeService } from '../../../../ble-bridge/service.ts';
 import { ForwarderService } from '../../../../forwarder/service.ts';
+import type { ServiceName } from '../../../../contract/topics.ts';
 import { GatewayService } from '../../../../gateway/service.ts';
 import { newUser, writeUsers } from '../../../../gateway/users.ts';
 import { operatorToken, readOrCreateSecret } from '../../../../service/storage/data-dir.ts';
@@ -23,7 +24,11 @@ export interface Box {
   /** An app with a name and the right to publish readings. */
   app: MqttClient;
   /** The bridge in this process, with simulated straps. */
-  startSimulated(): Promise<void>;
+  startSimulated(environment?: Record<string, string>): Promise<BleBridgeService>;
+  folder: string;
+  mqttUrl: string;
+  /** A client with the key of a service. */
+  clientAs(service: ServiceName): Promise<MqttClient>;
   /** The bridge as a process, with noble on a virtual radio. */
   startBridge(): Promise<{ radio: VirtualRadio; bridge: ProductProcess }>;
   stopForwarder(): Promise<void>;
@@ -70,8 +75,12 @@ export async function startBox(t: Pick<TestContext, 'after'>, environment: Recor
     stream,
     app,
     stopForwarder: async () => await forwarder.stop(),
-    async startSimulated() {
-      await start(new BleBridgeService({ config: { ...config, BLE_SOURCE: 'simulated' }, log }));
+    folder,
+    mqttUrl,
+    clientAs: async (service) => await clientOf({ name: service, password: readOrCreateSecret(base, service) }),
+    async startSimulated(more = {}) {
+      const own = testConfig({ DATA_DIR: folder, MQTT_URL: mqttUrl, BLE_SOURCE: 'simulated', ...environment, ...more });
+      return await start(new BleBridgeService({ config: own, log }));
     },
     async startBridge() {
       const radio = await startVirtualRadio(t);

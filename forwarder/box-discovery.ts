@@ -1,0 +1,84 @@
+/** Home Assistant discovery of the box: its uplink, what waits in the queue, when a reading was shipped last, and whether all is well. */
+import {
+  boxDevice,
+  discoveryMessage,
+  SERVICE_AVAILABLE,
+  type DiscoveredEntity,
+  type DiscoveryMessage,
+} from '../contract/home-assistant.ts';
+import { serviceStatusTopic, type ServiceName } from '../contract/topics.ts';
+import { VERSION } from '../service/process/version.ts';
+
+/** A last will has no details: the value is unknown then. */
+const ofForwarder = (path: string): string =>
+  `{% if value_json.forwarder is defined %}{{ value_json.forwarder.${path} }}{% else %}None{% endif %}`;
+
+function entities(gateway: string): { entity: DiscoveredEntity; of: ServiceName }[] {
+  const state_topic = serviceStatusTopic(gateway, 'forwarder');
+  const box_topic = serviceStatusTopic(gateway, 'admin-api');
+  return [
+    {
+      of: 'forwarder',
+      entity: {
+        component: 'sensor',
+        id: 'uplink',
+        name: 'Uplink',
+        config: {
+          state_topic,
+          value_template: ofForwarder('uplink.state'),
+          json_attributes_topic: state_topic,
+          json_attributes_template: '{{ value_json.forwarder.uplink | tojson if value_json.forwarder is defined else {} }}',
+          icon: 'mdi:cloud-upload',
+        },
+      },
+    },
+    {
+      of: 'forwarder',
+      entity: {
+        component: 'sensor',
+        id: 'depth',
+        name: 'Readings waiting',
+        config: {
+          state_topic,
+          value_template: ofForwarder('depth'),
+          unit_of_measurement: 'readings',
+          state_class: 'measurement',
+          icon: 'mdi:tray-full',
+        },
+      },
+    },
+    {
+      of: 'forwarder',
+      entity: {
+        component: 'sensor',
+        id: 'last_shipped',
+        name: 'Last shipped',
+        config: { state_topic, value_template: ofForwarder('last_shipped_at'), device_class: 'timestamp' },
+      },
+    },
+    {
+      // The only service that knows the health of all.
+      of: 'admin-api',
+      entity: {
+        component: 'binary_sensor',
+        id: 'problem',
+        name: 'Problem',
+        config: {
+          state_topic: box_topic,
+          value_template: "{{ 'None' if value_json.box is not defined else ('OFF' if value_json.box.status == 'ok' else 'ON') }}",
+          json_attributes_topic: box_topic,
+          json_attributes_template: '{{ value_json.box | tojson if value_json.box is defined else {} }}',
+          device_class: 'problem',
+        },
+      },
+    },
+  ];
+}
+
+/** The discovery messages of a box, to be retained. */
+export function boxMessages(gateway: string): DiscoveryMessage[] {
+  return entities(gateway).map(({ entity, of }) => {
+    const availability = [{ topic: serviceStatusTopic(gateway, of), value_template: SERVICE_AVAILABLE }];
+    return discoveryMessage(boxDevice(gateway, VERSION, availability), entity, VERSION);
+  });
+}

@@ -1,0 +1,209 @@
+/**
+ * A real Home Assistant core on our broker, and on a Mosquitto that it had before: what a person sees there. The users and rights are those
+ * that the documentation prints.
+ */
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { describe, test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { newUser, readUsers, writeUsers } from '../../../gateway/users.ts';
+import { startBox, type Box } from '../../admin-api/page/support/page-pipeline.ts';
+import { eventually } from '../../support/eventually.ts';
+import { pythonWith } from '../../support/python-venv.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+import { testConfig } from '../../support/test-config.ts';
+
+interface Entity {
+  entity_id: string;
+  unique_id: string;
+  category: string | null;
+  state: string | null;
+  attributes: Record<string, unknown>;
+}
+interface Device {
+  identifiers: string[];
+  connections: string[][];
+  name: string;
+  manufacturer: string | null;
+  model: string | null;
+  firmware: string | null;
+  via: string | null;
+  entities: Entity[];
+}
+
+/** The newest core that runs on Python 3.11, and what its web server would need: it is imported, but not started. */
+const PACKAGES = [
+  'homeassistant==2024.3.3',
+  'paho-mqtt==1.6.1',
+  'aiohttp_cors==0.7.0',
+  'aiohttp-fast-url-dispatcher==0.3.0',
+  'aiohttp-zlib-ng==0.3.1',
+  'janus==1.0.0',
+];
+const script = fileURLToPath(new URL('./support/core.py', import.meta.url));
+const PASSWORD = 'living-room-lamp';
+const STRAP = 'test-box_simulated-rest-000000';
+
+class Core {
+  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #lines: AsyncIterator<string>;
+  stderr = '';
+
+  constructor(python: string, folder: string, { host, port, user }: { host: string; port: string; user: string }) {
+    this.#process = spawn(python, [script, folder, host, port, user, PASSWORD]);
+    this.#process.stderr.on('data', (text: Buffer) => (this.stderr += text.toString()));
+    this.#lines = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** What Home Assistant shows now. */
+  async devices(): Promise<Device[]> {
+    this.#process.stdin.write('\n');
+    const { value, done } = await this.#lines.next();
+    if (done === true) throw new Error(`Home Assistant ended: ${this.stderr.slice(-2000)}`);
+    return (JSON.parse(value) as { devices: Device[] }).devices;
+  }
+
+  async device(identifier: string): Promise<Device | undefined> {
+    return (await this.devices()).find(({ identifiers }) => identifiers.includes(identifier));
+  }
+
+  stop(): void {
+    this.#process.kill('SIGKILL');
+  }
+}
+
+/** Undefined, with a line, if this machine has no Python for it; an error with CI=true. */
+async function startCore(t: TestContext, address: { host: string; port: string; user: string }): Promise<Core | undefined> {
+  const python = await pythonWith('home-assistant', PACKAGES);
+  if (python === undefined) {
+    assert.notEqual(process.env['CI'], 'true', 'no Home Assistant in CI');
+    t.skip('no Python for Home Assistant');
+    return undefined;
+  }
+  const core = new Core(python, tempDir(t), address);
+  t.after(() => core.stop());
+  return core;
+}
+
+async function ask(box: Box, method: string, route: string, body?: unknown): Promise<number> {
+  const answer = await fetch(`${box.url}${route}`, {
+    method,
+    headers: { authorization: `Bearer ${box.token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return answer.status;
+}
+
+const entity = (device: Device | undefined, id: string): Entity | undefined =>
+  device?.entities.find(({ unique_id }) => unique_id.endsWith(`_${id}`));
+const ids = (device: Device | undefined): string[][] =>
+  (device?.entities ?? []).map(({ entity_id, unique_id }) => [entity_id, unique_id]);
+
+describe('Home Assistant', () => {
+  test('shows straps and box with right names and values, follows a rename without another entity id, and forgets', async (t) => {
+    const box = await startBox(t);
+    const config = testConfig({ DATA_DIR: box.folder });
+    // As docs/mqtt.md says.
+    const rights = { subscribe: ['homeassistant/#', 'hr/#', 'edge/+/+/status'], publish: ['homeassistant/status'] };
+    writeUsers(config, { ...readUsers(config), 'home-assistant': await newUser(PASSWORD, rights) });
+    const { hostname: host, port } = new URL(box.mqttUrl);
+    const bridge = await box.startSimulated({ SIMULATED_STRAPS: '2' });
+    const core = await startCore(t, { host, port, user: 'home-assistant' });
+    if (core === undefined) return;
+
+    const strap = await eventually(
+      async () => {
+        const device = await core.device(STRAP);
+        return entity(device, 'contact')?.state === 'on' && entity(device, 'battery')?.state === '96' ? device : undefined;
+      },
+      { withinMs: 90_000, everyMs: 500, what: 'the strap with its values' },
+    );
+    const { entities, ...about } = strap;
+    assert.deepEqual(about, {
+      identifiers: [STRAP],
+      connections: [],
+      name: 'Simulated Rest',
+      manufacturer: 'hr-gateway',
+      model: 'simulated (rest)',
+      firmware: '1.0',
+      via: 'test-box',
+    });
+    assert.deepEqual(
+      entities.map(({ unique_id, category, attributes }) => [
+        unique_id,
+        category,
+        attributes['friendly_name'],
+        attributes['device_class'],
+        attributes['unit_of_measurement'],
+      ]),
+      [
+        [`${STRAP}_battery`, 'diagnostic', 'Simulated Rest Battery', 'battery', '%'],
+        [`${STRAP}_contact`, null, 'Simulated Rest Skin contact', 'occupancy', undefined],
+        [`${STRAP}_heart_rate`, null, 'Simulated Rest Heart rate', undefined, 'bpm'],
+        [`${STRAP}_rssi`, 'diagnostic', 'Simulated Rest Signal strength', 'signal_strength', 'dBm'],
+      ],
+    );
+    assert.match(entity(strap, 'heart_rate')?.state ?? '', /^\d{2,3}$/);
+    assert.match(entity(strap, 'rssi')?.state ?? '', /^-\d+$/);
+
+    const shown = await eventually(
+      async () => {
+        const device = await core.device('hr-gateway_test-box');
+        const isKnown = entity(device, 'problem')?.state === 'off' && entity(device, 'last_shipped')?.state?.startsWith('20');
+        return isKnown === true ? device : undefined;
+      },
+      { withinMs: 60_000, everyMs: 500, what: 'the box with its values' },
+    );
+    assert.deepEqual([shown.name, shown.manufacturer, shown.model], ['test-box', 'hr-gateway', 'Heart rate gateway']);
+    assert.deepEqual(
+      shown.entities.map(({ unique_id, attributes }) => [unique_id, attributes['friendly_name'], attributes['device_class']]),
+      [
+        ['test-box_bridge_problem', 'test-box Bluetooth problem', 'problem'],
+        ['test-box_depth', 'test-box Readings waiting', undefined],
+        ['test-box_last_shipped', 'test-box Last shipped', 'timestamp'],
+        ['test-box_problem', 'test-box Problem', 'problem'],
+        ['test-box_uplink', 'test-box Uplink', undefined],
+      ],
+    );
+    assert.equal(entity(shown, 'uplink')?.state, 'ok');
+
+    assert.equal(await ask(box, 'POST', '/devices/simulated-rest-000000/rename', { name: 'Anna' }), 200);
+    const named = await eventually(
+      async () => {
+        const device = await core.device(STRAP);
+        return entity(device, 'heart_rate')?.attributes['friendly_name'] === 'Anna Heart rate' ? device : undefined;
+      },
+      { withinMs: 30_000, everyMs: 300, what: 'the name' },
+    );
+    assert.equal(named.name, 'Anna');
+    assert.deepEqual(ids(named), ids(strap), 'entity ids and unique ids stay');
+
+    await box.stream.faults({ request: 'expiredToken' });
+    await eventually(async () => entity(await core.device('hr-gateway_test-box'), 'problem')?.state === 'on', {
+      withinMs: 60_000,
+      everyMs: 500,
+      what: 'the problem',
+    });
+    const uplink = entity(await core.device('hr-gateway_test-box'), 'uplink');
+    assert.equal(uplink?.state, 'credentials_expired');
+    assert.match(String(uplink.attributes['hint']), /Renew the credentials/);
+    await box.stream.faults({});
+
+    await bridge.stop();
+    await eventually(async () => entity(await core.device(STRAP), 'heart_rate')?.state === 'unavailable', {
+      withinMs: 30_000,
+      everyMs: 300,
+      what: 'a strap that is unavailable without its bridge',
+    });
+    assert.notEqual(entity(await core.device('hr-gateway_test-box'), 'uplink')?.state, 'unavailable', 'the box stays available');
+    await box.startSimulated({ SIMULATED_STRAPS: '1', BLE_DENY: 'simulated-rest-*' });
+    assert.equal(await ask(box, 'DELETE', '/devices/simulated-rest-000000'), 200);
+    await eventually(async () => (await core.device(STRAP)) === undefined, {
+      withinMs: 30_000,
+      everyMs: 300,
+      what: 'a device that is gone',
+    });
+    assert.doesNotMatch(core.stderr, /(ERROR|WARNING).*(mqtt|template)/i);
+  });
+});
