@@ -126,7 +126,8 @@ export class ShardPacer {
     this.#latelyAt = this.#at;
     this.#share *= jitter(clock, 0.2);
     this.#records = this.#share * CAPACITY_SECONDS;
-    this.#bytes = this.#records;
+    // One large record may leave at once; `#refill` takes the rest away.
+    this.#bytes = BURST_SECONDS;
   }
 
   /** The part of the limits that this box may use, 0 to 1. */
@@ -207,8 +208,8 @@ export class ShardPacer {
 
   /** How many records of this size may be sent now. */
   mayRecords(recordBytes: number): number {
-    this.#refill();
     this.#recordBytes = recordBytes;
+    this.#refill();
     const records = Math.min(this.#records / this.#recordCost, this.#bytes / this.#bytesCost(recordBytes));
     return Math.max(0, Math.floor(records));
   }
@@ -235,8 +236,8 @@ export class ShardPacer {
    * that, else once they hold half a second's worth, at most `most` records.
    */
   waitMs(waiting: number, recordBytes: number, most: number): number {
-    this.#refill();
     this.#recordBytes = recordBytes;
+    this.#refill();
     const wanted = Math.min(waiting, most);
     const recordCost = this.#recordCost;
     const bytesCost = this.#bytesCost(recordBytes);

@@ -9,8 +9,20 @@ const OUTAGE_MS = 600_000;
 /** Of the account. */
 const CONTROL_CALLS_PER_SECOND = 20;
 
-/** A box alone may have to wait for its next probe, which is due within 8 s, and all readings of that time wait with it. */
-const liveP99Ms = (boxes: number): number => (boxes === 1 ? 8000 : 5000);
+interface Law {
+  sentPerAccepted: number;
+  fairness: number;
+  liveP99Ms: number;
+}
+
+/**
+ * A box alone may have to wait for its next probe, which is due within 8 s, and all readings of that time wait with it. Each of a thousand
+ * boxes on one shard has a record per second: a refusal is a large part of what it learns, and of what it sends.
+ */
+function lawOf({ boxes, mode }: SharedStream): Law {
+  if (boxes >= 1000) return { sentPerAccepted: 1.2, fairness: 0.7, liveP99Ms: 60_000 };
+  return { sentPerAccepted: mode === 'records' ? 1.2 : 1.05, fairness: 0.9, liveP99Ms: boxes === 1 ? 8000 : 5000 };
+}
 
 /** Runs a fleet in a thread of its own. */
 export async function fleetResult(options: FleetOptions): Promise<FleetResult> {
@@ -37,12 +49,12 @@ export async function assertGoodCitizens(t: Pick<TestContext, 'diagnostic'>, str
   });
   t.diagnostic(`${nameOf(stream)}: ${summaryOf(result)}`);
   assert.equal(result.readings.lost, 0);
-  const most = mode === 'records' ? 1.2 : 1.05;
-  assert.ok(result.sentPerAccepted <= most, `sent ÷ accepted ${result.sentPerAccepted}`);
+  const law = lawOf(stream);
+  assert.ok(result.sentPerAccepted <= law.sentPerAccepted, `sent ÷ accepted ${result.sentPerAccepted}`);
   assert.ok(boxes === 1 || result.fairness.length >= 3, `${result.fairness.length} whole minutes of backlog`);
-  assert.ok(Math.min(1, ...result.fairness) >= 0.9, `Jain's index per minute: ${result.fairness.join(' ')}`);
+  assert.ok(Math.min(1, ...result.fairness) >= law.fairness, `Jain's index per minute: ${result.fairness.join(' ')}`);
   assert.ok(result.drainedPerIdeal <= 1.3, `drained in ${result.drainedPerIdeal} × the ideal time`);
-  if (mode === 'records') assert.ok(result.live.p99 <= liveP99Ms(boxes), `live p99 ${result.live.p99} ms`);
+  if (mode === 'records') assert.ok(result.live.p99 <= law.liveP99Ms, `live p99 ${result.live.p99} ms`);
   const { worstSecond, throttled } = result.controlCalls;
   assert.ok(worstSecond <= CONTROL_CALLS_PER_SECOND, `${worstSecond} control calls in the worst second`);
   assert.equal(throttled, 0, 'control calls that were throttled');
