@@ -70,11 +70,11 @@ export class HttpClients {
     this.#limits.protect(request);
   }
 
-  /** Throws HrError `too_many_requests` if the client's budget is used up. */
+  /** Throws HrError `too_many_requests` if the client's budget is used up, or nobody reads the answers. */
   admit(request: IncomingMessage, budget: Budget): void {
     const name = networkOf(request.socket.remoteAddress);
     const client = this.#client(name);
-    if (client.left[budget] < 1) {
+    if (client.left[budget] < 1 || this.#limits.isExhausted) {
       this.#count(name, 'requests');
       throw new HrError('too_many_requests', { operation: 'accept a request', detail: `from ${name}` });
     }

@@ -62,6 +62,8 @@ const SERVICES_HALF_OPEN = 256;
 const SERVICES_CONNECT_MS = 2000;
 /** A new connection of another client has this long to send its CONNECT, even if many are half-open. */
 const HALF_OPEN_GRACE_MS = 500;
+/** A client may close its side and not read: GuardedConnection, not Node, decides how its connection ends. */
+const ENDS_LATER = { allowHalfOpen: true } as const;
 /** The first byte of a CONNECT (MQTT 3.1.1 section 3.1.1). */
 const CONNECT = 0x10;
 
@@ -154,7 +156,10 @@ export class Listeners {
     });
     webSockets.on('connection', (socket, request) => {
       socket.on('error', () => {});
-      this.#take(createWebSocketStream(socket), this.#peerOf(request.socket, loopback, halfOpen), request);
+      const peer = this.#peerOf(request.socket, loopback, halfOpen);
+      // Before ws closes it in order: the client may have closed its side only, and not read.
+      request.socket.prependListener('end', () => peer.reset?.());
+      this.#take(createWebSocketStream(socket), peer, request);
     });
     webSockets.on('error', () => {});
     this.#webSockets.push(webSockets);
@@ -172,7 +177,7 @@ export class Listeners {
     await this.#startServices();
     const loopback = isLoopback(config.MQTT_LISTEN_HOST);
     const [tcpHalfOpen, webHalfOpen] = [this.#halfOpen(), this.#halfOpen()];
-    const tcp = createServer({ noDelay: true }, (socket) => {
+    const tcp = createServer({ noDelay: true, ...ENDS_LATER }, (socket) => {
       if (this.#admit(socket, tcpHalfOpen)) this.#take(socket, this.#peerOf(socket, loopback, tcpHalfOpen));
     });
     await this.#listen('mqtt', tcp, config.MQTT_LISTEN_PORT, config.MQTT_LISTEN_HOST, 'MQTT_LISTEN_PORT');
@@ -235,7 +240,7 @@ export class Listeners {
     const secure = { ...tls.start(), handshakeTimeout: limits.connectTimeoutMs };
     const loopback = isLoopback(config.MQTT_TLS_LISTEN_HOST);
     const [mqttsHalfOpen, wssHalfOpen] = [this.#halfOpen(), this.#halfOpen()];
-    const mqtts = createTlsServer({ ...secure, noDelay: true }, (socket) => {
+    const mqtts = createTlsServer({ ...secure, noDelay: true, ...ENDS_LATER }, (socket) => {
       this.#take(socket, this.#peerOf(socket, loopback, mqttsHalfOpen));
     });
     const wss = createHttpsServer({ ...http, ...secure }, upgradeRequired);

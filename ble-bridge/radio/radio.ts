@@ -41,11 +41,17 @@ export interface RadioCharacteristic {
   subscribe(onData: (value: Buffer) => void): Promise<void>;
 }
 
+/** Packets, and their bytes without headers of the link layer and of L2CAP. */
+export interface Traffic {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
 export interface RadioConnection {
   /** When the strap last answered a request on this link (performance.now()). */
   readonly answeredAt: number;
-  /** Packets that the strap has sent on this link without being asked: notifications, requests, signaling. */
-  readonly unasked: number;
+  /** What the strap has sent on this link without being asked: notifications, requests, signaling. */
+  readonly unasked: Traffic;
   /** The characteristics of the heart rate service; none if the strap does not have it. */
   discover(): Promise<RadioCharacteristic[]>;
   /** The characteristics of the optional services, as far as present; after `discover`. */

@@ -23,7 +23,7 @@ export const HTTP_TIME_LIMITS = {
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** A connection on which nothing was read or written, such as one whose client does not read the answer. */
 export const SILENT_CONNECTION_MS = 60_000;
-/** What the system may hold for clients that do not read their answers, over all connections that are not protected. */
+/** What the system may hold for clients that do not read their answers, over all connections that are not protected or were closed. */
 export const UNREAD_MAX_BYTES = 32 * 1024 * 1024;
 const UNREAD_EVERY_MS = 1000;
 /** Fewer connections cannot hold that much. */
@@ -62,6 +62,11 @@ export class ConnectionLimits {
   readonly #held = new Map<string, Held>();
   readonly #perClient = new Map<string, number>();
   #protected = 0;
+  #port = 0;
+  /** Connections that were closed since the last measurement. */
+  #closedCount = 0;
+  /** What the system held of closed connections as of the last measurement: their clients have not read the last answer. */
+  #leftBytes = 0;
   #measuring: NodeJS.Timeout | undefined;
 
   constructor(options: ConnectionLimitsOptions) {
@@ -71,6 +76,14 @@ export class ConnectionLimits {
   /** Open connections. */
   get size(): number {
     return this.#held.size;
+  }
+
+  /**
+   * True while the system holds too much of connections that were closed, which nothing can take back: nobody whose connection is not
+   * protected should have an answer.
+   */
+  get isExhausted(): boolean {
+    return this.#leftBytes > UNREAD_MAX_BYTES;
   }
 
   /** Watches a server's connections, while it listens. Call it before the server listens. */
@@ -88,6 +101,10 @@ export class ConnectionLimits {
     server.prependListener('request', requested);
   }
 
+  isProtected(request: IncomingMessage): boolean {
+    return this.#held.get(connectionKey(request.socket))?.isProtected === true;
+  }
+
   /** Keeps the connection of a request open whatever others do. False if too many are protected. */
   protect(request: IncomingMessage): boolean {
     const held = this.#held.get(connectionKey(request.socket));
@@ -103,6 +120,7 @@ export class ConnectionLimits {
     if (socket.remoteAddress === undefined) return void socket.destroy();
     const key = connectionKey(socket);
     const client = networkOf(socket.remoteAddress);
+    this.#port = socket.localPort ?? 0;
     // A client can use its port again before this process has noticed that the connection before is gone.
     const before = this.#held.get(key);
     if (before !== undefined) this.#closed(before);
@@ -117,6 +135,7 @@ export class ConnectionLimits {
   #closed(held: Held): void {
     if (this.#held.get(held.key) !== held) return;
     this.#held.delete(held.key);
+    this.#closedCount += 1;
     const left = (this.#perClient.get(held.client) ?? 1) - 1;
     if (left <= 0) this.#perClient.delete(held.client);
     else this.#perClient.set(held.client, left);
@@ -175,11 +194,14 @@ export class ConnectionLimits {
 
   /** Closes the connections with the most unread bytes, until the rest may stay. */
   async #closeUnread(): Promise<void> {
-    if (this.#held.size < UNREAD_FROM) return;
+    if (this.#held.size + this.#closedCount < UNREAD_FROM && this.#leftBytes === 0) return;
     const unread = await readUnreadBytes();
+    this.#closedCount = 0;
+    this.#leftBytes = 0;
+    for (const [key, bytes] of unread) if (key.startsWith(`${this.#port} `) && !this.#held.has(key)) this.#leftBytes += bytes;
     const bytesOf = ({ key }: Held): number => unread.get(key) ?? 0;
     const held = [...this.#held.values()].filter(({ isProtected }) => !isProtected).sort((a, b) => bytesOf(b) - bytesOf(a));
-    let total = held.reduce((sum, each) => sum + bytesOf(each), 0);
+    let total = held.reduce((sum, each) => sum + bytesOf(each), this.#leftBytes);
     for (const each of held) {
       if (total <= UNREAD_MAX_BYTES) return;
       total -= bytesOf(each);

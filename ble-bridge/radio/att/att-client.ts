@@ -6,6 +6,7 @@
  * Invariant: nothing that a peripheral sends throws or leaves a request without its result; only a missing answer does. The callers
  * have time limits for that, and `end` settles the rest.
  */
+import type { Traffic } from '../radio.ts';
 import { RadioError } from '../radio-error.ts';
 import {
   ATT,
@@ -51,7 +52,7 @@ export class AttClient {
   #mtu = MTU_DEFAULT;
   #paired = false;
   #answeredAt = -Infinity;
-  #unasked = 0;
+  readonly #unasked = { packets: 0, bytes: 0 };
   #ended = false;
 
   constructor(options: AttClientOptions) {
@@ -69,7 +70,7 @@ export class AttClient {
   }
 
   /** PDUs that the peripheral sent without being asked: values, requests, and answers that nobody waits for. */
-  get unasked(): number {
+  get unasked(): Traffic {
     return this.#unasked;
   }
 
@@ -113,7 +114,10 @@ export class AttClient {
     if (opcode === undefined || this.#ended) return;
     const isValue = opcode === ATT.notification || opcode === ATT.indication;
     // An odd opcode is an answer; an even one is a request, a command or a confirmation.
-    if (isValue || opcode % 2 === 0 || this.#current === undefined) this.#unasked += 1;
+    if (isValue || opcode % 2 === 0 || this.#current === undefined) {
+      this.#unasked.packets += 1;
+      this.#unasked.bytes += pdu.length;
+    }
     if (isValue) return this.#value(opcode, pdu);
     if (opcode % 2 === 0) return this.#asked(opcode, pdu);
     this.#answeredAt = performance.now();

@@ -7,7 +7,7 @@ import { AttClient } from '../att/att-client.ts';
 import { GattClient, type GattCharacteristic, type GattService } from '../att/gatt-client.ts';
 import { disconnectReason } from '../disconnect-reasons.ts';
 import { RadioError } from '../radio-error.ts';
-import { SERVICES, type RadioCharacteristic, type RadioConnection } from '../radio.ts';
+import { SERVICES, type RadioCharacteristic, type RadioConnection, type Traffic } from '../radio.ts';
 import type { NobleLink, NoblePeripheral } from './noble-types.ts';
 import { Pairing } from './pairing.ts';
 
@@ -55,7 +55,7 @@ export class NobleConnection implements RadioConnection {
   #services: GattService[] = [];
   #ended = false;
   /** Of other channels than ATT's. */
-  #otherPackets = 0;
+  readonly #others = { packets: 0, bytes: 0 };
 
   constructor(peripheral: NoblePeripheral, link: NobleLink, onEnd: (reason: string | undefined) => void) {
     this.#peripheral = peripheral;
@@ -77,7 +77,8 @@ export class NobleConnection implements RadioConnection {
     stream.on('data', (channel: number, data: Buffer) => {
       if (channel === ATT_CHANNEL) this.#att.receive(data);
       else {
-        this.#otherPackets += 1;
+        this.#others.packets += 1;
+        this.#others.bytes += data.length;
         this.#pairing.received(channel, data);
       }
     });
@@ -88,8 +89,9 @@ export class NobleConnection implements RadioConnection {
     return this.#att.answeredAt;
   }
 
-  get unasked(): number {
-    return this.#otherPackets + this.#att.unasked;
+  get unasked(): Traffic {
+    const { packets, bytes } = this.#att.unasked;
+    return { packets: this.#others.packets + packets, bytes: this.#others.bytes + bytes };
   }
 
   #end(reason: string | undefined): void {
