@@ -27,8 +27,8 @@ export interface AttClientOptions {
   send: (pdu: Buffer) => void;
   /** Pairs and encrypts the link; false if that failed. Called at most once per link. */
   pair: () => Promise<boolean>;
-  /** A notification or an indication. */
-  onValue: (handle: number, value: Buffer) => void;
+  /** A notification or an indication. Returns whether this value was subscribed to. */
+  onValue: (handle: number, value: Buffer) => boolean;
   /** MTU that this side accepts. */
   mtu: number;
 }
@@ -52,7 +52,7 @@ export class AttClient {
   #mtu = MTU_DEFAULT;
   #paired = false;
   #answeredAt = -Infinity;
-  readonly #unasked = { packets: 0, bytes: 0 };
+  readonly #unasked = { packets: 0, bytes: 0, others: 0 };
   #ended = false;
 
   constructor(options: AttClientOptions) {
@@ -117,6 +117,7 @@ export class AttClient {
     if (isValue || opcode % 2 === 0 || this.#current === undefined) {
       this.#unasked.packets += 1;
       this.#unasked.bytes += pdu.length;
+      this.#unasked.others += 1;
     }
     if (isValue) return this.#value(opcode, pdu);
     if (opcode % 2 === 0) return this.#asked(opcode, pdu);
@@ -136,7 +137,7 @@ export class AttClient {
   #value(opcode: number, pdu: Buffer): void {
     // Confirmed at once and whatever it is: the peripheral sends nothing further before (Core, volume 3 part F, 3.4.7.3).
     if (opcode === ATT.indication) this.#o.send(encodeConfirmation());
-    if (pdu.length >= 3) this.#o.onValue(pdu.readUInt16LE(1), pdu.subarray(3));
+    if (pdu.length >= 3 && this.#o.onValue(pdu.readUInt16LE(1), pdu.subarray(3))) this.#unasked.others -= 1;
   }
 
   /** This side has no attributes: it finds nothing for a peripheral that is a client as well (watches are). */

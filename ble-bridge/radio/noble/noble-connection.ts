@@ -54,8 +54,8 @@ export class NobleConnection implements RadioConnection {
   readonly #pairing: Pairing;
   #services: GattService[] = [];
   #ended = false;
-  /** Of other channels than ATT's. */
-  readonly #others = { packets: 0, bytes: 0 };
+  /** What it sent on other channels than ATT's. */
+  readonly #signaling = { packets: 0, bytes: 0 };
 
   constructor(peripheral: NoblePeripheral, link: NobleLink, onEnd: (reason: string | undefined) => void) {
     this.#peripheral = peripheral;
@@ -77,8 +77,8 @@ export class NobleConnection implements RadioConnection {
     stream.on('data', (channel: number, data: Buffer) => {
       if (channel === ATT_CHANNEL) this.#att.receive(data);
       else {
-        this.#others.packets += 1;
-        this.#others.bytes += data.length;
+        this.#signaling.packets += 1;
+        this.#signaling.bytes += data.length;
         this.#pairing.received(channel, data);
       }
     });
@@ -90,8 +90,9 @@ export class NobleConnection implements RadioConnection {
   }
 
   get unasked(): Traffic {
-    const { packets, bytes } = this.#att.unasked;
-    return { packets: this.#others.packets + packets, bytes: this.#others.bytes + bytes };
+    const { packets, bytes, others } = this.#att.unasked;
+    const { packets: more, bytes: moreBytes } = this.#signaling;
+    return { packets: packets + more, bytes: bytes + moreBytes, others: others + more };
   }
 
   #end(reason: string | undefined): void {
