@@ -1,4 +1,4 @@
-/** The volume of 1.0.0, as its killed services left it, divided as `prepare-volumes` of docker-compose.yml does before the services start. */
+/** The volume of 1.0.0, as its killed services left it, divided as `prepare-volumes` of docker-compose.yml does before the start. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
