@@ -13,7 +13,7 @@ import type { Logger } from '../service/log/log.ts';
 import { HANDSHAKE_TIMEOUT_MS, HTTP_TIME_LIMITS, SILENT_CONNECTION_MS } from '../service/network/connection-limits.ts';
 import { VERSION } from '../service/process/version.ts';
 import type { Access } from './access.ts';
-import type { Budget, HttpClients } from './http-clients.ts';
+import { refuseLater, type Budget, type HttpClients } from './http-clients.ts';
 import { answerBrokenHttp, notFoundHandler, problemHandler } from './problem.ts';
 import { aliveSchema, answers } from './route-schemas.ts';
 import { addChangeRoutes, addLoginRoutes, addReadRoutes, type RouteOptions } from './routes.ts';
@@ -40,6 +40,8 @@ function chartFiles(): { script: Buffer; style: Buffer } {
   };
 }
 
+/** Answers to a Host or Origin of another site, and to a body that is too large. */
+const REFUSED: ReadonlySet<number> = new Set([403, 413]);
 /** Cheap, and needed to find out that the box is under attack; a wrong token is charged separately. */
 const UNCHARGED = new Set(['/health/live', '/login']);
 
@@ -56,11 +58,12 @@ function limitClients(app: FastifyInstance, access: Access, clients: HttpClients
   app.addHook('onRequest', async (request) => {
     const proof = access.proofOf(request);
     if (proof.kind === 'token' || proof.kind === 'session') return clients.protect(request.raw);
-    if (proof.kind === 'wrong') return clients.wrongToken(request.raw);
+    if (proof.kind === 'wrong') return await refuseLater(() => clients.wrongToken(request.raw));
     const budget = budgetOf(request.routeOptions.url);
-    if (budget !== undefined) clients.admit(request.raw, budget);
+    if (budget !== undefined) await refuseLater(() => clients.admit(request.raw, budget));
   });
   app.addHook('onResponse', async (request, reply) => {
+    if (REFUSED.has(reply.statusCode) && !access.isOperator(request)) clients.refusedOtherwise(request.raw);
     const budget = budgetOf(request.routeOptions.url);
     const bytes = Number(reply.getHeader('content-length') ?? 0);
     if (budget !== undefined && bytes > 0 && !access.isOperator(request)) clients.answered(request.raw, budget, bytes);

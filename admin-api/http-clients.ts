@@ -2,7 +2,8 @@
  * What clients other than the operator may use of this server: connections, requests and failed logins. Counts what was refused by client,
  * and names in a health check the one that asks for too much. The operator is exempt.
  */
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HrError } from '../service/errors/errors.ts';
 import { okCheck, warning, type CheckReport } from '../service/health/check-report.ts';
 import { RepeatLimiter, type Logger } from '../service/log/log.ts';
@@ -23,10 +24,22 @@ const COST_MAX = 3000;
 const BYTES_PER_COST = 10 * 1024;
 /** A wrong token costs as much as 20 requests. */
 const WRONG_TOKEN_COST = 20;
+/** A client that is over its budget waits so long for each refusal: it may ask again at once, and a request costs more than waiting. */
+const REFUSED_AFTER_MS = 1000;
 const CLIENTS_MAX = 1000;
 /** For how long a client is named after its last refusal, and how many refusals in this time it takes. */
 const NAMED_MS = 60_000;
 const NAMED_FROM = 10;
+
+/** Runs a check of this file. What it refuses is refused after a while. */
+export async function refuseLater(check: () => void): Promise<void> {
+  try {
+    check();
+  } catch (error) {
+    if (error instanceof HrError && error.code === 'too_many_requests') await sleep(REFUSED_AFTER_MS);
+    throw error;
+  }
+}
 
 type Refusal = 'connections' | 'requests' | 'logins';
 /** The page's own files have a budget of their own: a client that floods the API must not keep the page from being loaded. */
@@ -61,7 +74,7 @@ export class HttpClients {
   }
 
   /** Call it before the server listens. */
-  attach(server: Pick<Server, 'on' | 'prependListener' | 'listening'>): void {
+  attach(server: Parameters<ConnectionLimits['attach']>[0]): void {
     this.#limits.attach(server);
   }
 
@@ -70,15 +83,20 @@ export class HttpClients {
     this.#limits.protect(request);
   }
 
-  /** Throws HrError `too_many_requests` if the client's budget is used up. */
+  /** Throws HrError `too_many_requests` if the client's budget is used up, or nobody reads the answers. */
   admit(request: IncomingMessage, budget: Budget): void {
     const name = networkOf(request.socket.remoteAddress);
     const client = this.#client(name);
-    if (client.left[budget] < 1) {
+    if (client.left[budget] < 1 || this.#limits.isExhausted) {
       this.#count(name, 'requests');
       throw new HrError('too_many_requests', { operation: 'accept a request', detail: `from ${name}` });
     }
     client.left[budget] -= 1;
+  }
+
+  /** A request was refused for another reason: its Host or Origin, the size of its body, or too many event streams. */
+  refusedOtherwise(request: IncomingMessage): void {
+    this.#count(networkOf(request.socket.remoteAddress), 'requests');
   }
 
   /** Charges for an answer of this many bytes. */

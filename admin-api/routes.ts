@@ -10,7 +10,7 @@ import type { EventStream } from './events.ts';
 import type { Fleet } from './fleet.ts';
 import { healthText } from './health.ts';
 import type { History } from './history.ts';
-import type { HttpClients } from './http-clients.ts';
+import { refuseLater, type HttpClients } from './http-clients.ts';
 import { attachmentOf, csvOf } from './readings-file.ts';
 import type { Prometheus } from './prometheus.ts';
 import * as schemas from './route-schemas.ts';
@@ -43,7 +43,7 @@ const unknownStrap = (id: string): HrError => new HrError('strap_unknown', { ope
 
 /** Routes that only read; who may use them depends on ADMIN_ANONYMOUS. */
 export function addReadRoutes(app: FastifyInstance, options: RouteOptions): void {
-  const { access, fleet, prometheus, events, health, history, command } = options;
+  const { access, clients, fleet, prometheus, events, health, history, command } = options;
   const healthAnswers = answersAlso(answered.healthSchema, 'text/plain');
   const down = {
     description: 'Down: the same body, for probes that check only the HTTP status',
@@ -181,8 +181,9 @@ export function addReadRoutes(app: FastifyInstance, options: RouteOptions): void
     (request, reply) => {
       const proof = access.proofOf(request);
       const session = proof.kind === 'session' ? proof.key : undefined;
-      if (!events.add(reply, proof.kind === 'token' ? 'token' : session))
-        throw new HrError('too_many_pages', { operation: 'open events', detail: `${events.pages} pages are open` });
+      if (events.add(reply, proof.kind === 'token' ? 'token' : session)) return;
+      clients.refusedOtherwise(request.raw);
+      throw new HrError('too_many_pages', { operation: 'open events', detail: `${events.pages} pages are open` });
     },
   );
 }
@@ -335,7 +336,7 @@ export function addLoginRoutes(app: FastifyInstance, { access, clients }: RouteO
     },
     async (request, reply) => {
       if (!access.isToken(request.body.token)) {
-        clients.wrongToken(request.raw);
+        await refuseLater(() => clients.wrongToken(request.raw));
         throw new HrError('token_needed', { operation: 'log in', detail: "this is not the operator's token" });
       }
       // A browser that logs in again has one session, not two.

@@ -5,7 +5,6 @@
  */
 import type { Socket } from 'node:net';
 import { networkOf } from '../service/network/client-address.ts';
-import { resetSocket } from '../service/network/reset-socket.ts';
 import { connectionKey } from '../service/network/unread-bytes.ts';
 import type { Breaches } from './breaches.ts';
 import { Rate } from './budgets/rate.ts';
@@ -104,8 +103,7 @@ interface Network {
 
 export class Admission {
   readonly #options: AdmissionOptions;
-  /** By address and port. */
-  readonly #open = new Map<string, Socket>();
+  #openCount = 0;
   readonly #networks = new Map<string, Network>();
   readonly #all: Rate;
 
@@ -132,58 +130,56 @@ export class Admission {
     return network;
   }
 
-  #limitFor(network: Network): string | undefined {
+  /** The bound on connections that one more of this network would exceed; undefined if none. */
+  #boundFor(network: Network): string | undefined {
     const { connections, limits } = this.#options;
-    if (this.#open.size >= connections) return 'connections';
-    if (network.connections >= Math.max(1, Math.floor(connections * limits.connectionsShareOfAddress)))
-      return 'connections_per_address';
+    if (this.#openCount >= connections) return 'connections';
+    const ofNetwork = Math.max(1, Math.floor(connections * limits.connectionsShareOfAddress));
+    return network.connections >= ofNetwork ? 'connections_per_address' : undefined;
+  }
+
+  #isWithinRate(network: Network): boolean {
     const nowMs = performance.now();
     const isOwn = network.own.credit(nowMs) >= 1;
-    if (network.rate.credit(nowMs) < 1 || !(isOwn || this.#all.credit(nowMs) >= 1)) return 'connect_rate';
+    if (network.rate.credit(nowMs) < 1 || !(isOwn || this.#all.credit(nowMs) >= 1)) return false;
     network.rate.take(1);
     if (isOwn) network.own.take(1);
     else this.#all.take(1);
-    return undefined;
+    return true;
   }
 
-  /** Counts a new connection; returns false, and closes it, if there are too many. */
-  admit(socket: Socket): boolean {
+  /** Counts a new connection, or closes it if there are too many. `late`: it was not counted, because its network is beyond its rate. */
+  admit(socket: Socket): 'accepted' | 'closed' | 'late' {
     const address = socket.remoteAddress;
     // The client has reset it before it was accepted: all such connections would be one to whatever counts by address and port.
     if (address === undefined) {
       socket.destroy();
-      return false;
+      return 'closed';
     }
-    const name = networkOf(address);
-    const network = this.#network(name);
-    const limit = this.#limitFor(network);
-    if (limit !== undefined) {
-      this.#options.breaches.add(limit, { address });
+    const network = this.#network(networkOf(address));
+    if (this.#boundFor(network) === undefined && !this.#isWithinRate(network)) return 'late';
+    return this.#count(socket, address, network) ? 'accepted' : 'closed';
+  }
+
+  /** As `admit`, whatever the rate. */
+  admitLate(socket: Socket): boolean {
+    const address = socket.remoteAddress ?? 'unknown';
+    return this.#count(socket, address, this.#network(networkOf(address)));
+  }
+
+  #count(socket: Socket, address: string, network: Network): boolean {
+    const bound = this.#boundFor(network);
+    if (bound !== undefined) {
+      this.#options.breaches.add(bound, { address });
       socket.destroy();
       return false;
     }
-    const key = connectionKey(socket);
-    this.#open.set(key, socket);
+    this.#openCount += 1;
     network.connections += 1;
-    socket.on('error', () => {});
     socket.once('close', () => {
-      if (this.#open.get(key) === socket) this.#open.delete(key);
+      this.#openCount -= 1;
       network.connections -= 1;
     });
     return true;
-  }
-
-  /**
-   * Ends a connection at once: what the system holds for it is dropped. `key` is that of service/network/unread-bytes.ts, which a TLS or
-   * WebSocket connection has in common with its socket.
-   */
-  reset(key: string): void {
-    const socket = this.#open.get(key);
-    if (socket !== undefined) resetSocket(socket);
-  }
-
-  /** Closes all connections. */
-  closeAll(): void {
-    for (const socket of this.#open.values()) socket.destroy();
   }
 }

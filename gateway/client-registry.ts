@@ -34,7 +34,7 @@ export interface ClientRegistryOptions {
 
 /** What a subscription costs beside its filter. */
 const SUBSCRIPTION_BYTES = 800;
-/** So many clients that do not read cost little, even if the system holds as much as it can for each of them. */
+/** Fewer clients cost little even if the system holds as much as it can for each; beyond that, what they do not read waits here. */
 const MEASURED_FROM = 8;
 /** A single breach that ends a connection already needs a person's attention. */
 const DISCONNECTION_WEIGHT = 5;
@@ -208,7 +208,7 @@ export class ClientRegistry {
   /** Call it every second. */
   async refresh(): Promise<void> {
     this.#connections.refresh();
-    if (this.#open.size < MEASURED_FROM || this.#isMeasuring) return;
+    if ((this.#open.size < MEASURED_FROM && !this.#connections.hasLarge) || this.#isMeasuring) return;
     this.#isMeasuring = true;
     const unread = await readUnreadBytes();
     this.#isMeasuring = false;

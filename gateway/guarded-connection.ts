@@ -32,7 +32,9 @@ export interface ConnectionPolicy {
 
 /** What the system and the stream below may hold before writes wait here. */
 const INNER_BACKLOG_BYTES = 64 * 1024;
-/** How long the last packets to a client may take to leave. */
+/** What may be left to the system when a connection is closed in order: a CONNACK, a SUBACK. */
+const LEFT_TO_SYSTEM_BYTES = 4 * 1024;
+/** How long the last packets to a client may take to arrive. */
 const LAST_PACKETS_MS = 1000;
 /** Packets of one metered client in one turn of the event loop. */
 const TURN_PACKETS = 64;
@@ -63,11 +65,13 @@ export class GuardedConnection extends Duplex {
   #receivedBytes = 0;
   #sentBytes = 0;
   #systemBytes = 0;
+  /** What had been sent when that was measured. */
+  #measuredAtBytes = 0;
   #hasEnded = false;
   #hasFirstPacket = false;
 
   constructor(inner: Duplex, options: GuardedConnectionOptions) {
-    super({ allowHalfOpen: false, readableHighWaterMark: 64 * 1024, writableHighWaterMark: 256 * 1024 });
+    super({ allowHalfOpen: true, readableHighWaterMark: 64 * 1024, writableHighWaterMark: 256 * 1024 });
     this.#inner = inner;
     this.#options = options;
     inner.on('data', (chunk: Buffer) => this.#receive(chunk));
@@ -96,6 +100,7 @@ export class GuardedConnection extends Duplex {
   /** What the system holds for the client, as measured now. */
   set systemBytes(bytes: number) {
     this.#systemBytes = bytes;
+    this.#measuredAtBytes = this.#sentBytes;
   }
 
   /** Bytes that left for the client. */
@@ -343,12 +348,13 @@ export class GuardedConnection extends Duplex {
       inner.pause();
       const limit = setTimeout(() => this.#reset(), LAST_PACKETS_MS).unref();
       inner.once('close', () => clearTimeout(limit));
-      inner.end(() => inner.destroy());
+      const heldMaxBytes = inner.writableLength + this.#systemBytes + this.#sentBytes - this.#measuredAtBytes;
+      if (heldMaxBytes < LEFT_TO_SYSTEM_BYTES) inner.end(() => inner.destroy());
     } else this.#reset();
     callback(error);
   }
 
-  /** For a client that does not read: the system would keep what it holds for it for minutes after the connection was closed. */
+  /** For a client that does not read: the system would keep what it holds for it, for minutes and uncounted, if it were closed in order. */
   #reset(): void {
     this.#options.peer.reset?.();
     this.#inner.destroy();

@@ -6,13 +6,12 @@ import {
   createServer as createHttpServer,
   type IncomingMessage,
   type Server as HttpServer,
-  type ServerOptions,
   type ServerResponse,
 } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
+import { createServer as createTlsServer } from 'node:tls';
 import { createWebSocketStream, WebSocketServer } from 'ws';
 import { hostOf, isLoopback, isOwnHost } from '../service/network/addresses.ts';
 import type { Config } from '../service/config/config.ts';
@@ -20,12 +19,22 @@ import { listenError, systemCodeOf } from '../service/errors/errors.ts';
 import { SETTINGS } from '../service/config/settings.ts';
 import type { Logger } from '../service/log/log.ts';
 import type { TlsFiles } from '../service/network/tls-files.ts';
+import { whenItSends } from '../service/network/first-bytes.ts';
+import { resetSocket } from '../service/network/reset-socket.ts';
 import { connectionKey } from '../service/network/unread-bytes.ts';
 import type { Peer } from './identity.ts';
 import type { Breaches } from './breaches.ts';
 import type { ClientLimits } from './client-limits.ts';
 import type { Broker } from './broker.ts';
-import { Admission, HalfOpen } from './admission.ts';
+import { Admission, HalfOpen, type HalfOpenLimits } from './admission.ts';
+import { Latecomers } from './latecomers.ts';
+
+/** A connection that was accepted and has sent something. */
+interface Arrival {
+  peer: Peer;
+  /** Ends the time limit of what comes before the broker. */
+  stopLimit: () => void;
+}
 
 export interface ListenersOptions {
   config: Config;
@@ -36,8 +45,6 @@ export interface ListenersOptions {
   /** Certificate and key, if the broker serves TLS. */
   tls: TlsFiles | undefined;
 }
-
-type AnyServer = Server | HttpServer | TlsServer;
 
 /**
  * A page of another site must not reach this broker through its visitor's browser: its Origin has another host than the request, or,
@@ -62,10 +69,16 @@ const SERVICES_HALF_OPEN = 256;
 const SERVICES_CONNECT_MS = 2000;
 /** A new connection of another client has this long to send its CONNECT, even if many are half-open. */
 const HALF_OPEN_GRACE_MS = 500;
+/** Node checks time limits only of a server that listens; here the limit of the login includes them. */
+const HTTP = { maxHeaderSize: 8192 } as const;
+/** Node takes the socket over from here on. */
+const WITH_TLS: ReadonlySet<ListenerName> = new Set(['mqtts', 'wss']);
+/** A client may close its side and not read: GuardedConnection, not Node, decides how its connection ends. */
+const ENDS_LATER = { allowHalfOpen: true } as const;
 /** The first byte of a CONNECT (MQTT 3.1.1 section 3.1.1). */
 const CONNECT = 0x10;
 
-async function listen(server: AnyServer, port: number, host: string): Promise<void> {
+async function listen(server: Server, port: number, host: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ port, host, backlog: ACCEPT_QUEUE }, () => {
@@ -75,16 +88,18 @@ async function listen(server: AnyServer, port: number, host: string): Promise<vo
   });
 }
 
-const portOf = (server: AnyServer | undefined): number => (server?.address() as AddressInfo | null | undefined)?.port ?? 0;
+const portOf = (server: Server | undefined): number => (server?.address() as AddressInfo | null | undefined)?.port ?? 0;
 const upgradeRequired = (_request: IncomingMessage, response: ServerResponse): void =>
   void response.writeHead(426, { Connection: 'close' }).end('MQTT over WebSocket only\n');
 
 export class Listeners {
   readonly #options: ListenersOptions;
   readonly #admission: Admission;
-  /** Connections of services, and what waits to become one. */
-  readonly #services = new Set<Socket>();
-  readonly #servers: { name: ListenerName; host: string; server: AnyServer }[] = [];
+  readonly #sockets = new Set<Socket>();
+  readonly #latecomers: Latecomers[] = [];
+  /** Connections that were accepted and have sent something, by `connectionKey`. */
+  readonly #arrivals = new Map<string, Arrival>();
+  readonly #servers: { name: ListenerName; host: string; server: Server }[] = [];
   readonly #webSockets: WebSocketServer[] = [];
   #closed: Promise<unknown> | undefined;
 
@@ -108,29 +123,18 @@ export class Listeners {
     );
   }
 
-  /** Counts a new connection before anything of it is read; returns false, and closes it, if there are too many. */
-  #admit(socket: Socket, halfOpen: HalfOpen): boolean {
-    if (!this.#admission.admit(socket)) return false;
-    halfOpen.add(socket);
-    return true;
+  #halfOpen(limits: HalfOpenLimits): HalfOpen {
+    return new HalfOpen(limits, (address) => this.#options.breaches.add('half_open', { address }));
   }
 
-  #halfOpen(): HalfOpen {
-    const { breaches, limits } = this.#options;
-    return new HalfOpen({ max: limits.halfOpen, graceMs: HALF_OPEN_GRACE_MS }, (address) =>
-      breaches.add('half_open', { address }),
-    );
+  /** Of a TLS socket or a WebSocket's request, which have addresses and ports of the accepted socket; undefined once that is closed. */
+  #arrivalOf(socket: Socket): Arrival | undefined {
+    return this.#arrivals.get(connectionKey(socket));
   }
 
-  /** Where a connection comes from. A TLS socket, and that of a WebSocket's request, has the addresses and ports of the accepted one. */
-  #peerOf(socket: Socket, loopback: boolean, halfOpen: HalfOpen): Peer {
-    const connection = connectionKey(socket);
-    const address = socket.remoteAddress ?? 'unknown';
-    const onLogin = (): void => halfOpen.done(address, connection);
-    return { address, loopback, connection, onLogin, reset: () => this.#admission.reset(connection) };
-  }
-
-  #take(stream: Duplex, peer: Peer, request?: IncomingMessage): void {
+  /** From here on the broker's own time limit counts. */
+  #take(stream: Duplex, { peer, stopLimit }: Arrival, request?: IncomingMessage): void {
+    stopLimit();
     const { breaches, broker } = this.#options;
     const guarded = broker.guarded(stream, {
       peer,
@@ -139,7 +143,7 @@ export class Listeners {
     broker.handle(guarded, request);
   }
 
-  #webSocketsOn(server: HttpServer, loopback: boolean, halfOpen: HalfOpen): void {
+  #webSocketsOn(server: HttpServer): void {
     const { config, breaches } = this.#options;
     const webSockets = new WebSocketServer({
       server,
@@ -154,7 +158,11 @@ export class Listeners {
     });
     webSockets.on('connection', (socket, request) => {
       socket.on('error', () => {});
-      this.#take(createWebSocketStream(socket), this.#peerOf(request.socket, loopback, halfOpen), request);
+      const arrival = this.#arrivalOf(request.socket);
+      if (arrival === undefined) return socket.terminate();
+      // Before ws closes it in order: the client may have closed its side only, and not read.
+      request.socket.prependListener('end', () => arrival.peer.reset?.());
+      this.#take(createWebSocketStream(socket), arrival, request);
     });
     webSockets.on('error', () => {});
     this.#webSockets.push(webSockets);
@@ -162,55 +170,55 @@ export class Listeners {
 
   /** Throws HrError `port_in_use`, `certificate_unusable`. */
   async start(): Promise<void> {
-    const { config, limits, tls } = this.#options;
-    const http: ServerOptions = {
-      headersTimeout: limits.connectTimeoutMs,
-      requestTimeout: limits.connectTimeoutMs,
-      connectionsCheckingInterval: Math.max(500, limits.connectTimeoutMs / 4),
-      maxHeaderSize: 8192,
-    };
+    const { config, tls } = this.#options;
     await this.#startServices();
-    const loopback = isLoopback(config.MQTT_LISTEN_HOST);
-    const [tcpHalfOpen, webHalfOpen] = [this.#halfOpen(), this.#halfOpen()];
-    const tcp = createServer({ noDelay: true }, (socket) => {
-      if (this.#admit(socket, tcpHalfOpen)) this.#take(socket, this.#peerOf(socket, loopback, tcpHalfOpen));
+    const { MQTT_LISTEN_HOST: host } = config;
+    await this.#listen('mqtt', { host, port: config.MQTT_LISTEN_PORT, setting: 'MQTT_LISTEN_PORT' }, (socket, arrival) =>
+      this.#take(socket, arrival),
+    );
+    const web = createHttpServer(HTTP, upgradeRequired);
+    this.#webSocketsOn(web);
+    await this.#listen('ws', { host, port: config.MQTT_LISTEN_WS_PORT, setting: 'MQTT_LISTEN_WS_PORT' }, (socket) =>
+      web.emit('connection', socket),
+    );
+    if (tls !== undefined) await this.#startTls(tls);
+  }
+
+  /** As whenItSends, and counts a connection that sends nothing. */
+  #whenItSends(socket: Socket, limitMs: number, take: (first: Buffer) => void): () => void {
+    this.#sockets.add(socket);
+    socket.on('error', () => {});
+    socket.once('close', () => this.#sockets.delete(socket));
+    const { remoteAddress: address = 'unknown' } = socket;
+    return whenItSends(socket, {
+      limitMs,
+      onLimit: () => {
+        if (socket.bytesRead === 0) this.#options.breaches.add('connect_timeout', { address });
+      },
+      take: (first) => {
+        socket.setNoDelay(true);
+        take(first);
+      },
     });
-    await this.#listen('mqtt', tcp, config.MQTT_LISTEN_PORT, config.MQTT_LISTEN_HOST, 'MQTT_LISTEN_PORT');
-    const web = createHttpServer(http, upgradeRequired);
-    web.on('connection', (socket: Socket) => void this.#admit(socket, webHalfOpen));
-    this.#webSocketsOn(web, loopback, webHalfOpen);
-    await this.#listen('ws', web, config.MQTT_LISTEN_WS_PORT, config.MQTT_LISTEN_HOST, 'MQTT_LISTEN_WS_PORT');
-    if (tls !== undefined) await this.#startTls(tls, http);
   }
 
   /** The listener for the services of this box: only their keys are accepted. What sends nothing makes room for what comes later. */
   async #startServices(): Promise<void> {
-    const { config, breaches, log } = this.#options;
-    const halfOpen = new HalfOpen({ max: SERVICES_HALF_OPEN, graceMs: 0 }, (address) => breaches.add('half_open', { address }));
-    const server = createServer({ noDelay: true }, (socket) => {
+    const { config, log } = this.#options;
+    const halfOpen = this.#halfOpen({ max: SERVICES_HALF_OPEN, graceMs: 0 });
+    const server = createServer((socket) => {
       const address = socket.remoteAddress;
       // The client has reset it already.
       if (address === undefined) return void socket.destroy();
-      this.#services.add(socket);
       halfOpen.add(socket);
-      socket.on('error', () => {});
-      socket.once('close', () => this.#services.delete(socket));
       const key = connectionKey(socket);
-      const limit = setTimeout(() => {
-        breaches.add('connect_timeout', { address });
-        socket.destroy();
-      }, SERVICES_CONNECT_MS);
-      socket.once('close', () => clearTimeout(limit));
-      const onLogin = (): void => {
-        clearTimeout(limit);
-        halfOpen.done(address, key);
-      };
-      // A connection costs little until it sends a CONNECT.
-      socket.once('data', (chunk: Buffer) => {
-        if (chunk[0] !== CONNECT) return void socket.destroy();
-        socket.pause();
-        socket.unshift(chunk);
-        this.#take(socket, { address, loopback: false, servicesOnly: true, onLogin });
+      const stop = this.#whenItSends(socket, SERVICES_CONNECT_MS, (first) => {
+        if (first[0] !== CONNECT) return void socket.destroy();
+        const onLogin = (): void => {
+          stop();
+          halfOpen.done(address, key);
+        };
+        this.#take(socket, { peer: { address, loopback: false, servicesOnly: true, onLogin }, stopLimit: () => undefined });
         socket.resume();
       });
     });
@@ -230,33 +238,70 @@ export class Listeners {
     this.#servers.push({ name: 'services', host, server });
   }
 
-  async #startTls(tls: TlsFiles, http: ServerOptions): Promise<void> {
+  async #startTls(tls: TlsFiles): Promise<void> {
     const { config, breaches, limits } = this.#options;
     const secure = { ...tls.start(), handshakeTimeout: limits.connectTimeoutMs };
-    const loopback = isLoopback(config.MQTT_TLS_LISTEN_HOST);
-    const [mqttsHalfOpen, wssHalfOpen] = [this.#halfOpen(), this.#halfOpen()];
-    const mqtts = createTlsServer({ ...secure, noDelay: true }, (socket) => {
-      this.#take(socket, this.#peerOf(socket, loopback, mqttsHalfOpen));
+    const mqtts = createTlsServer(secure, (socket) => {
+      const arrival = this.#arrivalOf(socket);
+      if (arrival === undefined) return void socket.destroy();
+      this.#take(socket, arrival);
     });
-    const wss = createHttpsServer({ ...http, ...secure }, upgradeRequired);
-    for (const [server, halfOpen] of [
-      [mqtts, mqttsHalfOpen],
-      [wss, wssHalfOpen],
-    ] as const) {
-      // Counted as raw sockets: one that never finishes its handshake is a connection too.
-      server.on('connection', (socket: Socket) => void this.#admit(socket, halfOpen));
+    const wss = createHttpsServer({ ...HTTP, ...secure }, upgradeRequired);
+    for (const server of [mqtts, wss]) {
       server.on('tlsClientError', (error, socket) => {
         breaches.add('tls_handshake', { address: socket.remoteAddress ?? 'unknown', reason: error.message.slice(0, 100) });
         socket.destroy();
       });
       tls.serve(server);
     }
-    this.#webSocketsOn(wss, loopback, wssHalfOpen);
-    await this.#listen('mqtts', mqtts, config.MQTT_TLS_LISTEN_PORT, config.MQTT_TLS_LISTEN_HOST, 'MQTT_TLS_LISTEN_PORT');
-    await this.#listen('wss', wss, config.MQTT_TLS_LISTEN_WS_PORT, config.MQTT_TLS_LISTEN_HOST, 'MQTT_TLS_LISTEN_WS_PORT');
+    this.#webSocketsOn(wss);
+    const { MQTT_TLS_LISTEN_HOST: host } = config;
+    await this.#listen('mqtts', { host, port: config.MQTT_TLS_LISTEN_PORT, setting: 'MQTT_TLS_LISTEN_PORT' }, (socket) =>
+      mqtts.emit('connection', socket),
+    );
+    await this.#listen('wss', { host, port: config.MQTT_TLS_LISTEN_WS_PORT, setting: 'MQTT_TLS_LISTEN_WS_PORT' }, (socket) =>
+      wss.emit('connection', socket),
+    );
   }
 
-  async #listen(name: ListenerName, server: AnyServer, port: number, host: string, setting: string): Promise<void> {
+  /** `take` is called with each connection that was accepted, and is paused. */
+  async #listen(
+    name: ListenerName,
+    { host, port, setting }: { host: string; port: number; setting: string },
+    take: (socket: Socket, arrival: Arrival) => void,
+  ): Promise<void> {
+    const { breaches, limits } = this.#options;
+    const halfOpen = this.#halfOpen({ max: limits.halfOpen, graceMs: HALF_OPEN_GRACE_MS });
+    const loopback = isLoopback(host);
+    const arrived = (socket: Socket): void => {
+      halfOpen.add(socket);
+      const stopLimit = this.#whenItSends(socket, limits.connectTimeoutMs, () => {
+        const { remoteAddress: address = 'unknown' } = socket;
+        const connection = connectionKey(socket);
+        const onLogin = (): void => halfOpen.done(address, connection);
+        const arrival = { peer: { address, loopback, connection, onLogin, reset: () => resetSocket(socket) }, stopLimit };
+        this.#arrivals.set(connection, arrival);
+        socket.once('close', () => {
+          if (this.#arrivals.get(connection) === arrival) this.#arrivals.delete(connection);
+        });
+        take(socket, arrival);
+        if (!WITH_TLS.has(name)) socket.resume();
+      });
+    };
+    const latecomers = new Latecomers({
+      onRefused: ({ remoteAddress: address = 'unknown' }) => breaches.add('connect_rate', { address }),
+      onAccepted: (socket) => {
+        if (!this.#admission.admitLate(socket)) return;
+        arrived(socket);
+        socket.resume();
+      },
+    });
+    this.#latecomers.push(latecomers);
+    const server = createServer(ENDS_LATER, (socket) => {
+      const verdict = this.#admission.admit(socket);
+      if (verdict === 'accepted') arrived(socket);
+      else if (verdict === 'late') latecomers.add(socket);
+    });
     try {
       await listen(server, port, host);
     } catch (error) {
@@ -282,8 +327,8 @@ export class Listeners {
       for (const client of webSockets.clients) client.terminate();
       webSockets.close();
     }
-    this.#admission.closeAll();
-    for (const socket of this.#services) socket.destroy();
+    for (const latecomers of this.#latecomers) latecomers.stop();
+    for (const socket of this.#sockets) socket.destroy();
     await this.#closed;
   }
 }

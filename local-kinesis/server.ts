@@ -104,6 +104,13 @@ export class StreamServer {
     this.#options.onLimited(client, what);
   }
 
+  /** Throws KinesisError while too many clients do not read their answers. */
+  #checkUnread(request: IncomingMessage): void {
+    if (!this.#limits.isExhausted || this.#limits.isProtected(request)) return;
+    this.#limit(networkOf(request.socket.remoteAddress), 'connections');
+    throw new KinesisError('InternalFailure', 'Too many answers are not read by their clients.', 503);
+  }
+
   #status(): LocalStreamStatus {
     const limited = this.#limited.worst();
     return { status: 'ok', ...(limited === undefined ? {} : { limited }) };
@@ -165,6 +172,7 @@ export class StreamServer {
     try {
       checkSender(request, [COMPOSE_NAME, ...this.#options.hosts]);
       if (request.method === 'GET') return this.#answer(response, 200, this.#status());
+      this.#checkUnread(request);
       const body = await this.#bodies.read(request);
       if (request.url === '/control/faults') return this.#control(response, body.toString());
       wire = wireOf(request.headers['content-type']);

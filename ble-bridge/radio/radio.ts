@@ -41,11 +41,20 @@ export interface RadioCharacteristic {
   subscribe(onData: (value: Buffer) => void): Promise<void>;
 }
 
+/** What a peripheral has sent without being asked. */
+export interface Traffic {
+  readonly packets: number;
+  /** Without headers of the link layer and of L2CAP. */
+  readonly bytes: number;
+  /** Of the packets, those that are no values of a characteristic that was subscribed to: requests, signaling, changed services. */
+  readonly others: number;
+}
+
 export interface RadioConnection {
   /** When the strap last answered a request on this link (performance.now()). */
   readonly answeredAt: number;
-  /** Packets that the strap has sent on this link without being asked: notifications, requests, signaling. */
-  readonly unasked: number;
+  /** What the strap has sent on this link. */
+  readonly unasked: Traffic;
   /** The characteristics of the heart rate service; none if the strap does not have it. */
   discover(): Promise<RadioCharacteristic[]>;
   /** The characteristics of the optional services, as far as present; after `discover`. */

@@ -1,37 +1,51 @@
 /**
  * What a strap may send without being asked: heart rates, values of its battery, requests. A strap sends a heart rate about once a second.
- * One that sends as much as the radio allows, some hundred packets a second, would fill queue and stream with readings that nobody's heart
- * has made, and use the air time of the others.
+ * One that sends as much as the radio allows, some hundred small packets or some ten large ones a second, would fill queue and stream with
+ * readings that nobody's heart has made, and use the air time of the others.
  */
-/** More than twice what a strap of 10 Hz sends that repeats each value. */
-const PACKETS_PER_SECOND = 50;
-/** A strap may catch up after an interference, and a recorded workout may be sent at once. */
-const PACKETS_AT_ONCE = 2500;
+import type { Traffic } from '../radio/radio.ts';
+
+const KIB = 1024;
+/** Packets: more than twice what a strap of 10 Hz sends that repeats each value. Bytes: so many packets of the default MTU. */
+const PER_SECOND: Traffic = { packets: 50, bytes: 2 * KIB, others: 20 };
+/** A strap may catch up after an interference, and a recorded workout of 40 minutes may be sent at once; of the rest it sends little. */
+const AT_ONCE: Traffic = { packets: 2500, bytes: 64 * KIB, others: 200 };
+const NOTHING: Traffic = { packets: 0, bytes: 0, others: 0 };
+const ALLOWED =
+  `for long no more is accepted than ${PER_SECOND.packets} packets and ${PER_SECOND.bytes / KIB} KiB a second, ` +
+  `and ${PER_SECOND.others} packets other than values`;
+
+const combined = (of: (what: keyof Traffic) => number): Traffic => ({
+  packets: of('packets'),
+  bytes: of('bytes'),
+  others: of('others'),
+});
 
 /** The budget of one strap, over all its links: a new link is no new budget. */
 export class PacketBudget {
-  #left = PACKETS_AT_ONCE;
-  #counted = 0;
-  #at: number | undefined;
+  #left = AT_ONCE;
+  #counted = NOTHING;
+  #atMs: number | undefined;
 
-  /** The packets of the next link are counted from 0. */
+  /** What the next link sends is counted from 0. */
   newLink(): void {
-    this.#counted = 0;
+    this.#counted = NOTHING;
   }
 
   /**
-   * `total`: packets of this link so far; `now`: performance.now(). To be called about once a second. Returns how many it sent, in words,
+   * `total`: what this link has sent so far; `nowMs`: performance.now(). To be called about once a second. Returns what it sent, in words,
    * if that is too much.
    */
-  exceeded(total: number, now: number): string | undefined {
-    const seconds = this.#at === undefined ? 0 : (now - this.#at) / 1000;
-    const sent = total - this.#counted;
-    this.#at = now;
-    this.#counted = total;
-    this.#left = Math.min(PACKETS_AT_ONCE, this.#left + seconds * PACKETS_PER_SECOND) - sent;
-    if (this.#left >= 0) return undefined;
-    // An operator may connect it again at once, and it may have been restarted.
-    this.#left = 0;
-    return `it sent ${sent} packets within ${seconds.toFixed(1)} s; more than ${PACKETS_PER_SECOND} a second are not accepted for long`;
+  exceeded(total: Traffic, nowMs: number): string | undefined {
+    const seconds = this.#atMs === undefined ? 0 : (nowMs - this.#atMs) / 1000;
+    const sent = combined((what) => total[what] - this.#counted[what]);
+    const left = combined((what) => Math.min(AT_ONCE[what], this.#left[what] + seconds * PER_SECOND[what]) - sent[what]);
+    this.#atMs = nowMs;
+    this.#counted = { ...total };
+    // Not below 0: an operator may connect it again at once, and it may have been restarted.
+    this.#left = combined((what) => Math.max(0, left[what]));
+    if (left.packets >= 0 && left.bytes >= 0 && left.others >= 0) return undefined;
+    const some = sent.others === 0 ? '' : `, ${sent.others} of them no values,`;
+    return `it sent ${sent.packets} packets${some} of ${sent.bytes} bytes within ${seconds.toFixed(1)} s; ${ALLOWED}`;
   }
 }

@@ -162,8 +162,8 @@ export class SensorLink {
     const attempt = this.#attempt;
     if (attempt === undefined || this.#connection === undefined) return;
     const now = performance.now();
-    const packets = this.#packets.exceeded(this.#connection.unasked, now);
-    if (packets !== undefined) return this.#fail(attempt, 'too_many_packets', new Error(packets), this.#retry.afterExcessMs());
+    const excess = this.#packets.exceeded(this.#connection.unasked, now);
+    if (excess !== undefined) return this.#fail(attempt, 'too_many_packets', new Error(excess), this.#retry.afterExcessMs());
     if (this.#measurement === undefined) return;
     const quietMs = now - this.#lastValidAt;
     const { silenceMs } = this.#o.limits;

@@ -31,6 +31,11 @@ export class ConnectionMemory<C extends CountedConnection> {
     this.#evict = evict;
   }
 
+  /** Something waits for or from a client, more than a little. */
+  get hasLarge(): boolean {
+    return this.#counted.size > 0;
+  }
+
   /** What waits of a connection may have changed. */
   update(connection: C): void {
     const { unreadBytes, incomingBytes } = connection;

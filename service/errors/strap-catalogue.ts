@@ -147,7 +147,8 @@ export const LINK_ENDS: Readonly<Record<string, EndEntry>> = {
   silent: { codes: [], meaning: 'connected, but no notification for twice `BLE_SILENCE_MS`', advice: 'See the state `silent`.' },
   too_many_packets: {
     codes: [],
-    meaning: 'the strap sent more than 50 packets a second by itself; connected again after a minute, then less often',
+    meaning:
+      'the strap sent more than 50 packets or 2 KiB a second by itself for long; connected again after a minute, then less often',
     advice: RESTART_STRAP,
   },
   taken: { codes: [], meaning: 'it advertised that it accepts no connection', advice: 'See the state `taken`.' },

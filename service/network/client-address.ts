@@ -8,6 +8,20 @@ const NETWORK_GROUPS = 4;
 const IPV4_PREFIX = `${'0'.repeat(20)}ffff`;
 const LOOPBACK = '1'.padStart(32, '0');
 
+/** Results that are remembered: a client asks for the same address many times a second when it floods. */
+const REMEMBERED_MAX = 2000;
+
+function remembered<Result>(find: (address: string | undefined) => Result): (address: string | undefined) => Result {
+  const results = new Map<string | undefined, Result>();
+  return (address) => {
+    if (results.has(address)) return results.get(address) as Result;
+    const result = find(address);
+    if (results.size >= REMEMBERED_MAX) results.clear();
+    results.set(address, result);
+    return result;
+  };
+}
+
 const bareAddress = (address: string | undefined): string => (address ?? '').replace(/%.*$/, '').toLowerCase();
 
 function ipv4Digits(address: string): string {
@@ -17,8 +31,7 @@ function ipv4Digits(address: string): string {
     .join('');
 }
 
-/** An address as hexadecimal digits: 8 for IPv4, also in IPv6 form, 32 for IPv6; undefined if it is no address. */
-export function addressDigits(address: string | undefined): string | undefined {
+function findDigits(address: string | undefined): string | undefined {
   const bare = bareAddress(address);
   if (isIPv4(bare)) return ipv4Digits(bare);
   if (!isIPv6(bare)) return undefined;
@@ -31,16 +44,19 @@ export function addressDigits(address: string | undefined): string | undefined {
   return digits.startsWith(IPV4_PREFIX) ? digits.slice(IPV4_PREFIX.length) : digits;
 }
 
+/** An address as hexadecimal digits: 8 for IPv4, also in IPv6 form, 32 for IPv6; undefined if it is no address. */
+export const addressDigits = remembered(findDigits);
+
 /**
  * The part of a socket's remote address that stands for one client in budgets, as people write it: `10.0.0.7`, `2001:db8:1:2::/64`. IPv4
  * addresses in IPv6 form are the IPv4 address. Every household and every rented server has at least one /64 network (RFC 6177), so a
  * budget per IPv6 address would be no budget. `::1` shares its network with nobody, and stays `::1`. `unknown` without an address.
  */
-export function networkOf(address: string | undefined): string {
+export const networkOf = remembered((address: string | undefined): string => {
   const digits = addressDigits(address);
   if (digits === undefined) return bareAddress(address) || 'unknown';
   if (digits.length === 8) return (digits.match(/../g) ?? []).map((part) => Number.parseInt(part, 16)).join('.');
   if (digits === LOOPBACK) return '::1';
   const groups = (digits.match(/.{4}/g) ?? []).slice(0, NETWORK_GROUPS);
   return `${groups.map((group) => group.replace(/^0{1,3}/, '')).join(':')}::/64`;
-}
+});

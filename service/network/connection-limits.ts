@@ -5,7 +5,9 @@
  */
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import { networkOf } from './client-address.ts';
+import { whenItSends } from './first-bytes.ts';
 import { resetSocket } from './reset-socket.ts';
 import { connectionKey, readUnreadBytes } from './unread-bytes.ts';
 
@@ -23,11 +25,22 @@ export const HTTP_TIME_LIMITS = {
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** A connection on which nothing was read or written, such as one whose client does not read the answer. */
 export const SILENT_CONNECTION_MS = 60_000;
-/** What the system may hold for clients that do not read their answers, over all connections that are not protected. */
+/** What the system may hold for clients that do not read their answers, over all connections that are not protected or were closed. */
 export const UNREAD_MAX_BYTES = 32 * 1024 * 1024;
 const UNREAD_EVERY_MS = 1000;
+/** Connections per second of one client that are handed over without waiting, and at once. */
+const NEW_PER_SECOND = 100;
+const NEW_AT_ONCE = 300;
+const NEW_WAIT_MAX_MS = 500;
+const CLIENTS_MAX = 1000;
 /** Fewer connections cannot hold that much. */
 const UNREAD_FROM = 8;
+
+/** Of HTTP or HTTPS. */
+type AnyServer = Pick<
+  Server,
+  'on' | 'prependListener' | 'listening' | 'listeners' | 'removeAllListeners' | 'closeAllConnections'
+>;
 
 export interface ConnectionLimitsOptions {
   total: number;
@@ -61,7 +74,15 @@ export class ConnectionLimits {
   /** In the order in which they were last used: the first has waited longest. */
   readonly #held = new Map<string, Held>();
   readonly #perClient = new Map<string, number>();
+  readonly #silent = new Set<Socket>();
+  /** When the next connection of a client is due: a rate that may be used up in advance. */
+  readonly #dueMs = new Map<string, number>();
   #protected = 0;
+  #port = 0;
+  /** Connections that were closed since the last measurement. */
+  #closedCount = 0;
+  /** What the system held of closed connections as of the last measurement: their clients have not read the last answer. */
+  #leftBytes = 0;
   #measuring: NodeJS.Timeout | undefined;
 
   constructor(options: ConnectionLimitsOptions) {
@@ -73,9 +94,27 @@ export class ConnectionLimits {
     return this.#held.size;
   }
 
+  /**
+   * True while the system holds too much of connections that were closed, which nothing can take back: nobody whose connection is not
+   * protected should have an answer.
+   */
+  get isExhausted(): boolean {
+    return this.#leftBytes > UNREAD_MAX_BYTES;
+  }
+
   /** Watches a server's connections, while it listens. Call it before the server listens. */
-  attach(server: Pick<Server, 'on' | 'prependListener' | 'listening'>): void {
-    server.on('connection', (socket: Socket) => this.#opened(socket));
+  attach(server: AnyServer): void {
+    const listeners = server.listeners('connection');
+    server.removeAllListeners('connection');
+    server.on('connection', (socket: Socket) => {
+      if (this.#opened(socket)) this.#handOver(socket, listeners, server);
+    });
+    const closeAll = server.closeAllConnections.bind(server);
+    // The server does not know those that have sent nothing.
+    server.closeAllConnections = () => {
+      for (const socket of this.#silent) socket.destroy();
+      closeAll();
+    };
     server.on('listening', () => {
       this.#measuring ??= setInterval(() => void this.#closeUnread(), UNREAD_EVERY_MS).unref();
     });
@@ -86,6 +125,10 @@ export class ConnectionLimits {
     });
     const requested: RequestListener = (request, response) => this.#requested(request, response);
     server.prependListener('request', requested);
+  }
+
+  isProtected(request: IncomingMessage): boolean {
+    return this.#held.get(connectionKey(request.socket))?.isProtected === true;
   }
 
   /** Keeps the connection of a request open whatever others do. False if too many are protected. */
@@ -99,10 +142,52 @@ export class ConnectionLimits {
     return true;
   }
 
-  #opened(socket: Socket): void {
-    if (socket.remoteAddress === undefined) return void socket.destroy();
+  /** A connection that sends nothing costs no parser and no TLS. */
+  #handOver(socket: Socket, listeners: readonly unknown[], server: unknown): void {
+    const ignored = (): void => {};
+    const spoke = (): void => void this.#silent.delete(socket);
+    this.#silent.add(socket);
+    socket.once('close', spoke);
+    socket.on('error', ignored);
+    const stop = whenItSends(socket, {
+      limitMs: HTTP_TIME_LIMITS.headersTimeout,
+      onLimit: ignored,
+      take: () => {
+        stop();
+        const handOver = (): void => {
+          spoke();
+          if (socket.destroyed) return;
+          for (const listener of listeners) Reflect.apply(listener as (socket: Socket) => void, server, [socket]);
+          socket.off('error', ignored);
+          // TLS takes the socket over.
+          if (!(server instanceof TlsServer)) socket.resume();
+        };
+        const waitMs = this.#waitMs(networkOf(socket.remoteAddress));
+        if (waitMs === 0) handOver();
+        else setTimeout(handOver, waitMs);
+      },
+    });
+  }
+
+  /** A client that opens connections without a pause waits for each of them. */
+  #waitMs(client: string): number {
+    const nowMs = performance.now();
+    const dueMs = Math.max(this.#dueMs.get(client) ?? 0, nowMs - (1000 * NEW_AT_ONCE) / NEW_PER_SECOND) + 1000 / NEW_PER_SECOND;
+    const latestMs = nowMs + NEW_WAIT_MAX_MS;
+    if (this.#dueMs.size >= CLIENTS_MAX) this.#dueMs.clear();
+    this.#dueMs.set(client, Math.min(dueMs, latestMs));
+    return Math.max(0, Math.min(dueMs, latestMs) - nowMs);
+  }
+
+  /** False if its client has reset it already, or it was closed for a limit. */
+  #opened(socket: Socket): boolean {
+    if (socket.remoteAddress === undefined) {
+      socket.destroy();
+      return false;
+    }
     const key = connectionKey(socket);
     const client = networkOf(socket.remoteAddress);
+    this.#port = socket.localPort ?? 0;
     // A client can use its port again before this process has noticed that the connection before is gone.
     const before = this.#held.get(key);
     if (before !== undefined) this.#closed(before);
@@ -112,11 +197,13 @@ export class ConnectionLimits {
     socket.once('close', () => this.#closed(held));
     if ((this.#perClient.get(client) ?? 0) > this.#options.perAddress) this.#closeOneOf(client, held);
     else if (this.#held.size > this.#options.total) this.#closeOneOf(this.#largestClient(), held);
+    return !socket.destroyed;
   }
 
   #closed(held: Held): void {
     if (this.#held.get(held.key) !== held) return;
     this.#held.delete(held.key);
+    this.#closedCount += 1;
     const left = (this.#perClient.get(held.client) ?? 1) - 1;
     if (left <= 0) this.#perClient.delete(held.client);
     else this.#perClient.set(held.client, left);
@@ -175,11 +262,14 @@ export class ConnectionLimits {
 
   /** Closes the connections with the most unread bytes, until the rest may stay. */
   async #closeUnread(): Promise<void> {
-    if (this.#held.size < UNREAD_FROM) return;
+    if (this.#held.size + this.#closedCount < UNREAD_FROM && this.#leftBytes === 0) return;
     const unread = await readUnreadBytes();
+    this.#closedCount = 0;
+    this.#leftBytes = 0;
+    for (const [key, bytes] of unread) if (key.startsWith(`${this.#port} `) && !this.#held.has(key)) this.#leftBytes += bytes;
     const bytesOf = ({ key }: Held): number => unread.get(key) ?? 0;
     const held = [...this.#held.values()].filter(({ isProtected }) => !isProtected).sort((a, b) => bytesOf(b) - bytesOf(a));
-    let total = held.reduce((sum, each) => sum + bytesOf(each), 0);
+    let total = held.reduce((sum, each) => sum + bytesOf(each), this.#leftBytes);
     for (const each of held) {
       if (total <= UNREAD_MAX_BYTES) return;
       total -= bytesOf(each);

@@ -6,6 +6,7 @@
  * Invariant: nothing that a peripheral sends throws or leaves a request without its result; only a missing answer does. The callers
  * have time limits for that, and `end` settles the rest.
  */
+import type { Traffic } from '../radio.ts';
 import { RadioError } from '../radio-error.ts';
 import {
   ATT,
@@ -26,8 +27,8 @@ export interface AttClientOptions {
   send: (pdu: Buffer) => void;
   /** Pairs and encrypts the link; false if that failed. Called at most once per link. */
   pair: () => Promise<boolean>;
-  /** A notification or an indication. */
-  onValue: (handle: number, value: Buffer) => void;
+  /** A notification or an indication. Returns whether this value was subscribed to. */
+  onValue: (handle: number, value: Buffer) => boolean;
   /** MTU that this side accepts. */
   mtu: number;
 }
@@ -51,7 +52,7 @@ export class AttClient {
   #mtu = MTU_DEFAULT;
   #paired = false;
   #answeredAt = -Infinity;
-  #unasked = 0;
+  readonly #unasked = { packets: 0, bytes: 0, others: 0 };
   #ended = false;
 
   constructor(options: AttClientOptions) {
@@ -69,7 +70,7 @@ export class AttClient {
   }
 
   /** PDUs that the peripheral sent without being asked: values, requests, and answers that nobody waits for. */
-  get unasked(): number {
+  get unasked(): Traffic {
     return this.#unasked;
   }
 
@@ -113,7 +114,11 @@ export class AttClient {
     if (opcode === undefined || this.#ended) return;
     const isValue = opcode === ATT.notification || opcode === ATT.indication;
     // An odd opcode is an answer; an even one is a request, a command or a confirmation.
-    if (isValue || opcode % 2 === 0 || this.#current === undefined) this.#unasked += 1;
+    if (isValue || opcode % 2 === 0 || this.#current === undefined) {
+      this.#unasked.packets += 1;
+      this.#unasked.bytes += pdu.length;
+      this.#unasked.others += 1;
+    }
     if (isValue) return this.#value(opcode, pdu);
     if (opcode % 2 === 0) return this.#asked(opcode, pdu);
     this.#answeredAt = performance.now();
@@ -132,7 +137,7 @@ export class AttClient {
   #value(opcode: number, pdu: Buffer): void {
     // Confirmed at once and whatever it is: the peripheral sends nothing further before (Core, volume 3 part F, 3.4.7.3).
     if (opcode === ATT.indication) this.#o.send(encodeConfirmation());
-    if (pdu.length >= 3) this.#o.onValue(pdu.readUInt16LE(1), pdu.subarray(3));
+    if (pdu.length >= 3 && this.#o.onValue(pdu.readUInt16LE(1), pdu.subarray(3))) this.#unasked.others -= 1;
   }
 
   /** This side has no attributes: it finds nothing for a peripheral that is a client as well (watches are). */

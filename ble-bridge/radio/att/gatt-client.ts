@@ -80,8 +80,10 @@ export class GattClient {
   }
 
   /** For AttClient's `onValue`. Values without a listener are ignored. */
-  value(handle: number, value: Buffer): void {
-    this.#listeners.get(handle)?.(value);
+  value(handle: number, value: Buffer): boolean {
+    const listener = this.#listeners.get(handle);
+    listener?.(value);
+    return listener !== undefined;
   }
 
   /** All primary services. Rejects with RadioError. */

@@ -7,7 +7,7 @@ import { AttClient } from '../att/att-client.ts';
 import { GattClient, type GattCharacteristic, type GattService } from '../att/gatt-client.ts';
 import { disconnectReason } from '../disconnect-reasons.ts';
 import { RadioError } from '../radio-error.ts';
-import { SERVICES, type RadioCharacteristic, type RadioConnection } from '../radio.ts';
+import { SERVICES, type RadioCharacteristic, type RadioConnection, type Traffic } from '../radio.ts';
 import type { NobleLink, NoblePeripheral } from './noble-types.ts';
 import { Pairing } from './pairing.ts';
 
@@ -54,8 +54,8 @@ export class NobleConnection implements RadioConnection {
   readonly #pairing: Pairing;
   #services: GattService[] = [];
   #ended = false;
-  /** Of other channels than ATT's. */
-  #otherPackets = 0;
+  /** What it sent on other channels than ATT's. */
+  readonly #signaling = { packets: 0, bytes: 0 };
 
   constructor(peripheral: NoblePeripheral, link: NobleLink, onEnd: (reason: string | undefined) => void) {
     this.#peripheral = peripheral;
@@ -77,7 +77,8 @@ export class NobleConnection implements RadioConnection {
     stream.on('data', (channel: number, data: Buffer) => {
       if (channel === ATT_CHANNEL) this.#att.receive(data);
       else {
-        this.#otherPackets += 1;
+        this.#signaling.packets += 1;
+        this.#signaling.bytes += data.length;
         this.#pairing.received(channel, data);
       }
     });
@@ -88,8 +89,10 @@ export class NobleConnection implements RadioConnection {
     return this.#att.answeredAt;
   }
 
-  get unasked(): number {
-    return this.#otherPackets + this.#att.unasked;
+  get unasked(): Traffic {
+    const { packets, bytes, others } = this.#att.unasked;
+    const { packets: more, bytes: moreBytes } = this.#signaling;
+    return { packets: packets + more, bytes: bytes + moreBytes, others: others + more };
   }
 
   #end(reason: string | undefined): void {

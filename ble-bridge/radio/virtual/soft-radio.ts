@@ -156,7 +156,7 @@ class SoftCharacteristic implements RadioCharacteristic {
 class SoftConnection implements RadioConnection {
   readonly answeredAt = -Infinity;
   /** A recording may be replayed at any speed. */
-  readonly unasked = 0;
+  readonly unasked = { packets: 0, bytes: 0, others: 0 };
   readonly #strap: SoftStrap;
 
   constructor(strap: SoftStrap) {

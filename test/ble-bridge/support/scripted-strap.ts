@@ -88,7 +88,7 @@ class ScriptedRadio implements Radio {
     };
     return {
       answeredAt: -Infinity,
-      unasked: 0,
+      unasked: { packets: 0, bytes: 0, others: 0 },
       discoverOptional: async () => await Promise.resolve([]),
       discover: async () => {
         if (this.script.discover === 'hangs') return await forever();

@@ -10,7 +10,7 @@ describe('strangers', { skip: virtualRadioMissing() }, () => {
   test('a box under one attack after the other stores readings in time, names the attacker, and is as before afterwards', async (t) => {
     const box = await EnemyBox.start(t);
     const attacks = ATTACKS.filter(({ name }) => new RegExp(WANTED).test(name));
-    for (const attack of attacks) await box.endure(attack, 10_000);
+    for (const attack of attacks) await t.test(attack.name, async (t) => await box.endure(t, attack, 10_000));
     await box.isAsBefore(attacks);
   });
 });

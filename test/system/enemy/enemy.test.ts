@@ -10,7 +10,7 @@ describe('strangers', { skip: virtualRadioMissing() }, () => {
   test('a box under attack stores readings in time, names the attacker, and is as before afterwards', async (t) => {
     const box = await EnemyBox.start(t);
     const attacks = SAMPLE.flatMap((words) => ATTACKS.filter(({ name }) => words.test(name)));
-    for (const attack of attacks) await box.endure(attack, 4500);
+    for (const attack of attacks) await t.test(attack.name, async (t) => await box.endure(t, attack, 4500));
     await box.isAsBefore(attacks);
   });
 });

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { generate, type Packet } from 'mqtt-packet';
-import { each, keepOpen, open, pour, type Attack, type Blame } from './attack.ts';
+import { each, keepOpen, open, pour, type Attack, type Blame, type Target } from './attack.ts';
 
 let clients = 0;
 
@@ -26,6 +26,27 @@ const publish = (topic: string, payload: string | Buffer, retain = false): Buffe
 const many = (count: number, packet: Packet | Buffer): Buffer =>
   Buffer.concat(Array.from({ length: count }, () => (Buffer.isBuffer(packet) ? packet : generate(packet))));
 
+interface Flood {
+  connections: number;
+  user?: string;
+}
+
+/** Logs in on so many connections, anonymously or as a user, and writes `next` on each of them as fast as possible. */
+async function flood(
+  { mqtt, password }: Target,
+  { connections, user }: Flood,
+  next: (index: number, connection: number) => Buffer,
+): Promise<void> {
+  await each(connections, async (connection) => {
+    const first = (): Buffer => (user === undefined ? hello() : hello(user, password));
+    await pour(mqtt, first, (index) => next(index, connection));
+  });
+}
+
+/** The same packets over and over, as fast as possible: no time is spent on making them. */
+const repeat = async (target: Target, options: Flood, packets: Buffer): Promise<void> =>
+  await flood(target, options, () => packets);
+
 const CHECK = 'client budgets';
 const ADDRESS: readonly Blame[] = [{ check: CHECK, reason: /^address 127\.0\.0\.1 / }];
 const HOG: readonly Blame[] = [{ check: CHECK, reason: /^user hog / }];
@@ -37,89 +58,39 @@ export const MQTT_ATTACKS: readonly Attack[] = [
   {
     name: 'subscribes 3,000 times on each of 100 anonymous connections',
     named: ADDRESS,
-    run: async ({ mqtt }) =>
-      await each(
-        100,
-        async () =>
-          await pour(
-            mqtt,
-            () => hello(),
-            () => many(50, subscribe('hr/#')),
-          ),
-      ),
+    run: async (target) => await repeat(target, { connections: 100 }, many(50, subscribe('hr/#'))),
   },
   {
     name: 'subscribes to different filters, and unsubscribes again',
     named: ADDRESS,
-    run: async ({ mqtt }) =>
-      await each(
-        50,
-        async () =>
-          await pour(
-            mqtt,
-            () => hello(),
-            (index) => {
-              const topic = `hr/x${index}/+`;
-              return Buffer.concat([subscribe(topic), generate({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: [topic] })]);
-            },
-          ),
-      ),
+    run: async (target) =>
+      await flood(target, { connections: 50 }, (index) => {
+        const topic = `hr/x${index}/+`;
+        return Buffer.concat([subscribe(topic), generate({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: [topic] })]);
+      }),
   },
   {
     name: 'pings without end on 50 connections',
     named: ADDRESS,
-    run: async ({ mqtt }) =>
-      await each(
-        50,
-        async () =>
-          await pour(
-            mqtt,
-            () => hello(),
-            () => many(1000, { cmd: 'pingreq' }),
-          ),
-      ),
+    run: async (target) => await repeat(target, { connections: 50 }, many(1000, { cmd: 'pingreq' })),
   },
   {
     name: 'fills the retained messages',
     named: HOG,
-    run: async ({ mqtt, password }) =>
-      await each(
-        4,
-        async (lane) =>
-          await pour(
-            mqtt,
-            () => hello('hog', password),
-            (index) => publish(`app/${lane}/${index}`, 'x'.repeat(2000), true),
-          ),
+    run: async (target) =>
+      await flood(target, { connections: 4, user: 'hog' }, (index, lane) =>
+        publish(`app/${lane}/${index}`, 'x'.repeat(2000), true),
       ),
   },
   {
     name: 'publishes readings as fast as possible on ten connections',
     named: HOG,
-    run: async ({ mqtt, password }) =>
-      await each(
-        10,
-        async () =>
-          await pour(
-            mqtt,
-            () => hello('hog', password),
-            () => many(20, publish('hr/hog/bpm', '72')),
-          ),
-      ),
+    run: async (target) => await repeat(target, { connections: 10, user: 'hog' }, many(20, publish('hr/hog/bpm', '72'))),
   },
   {
     name: 'sends as many bytes as possible',
     named: HOG,
-    run: async ({ mqtt, password }) =>
-      await each(
-        4,
-        async () =>
-          await pour(
-            mqtt,
-            () => hello('hog', password),
-            () => publish('app/x', Buffer.alloc(500_000)),
-          ),
-      ),
+    run: async (target) => await repeat(target, { connections: 4, user: 'hog' }, publish('app/x', Buffer.alloc(500_000))),
   },
   {
     name: 'does not read on 400 connections what it publishes on another one',

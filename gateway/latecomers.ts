@@ -1,0 +1,74 @@
+/**
+ * Connections beyond the rate of their address. They are not closed at once: a flood of connections that say nothing must not keep out a
+ * client of the same address that logs in, and behind Docker all clients have the same one. What sends its first bytes in time is accepted
+ * within a rate of its own; what does not is closed. The flood has to wait as well before it can connect again.
+ */
+import type { Socket } from 'node:net';
+import { networkOf } from '../service/network/client-address.ts';
+import { whenItSends } from '../service/network/first-bytes.ts';
+import { Rate } from './budgets/rate.ts';
+
+/** So many may wait on one listener, for so long; beyond that the oldest one is closed. */
+const WAITING_MAX = 500;
+const WAIT_MS = 500;
+/** Of one address, so many per second of those that have sent something. */
+const PER_SECOND = 50;
+const NETWORKS_MAX = 1000;
+
+export interface LatecomersOptions {
+  /** One is closed after this. */
+  onRefused: (socket: Socket) => void;
+  /** One has sent something, within the rate: its bytes were put back, and it is paused. */
+  onAccepted: (socket: Socket) => void;
+}
+
+/** Of one listener. */
+export class Latecomers {
+  readonly #options: LatecomersOptions;
+  readonly #waiting = new Set<Socket>();
+  readonly #rates = new Map<string, Rate>();
+
+  constructor(options: LatecomersOptions) {
+    this.#options = options;
+  }
+
+  add(socket: Socket): void {
+    const [oldest] = this.#waiting;
+    if (this.#waiting.size >= WAITING_MAX && oldest !== undefined) this.#refuse(oldest);
+    const network = networkOf(socket.remoteAddress);
+    this.#waiting.add(socket);
+    socket.on('error', () => {});
+    socket.once('close', () => this.#waiting.delete(socket));
+    const stop = whenItSends(socket, {
+      limitMs: WAIT_MS,
+      onLimit: () => this.#options.onRefused(socket),
+      take: () => {
+        stop();
+        this.#waiting.delete(socket);
+        if (this.#isWithinRate(network)) this.#options.onAccepted(socket);
+        else this.#refuse(socket);
+      },
+    });
+  }
+
+  #isWithinRate(network: string): boolean {
+    const nowMs = performance.now();
+    if (this.#rates.size >= NETWORKS_MAX) this.#rates.clear();
+    const rate = this.#rates.get(network) ?? new Rate(PER_SECOND, PER_SECOND, nowMs);
+    this.#rates.set(network, rate);
+    if (rate.credit(nowMs) < 1) return false;
+    rate.take(1);
+    return true;
+  }
+
+  #refuse(socket: Socket): void {
+    this.#waiting.delete(socket);
+    this.#options.onRefused(socket);
+    socket.destroy();
+  }
+
+  /** Closes those that wait. */
+  stop(): void {
+    for (const socket of this.#waiting) socket.destroy();
+  }
+}
