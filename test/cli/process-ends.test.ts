@@ -60,7 +60,9 @@ for (const [signal, code] of [
     const child = spawn(process.execPath, [...productEntry(), 'tail'], {
       env: cliEnvironment({
         environment: { DATA_DIR: tempDir(t), LOCAL_KINESIS_PORT: String(port) },
-        before: "setTimeout(() => process.stdout.write('ready'), 1500);",
+        // Once the command listens for signals, however long its start takes.
+        before:
+          "process.on('newListener', (name) => name === 'SIGTERM' && setTimeout(() => process.stdout.write('ready'), 500));",
       }),
       stdio: ['ignore', 'pipe', 'pipe'],
     });

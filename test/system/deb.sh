@@ -58,6 +58,8 @@ unit() { sed -nE "s/^$1=(.*)/\1/p" "$root/lib/systemd/system/hr-gateway.service"
 # As systemd would: the user, the folder, the settings file and the command of the unit. It runs without systemd, so without its sandbox.
 start_unit() {
   local settings=$root$(unit EnvironmentFile | sed s,^-,,)
+  # The log of the start before would count as this one's.
+  : > "$packages/log"
   # Not in a subshell: the process is node itself, which gets the signal, and whose exit code counts.
   exec_inside setpriv --reuid hr-gateway --regid hr-gateway --clear-groups env $(unit Environment) \
     $(grep -v '^#' "$settings" | grep . | xargs) LOG_LEVEL=info \
@@ -96,7 +98,8 @@ check "SIGTERM stops it with exit code 0" stop_unit
 check "the new version starts on the same data" start_unit
 check "the token is the same" test "$(inside hr-gateway token)" = "$token"
 backup=$(inside sh -c 'ls /var/lib/hr-gateway/backups/*.db | tail -n 1')
-check "restore is refused while it runs" inside sh -c "hr-gateway restore $backup 2>&1 | grep -q box_running"
+check "restore is refused while it runs" inside sh -c \
+  "hr-gateway restore $backup > /tmp/said 2>&1; cat /tmp/said; grep -q box_running /tmp/said"
 check "it stops" stop_unit
 check "restore, by root, leaves files of the user of the service" inside sh -c \
   "hr-gateway restore $backup && [ -z \"\$(find /var/lib/hr-gateway ! -user hr-gateway)\" ]"
