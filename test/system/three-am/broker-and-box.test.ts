@@ -58,7 +58,7 @@ describe('a fault of the broker is named in health, page, doctor and log', () =>
 
 describe('a fault of the box is named in health, page, doctor and log', () => {
   test('a full disk', async (t) => {
-    const disk = smallDisk(t, 64 * MiB);
+    const disk = smallDisk(64 * MiB);
     if (disk === undefined) return cannotRun(t, 'a small file system cannot be mounted here');
     const dataDir = path.join(disk.folder, 'data');
     const box = startOneProcess(t, dataDir, { ...SIMULATED, QUEUE_MIN_FREE_DISK_BYTES: '1 MiB', SIMULATED_STRAPS: '10' });
@@ -130,7 +130,7 @@ describe('a fault of the box is named in health, page, doctor and log', () => {
   });
 
   test('a full disk of the log', async (t) => {
-    const disk = smallDisk(t, 256 * 1024);
+    const disk = smallDisk(256 * 1024);
     if (disk === undefined) return cannotRun(t, 'a small file system cannot be mounted here');
     disk.fillTo(0);
     const log = path.join(disk.folder, 'log');
