@@ -17,6 +17,13 @@ const log = testLog(testConfig({}));
 const { final: _, ...known } = offerSchema.properties;
 const parseEarlierOffer = parserOf(Type.Object(known, { additionalProperties: false }));
 
+/** Connected, but it answers nothing. */
+class SilentForwarder extends StoringForwarder {
+  override answer(): undefined {
+    return undefined;
+  }
+}
+
 interface Bench {
   outbox: Outbox;
   /** In the order of their arrival at the forwarder. */
@@ -69,8 +76,9 @@ test('a stop in order says that the run has ended, once everything of it is stor
 test('a stop while something is held says nothing; the next process delivers the rest and then says it', async (t) => {
   const forwarder = new StoringForwarder();
   const folder = tempDir(t);
-  const first = start(t, folder, forwarder);
+  const first = start(t, folder, new SilentForwarder());
   await first.outbox.start();
+  first.outbox.up();
   for (let i = 0; i < 30; i += 1) first.outbox.add(reading);
   await first.outbox.stop();
   assert.deepEqual(first.finals, []);
