@@ -1,6 +1,6 @@
 /**
- * A start needs small files of DATA_DIR: locks, keys, the token, users, certificates. A disk that does not return or take them now may do so
- * later, and nobody is there to start the process once more, so it waits and starts again.
+ * A start needs small files of DATA_DIR: locks, keys, the token, users, certificates. A disk that does not return or take them now may do
+ * so later, and nobody is there to start the process once more, so it waits and starts again.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HrError } from '../errors/errors.ts';

@@ -16,8 +16,8 @@ export interface SmallDisk {
 const folders: string[] = [];
 
 /**
- * Not in a hook of the test: hooks run in the order of their registration, and the processes that use the disk end in later ones. They would
- * go on writing to the folder below.
+ * Not in a hook of the test: hooks run in the order of their registration, and the processes that use the disk end in later ones. They
+ * would go on writing to the folder below.
  */
 function removeAtExit(folder: string): void {
   if (folders.push(folder) > 1) return;
