@@ -39,9 +39,9 @@ export const addConfig: AddCommand = (program) => {
       if (box.running.size === 0 && box.wasUsed) sayNotRunning(box, 'a box that is started here would use:');
       if (flagOf(command, 'json')) return console.log(JSON.stringify(settings, undefined, 2));
       const width = Math.max(...settings.map(({ name }) => name.length));
-      for (const { name, value, source, in_box: inBox } of settings)
-        console.log(
-          `${name.padEnd(width)}  ${value === '' ? '(not set)' : value}  [${source}]${inBox === undefined ? '' : `  (the running box: ${inBox})`}`,
-        );
+      for (const { name, value, source, in_box: inBox } of settings) {
+        const box = inBox === undefined ? '' : `  (the running box: ${inBox})`;
+        console.log(`${name.padEnd(width)}  ${value === '' ? '(not set)' : value}  [${source}]${box}`);
+      }
     });
 };
