@@ -26,8 +26,15 @@ export interface DiscoveredDevice {
   availability: readonly { topic: string; value_template: string }[];
 }
 
+/**
+ * The value of a template; `otherwise` for the empty payload that removes a retained status. There Home Assistant has no `value_json`, and
+ * would log an error for each entity.
+ */
+export const valueOr = (otherwise: string, expression: string): string =>
+  `{{ (${expression}) if value_json is defined else '${otherwise}' }}`;
+
 /** Of a service's status: `online` or `offline`. */
-export const SERVICE_AVAILABLE = '{{ value_json.state }}';
+export const SERVICE_AVAILABLE = valueOr('offline', 'value_json.state');
 
 export const discoveryTopic = (node: string, { component, id }: Pick<DiscoveredEntity, 'component' | 'id'>): string =>
   `homeassistant/${component}/${node}/${id}/config`;

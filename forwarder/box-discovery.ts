@@ -3,6 +3,7 @@ import {
   boxDevice,
   discoveryMessage,
   SERVICE_AVAILABLE,
+  valueOr,
   type DiscoveredEntity,
   type DiscoveryMessage,
 } from '../contract/home-assistant.ts';
@@ -11,7 +12,7 @@ import { VERSION } from '../service/process/version.ts';
 
 /** A last will has no details: the value is unknown then. */
 const ofForwarder = (path: string): string =>
-  `{% if value_json.forwarder is defined %}{{ value_json.forwarder.${path} }}{% else %}None{% endif %}`;
+  valueOr('None', `value_json.forwarder.${path} if value_json.forwarder is defined else 'None'`);
 
 function entities(gateway: string): { entity: DiscoveredEntity; of: ServiceName }[] {
   const state_topic = serviceStatusTopic(gateway, 'forwarder');
@@ -27,7 +28,10 @@ function entities(gateway: string): { entity: DiscoveredEntity; of: ServiceName 
           state_topic,
           value_template: ofForwarder('uplink.state'),
           json_attributes_topic: state_topic,
-          json_attributes_template: '{{ value_json.forwarder.uplink | tojson if value_json.forwarder is defined else {} }}',
+          json_attributes_template: valueOr(
+            '{}',
+            'value_json.forwarder.uplink | tojson if value_json.forwarder is defined else {}',
+          ),
           icon: 'mdi:cloud-upload',
         },
       },
@@ -65,9 +69,12 @@ function entities(gateway: string): { entity: DiscoveredEntity; of: ServiceName 
         name: 'Problem',
         config: {
           state_topic: box_topic,
-          value_template: "{{ 'None' if value_json.box is not defined else ('OFF' if value_json.box.status == 'ok' else 'ON') }}",
+          value_template: valueOr(
+            'None',
+            "'None' if value_json.box is not defined else ('OFF' if value_json.box.status == 'ok' else 'ON')",
+          ),
           json_attributes_topic: box_topic,
-          json_attributes_template: '{{ value_json.box | tojson if value_json.box is defined else {} }}',
+          json_attributes_template: valueOr('{}', 'value_json.box | tojson if value_json.box is defined else {}'),
           device_class: 'problem',
         },
       },

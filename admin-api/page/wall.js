@@ -57,7 +57,7 @@ function drawTile(status, { atMs, bpm }) {
 function troubleText() {
   if (isLocked) return "This box requires the operator's token: log in on its page, on this screen.";
   if (isLost) return 'Connection to the box lost. It reconnects automatically.';
-  const [worst] = overview === undefined ? [] : bannersOf(overview);
+  const worst = overview === undefined ? undefined : bannersOf(overview).at(0);
   return worst === undefined ? '' : `${worst.what}.`;
 }
 

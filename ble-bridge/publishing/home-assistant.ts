@@ -9,6 +9,7 @@ import {
   discoveryMessage,
   discoveryTopic,
   SERVICE_AVAILABLE,
+  valueOr,
   type DiscoveredDevice,
   type DiscoveredEntity,
   type DiscoveryMessage,
@@ -31,8 +32,11 @@ export interface StrapDescription extends Pick<DeviceStatus, 'address' | 'manufa
 
 /** The bridge's own line is the strap's only if its status says so: another box may read it. */
 const availableOn = (gateway: string): string =>
-  `{{ 'online' if value_json.state in ['streaming', 'no_pulse', 'no_contact'] and value_json.gateway | default('${gateway}') == ` +
-  `'${gateway}' else 'offline' }}`;
+  valueOr(
+    'offline',
+    `'online' if value_json.state in ['streaming', 'no_pulse', 'no_contact'] and value_json.gateway | default('${gateway}') == ` +
+      `'${gateway}' else 'offline'`,
+  );
 
 function entitiesOf(device: string): DiscoveredEntity[] {
   return [
@@ -67,7 +71,7 @@ function entitiesOf(device: string): DiscoveredEntity[] {
       name: 'Battery',
       config: {
         state_topic: deviceStatusTopic(device),
-        value_template: '{{ value_json.battery_percent }}',
+        value_template: valueOr('None', 'value_json.battery_percent'),
         unit_of_measurement: '%',
         device_class: 'battery',
         state_class: 'measurement',
@@ -80,7 +84,7 @@ function entitiesOf(device: string): DiscoveredEntity[] {
       name: 'Signal strength',
       config: {
         state_topic: deviceStatusTopic(device),
-        value_template: '{{ value_json.rssi }}',
+        value_template: valueOr('None', 'value_json.rssi'),
         unit_of_measurement: 'dBm',
         device_class: 'signal_strength',
         state_class: 'measurement',
@@ -131,7 +135,10 @@ export function bridgeMessage(gateway: string): DiscoveryMessage {
     name: 'Bluetooth problem',
     config: {
       state_topic: serviceStatusTopic(gateway, 'ble-bridge'),
-      value_template: "{{ 'ON' if value_json.checks | default([]) | rejectattr('status', 'eq', 'ok') | list else 'OFF' }}",
+      value_template: valueOr(
+        'None',
+        "'ON' if value_json.checks | default([]) | rejectattr('status', 'eq', 'ok') | list else 'OFF'",
+      ),
       device_class: 'problem',
       entity_category: 'diagnostic',
     },

@@ -132,7 +132,7 @@ export class People {
     });
   }
 
-  /** To be spread into the subscriptions of the service's MqttLink: removes what the broker kept of a strap that was forgotten meanwhile. */
+  /** To be spread into the subscriptions of the service's MqttLink: removes what a broker kept of a forgotten strap. */
   get subscriptions(): Record<string, MessageHandler> {
     return {
       [personFilter(this.#o.gateway())]: (topic, payload) => {

@@ -174,7 +174,7 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
     await keepPicture(own, 'operator');
 
     await own.locator('#scan').click();
-    await eventually(async () => /^Scanning/.test(await text(own, '#operate-answer')), { what: 'the scan' });
+    await eventually(async () => (await text(own, '#operate-answer')).startsWith('Scanning'), { what: 'the scan' });
     await own.locator('#backup').click();
     await eventually(async () => /^The queue was copied to .*backups/.test(await text(own, '#operate-answer')), {
       what: 'the backup',
@@ -325,7 +325,10 @@ describe('the live page on a running pipeline', { skip: missing }, () => {
       details,
       "Operator's token",
       'Log in',
-      ...['API', 'OpenAPI', 'Metrics', 'Health as text'],
+      'API',
+      'OpenAPI',
+      'Metrics',
+      'Health as text',
     ]);
     await other.page.context().close();
   });

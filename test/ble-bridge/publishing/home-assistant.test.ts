@@ -11,7 +11,7 @@ import {
   type StrapDescription,
 } from '../../../ble-bridge/publishing/home-assistant.ts';
 import { BleBridgeService } from '../../../ble-bridge/service.ts';
-import type { DiscoveryMessage } from '../../../contract/home-assistant.ts';
+import { SERVICE_AVAILABLE, type DiscoveryMessage } from '../../../contract/home-assistant.ts';
 import { deviceStatusTopic, readingTopic, serviceStatusTopic } from '../../../contract/topics.ts';
 import { boxMessages } from '../../../forwarder/box-discovery.ts';
 import { GatewayService } from '../../../gateway/service.ts';
@@ -186,7 +186,7 @@ describe('Home Assistant discovery', () => {
       ],
     );
     for (const { config } of boxConfigs())
-      assert.deepEqual(config['availability'], [{ topic: config['state_topic'], value_template: '{{ value_json.state }}' }]);
+      assert.deepEqual(config['availability'], [{ topic: config['state_topic'], value_template: SERVICE_AVAILABLE }]);
     assert.equal(new Set(boxConfigs().map(({ config }) => JSON.stringify(config['device']))).size, 1);
   });
 
