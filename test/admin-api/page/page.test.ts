@@ -385,27 +385,3 @@ describe('a page that shows nothing without the token', { skip: chromiumMissing(
     await eventually(async () => !(await visible(page, '#locked')), { withinMs: 20_000, what: 'the box again' });
   });
 });
-
-describe('simulated straps on the page', { skip: chromiumMissing() }, () => {
-  test('are marked on every card and at the top; the page reports a lost connection, and reconnects', async (t) => {
-    const { startOneProcess } = await import('../../system/pipeline/support/one-process.ts');
-    const { tempDir } = await import('../../support/temp-dir.ts');
-    const folder = tempDir(t);
-    const first = startOneProcess(t, folder, { SIMULATED_STRAPS: '2' });
-    const { admin } = await first.addresses();
-    const browser = await startBrowser(t);
-    const { page } = await openPage(browser, admin);
-    await eventually(async () => (await page.locator('.strap.test .mark').count()) === 2, { what: 'marked cards' });
-    assert.equal(await text(page, '.strap .mark'), 'simulated');
-    assert.match(await text(page, '#test-banner'), /These straps are simulated: no person wears them/);
-    await keepPicture(page, 'simulated');
-    await first.end();
-    await eventually(async () => await visible(page, '#lost'), { what: 'the page to say that it has lost the box' });
-    await keepPicture(page, 'lost');
-    const again = startOneProcess(t, folder, { ADMIN_PORT: new URL(admin).port, SIMULATED_STRAPS: '2' });
-    await again.addresses();
-    await eventually(async () => !(await visible(page, '#lost')) && (await page.locator('.strap.good').count()) === 2, {
-      what: 'the page to come back',
-    });
-  });
-});
