@@ -11,8 +11,8 @@ import { serviceStatusTopic, type ServiceName } from '../contract/topics.ts';
 import { VERSION } from '../service/process/version.ts';
 
 /** A last will has no details: the value is unknown then. */
-const ofForwarder = (path: string): string =>
-  valueOr('None', `value_json.forwarder.${path} if value_json.forwarder is defined else 'None'`);
+const ofForwarder = (path: string, unknown = 'None'): string =>
+  valueOr(unknown, `value_json.forwarder.${path} if value_json.forwarder is defined else '${unknown}'`);
 
 function entities(gateway: string): { entity: DiscoveredEntity; of: ServiceName }[] {
   const state_topic = serviceStatusTopic(gateway, 'forwarder');
@@ -57,7 +57,8 @@ function entities(gateway: string): { entity: DiscoveredEntity; of: ServiceName 
         component: 'sensor',
         id: 'last_shipped',
         name: 'Last shipped',
-        config: { state_topic, value_template: ofForwarder('last_shipped_at'), device_class: 'timestamp' },
+        // Home Assistant takes only a time, or nothing.
+        config: { state_topic, value_template: ofForwarder("last_shipped_at or ''", ''), device_class: 'timestamp' },
       },
     },
     {

@@ -72,7 +72,11 @@ function draw() {
       const rate = rates.get(status.device);
       return rate === undefined || boxNow() - rate.atMs > GONE_MS ? [] : [{ status, rate }];
     })
-    .sort((a, b) => shownName(a.status).localeCompare(shownName(b.status)) || (a.status.device < b.status.device ? -1 : 1));
+    .sort(
+      (a, b) =>
+        shownName(a.status).localeCompare(shownName(b.status), undefined, { numeric: true }) ||
+        (a.status.device < b.status.device ? -1 : 1),
+    );
   for (const { status, rate } of shown) drawTile(status, rate);
   const list = find('#tiles');
   const order = shown.map(({ status }) => tileOf(status.device));

@@ -7,6 +7,7 @@ import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { connectAsync } from 'mqtt';
 import { newUser, readUsers, writeUsers } from '../../../gateway/users.ts';
 import { startBox, type Box } from '../../admin-api/page/support/page-pipeline.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -111,6 +112,15 @@ describe('Home Assistant', () => {
     const rights = { subscribe: ['homeassistant/#', 'hr/#', 'edge/+/+/status'], publish: ['homeassistant/status'] };
     writeUsers(config, { ...readUsers(config), 'home-assistant': await newUser(PASSWORD, rights) });
     const { hostname: host, port } = new URL(box.mqttUrl);
+    // The running gateway reads the file again within 2 s.
+    await eventually(
+      async () => {
+        const client = await connectAsync(box.mqttUrl, { username: 'home-assistant', password: PASSWORD, reconnectPeriod: 0 });
+        await client.endAsync();
+        return true;
+      },
+      { everyMs: 300, what: 'the user to be known' },
+    );
     const bridge = await box.startSimulated({ SIMULATED_STRAPS: '2' });
     const core = await startCore(t, { host, port, user: 'home-assistant' });
     if (core === undefined) return;
