@@ -27,6 +27,7 @@ function servedLines(gateway: string): string[] {
     `topic read edge/${name}/readings/+`,
     `topic write edge/${name}/stored/+`,
     `topic read edge/${name}/+/metrics`,
+    `topic read edge/${name}/person/+`,
     `topic write edge/${name}/+/request/+`,
     `topic read edge/${name}/+/response/+`,
   ];
