@@ -18,6 +18,7 @@ import { GatewayService } from '../../../gateway/service.ts';
 import { eventually } from '../../support/eventually.ts';
 import { pythonWith } from '../../support/python-venv.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import { runCli } from '../../cli/support/run-cli.ts';
 import { testConfig, testLog } from '../../support/test-config.ts';
 
 /**
@@ -234,17 +235,12 @@ describe('Home Assistant discovery', () => {
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const PASSWORD = 'a password of its own';
 
-/** Adds the user of docs/mqtt.md with the command printed there. */
-function addDocumentedUser(dataDir: string): void {
+/** Adds the user of docs/mqtt.md to a running gateway, with the command printed there. */
+async function addDocumentedUser(dataDir: string): Promise<void> {
   const command = /npm run users -- (add home-assistant .*)/.exec(readFileSync(`${root}/docs/mqtt.md`, 'utf8'))?.[1] ?? '';
   const args = command.split(' ').map((word) => word.replaceAll("'", ''));
-  const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'cli/main.ts', 'users', ...args], {
-    cwd: root,
-    input: `${PASSWORD}\n`,
-    encoding: 'utf8',
-    env: { ...process.env, DATA_DIR: dataDir },
-  });
-  assert.equal(status, 0, stderr);
+  const { code, stderr } = await runCli(['users', ...args], { input: PASSWORD, environment: { DATA_DIR: dataDir } });
+  assert.equal(code, 0, stderr);
 }
 
 /** Renders templates with Home Assistant's engine and its `value_json`; undefined without Python. */
@@ -266,11 +262,11 @@ print(json.dumps([
 
 test('with the rights in docs/mqtt.md Home Assistant discovers each strap, and its templates render real messages', async (t) => {
   const config = testConfig({ DATA_DIR: tempDir(t), BLE_SOURCE: 'simulated', SIMULATED_STRAPS: '2' });
-  addDocumentedUser(config.DATA_DIR);
   const log = testLog(config);
   const gateway = new GatewayService({ config, log });
   t.after(() => gateway.stop());
   await gateway.start();
+  await addDocumentedUser(config.DATA_DIR);
   const url = `mqtt://127.0.0.1:${gateway.mqttPort}`;
   const bridge = new BleBridgeService({ config: { ...config, MQTT_URL: url }, log });
   t.after(() => bridge.stop());

@@ -1,7 +1,4 @@
-/**
- * A real Home Assistant core on our broker, and on a Mosquitto that it had before: what a person sees there. The users and rights are those
- * that the documentation prints.
- */
+/** A real Home Assistant core on our broker: what a person sees there. Its user has the rights that docs/mqtt.md gives it. */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
