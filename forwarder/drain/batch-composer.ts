@@ -57,8 +57,8 @@ export class BatchComposer {
     const { shipments: waiting, retries, pacing, budget, clock } = this.#options;
     const batch: Shipment[] = [];
     const rest = (): BatchLimits => ({
-      maxRecords: (isProbe ? 1 : BATCH_RECORDS) - batch.length,
-      maxBytes: Math.min(BATCH_BYTES, budget.requestBytes) - bytesOf(batch),
+      maxRecords: (isProbe ? 1 : Math.min(BATCH_RECORDS, budget.maxRecords)) - batch.length,
+      maxBytes: Math.min(BATCH_BYTES, budget.maxBytes) - bytesOf(batch),
       isForced: isProbe,
       isFirst: batch.length === 0,
     });

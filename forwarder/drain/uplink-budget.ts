@@ -52,11 +52,19 @@ export class UplinkBudget {
     this.#counted = bytes;
   }
 
+  /** Wire bytes that the records of one request may have: half for their data, half for what surrounds it. */
+  get #requestBytes(): number {
+    return this.#max === 0 ? Number.POSITIVE_INFINITY : this.#max * REQUEST_SECONDS - REQUEST_BYTES;
+  }
+
   /** Bytes of records, key included, that one request may have. At least one record is always sent. */
-  get requestBytes(): number {
-    return this.#max === 0
-      ? Number.POSITIVE_INFINITY
-      : Math.max(1, (this.#max * REQUEST_SECONDS - REQUEST_BYTES) / (2 * ENCODED));
+  get maxBytes(): number {
+    return Math.max(1, this.#requestBytes / (2 * ENCODED));
+  }
+
+  /** Records that one request may have: with small ones, what surrounds them is most of it. */
+  get maxRecords(): number {
+    return Math.max(1, Math.floor(this.#requestBytes / (2 * RECORD_BYTES)));
   }
 
   /** Milliseconds until the next request may begin. */
