@@ -40,13 +40,13 @@ const LEAST_REQUEST_SPREAD = 0.5;
 const LEAST_SHARE = 1 / RECORDS_PER_SHARD / (LEAST_REQUEST_SECONDS * (1 + LEAST_REQUEST_SPREAD));
 
 /**
- * A share begins at about 50 records per second, so that a few straps' readings of one moment leave in one request, or at what was used
+ * A share begins at about 30 records per second, so that a few straps' readings of one moment leave in one request, or at what was used
  * before an outage, and doubles in this time. A start is fast: a box that is killed again and again must make progress within a second.
  */
-const FIRST_SHARE = 1 / 19;
+const FIRST_SHARE = 1 / 30;
 const RETURN_SHARE_MIN = 1 / 1000;
 const RETURN_SHARE_MAX = 1 / 25;
-const START_DOUBLING_SECONDS = 0.15;
+const START_DOUBLING_SECONDS = 0.25;
 const RETURN_DOUBLING_SECONDS = 0.6;
 
 /** A share of `r` records per second grows by this ÷ √r with each request that it limits. */
@@ -214,9 +214,9 @@ export class ShardPacer {
     return Math.max(0, Math.floor(records));
   }
 
-  /** Whether a record of this size may be sent now. */
+  /** Whether a record of this size may be sent now. One that costs more than the share earns in a second is paid for afterwards. */
   may(bytes: number): boolean {
-    return this.#records >= this.#recordCost && this.#bytes >= Math.min(this.#bytesCost(bytes), this.#capacityBytes);
+    return this.#records >= this.#recordCost && this.#bytes >= Math.min(this.#bytesCost(bytes), this.#share * CAPACITY_SECONDS);
   }
 
   /** A record of this size is sent. */
@@ -246,7 +246,7 @@ export class ShardPacer {
     const seconds = this.#doublingSeconds === undefined ? BATCH_SECONDS : RAMP_BATCH_SECONDS;
     const collected = this.#share * seconds * this.#batchJitter;
     const records = Math.min(this.#capacityRecords, Math.max(recordCost, Math.min(wanted * recordCost, collected)));
-    const bytes = Math.min(this.#capacityBytes, Math.max(bytesCost, Math.min(wanted * bytesCost, collected)));
+    const bytes = Math.max(Math.min(bytesCost, this.#share * CAPACITY_SECONDS), Math.min(wanted * bytesCost, collected));
     return Math.max(0, Math.ceil((Math.max(records - this.#records, bytes - this.#bytes) / this.#share) * 1000));
   }
 

@@ -28,6 +28,7 @@ export const PREFIXES = [
   'AUDIT_',
   'LOG_',
   'ALLOW_',
+  'UPLINK_',
   'WATCHDOG_',
 ] as const;
 
