@@ -40,10 +40,10 @@ const LEAST_REQUEST_SPREAD = 0.5;
 const LEAST_SHARE = 1 / RECORDS_PER_SHARD / (LEAST_REQUEST_SECONDS * (1 + LEAST_REQUEST_SPREAD));
 
 /**
- * A share begins at about 30 records per second, so that a few straps' readings of one moment leave in one request, or at what was used
+ * A share begins at about 50 records per second, so that a few straps' readings of one moment leave in one request, or at what was used
  * before an outage, and doubles in this time. A start is fast: a box that is killed again and again must make progress within a second.
  */
-const FIRST_SHARE = 1 / 30;
+const FIRST_SHARE = 1 / 19;
 const RETURN_SHARE_MIN = 1 / 1000;
 const RETURN_SHARE_MAX = 1 / 25;
 const START_DOUBLING_SECONDS = 0.25;
