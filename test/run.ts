@@ -14,8 +14,8 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const long = process.argv.includes('--long');
 const only = process.argv.flatMap((arg, index) => (process.argv[index - 1] === '--only' ? [arg] : []));
-/** A file that runs longer is assumed to hang: it is stopped and counts as failed. */
-const FILE_LIMIT_MS = long ? 45 * 60_000 : 4 * 60_000;
+/** A file that runs longer is assumed to hang: it is stopped and counts as failed. One installs Home Assistant on a new machine. */
+const FILE_LIMIT_MS = long ? 45 * 60_000 : 8 * 60_000;
 
 function testFiles(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {

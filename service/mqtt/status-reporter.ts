@@ -44,6 +44,8 @@ const CHANGE_DELAY_MS = 250;
 /** Brokers with a size limit end the connection of a service that publishes more, or swallow the message: metrics go in parts. */
 const METRICS_BYTES_MAX = 2500;
 /** How often checks are evaluated between regular statuses, whose interval is 5 s. More often would wake a calm box for nothing. */
+/** A check is logged once it has failed for so long. */
+const LOGGED_AFTER_MS = 4000;
 const CHECK_EVERY_MS = 2500;
 /** Continuous changes are published at most once in this time: every subscriber parses each status. */
 const CHANGES_APART_MS = 1000;
@@ -61,8 +63,8 @@ export class StatusReporter {
   readonly #since = new Date().toISOString();
   readonly #known = new Map<string, Check>();
   readonly #repeats: RepeatLimiter | undefined;
-  /** Code by check, as it was logged last. */
-  readonly #logged = new Map<string, string>();
+  /** Failing checks: what is wrong, since when, and whether that was logged. `sinceMs`: performance.now(). */
+  readonly #failing = new Map<string, { code: string; sinceMs: number; isLogged: boolean }>();
   /** Of this service, in each status that it publishes. */
   readonly instance = randomBytes(8).toString('hex');
   readonly #nameWatch: NameWatch;
@@ -148,22 +150,26 @@ export class StatusReporter {
     return reports.flatMap(({ name }) => this.#known.get(name) ?? []);
   }
 
-  /** Checks that have changed since they were logged; one that flaps is logged now and then. */
+  /** Logs checks that fail for a while: at a start some do for a moment. One that flaps is logged now and then. */
   #logChanges(checks: readonly Check[]): void {
-    const now = new Map(checks.map((check) => [check.name, check]));
-    for (const { name, status, code, reason, hint } of checks) {
-      if (status === 'ok' || this.#logged.get(name) === code) continue;
-      this.#logged.set(name, code);
+    const nowMs = performance.now();
+    const failing = checks.filter(({ status }) => status !== 'ok');
+    for (const [name, { code, isLogged }] of this.#failing) {
+      if (failing.some((check) => check.name === name)) continue;
+      this.#failing.delete(name);
+      if (isLogged)
+        this.#repeats?.info(`check ${name} ok`, { event: 'check_ok', check: name, was: code }, 'a check of health is ok again');
+    }
+    for (const { name, status, code, reason, hint } of failing) {
+      let known = this.#failing.get(name);
+      if (known?.code !== code) this.#failing.set(name, (known = { code, sinceMs: nowMs, isLogged: false }));
+      if (known.isLogged || nowMs - known.sinceMs < LOGGED_AFTER_MS) continue;
+      known.isLogged = true;
       this.#repeats?.warn(
         `check ${name} ${code}`,
         { event: 'check_failing', check: name, status, code, reason, hint },
         'a check of health fails',
       );
-    }
-    for (const [name, code] of this.#logged) {
-      if (now.get(name) !== undefined && now.get(name)?.status !== 'ok') continue;
-      this.#logged.delete(name);
-      this.#repeats?.info(`check ${name} ok`, { event: 'check_ok', check: name, was: code }, 'a check of health is ok again');
     }
   }
 

@@ -23,6 +23,9 @@ export interface PatientStartOptions {
   retryMs?: number;
 }
 
+/** A lock that another process holds is an operator's mistake, which waiting would hide. */
+const isWaitedFor = ({ code, cause }: HrError): boolean => code !== 'data_dir_in_use' && isPassing(cause);
+
 /** Resolves with true once started, with false if the process is asked to stop. Throws what the disk is not the cause of. */
 export async function startPatiently({ start, stop, log, isEnding, retryMs }: PatientStartOptions): Promise<boolean> {
   let loggedAtMs = Number.NEGATIVE_INFINITY;
@@ -31,7 +34,7 @@ export async function startPatiently({ start, stop, log, isEnding, retryMs }: Pa
       await start();
       return true;
     } catch (error) {
-      if (isEnding() || !(error instanceof HrError) || !isPassing(error.cause)) throw error;
+      if (isEnding() || !(error instanceof HrError) || !isWaitedFor(error)) throw error;
       if (performance.now() - loggedAtMs >= REPEAT_LOG_MS) {
         loggedAtMs = performance.now();
         const { code, operation, detail, hint } = error;
