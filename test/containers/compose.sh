@@ -37,6 +37,9 @@ finish() {
 trap finish EXIT
 docker compose down -v --timeout 5 > /dev/null 2>&1
 
+# Images of earlier runs are not this build's: only its own copies are to be found below.
+docker image rm -f hr-gateway > /dev/null 2>&1
+docker image prune -f --filter label=org.opencontainers.image.title=hr-gateway > /dev/null 2>&1
 docker compose build || exit 1
 base=$(docker image inspect -f '{{.Size}}' node:24-bookworm-slim) image=$(docker image inspect -f '{{.Size}}' hr-gateway)
 echo "layers above the base: $(((image - base) / 1048576)) MiB"
