@@ -22,7 +22,7 @@ export async function read(path) {
 }
 
 /**
- * Follows until the page is closed. Returns a function that connects anew at once.
+ * Follows until the page is closed. Returns a function that reconnects at once.
  * @param {Follower} follower
  */
 export function followEvents(follower) {

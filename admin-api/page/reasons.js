@@ -30,7 +30,7 @@ export function bannersOf({ health }) {
 }
 
 /**
- * Why no strap is shown: nobody is told to put one on unless it would be found.
+ * Why no strap is shown. Advises to put one on only if it would be found.
  * @param {Overview} overview
  */
 export function noStrapsText({ broker_connected: connected, bridge, health }) {

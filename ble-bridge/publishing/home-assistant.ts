@@ -24,7 +24,7 @@ const EXPIRE_AFTER_S = 15;
 /** Removals kept while the broker is not connected; beyond this the oldest are dropped. */
 const REMOVED_MAX = 1000;
 
-/** What Home Assistant is told about a strap. */
+/** What is published about a strap for Home Assistant. */
 export interface StrapDescription extends Pick<DeviceStatus, 'address' | 'manufacturer' | 'model' | 'firmware' | 'source'> {
   /** Shown: the person's name, or the strap's own. */
   name: string | null;

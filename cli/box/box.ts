@@ -75,7 +75,7 @@ export async function findBox(config: Config, installed = INSTALLED): Promise<Bo
   return { ...(found ?? { dataDir: named, wasUsed: false, running: new Map() }), note };
 }
 
-/** A service knows its own ports only after it has chosen them; those that connect to it were told. The last one counts. */
+/** A service knows its own ports only after it has chosen them; services that connect to it are given them. The last one counts. */
 const BY_WEIGHT: readonly ServiceName[] = ['local-kinesis', 'gateway', 'ble-bridge', 'admin-api', 'forwarder'];
 
 /** The settings of all services that run, as one. */

@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import path from 'node:path';
 
-/** Undefined if there is no such folder: its absence is reported by whoever needs it. */
+/** Undefined if there is no such folder: callers report that. */
 function ownerOf(folder: string): { uid: number; gid: number } | undefined {
   try {
     return statSync(folder);

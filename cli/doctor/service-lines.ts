@@ -62,8 +62,8 @@ export type Statuses = ReadonlyMap<string, ServiceStatus>;
 
 /**
  * The last status of each service, or undefined if the broker does not answer. Statuses that do not match the contract are added to
- * `refused`, the reason by topic; the straps' statuses are added to `straps`. `onTrouble` is told why the broker does not answer. Throws
- * HrError `data_dir_unusable`.
+ * `refused`, the reason by topic; the straps' statuses are added to `straps`. `onTrouble` receives the reason if the broker does not
+ * answer. Throws HrError `data_dir_unusable`.
  */
 export async function readStatuses(
   config: Config,

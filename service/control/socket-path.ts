@@ -6,7 +6,7 @@ import type { ServiceName } from '../../contract/topics.ts';
 /** Below the 108 bytes of sockaddr_un (unix(7)). */
 const PATH_MAX_BYTES = 100;
 
-/** Beside the lock of the service: whoever holds the lock owns the socket. */
+/** Beside the lock of the service: the holder of the lock owns the socket. */
 export const CONTROL_FOLDER = 'locks';
 
 export const controlSocketName = (service: ServiceName): string => `${service}.sock`;

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
 import { newUser, readUsers, writeUsers } from '../../../gateway/users.ts';
 import { startBox, type Box } from '../../admin-api/page/support/page-pipeline.ts';
+import { cannotRun } from '../../support/cannot-run.ts';
 import { eventually } from '../../support/eventually.ts';
 import { pythonWith } from '../../support/python-venv.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -75,8 +76,7 @@ class Core {
 async function startCore(t: TestContext, address: { host: string; port: string; user: string }): Promise<Core | undefined> {
   const python = await pythonWith('home-assistant', PACKAGES);
   if (python === undefined) {
-    assert.notEqual(process.env['CI'], 'true', 'no Home Assistant in CI');
-    t.skip('no Python for Home Assistant');
+    cannotRun(t, 'no Python with Home Assistant');
     return undefined;
   }
   const core = new Core(python, tempDir(t), address);
