@@ -23,14 +23,11 @@ for (const scope of ['@abandonware/bluetooth-hci-socket', 'usb'])
     'src',
     'libusb',
     'build/Release/obj.target',
-    'prebuilds/darwin-x64+arm64',
-    'prebuilds/win32-x64',
-    'prebuilds/win32-arm64',
-    'prebuilds/win32-ia32',
-    'prebuilds/android-arm',
-    'prebuilds/android-arm64',
   ])
     remove(scope, folder);
+
+const usb = path.join(modules, 'usb/prebuilds');
+if (existsSync(usb)) for (const name of readdirSync(usb)) if (name !== `linux-${arch}`) remove('usb/prebuilds', name);
 
 function strip(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {

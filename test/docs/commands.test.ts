@@ -20,6 +20,7 @@ const HERE: readonly (readonly [string, Typed])[] = [
   ['npm run users -- list', {}],
   ["npm run users -- add anna --subscribe 'hr/+/bpm'", USERS],
   ['npm run users -- add my-app --publish hr/Bike1/bpm', USERS],
+  ['npm run users -- add ops --operator', USERS],
   ['npm run users -- add --bridge gym-2', {}],
   ['npm run users -- remove gym-2', {}],
   ['npm run users -- add --bridge gym-3 --formerly gym-2', {}],
