@@ -46,14 +46,16 @@ interface MosquittoRights {
 
 async function mosquittoRights(formerly: readonly string[]): Promise<MosquittoRights> {
   const { randomBytes } = await import('node:crypto');
-  const { findBoxWithConfig } = await import('../box/box.ts');
+  const { findBoxWithConfig, sayNotRunning } = await import('../box/box.ts');
   const { storedGatewayName } = await import('../../service/storage/data-dir.ts');
-  const { config } = await findBoxWithConfig();
+  const { box: found, config } = await findBoxWithConfig();
   const box = config.GATEWAY_NAME ?? storedGatewayName(config);
   if (box === undefined)
     throw new CommandFailure(
       'the name of this box is not known yet: set GATEWAY_NAME, or start the box once; nothing was written',
     );
+  if (config.GATEWAY_NAME === undefined && found.running.size === 0)
+    sayNotRunning(found, `a box that is started here would be named ${box}`);
   const served = config.FORWARDER_GATEWAYS.filter((name) => name !== box && !formerly.includes(name));
   const password = randomBytes(24).toString('base64url');
   const servedRights =

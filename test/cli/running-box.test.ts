@@ -258,6 +258,22 @@ describe('hr-gateway restore', () => {
   });
 });
 
+test('without a box, a command that reads the local stream says where that runs, and acl whose name it prints', async (t) => {
+  const cwd = tempDir(t);
+  for (const args of [['tail', '--count', '1'], ['verify'], ['export', 'polar-h10-a1b2c3']]) {
+    const { code, stdout, stderr } = await runCli(args, { cwd, environment: { LOCAL_KINESIS_PORT: '9' } });
+    assert.deepEqual([code, stdout], [1, ''], args.join(' '));
+    assert.match(stderr, /ECONNREFUSED.*; the local stream runs in the box: start the box, or set DATA_DIR to its folder\n/);
+  }
+  mkdirSync(path.join(cwd, 'data'));
+  writeFileSync(path.join(cwd, 'data/gateway-name'), 'stored-name\n');
+  const printed = await runCli(['acl', 'mosquitto'], { cwd });
+  assert.match(printed.stdout, /^user stored-name$/m);
+  assert.match(printed.stderr, /no running box answers in \S+; a box that is started here would be named stored-name\n/);
+  const named = await runCli(['acl', 'mosquitto'], { cwd, environment: { GATEWAY_NAME: 'front-desk' } });
+  assert.deepEqual([named.code, named.stderr], [0, '']);
+});
+
 test('bash completes commands, sub-commands and options', async (t) => {
   const { execFileSync } = await import('node:child_process');
   const { stdout } = await runCli(['completion', 'bash'], { cwd: tempDir(t) });
