@@ -15,9 +15,9 @@ const ofForwarder = (path: string, unknown = 'None'): string =>
   valueOr(unknown, `value_json.forwarder.${path} if value_json.forwarder is defined else '${unknown}'`);
 
 /**
- * Home Assistant keeps the state of a sensor if its template fails, as the documentation of sensor.mqtt says: so the time outlives a restart
- * of the forwarder, which does not know it. Nothing else would do: of an empty time some versions warn at each status. This failure, of a
- * filter's argument, is not logged.
+ * Home Assistant keeps the state of a sensor if its template fails, as the documentation of sensor.mqtt says: so the time outlives a
+ * restart of the forwarder, which does not know it. An empty time would not do: some versions warn of it at each status. This failure,
+ * of a filter's argument, is not logged.
  */
 const LAST_SHIPPED =
   '{{ value_json.forwarder.last_shipped_at if value_json is defined and value_json.forwarder is defined and ' +

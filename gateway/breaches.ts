@@ -40,7 +40,11 @@ export class Breaches {
     if (party !== undefined) this.offenders.note(party, limit, weight);
     // Each user that has logged in is named; what strangers do is one line a minute, however many there are.
     const key = blame === undefined && fields.user !== undefined && fields.user !== '' ? `${limit} ${fields.user}` : limit;
-    this.#repeats.warn(key, { event: 'limit_breached', limit, ...fields }, MESSAGES[limit] ?? `a client exceeded the limit ${limit}`);
+    this.#repeats.warn(
+      key,
+      { event: 'limit_breached', limit, ...fields },
+      MESSAGES[limit] ?? `a client exceeded the limit ${limit}`,
+    );
   }
 
   get counts(): Readonly<Record<string, number>> {

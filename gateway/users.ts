@@ -24,10 +24,7 @@ async function hashOf(password: string, salt: Buffer): Promise<Buffer> {
 }
 
 /** A user with this password, ready to be written; with `bridge`, the bridge of the box of that name; with `operator`, a reader of all. */
-export async function newUser(
-  password: string,
-  rights: Omit<User, 'salt' | 'hash'>,
-): Promise<User> {
+export async function newUser(password: string, rights: Omit<User, 'salt' | 'hash'>): Promise<User> {
   const salt = randomBytes(16);
   return { salt: salt.toString('base64'), hash: (await hashOf(password, salt)).toString('base64'), ...rights };
 }

@@ -1,6 +1,6 @@
 /**
- * The time that a part works by: the system's, or a simulation's (test/forwarder/drain/simulation/). Code that takes a `Clock` calls neither
- * `performance.now()`, `Date.now()`, `setTimeout` nor `Math.random()` itself.
+ * The time that a part works by: the system's, or a simulation's (test/forwarder/drain/simulation/). Code that takes a `Clock` calls
+ * neither `performance.now()`, `Date.now()`, `setTimeout` nor `Math.random()` itself.
  */
 export interface Timer {
   cancel(): void;

@@ -173,7 +173,11 @@ describe('the name of a person', () => {
     for (const max of [0, 1, 99, 251, 180.5, '180 bpm', '180', '', true, false, [180]])
       assert.equal((await rename(box, { max_heart_rate: max })).status, 400, JSON.stringify(max));
     for (const body of [null, [], 'Anna', 7]) assert.equal((await rename(box, body)).status, 400, JSON.stringify(body));
-    assert.deepEqual((await rename(box, {})).json, { device: DEVICE, ...entered }, 'nothing that was refused has changed anything');
+    assert.deepEqual(
+      (await rename(box, {})).json,
+      { device: DEVICE, ...entered },
+      'nothing that was refused has changed anything',
+    );
     assert.equal((await rename(box, { nickname: 'x' })).status, 400);
     assert.equal((await rename(box, { name: 'a' }, 'nobody-000001')).status, 404);
     for (const name of ['李', '😀', 'José', "O'Brien", '<b>x</b>'])

@@ -118,6 +118,10 @@ describe('beside a running box, with nothing but its folder known', () => {
     const box = startOneProcess(t, path.join(cwd, 'data'), { BLE_SOURCE: 'simulated', MQTT_SERVICES_PORT: '0' });
     await box.addresses();
     assert.deepEqual(await json(cwd, ['users', 'list']), {});
+    // The system would cut the path off, and all services would share what is left of it.
+    const sockets = readdirSync(path.join(cwd, 'data/locks')).filter((name) => name.endsWith('.sock'));
+    for (const service of ['gateway', 'forwarder', 'admin-api'])
+      assert.ok(sockets.includes(`${service}.sock`), sockets.join(' '));
   });
 
   test('another user of the machine can open neither socket nor folder', async (t) => {

@@ -39,7 +39,7 @@ async function keepPublishing(t: TestContext, gateway: TestGateway): Promise<voi
   });
 }
 const asService = async (gateway: TestGateway): Promise<MqttClient> =>
-  await connectAsync(`mqtt://127.0.0.1:${gateway.ports.services ?? gateway.ports.mqtt}`, {
+  await connectAsync(`mqtt://127.0.0.1:${gateway.ports.mqtt}`, {
     username: 'ble-bridge',
     password: gateway.keyOf('ble-bridge'),
     protocolVersion: 4,
@@ -193,10 +193,7 @@ const MISTAKES: readonly {
   },
   {
     what: 'a will under hr/',
-    args: [
-      ...['mosquitto_sub', '-u', 'my-app', '-P', PASSWORD, '-t', 'hr/#', '-W', '5'],
-      ...['--will-topic', 'hr/Bike1/bpm', '--will-payload', '0'],
-    ],
+    args: ['mosquitto_sub', '-u', 'my-app', '-P', PASSWORD, '-t', 'hr/#', '--will-topic', 'hr/Bike1/bpm', '--will-payload', '0'],
     code: 5,
     says: /not authorised/i,
     line: { event: 'limit_breached', limit: 'will_reading', user: 'my-app' },

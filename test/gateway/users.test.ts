@@ -113,7 +113,7 @@ test('a right that would reach edge/ or $SYS is refused, by the command and in t
   );
 });
 
-test("an operator's account receives everything, the empty packets of adoption excepted, and publishes only what it was granted", async (t) => {
+test("an operator's account receives everything but empty packets of adoption, and publishes only what it was granted", async (t) => {
   const gateway = await startGateway(t, {}, { app: { password: PASSWORD, publish: ['hr/Bike1/bpm'] } });
   const folder = gateway.config.DATA_DIR;
   const { code, out, err } = await users(folder, ['add', 'ops', '--operator', '--publish', 'hr/test/bpm'], PASSWORD);

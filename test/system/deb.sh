@@ -11,7 +11,8 @@ other_architecture() {
   [ "$(dpkg --print-architecture)" = amd64 ] || return 0
   if ! command -v aarch64-linux-gnu-g++ > /dev/null; then
     echo "SKIP  the package for arm64: there is no g++-aarch64-linux-gnu"; [ "${CI:-}" != true ]; return; fi
-  packaging/deb/build.sh arm64 "$1/arm64" && dpkg-deb -x "$1"/arm64/*_arm64.deb "$1/files" || { echo "FAIL  the package for arm64"; return 1; }
+  packaging/deb/build.sh arm64 "$1/arm64" && dpkg-deb -x "$1"/arm64/*_arm64.deb "$1/files" ||
+    { echo "FAIL  the package for arm64"; return 1; }
   local file modules=$1/files/usr/lib/hr-gateway/node_modules
   for file in "$1/files/usr/lib/hr-gateway/bin/node" "$modules/better-sqlite3/prebuilds/linux-arm64.node" \
     "$modules/@abandonware/bluetooth-hci-socket/build/Release/bluetooth_hci_socket.node"; do
@@ -55,7 +56,8 @@ check "this copy of the machine has no Node of its own" without_node
 check "dpkg installs it" inside dpkg -i /tmp/first.deb
 # No systemd runs in this copy, as in the chroot of an image builder.
 wanted=/etc/systemd/system/multi-user.target.wants/hr-gateway.service
-check "it starts at the next boot, though no systemd runs" inside sh -c "test \"\$(readlink $wanted)\" = /lib/systemd/system/hr-gateway.service"
+check "it starts at the next boot, though no systemd runs" inside sh -c \
+  "test \"\$(readlink $wanted)\" = /lib/systemd/system/hr-gateway.service"
 check "the user exists, owns its folder, and nobody else may look into it" \
   inside sh -c 'test "$(stat -c "%U %a" /var/lib/hr-gateway)" = "hr-gateway 700"'
 check "root owns everything that is installed, and nobody else may write to it" \

@@ -155,7 +155,7 @@ describe('wall and page with straps that the test plays', { skip: chromiumMissin
     });
 
   for (const straps of [0, 3, 20])
-    test(`the page shows ${straps} straps on a desk, a phone of 390 px and in the dark: nothing is wider than the screen or cut off`, async () => {
+    test(`the page shows ${straps} straps on desk, phone and in the dark; nothing is too wide or cut off`, async () => {
       wear(straps);
       for (const [name, options] of [
         ['desk', {}],
@@ -176,7 +176,8 @@ describe('wall and page with straps that the test plays', { skip: chromiumMissin
         else assert.match(await text(page, '#straps-count'), new RegExp(`^${straps} of ${straps} streaming$`));
         const seen = await page.evaluate<{ width: number; screen: number; cut: string[] }>(`(() => {
           const isCut = (part) => getComputedStyle(part).overflowX === 'hidden' && part.scrollWidth > part.clientWidth + 1;
-          const parts = [...document.querySelectorAll('h1, h2:not(.hidden-text), h3, .state, .bpm, .rate, .device, .facts dd, .figures span, .what')];
+          const titles = 'h1, h2:not(.hidden-text), h3';
+          const parts = [...document.querySelectorAll(titles + ', .state, .bpm, .rate, .device, .facts dd, .figures span, .what')];
           return {
             width: document.documentElement.scrollWidth,
             screen: innerWidth,

@@ -1,6 +1,6 @@
 /**
- * Home Assistant with a Mosquitto that it already had, step by step as docs/mqtt.md says: a real core is connected to a real Mosquitto before
- * the box comes, and is not touched afterwards.
+ * Home Assistant with a Mosquitto that it already had, step by step as docs/mqtt.md says: a real core is connected to a real Mosquitto
+ * before the box comes, and is not touched afterwards.
  */
 import assert from 'node:assert/strict';
 import { appendFileSync } from 'node:fs';
