@@ -146,7 +146,8 @@ test('the Node-RED flow connects and subscribes with its settings', async (t) =>
 const MISTAKES: readonly {
   what: string;
   args: readonly string[];
-  code: number;
+  /** Of the program's exit; any of these. */
+  codes: readonly number[];
   says: RegExp;
   line: Record<string, unknown>;
   message: RegExp;
@@ -154,7 +155,7 @@ const MISTAKES: readonly {
   {
     what: 'MQTT 5',
     args: ['mosquitto_sub', '-V', '5', '-i', 'kitchen', '-t', 'hr/#', '-W', '5'],
-    code: 132,
+    codes: [132],
     says: /unsupported protocol version/i,
     line: { event: 'mqtt5_refused', client_id: 'kitchen' },
     message: /set it to MQTT 3\.1\.1/,
@@ -162,7 +163,7 @@ const MISTAKES: readonly {
   {
     what: 'a wrong password',
     args: ['mosquitto_sub', '-u', 'ops', '-P', 'wrong', '-t', 'hr/#', '-W', '5'],
-    code: 5,
+    codes: [5],
     says: /not authorised/i,
     line: { event: 'limit_breached', limit: 'login', user: 'ops' },
     message: /wrong name or password/,
@@ -170,7 +171,7 @@ const MISTAKES: readonly {
   {
     what: 'a filter without the right',
     args: ['mosquitto_sub', '-u', 'my-app', '-P', PASSWORD, '-t', 'hr/#', '-W', '5'],
-    code: 0,
+    codes: [0],
     says: /All subscription requests were denied/,
     line: { event: 'limit_breached', limit: 'subscribe_right', user: 'my-app', filter: 'hr/#' },
     message: /no right to this filter/,
@@ -178,7 +179,7 @@ const MISTAKES: readonly {
   {
     what: 'a topic without the right',
     args: ['mosquitto_pub', '-u', 'my-app', '-P', PASSWORD, '-q', '1', '-t', 'hr/Bike2/bpm', '-m', '72'],
-    code: 7,
+    codes: [7],
     says: /connection was lost/i,
     line: { event: 'limit_breached', limit: 'publish_right', user: 'my-app', topic: 'hr/Bike2/bpm' },
     message: /no right to publish this topic/,
@@ -186,7 +187,7 @@ const MISTAKES: readonly {
   {
     what: 'the same mistake of another user, which has a line of its own',
     args: ['mosquitto_pub', '-u', 'ops', '-P', PASSWORD, '-q', '1', '-t', 'hr/Bike3/bpm', '-m', '72'],
-    code: 7,
+    codes: [7],
     says: /connection was lost/i,
     line: { event: 'limit_breached', limit: 'publish_right', user: 'ops', topic: 'hr/Bike3/bpm' },
     message: /no right to publish this topic/,
@@ -194,7 +195,7 @@ const MISTAKES: readonly {
   {
     what: 'a will under hr/',
     args: ['mosquitto_sub', '-u', 'my-app', '-P', PASSWORD, '-t', 'hr/#', '--will-topic', 'hr/Bike1/bpm', '--will-payload', '0'],
-    code: 5,
+    codes: [5],
     says: /not authorised/i,
     line: { event: 'limit_breached', limit: 'will_reading', user: 'my-app' },
     message: /will_reading/,
@@ -202,7 +203,8 @@ const MISTAKES: readonly {
   {
     what: 'TLS on the port without TLS',
     args: ['mosquitto_sub', '--capath', '/etc/ssl/certs', '-t', 'hr/#', '-W', '5'],
-    code: 8,
+    // It depends on whether the connection is closed before or after its first read.
+    codes: [8, 1],
     says: /TLS error/,
     line: { event: 'limit_breached', limit: 'protocol' },
     message: /does not speak MQTT 3\.1\.1/,
@@ -219,12 +221,13 @@ test('each mistake that the page lists ends as it says, and is named in the log'
   )
     return cannotRun(t, 'mosquitto_sub is not installed');
   const table = page.slice(page.indexOf('## What goes wrong'));
-  for (const { what, args, code, says, line, message } of MISTAKES) {
+  for (const { what, args, codes, says, line, message } of MISTAKES) {
     const [program = '', ...rest] = args;
     const before = gateway.lines.length;
-    const ended = await runUntil(t, program, ['-p', String(gateway.ports.mqtt), ...rest], code === 132 ? says : undefined);
+    const ended = await runUntil(t, program, ['-p', String(gateway.ports.mqtt), ...rest], codes.includes(132) ? says : undefined);
     assert.match(ended?.output ?? '', says, what);
-    if (code !== 132) assert.equal(ended?.code, code, `${what}: ${ended?.output}`);
+    if (!codes.includes(132))
+      assert.ok(codes.includes(Number(ended?.code)), `${what}: exit code ${ended?.code}: ${ended?.output}`);
     const warned = await eventually(() => gateway.lines.slice(before).find(({ level }) => level === 40), {
       what: `a line: ${what}`,
     });
