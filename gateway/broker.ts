@@ -179,8 +179,10 @@ export class Broker {
     });
     useDeliveryQueue(this.#aedes);
     this.#listen(this.#aedes);
-    this.#busy.start();
-    this.#refresh = setInterval(() => void this.#registry.refresh(), REFRESH_MS);
+    this.#refresh = setInterval(() => {
+      this.#busy.watch(this.#registry.hasUsers);
+      void this.#registry.refresh();
+    }, REFRESH_MS);
   }
 
   #listen(aedes: Aedes): void {
