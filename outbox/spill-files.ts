@@ -263,7 +263,7 @@ export class RunFiles {
   }
 
   /**
-   * Evicts the oldest file (one that is known to be damaged is set aside). Returns the seqs above `settledTo` that it held, and those of its
+   * Evicts the oldest file (one known to be damaged is set aside). Returns the seqs above `settledTo` that it held, and those of its
    * readings that can be read. Until `keepDropped` a mark counts them. Throws errors of the disk.
    */
   async removeOldest(settledTo: number): Promise<(SeqSpan & { readings: NumberedReading[] }) | undefined> {
