@@ -88,6 +88,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     connectionTimeout: SILENT_CONNECTION_MS,
     loggerInstance: log.child({}, { level: 'silent' }),
     bodyLimit: BODY_MAX_BYTES,
+    // A start on a slow box takes as long as it takes; the watchdog ends one that hangs. Fastify's limit would end the process after 10 s.
+    pluginTimeout: 0,
     forceCloseConnections: true,
     // A device name of 64 code points, percent-encoded.
     routerOptions: { maxParamLength: 1000 },
