@@ -5,7 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import { networkOf } from '../service/network/client-address.ts';
-import { whenItSends } from '../service/network/first-bytes.ts';
+import { ReadTurns, whenItSends } from '../service/network/first-bytes.ts';
 import { Rate } from './budgets/rate.ts';
 
 /** So many may wait on one listener, for so long; beyond that the oldest one is closed. */
@@ -25,7 +25,9 @@ export interface LatecomersOptions {
 /** Of one listener. */
 export class Latecomers {
   readonly #options: LatecomersOptions;
-  readonly #waiting = new Set<Socket>();
+  /** With their marks of `ReadTurns`. */
+  readonly #waiting = new Map<Socket, number>();
+  readonly #turns = new ReadTurns(() => this.#trim());
   readonly #rates = new Map<string, Rate>();
 
   constructor(options: LatecomersOptions) {
@@ -33,10 +35,8 @@ export class Latecomers {
   }
 
   add(socket: Socket): void {
-    const [oldest] = this.#waiting;
-    if (this.#waiting.size >= WAITING_MAX && oldest !== undefined) this.#refuse(oldest);
     const network = networkOf(socket.remoteAddress);
-    this.#waiting.add(socket);
+    this.#waiting.set(socket, this.#turns.mark());
     socket.on('error', () => {});
     socket.once('close', () => this.#waiting.delete(socket));
     const stop = whenItSends(socket, {
@@ -49,6 +49,13 @@ export class Latecomers {
         else this.#refuse(socket);
       },
     });
+  }
+
+  #trim(): void {
+    for (const [oldest, mark] of this.#waiting) {
+      if (this.#waiting.size <= WAITING_MAX || !this.#turns.wasRead(mark)) return;
+      this.#refuse(oldest);
+    }
   }
 
   #isWithinRate(network: string): boolean {
@@ -69,6 +76,6 @@ export class Latecomers {
 
   /** Closes those that wait. */
   stop(): void {
-    for (const socket of this.#waiting) socket.destroy();
+    for (const socket of this.#waiting.keys()) socket.destroy();
   }
 }

@@ -30,3 +30,37 @@ export function whenItSends(socket: Socket, { limitMs, onLimit, take }: FirstByt
   });
   return stop;
 }
+
+/**
+ * Tells which connections had the time to be read: what has arrived on one is read in the turn of the event loop after the one in which it
+ * was accepted. All connections of a flood may be accepted in one turn, and a client that logs in is among them: whoever closes the oldest
+ * ones at once closes it unheard.
+ */
+export class ReadTurns {
+  readonly #onTurn: () => void;
+  #turn = 0;
+  #lastMark = Number.NEGATIVE_INFINITY;
+  #next: NodeJS.Immediate | undefined;
+
+  /** `onTurn` is called after each of the two turns that follow a mark. */
+  constructor(onTurn: () => void) {
+    this.#onTurn = onTurn;
+  }
+
+  /** A connection is accepted now. */
+  mark(): number {
+    this.#lastMark = this.#turn;
+    this.#next ??= setImmediate(() => this.#advance());
+    return this.#turn;
+  }
+
+  wasRead(mark: number): boolean {
+    return this.#turn >= mark + 2;
+  }
+
+  #advance(): void {
+    this.#turn += 1;
+    this.#next = this.wasRead(this.#lastMark) ? undefined : setImmediate(() => this.#advance());
+    this.#onTurn();
+  }
+}
