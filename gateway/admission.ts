@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import { networkOf } from '../service/network/client-address.ts';
 import { ReadTurns } from '../service/network/first-bytes.ts';
+import { resetSocket } from '../service/network/reset-socket.ts';
 import { connectionKey } from '../service/network/unread-bytes.ts';
 import type { Breaches } from './breaches.ts';
 import { Rate } from './budgets/rate.ts';
@@ -125,7 +126,7 @@ export class HalfOpen {
   #evict(network: string, key: string, { socket }: Entry): void {
     this.#remove(network, key);
     this.#onEvict(socket.remoteAddress ?? 'unknown');
-    socket.destroy();
+    resetSocket(socket);
   }
 
   #trim(): void {
@@ -246,7 +247,7 @@ export class Admission {
     // What says nothing must not keep out who logs in: all clients behind Docker have one address.
     if (bound !== undefined && !this.#options.makeRoom(bound === 'connections' ? undefined : networkOf(address))) {
       this.#options.breaches.add(bound, { address });
-      socket.destroy();
+      resetSocket(socket);
       return false;
     }
     this.#openCount += 1;

@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import { networkOf } from '../service/network/client-address.ts';
 import { ReadTurns, whenItSends } from '../service/network/first-bytes.ts';
+import { resetSocket } from '../service/network/reset-socket.ts';
 import { Rate } from './budgets/rate.ts';
 
 /** So many may wait on one listener, for so long; beyond that the oldest one is closed. */
@@ -71,7 +72,7 @@ export class Latecomers {
   #refuse(socket: Socket): void {
     this.#waiting.delete(socket);
     this.#options.onRefused(socket);
-    socket.destroy();
+    resetSocket(socket);
   }
 
   /** Closes those that wait. */

@@ -226,7 +226,7 @@ export class Listeners {
       halfOpen.add(socket);
       const key = connectionKey(socket);
       const stop = this.#whenItSends(socket, SERVICES_CONNECT_MS, (first) => {
-        if (first[0] !== CONNECT) return void socket.destroy();
+        if (first[0] !== CONNECT) return resetSocket(socket);
         const onLogin = (): void => {
           stop();
           halfOpen.done(address, key);

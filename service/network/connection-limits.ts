@@ -49,6 +49,8 @@ export interface ConnectionLimitsOptions {
   protectedMax: number;
   /** A connection was closed for a limit; `client` is its group (client-address.ts). */
   onClosed: (client: string) => void;
+  /** A connection has to wait, because its client opens so many. */
+  onDelayed: (client: string) => void;
 }
 
 interface Held {
@@ -162,9 +164,11 @@ export class ConnectionLimits {
           // TLS takes the socket over.
           if (!(server instanceof TlsServer)) socket.resume();
         };
-        const waitMs = this.#waitMs(networkOf(socket.remoteAddress));
-        if (waitMs === 0) handOver();
-        else setTimeout(handOver, waitMs);
+        const client = networkOf(socket.remoteAddress);
+        const waitMs = this.#waitMs(client);
+        if (waitMs === 0) return handOver();
+        this.#options.onDelayed(client);
+        setTimeout(handOver, waitMs);
       },
     });
   }
@@ -256,7 +260,9 @@ export class ConnectionLimits {
     const many = receiving > this.#options.perAddress / 8;
     const victim = oldest.idle ?? (many ? oldest.receiving : oldest.answering) ?? oldest.receiving ?? newest;
     this.#closed(victim);
-    victim.socket.destroy();
+    // What was answered may still be on its way.
+    if (victim.hasRequested) victim.socket.destroy();
+    else resetSocket(victim.socket);
     this.#options.onClosed(victim.client);
   }
 

@@ -1,5 +1,6 @@
 /** Connections cost little until they send something: only then they are handed to what speaks TLS, HTTP or MQTT on them. */
 import type { Socket } from 'node:net';
+import { resetSocket } from './reset-socket.ts';
 
 export interface FirstBytesOptions {
   limitMs: number;
@@ -16,7 +17,7 @@ export interface FirstBytesOptions {
 export function whenItSends(socket: Socket, { limitMs, onLimit, take }: FirstBytesOptions): () => void {
   const limit = setTimeout(() => {
     onLimit();
-    socket.destroy();
+    resetSocket(socket);
   }, limitMs);
   const stop = (): void => clearTimeout(limit);
   const end = (): void => void socket.destroy();
