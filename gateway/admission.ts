@@ -1,7 +1,7 @@
 /**
  * Which connections are accepted, before anything of them is read: bounded in number, per address, and in their rate. Connections without
- * a CONNECT (nothing was sent yet, or a TLS or WebSocket handshake is not complete) are bounded per listener; beyond that, and when there is
- * no place for another connection, the oldest one of the address with the most makes room, so that a new client always gets its chance.
+ * a CONNECT (nothing was sent yet, or a TLS or WebSocket handshake is not complete) are bounded per listener; beyond that, and when there
+ * is no place for another connection, the oldest one of the address with the most makes room: a new client always gets its chance.
  */
 import type { Socket } from 'node:net';
 import { networkOf } from '../service/network/client-address.ts';
@@ -94,12 +94,15 @@ export class HalfOpen {
     return largest === undefined ? { network: '', count: 0 } : { network: largest[0], count: sizeOf(largest[1]) };
   }
 
-  /** Closes the connection of a network that is worth least, if there is one whose first bytes had time to be read. */
+  /** Closes the connection of a network that is worth least, unless it is new. */
   evictOf(network: string): boolean {
     const entries = this.#byNetwork.get(network);
     const victim = entries === undefined ? undefined : this.#victimOf(entries);
-    if (victim !== undefined) this.#evict(network, ...victim);
-    return victim !== undefined;
+    if (victim === undefined) return false;
+    const { stage, sinceMs } = victim[1];
+    if (stage !== 'refused' && performance.now() - sinceMs < this.#limits.graceMs) return false;
+    this.#evict(network, ...victim);
+    return true;
   }
 
   #entryOf(entries: OfNetwork, key: string): Entry | undefined {
@@ -247,7 +250,7 @@ export class Admission {
     // What says nothing must not keep out who logs in: all clients behind Docker have one address.
     if (bound !== undefined && !this.#options.makeRoom(bound === 'connections' ? undefined : networkOf(address))) {
       this.#options.breaches.add(bound, { address });
-      resetSocket(socket);
+      socket.destroy();
       return false;
     }
     this.#openCount += 1;

@@ -296,7 +296,7 @@ export class Listeners {
         const connection = connectionKey(socket);
         const onLogin = (): void => halfOpen.done(address, connection);
         const onLoginStage = (stage: 'login' | 'refused'): void => halfOpen.reached(stage, address, connection);
-        const reset = (): void => void resetSocket(socket);
+        const reset = (): void => resetSocket(socket);
         const arrival = { peer: { address, loopback, connection, onLoginStage, onLogin, reset }, stopLimit };
         this.#arrivals.set(connection, arrival);
         socket.once('close', () => {

@@ -41,7 +41,7 @@ export class ReadTurns {
   readonly #onTurn: () => void;
   #turn = 0;
   #lastMark = Number.NEGATIVE_INFINITY;
-  #next: NodeJS.Immediate | undefined;
+  #isAdvancing = false;
 
   /** `onTurn` is called after each of the two turns that follow a mark. */
   constructor(onTurn: () => void) {
@@ -51,7 +51,8 @@ export class ReadTurns {
   /** A connection is accepted now. */
   mark(): number {
     this.#lastMark = this.#turn;
-    this.#next ??= setImmediate(() => this.#advance());
+    if (!this.#isAdvancing) setImmediate(() => this.#advance());
+    this.#isAdvancing = true;
     return this.#turn;
   }
 
@@ -61,7 +62,8 @@ export class ReadTurns {
 
   #advance(): void {
     this.#turn += 1;
-    this.#next = this.wasRead(this.#lastMark) ? undefined : setImmediate(() => this.#advance());
+    this.#isAdvancing = !this.wasRead(this.#lastMark);
+    if (this.#isAdvancing) setImmediate(() => this.#advance());
     this.#onTurn();
   }
 }

@@ -10,7 +10,7 @@ import { addressDigits } from './client-address.ts';
 /** The tables of this network namespace (proc_net_tcp in the kernel's documentation). */
 const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'];
 const LISTENING = '0A';
-/** Ports, remote address, state and unread bytes of the lines that have some: after a flood most lines are of connections that are closed. */
+/** Ports, remote address, state and unread bytes of lines that have some: after a flood most lines are of connections that are closed. */
 const WITH_UNREAD = /:([\dA-F]{4}) ([\dA-F]+):([\dA-F]{4}) ([\dA-F]{2}) (?!0{8})([\dA-F]{8}):/g;
 
 type Ends = Pick<Socket, 'localPort' | 'remoteAddress' | 'remotePort'>;

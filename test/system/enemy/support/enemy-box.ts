@@ -46,7 +46,8 @@ const LOGIN_MAX_MS = 2000;
 const NAMED_WITHIN_MS = 15_000;
 /** The admin API names a client for a minute, the broker for ten seconds. */
 const FORGOTTEN_WITHIN_MS = 75_000;
-const CALMED_WITHIN_MS = 15_000;
+/** What a killed attacker has sent is still read within its budget, for a minute at most: until then it is named rightly. */
+const CALMED_WITHIN_MS = FORGOTTEN_WITHIN_MS;
 const CALM_EVERY_MS = 100;
 const OPERATOR_EVERY_MS = 250;
 
