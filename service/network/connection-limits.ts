@@ -33,6 +33,7 @@ const NEW_PER_SECOND = 100;
 const NEW_AT_ONCE = 300;
 const NEW_WAIT_MAX_MS = 500;
 const CLIENTS_MAX = 1000;
+const END_OF_HEADERS = '\r\n\r\n';
 /** Fewer connections cannot hold that much. */
 const UNREAD_FROM = 8;
 
@@ -62,11 +63,24 @@ interface Held {
   /** The request that is being received or answered. */
   request: IncomingMessage | undefined;
   hasRequested: boolean;
+  /** Its first bytes are a whole request, which is handled soon. */
+  isWhole: boolean;
+}
+
+/** Whether these bytes are a request with its body. */
+function isWholeRequest(bytes: Buffer): boolean {
+  const end = bytes.indexOf(END_OF_HEADERS);
+  if (end < 0) return false;
+  const headers = bytes.toString('latin1', 0, end);
+  if (/^transfer-encoding:/im.test(headers)) return false;
+  const bodyBytes = Number(/^content-length:\s*(\d+)/im.exec(headers)?.[1] ?? 0);
+  return bytes.length - end - END_OF_HEADERS.length >= bodyBytes;
 }
 
 type Phase = 'receiving' | 'answering' | 'idle';
 
-function phaseOf({ request, hasRequested }: Held): Phase {
+function phaseOf({ request, hasRequested, isWhole }: Held): Phase {
+  if (isWhole && !hasRequested) return 'answering';
   if (request !== undefined) return request.complete ? 'answering' : 'receiving';
   return hasRequested ? 'idle' : 'receiving';
 }
@@ -109,7 +123,8 @@ export class ConnectionLimits {
     const listeners = server.listeners('connection');
     server.removeAllListeners('connection');
     server.on('connection', (socket: Socket) => {
-      if (this.#opened(socket)) this.#handOver(socket, listeners, server);
+      const held = this.#opened(socket);
+      if (held !== undefined) this.#handOver(held, listeners, server);
     });
     const closeAll = server.closeAllConnections.bind(server);
     // The server does not know those that have sent nothing.
@@ -145,7 +160,8 @@ export class ConnectionLimits {
   }
 
   /** A connection that sends nothing costs no parser and no TLS. */
-  #handOver(socket: Socket, listeners: readonly unknown[], server: unknown): void {
+  #handOver(held: Held, listeners: readonly unknown[], server: unknown): void {
+    const { socket, client } = held;
     const ignored = (): void => {};
     const spoke = (): void => void this.#silent.delete(socket);
     this.#silent.add(socket);
@@ -154,8 +170,10 @@ export class ConnectionLimits {
     const stop = whenItSends(socket, {
       limitMs: HTTP_TIME_LIMITS.headersTimeout,
       onLimit: ignored,
-      take: () => {
+      take: (first) => {
         stop();
+        // A flood of requests that never end must not close it while it waits.
+        held.isWhole = isWholeRequest(first);
         const handOver = (): void => {
           spoke();
           if (socket.destroyed) return;
@@ -164,7 +182,6 @@ export class ConnectionLimits {
           // TLS takes the socket over.
           if (!(server instanceof TlsServer)) socket.resume();
         };
-        const client = networkOf(socket.remoteAddress);
         const waitMs = this.#waitMs(client);
         if (waitMs === 0) return handOver();
         this.#options.onDelayed(client);
@@ -183,11 +200,11 @@ export class ConnectionLimits {
     return Math.max(0, Math.min(dueMs, latestMs) - nowMs);
   }
 
-  /** False if its client has reset it already, or it was closed for a limit. */
-  #opened(socket: Socket): boolean {
+  /** Undefined if its client has reset it already, or it was closed for a limit. */
+  #opened(socket: Socket): Held | undefined {
     if (socket.remoteAddress === undefined) {
       socket.destroy();
-      return false;
+      return undefined;
     }
     const key = connectionKey(socket);
     const client = networkOf(socket.remoteAddress);
@@ -195,13 +212,13 @@ export class ConnectionLimits {
     // A client can use its port again before this process has noticed that the connection before is gone.
     const before = this.#held.get(key);
     if (before !== undefined) this.#closed(before);
-    const held: Held = { key, socket, client, isProtected: false, request: undefined, hasRequested: false };
+    const held: Held = { key, socket, client, isProtected: false, request: undefined, hasRequested: false, isWhole: false };
     this.#held.set(key, held);
     this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1);
     socket.once('close', () => this.#closed(held));
     if ((this.#perClient.get(client) ?? 0) > this.#options.perAddress) this.#closeOneOf(client, held);
     else if (this.#held.size > this.#options.total) this.#closeOneOf(this.#largestClient(), held);
-    return !socket.destroyed;
+    return socket.destroyed ? undefined : held;
   }
 
   #closed(held: Held): void {
