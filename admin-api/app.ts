@@ -13,6 +13,7 @@ import type { Logger } from '../service/log/log.ts';
 import { HANDSHAKE_TIMEOUT_MS, HTTP_TIME_LIMITS, SILENT_CONNECTION_MS } from '../service/network/connection-limits.ts';
 import { VERSION } from '../service/process/version.ts';
 import type { Access } from './access.ts';
+import { checkBodiesUnconverted } from './body-check.ts';
 import { refuseLater, type Budget, type HttpClients } from './http-clients.ts';
 import { answerBrokenHttp, notFoundHandler, problemHandler } from './problem.ts';
 import { aliveSchema, answers } from './route-schemas.ts';
@@ -87,6 +88,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     connectionTimeout: SILENT_CONNECTION_MS,
     loggerInstance: log.child({}, { level: 'silent' }),
     bodyLimit: BODY_MAX_BYTES,
+    // A start on a slow box takes as long as it takes; the watchdog ends one that hangs. Fastify's limit would end the process after 10 s.
+    pluginTimeout: 0,
     forceCloseConnections: true,
     // A device name of 64 code points, percent-encoded.
     routerOptions: { maxParamLength: 1000 },
@@ -95,6 +98,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     frameworkErrors: problemHandler(log) as never,
     clientErrorHandler: answerBrokenHttp,
   }) as unknown as FastifyInstance;
+  app.addHook('onRoute', checkBodiesUnconverted);
   app.setErrorHandler(problemHandler(log));
   app.setNotFoundHandler(notFoundHandler);
   await app.register(fastifyCookie);

@@ -2,6 +2,7 @@
 import Type, { type Static, type TSchema } from 'typebox';
 import { COMMANDS, LOG_LEVELS } from '../contract/commands.ts';
 import { anyDeviceNameSchema, deviceNameSchema } from '../contract/fields.ts';
+import { personFields } from '../contract/person.ts';
 import { SERVICE_NAMES } from '../contract/topics.ts';
 import { problemSchema } from './problem.ts';
 
@@ -24,8 +25,14 @@ export type RunParams = Static<typeof runParams>;
 export const runQuery = Type.Object({ gateway, from });
 export type RunQuery = Static<typeof runQuery>;
 
-const { name, max_heart_rate } = COMMANDS['rename-device'].args.properties;
-export const renameBody = Type.Object({ name, max_heart_rate }, strict);
+/** Like the arguments of the command; an empty name, as a form sends it, removes the name too. */
+export const renameBody = Type.Object(
+  {
+    name: Type.Optional(Type.Union([personFields.name, Type.Literal('')])),
+    max_heart_rate: Type.Optional(personFields.max_heart_rate),
+  },
+  strict,
+);
 export type RenameBody = Static<typeof renameBody>;
 
 export const logLevelBody = Type.Object({ service: Type.Enum(SERVICE_NAMES), level: Type.Enum(LOG_LEVELS) }, strict);

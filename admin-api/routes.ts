@@ -281,14 +281,17 @@ export function addChangeRoutes(app: FastifyInstance, { command }: RouteOptions)
     {
       schema: {
         tags: ['operator'],
-        summary: 'Enter who wears a strap; what is left out stays as it is, null removes it',
+        summary: 'Enter who wears a strap; what is left out stays as it is, null removes it, and so does an empty name',
         security,
         params: schemas.strapParams,
         body: schemas.renameBody,
         response: answers(COMMANDS['rename-device'].result),
       },
     },
-    async (request) => await command('ble-bridge', 'rename-device', { device: request.params.id, ...request.body }),
+    async (request) => {
+      const change = request.body.name === '' ? { ...request.body, name: null } : request.body;
+      return await command('ble-bridge', 'rename-device', { device: request.params.id, ...change });
+    },
   );
   app.post<{ Params: schemas.DeviceParams }>(
     '/devices/:id/reset-energy',

@@ -1,8 +1,11 @@
-/** A Kinesis client for the operator's commands: of the stream that the forwarder ships to, made as the forwarder makes it. */
+/** The stream as the operator's commands read it: a client made as the forwarder makes it, and what a failure means. */
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import { makeKinesisClient } from '../forwarder/sink/kinesis-client.ts';
 import { withoutSdkNotice, type Config } from '../service/config/config.ts';
+import { targetOf } from '../service/config/stream-address.ts';
+import { messageOf, systemCodeOf } from '../service/errors/errors.ts';
 import { createLogger } from '../service/log/log.ts';
+import { CommandFailure } from './frame/failures.ts';
 
 const TIMEOUTS = { connectMs: 3000, requestMs: 10_000, socketMs: 10_000 };
 
@@ -14,4 +17,11 @@ export async function streamClient(config: Config, { pushed = false }: { pushed?
   withoutSdkNotice();
   const log = createLogger('cli', { ...config, LOG_LEVEL: 'silent', LOG_PRETTY: 'false' });
   return await makeKinesisClient(config, { log, timeouts: TIMEOUTS, pushed });
+}
+
+/** Why a command cannot read the stream. Of the local stream, which runs in the box, also what to do. */
+export function streamFailure(config: Config, stream: string, error: unknown): CommandFailure {
+  const isAway = targetOf(config) === 'local' && systemCodeOf(error) === 'ECONNREFUSED';
+  const advice = isAway ? '; the local stream runs in the box: start the box, or set DATA_DIR to its folder' : '';
+  return new CommandFailure(`cannot read stream ${stream}: ${messageOf(error)}${advice}`, { cause: error });
 }

@@ -2,14 +2,14 @@
  * Commands: a request `{id, args}` on `edge/<service>/request/<verb>` is answered on `edge/<service>/response/<id>` (response.ts).
  * The table lists every command with its arguments and its result. Arguments are acted on, so unknown ones are refused.
  */
-import Type, { type Static, type TSchema } from 'typebox';
+import Type, { type Static } from 'typebox';
 import { deadLettersSchema } from './dead-letter.ts';
 import { countSchema, deviceNameSchema, runSchema } from './fields.ts';
 import { personFields } from './person.ts';
 import { requestIdSchema } from './response.ts';
 import { runAccountSchema } from './run-account.ts';
-import type { ServiceName } from './topics.ts';
-import { checkerOf, parserOf, type Checker } from './validate.ts';
+import { parserOf } from './validate.ts';
+import { checkersOf, noArgs, strict, type ArgsOf, type ResultOf, type VerbRow } from './verb-table.ts';
 
 export const requestSchema = Type.Object(
   { id: requestIdSchema, args: Type.Optional(Type.Record(Type.String(), Type.Unknown())) },
@@ -22,8 +22,6 @@ export const parseRequest = parserOf(requestSchema);
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 
-const strict = { additionalProperties: false } as const;
-const noArgs = Type.Object({}, strict);
 const idSchema = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 const chosenLetters = Type.Object(
   {
@@ -37,12 +35,8 @@ const gatewaySchema = Type.String({ minLength: 1, maxLength: 200 });
 const device = Type.Object({ device: deviceNameSchema }, strict);
 const level = Type.Object({ level: Type.Enum(LOG_LEVELS) }, strict);
 
-interface CommandRow {
-  /** The service that answers; `every`: all services. */
-  service: ServiceName | 'every';
+interface CommandRow extends VerbRow {
   summary: string;
-  args: TSchema;
-  result: TSchema;
 }
 
 export const COMMANDS = {
@@ -121,15 +115,7 @@ export const COMMANDS = {
 } as const satisfies Record<string, CommandRow>;
 
 export type CommandVerb = keyof typeof COMMANDS;
-export type CommandArgs<V extends CommandVerb> = Static<(typeof COMMANDS)[V]['args']>;
-export type CommandResult<V extends CommandVerb> = Static<(typeof COMMANDS)[V]['result']>;
+export type CommandArgs<V extends CommandVerb> = ArgsOf<typeof COMMANDS, V>;
+export type CommandResult<V extends CommandVerb> = ResultOf<typeof COMMANDS, V>;
 
-/** Makes a checker of a command's arguments; keep it: each compiles its schema. */
-export const argsCheckerOf = <V extends CommandVerb>(verb: V): Checker<CommandArgs<V>> =>
-  checkerOf<(typeof COMMANDS)[V]['args']>(COMMANDS[verb].args);
-/** Makes a checker of a command's result. */
-export const resultCheckerOf = <V extends CommandVerb>(verb: V): Checker<CommandResult<V>> =>
-  checkerOf<(typeof COMMANDS)[V]['result']>(COMMANDS[verb].result);
-
-/** Type guard for the verb of a topic. */
-export const isCommandVerb = (verb: string): verb is CommandVerb => Object.hasOwn(COMMANDS, verb);
+export const { argsCheckerOf, resultCheckerOf, isVerb: isCommandVerb } = checkersOf(COMMANDS);

@@ -1,17 +1,17 @@
 /**
  * What the `hr-gateway` command asks of a running service through the service's control socket, `DATA_DIR/locks/<service>.sock`: one line
- * `{id, verb, args}`, answered by one line (response.ts). It never crosses the broker: users, token and settings are secrets, and whoever
- * may open the socket may read DATA_DIR anyway.
+ * `{id, verb, args}`, answered by one line (response.ts). It never crosses the broker: users, token and settings are secrets. Only root and
+ * the service's user can open the socket, and both can read DATA_DIR.
  */
-import Type, { type Static, type TSchema } from 'typebox';
+import Type, { type Static } from 'typebox';
 import { COMMANDS } from './commands.ts';
 import { requestIdSchema } from './response.ts';
 import { serviceStatusSchema } from './service-status.ts';
-import type { ServiceName } from './topics.ts';
 import { userSchema } from './users-file.ts';
-import { checkerOf, parserOf, type Checker } from './validate.ts';
+import { parserOf } from './validate.ts';
+import { checkersOf, noArgs, strict, type ArgsOf, type ResultOf, type VerbRow } from './verb-table.ts';
 
-/** A user with all rights that the file of users allows has about this much. */
+/** The size of a user with as many rights as the file of users allows. */
 export const CONTROL_MAX_BYTES = 4 * 1024 * 1024;
 
 export const controlRequestSchema = Type.Object(
@@ -25,23 +25,14 @@ export const parseControlRequest = parserOf(controlRequestSchema, CONTROL_MAX_BY
 /** Names of users of the broker. */
 export const USER_NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 
-const strict = { additionalProperties: false } as const;
-const noArgs = Type.Object({}, strict);
 const userName = Type.String({ pattern: USER_NAME_PATTERN.source });
 const { salt: _salt, hash: _hash, ...rights } = userSchema.properties;
 
-/** A setting in effect: as a variable of the environment would say it, and whether one does. */
+/** A setting in effect: its text as in an environment variable, and whether one sets it. */
 export const settingInEffectSchema = Type.Object({ text: Type.String(), isSet: Type.Boolean() });
-/** Those that have a value, by name; as they are, secrets included. */
+/** Settings that have a value, by name; secrets are included unmasked. */
 export const settingsInEffectSchema = Type.Record(Type.String(), settingInEffectSchema);
 export type SettingsInEffect = Static<typeof settingsInEffectSchema>;
-
-interface ControlRow {
-  /** The service that answers; `every`: each of them. */
-  service: ServiceName | 'every';
-  args: TSchema;
-  result: TSchema;
-}
 
 export const CONTROL_COMMANDS = {
   'show-settings': { service: 'every', args: noArgs, result: settingsInEffectSchema },
@@ -59,16 +50,14 @@ export const CONTROL_COMMANDS = {
   },
   'rotate-token': { service: 'admin-api', args: noArgs, result: Type.Object({ token: Type.String() }) },
   backup: { service: 'forwarder', args: COMMANDS.backup.args, result: COMMANDS.backup.result },
-} as const satisfies Record<string, ControlRow>;
+} as const satisfies Record<string, VerbRow>;
 
 export type ControlVerb = keyof typeof CONTROL_COMMANDS;
-export type ControlArgs<V extends ControlVerb> = Static<(typeof CONTROL_COMMANDS)[V]['args']>;
-export type ControlResult<V extends ControlVerb> = Static<(typeof CONTROL_COMMANDS)[V]['result']>;
+export type ControlArgs<V extends ControlVerb> = ArgsOf<typeof CONTROL_COMMANDS, V>;
+export type ControlResult<V extends ControlVerb> = ResultOf<typeof CONTROL_COMMANDS, V>;
 
-export const controlArgsCheckerOf = <V extends ControlVerb>(verb: V): Checker<ControlArgs<V>> =>
-  checkerOf<(typeof CONTROL_COMMANDS)[V]['args']>(CONTROL_COMMANDS[verb].args);
-export const controlResultCheckerOf = <V extends ControlVerb>(verb: V): Checker<ControlResult<V>> =>
-  checkerOf<(typeof CONTROL_COMMANDS)[V]['result']>(CONTROL_COMMANDS[verb].result);
-
-/** Type guard for the verb of a request. */
-export const isControlVerb = (verb: string): verb is ControlVerb => Object.hasOwn(CONTROL_COMMANDS, verb);
+export const {
+  argsCheckerOf: controlArgsCheckerOf,
+  resultCheckerOf: controlResultCheckerOf,
+  isVerb: isControlVerb,
+} = checkersOf(CONTROL_COMMANDS);

@@ -1,6 +1,6 @@
 /**
- * Who wears a strap, as an operator entered it: retained on `edge/<gateway>/person/<device>`, which no anonymous client and no user may
- * read. It stands in no reading, no device status and no metric, and is gone when the strap is forgotten.
+ * Who wears a strap, as an operator entered it: retained on `edge/<gateway>/person/<device>`, which no anonymous client may read, and no
+ * user but an operator. It stands in no reading, no device status and no metric, and is gone when the strap is forgotten.
  */
 import Type, { type Static } from 'typebox';
 import { nullable } from './fields.ts';

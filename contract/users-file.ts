@@ -16,6 +16,8 @@ export const userSchema = Type.Object(
     bridge: Type.Optional(gatewayNameSchema),
     /** Earlier names of that box: its bridge may deliver what it still holds under them. */
     formerly: Type.Optional(Type.Array(gatewayNameSchema, { maxItems: 20 })),
+    /** May subscribe to everything. */
+    operator: Type.Optional(Type.Literal(true)),
   },
   // Unknown fields are refused: a misspelled right must not be ignored.
   { additionalProperties: false },

@@ -14,6 +14,15 @@ import { VERSION } from '../service/process/version.ts';
 const ofForwarder = (path: string, unknown = 'None'): string =>
   valueOr(unknown, `value_json.forwarder.${path} if value_json.forwarder is defined else '${unknown}'`);
 
+/**
+ * Home Assistant keeps the state of a sensor if its template fails, as the documentation of sensor.mqtt says: so the time outlives a
+ * restart of the forwarder, which does not know it. An empty time would not do: some versions warn of it at each status. This failure,
+ * of a filter's argument, is not logged.
+ */
+const LAST_SHIPPED =
+  '{{ value_json.forwarder.last_shipped_at if value_json is defined and value_json.forwarder is defined and ' +
+  "value_json.forwarder.last_shipped_at else ({} | dictsort(false, 'keep the state')) }}";
+
 function entities(gateway: string): { entity: DiscoveredEntity; of: ServiceName }[] {
   const state_topic = serviceStatusTopic(gateway, 'forwarder');
   const box_topic = serviceStatusTopic(gateway, 'admin-api');
@@ -57,8 +66,7 @@ function entities(gateway: string): { entity: DiscoveredEntity; of: ServiceName 
         component: 'sensor',
         id: 'last_shipped',
         name: 'Last shipped',
-        // Home Assistant takes only a time, or nothing.
-        config: { state_topic, value_template: ofForwarder("last_shipped_at or ''", ''), device_class: 'timestamp' },
+        config: { state_topic, value_template: LAST_SHIPPED, device_class: 'timestamp' },
       },
     },
     {

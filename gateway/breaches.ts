@@ -3,6 +3,14 @@ import { RepeatLimiter, type Logger } from '../service/log/log.ts';
 import { networkOf } from '../service/network/client-address.ts';
 import { Offenders } from './budgets/offenders.ts';
 
+/** What the log says of breaches that a person sees while setting up a client; docs/mqtt-clients.md quotes them. */
+const MESSAGES: Readonly<Record<string, string>> = {
+  login: 'refusing a login: wrong name or password',
+  subscribe_right: 'refusing a subscription: the client has no right to this filter',
+  publish_right: 'closing a connection: the client has no right to publish this topic',
+  protocol: 'closing a connection: it does not speak MQTT 3.1.1 (TLS belongs on the port for TLS)',
+};
+
 /** Who broke a limit, and what else is worth a log field. */
 export interface BreachFields {
   user?: string;
@@ -30,7 +38,13 @@ export class Breaches {
     this.#counts[limit] = (this.#counts[limit] ?? 0) + 1;
     const party = blame ?? (fields.user === undefined && fields.address === undefined ? undefined : partyName(fields));
     if (party !== undefined) this.offenders.note(party, limit, weight);
-    this.#repeats.warn(limit, { event: 'limit_breached', limit, ...fields }, `a client ran into the limit ${limit}`);
+    // Each user that has logged in is named; what strangers do is one line a minute, however many there are.
+    const key = blame === undefined && fields.user !== undefined && fields.user !== '' ? `${limit} ${fields.user}` : limit;
+    this.#repeats.warn(
+      key,
+      { event: 'limit_breached', limit, ...fields },
+      MESSAGES[limit] ?? `a client exceeded the limit ${limit}`,
+    );
   }
 
   get counts(): Readonly<Record<string, number>> {

@@ -41,7 +41,7 @@ export interface BrokerOptions {
   limits: ClientLimits;
 }
 
-/** Where a client's packet goes after adoption has published a copy of it: nobody may subscribe there. */
+/** Where a client's packet goes after adoption has published a copy of it: it is forwarded to nobody. */
 const NOWHERE_TOPIC = '$SYS/adopted';
 
 /** The QoS of a subscription that was refused, in the SUBACK (MQTT 3.1.1 section 3.9.3). */
@@ -171,6 +171,7 @@ export class Broker {
         callback(null, this.#messages.maySubscribe(client, subscription.topic) ? subscription : null);
       },
       authorizeForward: (client, packet) => {
+        if (packet.topic === NOWHERE_TOPIC) return null;
         const { clientId } = packet as { clientId?: string };
         if (!this.#messages.mayDeliver(client, clientId, packet.payload.length)) return null;
         this.messagesOut += 1;
@@ -179,8 +180,10 @@ export class Broker {
     });
     useDeliveryQueue(this.#aedes);
     this.#listen(this.#aedes);
-    this.#busy.start();
-    this.#refresh = setInterval(() => void this.#registry.refresh(), REFRESH_MS);
+    this.#refresh = setInterval(() => {
+      this.#busy.watch(this.#registry.hasUsers);
+      void this.#registry.refresh();
+    }, REFRESH_MS);
   }
 
   #listen(aedes: Aedes): void {

@@ -205,6 +205,11 @@ export class ClientRegistry {
     this.#connections.update(conn);
   }
 
+  /** Whether clients are connected that are neither services nor bridges. */
+  get hasUsers(): boolean {
+    return this.#open.size > 0;
+  }
+
   /** Call it every second. */
   async refresh(): Promise<void> {
     this.#connections.refresh();

@@ -75,7 +75,7 @@ export class ConnectGate {
     this.#named.add(key);
     this.#options.log.warn(
       { event: 'mqtt5_refused', address, client_id: id },
-      'refusing a client of MQTT 5: set it to MQTT 3.1.1 (docs/mqtt.md)',
+      'refusing a client of MQTT 5: set it to MQTT 3.1.1 (docs/mqtt-clients.md)',
     );
   }
 

@@ -25,6 +25,9 @@ export interface Rights {
 /** Not `homeassistant/#`: discovery has the names of the people who wear the straps. */
 export const ANONYMOUS_READ: Rights = { publish: [], subscribe: ['hr/#', SERVICE_STATUS_FILTER] };
 
+/** What an operator's account may read beside what it is granted: everything. `#` does not match `$SYS`. */
+export const OPERATOR_READ: readonly string[] = ['#', '$SYS/#'];
+
 const own = (gateway: string, service: ServiceName): string[] => [
   serviceStatusTopic(gateway, service),
   serviceMetricsTopic(gateway, service),
@@ -145,7 +148,8 @@ export function filterFault(kind: keyof Rights, filter: string): string | undefi
   if (filter === '' || filter.length > 256 || filter.includes('\0')) return 'is not a filter';
   if (levels.some((level, index) => (level.length > 1 && /[#+]/.test(level)) || (level === '#' && index !== levels.length - 1)))
     return 'has a wildcard in a place where none is allowed';
-  if (first === '#' || first === '+') return 'the first level must be named: a wildcard there would reach edge/ and $SYS';
+  if (first === '#' || first === '+')
+    return 'the first level must be named: a wildcard there would reach edge/ and $SYS, which only --operator may read';
   if (first.startsWith('$')) return "$ topics are the broker's";
   if (first === 'edge' && !(kind === 'subscribe' && isStatusFilter(filter)))
     return 'edge/ is for the services; edge/+/+/status may be read';

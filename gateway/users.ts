@@ -12,7 +12,7 @@ import { readIfExists } from '../service/storage/read-file.ts';
 import { HrError } from '../service/errors/errors.ts';
 import { RepeatLimiter, type Logger } from '../service/log/log.ts';
 import type { Identity } from './identity.ts';
-import { bridgeRights, filterFault, formerRights, grantedFilters, RightsCheck, type Rights } from './rights.ts';
+import { bridgeRights, filterFault, formerRights, grantedFilters, OPERATOR_READ, RightsCheck, type Rights } from './rights.ts';
 
 const HASH_BYTES = 32;
 const CHECK_EVERY_MS = 2000;
@@ -23,17 +23,14 @@ async function hashOf(password: string, salt: Buffer): Promise<Buffer> {
   );
 }
 
-/** A user with this password, ready to be written; with `bridge`, the bridge of the box of that name. */
-export async function newUser(
-  password: string,
-  rights: Pick<User, 'publish' | 'subscribe' | 'bridge' | 'formerly'>,
-): Promise<User> {
+/** A user with this password, ready to be written; with `bridge`, the bridge of the box of that name; with `operator`, a reader of all. */
+export async function newUser(password: string, rights: Omit<User, 'salt' | 'hash'>): Promise<User> {
   const salt = randomBytes(16);
   return { salt: salt.toString('base64'), hash: (await hashOf(password, salt)).toString('base64'), ...rights };
 }
 
-function identityOf(name: string, { publish, subscribe, bridge, formerly = [] }: User): Identity {
-  const granted: Rights = { publish, subscribe: grantedFilters(subscribe) };
+function identityOf(name: string, { publish, subscribe, bridge, formerly = [], operator }: User): Identity {
+  const granted: Rights = { publish, subscribe: [...grantedFilters(subscribe), ...(operator === true ? OPERATOR_READ : [])] };
   if (bridge === undefined) return { kind: 'user', name, rights: new RightsCheck(granted) };
   const own = [bridgeRights(bridge), ...formerly.map(formerRights)];
   const rights = {

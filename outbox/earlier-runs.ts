@@ -6,7 +6,8 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemCodeOf } from '../service/errors/errors.ts';
 import { DiskRetry, type DiskOperation, type DiskTrouble } from './disk-retry.ts';
-import { decodeDroppedRecord, type DroppedRecord } from './dropped-seqs.ts';
+import { decodeDroppedRecord, type DroppedRecord, type DroppedSpan } from './dropped-seqs.ts';
+import { parseMark } from './eviction-marks.ts';
 import { readFully, reading, type SpillDisk } from './spill-disk.ts';
 import { hasOnlyBeginning, readGateway, summarise, type FileSummary, type SpillFile } from './spill-file.ts';
 import { droppedFile, fileBytesFor, RunFiles, setAside } from './spill-files.ts';
@@ -53,6 +54,9 @@ interface ListedRun {
   run: string;
   /** Ascending by index; none if only the record of dropped readings is left. */
   files: ListedFile[];
+  /** Empty files whose names say what was evicted. */
+  marks: string[];
+  evicted: DroppedSpan[];
 }
 
 interface ReadFile extends FileSummary {
@@ -130,29 +134,37 @@ export class EarlierRuns {
 
   async #listRuns(): Promise<ListedRun[]> {
     const { disk, folder } = this.#options;
-    const byRun = new Map<string, ListedFile[]>();
+    const byRun = new Map<string, ListedRun>();
+    const listed = (run: string): ListedRun => {
+      const known = byRun.get(run) ?? { run, files: [], marks: [], evicted: [] };
+      byRun.set(run, known);
+      return known;
+    };
     const names = await disk.list(folder);
     for (const name of names) {
-      const match = NAME.exec(name);
+      const droppedOf = DROPPED_NAME.exec(name)?.[1];
+      if (droppedOf !== undefined) listed(droppedOf);
+      const mark = parseMark(name);
+      const match = NAME.exec(mark?.of ?? name);
       const run = match?.[1];
       if (run === undefined) continue;
       const file = path.join(folder, name);
-      const files = byRun.get(run) ?? [];
-      byRun.set(run, files);
-      files.push({ index: Number(match?.[2]), file, ...(await disk.stat(file)) });
-    }
-    for (const name of names) {
-      const run = DROPPED_NAME.exec(name)?.[1];
-      if (run !== undefined && !byRun.has(run)) byRun.set(run, []);
+      const { bytes, modifiedAtMs } = await disk.stat(file);
+      if (mark === undefined || bytes > 0) listed(run).files.push({ index: Number(match?.[2]), file, bytes, modifiedAtMs });
+      else {
+        listed(run).marks.push(file);
+        // A damaged file is set aside after its mark was made.
+        if (!names.includes(mark.of)) listed(run).evicted.push({ from: mark.from, to: mark.to, cause: 'outbox_full' });
+      }
     }
     const oldestMs = ({ files }: ListedRun): number =>
       files.reduce((oldest, { modifiedAtMs }) => Math.min(oldest, modifiedAtMs), Number.MAX_SAFE_INTEGER);
-    return [...byRun]
-      .map(([run, files]) => ({ run, files: files.sort((a, b) => a.index - b.index) }))
+    return [...byRun.values()]
+      .map((run) => ({ ...run, files: run.files.sort((a, b) => a.index - b.index) }))
       .sort((a, b) => oldestMs(a) - oldestMs(b));
   }
 
-  async #readRun({ run, files }: ListedRun): Promise<EarlierRun | undefined> {
+  async #readRun({ run, files, marks, evicted }: ListedRun): Promise<EarlierRun | undefined> {
     const { disk, folder, maxBytes, gateway } = this.#options;
     const read: ReadFile[] = [];
     for (const listed of files) {
@@ -160,15 +172,17 @@ export class EarlierRuns {
       if (summary === undefined) await this.#removeUnrecognised(listed, listed === files.at(-1));
       else read.push({ ...summary, listed });
     }
-    const dropped = await this.#readDropped(run);
+    const recorded = await this.#readDropped(run);
+    const dropped = { ...recorded, spans: [...recorded.spans, ...evicted] };
     const spillFiles = chained(read);
     const [first] = spillFiles;
     if (first === undefined && dropped.spans.length === 0) {
+      for (const mark of marks) await this.#remove(mark);
       await this.#remove(droppedFile(folder, run));
       return undefined;
     }
     const known = read.flatMap(({ mayHaveSent }) => mayHaveSent ?? []);
-    const lastDropped = dropped.spans.at(-1)?.to ?? 0;
+    const lastDropped = Math.max(0, ...dropped.spans.map(({ to }) => to));
     const lastSeq = Math.max(lastDropped, ...spillFiles.map((file) => file.lastSeq));
     return {
       files: new RunFiles({
@@ -178,6 +192,7 @@ export class EarlierRuns {
         gateway: read.find((file) => file.gateway !== undefined)?.gateway ?? gateway,
         fileBytes: fileBytesFor(maxBytes),
         existing: spillFiles,
+        marks,
         nextIndex: (files.at(-1)?.index ?? 0) + 1,
         onSetAside: this.#options.onSetAside,
         salvageAfterMs: this.#options.salvageAfterMs,

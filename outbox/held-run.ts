@@ -247,7 +247,9 @@ export class HeldRun {
     const { remove } = this.#retries;
     if (!force && !remove.isDue(performance.now())) return;
     try {
-      await files.removeThrough(this.protocol.settledTo);
+      // A file is settled too if all of it was dropped: then it stays until that is recorded.
+      const { dropped, settledTo, stored } = this.protocol;
+      await files.removeThrough(dropped.total === this.#droppedKept ? settledTo : Math.min(settledTo, stored));
       remove.succeeded();
     } catch (error) {
       // The files stay, and are sent once more if the process ends before they are removed.
@@ -305,14 +307,10 @@ export class HeldRun {
   /** False if there is none, or the disk does not remove it. */
   async #evictOldestFile(files: RunFiles): Promise<boolean> {
     try {
-      const removed = await files.removeOldest();
+      const removed = await files.removeOldest(this.protocol.settledTo);
       if (removed === undefined) return false;
-      this.#drop(
-        { from: Math.max(removed.firstSeq, this.protocol.settledTo + 1), to: removed.lastSeq },
-        'outbox_full',
-        removed.readings,
-      );
-      // Before new readings take the room: if the process ends now, and the run has no other file, nothing else counts them.
+      this.#drop(removed, 'outbox_full', removed.readings);
+      // Before new readings take the room.
       await this.#keepDropped(files, true);
       return true;
     } catch (error) {
@@ -360,7 +358,7 @@ export class HeldRun {
   async #keepDropped(files: RunFiles, force = false): Promise<void> {
     const { dropped, stored } = this.protocol;
     const { record } = this.#retries;
-    if (dropped.total === this.#droppedKept || dropped.last <= stored) return record.succeeded();
+    if ((dropped.total === this.#droppedKept && !files.hasMarks) || dropped.last <= stored) return record.succeeded();
     if (!force && !record.isDue(performance.now())) return;
     try {
       await files.keepDropped(dropped.record);

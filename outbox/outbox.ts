@@ -12,6 +12,7 @@ import type { MessageRefusals } from '../service/mqtt/refused-messages.ts';
 import { RepeatLimiter, type Logger } from '../service/log/log.ts';
 import type { MessageHandler } from '../service/mqtt/subscription-routes.ts';
 import type { CheckReport } from '../service/health/check-report.ts';
+import { SingleTimer } from '../service/pacing/single-timer.ts';
 import { DiskErrors } from './disk-errors.ts';
 import { EarlierRuns, type EarlierRun } from './earlier-runs.ts';
 import { HeldRun } from './held-run.ts';
@@ -66,7 +67,10 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
   readonly #sequencer: Sequencer;
   readonly #own: HeldRun;
   /** Runs only while something is held or the disk has work to do: an idle process sleeps. */
-  #timer: NodeJS.Timeout | undefined;
+  readonly #timer = new SingleTimer(TICK_MS, () => {
+    this.#tick();
+    this.#wake();
+  });
   #isStarted = false;
   #stopped = false;
   readonly #diskErrors: DiskErrors;
@@ -250,6 +254,7 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
     if (run !== this.#own) return;
     for (const span of message.missed ?? []) this.emit('missed', span);
     if (progressed) this.emit('stored', run.protocol.stored);
+    if (!this.#hasWork) this.#timer.clear();
   }
 
   get #hasWork(): boolean {
@@ -257,12 +262,7 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
   }
 
   #wake(): void {
-    if (this.#stopped || !this.#isStarted || !this.#hasWork) return;
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.#tick();
-      this.#wake();
-    }, TICK_MS);
+    if (!this.#stopped && this.#isStarted && this.#hasWork) this.#timer.set();
   }
 
   #tick(): void {
@@ -379,7 +379,7 @@ export class Outbox extends EventEmitter<ReadingSinkEvents> implements ReadingSi
     this.#setAside?.stop();
     this.end();
     this.#sequencer.down();
-    clearTimeout(this.#timer);
+    this.#timer.clear();
     await this.#recovering;
     for (const run of this.#runs)
       try {

@@ -2,7 +2,7 @@
  * The file operations of the outbox: a narrow seam, so that tests can fail each of them. All are asynchronous: a slow disk blocks no event
  * loop. They throw what `node:fs` throws.
  */
-import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, truncate, type FileHandle } from 'node:fs/promises';
 import { systemCodeOf } from '../service/errors/errors.ts';
 import { syncFolderAsync } from '../service/storage/data-dir.ts';
 import { hasRoomFor } from '../service/storage/disk-full.ts';
@@ -31,6 +31,8 @@ export interface SpillDisk {
   rename(from: string, to: string): Promise<void>;
   /** Removes a file; no error if it does not exist. */
   remove(file: string): Promise<void>;
+  /** Truncates a file to nothing. */
+  empty(file: string): Promise<void>;
   /** Makes creations, renames and removals in a folder survive a power failure. */
   syncFolder(folder: string): Promise<void>;
   /** Whether the file system reports room for so many bytes; true if it does not answer. */
@@ -68,6 +70,7 @@ export const nodeDisk: SpillDisk = {
   openToRead: async (file) => handleOf(await open(file, 'r')),
   rename: async (from, to) => await rename(from, to),
   remove: async (file) => await rm(file, { force: true }),
+  empty: async (file) => await truncate(file),
   syncFolder: async (folder) => await syncFolderAsync(folder),
   hasRoomFor,
 };

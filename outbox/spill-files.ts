@@ -8,7 +8,8 @@
 import path from 'node:path';
 import type { NumberedReading } from '../contract/delivery.ts';
 import { systemCodeOf } from '../service/errors/errors.ts';
-import type { DroppedRecord, DroppedSpan } from './dropped-seqs.ts';
+import type { DroppedRecord, DroppedSpan, SeqSpan } from './dropped-seqs.ts';
+import { markOf } from './eviction-marks.ts';
 import { writeAll, type SpillDisk, type SpillHandle } from './spill-disk.ts';
 import { SpillCursor, type SpillFile } from './spill-file.ts';
 import { encodeBlock, encodeFooter, encodeHeader, encodeLine } from './spill-lines.ts';
@@ -29,6 +30,8 @@ export interface RunFilesOptions {
   /** Size at which a file is closed and the next one begun. */
   fileBytes: number;
   existing?: SpillFile[];
+  /** Marks of evictions that an earlier process did not record. */
+  marks?: string[];
   nextIndex?: number;
   /** A damaged file was renamed and is kept. */
   onSetAside?: ((file: string, bytes: number) => void) | undefined;
@@ -55,6 +58,8 @@ export class RunFiles {
   #files: SpillFile[] = [];
   #open: OpenFile | undefined;
   #nextIndex: number;
+  /** Evictions that only the names of these files record so far. */
+  #marks: string[];
   readonly #onSetAside: RunFilesOptions['onSetAside'];
 
   constructor(options: RunFilesOptions) {
@@ -66,7 +71,13 @@ export class RunFiles {
     this.#salvageAfterMs = options.salvageAfterMs;
     this.#onSetAside = options.onSetAside;
     this.#files = options.existing ?? [];
+    this.#marks = options.marks ?? [];
     this.#nextIndex = options.nextIndex ?? 1;
+  }
+
+  /** Evictions are not in the record of dropped seqs yet: `keepDropped` is wanted. */
+  get hasMarks(): boolean {
+    return this.#marks.length > 0;
   }
 
   /** Highest seq that may be sent now; without files nothing has to be recorded. */
@@ -252,12 +263,13 @@ export class RunFiles {
   }
 
   /**
-   * Removes the oldest file although it is not stored (one that is known to be damaged is set aside). Returns its seqs, and those of its
-   * readings that can be read. Throws errors of the disk.
+   * Evicts the oldest file (one known to be damaged is set aside). Returns the seqs above `settledTo` that it held, and those of its
+   * readings that can be read. Until `keepDropped` a mark counts them. Throws errors of the disk.
    */
-  async removeOldest(): Promise<{ firstSeq: number; lastSeq: number; readings: NumberedReading[] } | undefined> {
+  async removeOldest(settledTo: number): Promise<(SeqSpan & { readings: NumberedReading[] }) | undefined> {
     const file = this.#files[0];
     if (file === undefined) return undefined;
+    const span = { from: Math.max(file.firstSeq, settledTo + 1), to: file.lastSeq };
     const readings: NumberedReading[] = [];
     const cursor = new SpillCursor(this.#disk, file);
     try {
@@ -266,8 +278,33 @@ export class RunFiles {
     } catch {
       // Only the gaps that are published need them; they are counted by seq.
     }
+    if (span.from <= span.to) await this.#mark(file, span);
     await this.#discard(file);
-    return { firstSeq: file.firstSeq, lastSeq: file.lastSeq, readings };
+    return { ...span, readings };
+  }
+
+  /** Makes the name of an empty file say what is evicted: that needs no room, and survives a kill. */
+  async #mark(file: SpillFile, span: SeqSpan): Promise<void> {
+    const mark = markOf(file.file, span);
+    if (file.isDamaged) {
+      await this.#disk.remove(mark);
+      await (await this.#disk.create(mark)).close();
+      await this.#disk.syncFolder(this.#folder);
+    } else {
+      if (this.#open?.file === file) await this.#closeUnfinished();
+      try {
+        await this.#disk.rename(file.file, mark);
+      } catch (error) {
+        // The folder itself has no room for a longer name: the record alone has to do.
+        if (systemCodeOf(error) === 'ENOSPC') return;
+        throw error;
+      }
+      file.file = mark;
+      await this.#disk.syncFolder(this.#folder);
+      await this.#disk.empty(mark);
+      this.#files = this.#files.filter((other) => other !== file);
+    }
+    this.#marks.push(mark);
   }
 
   async #closeUnfinished(): Promise<void> {
@@ -277,6 +314,7 @@ export class RunFiles {
   }
 
   async #discard(file: SpillFile): Promise<void> {
+    if (!this.#files.includes(file)) return;
     if (this.#open?.file === file) await this.#closeUnfinished();
     if (file.isDamaged) this.#onSetAside?.(await setAside(this.#disk, file.file), file.bytes);
     else await this.#disk.remove(file.file);
@@ -286,7 +324,13 @@ export class RunFiles {
   /** Removes everything of the run; damaged files are set aside. Throws errors of the disk. */
   async removeAll(): Promise<void> {
     for (const file of this.#files) await this.#discard(file);
+    await this.#removeMarks();
     await this.#disk.remove(droppedFile(this.#folder, this.run));
+  }
+
+  async #removeMarks(): Promise<void> {
+    for (const mark of this.#marks) await this.#disk.remove(mark);
+    this.#marks = [];
   }
 
   /** Writes which seqs were dropped, atomically, for the next process to report. Throws errors of the disk. */
@@ -303,6 +347,7 @@ export class RunFiles {
     }
     await this.#disk.rename(temporary, file);
     await this.#disk.syncFolder(this.#folder);
+    await this.#removeMarks();
   }
 }
 

@@ -19,18 +19,10 @@ if (existsSync(prebuilds))
   for (const name of readdirSync(prebuilds))
     if (name !== `linux-${arch}.node`) rmSync(path.join(prebuilds, name), { recursive: true, force: true });
 for (const scope of ['@abandonware/bluetooth-hci-socket', 'usb'])
-  for (const folder of [
-    'src',
-    'libusb',
-    'build/Release/obj.target',
-    'prebuilds/darwin-x64+arm64',
-    'prebuilds/win32-x64',
-    'prebuilds/win32-arm64',
-    'prebuilds/win32-ia32',
-    'prebuilds/android-arm',
-    'prebuilds/android-arm64',
-  ])
-    remove(scope, folder);
+  for (const folder of ['src', 'libusb', 'build/Release/obj.target']) remove(scope, folder);
+
+const usb = path.join(modules, 'usb/prebuilds');
+if (existsSync(usb)) for (const name of readdirSync(usb)) if (name !== `linux-${arch}`) remove('usb/prebuilds', name);
 
 function strip(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {

@@ -24,7 +24,7 @@ function rankOf(state: DeviceState): number {
 export class StatusOwners {
   readonly #gateway: () => string;
   readonly #now: () => number;
-  /** When the bridges of other boxes that are online were last heard of. */
+  /** When the bridges of other boxes that are online last reported. */
   readonly #onlineAtMs = new Map<string, number>();
   /** The last statuses of other bridges, by device. */
   readonly #others = new Map<string, { gateway: string; state: DeviceState }>();

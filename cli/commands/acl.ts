@@ -46,14 +46,16 @@ interface MosquittoRights {
 
 async function mosquittoRights(formerly: readonly string[]): Promise<MosquittoRights> {
   const { randomBytes } = await import('node:crypto');
-  const { findBoxWithConfig } = await import('../box/box.ts');
+  const { findBoxWithConfig, sayNotRunning } = await import('../box/box.ts');
   const { storedGatewayName } = await import('../../service/storage/data-dir.ts');
-  const { config } = await findBoxWithConfig();
+  const { box: found, config } = await findBoxWithConfig();
   const box = config.GATEWAY_NAME ?? storedGatewayName(config);
   if (box === undefined)
     throw new CommandFailure(
       'the name of this box is not known yet: set GATEWAY_NAME, or start the box once; nothing was written',
     );
+  if (config.GATEWAY_NAME === undefined && found.running.size === 0)
+    sayNotRunning(found, `a box that is started here would be named ${box}`);
   const served = config.FORWARDER_GATEWAYS.filter((name) => name !== box && !formerly.includes(name));
   const password = randomBytes(24).toString('base64url');
   const servedRights =
@@ -76,11 +78,16 @@ async function mosquittoRights(formerly: readonly string[]): Promise<MosquittoRi
       '# What 1.0.0 left retained is cleared, and its bridges are reported.',
       'topic readwrite edge/+/status',
       'topic read edge/source/+',
-      '# Home Assistant, or another reader: give each reader such lines.',
+      '# Home Assistant, whose discovery has the names of people. Not needed if its user may do everything already.',
+      'user home-assistant',
+      'topic read hr/#',
+      'topic read edge/+/+/status',
+      'topic readwrite homeassistant/status',
+      'topic read homeassistant/#',
+      '# Another reader: give each such lines.',
       'user reader',
       'topic read hr/#',
       'topic read edge/+/+/status',
-      'topic read homeassistant/#',
       '# An app that publishes readings of its own device: name the device, no wildcard.',
       'user app',
       'topic write hr/my-device/bpm',

@@ -1,7 +1,6 @@
 /** `hr-gateway export`: a session of a strap, from the stream, as a file that GoldenCheetah, other programs and our own replay read. */
 import { Option } from 'commander';
 import type { Session } from '../../recordings/export/session.ts';
-import { messageOf } from '../../service/errors/errors.ts';
 import { CommandFailure } from '../frame/failures.ts';
 import { flagOf, numberOf, parsePositiveInteger, textOf } from '../frame/options.ts';
 import type { AddCommand } from '../frame/program.ts';
@@ -28,7 +27,7 @@ async function sessionsInStream(device: string, minutes: number | undefined): Pr
   const { config } = await findBoxWithConfig();
   const { readStream } = await import('../../cloud/reader/read-stream.ts');
   const { StrapReadings } = await import('../../recordings/export/session.ts');
-  const { streamClient } = await import('../stream-client.ts');
+  const { streamClient, streamFailure } = await import('../stream-client.ts');
   const client = await streamClient(config);
   const readings = new StrapReadings(device);
   const straps = new Set<string>();
@@ -43,7 +42,7 @@ async function sessionsInStream(device: string, minutes: number | undefined): Pr
       readings.add(reading);
     }
   } catch (error) {
-    throw new CommandFailure(`cannot read stream ${config.KINESIS_STREAM}: ${messageOf(error)}`, { cause: error });
+    throw streamFailure(config, config.KINESIS_STREAM, error);
   } finally {
     progress.done();
     client.destroy();

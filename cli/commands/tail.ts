@@ -2,8 +2,6 @@
 import { Option } from 'commander';
 import type { StreamRecord } from '../../cloud/reader/read-stream.ts';
 import { targetStream } from '../../service/config/stream-address.ts';
-import { messageOf } from '../../service/errors/errors.ts';
-import { CommandFailure } from '../frame/failures.ts';
 import { flagOf, numberOf, parsePositiveInteger, textOf } from '../frame/options.ts';
 import type { AddCommand } from '../frame/program.ts';
 
@@ -29,7 +27,7 @@ async function tail({ from, json, count, consumerArn }: TailOptions): Promise<vo
   const { findBoxWithConfig } = await import('../box/box.ts');
   const { config } = await findBoxWithConfig();
   const { readStream } = await import('../../cloud/reader/read-stream.ts');
-  const { streamClient } = await import('../stream-client.ts');
+  const { streamClient, streamFailure } = await import('../stream-client.ts');
   const client = await streamClient(config, { pushed: consumerArn !== undefined });
   let left = count ?? Number.POSITIVE_INFINITY;
   try {
@@ -43,7 +41,7 @@ async function tail({ from, json, count, consumerArn }: TailOptions): Promise<vo
       if (left <= 0) break;
     }
   } catch (error) {
-    throw new CommandFailure(`cannot read stream ${config.KINESIS_STREAM}: ${messageOf(error)}`, { cause: error });
+    throw streamFailure(config, config.KINESIS_STREAM, error);
   } finally {
     client.destroy();
   }

@@ -16,9 +16,11 @@ import type { AddCommand } from '../frame/program.ts';
 
 const PASSWORD_MIN_LENGTH = 8;
 
-type Rights = Pick<User, 'publish' | 'subscribe' | 'bridge' | 'formerly'>;
+type Rights = Omit<User, 'salt' | 'hash'>;
 
 const listed = (filters: readonly string[]): string => filters.join(', ') || 'nothing';
+const readable = ({ subscribe, operator }: Pick<Rights, 'subscribe' | 'operator'>): string =>
+  operator === true ? 'everything' : listed(subscribe);
 
 async function readPassword(): Promise<string> {
   const { createInterface } = await import('node:readline/promises');
@@ -62,11 +64,10 @@ async function add(command: Command, name: string, rights: Rights): Promise<void
   if (password.length < PASSWORD_MIN_LENGTH)
     throw new CommandFailure(`the password has fewer than ${PASSWORD_MIN_LENGTH} characters`);
   await put(await theBox(), name, password, rights);
-  const { subscribe, publish } = rights;
   if (flagOf(command, 'json')) console.log(JSON.stringify({ name, ...rights }));
   else
     console.log(
-      `${name} may subscribe to ${listed(subscribe)} and publish ${listed(publish)}; no restart of the gateway is needed`,
+      `${name} may subscribe to ${readable(rights)} and publish ${listed(rights.publish)}; no restart of the gateway is needed`,
     );
 }
 
@@ -119,10 +120,10 @@ async function usersOf(box: Box): Promise<ControlResult<'list-users'>> {
 async function list(_options: unknown, command: Command): Promise<void> {
   const users = await usersOf(await theBox());
   if (flagOf(command, 'json')) return console.log(JSON.stringify(users, undefined, 2));
-  for (const [user, { subscribe, publish, bridge, formerly = [] }] of Object.entries(users)) {
+  for (const [user, { bridge, formerly = [], ...rights }] of Object.entries(users)) {
     const names = [bridge, ...formerly.map((name) => `formerly ${name}`)].join(', ');
     const role = bridge === undefined ? '' : `  bridge of ${names}`;
-    console.log(`${user}${role}  subscribe: ${listed(subscribe)}  publish: ${listed(publish)}`);
+    console.log(`${user}${role}  subscribe: ${readable(rights)}  publish: ${listed(rights.publish)}`);
   }
 }
 
@@ -147,18 +148,25 @@ export const addUsers: AddCommand = (program) => {
     .argument('[name]', 'name of the user')
     .option('--bridge <gateway>', 'the GATEWAY_NAME of another box, whose bridge may deliver readings to this broker')
     .option('--formerly <gateway>', 'an earlier name of that box, under which it may still hold readings (repeatable)', collect)
+    .option('--operator', 'the user may subscribe to everything: # and $SYS/#, names of people and what services send included')
     .option('--subscribe <filter>', 'topic filter that the user may subscribe to (repeatable)', collect)
     .option('--publish <filter>', 'topic filter that the user may publish to (repeatable)', collect)
     .option('--json', 'print the result as JSON')
     .action(async (name: string | undefined, _options: unknown, command: Command) => {
       const bridge = textOf(command, 'bridge');
-      const rights = { subscribe: listOf(command, 'subscribe'), publish: listOf(command, 'publish') };
+      const rights: Rights = {
+        subscribe: listOf(command, 'subscribe'),
+        publish: listOf(command, 'publish'),
+        ...(flagOf(command, 'operator') ? { operator: true } : {}),
+      };
       if (name === undefined && bridge === undefined)
         command.error("missing required argument 'name'", { exitCode: EXIT_CODES.usage });
       if (name !== undefined && bridge !== undefined)
         command.error('give either the name of a user, or --bridge <gateway>', { exitCode: EXIT_CODES.usage });
       if (bridge === undefined && listOf(command, 'formerly').length > 0)
         command.error('--formerly goes with --bridge <gateway>', { exitCode: EXIT_CODES.usage });
+      if (bridge !== undefined && rights.operator === true)
+        command.error('--operator goes with the name of a user, not with --bridge', { exitCode: EXIT_CODES.usage });
       if (bridge !== undefined) await addBridge(command, bridge, rights);
       else if (name !== undefined) await add(command, name, rights);
     });

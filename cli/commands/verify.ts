@@ -2,7 +2,6 @@
 import { statSync } from 'node:fs';
 import type { RunReport, VerifyReport } from '../../cloud/verify/verify.ts';
 import { STREAM_ADDRESS, targetStream } from '../../service/config/stream-address.ts';
-import { messageOf } from '../../service/errors/errors.ts';
 import { EXIT_CODES } from '../frame/exit-codes.ts';
 import { CommandFailure } from '../frame/failures.ts';
 import { flagOf, numberOf, parsePositiveInteger } from '../frame/options.ts';
@@ -32,14 +31,14 @@ async function verify(source: string | undefined, { partial, settleMinutes }: Ve
     throw new CommandFailure(`there is no folder ${source}`);
   const { findBoxWithConfig } = await import('../box/box.ts');
   const { config } = await findBoxWithConfig();
-  const { streamClient } = await import('../stream-client.ts');
+  const { streamClient, streamFailure } = await import('../stream-client.ts');
   const client = await streamClient(config);
   const stream = source ?? targetStream(config);
   try {
     const { working } = await import('../frame/working.ts');
     return await working(`reading stream ${stream}`, async () => await verifyStream(client, { stream, ...options }));
   } catch (error) {
-    throw new CommandFailure(`cannot read stream ${stream}: ${messageOf(error)}`, { cause: error });
+    throw streamFailure(config, stream, error);
   } finally {
     client.destroy();
   }

@@ -26,7 +26,7 @@ import {
 import { QueueLimits } from './queue-limits.ts';
 import { isFileOpen, QueueModes, REPLACING } from './queue-mode.ts';
 import { QueueOpener } from './queue-opener.ts';
-import { SingleTimer } from './single-timer.ts';
+import { SingleTimer } from '../../service/pacing/single-timer.ts';
 
 /** Checking a larger file takes seconds on a small box, minutes from a slow card. */
 const LARGE_BYTES = 64 * 1024 * 1024;

@@ -313,7 +313,8 @@ export class Queue extends EventEmitter<QueueEvents> implements DrainQueue {
 
   /** Writes a consistent copy to DATA_DIR/backups while the queue keeps working. */
   async backup(): Promise<CommandResult<'backup'>> {
-    const file = path.join(dataFolder(this.#config, BACKUPS), `queue-${new Date().toISOString().replaceAll(/[:.]/g, '-')}.db`);
+    // In full: who asked runs in another folder.
+    const file = path.resolve(dataFolder(this.#config, BACKUPS), `queue-${new Date().toISOString().replaceAll(/[:.]/g, '-')}.db`);
     return await this.#command('backup', (id) => ({ kind: 'backup', id, file }));
   }
 

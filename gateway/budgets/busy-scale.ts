@@ -25,7 +25,10 @@ export class BusyScale {
     this.#apply = apply;
   }
 
-  start(): void {
+  /** Measures only while there are such clients: a box without them is not woken for it. Call it every second. */
+  watch(hasClients: boolean): void {
+    if (!hasClients) return this.stop();
+    if (this.#timer !== undefined) return;
     this.#before = clock.eventLoopUtilization();
     this.#timer = setInterval(() => this.#sample(), SAMPLE_MS).unref();
   }
@@ -34,7 +37,10 @@ export class BusyScale {
     const now = clock.eventLoopUtilization();
     const { utilization } = clock.eventLoopUtilization(now, this.#before);
     this.#before = now;
-    const scale = nextScale(this.#scale, utilization);
+    this.#set(nextScale(this.#scale, utilization));
+  }
+
+  #set(scale: number): void {
     if (scale === this.#scale) return;
     this.#scale = scale;
     this.#apply(scale);
@@ -42,5 +48,7 @@ export class BusyScale {
 
   stop(): void {
     clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#set(1);
   }
 }

@@ -42,7 +42,7 @@ export const ERRORS = {
     retryable: false,
   },
   box_not_running: {
-    summary: 'No running box uses this DATA_DIR: nobody can carry out the command. Nothing was written.',
+    summary: 'No running box uses this DATA_DIR, so the command was not carried out. Nothing was written.',
     hint:
       'Start the box (npm start, systemctl start hr-gateway, docker compose up -d), set DATA_DIR to the folder that it uses, or run ' +
       'the command where the box runs.',
@@ -54,7 +54,7 @@ export const ERRORS = {
     retryable: true,
   },
   backup_unusable: {
-    summary: 'The file is no backup of a queue that this version can restore. Nothing was changed.',
+    summary: 'The file is not a backup of a queue that this version can restore. Nothing was changed.',
     hint: 'hr-gateway backup writes backups to DATA_DIR/backups; use another one of them.',
     retryable: false,
   },
@@ -107,7 +107,7 @@ export const ERRORS = {
   // radio
   radio_unavailable: {
     summary: 'No Bluetooth adapter can be used: there is none, it is off, or this process has no right to it.',
-    hint: 'hr-gateway doctor says which. Straps are read as soon as the adapter responds; no restart is needed.',
+    hint: 'Run hr-gateway doctor: it says what to do. Straps are read as soon as the adapter responds; no restart is needed.',
     retryable: true,
   },
   radio_stuck: {

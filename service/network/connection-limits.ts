@@ -100,6 +100,7 @@ export class ConnectionLimits {
   /** What the system held of closed connections as of the last measurement: their clients have not read the last answer. */
   #leftBytes = 0;
   #measuring: NodeJS.Timeout | undefined;
+  #isListening = false;
 
   constructor(options: ConnectionLimitsOptions) {
     this.#options = options;
@@ -132,13 +133,10 @@ export class ConnectionLimits {
       for (const socket of this.#silent) socket.destroy();
       closeAll();
     };
-    server.on('listening', () => {
-      this.#measuring ??= setInterval(() => void this.#closeUnread(), UNREAD_EVERY_MS).unref();
-    });
+    server.on('listening', () => void (this.#isListening = true));
     server.on('close', () => {
-      if (server.listening) return;
-      clearInterval(this.#measuring);
-      this.#measuring = undefined;
+      this.#isListening = server.listening;
+      if (!this.#isListening) this.#stopMeasuring();
     });
     const requested: RequestListener = (request, response) => this.#requested(request, response);
     server.prependListener('request', requested);
@@ -214,6 +212,8 @@ export class ConnectionLimits {
     if (before !== undefined) this.#closed(before);
     const held: Held = { key, socket, client, isProtected: false, request: undefined, hasRequested: false, isWhole: false };
     this.#held.set(key, held);
+    if (this.#isListening && this.#mayHoldMuch)
+      this.#measuring ??= setInterval(() => void this.#closeUnread(), UNREAD_EVERY_MS).unref();
     this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1);
     socket.once('close', () => this.#closed(held));
     if ((this.#perClient.get(client) ?? 0) > this.#options.perAddress) this.#closeOneOf(client, held);
@@ -283,9 +283,19 @@ export class ConnectionLimits {
     this.#options.onClosed(victim.client);
   }
 
+  /** A box with a few connections is not woken every second to measure them. */
+  get #mayHoldMuch(): boolean {
+    return this.#held.size + this.#closedCount >= UNREAD_FROM || this.#leftBytes > 0;
+  }
+
+  #stopMeasuring(): void {
+    clearInterval(this.#measuring);
+    this.#measuring = undefined;
+  }
+
   /** Closes the connections with the most unread bytes, until the rest may stay. */
   async #closeUnread(): Promise<void> {
-    if (this.#held.size + this.#closedCount < UNREAD_FROM && this.#leftBytes === 0) return;
+    if (!this.#mayHoldMuch) return this.#stopMeasuring();
     const unread = await readUnreadBytes();
     this.#closedCount = 0;
     this.#leftBytes = 0;

@@ -1,6 +1,6 @@
 /**
- * The time that a part works by: the system's, or a simulation's (test/forwarder/drain/simulation/). Whoever takes a `Clock` calls neither
- * `performance.now()`, `Date.now()`, `setTimeout` nor `Math.random()` itself.
+ * The time that a part works by: the system's, or a simulation's (test/forwarder/drain/simulation/). Code that takes a `Clock` calls
+ * neither `performance.now()`, `Date.now()`, `setTimeout` nor `Math.random()` itself.
  */
 export interface Timer {
   cancel(): void;
@@ -11,7 +11,7 @@ export interface Clock {
   nowMs(): number;
   /** Milliseconds since the epoch, by the wall clock. */
   dateMs(): number;
-  /** Calls `run` once after `ms` milliseconds. Whoever asked cancels the timer when it stops. */
+  /** Calls `run` once after `ms` milliseconds. The caller cancels the timer when it stops. */
   after(ms: number, run: () => void): Timer;
   /** From 0 to below 1. */
   random(): number;

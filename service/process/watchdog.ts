@@ -53,11 +53,13 @@ setInterval(() => {
     const thread = names.subarray(slot * memory.nameBytes, (slot + 1) * memory.nameBytes).toString().replaceAll('\\0', '');
     const msg = 'the ' + thread + ' hangs: killing the process, so that its supervisor restarts it';
     const line = { level: 'fatal', time: new Date().toISOString(), service, event: 'watchdog', thread, timeout_ms: timeoutMs, msg };
-    // Standard output may hang, too, so another thread writes: whatever becomes of it, the process is killed two seconds later.
-    const written = new Int32Array(new SharedArrayBuffer(4));
+    // Standard output may hang, too, so another thread writes. On a starved machine it takes seconds to start. Whatever becomes of it, the
+    // process is killed.
+    const progress = new Int32Array(new SharedArrayBuffer(4));
     try {
-      new Worker(writer, { eval: true, workerData: { text: JSON.stringify(line) + '\\n', written } });
-      Atomics.wait(written, 0, 0, 2000);
+      new Worker(writer, { eval: true, workerData: { text: JSON.stringify(line) + '\\n', progress } });
+      Atomics.wait(progress, 0, 0, 20_000);
+      Atomics.wait(progress, 0, 1, 2000);
     } catch {}
     process.kill(process.pid, 'SIGKILL');
     // Still running: the first process of a container cannot be killed from inside (pid_namespaces(7)), but the kernel kills it at a CPU
@@ -68,13 +70,18 @@ setInterval(() => {
 }, beatEveryMs);
 `;
 
+/** `progress`: 0 not started, 1 writing, 2 written. */
 const WRITER = `
-const { workerData } = require('node:worker_threads');
+const { text, progress } = require('node:worker_threads').workerData;
+const reaches = (step) => {
+  Atomics.store(progress, 0, step);
+  Atomics.notify(progress, 0);
+};
+reaches(1);
 try {
-  require('node:fs').writeSync(1, workerData.text);
+  require('node:fs').writeSync(1, text);
 } finally {
-  Atomics.store(workerData.written, 0, 1);
-  Atomics.notify(workerData.written, 0);
+  reaches(2);
 }
 `;
 

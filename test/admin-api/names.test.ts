@@ -154,16 +154,30 @@ describe('the name of a person', () => {
     assert.deepEqual((await rename(box, { name: null })).json, { device: DEVICE, name: null, max_heart_rate: 190 });
     await eventually(async () => (await shown(box))?.person === null);
     assert.equal((await shown(box))?.max_heart_rate, 190);
+
+    await rename(box, { name: NAME });
+    assert.deepEqual((await rename(box, { name: '' })).json, { device: DEVICE, name: null, max_heart_rate: 190 }, 'empty');
+    assert.deepEqual((await rename(box, { max_heart_rate: null })).json, { device: DEVICE, name: null, max_heart_rate: null });
   });
 
   test('has 1 to 64 visible characters; others, unknown fields and unknown straps are refused with a code', async (t) => {
     const box = await startBox(t);
     await box.startSimulated();
     await eventually(async () => (await shown(box))?.state === 'streaming');
-    for (const name of ['   ', 'a'.repeat(65), 'a\nb', 'a\u0000b', '\u202eannA', { first: 'Anna' }])
-      assert.equal((await rename(box, { name })).status, 400, JSON.stringify(name));
-    for (const max of [1, 99, 251, 180.5, '180 bpm', true])
+    const entered = { name: 'Ben', max_heart_rate: 190 };
+    await rename(box, entered);
+    for (const name of ['   ', 'a'.repeat(65), 'a\nb', 'a\u0000b', '\u202eannA', { first: 'Anna' }, 0, 7, false, ['Anna'], []]) {
+      const { status, json } = await rename(box, { name });
+      assert.deepEqual([status, (json as { code?: string }).code], [400, 'request_invalid'], JSON.stringify(name));
+    }
+    for (const max of [0, 1, 99, 251, 180.5, '180 bpm', '180', '', true, false, [180]])
       assert.equal((await rename(box, { max_heart_rate: max })).status, 400, JSON.stringify(max));
+    for (const body of [null, [], 'Anna', 7]) assert.equal((await rename(box, body)).status, 400, JSON.stringify(body));
+    assert.deepEqual(
+      (await rename(box, {})).json,
+      { device: DEVICE, ...entered },
+      'nothing that was refused has changed anything',
+    );
     assert.equal((await rename(box, { nickname: 'x' })).status, 400);
     assert.equal((await rename(box, { name: 'a' }, 'nobody-000001')).status, 404);
     for (const name of ['李', '😀', 'José', "O'Brien", '<b>x</b>'])

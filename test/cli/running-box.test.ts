@@ -118,6 +118,10 @@ describe('beside a running box, with nothing but its folder known', () => {
     const box = startOneProcess(t, path.join(cwd, 'data'), { BLE_SOURCE: 'simulated', MQTT_SERVICES_PORT: '0' });
     await box.addresses();
     assert.deepEqual(await json(cwd, ['users', 'list']), {});
+    // The system would cut the path off, and all services would share what is left of it.
+    const sockets = readdirSync(path.join(cwd, 'data/locks')).filter((name) => name.endsWith('.sock'));
+    for (const service of ['gateway', 'forwarder', 'admin-api'])
+      assert.ok(sockets.includes(`${service}.sock`), sockets.join(' '));
   });
 
   test('another user of the machine can open neither socket nor folder', async (t) => {
@@ -256,6 +260,22 @@ describe('hr-gateway restore', () => {
       before,
     );
   });
+});
+
+test('without a box, a command that reads the local stream says where that runs, and acl whose name it prints', async (t) => {
+  const cwd = tempDir(t);
+  for (const args of [['tail', '--count', '1'], ['verify'], ['export', 'polar-h10-a1b2c3']]) {
+    const { code, stdout, stderr } = await runCli(args, { cwd, environment: { LOCAL_KINESIS_PORT: '9' } });
+    assert.deepEqual([code, stdout], [1, ''], args.join(' '));
+    assert.match(stderr, /ECONNREFUSED.*; the local stream runs in the box: start the box, or set DATA_DIR to its folder\n/);
+  }
+  mkdirSync(path.join(cwd, 'data'));
+  writeFileSync(path.join(cwd, 'data/gateway-name'), 'stored-name\n');
+  const printed = await runCli(['acl', 'mosquitto'], { cwd });
+  assert.match(printed.stdout, /^user stored-name$/m);
+  assert.match(printed.stderr, /no running box answers in \S+; a box that is started here would be named stored-name\n/);
+  const named = await runCli(['acl', 'mosquitto'], { cwd, environment: { GATEWAY_NAME: 'front-desk' } });
+  assert.deepEqual([named.code, named.stderr], [0, '']);
 });
 
 test('bash completes commands, sub-commands and options', async (t) => {

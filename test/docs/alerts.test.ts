@@ -151,6 +151,14 @@ test('an uplink that fails by one cause after the other is down all the time', {
   assert.deepEqual(firing(tempDir(t), series, 30), ['UplinkDown']);
 });
 
+test('dead letters that an operator discards, and test readings that stay on the box, are no lost readings', { skip }, (t) => {
+  const series = ['discarded', 'test_reading'].map((cause) =>
+    metric(`hr_gateway_readings_evicted_total{cause="${cause}"}`, `0x20 5x40`),
+  );
+  const kept = metric('hr_gateway_readings_evicted_total{cause="queue_full"}', `3x60`);
+  assert.deepEqual(firing(tempDir(t), [...series, kept], 30), []);
+});
+
 for (const [name, series, minute] of [
   ['BoxAway', [{ series: 'up{job="hr-gateway", instance="box"}', values: `0x${MINUTES}` }], 6],
   ['ReadingsLate', [metric('hr_gateway_queue_oldest_age_seconds{}', `0+60x${MINUTES}`)], 30],

@@ -20,6 +20,7 @@ const HERE: readonly (readonly [string, Typed])[] = [
   ['npm run users -- list', {}],
   ["npm run users -- add anna --subscribe 'hr/+/bpm'", USERS],
   ['npm run users -- add my-app --publish hr/Bike1/bpm', USERS],
+  ['npm run users -- add ops --operator', USERS],
   ['npm run users -- add --bridge gym-2', {}],
   ['npm run users -- remove gym-2', {}],
   ['npm run users -- add --bridge gym-3 --formerly gym-2', {}],
@@ -83,7 +84,7 @@ const ELSEWHERE: readonly (readonly [command: RegExp, where: string, executes: s
     'test/containers/compose.sh',
     'hr-gateway doctor',
   ],
-  [/^docker compose (exec|stop|up|build|down)/, 'test/containers/compose.sh', 'docker compose up -d'],
+  [/^docker compose (exec|stop|up|build|down|logs)/, 'test/containers/compose.sh', 'docker compose up -d'],
   [/^docker buildx bake/, 'docs/fleet.md', 'It was not run'],
   [
     /^sudo packaging\/systemd\/install\.sh|^packaging\/systemd\/install\.sh/,
@@ -112,7 +113,7 @@ const ELSEWHERE: readonly (readonly [command: RegExp, where: string, executes: s
 const NOT_EXECUTED: readonly (readonly [RegExp, string])[] = [
   [/^(aws|sam) /, 'needs an AWS account'],
   [
-    /^(iptables|timedatectl|rfkill|modprobe|systemctl|journalctl|bluetoothctl|hciconfig|apt|nft) ?/,
+    /^(sudo )?(iptables|timedatectl|rfkill|modprobe|systemctl|journalctl|bluetoothctl|hciconfig|apt|nft) ?/,
     'changes or asks the machine',
   ],
   [/^npm install --no-save @stoprocent\/noble/, 'replaces a package of this checkout'],

@@ -16,6 +16,8 @@ const USERS = {
 };
 /** The bridge of a second box, named box. */
 const BRIDGES = { box: { password: PASSWORD, bridge: 'box' } };
+/** Who looks at everything, with MQTT Explorer for example. */
+const OPERATORS = { ops: { password: PASSWORD, operator: true } } as const;
 
 /** One topic of each kind. */
 const TOPICS = {
@@ -103,6 +105,7 @@ const EXPECTED: Record<string, Expected> = {
     subscribes: ['status', ...STATUSES, 'otherStored', 'sync', 'otherPerson', ...DISCOVERY],
     filters: ['edge/+/+/status', 'homeassistant/#'],
   },
+  ops: { connects: both, publishes: [], subscribes: ALL, filters: FILTERS },
   gateway: { connects: both, publishes: ['gatewayMetrics'], subscribes: [], filters: [] },
   'ble-bridge': {
     connects: both,
@@ -184,7 +187,7 @@ function credentials(who: string, gateway: TestGateway): ConnectFields {
   const withPassword = (username: string, password: string): ConnectFields => ({ username, password: Buffer.from(password) });
   if (who === 'anonymous') return {};
   if (SERVICE_NAMES.some((name) => name === who)) return withPassword(who, gateway.keyOf(who as ServiceName));
-  if (who in USERS || who in BRIDGES) return withPassword(who, PASSWORD);
+  if (who in USERS || who in BRIDGES || who in OPERATORS) return withPassword(who, PASSWORD);
   if (who === 'wrong password') return withPassword('anna', `${PASSWORD}!`);
   if (who === 'wrong service key') return withPassword('forwarder', gateway.keyOf('admin-api'));
   if (who === 'unknown name') return withPassword('nobody', PASSWORD);
@@ -194,7 +197,7 @@ function credentials(who: string, gateway: TestGateway): ConnectFields {
 for (const where of ['loopback', 'beyond'] as const)
   describe(`access on a listener ${where === 'loopback' ? 'on loopback' : 'beyond loopback'}`, { concurrency: true }, () => {
     const ready = async (t: TestContext): Promise<TestGateway> =>
-      await startGateway(t, where === 'beyond' ? { MQTT_LISTEN_HOST: '0.0.0.0' } : {}, { ...USERS, ...BRIDGES });
+      await startGateway(t, where === 'beyond' ? { MQTT_LISTEN_HOST: '0.0.0.0' } : {}, { ...USERS, ...BRIDGES, ...OPERATORS });
 
     for (const [who, expected] of Object.entries(EXPECTED))
       test(`${who}: connect, publish, retain, subscribe and will are as granted, cell by cell`, async (t) => {

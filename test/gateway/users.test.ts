@@ -113,6 +113,36 @@ test('a right that would reach edge/ or $SYS is refused, by the command and in t
   );
 });
 
+test("an operator's account receives everything but empty packets of adoption, and publishes only what it was granted", async (t) => {
+  const gateway = await startGateway(t, {}, { app: { password: PASSWORD, publish: ['hr/Bike1/bpm'] } });
+  const folder = gateway.config.DATA_DIR;
+  const { code, out, err } = await users(folder, ['add', 'ops', '--operator', '--publish', 'hr/test/bpm'], PASSWORD);
+  assert.equal(code, 0, err);
+  assert.match(out, /^ops may subscribe to everything and publish hr\/test\/bpm;/);
+  const listed = await users(folder, ['list']);
+  assert.match(listed.out, /^ops {2}subscribe: everything {2}publish: hr\/test\/bpm$/m);
+  const { ops: listedOps } = JSON.parse((await users(folder, ['list', '--json'])).out) as Record<string, unknown>;
+  assert.deepEqual(listedOps, { publish: ['hr/test/bpm'], subscribe: [], operator: true });
+
+  const ops = await eventually(async () => await connected(t, gateway.ports.mqtt, as('ops')));
+  for (const filter of ['#', '$SYS/#', 'edge/#', '+/+/+/+']) assert.equal(await ops.subscribe(filter), 0, filter);
+  const bridge = await connected(t, gateway.ports.mqtt, as('ble-bridge', gateway.keyOf('ble-bridge')));
+  const services = ['hr/polar/bpm', 'edge/test-box/person/polar', 'edge/test-box/readings/0123456789abcdef'];
+  for (const topic of services) assert.equal(await bridge.publishAcknowledged(topic, 'x'), true);
+  const app = await connected(t, gateway.ports.mqtt, as('app'));
+  assert.equal(await app.publishAcknowledged('hr/Bike1/bpm', '72'), true);
+  await ops.settled();
+  const received = ops.messages().map(({ topic }) => topic);
+  for (const topic of [...services, 'hr/Bike1/bpm']) assert.ok(received.includes(topic), `${topic} in ${received.join(' ')}`);
+  assert.ok(!received.includes('$SYS/adopted'), received.join(' '));
+
+  assert.equal(await ops.publishAcknowledged('edge/test-box/stored/0123456789abcdef', 'x'), false);
+  // Without the role it is a user like others.
+  assert.equal((await users(folder, ['add', 'ops', '--subscribe', 'hr/#'], PASSWORD)).code, 0);
+  const again = await eventually(async () => await connected(t, gateway.ports.mqtt, as('ops')));
+  assert.equal(await again.subscribe('#'), 128);
+});
+
 test('a key for the bridge of another box is printed once, with the settings of that box, and is not stored', async (t) => {
   const gateway = await startGateway(t);
   const folder = gateway.config.DATA_DIR;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { eventually } from '../support/eventually.ts';
@@ -103,6 +104,45 @@ test('what was evicted is counted by the next process, although the run has no o
   const evicted = (): number[] => next.forwarder.missedBy(bench.outbox.run)['outbox_full'] ?? [];
   await eventually(() => evicted().length > 0, { what: 'the next process reports it' });
   assert.deepEqual(evicted().slice(0, 50), seqsThrough(50));
+});
+
+test('a kill right after an eviction took the readings, before anything recorded it, loses no count', async (t) => {
+  const bench = await spilled(t, 50);
+  let isKilled = false;
+  bench.disk.onRemove = (name) => {
+    if (!name.startsWith(`${bench.outbox.run}-00000001`)) return;
+    isKilled = true;
+    bench.disk.fault = { calls: DISK_CALLS, code: 'EIO' };
+  };
+  bench.disk.fault = { calls: ['write'], code: 'ENOSPC', name: '.spill' };
+  burst(bench, 300);
+  await eventually(() => isKilled, { what: 'the only file is evicted' });
+  for (const start of ['first', 'second']) {
+    const next = new DiskBench(t, { folder: bench.folder });
+    await next.outbox.start();
+    next.outbox.up();
+    const evicted = (): number[] => next.forwarder.missedBy(bench.outbox.run)['outbox_full'] ?? [];
+    if (start === 'first') {
+      await eventually(() => evicted().length > 0, { what: 'the next process reports it' });
+      assert.deepEqual(evicted(), seqsThrough(50));
+      await eventually(() => next.outbox.held === 0 && readdirSync(bench.folder).length === 0, { what: 'the mark is removed' });
+    } else assert.deepEqual(evicted(), []);
+    await next.outbox.stop();
+  }
+});
+
+test('a kill in the middle of an eviction, before it took the readings: the next process delivers them', async (t) => {
+  const bench = await spilled(t, 50);
+  bench.disk.fault = { calls: ['write', 'empty'], code: 'ENOSPC', name: '.spill' };
+  burst(bench, 300);
+  const isMarked = (): boolean => readdirSync(bench.folder).some((name) => name.endsWith('.evicted-1-50'));
+  await eventually(isMarked, { what: 'the only file is about to be evicted' });
+  bench.disk.fault = { calls: DISK_CALLS, code: 'EIO' };
+  const next = new DiskBench(t, { folder: bench.folder });
+  await next.outbox.start();
+  next.outbox.up();
+  await eventually(() => next.forwarder.seqs(bench.outbox.run).length === 50, { what: 'all are delivered' });
+  assert.deepEqual(next.forwarder.missedBy(bench.outbox.run), {});
 });
 
 test('on a disk without space the run of an earlier process makes room first: its readings are older', async (t) => {

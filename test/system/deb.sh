@@ -4,12 +4,29 @@
 # deb.sh --inside ROOT is the part that runs in the namespace.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
+# machine FILE: the processor of an ELF file, e_machine.
+machine() { od -An -tu2 -j18 -N2 "$1" | tr -d ' '; }
+# The package for arm64, from amd64: Node, SQLite and the Bluetooth socket are for that processor (183: EM_AARCH64).
+other_architecture() {
+  [ "$(dpkg --print-architecture)" = amd64 ] || return 0
+  if ! command -v aarch64-linux-gnu-g++ > /dev/null; then
+    echo "SKIP  the package for arm64: there is no g++-aarch64-linux-gnu"; [ "${CI:-}" != true ]; return; fi
+  packaging/deb/build.sh arm64 "$1/arm64" && dpkg-deb -x "$1"/arm64/*_arm64.deb "$1/files" ||
+    { echo "FAIL  the package for arm64"; return 1; }
+  local file modules=$1/files/usr/lib/hr-gateway/node_modules
+  for file in "$1/files/usr/lib/hr-gateway/bin/node" "$modules/better-sqlite3/prebuilds/linux-arm64.node" \
+    "$modules/@abandonware/bluetooth-hci-socket/build/Release/bluetooth_hci_socket.node"; do
+    [ "$(machine "$file")" = 183 ] || { echo "FAIL  $file is not for arm64"; return 1; }
+  done
+  echo "ok    the package for arm64 is built here, with Node, SQLite and Bluetooth socket of that processor"
+}
 if [ "${1:-}" != --inside ]; then
   scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
   echo "building"
   packaging/deb/build.sh "$(dpkg --print-architecture)" "$scratch/packages" || { echo "FAIL  the package is built"; exit 1; }
   echo "ok    the package is built, without root"
+  other_architecture "$scratch" || exit 1
   if [ "$(id -u)" = 0 ]; then unshare --mount --pid --fork --mount-proc "$0" --inside "$scratch"; else
     sudo unshare --mount --pid --fork --mount-proc "$0" --inside "$scratch"; fi
   exit
@@ -37,6 +54,10 @@ without_node() { ! inside sh -c 'command -v node' || rm -f "$root$(inside sh -c 
 exec_inside() { exec env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME=/nonexistent chroot "$root" "$@"; }
 check "this copy of the machine has no Node of its own" without_node
 check "dpkg installs it" inside dpkg -i /tmp/first.deb
+# No systemd runs in this copy, as in the chroot of an image builder.
+wanted=/etc/systemd/system/multi-user.target.wants/hr-gateway.service
+check "it starts at the next boot, though no systemd runs" inside sh -c \
+  "test \"\$(readlink $wanted)\" = /lib/systemd/system/hr-gateway.service"
 check "the user exists, owns its folder, and nobody else may look into it" \
   inside sh -c 'test "$(stat -c "%U %a" /var/lib/hr-gateway)" = "hr-gateway 700"'
 check "root owns everything that is installed, and nobody else may write to it" \
@@ -92,7 +113,10 @@ check "hr-gateway backup makes a copy" inside sh -c 'hr-gateway backup | grep -q
 check "a user without rights is told to use sudo" inside sh -c \
   'setpriv --reuid nobody --regid nogroup --clear-groups hr-gateway users list 2>&1 | grep -q sudo'
 token=$(inside hr-gateway token)
+check "an administrator disables it" inside systemctl disable hr-gateway.service
 check "dpkg upgrades it while it runs, and keeps changed settings" inside dpkg --force-confold -i /tmp/next.deb
+check "what was disabled stays disabled" inside test ! -e $wanted
+check "an administrator enables it again" inside systemctl enable hr-gateway.service
 check "the settings are those of before" inside grep -q GATEWAY_NAME=deb-box /etc/hr-gateway/hr-gateway.env
 check "SIGTERM stops it with exit code 0" stop_unit
 check "the new version starts on the same data" start_unit
@@ -107,8 +131,8 @@ check "it starts with the restored queue" start_unit
 check "it stops again" stop_unit
 check "dpkg removes it, and keeps data and settings" inside sh -c \
   'dpkg -r hr-gateway && test -d /var/lib/hr-gateway && test -e /etc/hr-gateway/hr-gateway.env && ! test -e /usr/bin/hr-gateway'
-check "dpkg purges it: no data, no settings, no user" inside sh -c \
-  'dpkg -P hr-gateway && ! test -e /var/lib/hr-gateway && ! test -e /etc/hr-gateway && ! id hr-gateway'
+check "dpkg purges it: no data, no settings, no user, nothing that starts it" inside sh -c \
+  "dpkg -P hr-gateway && ! test -e /var/lib/hr-gateway && ! test -e /etc/hr-gateway && ! id hr-gateway && ! test -L $wanted"
 echo
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

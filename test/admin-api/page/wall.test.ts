@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { eventually } from '../../support/eventually.ts';
-import { deviceStatus } from '../../support/messages.ts';
+import { bridgeStatus, deviceStatus, serviceStatus } from '../../support/messages.ts';
 import { chromiumMissing, keepPicture, openPage, startBrowser } from './support/chromium.ts';
 import { startBox, type Box } from './support/page-pipeline.ts';
 
@@ -152,5 +152,43 @@ describe('wall and page with straps that the test plays', { skip: chromiumMissin
       await keepPicture(page, `wall-${straps}`);
       assert.deepEqual(faults, []);
       await page.context().close();
+    });
+
+  for (const straps of [0, 3, 20])
+    test(`the page shows ${straps} straps on desk, phone and in the dark; nothing is too wide or cut off`, async () => {
+      wear(straps);
+      for (const [name, options] of [
+        ['desk', {}],
+        ['phone', { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true }],
+        ['dark', { colorScheme: 'dark' }],
+      ] as const) {
+        // Each time: a bridge that stops reporting is offline.
+        const bridge = serviceStatus('ble-bridge', { checks: [], bridge: bridgeStatus() });
+        box.bridgeClient.publish('edge/test-box/ble-bridge/status', JSON.stringify(bridge), { retain: true });
+        const { page, faults } = await openPage(browser, box.url, { reducedMotion: 'reduce', ...options });
+        await eventually(async () => (await page.locator('.strap.good').count()) === straps, {
+          what: `${straps} cards (${name})`,
+        });
+        if (straps === 0)
+          await eventually(async () => (await text(page, '#no-straps')).startsWith('No strap found yet. Put one on'), {
+            what: `advice (${name})`,
+          });
+        else assert.match(await text(page, '#straps-count'), new RegExp(`^${straps} of ${straps} streaming$`));
+        const seen = await page.evaluate<{ width: number; screen: number; cut: string[] }>(`(() => {
+          const isCut = (part) => getComputedStyle(part).overflowX === 'hidden' && part.scrollWidth > part.clientWidth + 1;
+          const titles = 'h1, h2:not(.hidden-text), h3';
+          const parts = [...document.querySelectorAll(titles + ', .state, .bpm, .rate, .device, .facts dd, .figures span, .what')];
+          return {
+            width: document.documentElement.scrollWidth,
+            screen: innerWidth,
+            cut: parts.filter((part) => part.offsetParent !== null && isCut(part)).map((part) => part.textContent),
+          };
+        })()`);
+        assert.ok(seen.width <= seen.screen, `${name}: ${seen.width} px on ${seen.screen}`);
+        assert.deepEqual(seen.cut, [], name);
+        await keepPicture(page, `page-${straps}-${name}`);
+        assert.deepEqual(faults, []);
+        await page.context().close();
+      }
     });
 });

@@ -53,14 +53,14 @@ function acknowledgeAtOnce(broker: Broker): void {
 export async function startGateway(
   t: Pick<TestContext, 'after'>,
   environment: Record<string, string> = {},
-  users: Record<string, { password: string; subscribe?: string[]; publish?: string[]; bridge?: string }> = {},
+  users: Record<string, Partial<Omit<User, 'salt' | 'hash'>> & { password: string }> = {},
   limits: Partial<ClientLimits> = {},
   options: TestGatewayOptions = {},
 ): Promise<TestGateway> {
   const config = testConfig({ DATA_DIR: tempDir(t), MQTT_TLS_LISTEN_PORT: '0', MQTT_TLS_LISTEN_WS_PORT: '0', ...environment });
   const made: Record<string, User> = {};
-  for (const [name, { password, subscribe = [], publish = [], ...bridge }] of Object.entries(users))
-    made[name] = await newUser(password, { subscribe, publish, ...bridge });
+  for (const [name, { password, subscribe = [], publish = [], ...role }] of Object.entries(users))
+    made[name] = await newUser(password, { subscribe, publish, ...role });
   if (Object.keys(made).length > 0) writeUsers(config, made);
   const lines: Record<string, unknown>[] = [];
   const log = pino(

@@ -15,6 +15,7 @@ export const DISK_CALLS = [
   'close',
   'rename',
   'remove',
+  'empty',
   'syncFolder',
 ] as const;
 export type DiskCall = (typeof DISK_CALLS)[number];
@@ -43,7 +44,7 @@ export class FaultyDisk implements SpillDisk {
   #left = 0;
   /** Calls that failed. */
   failed = 0;
-  /** Names of files that were removed. */
+  /** Names of files that were removed, or emptied in order to be. */
   readonly removed: string[] = [];
   onRemove: ((name: string) => void) | undefined;
   /** Called before a file is created. */
@@ -131,6 +132,13 @@ export class FaultyDisk implements SpillDisk {
     await nodeDisk.remove(file);
     this.removed.push(path.basename(file));
     this.onRemove?.(path.basename(file));
+  }
+  async empty(file: string): Promise<void> {
+    this.#check('empty', file);
+    await nodeDisk.empty(file);
+    const name = path.basename(file).replace(/\.evicted-.*/, '');
+    this.removed.push(name);
+    this.onRemove?.(name);
   }
   async syncFolder(folder: string): Promise<void> {
     this.#check('syncFolder', folder);

@@ -65,6 +65,22 @@ test('a queue thread that hangs before its file is open is killed', async (t) =>
   assert.match(String(hanging.lines().find((line) => line['event'] === 'watchdog')?.['thread']), /queue worker/);
 });
 
+test('a starved machine, on which the thread that writes the line takes seconds to start, does not cost the line', async (t) => {
+  const folder = tempDir(t);
+  const preload = path.join(folder, 'hang.cjs');
+  const slowWriter = `
+if (!isMainThread && workerData?.text !== undefined) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4000);`;
+  writeFileSync(preload, HANG + slowWriter);
+  const hanging = startProduct(
+    t,
+    'local-kinesis/main',
+    { DATA_DIR: path.join(folder, 'data'), WATCHDOG_TIMEOUT_MS: '1500', TEST_HANGS: 'local-kinesis.db', LOCAL_KINESIS_PORT: '0' },
+    { nodeArgs: ['--require', preload] },
+  );
+  assert.equal(await hanging.ended, 'SIGKILL', hanging.output());
+  assert.match(String(hanging.lines().find((line) => line['event'] === 'watchdog')?.['thread']), /stream worker/);
+});
+
 test('a queue whose check and salvage take longer than the watchdog waits is not killed: reading and writing are progress', async (t) => {
   const folder = tempDir(t);
   damagedQueue(folder, 250_000);

@@ -70,6 +70,11 @@ export class BrokerProcess {
     await ended;
   }
 
+  /** Sends a signal that does not end it: Mosquitto reads its files again at SIGHUP. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
   async restart(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     await this.stop(signal);
     await this.start();

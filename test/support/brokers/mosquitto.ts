@@ -20,6 +20,8 @@ export interface MosquittoOptions {
   acl: string;
   /** Whether clients without a name are let in; their rights are the ACL's lines before its first `user`. */
   allowsAnonymous?: boolean;
+  /** Where its files `passwords` and `acl` are; default: a folder of its own. */
+  folder?: string;
   /** Further lines of mosquitto.conf. */
   settings?: readonly string[];
 }
@@ -34,7 +36,7 @@ function writePasswords(file: string, passwords: MosquittoOptions['passwords']):
 }
 
 export async function startMosquitto(t: Pick<TestContext, 'after'>, options: MosquittoOptions): Promise<BrokerProcess> {
-  const folder = tempDir(t);
+  const folder = options.folder ?? tempDir(t);
   const file = (name: string): string => path.join(folder, name);
   const port = await freePort();
   writePasswords(file('passwords'), options.passwords);

@@ -1,88 +1,15 @@
 /** A real Home Assistant core on our broker: what a person sees there. Its user has the rights that docs/mqtt.md gives it. */
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import { describe, test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, test } from 'node:test';
 import { connectAsync } from 'mqtt';
 import { newUser, readUsers, writeUsers } from '../../../gateway/users.ts';
 import { startBox, type Box } from '../../admin-api/page/support/page-pipeline.ts';
-import { cannotRun } from '../../support/cannot-run.ts';
 import { eventually } from '../../support/eventually.ts';
-import { pythonWith } from '../../support/python-venv.ts';
-import { tempDir } from '../../support/temp-dir.ts';
 import { testConfig } from '../../support/test-config.ts';
+import { entity, ids, startCore } from './support/core.ts';
 
-interface Entity {
-  entity_id: string;
-  unique_id: string;
-  category: string | null;
-  state: string | null;
-  attributes: Record<string, unknown>;
-}
-interface Device {
-  identifiers: string[];
-  connections: string[][];
-  name: string;
-  manufacturer: string | null;
-  model: string | null;
-  firmware: string | null;
-  via: string | null;
-  entities: Entity[];
-}
-
-/** The newest core that runs on Python 3.11, and what its web server would need: it is imported, but not started. */
-const PACKAGES = [
-  'homeassistant==2024.3.3',
-  'paho-mqtt==1.6.1',
-  'aiohttp_cors==0.7.0',
-  'aiohttp-fast-url-dispatcher==0.3.0',
-  'aiohttp-zlib-ng==0.3.1',
-  'janus==1.0.0',
-];
-const script = fileURLToPath(new URL('./support/core.py', import.meta.url));
 const PASSWORD = 'living-room-lamp';
 const STRAP = 'test-box_simulated-rest-000000';
-
-class Core {
-  readonly #process: ChildProcessWithoutNullStreams;
-  readonly #lines: AsyncIterator<string>;
-  stderr = '';
-
-  constructor(python: string, folder: string, { host, port, user }: { host: string; port: string; user: string }) {
-    this.#process = spawn(python, [script, folder, host, port, user, PASSWORD]);
-    this.#process.stderr.on('data', (text: Buffer) => (this.stderr += text.toString()));
-    this.#lines = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]();
-  }
-
-  /** What Home Assistant shows now. */
-  async devices(): Promise<Device[]> {
-    this.#process.stdin.write('\n');
-    const { value, done } = await this.#lines.next();
-    if (done === true) throw new Error(`Home Assistant ended: ${this.stderr.slice(-2000)}`);
-    return (JSON.parse(value) as { devices: Device[] }).devices;
-  }
-
-  async device(identifier: string): Promise<Device | undefined> {
-    return (await this.devices()).find(({ identifiers }) => identifiers.includes(identifier));
-  }
-
-  stop(): void {
-    this.#process.kill('SIGKILL');
-  }
-}
-
-/** Undefined, with a line, if this machine has no Python for it; an error with CI=true. */
-async function startCore(t: TestContext, address: { host: string; port: string; user: string }): Promise<Core | undefined> {
-  const python = await pythonWith('home-assistant', PACKAGES);
-  if (python === undefined) {
-    cannotRun(t, 'no Python with Home Assistant');
-    return undefined;
-  }
-  const core = new Core(python, tempDir(t), address);
-  t.after(() => core.stop());
-  return core;
-}
 
 async function ask(box: Box, method: string, route: string, body?: unknown): Promise<number> {
   const answer = await fetch(`${box.url}${route}`, {
@@ -92,14 +19,6 @@ async function ask(box: Box, method: string, route: string, body?: unknown): Pro
   });
   return answer.status;
 }
-
-/** The entity with this id within its device. */
-const entity = (device: Device | undefined, id: string): Entity | undefined => {
-  const node = device?.identifiers[0]?.replace(/^hr-gateway_/, '');
-  return device?.entities.find(({ unique_id }) => unique_id === `${node}_${id}`);
-};
-const ids = (device: Device | undefined): string[][] =>
-  (device?.entities ?? []).map(({ entity_id, unique_id }) => [entity_id, unique_id]);
 
 describe('Home Assistant', () => {
   test('shows straps and box with right names and values, follows a rename without another entity id, and forgets', async (t) => {
@@ -119,7 +38,7 @@ describe('Home Assistant', () => {
       { everyMs: 300, what: 'the user to be known' },
     );
     const bridge = await box.startSimulated({ SIMULATED_STRAPS: '2' });
-    const core = await startCore(t, { host, port, user: 'home-assistant' });
+    const core = await startCore(t, { host, port, user: 'home-assistant', password: PASSWORD });
     if (core === undefined) return;
 
     const strap = await eventually(

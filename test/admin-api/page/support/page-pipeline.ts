@@ -41,9 +41,14 @@ export interface Box {
 const APP = { name: 'coach', password: 'running-shoes' };
 const OTHER_BOX = { name: 'gym-2', password: 'rowing-machine' };
 
-/** Everything but the bridge. */
-export async function startBox(t: Pick<TestContext, 'after'>, environment: Record<string, string> = {}): Promise<Box> {
+/** Everything but the bridge. `prepare`: fills the folder before anything runs in it. */
+export async function startBox(
+  t: Pick<TestContext, 'after'>,
+  environment: Record<string, string> = {},
+  prepare: (folder: string) => void = () => undefined,
+): Promise<Box> {
   const folder = tempDir(t);
+  prepare(folder);
   const base = testConfig({ DATA_DIR: folder, ...environment });
   writeUsers(base, {
     [APP.name]: await newUser(APP.password, { publish: ['hr/+/bpm', 'hr/+/status'], subscribe: ['hr/#'] }),

@@ -60,7 +60,9 @@ function linesOf(events: readonly DiskEvent[]): Line[] {
     for (const line of lines) {
       if (event.kind === 'synced' && line.inode === event.inode && line.writtenAt < event.since)
         line.syncedAt = Math.min(line.syncedAt, index);
-      if (event.kind === 'unlink' && paths.get(line.inode) === event.path) line.removedAt = index;
+      const isEvicted = event.kind === 'size' && event.inode === line.inode && event.size === 0;
+      const isRemoved = event.kind === 'unlink' && paths.get(line.inode) === event.path;
+      if (isEvicted || isRemoved) line.removedAt = Math.min(line.removedAt, index);
     }
   }
   return lines;
