@@ -69,6 +69,7 @@ export class HttpClients {
       perAddress: CONNECTIONS_PER_ADDRESS_MAX,
       protectedMax: OPERATOR_CONNECTIONS_MAX,
       onClosed: (client) => this.#count(client, 'connections'),
+      onDelayed: (client) => this.#count(client, 'connections'),
     });
     for (const what of ['connections', 'requests', 'logins'] as const) this.#refused.add(0, { what });
   }
@@ -128,7 +129,7 @@ export class HttpClients {
     return warning(
       'HTTP clients',
       'http_client_over_limit',
-      `${named.name}: closed ${connections} connections, refused ${requests} requests and ${logins} wrong tokens`,
+      `${named.name}: closed or delayed ${connections} connections, refused ${requests} requests and ${logins} wrong tokens`,
     );
   }
 

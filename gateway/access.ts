@@ -23,6 +23,8 @@ export type Login = { identity: Identity } | { identity: undefined; delayMs: num
 const REFUSED: Login = { identity: undefined, delayMs: 0 };
 /** A login that was refused unchecked is answered after this long: its client should not come back at once. */
 const UNCHECKED_DELAY_MS = 1000;
+/** Neither is a wrong service key, whose check costs nothing: on the listener for services no rate bounds who guesses one. */
+const UNCHECKED: Login = { identity: undefined, delayMs: UNCHECKED_DELAY_MS };
 
 /** The hosts that the broker listens on. */
 export function listenHosts(
@@ -83,9 +85,9 @@ export class Access {
     const service = SERVICE_NAMES.find((name) => name === username);
     if (service !== undefined) {
       const known = this.#services.get(service);
-      return known !== undefined && sameText(known.key, given) ? { identity: known.identity } : REFUSED;
+      return known !== undefined && sameText(known.key, given) ? { identity: known.identity } : UNCHECKED;
     }
-    if (peer.servicesOnly === true) return REFUSED;
+    if (peer.servicesOnly === true) return UNCHECKED;
     const known = this.#users.known(username, given);
     if (known !== undefined) return { identity: known };
     // All names that do not exist are one: a flood of them takes one turn of the others' each round.

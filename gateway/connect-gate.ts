@@ -98,6 +98,7 @@ export class ConnectGate {
   async authenticate(client: Client, username: string | undefined, password: Buffer | undefined, done: Done): Promise<void> {
     const { access, breaches, log } = this.#options;
     const peer = peerOf(client);
+    peer.onLoginStage?.('login');
     const login = await access.authenticate(username, password?.toString(), peer).catch((error: unknown): Login => {
       log.warn({ event: 'login_failed', err: error }, 'a login could not be checked');
       return { identity: undefined, delayMs: 0 };
@@ -105,6 +106,7 @@ export class ConnectGate {
     if (login.identity !== undefined) return this.admit(client, login.identity, done);
     // The name is only a claim: the address is what is known.
     const { address } = peer;
+    peer.onLoginStage?.('refused');
     breaches.add('login', { address, user: (username ?? '').slice(0, 64) }, { blame: partyName({ address }) });
     setTimeout(() => done(authError('wrong name or password', REFUSED_NOT_AUTHORIZED), null), login.delayMs).unref();
   }

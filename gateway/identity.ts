@@ -8,6 +8,8 @@ export interface Peer {
   loopback: boolean;
   /** It came in through the listener for the services of this box: no other client is accepted there. */
   servicesOnly?: boolean;
+  /** Called when the client has sent its CONNECT, and when its login was refused and only the answer is still to come. */
+  onLoginStage?: (stage: 'login' | 'refused') => void;
   /** Called when the client has logged in: it is no longer half-open. */
   onLogin?: () => void;
   /** Names its connection in what the system tells of unread bytes (service/network/unread-bytes.ts). */

@@ -5,7 +5,8 @@
  */
 import type { Socket } from 'node:net';
 import { networkOf } from '../service/network/client-address.ts';
-import { whenItSends } from '../service/network/first-bytes.ts';
+import { ReadTurns, whenItSends } from '../service/network/first-bytes.ts';
+import { resetSocket } from '../service/network/reset-socket.ts';
 import { Rate } from './budgets/rate.ts';
 
 /** So many may wait on one listener, for so long; beyond that the oldest one is closed. */
@@ -25,7 +26,9 @@ export interface LatecomersOptions {
 /** Of one listener. */
 export class Latecomers {
   readonly #options: LatecomersOptions;
-  readonly #waiting = new Set<Socket>();
+  /** With their marks of `ReadTurns`. */
+  readonly #waiting = new Map<Socket, number>();
+  readonly #turns = new ReadTurns(() => this.#trim());
   readonly #rates = new Map<string, Rate>();
 
   constructor(options: LatecomersOptions) {
@@ -33,10 +36,8 @@ export class Latecomers {
   }
 
   add(socket: Socket): void {
-    const [oldest] = this.#waiting;
-    if (this.#waiting.size >= WAITING_MAX && oldest !== undefined) this.#refuse(oldest);
     const network = networkOf(socket.remoteAddress);
-    this.#waiting.add(socket);
+    this.#waiting.set(socket, this.#turns.mark());
     socket.on('error', () => {});
     socket.once('close', () => this.#waiting.delete(socket));
     const stop = whenItSends(socket, {
@@ -49,6 +50,13 @@ export class Latecomers {
         else this.#refuse(socket);
       },
     });
+  }
+
+  #trim(): void {
+    for (const [oldest, mark] of this.#waiting) {
+      if (this.#waiting.size <= WAITING_MAX || !this.#turns.wasRead(mark)) return;
+      this.#refuse(oldest);
+    }
   }
 
   #isWithinRate(network: string): boolean {
@@ -64,11 +72,11 @@ export class Latecomers {
   #refuse(socket: Socket): void {
     this.#waiting.delete(socket);
     this.#options.onRefused(socket);
-    socket.destroy();
+    resetSocket(socket);
   }
 
   /** Closes those that wait. */
   stop(): void {
-    for (const socket of this.#waiting) socket.destroy();
+    for (const socket of this.#waiting.keys()) socket.destroy();
   }
 }

@@ -97,6 +97,8 @@ export class Listeners {
   readonly #admission: Admission;
   readonly #sockets = new Set<Socket>();
   readonly #latecomers: Latecomers[] = [];
+  /** Of the listeners whose connections are counted by `#admission`. */
+  readonly #halfOpens: HalfOpen[] = [];
   /** Connections that were accepted and have sent something, by `connectionKey`. */
   readonly #arrivals = new Map<string, Arrival>();
   readonly #servers: { name: ListenerName; host: string; server: Server }[] = [];
@@ -106,7 +108,8 @@ export class Listeners {
   constructor(options: ListenersOptions) {
     this.#options = options;
     const { config, breaches, limits } = options;
-    this.#admission = new Admission({ connections: config.MQTT_MAX_CONNECTIONS, breaches, limits });
+    const makeRoom = (network?: string): boolean => this.#makeRoom(network);
+    this.#admission = new Admission({ connections: config.MQTT_MAX_CONNECTIONS, makeRoom, breaches, limits });
   }
 
   /** The ports that are listened on, 0 for a listener that is off. */
@@ -125,6 +128,16 @@ export class Listeners {
 
   #halfOpen(limits: HalfOpenLimits): HalfOpen {
     return new HalfOpen(limits, (address) => this.#options.breaches.add('half_open', { address }));
+  }
+
+  /** On the listener where a network has most half-open connections. */
+  #makeRoom(network?: string): boolean {
+    let best: { halfOpen: HalfOpen; network: string; count: number } | undefined;
+    for (const halfOpen of this.#halfOpens) {
+      const entry = network === undefined ? halfOpen.most : { network, count: halfOpen.countOf(network) };
+      if (entry.count > (best?.count ?? 0)) best = { halfOpen, ...entry };
+    }
+    return best?.halfOpen.evictOf(best.network) === true;
   }
 
   /** Of a TLS socket or a WebSocket's request, which have addresses and ports of the accepted socket; undefined once that is closed. */
@@ -213,12 +226,14 @@ export class Listeners {
       halfOpen.add(socket);
       const key = connectionKey(socket);
       const stop = this.#whenItSends(socket, SERVICES_CONNECT_MS, (first) => {
-        if (first[0] !== CONNECT) return void socket.destroy();
+        if (first[0] !== CONNECT) return resetSocket(socket);
         const onLogin = (): void => {
           stop();
           halfOpen.done(address, key);
         };
-        this.#take(socket, { peer: { address, loopback: false, servicesOnly: true, onLogin }, stopLimit: () => undefined });
+        const onLoginStage = (stage: 'login' | 'refused'): void => halfOpen.reached(stage, address, key);
+        const peer = { address, loopback: false, servicesOnly: true, onLoginStage, onLogin };
+        this.#take(socket, { peer, stopLimit: () => undefined });
         socket.resume();
       });
     });
@@ -272,6 +287,7 @@ export class Listeners {
   ): Promise<void> {
     const { breaches, limits } = this.#options;
     const halfOpen = this.#halfOpen({ max: limits.halfOpen, graceMs: HALF_OPEN_GRACE_MS });
+    this.#halfOpens.push(halfOpen);
     const loopback = isLoopback(host);
     const arrived = (socket: Socket): void => {
       halfOpen.add(socket);
@@ -279,7 +295,9 @@ export class Listeners {
         const { remoteAddress: address = 'unknown' } = socket;
         const connection = connectionKey(socket);
         const onLogin = (): void => halfOpen.done(address, connection);
-        const arrival = { peer: { address, loopback, connection, onLogin, reset: () => resetSocket(socket) }, stopLimit };
+        const onLoginStage = (stage: 'login' | 'refused'): void => halfOpen.reached(stage, address, connection);
+        const reset = (): void => resetSocket(socket);
+        const arrival = { peer: { address, loopback, connection, onLoginStage, onLogin, reset }, stopLimit };
         this.#arrivals.set(connection, arrival);
         socket.once('close', () => {
           if (this.#arrivals.get(connection) === arrival) this.#arrivals.delete(connection);

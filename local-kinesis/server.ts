@@ -90,6 +90,7 @@ export class StreamServer {
       perAddress: CONNECTIONS_PER_ADDRESS_MAX,
       protectedMax: PROTECTED_MAX,
       onClosed: (client) => this.#limit(client, 'connections'),
+      onDelayed: (client) => this.#limit(client, 'connections'),
     });
     this.#bodies = new BodyBudget(({ socket }) => this.#limit(networkOf(socket.remoteAddress), 'bodies'));
     this.#limits.attach(this.#server);

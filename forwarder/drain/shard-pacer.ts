@@ -78,8 +78,9 @@ interface AfterRamp {
   /** How much faster than later the share grows at first. */
   earlyGain: number;
 }
-const AFTER_START: AfterRamp = { cutMax: 0.8, earlyGain: 25 };
+const AFTER_START: AfterRamp = { cutMax: 0.8, earlyGain: 18 };
 const AFTER_RETURN: AfterRamp = { cutMax: CUT_MAX, earlyGain: 50 };
+
 /** Fewer records than this say little about what is refused lately. */
 const KNOWN_RECORDS = 10;
 /** What was used and refused lately is that of about this time. */

@@ -38,7 +38,7 @@ export class LocalStreamWatch {
     if (this.#config.KINESIS_TARGET !== 'local') return [];
     if (this.#limited === undefined) return [okCheck(CHECK)];
     const { client, connections, bodies } = this.#limited;
-    const text = `${client}: closed ${connections} connections, dropped ${bodies} unfinished requests`;
+    const text = `${client}: closed or delayed ${connections} connections, dropped ${bodies} unfinished requests`;
     return [warning(CHECK, 'http_client_over_limit', text)];
   }
 

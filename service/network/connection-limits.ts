@@ -33,6 +33,7 @@ const NEW_PER_SECOND = 100;
 const NEW_AT_ONCE = 300;
 const NEW_WAIT_MAX_MS = 500;
 const CLIENTS_MAX = 1000;
+const END_OF_HEADERS = '\r\n\r\n';
 /** Fewer connections cannot hold that much. */
 const UNREAD_FROM = 8;
 
@@ -49,6 +50,8 @@ export interface ConnectionLimitsOptions {
   protectedMax: number;
   /** A connection was closed for a limit; `client` is its group (client-address.ts). */
   onClosed: (client: string) => void;
+  /** A connection has to wait, because its client opens so many. */
+  onDelayed: (client: string) => void;
 }
 
 interface Held {
@@ -60,11 +63,24 @@ interface Held {
   /** The request that is being received or answered. */
   request: IncomingMessage | undefined;
   hasRequested: boolean;
+  /** Its first bytes are a whole request, which is handled soon. */
+  isWhole: boolean;
+}
+
+/** Whether these bytes are a request with its body. */
+function isWholeRequest(bytes: Buffer): boolean {
+  const end = bytes.indexOf(END_OF_HEADERS);
+  if (end < 0) return false;
+  const headers = bytes.toString('latin1', 0, end);
+  if (/^transfer-encoding:/im.test(headers)) return false;
+  const bodyBytes = Number(/^content-length:\s*(\d+)/im.exec(headers)?.[1] ?? 0);
+  return bytes.length - end - END_OF_HEADERS.length >= bodyBytes;
 }
 
 type Phase = 'receiving' | 'answering' | 'idle';
 
-function phaseOf({ request, hasRequested }: Held): Phase {
+function phaseOf({ request, hasRequested, isWhole }: Held): Phase {
+  if (isWhole && !hasRequested) return 'answering';
   if (request !== undefined) return request.complete ? 'answering' : 'receiving';
   return hasRequested ? 'idle' : 'receiving';
 }
@@ -108,7 +124,8 @@ export class ConnectionLimits {
     const listeners = server.listeners('connection');
     server.removeAllListeners('connection');
     server.on('connection', (socket: Socket) => {
-      if (this.#opened(socket)) this.#handOver(socket, listeners, server);
+      const held = this.#opened(socket);
+      if (held !== undefined) this.#handOver(held, listeners, server);
     });
     const closeAll = server.closeAllConnections.bind(server);
     // The server does not know those that have sent nothing.
@@ -141,7 +158,8 @@ export class ConnectionLimits {
   }
 
   /** A connection that sends nothing costs no parser and no TLS. */
-  #handOver(socket: Socket, listeners: readonly unknown[], server: unknown): void {
+  #handOver(held: Held, listeners: readonly unknown[], server: unknown): void {
+    const { socket, client } = held;
     const ignored = (): void => {};
     const spoke = (): void => void this.#silent.delete(socket);
     this.#silent.add(socket);
@@ -150,8 +168,10 @@ export class ConnectionLimits {
     const stop = whenItSends(socket, {
       limitMs: HTTP_TIME_LIMITS.headersTimeout,
       onLimit: ignored,
-      take: () => {
+      take: (first) => {
         stop();
+        // A flood of requests that never end must not close it while it waits.
+        held.isWhole = isWholeRequest(first);
         const handOver = (): void => {
           spoke();
           if (socket.destroyed) return;
@@ -160,9 +180,10 @@ export class ConnectionLimits {
           // TLS takes the socket over.
           if (!(server instanceof TlsServer)) socket.resume();
         };
-        const waitMs = this.#waitMs(networkOf(socket.remoteAddress));
-        if (waitMs === 0) handOver();
-        else setTimeout(handOver, waitMs);
+        const waitMs = this.#waitMs(client);
+        if (waitMs === 0) return handOver();
+        this.#options.onDelayed(client);
+        setTimeout(handOver, waitMs);
       },
     });
   }
@@ -177,11 +198,11 @@ export class ConnectionLimits {
     return Math.max(0, Math.min(dueMs, latestMs) - nowMs);
   }
 
-  /** False if its client has reset it already, or it was closed for a limit. */
-  #opened(socket: Socket): boolean {
+  /** Undefined if its client has reset it already, or it was closed for a limit. */
+  #opened(socket: Socket): Held | undefined {
     if (socket.remoteAddress === undefined) {
       socket.destroy();
-      return false;
+      return undefined;
     }
     const key = connectionKey(socket);
     const client = networkOf(socket.remoteAddress);
@@ -189,7 +210,7 @@ export class ConnectionLimits {
     // A client can use its port again before this process has noticed that the connection before is gone.
     const before = this.#held.get(key);
     if (before !== undefined) this.#closed(before);
-    const held: Held = { key, socket, client, isProtected: false, request: undefined, hasRequested: false };
+    const held: Held = { key, socket, client, isProtected: false, request: undefined, hasRequested: false, isWhole: false };
     this.#held.set(key, held);
     if (this.#isListening && this.#mayHoldMuch)
       this.#measuring ??= setInterval(() => void this.#closeUnread(), UNREAD_EVERY_MS).unref();
@@ -197,7 +218,7 @@ export class ConnectionLimits {
     socket.once('close', () => this.#closed(held));
     if ((this.#perClient.get(client) ?? 0) > this.#options.perAddress) this.#closeOneOf(client, held);
     else if (this.#held.size > this.#options.total) this.#closeOneOf(this.#largestClient(), held);
-    return !socket.destroyed;
+    return socket.destroyed ? undefined : held;
   }
 
   #closed(held: Held): void {
@@ -256,7 +277,9 @@ export class ConnectionLimits {
     const many = receiving > this.#options.perAddress / 8;
     const victim = oldest.idle ?? (many ? oldest.receiving : oldest.answering) ?? oldest.receiving ?? newest;
     this.#closed(victim);
-    victim.socket.destroy();
+    // What was answered may still be on its way.
+    if (victim.hasRequested) victim.socket.destroy();
+    else resetSocket(victim.socket);
     this.#options.onClosed(victim.client);
   }
 

@@ -1,5 +1,6 @@
 /** Connections cost little until they send something: only then they are handed to what speaks TLS, HTTP or MQTT on them. */
 import type { Socket } from 'node:net';
+import { resetSocket } from './reset-socket.ts';
 
 export interface FirstBytesOptions {
   limitMs: number;
@@ -16,7 +17,7 @@ export interface FirstBytesOptions {
 export function whenItSends(socket: Socket, { limitMs, onLimit, take }: FirstBytesOptions): () => void {
   const limit = setTimeout(() => {
     onLimit();
-    socket.destroy();
+    resetSocket(socket);
   }, limitMs);
   const stop = (): void => clearTimeout(limit);
   const end = (): void => void socket.destroy();
@@ -29,4 +30,40 @@ export function whenItSends(socket: Socket, { limitMs, onLimit, take }: FirstByt
     take(chunk);
   });
   return stop;
+}
+
+/**
+ * Tells which connections had the time to be read: what has arrived on one is read in the turn of the event loop after the one in which it
+ * was accepted. All connections of a flood may be accepted in one turn, and a client that logs in is among them: whoever closes the oldest
+ * ones at once closes it unheard.
+ */
+export class ReadTurns {
+  readonly #onTurn: () => void;
+  #turn = 0;
+  #lastMark = Number.NEGATIVE_INFINITY;
+  #isAdvancing = false;
+
+  /** `onTurn` is called after each of the two turns that follow a mark. */
+  constructor(onTurn: () => void) {
+    this.#onTurn = onTurn;
+  }
+
+  /** A connection is accepted now. */
+  mark(): number {
+    this.#lastMark = this.#turn;
+    if (!this.#isAdvancing) setImmediate(() => this.#advance());
+    this.#isAdvancing = true;
+    return this.#turn;
+  }
+
+  wasRead(mark: number): boolean {
+    return this.#turn >= mark + 2;
+  }
+
+  #advance(): void {
+    this.#turn += 1;
+    this.#isAdvancing = !this.wasRead(this.#lastMark);
+    if (this.#isAdvancing) setImmediate(() => this.#advance());
+    this.#onTurn();
+  }
 }

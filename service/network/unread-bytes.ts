@@ -10,6 +10,8 @@ import { addressDigits } from './client-address.ts';
 /** The tables of this network namespace (proc_net_tcp in the kernel's documentation). */
 const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'];
 const LISTENING = '0A';
+/** Ports, remote address, state and unread bytes of lines that have some: after a flood most lines are of connections that are closed. */
+const WITH_UNREAD = /:([\dA-F]{4}) ([\dA-F]+):([\dA-F]{4}) ([\dA-F]{2}) (?!0{8})([\dA-F]{8}):/g;
 
 type Ends = Pick<Socket, 'localPort' | 'remoteAddress' | 'remotePort'>;
 
@@ -28,13 +30,9 @@ function digitsOf(written: string): string {
 /** Bytes that were sent and are not acknowledged by the client's system, by `connectionKey`; connections without any are left out. */
 export function parseUnreadBytes(table: string): Map<string, number> {
   const unread = new Map<string, number>();
-  for (const line of table.split('\n').slice(1)) {
-    const [, local = '', remote = '', state, queues = ''] = line.trim().split(/\s+/, 5);
-    const bytes = Number.parseInt(queues, 16);
-    if (state === LISTENING || !(bytes > 0)) continue;
-    const [address = '', port = ''] = remote.split(':');
-    const localPort = Number.parseInt(local.split(':')[1] ?? '', 16);
-    unread.set(`${localPort} ${digitsOf(address)} ${Number.parseInt(port, 16)}`, bytes);
+  for (const [, localPort = '', address = '', port = '', state, bytes = ''] of table.matchAll(WITH_UNREAD)) {
+    if (state === LISTENING) continue;
+    unread.set(`${Number.parseInt(localPort, 16)} ${digitsOf(address)} ${Number.parseInt(port, 16)}`, Number.parseInt(bytes, 16));
   }
   return unread;
 }

@@ -27,7 +27,13 @@ interface Setup {
 async function startServer(t: TestContext): Promise<Setup> {
   let closed = 0;
   let requests = 0;
-  const limits = new ConnectionLimits({ total: 500, perAddress: 500, protectedMax: 1, onClosed: () => (closed += 1) });
+  const limits = new ConnectionLimits({
+    total: 500,
+    perAddress: 500,
+    protectedMax: 1,
+    onClosed: () => (closed += 1),
+    onDelayed: () => undefined,
+  });
   const server = createServer((request, response) => {
     requests += 1;
     if (request.url?.startsWith('/mine') === true) limits.protect(request);

@@ -15,6 +15,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { newUser, writeUsers } from '../../../../gateway/users.ts';
+import { readUnreadBytes } from '../../../../service/network/unread-bytes.ts';
 import { startVirtualRadio, type VirtualRadio } from '../../../ble-radio/support/virtual-radio.ts';
 import { makeAuthority } from '../../../support/certificates.ts';
 import { eventually } from '../../../support/eventually.ts';
@@ -45,7 +46,8 @@ const LOGIN_MAX_MS = 2000;
 const NAMED_WITHIN_MS = 15_000;
 /** The admin API names a client for a minute, the broker for ten seconds. */
 const FORGOTTEN_WITHIN_MS = 75_000;
-const CALMED_WITHIN_MS = 15_000;
+/** What a killed attacker has sent is still read within its budget, for a minute at most: until then it is named rightly. */
+const CALMED_WITHIN_MS = FORGOTTEN_WITHIN_MS;
 const CALM_EVERY_MS = 100;
 const OPERATOR_EVERY_MS = 250;
 
@@ -227,7 +229,7 @@ export class EnemyBox {
         await late.endAsync(true);
         return loginMs;
       } catch (error) {
-        if (performance.now() - beganAtMs > LOGIN_MAX_MS) throw error;
+        if (performance.now() - beganAtMs > LOGIN_MAX_MS) assert.fail(`a right password is accepted: ${String(error)}`);
         await sleep(100);
       }
   }
@@ -244,7 +246,10 @@ export class EnemyBox {
     let namedAfterMs: number | undefined;
     let systemBytes = 0;
     const onHealth = async (): Promise<void> => {
-      systemBytes = Math.max(systemBytes, systemBytesOf([mqtt, mqtts, ws, wss]), systemBytesOf([admin]), systemBytesOf([stream]));
+      // Not at once: the table of a flooded system has megabytes, and the same loop measures times.
+      const unread = await readUnreadBytes();
+      const held = [[mqtt, mqtts, ws, wss], [admin], [stream]].map((ports) => systemBytesOf(unread, ports));
+      systemBytes = Math.max(systemBytes, ...held);
       const reasons = await this.#blames(attack.named);
       if (reasons === undefined || named !== '') return;
       named = reasons.join('; ');

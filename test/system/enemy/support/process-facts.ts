@@ -1,6 +1,5 @@
 /** What Linux tells of a process: its memory, what the system holds for its connections, and how long it waited for a processor. */
 import { readFileSync } from 'node:fs';
-import { parseUnreadBytes } from '../../../../service/network/unread-bytes.ts';
 
 /** The most memory that a process ever had, in bytes. */
 export function peakBytesOf(pid: number): number {
@@ -14,8 +13,7 @@ export function starvedMsOf(pid: number): number {
 }
 
 /** What the system holds of answers and messages that clients of these local ports have not read, in bytes. */
-export function systemBytesOf(ports: readonly number[]): number {
-  const unread = parseUnreadBytes(readFileSync('/proc/self/net/tcp', 'latin1'));
+export function systemBytesOf(unread: ReadonlyMap<string, number>, ports: readonly number[]): number {
   const wanted = new Set(ports.map(String));
   let sum = 0;
   for (const [key, bytes] of unread) if (wanted.has(key.split(' ')[0] ?? '')) sum += bytes;
