@@ -51,7 +51,12 @@ const RETURN_DOUBLING_SECONDS = 0.6;
 
 /** A share of `r` records per second grows by this ÷ √r with each request that it limits. */
 const GROWTH = 0.02;
-/** Growth per second is faster for some time after the ramp, when shares are still uneven. */
+/**
+ * Growth is faster for some time after the ramp, when shares are still uneven: by this factor. After a start by less: boxes begin with more
+ * together than a shard takes, and a tenth and more of what they send would be refused.
+ */
+const START_GAIN = 18;
+const RETURN_GAIN = 50;
 const EARLY_GROWTH_MAX = 0.2;
 const EARLY_MS = 12_000;
 /** After this time without a refusal, and as many answers as three records need, growth becomes faster, up to the greatest. */
@@ -66,21 +71,6 @@ const PEAK_MEMORY_MS = 60_000;
 /** A refusal lowers the share by the part that was refused lately, within these limits. */
 const CUT_MIN = 0.07;
 const CUT_MAX = 0.5;
-
-/**
- * A ramp ends with the first refusal, and what follows depends on why it began. Boxes that start begin with more together than a shard
- * takes: the share is lowered by what was refused, and grows slowly, or more than a tenth of what they send is refused. After an outage
- * boxes begin with what they had used: one refusal lowers a share by half at most, and faster growth makes shares equal sooner.
- */
-interface AfterRamp {
-  /** The most that the refusal that ends the ramp takes of the share. */
-  cutMax: number;
-  /** How much faster than later the share grows at first. */
-  earlyGain: number;
-}
-const AFTER_START: AfterRamp = { cutMax: 0.8, earlyGain: 18 };
-const AFTER_RETURN: AfterRamp = { cutMax: CUT_MAX, earlyGain: 50 };
-
 /** Fewer records than this say little about what is refused lately. */
 const KNOWN_RECORDS = 10;
 /** What was used and refused lately is that of about this time. */
@@ -116,8 +106,8 @@ export class ShardPacer {
   /** The estimated bytes of a record. */
   #recordBytes = 300;
   #at: number;
-  /** What the latest ramp, of a start or after an outage, leaves behind. */
-  #afterRamp: AfterRamp = AFTER_START;
+  /** After the latest ramp. */
+  #earlyGain = START_GAIN;
   #rampEndedAt = Number.NEGATIVE_INFINITY;
   #refusedAt: number;
   #loweredAt = Number.NEGATIVE_INFINITY;
@@ -173,7 +163,7 @@ export class ShardPacer {
   #ramp(share: number, doublingSeconds: number): void {
     this.#share = share;
     this.#peak = share;
-    this.#afterRamp = AFTER_RETURN;
+    this.#earlyGain = RETURN_GAIN;
     this.#doublingSeconds = doublingSeconds * jitter(this.#clock, 0.1);
     this.#at = this.#clock.nowMs();
     this.#refusedAt = this.#at;
@@ -186,7 +176,7 @@ export class ShardPacer {
     this.#share = other.#share;
     this.#doublingSeconds = other.#doublingSeconds;
     this.#rampEndedAt = other.#rampEndedAt;
-    this.#afterRamp = other.#afterRamp;
+    this.#earlyGain = other.#earlyGain;
   }
 
   /** What a record costs, and its bytes, in seconds of the whole shard. */
@@ -285,7 +275,7 @@ export class ShardPacer {
     if (this.#share < FALLEN * this.#peak && now - this.#refusedAt > FALLEN_QUIET_MS) return Math.LN2 / RETURN_DOUBLING_SECONDS;
     const perSecond = this.#share * RECORDS_PER_SHARD;
     const calm = GROWTH / Math.sqrt(perSecond) / Math.max(BATCH_SECONDS, 1 / perSecond);
-    const early = Math.min(EARLY_GROWTH_MAX, calm * this.#afterRamp.earlyGain * Math.exp((this.#rampEndedAt - now) / EARLY_MS));
+    const early = Math.min(EARLY_GROWTH_MAX, calm * this.#earlyGain * Math.exp((this.#rampEndedAt - now) / EARLY_MS));
     const patienceMs = Math.max(PATIENCE_MS, (PATIENCE_RECORDS * 1000) / perSecond);
     const patient = Math.min(GROWTH_MAX, calm * ((now - this.#refusedAt) / patienceMs) ** 3);
     return Math.max(calm, early, patient);
@@ -315,10 +305,7 @@ export class ShardPacer {
     this.#loweredAt = now;
     const refused = throttled / (granted + throttled);
     const lately = this.#refusedLately / Math.max(KNOWN_RECORDS, this.#answeredLately);
-    const isRamp = this.#doublingSeconds !== undefined;
-    const cut = isRamp
-      ? Math.min(this.#afterRamp.cutMax, Math.max(CUT_MIN, refused))
-      : Math.min(CUT_MAX, Math.max(CUT_MIN, lately));
+    const cut = Math.min(CUT_MAX, Math.max(CUT_MIN, this.#doublingSeconds === undefined ? lately : refused));
     this.#endRamp(now);
     this.#share = Math.max(LEAST_SHARE, this.#share * (1 - cut));
     this.#records = Math.min(this.#records, 0);
