@@ -80,7 +80,7 @@ interface AfterRamp {
   earlyGain: number;
 }
 
-const AFTER_START: AfterRamp = { cutMax: 0.8, earlyGain: 18 };
+const AFTER_START: AfterRamp = { cutMax: 0.8, earlyGain: 25 };
 const AFTER_RETURN: AfterRamp = { cutMax: CUT_MAX, earlyGain: 50 };
 /** Fewer records than this say little about what is refused lately. */
 const KNOWN_RECORDS = 10;
@@ -122,7 +122,7 @@ export class ShardPacer {
   #rampEndedAt = Number.NEGATIVE_INFINITY;
   #refusedAt: number;
   #loweredAt = Number.NEGATIVE_INFINITY;
-  #limitedAt = Number.NEGATIVE_INFINITY;
+  #limitedUntil = Number.NEGATIVE_INFINITY;
   /** The largest share lately, weighted by age. */
   #peak = 0;
   /** What was granted lately, in seconds of the whole shard, weighted by age. */
@@ -159,7 +159,7 @@ export class ShardPacer {
 
   /** Whether more could have been sent lately than the share allowed. */
   #isLimited(now: number): boolean {
-    return now - this.#limitedAt < LIMITED_MS;
+    return now < this.#limitedUntil;
   }
 
   /** The stream answers again after an outage: everybody begins at once, so begin small. */
@@ -261,12 +261,14 @@ export class ShardPacer {
     const recordCost = this.#recordCost;
     const bytesCost = this.#bytesCost(recordBytes);
     if (this.#records >= wanted * recordCost && this.#bytes >= wanted * bytesCost) return 0;
-    this.#limitedAt = this.#at;
     const seconds = this.#doublingSeconds === undefined ? BATCH_SECONDS : RAMP_BATCH_SECONDS;
     const collected = this.#share * seconds * this.#batchJitter;
     const records = Math.min(this.#capacityRecords, Math.max(recordCost, Math.min(wanted * recordCost, collected)));
     const bytes = Math.max(Math.min(bytesCost, this.#share * CAPACITY_SECONDS), Math.min(wanted * bytesCost, collected));
-    return Math.max(0, Math.ceil((Math.max(records - this.#records, bytes - this.#bytes) / this.#share) * 1000));
+    const waitMs = Math.max(0, Math.ceil((Math.max(records - this.#records, bytes - this.#bytes) / this.#share) * 1000));
+    // A share that allows a record in some seconds limits for as long as that.
+    this.#limitedUntil = this.#at + waitMs + LIMITED_MS;
+    return waitMs;
   }
 
   /** The stream refuses some key at any pace, but stores others: what was refused of it says nothing about the shard. */
