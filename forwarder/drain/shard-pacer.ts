@@ -51,12 +51,7 @@ const RETURN_DOUBLING_SECONDS = 0.6;
 
 /** A share of `r` records per second grows by this ÷ √r with each request that it limits. */
 const GROWTH = 0.02;
-/**
- * Growth is faster for some time after the ramp, when shares are still uneven: by this factor. After a start by less: boxes begin with more
- * together than a shard takes, and a tenth and more of what they send would be refused.
- */
-const START_GAIN = 18;
-const RETURN_GAIN = 50;
+/** Growth per second is faster for some time after the ramp, when shares are still uneven. */
 const EARLY_GROWTH_MAX = 0.2;
 const EARLY_MS = 12_000;
 /** After this time without a refusal, and as many answers as three records need, growth becomes faster, up to the greatest. */
@@ -71,6 +66,22 @@ const PEAK_MEMORY_MS = 60_000;
 /** A refusal lowers the share by the part that was refused lately, within these limits. */
 const CUT_MIN = 0.07;
 const CUT_MAX = 0.5;
+
+/**
+ * A ramp ends with the first refusal, and what follows depends on why it began. Boxes that start begin with more together than a shard
+ * takes: the share is lowered by all that was refused, and grows slowly, or a tenth of what they send would be refused. After an outage
+ * all boxes begin with what they had used: a single refusal lowers a share by half at most, and faster growth makes shares equal within
+ * the first minute. The start is simulated with several seeds, the return with one: test/forwarder/drain/simulation/.
+ */
+interface AfterRamp {
+  /** The most that the refusal that ends the ramp takes of the share. */
+  cutMax: number;
+  /** How much faster than later the share grows at first. */
+  earlyGain: number;
+}
+
+const AFTER_START: AfterRamp = { cutMax: 0.8, earlyGain: 25 };
+const AFTER_RETURN: AfterRamp = { cutMax: CUT_MAX, earlyGain: 50 };
 /** Fewer records than this say little about what is refused lately. */
 const KNOWN_RECORDS = 10;
 /** What was used and refused lately is that of about this time. */
@@ -106,12 +117,12 @@ export class ShardPacer {
   /** The estimated bytes of a record. */
   #recordBytes = 300;
   #at: number;
-  /** After the latest ramp. */
-  #earlyGain = START_GAIN;
+  /** What the latest ramp, of a start or after an outage, leaves behind. */
+  #afterRamp: AfterRamp = AFTER_START;
   #rampEndedAt = Number.NEGATIVE_INFINITY;
   #refusedAt: number;
   #loweredAt = Number.NEGATIVE_INFINITY;
-  #limitedAt = Number.NEGATIVE_INFINITY;
+  #limitedUntil = Number.NEGATIVE_INFINITY;
   /** The largest share lately, weighted by age. */
   #peak = 0;
   /** What was granted lately, in seconds of the whole shard, weighted by age. */
@@ -148,7 +159,7 @@ export class ShardPacer {
 
   /** Whether more could have been sent lately than the share allowed. */
   #isLimited(now: number): boolean {
-    return now - this.#limitedAt < LIMITED_MS;
+    return now < this.#limitedUntil;
   }
 
   /** The stream answers again after an outage: everybody begins at once, so begin small. */
@@ -163,7 +174,7 @@ export class ShardPacer {
   #ramp(share: number, doublingSeconds: number): void {
     this.#share = share;
     this.#peak = share;
-    this.#earlyGain = RETURN_GAIN;
+    this.#afterRamp = AFTER_RETURN;
     this.#doublingSeconds = doublingSeconds * jitter(this.#clock, 0.1);
     this.#at = this.#clock.nowMs();
     this.#refusedAt = this.#at;
@@ -176,7 +187,7 @@ export class ShardPacer {
     this.#share = other.#share;
     this.#doublingSeconds = other.#doublingSeconds;
     this.#rampEndedAt = other.#rampEndedAt;
-    this.#earlyGain = other.#earlyGain;
+    this.#afterRamp = other.#afterRamp;
   }
 
   /** What a record costs, and its bytes, in seconds of the whole shard. */
@@ -250,12 +261,14 @@ export class ShardPacer {
     const recordCost = this.#recordCost;
     const bytesCost = this.#bytesCost(recordBytes);
     if (this.#records >= wanted * recordCost && this.#bytes >= wanted * bytesCost) return 0;
-    this.#limitedAt = this.#at;
     const seconds = this.#doublingSeconds === undefined ? BATCH_SECONDS : RAMP_BATCH_SECONDS;
     const collected = this.#share * seconds * this.#batchJitter;
     const records = Math.min(this.#capacityRecords, Math.max(recordCost, Math.min(wanted * recordCost, collected)));
     const bytes = Math.max(Math.min(bytesCost, this.#share * CAPACITY_SECONDS), Math.min(wanted * bytesCost, collected));
-    return Math.max(0, Math.ceil((Math.max(records - this.#records, bytes - this.#bytes) / this.#share) * 1000));
+    const waitMs = Math.max(0, Math.ceil((Math.max(records - this.#records, bytes - this.#bytes) / this.#share) * 1000));
+    // A share that allows a record in some seconds limits for as long as that.
+    this.#limitedUntil = this.#at + waitMs + LIMITED_MS;
+    return waitMs;
   }
 
   /** The stream refuses some key at any pace, but stores others: what was refused of it says nothing about the shard. */
@@ -275,7 +288,7 @@ export class ShardPacer {
     if (this.#share < FALLEN * this.#peak && now - this.#refusedAt > FALLEN_QUIET_MS) return Math.LN2 / RETURN_DOUBLING_SECONDS;
     const perSecond = this.#share * RECORDS_PER_SHARD;
     const calm = GROWTH / Math.sqrt(perSecond) / Math.max(BATCH_SECONDS, 1 / perSecond);
-    const early = Math.min(EARLY_GROWTH_MAX, calm * this.#earlyGain * Math.exp((this.#rampEndedAt - now) / EARLY_MS));
+    const early = Math.min(EARLY_GROWTH_MAX, calm * this.#afterRamp.earlyGain * Math.exp((this.#rampEndedAt - now) / EARLY_MS));
     const patienceMs = Math.max(PATIENCE_MS, (PATIENCE_RECORDS * 1000) / perSecond);
     const patient = Math.min(GROWTH_MAX, calm * ((now - this.#refusedAt) / patienceMs) ** 3);
     return Math.max(calm, early, patient);
@@ -305,7 +318,10 @@ export class ShardPacer {
     this.#loweredAt = now;
     const refused = throttled / (granted + throttled);
     const lately = this.#refusedLately / Math.max(KNOWN_RECORDS, this.#answeredLately);
-    const cut = Math.min(CUT_MAX, Math.max(CUT_MIN, this.#doublingSeconds === undefined ? lately : refused));
+    const isRamp = this.#doublingSeconds !== undefined;
+    const cut = isRamp
+      ? Math.min(this.#afterRamp.cutMax, Math.max(CUT_MIN, refused))
+      : Math.min(CUT_MAX, Math.max(CUT_MIN, lately));
     this.#endRamp(now);
     this.#share = Math.max(LEAST_SHARE, this.#share * (1 - cut));
     this.#records = Math.min(this.#records, 0);

@@ -1,4 +1,4 @@
-/** Boxes that start together with a backlog, in virtual time. With processes: test/forwarder/drain/shared-shard.test.ts. */
+/** Boxes that start together with a backlog, in virtual time, for several seeds. With processes: drain/shared-shard.test.ts. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runFleetStart } from './fleet-start.ts';

@@ -1,6 +1,6 @@
 /**
  * Boxes that start within some time of each other, each with a backlog, on one shard that is theirs: what
- * `test/forwarder/drain/shared-shard.test.ts` does with processes, in virtual time.
+ * `test/forwarder/drain/shared-shard.test.ts` does with processes, in virtual time and for many seeds.
  */
 import { Drain } from '../../../../forwarder/drain/drain.ts';
 import { ForwarderMetrics } from '../../../../forwarder/metrics.ts';
