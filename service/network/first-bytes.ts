@@ -34,8 +34,8 @@ export function whenItSends(socket: Socket, { limitMs, onLimit, take }: FirstByt
 
 /**
  * Tells which connections had the time to be read: what has arrived on one is read in the turn of the event loop after the one in which it
- * was accepted. All connections of a flood may be accepted in one turn, and a client that logs in is among them: whoever closes the oldest
- * ones at once closes it unheard.
+ * was accepted. All connections of a flood may be accepted in one turn, and a client that logs in may be among them: closing the oldest
+ * ones at once would close it before its login is read.
  */
 export class ReadTurns {
   readonly #onTurn: () => void;

@@ -13,7 +13,7 @@ const isShuttingDown = ({ writableEnded, writableFinished, writableLength }: Soc
 /**
  * Ends a connection with a reset, so that the system drops at once what it holds for the client: of a connection that is closed in order it
  * keeps up to 4 MiB for minutes if the client does not read. Of any connection that we close first, in order, it remembers the ports for a
- * minute (TIME-WAIT): a flood that is refused in order leaves tens of thousands, and whoever reads the table of connections reads them all.
+ * minute (TIME-WAIT): a flood that is refused in order leaves tens of thousands, and every read of the kernel's table contains them all.
  * libuv refuses a reset during the shutdown; then it is reset after it.
  */
 export function resetSocket(socket: Socket): void {
