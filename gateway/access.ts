@@ -17,14 +17,24 @@ function sameText(a: string, b: string): boolean {
   return left.length === right.length && timingSafeEqual(left, right);
 }
 
-/** What came of a login. */
-export type Login = { identity: Identity } | { identity: undefined; delayMs: number };
+/** What came of a login. `reason` is for the log; the client learns only that it was refused. */
+export type Login = { identity: Identity } | { identity: undefined; delayMs: number; reason: string };
 
-const REFUSED: Login = { identity: undefined, delayMs: 0 };
-/** A login that was refused unchecked is answered after this long: its client should not come back at once. */
+/** A login whose password was not hashed is answered after this long: its client should not come back at once. */
 const UNCHECKED_DELAY_MS = 1000;
-/** Neither is a wrong service key, whose check costs nothing: on the listener for services no rate bounds who guesses one. */
-const UNCHECKED: Login = { identity: undefined, delayMs: UNCHECKED_DELAY_MS };
+const WRONG = 'wrong name or password';
+const ANONYMOUS_REFUSED: Login = {
+  identity: undefined,
+  delayMs: 0,
+  reason: 'a client without a user name is not accepted here (MQTT_ANONYMOUS)',
+};
+/** Comparing a key costs nothing, and no rate bounds guesses on the listener for services: so they are slowed down. */
+const WRONG_KEY: Login = { identity: undefined, delayMs: UNCHECKED_DELAY_MS, reason: WRONG };
+const SERVICES_ONLY: Login = {
+  identity: undefined,
+  delayMs: UNCHECKED_DELAY_MS,
+  reason: 'this port is only for the services of this box (use MQTT_LISTEN_PORT)',
+};
 
 /** The hosts that the broker listens on. */
 export function listenHosts(
@@ -78,16 +88,17 @@ export class Access {
   /** The identity of a client, or for how long to delay the refusal. A client without a name is anonymous. */
   async authenticate(username: string | undefined, password: string | undefined, peer: Peer): Promise<Login> {
     if (username === undefined || username === '') {
+      if (peer.servicesOnly === true) return SERVICES_ONLY;
       const granted = this.#config.MQTT_ANONYMOUS ?? (peer.loopback ? 'read' : 'none');
-      return granted === 'read' && peer.servicesOnly !== true ? { identity: this.#anonymous } : REFUSED;
+      return granted === 'read' ? { identity: this.#anonymous } : ANONYMOUS_REFUSED;
     }
     const given = password ?? '';
     const service = SERVICE_NAMES.find((name) => name === username);
     if (service !== undefined) {
       const known = this.#services.get(service);
-      return known !== undefined && sameText(known.key, given) ? { identity: known.identity } : UNCHECKED;
+      return known !== undefined && sameText(known.key, given) ? { identity: known.identity } : WRONG_KEY;
     }
-    if (peer.servicesOnly === true) return UNCHECKED;
+    if (peer.servicesOnly === true) return SERVICES_ONLY;
     const known = this.#users.known(username, given);
     if (known !== undefined) return { identity: known };
     // All names that do not exist are one: a flood of them takes one turn of the others' each round.
@@ -113,6 +124,8 @@ export class Access {
       this.#throttle.succeeded(key);
       return { identity };
     }
-    return { identity: undefined, delayMs: state.isChecked ? this.#throttle.failed(key) : UNCHECKED_DELAY_MS };
+    return state.isChecked
+      ? { identity: undefined, delayMs: this.#throttle.failed(key), reason: WRONG }
+      : { identity: undefined, delayMs: UNCHECKED_DELAY_MS, reason: 'too many attempts, so the password was not checked' };
   }
 }

@@ -5,7 +5,7 @@ import { Offenders } from './budgets/offenders.ts';
 
 /** What the log says of breaches that a person sees while setting up a client; docs/mqtt-clients.md quotes them. */
 const MESSAGES: Readonly<Record<string, string>> = {
-  login: 'refusing a login: wrong name or password',
+  login: 'refusing a login',
   subscribe_right: 'refusing a subscription: the client has no right to this filter',
   publish_right: 'closing a connection: the client has no right to publish this topic',
   protocol: 'closing a connection: it does not speak MQTT 3.1.1 (TLS belongs on the port for TLS)',
@@ -16,6 +16,15 @@ export interface BreachFields {
   user?: string;
   address?: string;
   [field: string]: unknown;
+}
+
+export interface BreachOptions {
+  /** How much it counts in the search for the worst party. */
+  weight?: number;
+  /** That party, if not the one in the fields. */
+  blame?: string;
+  /** Why, for the log. One of a few texts: each has a line of its own a minute. */
+  reason?: string;
 }
 
 /** The party that a breach is blamed on: the user, or the address of a client without one. */
@@ -33,17 +42,18 @@ export class Breaches {
     this.#repeats = new RepeatLimiter(log);
   }
 
-  /** Counts a breach. `weight`: how much it counts in the search for the worst party; `blame`: that party, if not the one in `fields`. */
-  add(limit: string, fields: BreachFields = {}, { weight = 1, blame }: { weight?: number; blame?: string } = {}): void {
+  /** Counts a breach and logs it. */
+  add(limit: string, fields: BreachFields = {}, { weight = 1, blame, reason }: BreachOptions = {}): void {
     this.#counts[limit] = (this.#counts[limit] ?? 0) + 1;
     const party = blame ?? (fields.user === undefined && fields.address === undefined ? undefined : partyName(fields));
     if (party !== undefined) this.offenders.note(party, limit, weight);
     // Each user that has logged in is named; what strangers do is one line a minute, however many there are.
-    const key = blame === undefined && fields.user !== undefined && fields.user !== '' ? `${limit} ${fields.user}` : limit;
+    const named = blame === undefined && fields.user !== undefined && fields.user !== '' ? `${limit} ${fields.user}` : limit;
+    const message = MESSAGES[limit] ?? `a client exceeded the limit ${limit}`;
     this.#repeats.warn(
-      key,
+      reason === undefined ? named : `${named} ${reason}`,
       { event: 'limit_breached', limit, ...fields },
-      MESSAGES[limit] ?? `a client exceeded the limit ${limit}`,
+      reason === undefined ? message : `${message}: ${reason}`,
     );
   }
 

@@ -101,13 +101,17 @@ export class ConnectGate {
     peer.onLoginStage?.('login');
     const login = await access.authenticate(username, password?.toString(), peer).catch((error: unknown): Login => {
       log.warn({ event: 'login_failed', err: error }, 'a login could not be checked');
-      return { identity: undefined, delayMs: 0 };
+      return { identity: undefined, delayMs: 0, reason: 'it could not be checked' };
     });
     if (login.identity !== undefined) return this.admit(client, login.identity, done);
     // The name is only a claim: the address is what is known.
     const { address } = peer;
     peer.onLoginStage?.('refused');
-    breaches.add('login', { address, user: (username ?? '').slice(0, 64) }, { blame: partyName({ address }) });
+    breaches.add(
+      'login',
+      { address, user: (username ?? '').slice(0, 64) },
+      { blame: partyName({ address }), reason: login.reason },
+    );
     setTimeout(() => done(authError('wrong name or password', REFUSED_NOT_AUTHORIZED), null), login.delayMs).unref();
   }
 
