@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../service/errors/errors.ts';
+import { SingleTimer } from '../../service/pacing/single-timer.ts';
 import { CommitTimer } from './commit-timer.ts';
 import { diskTroubleOf, isDamage } from './disk-trouble.ts';
 import { QueueFile } from './queue-file.ts';
@@ -26,7 +27,6 @@ import {
 import { QueueLimits } from './queue-limits.ts';
 import { isFileOpen, QueueModes, REPLACING } from './queue-mode.ts';
 import { QueueOpener } from './queue-opener.ts';
-import { SingleTimer } from '../../service/pacing/single-timer.ts';
 
 /** Checking a larger file takes seconds on a small box, minutes from a slow card. */
 const LARGE_BYTES = 64 * 1024 * 1024;

@@ -42,7 +42,7 @@ export const ERRORS = {
     retryable: false,
   },
   box_not_running: {
-    summary: 'No running box uses this DATA_DIR, so the command was not carried out. Nothing was written.',
+    summary: 'The command needs a running box, and none uses this DATA_DIR. Nothing was written.',
     hint:
       'Start the box (npm start, systemctl start hr-gateway, docker compose up -d), set DATA_DIR to the folder that it uses, or run ' +
       'the command where the box runs.',
@@ -106,7 +106,7 @@ export const ERRORS = {
   },
   // radio
   radio_unavailable: {
-    summary: 'No Bluetooth adapter can be used: there is none, it is off, or this process has no right to it.',
+    summary: 'No usable Bluetooth adapter: none was found, it is switched off, or this process lacks the permission to use it.',
     hint: 'Run hr-gateway doctor: it says what to do. Straps are read as soon as the adapter responds; no restart is needed.',
     retryable: true,
   },

@@ -70,7 +70,7 @@ describe('banners of the page', { skip: chromiumMissing() }, () => {
     await eventually(async () => (await page.locator(banner('damage')).count()) === 0, { what: 'the banner to go' });
   });
 
-  test('an adapter that does not work is reported, and nobody is told to put a strap on', async (t) => {
+  test('an adapter that does not work is reported, and the page does not ask for a strap', async (t) => {
     const box = await startBox(t);
     // A process of its own: noble's timer would keep this one alive.
     const noble = { BLE_SOURCE: 'noble', BLE_ADAPTER: 'hci7', GATEWAY_NAME: 'test-box' };
