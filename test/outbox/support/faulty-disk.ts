@@ -47,6 +47,8 @@ export class FaultyDisk implements SpillDisk {
   /** Names of files that were removed, or emptied in order to be. */
   readonly removed: string[] = [];
   onRemove: ((name: string) => void) | undefined;
+  /** Called with the bytes of each read that succeeded. */
+  onRead: ((bytes: number) => void) | undefined;
   /** Called before a file is created. */
   onCreate: ((name: string) => void) | undefined;
 
@@ -75,7 +77,11 @@ export class FaultyDisk implements SpillDisk {
         const [from, to] = this.#fault?.bytes ?? [0, Number.POSITIVE_INFINITY];
         const isTouched = position < to && position + buffer.length > from;
         const fault = isTouched ? this.#hits('read', file) : undefined;
-        if (fault === undefined) return await handle.read(buffer, position);
+        if (fault === undefined) {
+          const count = await handle.read(buffer, position);
+          this.onRead?.(count);
+          return count;
+        }
         if (fault.code !== 'short') throw errorOf(fault.code, 'read');
         return await handle.read(buffer.subarray(0, Math.ceil(buffer.length / 2)), position);
       },
