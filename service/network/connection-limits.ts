@@ -99,7 +99,7 @@ export class ConnectionLimits {
   readonly #held = new Map<string, Held>();
   readonly #perClient = new Map<string, number>();
   readonly #silent = new Set<Socket>();
-  /** Have sent their first bytes and wait to be handed over, the oldest first. Nothing more is read of them, and they are not in `#held`. */
+  /** Wait to be handed over, the oldest first. They are not in `#held`, and after their first bytes nothing is read of them. */
   readonly #waiting = new Set<Held>();
   /** Clients with a new connection: they may be over their limit. */
   readonly #grown = new Set<string>();
