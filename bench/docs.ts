@@ -1,13 +1,15 @@
-/** npm run bench:docs: writes the tables in docs/performance.md from the JSON in bench/results/. */
+/** npm run bench:docs: writes the tables in docs/performance.md and SECURITY.md from the JSON in bench/results/. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { markdownOf, type BenchResult } from './support/result.ts';
 
-const document = fileURLToPath(new URL('../docs/performance.md', import.meta.url));
+const DOCUMENTS = ['docs/performance.md', 'SECURITY.md'];
+/** Results that no `npm run bench:…` writes. */
+const COMMANDS: Readonly<Record<string, string>> = { attacks: 'ENEMY_COSTS=true npm run test:long -- --only test/system/enemy' };
 
 function section(bench: string): string {
   const file = fileURLToPath(new URL(`./results/${bench}.json`, import.meta.url));
-  if (!existsSync(file)) return `Not measured yet: \`npm run bench:${bench}\`.`;
+  if (!existsSync(file)) return `Not measured yet: \`${COMMANDS[bench] ?? `npm run bench:${bench}`}\`.`;
   const result = JSON.parse(readFileSync(file, 'utf8')) as BenchResult;
   const { machine, versions } = result;
   const runs = Math.max(...result.rows.flatMap(({ figures }) => Object.values(figures).map(({ runs: all }) => all.length)));
@@ -24,12 +26,15 @@ function section(bench: string): string {
   return `${result.note}\n\n${markdownOf(result)}\n\n${takenAt}, ${spread}; ${words.join(', ')}.`;
 }
 
-const text = readFileSync(document, 'utf8');
-writeFileSync(
-  document,
-  text.replaceAll(
-    /<!-- bench:([a-z]+) -->\n[\s\S]*?<!-- \/bench -->/g,
-    (_all, bench: string) => `<!-- bench:${bench} -->\n${section(bench)}\n<!-- /bench -->`,
-  ),
-);
-console.log('docs/performance.md written');
+for (const name of DOCUMENTS) {
+  const document = fileURLToPath(new URL(`../${name}`, import.meta.url));
+  const text = readFileSync(document, 'utf8');
+  writeFileSync(
+    document,
+    text.replaceAll(
+      /<!-- bench:([a-z]+) -->\n[\s\S]*?<!-- \/bench -->/g,
+      (_all, bench: string) => `<!-- bench:${bench} -->\n${section(bench)}\n<!-- /bench -->`,
+    ),
+  );
+  console.log(`${name} written`);
+}

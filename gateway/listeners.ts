@@ -191,7 +191,7 @@ export class Listeners {
       // Before ws closes it in order: the client may have closed its side only, and not read.
       request.socket.prependListener('end', () => arrival.peer.reset?.());
       const guarded = this.#take(createWebSocketStream(socket), arrival, request);
-      watchEmptyFrames(socket, () => broker.endFlood(guarded, 'websocket_frames'));
+      watchEmptyFrames(request.socket, () => broker.endFlood(guarded, 'websocket_frames'));
       socket.on('error', (error: Error & { code?: string }) => {
         const { code = '' } = error;
         if (!code.startsWith('WS_ERR_')) return;
