@@ -4,12 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { markdownOf, type BenchResult } from './support/result.ts';
 
 const DOCUMENTS = ['docs/performance.md', 'SECURITY.md'];
-/** Results that no `npm run bench:…` writes. */
-const COMMANDS: Readonly<Record<string, string>> = { attacks: 'ENEMY_COSTS=true npm run test:long -- --only test/system/enemy' };
 
 function section(bench: string): string {
   const file = fileURLToPath(new URL(`./results/${bench}.json`, import.meta.url));
-  if (!existsSync(file)) return `Not measured yet: \`${COMMANDS[bench] ?? `npm run bench:${bench}`}\`.`;
+  if (!existsSync(file)) return `Not measured yet: \`npm run bench:${bench}\`.`;
   const result = JSON.parse(readFileSync(file, 'utf8')) as BenchResult;
   const { machine, versions } = result;
   const runs = Math.max(...result.rows.flatMap(({ figures }) => Object.values(figures).map(({ runs: all }) => all.length)));

@@ -5,8 +5,6 @@ import { EnemyBox } from './support/enemy-box.ts';
 
 /** Words of the names of the attacks that are wanted; unset: all of them. */
 const WANTED = process.env['ENEMY_ATTACKS'] ?? '';
-/** Writes bench/results/attacks.json, of which `npm run bench:docs` makes the table in SECURITY.md. */
-const SAVES_COSTS = process.env['ENEMY_COSTS'] === 'true';
 
 describe('strangers', { skip: virtualRadioMissing() }, () => {
   test('a box under one attack after the other stores readings in time, names the attacker, and is as before afterwards', async (t) => {
@@ -14,6 +12,5 @@ describe('strangers', { skip: virtualRadioMissing() }, () => {
     const attacks = ATTACKS.filter(({ name }) => new RegExp(WANTED).test(name));
     for (const attack of attacks) await t.test(attack.name, async (t) => await box.endure(t, attack, 10_000));
     await box.isAsBefore(attacks);
-    if (SAVES_COSTS) box.costs.save();
   });
 });

@@ -22,11 +22,11 @@ import { eventually } from '../../../support/eventually.ts';
 import { freePort } from '../../../support/free-port.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 import { ProductBox, PARTS, type Check, type Part } from '../../support/product-box.ts';
-import { AttackCosts, cpuSecondsOf } from './attack-costs.ts';
+import { recordCost } from './attack-costs.ts';
 import type { Attack, Blame, Target } from './attack.ts';
 import { AttackerProcess } from './attacker-process.ts';
 import { isSlow, latencyText, noLatencies, slownessOf, type Latencies } from './latencies.ts';
-import { peakBytesOf, starvedMsOf, systemBytesOf } from './process-facts.ts';
+import { cpuSecondsOf, peakBytesOf, starvedMsOf, systemBytesOf } from './process-facts.ts';
 
 const PASSWORD = 'pass-word';
 const GATEWAY = 'test-box';
@@ -66,7 +66,6 @@ interface Outcome {
 }
 
 export class EnemyBox {
-  readonly costs = new AttackCosts();
   readonly #t: TestContext;
   readonly #box: ProductBox;
   readonly #radio: VirtualRadio;
@@ -336,7 +335,7 @@ export class EnemyBox {
       `health names the attacker within ${NAMED_WITHIN_MS} ms: ${attack.name}; it says ${said.join('; ')}`,
     );
     assert.ok(loginMs < LOGIN_MAX_MS, `a right password is accepted within 2 s, not ${loginMs} ms: ${attack.name}`);
-    this.costs.add({
+    recordCost({
       name: attack.name,
       before: calmly,
       during: outcome.cpu.box,
