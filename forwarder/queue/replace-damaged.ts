@@ -12,10 +12,11 @@ import { closeSync, existsSync, openSync, readdirSync, readSync, renameSync } fr
 import path from 'node:path';
 import { syncFolder } from '../../service/storage/data-dir.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
-import { addTo, damageText, emptyLedger, total, type LedgerState } from './ledger.ts';
+import { addTo, damageText, type LedgerState } from './ledger.ts';
 import type { RunWatermark } from './queue-messages.ts';
 import { readableRows } from './readable-rows.ts';
 import { addOlder, readableAudit, salvageAudit, type ReadableAudit } from './salvaged-audit.ts';
+import { salvagedLedger, salvageText } from './salvaged-ledger.ts';
 import { SettledSeqs } from './settled-seqs.ts';
 import {
   deadChecksum,
@@ -301,31 +302,6 @@ function salvage(file: string, { gateway }: ReplaceOptions, copier: Copier): Sal
   return salvaged;
 }
 
-/** The ledger of what was salvaged: readings that the damaged file had accepted and that can no longer be read are evicted (`damaged`). */
-function accountOf(salvaged: Salvaged, copier: Copier, { reason, isLogLost }: Damage, aside: string): LedgerState {
-  const known = salvaged.state;
-  const { rows, dead, deadBytes, deadBy, lastRowId } = copier;
-  const state: LedgerState = { ...(known ?? emptyLedger()), queued: rows, dead, deadBytes, deadBy, open: false };
-  const lost = state.accepted - state.shipped - rows - dead - total(state.evictedBy);
-  if (lost > 0) addTo(state.evictedBy, 'damaged', lost);
-  else {
-    // Rows that were shipped are back in the queue.
-    const again = Math.min(state.shipped, -lost);
-    state.shipped -= again;
-    state.accepted += -lost - again;
-  }
-  state.nextRowId = Math.max(state.nextRowId, lastRowId + 1);
-  const commits = isLogLost ? LOST_LOG_COMMITS : salvaged.commitsUnknown;
-  const unknown = known === undefined ? 'what all commits changed' : `what up to ${commits} commits changed`;
-  if (known === undefined || state.commitsLost === null) state.commitsLost = null;
-  else if (commits > 0) state.commitsLost = (state.commitsLost ?? 0) + commits;
-  const lostText =
-    known === undefined || commits > 0 ? `${Math.max(0, lost)} lost; unknown: ${unknown}` : `${Math.max(0, lost)} lost`;
-  const counts = `${rows} readings and ${dead} dead letters salvaged, ${lostText}`;
-  state.damage = damageText(`${reason}; put aside as ${aside}; ${counts}`);
-  return state;
-}
-
 /** Reads a file and its log once. Throws what the disk reports: a page that it does not return now may be there later. */
 export function readThrough(file: string): void {
   const chunk = Buffer.alloc(1024 * 1024);
@@ -357,10 +333,19 @@ export function replaceDamaged(file: string, damage: Damage, options: ReplaceOpt
       salvaged.commitsUnknown = 0;
     }
     const isLogLost = damage.isLogLost && known === undefined;
-    const state = accountOf(salvaged, copier, { ...damage, isLogLost }, asideName(stamp));
+    const { rows, dead, deadBytes, deadBy, lastRowId } = copier;
+    const commitsUnknown = isLogLost ? LOST_LOG_COMMITS : salvaged.commitsUnknown;
+    const counts = { known: salvaged.state, commitsUnknown, rows, dead, deadBytes, deadBy, lastRowId };
+    const { state, lost } = salvagedLedger(counts);
     database.transaction(() => {
       insertWatermarks(database, [...salvaged.watermarks.values()], Date.now());
-      writeState(database, { ...state, audit: salvageAudit(database, salvaged.audit, state) });
+      const { audit, unclear } = salvageAudit(database, salvaged.audit, state, lost);
+      const text = salvageText(counts, lost, unclear);
+      writeState(database, {
+        ...state,
+        audit,
+        damage: damageText(`${damage.reason}; put aside as ${asideName(stamp)}; ${text}`),
+      });
       if (salvaged.queueId !== undefined) setQueueId(database, salvaged.queueId);
     })();
   });

@@ -93,11 +93,23 @@ function between(first: number, last: number, spans: readonly Seqs[]): Seqs[] {
   return gaps.filter((gap) => gap.last >= gap.first);
 }
 
+export interface SalvagedAudit {
+  audit: AuditState;
+  /** Seqs of which nobody knows whether they were shipped or are lost. */
+  unclear: number;
+}
+
 /**
- * Writes the audit of a new file, after its rows, dead letters, watermarks and ledger. `state`: that ledger; its tails are used if it was
- * salvaged, too. What a row or a dead letter says of its seq counts more than a span.
+ * Writes the audit of a new file, after its rows, dead letters and watermarks. `state`: its ledger; its tails are used if it was salvaged,
+ * too; `lost`: how many readings that ledger counts as lost with this file. What a row or a dead letter says of its seq counts more than a
+ * span.
  */
-export function salvageAudit(database: Database, { runs, spans }: ReadableAudit, state: LedgerState): AuditState {
+export function salvageAudit(
+  database: Database,
+  { runs, spans }: ReadableAudit,
+  state: LedgerState,
+  lost: number,
+): SalvagedAudit {
   const audit = { ...emptyAudit(), revision: state.audit.revision + 1 };
   const { revision } = audit;
   const tails = new Map(state.audit.hot.map((tail) => [tail[0], tail]));
@@ -128,7 +140,8 @@ export function salvageAudit(database: Database, { runs, spans }: ReadableAudit,
     return between(run.counted_to + 1, upTo, known).map((gap) => ({ run: run.id, ...gap }));
   });
   const missing = gaps.reduce((sum, { first, last }) => sum + last - first + 1, 0);
-  const code = missing > (state.evictedBy['damaged'] ?? 0) ? UNKNOWN : spanCode('evicted', 'damaged');
+  const isUnclear = missing > lost;
+  const code = isUnclear ? UNKNOWN : spanCode('evicted', 'damaged');
   for (const { run, first, last } of gaps) table.assign(run, { first, last, code }, revision);
-  return audit;
+  return { audit, unclear: isUnclear ? missing : 0 };
 }

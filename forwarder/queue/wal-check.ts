@@ -52,6 +52,8 @@ export function walDamage(walFile: string): string | undefined {
       return (saltsOfMost(walFile)?.commits ?? 0) > 1 ? 'the header of the write-ahead log is damaged' : undefined;
     const { commits, isFollowed } = beyondDamage(header, frames);
     if (commits > 1) return `the write-ahead log is damaged before its last ${commits} commits`;
-    return commits === 1 && isFollowed ? 'the write-ahead log is damaged in a commit behind which another one had begun' : undefined;
+    return commits === 1 && isFollowed
+      ? 'the write-ahead log is damaged in a commit behind which another one had begun'
+      : undefined;
   });
 }
