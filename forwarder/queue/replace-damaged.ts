@@ -12,6 +12,7 @@ import { closeSync, existsSync, openSync, readdirSync, readSync, renameSync } fr
 import path from 'node:path';
 import { syncFolder } from '../../service/storage/data-dir.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
+import { isOfTheDisk, type PassesOver } from './disk-trouble.ts';
 import { addTo, damageText, type LedgerState } from './ledger.ts';
 import type { RunWatermark } from './queue-messages.ts';
 import { readableRows } from './readable-rows.ts';
@@ -119,11 +120,13 @@ class Copier {
   }
 
   /** `settled`: what this source and those before it say. */
-  copy(source: Database, settled: SettledSeqs): void {
+  copy(source: Database, settled: SettledSeqs, passesOver: PassesOver): void {
     this.#sources += 1;
     this.#settled = settled;
-    for (const row of readableRows<StoredRow>(source, 'rows', (one) => isWhole(one, rowChecksum))) this.#row(row);
-    for (const letter of readableRows<StoredDead>(source, 'dead', (one) => isWhole(one, deadChecksum))) this.#letter(letter);
+    const isWholeRow = (row: StoredRow): boolean => isWhole(row, rowChecksum);
+    for (const row of readableRows(source, 'rows', isWholeRow, passesOver)) this.#row(row);
+    const isWholeLetter = (letter: StoredDead): boolean => isWhole(letter, deadChecksum);
+    for (const letter of readableRows(source, 'dead', isWholeLetter, passesOver)) this.#letter(letter);
     this.#commit();
   }
 
@@ -234,10 +237,12 @@ function isWhole<Row extends { crc: number }>(row: Row, checksum: (row: Row) => 
   }
 }
 
-function stateOf(database: Database): LedgerState | undefined {
+/** What can be read, or undefined. Throws what `passesOver` throws. */
+function ifReadable<T>(read: () => T, passesOver: PassesOver): T | undefined {
   try {
-    return readState(database);
-  } catch {
+    return read();
+  } catch (error) {
+    passesOver(error);
     return undefined;
   }
 }
@@ -248,36 +253,41 @@ const newer = (a: LedgerState | undefined, b: LedgerState | undefined): LedgerSt
     ? b
     : a;
 
-function readHead(database: Database, gateway: string, salvaged: Salvaged): void {
+function readHead(database: Database, gateway: string, salvaged: Salvaged, passesOver: PassesOver): void {
   const version: unknown = database.pragma('user_version', { simple: true });
-  salvaged.state = newer(salvaged.state, stateOf(database));
-  salvaged.queueId ??= queueIdOf(database);
-  addOlder(salvaged.audit, readableAudit(database));
-  for (const watermark of version === 1 ? watermarksOfVersion1(database, gateway) : salvageWatermarks(database)) {
+  salvaged.state = newer(
+    salvaged.state,
+    ifReadable(() => readState(database), passesOver),
+  );
+  salvaged.queueId ??= ifReadable(() => queueIdOf(database), passesOver);
+  addOlder(salvaged.audit, readableAudit(database, passesOver));
+  const watermarks = version === 1 ? watermarksOfVersion1(database, gateway) : salvageWatermarks(database, passesOver);
+  for (const watermark of watermarks) {
     const key = watermarkKey(watermark);
     if ((salvaged.watermarks.get(key)?.stored ?? -1) < watermark.stored) salvaged.watermarks.set(key, watermark);
   }
 }
 
-/** Reads all that can be read of one source. Throws only errors of the new file. */
-function readSource(file: string, gateway: string, copier: Copier, salvaged: Salvaged): void {
-  let database: Database | undefined;
+/** Reads all that can be read of one source. Throws errors of the new file, and those that a retry may cure. */
+function readSource(file: string, gateway: string, copier: Copier, salvaged: Salvaged, passesOver: PassesOver): void {
+  if (!existsSync(file)) return;
+  // Not a database, or its first pages are damaged: rows may still be found.
+  const database = ifReadable(() => openDatabase(file, { readonly: true, fileMustExist: true }), passesOver);
+  if (database === undefined) return;
   try {
-    try {
-      database = openDatabase(file, { readonly: true, fileMustExist: true });
-      readHead(database, gateway, salvaged);
-    } catch {
-      // Not a database, or its first pages are damaged: rows may still be found.
-    }
-    if (database !== undefined) copier.copy(database, new SettledSeqs(salvaged.audit, salvaged.state));
+    ifReadable(() => readHead(database, gateway, salvaged, passesOver), passesOver);
+    copier.copy(database, new SettledSeqs(salvaged.audit, salvaged.state), passesOver);
   } finally {
-    database?.close();
+    database.close();
   }
 }
 
 const isComplete = ({ state }: Salvaged, { rows, dead }: Copier): boolean => state?.queued === rows && state.dead === dead;
 
-function salvage(file: string, { gateway }: ReplaceOptions, copier: Copier): Salvaged {
+function salvage(file: string, { gateway, isUnreadableDamaged }: ReplaceOptions, copier: Copier): Salvaged {
+  const passesOver = (error: unknown): void => {
+    if (isOfTheDisk(error, isUnreadableDamaged)) throw error;
+  };
   const salvaged: Salvaged = {
     state: undefined,
     watermarks: new Map(),
@@ -292,13 +302,13 @@ function salvage(file: string, { gateway }: ReplaceOptions, copier: Copier): Sal
       if (log === undefined) break;
       salvaged.commitsUnknown = log.commitsUnknown;
       if (log.file === undefined) continue;
-      readSource(log.file, gateway, copier, salvaged);
+      readSource(log.file, gateway, copier, salvaged, passesOver);
       if (isComplete(salvaged, copier)) return salvaged;
     }
   } finally {
     removeSecondName(file);
   }
-  readSource(file, gateway, copier, salvaged);
+  readSource(file, gateway, copier, salvaged, passesOver);
   return salvaged;
 }
 

@@ -3,6 +3,7 @@
  * it counts as evicted, or as unknown if more seqs are missing from the account than readings were lost.
  */
 import type { Database } from '../../service/storage/sqlite.ts';
+import type { PassesOver } from './disk-trouble.ts';
 import { countEarlierRuns } from './earlier-runs.ts';
 import { emptyAudit, type AuditState, type LedgerState } from './ledger.ts';
 import { RunSpans, spanChecksum, type Span, type StoredSpan } from './run-spans.ts';
@@ -30,32 +31,35 @@ function readable<Row>(
   query: (order: string) => string,
   isWhole: (row: Row) => boolean,
   key: (row: Row) => string,
+  passesOver: PassesOver,
 ): Row[] {
   const found = new Map<string, Row>();
   for (const order of ['ASC', 'DESC'])
     try {
       for (const row of database.prepare(query(order)).iterate() as IterableIterator<Row>)
         if (isWhole(row)) found.set(key(row), row);
-    } catch {
-      continue;
+    } catch (error) {
+      passesOver(error);
     }
   return [...found.values()];
 }
 
-/** Runs and spans of a damaged file that can still be read; none in a file of an older version. */
-export function readableAudit(database: Database): ReadableAudit {
+/** Runs and spans of a damaged file that can still be read; none in a file of an older version. Throws what `passesOver` throws. */
+export function readableAudit(database: Database, passesOver: PassesOver): ReadableAudit {
   return {
     runs: readable<StoredRun>(
       database,
       (order) => `SELECT * FROM runs ORDER BY id ${order}`,
       (run) => runChecksum(run) === run.crc,
       ({ id }) => String(id),
+      passesOver,
     ),
     spans: readable<StoredSpan>(
       database,
       (order) => `SELECT * FROM spans ORDER BY run ${order}, first ${order}`,
       (span) => spanChecksum(span) === span.crc,
       ({ run, first }) => `${run}/${first}`,
+      passesOver,
     ),
   };
 }
