@@ -72,8 +72,9 @@ const FALLEN = 1 / 4;
 const FALLEN_QUIET_MS = 2000;
 const PEAK_MEMORY_MS = 60_000;
 
-/** A refusal lowers the share by the part that was refused lately, within these limits. */
+/** A refusal lowers the share by the part that was refused lately, within these limits; a share of many records a second by more, as √r. */
 const CUT_MIN = 0.03;
+const CUT_MIN_PER_SECOND = 70;
 const CUT_MAX = 0.5;
 
 /**
@@ -305,6 +306,10 @@ export class ShardPacer {
     return Math.min(1, Math.max(this.#share, RETURN_SHARE, this.#usedBefore * RETURN_MULTIPLE));
   }
 
+  get #cutMin(): number {
+    return CUT_MIN * Math.sqrt(Math.max(1, (this.#share * RECORDS_PER_SHARD) / CUT_MIN_PER_SECOND));
+  }
+
   /** What no refusal takes from a share. */
   #floor(now: number): number {
     return now - this.#returnedAt < RETURN_FLOOR_MS ? Math.max(LEAST_SHARE, Math.min(this.#share, this.#usedBefore)) : LEAST_SHARE;
@@ -348,7 +353,7 @@ export class ShardPacer {
     const isRamp = this.#doublingSeconds !== undefined;
     const cut = isRamp
       ? Math.min(this.#afterRamp.cutMax, Math.max(CUT_MIN, refused))
-      : Math.min(CUT_MAX, Math.max(CUT_MIN, lately));
+      : Math.min(CUT_MAX, Math.max(this.#cutMin, lately));
     this.#endRamp(now);
     this.#share = Math.max(this.#floor(now), this.#share * (1 - cut));
     this.#records = Math.min(this.#records, 0);
