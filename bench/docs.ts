@@ -1,9 +1,9 @@
-/** npm run bench:docs: writes the tables in docs/performance.md from the JSON in bench/results/. */
+/** npm run bench:docs: writes the tables in docs/performance.md and SECURITY.md from the JSON in bench/results/. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { markdownOf, type BenchResult } from './support/result.ts';
 
-const document = fileURLToPath(new URL('../docs/performance.md', import.meta.url));
+const DOCUMENTS = ['docs/performance.md', 'SECURITY.md'];
 
 function section(bench: string): string {
   const file = fileURLToPath(new URL(`./results/${bench}.json`, import.meta.url));
@@ -24,12 +24,15 @@ function section(bench: string): string {
   return `${result.note}\n\n${markdownOf(result)}\n\n${takenAt}, ${spread}; ${words.join(', ')}.`;
 }
 
-const text = readFileSync(document, 'utf8');
-writeFileSync(
-  document,
-  text.replaceAll(
-    /<!-- bench:([a-z]+) -->\n[\s\S]*?<!-- \/bench -->/g,
-    (_all, bench: string) => `<!-- bench:${bench} -->\n${section(bench)}\n<!-- /bench -->`,
-  ),
-);
-console.log('docs/performance.md written');
+for (const name of DOCUMENTS) {
+  const document = fileURLToPath(new URL(`../${name}`, import.meta.url));
+  const text = readFileSync(document, 'utf8');
+  writeFileSync(
+    document,
+    text.replaceAll(
+      /<!-- bench:([a-z]+) -->\n[\s\S]*?<!-- \/bench -->/g,
+      (_all, bench: string) => `<!-- bench:${bench} -->\n${section(bench)}\n<!-- /bench -->`,
+    ),
+  );
+  console.log(`${name} written`);
+}

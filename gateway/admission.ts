@@ -8,6 +8,7 @@ import { networkOf } from '../service/network/client-address.ts';
 import { ReadTurns } from '../service/network/first-bytes.ts';
 import { resetSocket } from '../service/network/reset-socket.ts';
 import { connectionKey } from '../service/network/unread-bytes.ts';
+import type { Limit } from './breach-kinds.ts';
 import type { Breaches } from './breaches.ts';
 import { Rate } from './budgets/rate.ts';
 import type { ClientLimits } from './client-limits.ts';
@@ -209,7 +210,7 @@ export class Admission {
   }
 
   /** The bound on connections that one more of this network would exceed; undefined if none. */
-  #boundFor(network: Network): string | undefined {
+  #boundFor(network: Network): Limit | undefined {
     const { connections, limits } = this.#options;
     if (this.#openCount >= connections) return 'connections';
     const ofNetwork = Math.max(1, Math.floor(connections * limits.connectionsShareOfAddress));

@@ -8,7 +8,8 @@ import { writeToStream } from 'mqtt-packet';
 import type { Config } from '../service/config/config.ts';
 import type { Logger } from '../service/log/log.ts';
 import type { Access } from './access.ts';
-import type { Breaches } from './breaches.ts';
+import type { Limit } from './breach-kinds.ts';
+import type { BreachFields, Breaches } from './breaches.ts';
 import { BusyScale } from './budgets/busy-scale.ts';
 import type { MemoryBudget } from './budgets/memory-budget.ts';
 import type { ClientLimits } from './client-limits.ts';
@@ -61,10 +62,9 @@ export interface InternalClient {
 }
 
 /** Limits that Aedes enforces itself, by the text of its errors. */
-const LIMITS_OF_ERRORS: readonly (readonly [RegExp, string])[] = [
+const LIMITS_OF_ERRORS: readonly (readonly [RegExp, Limit])[] = [
   [/^connect did not arrive in time/, 'connect_timeout'],
   [/^maxInflightInbound exceeded/, 'inflight_qos2'],
-  [/^Client queue limit reached/, 'packets_before_connack'],
   [/too many levels/, 'topic_levels'],
   // mqtt-packet and Aedes on what is no MQTT.
   [/^(Invalid|Cannot parse|Packet|Malformed|Not supported|Connect flag|Will|empty topic|[#+] is (not|only) allowed)/, 'protocol'],
@@ -73,6 +73,8 @@ const LIMITS_OF_ERRORS: readonly (readonly [RegExp, string])[] = [
 export class Broker {
   readonly #options: BrokerOptions;
   readonly #internal = new WeakMap<object, InternalClient>();
+  /** Clients whose connection was closed for a string that is not allowed. */
+  readonly #faulty = new WeakSet<Client>();
   readonly #registry: ClientRegistry;
   readonly #connects: ConnectGate;
   readonly #messages: MessageGate;
@@ -205,6 +207,8 @@ export class Broker {
     aedes.on('unsubscribe', (filters, client) => this.#registry.unsubscribed(client, filters));
     for (const event of ['clientError', 'connectionError'] as const)
       aedes.on(event, (client, error) => {
+        // What was closed already for a string that is not allowed: the parser's error is no news.
+        if (this.#faulty.has(client)) return;
         const limit = LIMITS_OF_ERRORS.find(([words]) => words.test(error.message))?.[1];
         if (limit !== undefined) breaches.add(limit, this.#registry.namesOf(client));
         else log.debug({ event: 'client_error', reason: error.message }, 'a client connection failed');
@@ -215,6 +219,7 @@ export class Broker {
   handle(conn: GuardedConnection, request?: Parameters<Aedes['handle']>[1]): void {
     const client = this.aedes.handle(conn, request);
     checkStrings(client, (fault) => {
+      this.#faulty.add(client);
       this.#options.breaches.add(fault, this.#registry.namesOf(client));
       // Aedes sends no CONNACK for it: it is written here, and is ignored by a client that has one.
       if (!client.connected) conn.write(Buffer.from([0x20, 2, 0, REFUSED_IDENTIFIER]));
@@ -315,6 +320,16 @@ export class Broker {
     const guarded = new GuardedConnection(stream, { maxPacketBytes, requestBytes: limits.requestBytes, ...options });
     guarded.on('error', () => {});
     return guarded;
+  }
+
+  /** Counts a breach of the client of this connection: of its user, or of its address before the login. */
+  breached(conn: GuardedConnection, limit: Limit, fields: BreachFields = {}): void {
+    this.#registry.breached(conn, limit, fields);
+  }
+
+  /** Closes a connection that floods, unless it is one of a service or bridge. */
+  endFlood(conn: GuardedConnection, limit: Limit): void {
+    this.#registry.endFlood(conn, limit);
   }
 
   /** Hands a connection of this process to Aedes; it needs no login. */

@@ -63,6 +63,10 @@ export interface ClientLimits {
 export const HELD_READINGS_MAX = 500;
 export const HELD_BYTES_MAX = 1024 * 1024;
 
+/** WebSocket frames without data of one client. Some libraries ping every few seconds. */
+export const EMPTY_FRAMES_PER_SECOND = 10;
+export const EMPTY_FRAMES_AT_ONCE = 100;
+
 /** What all clients of one user or address may do, as a multiple of one client; and all clients of the box. */
 export const PARTY_FACTOR = 2;
 export const BOX_FACTOR = 4;

@@ -6,6 +6,7 @@ import { partyName } from './breaches.ts';
 import { BoxRates, ClientMeter, clientRates, Parties, RATE_LIMITS, type Party } from './budgets/client-meter.ts';
 import { ConnectionMemory } from './budgets/connection-memory.ts';
 import { MemoryBudget } from './budgets/memory-budget.ts';
+import type { Limit } from './breach-kinds.ts';
 import { BRIDGE_FACTOR, type ClientLimits } from './client-limits.ts';
 import { readUnreadBytes } from '../service/network/unread-bytes.ts';
 import { GuardedConnection } from './guarded-connection.ts';
@@ -63,7 +64,7 @@ export class ClientRegistry {
     this.boxRates = new BoxRates(clientRates(limits, config.MQTT_MAX_PUBLISHES_PER_SECOND));
     this.#parties = new Parties(this.boxRates);
     this.#connections = new ConnectionMemory(this.memory, (conn, bytes) => {
-      const client = (conn as unknown as { client?: Client }).client;
+      const client = this.#clientOf(conn);
       options.breaches.add('memory', { ...this.namesOf(client), bytes }, this.#disconnection(client));
       conn.destroy();
     });
@@ -80,6 +81,25 @@ export class ClientRegistry {
   namesOf(client: Client | undefined): BreachFields {
     if (client === undefined) return {};
     return { address: peerOf(client).address, user: this.identityOf(client)?.name ?? '' };
+  }
+
+  #clientOf(conn: GuardedConnection): Client | undefined {
+    return (conn as unknown as { client?: Client }).client;
+  }
+
+  /** Counts a breach of the client of this connection. */
+  breached(conn: GuardedConnection, limit: Limit, fields: BreachFields = {}): void {
+    const client = this.#clientOf(conn);
+    this.#options.breaches.add(limit, { address: conn.peer.address, ...this.namesOf(client), ...fields }, this.#blame(client));
+  }
+
+  /** Closes a connection that floods, unless it is one of a service or bridge. */
+  endFlood(conn: GuardedConnection, limit: Limit): void {
+    const client = this.#clientOf(conn);
+    if (conn.destroyed || (client !== undefined && this.#states.get(client)?.isTrusted === true)) return;
+    const names = { address: conn.peer.address, ...this.namesOf(client) };
+    this.#options.breaches.add(limit, names, this.#disconnection(client));
+    conn.destroy();
   }
 
   /** The party of a client that may log in; undefined for a service of this box. */
@@ -149,7 +169,7 @@ export class ClientRegistry {
   }
 
   /** Closes the connection of a client that broke a limit. */
-  disconnect(client: Client, limit: string, fields: BreachFields = {}): void {
+  disconnect(client: Client, limit: Limit, fields: BreachFields = {}): void {
     if (client.conn.destroyed) return;
     this.#options.breaches.add(limit, { ...this.namesOf(client), ...fields }, this.#disconnection(client));
     client.conn.destroy();
@@ -173,7 +193,7 @@ export class ClientRegistry {
   }
 
   /** The limit that one more subscription would exceed, or undefined. */
-  subscriptionFault({ filters, party }: ClientState, filter: string): string | undefined {
+  subscriptionFault({ filters, party }: ClientState, filter: string): Limit | undefined {
     const { limits } = this.#options;
     if (filters.has(filter)) return undefined;
     if (filters.size >= limits.subscriptions) return 'subscriptions';

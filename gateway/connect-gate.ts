@@ -3,6 +3,7 @@ import type { AuthErrorCode, AuthenticateError, Client, ConnectPacket } from 'ae
 import type { Config } from '../service/config/config.ts';
 import type { Logger } from '../service/log/log.ts';
 import type { Access, Login } from './access.ts';
+import type { Limit } from './breach-kinds.ts';
 import { partyName, type Breaches } from './breaches.ts';
 import type { ClientLimits } from './client-limits.ts';
 import { peerOf, type ClientRegistry } from './client-registry.ts';
@@ -81,7 +82,7 @@ export class ConnectGate {
 
   #faultOf(client: Client, packet: ConnectPacket): number | undefined {
     const { breaches, limits, topics } = this.#options;
-    const refused = (limit: string, code: number): number => {
+    const refused = (limit: Limit, code: number): number => {
       breaches.add(limit, { address: peerOf(client).address });
       return code;
     };
@@ -131,7 +132,7 @@ export class ConnectGate {
     const will = (client as Client & { _will?: { topic: string } | null })._will;
     const willFault = will === undefined || will === null ? undefined : willFaultOf(identity, will.topic);
     if (will !== undefined && will !== null && willFault !== undefined) {
-      breaches.add(willFault, { user: identity.name, topic: will.topic.slice(0, 100) });
+      breaches.add(willFault, { user: identity.name, address: peer.address, topic: will.topic.slice(0, 100) });
       return authError('not allowed to publish this will', REFUSED_NOT_AUTHORIZED);
     }
     // Taking over a client id closes the session that has it: only the same user may do that.

@@ -23,11 +23,14 @@ import { whenItSends } from '../service/network/first-bytes.ts';
 import { resetSocket } from '../service/network/reset-socket.ts';
 import { connectionKey } from '../service/network/unread-bytes.ts';
 import type { Peer } from './identity.ts';
+import type { Limit } from './breach-kinds.ts';
 import type { Breaches } from './breaches.ts';
 import type { ClientLimits } from './client-limits.ts';
 import type { Broker } from './broker.ts';
 import { Admission, HalfOpen, type HalfOpenLimits } from './admission.ts';
+import type { GuardedConnection } from './guarded-connection.ts';
 import { Latecomers } from './latecomers.ts';
+import { watchEmptyFrames } from './websocket-frames.ts';
 
 /** A connection that was accepted and has sent something. */
 interface Arrival {
@@ -75,6 +78,13 @@ const HTTP = { maxHeaderSize: 8192 } as const;
 const WITH_TLS: ReadonlySet<ListenerName> = new Set(['mqtts', 'wss']);
 /** A client may close its side and not read: GuardedConnection, not Node, decides how its connection ends. */
 const ENDS_LATER = { allowHalfOpen: true } as const;
+/** Of one message; each costs memory that nothing counts until the message is complete. */
+const FRAGMENTS_MAX = 1000;
+/** What is wrong with WebSocket frames, by the code of the error of ws; anything else is no WebSocket. */
+const FAULTS_OF_FRAMES: ReadonlyMap<string, Limit> = new Map([
+  ['WS_ERR_UNSUPPORTED_MESSAGE_LENGTH', 'packet_bytes'],
+  ['WS_ERR_TOO_MANY_BUFFERED_PARTS', 'packet_bytes'],
+]);
 /** The first byte of a CONNECT (MQTT 3.1.1 section 3.1.1). */
 const CONNECT = 0x10;
 
@@ -146,26 +156,31 @@ export class Listeners {
   }
 
   /** From here on the broker's own time limit counts. */
-  #take(stream: Duplex, { peer, stopLimit }: Arrival, request?: IncomingMessage): void {
+  #take(stream: Duplex, { peer, stopLimit }: Arrival, request?: IncomingMessage): GuardedConnection {
     stopLimit();
-    const { breaches, broker } = this.#options;
-    const guarded = broker.guarded(stream, {
+    const { broker } = this.#options;
+    const guarded: GuardedConnection = broker.guarded(stream, {
       peer,
-      onTooLarge: (announcedBytes) => breaches.add('packet_bytes', { address: peer.address, announced_bytes: announcedBytes }),
+      onTooLarge: (announcedBytes) => broker.breached(guarded, 'packet_bytes', { announced_bytes: announcedBytes }),
     });
     broker.handle(guarded, request);
+    return guarded;
   }
 
   #webSocketsOn(server: HttpServer): void {
-    const { config, breaches } = this.#options;
+    const { config, breaches, broker } = this.#options;
     const webSockets = new WebSocketServer({
       server,
       maxPayload: config.MQTT_MAX_PACKET_BYTES + 1024,
       perMessageDeflate: false,
+      maxFragments: FRAGMENTS_MAX,
       handleProtocols: (protocols) => (protocols.has('mqtt') ? 'mqtt' : false),
       verifyClient: ({ req }: { req: IncomingMessage }) => {
         if (originAllowed(req, [config.MQTT_LISTEN_HOST, config.MQTT_TLS_LISTEN_HOST, ...config.MQTT_ALLOWED_HOSTS])) return true;
-        breaches.add('origin', { origin: String(req.headers.origin).slice(0, 100) });
+        breaches.add('origin', {
+          address: req.socket.remoteAddress ?? 'unknown',
+          origin: String(req.headers.origin).slice(0, 100),
+        });
         return false;
       },
     });
@@ -175,7 +190,14 @@ export class Listeners {
       if (arrival === undefined) return socket.terminate();
       // Before ws closes it in order: the client may have closed its side only, and not read.
       request.socket.prependListener('end', () => arrival.peer.reset?.());
-      this.#take(createWebSocketStream(socket), arrival, request);
+      const guarded = this.#take(createWebSocketStream(socket), arrival, request);
+      watchEmptyFrames(request.socket, () => broker.endFlood(guarded, 'websocket_frames'));
+      socket.on('error', (error: Error & { code?: string }) => {
+        const { code = '' } = error;
+        if (!code.startsWith('WS_ERR_')) return;
+        const limit = FAULTS_OF_FRAMES.get(code) ?? 'protocol';
+        broker.breached(guarded, limit, { reason: error.message.slice(0, 100) });
+      });
     });
     webSockets.on('error', () => {});
     this.#webSockets.push(webSockets);
@@ -205,9 +227,7 @@ export class Listeners {
     const { remoteAddress: address = 'unknown' } = socket;
     return whenItSends(socket, {
       limitMs,
-      onLimit: () => {
-        if (socket.bytesRead === 0) this.#options.breaches.add('connect_timeout', { address });
-      },
+      onLimit: () => this.#options.breaches.add('connect_timeout', { address }),
       take: (first) => {
         socket.setNoDelay(true);
         take(first);
@@ -226,7 +246,10 @@ export class Listeners {
       halfOpen.add(socket);
       const key = connectionKey(socket);
       const stop = this.#whenItSends(socket, SERVICES_CONNECT_MS, (first) => {
-        if (first[0] !== CONNECT) return resetSocket(socket);
+        if (first[0] !== CONNECT) {
+          this.#options.breaches.add('protocol', { address });
+          return resetSocket(socket);
+        }
         const onLogin = (): void => {
           stop();
           halfOpen.done(address, key);

@@ -1,5 +1,6 @@
 /** What a client may publish, subscribe to, and get delivered: its rights, the limits of each message, and its budget. */
 import type { Client, PublishPacket } from 'aedes';
+import type { Limit } from './breach-kinds.ts';
 import type { Breaches } from './breaches.ts';
 import type { ClientLimits } from './client-limits.ts';
 import type { ClientRegistry, ClientState } from './client-registry.ts';
@@ -20,7 +21,7 @@ export interface MessageGateOptions {
 }
 
 /** `close`: the connection ends. `drop`: the message of a service or bridge goes nowhere. */
-export type PublishVerdict = 'accept' | 'drop' | { close: string };
+export type PublishVerdict = 'accept' | 'drop' | { close: Limit };
 
 /** A client whose backlog is full is disconnected after this, if it is not found frozen before. */
 const DOOMED_MAX_MS = 5000;

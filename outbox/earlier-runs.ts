@@ -9,7 +9,7 @@ import { DiskRetry, type DiskOperation, type DiskTrouble } from './disk-retry.ts
 import { decodeDroppedRecord, type DroppedRecord, type DroppedSpan } from './dropped-seqs.ts';
 import { parseMark } from './eviction-marks.ts';
 import { readFully, reading, type SpillDisk } from './spill-disk.ts';
-import { hasOnlyBeginning, readGateway, summarise, type FileSummary, type SpillFile } from './spill-file.ts';
+import { hasOnlyBeginning, readEvicted, readGateway, summarise, type FileSummary, type SpillFile } from './spill-file.ts';
 import { droppedFile, fileBytesFor, RunFiles, setAside } from './spill-files.ts';
 
 const NAME = /^([0-9a-f]{16})-(\d{8})\.spill$/;
@@ -164,10 +164,18 @@ export class EarlierRuns {
       .sort((a, b) => oldestMs(a) - oldestMs(b));
   }
 
-  async #readRun({ run, files, marks, evicted }: ListedRun): Promise<EarlierRun | undefined> {
+  async #readRun({ run, files, ...named }: ListedRun): Promise<EarlierRun | undefined> {
     const { disk, folder, maxBytes, gateway } = this.#options;
     const read: ReadFile[] = [];
+    const marks = [...named.marks];
+    const evicted = [...named.evicted];
     for (const listed of files) {
+      const span = await readEvicted(disk, listed.file);
+      if (span !== undefined) {
+        marks.push(listed.file);
+        evicted.push({ ...span, cause: 'outbox_full' });
+        continue;
+      }
       const summary = await summarise(disk, listed.file, listed.bytes);
       if (summary === undefined) await this.#removeUnrecognised(listed, listed === files.at(-1));
       else read.push({ ...summary, listed });

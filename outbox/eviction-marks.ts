@@ -2,6 +2,9 @@
  * How a file of the outbox is evicted so that a kill at any moment loses neither its readings nor their count, on a full disk too: it is
  * renamed to a name that says which seqs are evicted, and then emptied. That mark stays until the record of dropped seqs holds them.
  * A mark with bytes is an eviction that was not completed: it is read like the file that it was.
+ *
+ * If the folder has no room for that longer name, the file keeps its own, and its first line is overwritten by one that says the same. A
+ * file that begins with it is evicted, whatever follows.
  */
 import type { SeqSpan } from './dropped-seqs.ts';
 

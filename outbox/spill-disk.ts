@@ -33,6 +33,8 @@ export interface SpillDisk {
   remove(file: string): Promise<void>;
   /** Truncates a file to nothing. */
   empty(file: string): Promise<void>;
+  /** Overwrites a file from its beginning, syncs it, and cuts off the rest. That needs no room. */
+  shrinkTo(file: string, bytes: Buffer): Promise<void>;
   /** Makes creations, renames and removals in a folder survive a power failure. */
   syncFolder(folder: string): Promise<void>;
   /** Whether the file system reports room for so many bytes; true if it does not answer. */
@@ -47,6 +49,17 @@ function handleOf(file: FileHandle): SpillHandle {
     truncate: async (bytes) => await file.truncate(bytes),
     close: async () => await file.close(),
   };
+}
+
+async function shrinkTo(file: string, bytes: Buffer): Promise<void> {
+  const handle = await open(file, 'r+');
+  try {
+    for (let at = 0; at < bytes.length;) at += (await handle.write(bytes, at, bytes.length - at, at)).bytesWritten;
+    await handle.datasync();
+    await handle.truncate(bytes.length);
+  } finally {
+    await handle.close().catch(() => undefined);
+  }
 }
 
 /** The real disk. */
@@ -71,6 +84,7 @@ export const nodeDisk: SpillDisk = {
   rename: async (from, to) => await rename(from, to),
   remove: async (file) => await rm(file, { force: true }),
   empty: async (file) => await truncate(file),
+  shrinkTo,
   syncFolder: async (folder) => await syncFolderAsync(folder),
   hasRoomFor,
 };

@@ -1,14 +1,25 @@
 /** Reads one spill file from disk, in pieces: what it should hold, and then its readings in order. */
 import type { NumberedReading } from '../contract/delivery.ts';
 import { systemCodeOf } from '../service/errors/errors.ts';
+import type { SeqSpan } from './dropped-seqs.ts';
 import { readFully, reading, type SpillDisk, type SpillHandle } from './spill-disk.ts';
-import { decodeControl, decodeLine, isBeginningOfFile, wholeLines, type SpillFooter, type SpillHeader } from './spill-lines.ts';
+import {
+  decodeControl,
+  decodeEvicted,
+  decodeLine,
+  isBeginningOfFile,
+  wholeLines,
+  type SpillFooter,
+  type SpillHeader,
+} from './spill-lines.ts';
 import { SpillReader, type LostSpan, type SpillPart } from './spill-reader.ts';
 
 /** Bytes of a file that are read at once. */
 const PIECE_BYTES = 256 * 1024;
 /** Header and footer are shorter. */
 const EDGE_BYTES = 4096;
+/** The line that says what is evicted is shorter. */
+const EVICTED_BYTES = 256;
 /** A disk fails by sectors: what is around an unreadable one is read in units of this. */
 const SECTOR_BYTES = 4096;
 /** A place that could not be read for this long, while others can, counts as damaged. */
@@ -97,6 +108,12 @@ export async function readGateway(disk: SpillDisk, file: string): Promise<string
     if (gateway !== undefined) return gateway;
   }
   return undefined;
+}
+
+/** The seqs that were evicted with a file, if its first line says so; undefined: it holds readings. Throws errors of the disk. */
+export async function readEvicted(disk: SpillDisk, file: string): Promise<SeqSpan | undefined> {
+  const head = await reading(disk, file, async (handle) => await readFully(handle, EVICTED_BYTES, 0));
+  return decodeEvicted(head.toString().split('\n')[0] ?? '');
 }
 
 /** Whether the first write of a file was cut short within its first line. Throws errors of the disk. */

@@ -12,7 +12,7 @@ import type { DroppedRecord, DroppedSpan, SeqSpan } from './dropped-seqs.ts';
 import { markOf } from './eviction-marks.ts';
 import { writeAll, type SpillDisk, type SpillHandle } from './spill-disk.ts';
 import { SpillCursor, type SpillFile } from './spill-file.ts';
-import { encodeBlock, encodeFooter, encodeHeader, encodeLine } from './spill-lines.ts';
+import { encodeBlock, encodeEvicted, encodeFooter, encodeHeader, encodeLine } from './spill-lines.ts';
 import type { SpillPart } from './spill-reader.ts';
 
 const FILE_BYTES = 4 * 1024 * 1024;
@@ -283,7 +283,7 @@ export class RunFiles {
     return { ...span, readings };
   }
 
-  /** Makes the name of an empty file say what is evicted: that needs no room, and survives a kill. */
+  /** Makes the name of an empty file, or its only line, say what is evicted: that needs no room, and survives a kill. */
   async #mark(file: SpillFile, span: SeqSpan): Promise<void> {
     const mark = markOf(file.file, span);
     if (file.isDamaged) {
@@ -295,9 +295,12 @@ export class RunFiles {
       try {
         await this.#disk.rename(file.file, mark);
       } catch (error) {
-        // The folder itself has no room for a longer name: the record alone has to do.
-        if (systemCodeOf(error) === 'ENOSPC') return;
-        throw error;
+        if (systemCodeOf(error) !== 'ENOSPC') throw error;
+        // The folder itself has no room for a longer name.
+        await this.#disk.shrinkTo(file.file, Buffer.from(encodeEvicted(span)));
+        this.#files = this.#files.filter((other) => other !== file);
+        this.#marks.push(file.file);
+        return;
       }
       file.file = mark;
       await this.#disk.syncFolder(this.#folder);

@@ -3,7 +3,8 @@
  *
  * - header, the first line of a file, repeated when `may_have_sent` grows;
  * - block, before the readings of each write: all seqs from `from` to `to` follow;
- * - footer, the last line of a file that was closed in order.
+ * - footer, the last line of a file that was closed in order;
+ * - evicted, in place of the first line: the seqs that the file had, and that are evicted (eviction-marks.ts).
  *
  * `prev` in header and block is the highest seq that this run wrote before that line. Files of format 2 have headers without `prev` and
  * `first`, and neither blocks nor footers; those of version 1.0.0 have readings only. 1.0.0 ignores control lines.
@@ -13,7 +14,7 @@ import Type, { type Static } from 'typebox';
 import { dropCauseSchema, gatewayNameSchema, type NumberedReading } from '../contract/delivery.ts';
 import { runSchema } from '../contract/fields.ts';
 import { parserOf } from '../contract/validate.ts';
-import type { DroppedSpan } from './dropped-seqs.ts';
+import type { DroppedSpan, SeqSpan } from './dropped-seqs.ts';
 
 const SPILL_FORMAT = 3;
 
@@ -48,9 +49,12 @@ const footerSchema = Type.Object({
 });
 export type SpillFooter = Static<typeof footerSchema>['footer'];
 
+const evictedSchema = Type.Object({ evicted: Type.Tuple([seqSchema, seqSchema]) });
+
 const parseHeader = parserOf(headerSchema);
 const parseBlock = parserOf(blockSchema);
 const parseFooter = parserOf(footerSchema);
+const parseEvicted = parserOf(evictedSchema);
 
 const checksum = (text: string): string => crc32(text).toString(16).padStart(8, '0');
 
@@ -68,6 +72,8 @@ export const encodeBlock = ({ prev, from, to, gap }: SpillBlock): string =>
 
 export const encodeFooter = (footer: SpillFooter): string => encodeControl({ footer });
 
+export const encodeEvicted = ({ from, to }: SeqSpan): string => encodeControl({ evicted: [from, to] });
+
 export type ControlLine =
   { kind: 'header'; header: SpillHeader } | { kind: 'block'; block: SpillBlock } | { kind: 'footer'; footer: SpillFooter };
 
@@ -83,6 +89,13 @@ export function decodeControl(payload: string): ControlLine | undefined {
   if (header.ok) return { kind: 'header', header: header.value };
   const footer = parseFooter(payload);
   return footer.ok ? { kind: 'footer', footer: footer.value.footer } : undefined;
+}
+
+/** The evicted seqs that a file's first line names; undefined if it is another line. */
+export function decodeEvicted(line: string): SeqSpan | undefined {
+  const first = decodeLine(line);
+  const evicted = first?.seq === 0 ? parseEvicted(first.payload) : undefined;
+  return evicted?.ok === true ? { from: evicted.value.evicted[0], to: evicted.value.evicted[1] } : undefined;
 }
 
 /** A line without its line break; undefined if it is damaged. */

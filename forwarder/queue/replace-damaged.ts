@@ -5,7 +5,8 @@
  *
  * Sources, in this order: the file with every frame of its log that can be verified; if something is missing there, the file with all
  * frames (a row in a page with one flipped byte may be whole), and the file as SQLite reads it. The newest state of these counts what was
- * accepted. A row that was shipped in a commit that is lost comes back, and is shipped again.
+ * accepted. A reading has one state afterwards: what any source records as shipped or evicted does not come back as a row of another one. A
+ * row that was shipped in a commit that is lost does, and is shipped again.
  */
 import { closeSync, existsSync, openSync, readdirSync, readSync, renameSync } from 'node:fs';
 import path from 'node:path';
@@ -15,6 +16,7 @@ import { addTo, damageText, emptyLedger, total, type LedgerState } from './ledge
 import type { RunWatermark } from './queue-messages.ts';
 import { readableRows } from './readable-rows.ts';
 import { addOlder, readableAudit, salvageAudit, type ReadableAudit } from './salvaged-audit.ts';
+import { SettledSeqs } from './settled-seqs.ts';
 import {
   deadChecksum,
   insertDead,
@@ -43,6 +45,11 @@ const LOST_LOG_COMMITS = 1000;
 /** Leaves one row of each seq of a run. */
 const REMOVE_SECOND = `DELETE FROM rows WHERE id IN (SELECT id FROM
   (SELECT id, row_number() OVER (PARTITION BY run, seq ORDER BY id) AS place FROM rows WHERE run IS NOT NULL) WHERE place > 1)`;
+
+/** Dead letters of numbered readings, the first one of each reading first. */
+const NUMBERED_LETTERS = `SELECT id, gateway, run, seq, reason, payload FROM dead
+  WHERE gateway IS NOT NULL AND run IS NOT NULL AND seq IS NOT NULL ORDER BY id`;
+type NumberedLetter = Pick<StoredDead, 'id' | 'reason' | 'payload'> & { gateway: string; run: string; seq: number };
 
 const asideName = (stamp: string): string => `queue.damaged-${stamp}.db`;
 
@@ -94,6 +101,7 @@ class Copier {
   readonly #displacedDead = new Map<string, StoredDead>();
   #inTransaction = 0;
   #sources = 0;
+  #settled: SettledSeqs | undefined;
   #rows = 0;
   dead = 0;
   deadBytes = 0;
@@ -109,14 +117,18 @@ class Copier {
     this.#idOffset = idOffset;
   }
 
-  copy(source: Database): void {
+  /** `settled`: what this source and those before it say. */
+  copy(source: Database, settled: SettledSeqs): void {
     this.#sources += 1;
+    this.#settled = settled;
     for (const row of readableRows<StoredRow>(source, 'rows', (one) => isWhole(one, rowChecksum))) this.#row(row);
     for (const letter of readableRows<StoredDead>(source, 'dead', (one) => isWhole(one, deadChecksum))) this.#letter(letter);
     this.#commit();
   }
 
   #row(row: StoredRow): void {
+    const { run = null, seq = null } = row;
+    if (run !== null && seq !== null && this.#settled?.isFinal(run, seq) === true) return;
     const id = row.id + this.#idOffset;
     const isId = id > 0 && Number.isSafeInteger(id);
     const there = isId ? this.#dataOf.get(id) : undefined;
@@ -158,6 +170,45 @@ class Copier {
     this.#commit();
     // One source may have a wrong id for a row that another one has in its place.
     if (this.#sources > 1) this.#rows -= this.#database.prepare(REMOVE_SECOND).run().changes;
+    if (this.dead > 0) this.#database.transaction(() => this.#removeSecondStates())();
+  }
+
+  /**
+   * Leaves one of a reading's row and its dead letters: the letter if a span says that it is dead. Otherwise the row: what the stream
+   * refuses becomes a dead letter again.
+   */
+  #removeSecondStates(): void {
+    const settled = this.#settled;
+    if (settled === undefined) return;
+    const letters = new Map<string, NumberedLetter>();
+    for (const letter of this.#database.prepare<[], NumberedLetter>(NUMBERED_LETTERS).all()) {
+      const run = settled.numberOf(letter.gateway, letter.run);
+      if (run === undefined) continue;
+      const key = `${run}/${letter.seq}`;
+      if (letters.has(key) || settled.isFinal(run, letter.seq)) this.#removeLetter(letter);
+      else letters.set(key, letter);
+    }
+    if (letters.size === 0) return;
+    const rowsOfDead: number[] = [];
+    const rows = this.#database.prepare<[], Required<Pick<StoredRow, 'id' | 'run' | 'seq'>>>(
+      'SELECT id, run, seq FROM rows WHERE run IS NOT NULL',
+    );
+    const retried: NumberedLetter[] = [];
+    for (const { id, run, seq } of rows.iterate()) {
+      const letter = letters.get(`${run ?? 0}/${seq ?? 0}`);
+      if (letter === undefined) continue;
+      if (settled.isDead(run ?? 0, letter.seq)) rowsOfDead.push(id);
+      else retried.push(letter);
+    }
+    const removeRow = this.#database.prepare('DELETE FROM rows WHERE id = ?');
+    for (const id of rowsOfDead) this.#rows -= removeRow.run(id).changes;
+    for (const letter of retried) this.#removeLetter(letter);
+  }
+
+  #removeLetter({ id, reason, payload }: NumberedLetter): void {
+    this.dead -= this.#database.prepare('DELETE FROM dead WHERE id = ?').run(id).changes;
+    this.deadBytes -= Buffer.byteLength(payload);
+    addTo(this.deadBy, reason, -1);
   }
 
   #write(insert: () => void): void {
@@ -217,7 +268,7 @@ function readSource(file: string, gateway: string, copier: Copier, salvaged: Sal
     } catch {
       // Not a database, or its first pages are damaged: rows may still be found.
     }
-    if (database !== undefined) copier.copy(database);
+    if (database !== undefined) copier.copy(database, new SettledSeqs(salvaged.audit, salvaged.state));
   } finally {
     database?.close();
   }

@@ -1,6 +1,15 @@
 /** The budgets of clients that are no services, as a table for people in SECURITY.md (`npm run docs`), with the numbers in force. */
 import { SETTINGS } from '../../service/config/settings.ts';
-import { BOX_FACTOR, CLIENT_LIMITS, HELD_BYTES_MAX, HELD_READINGS_MAX, PARTY_FACTOR } from '../client-limits.ts';
+import type { Limit } from '../breach-kinds.ts';
+import {
+  BOX_FACTOR,
+  CLIENT_LIMITS,
+  EMPTY_FRAMES_AT_ONCE,
+  EMPTY_FRAMES_PER_SECOND,
+  HELD_BYTES_MAX,
+  HELD_READINGS_MAX,
+  PARTY_FACTOR,
+} from '../client-limits.ts';
 import { WAITING_MAX, WAITING_OF_KEY } from '../login-throttle.ts';
 import { RATE_LIMITS, type Resource } from './client-meter.ts';
 
@@ -12,7 +21,7 @@ export interface BudgetRow {
   forAll: string;
   action: string;
   /** Names under which a breach is counted. */
-  limits: readonly string[];
+  limits: readonly Limit[];
 }
 
 const KiB = 1024;
@@ -153,6 +162,14 @@ function connectionRows(): BudgetRow[] {
       forAll: `${count(limits.halfOpen)} of a listener`,
       action: 'the oldest one of the address with the most is closed',
       limits: ['connect_timeout', 'half_open', 'tls_handshake'],
+    },
+    {
+      resource: 'WebSocket pings, pongs and messages without data',
+      perClient: `${count(EMPTY_FRAMES_PER_SECOND)}/s, ${count(EMPTY_FRAMES_AT_ONCE)} at once`,
+      perParty: NONE,
+      forAll: NONE,
+      action: 'the client is disconnected',
+      limits: ['websocket_frames'],
     },
     {
       resource: 'passwords that wait to be checked, one at a time',

@@ -4,20 +4,21 @@
  * while others have used up what is for all: a small part of each rate is its own.
  */
 import { BOX_FACTOR, BRIDGE_FACTOR, PARTY_FACTOR, type ClientLimits } from '../client-limits.ts';
+import type { Limit } from '../breach-kinds.ts';
 import { Rate } from './rate.ts';
 
 export const RESOURCES = ['publishes', 'requests', 'filters', 'bytes', 'deliveries', 'deliveryBytes'] as const;
 export type Resource = (typeof RESOURCES)[number];
 
 /** Under which name a breach is counted. */
-export const RATE_LIMITS: Readonly<Record<Resource, string>> = {
+export const RATE_LIMITS = {
   publishes: 'publish_rate',
   requests: 'request_rate',
   filters: 'filter_rate',
   bytes: 'byte_rate',
   deliveries: 'delivery_rate',
   deliveryBytes: 'delivery_byte_rate',
-};
+} as const satisfies Readonly<Record<Resource, Limit>>;
 
 /** Seconds of its rate that one client may use at once: it subscribes to everything when it connects. Many clients together get half. */
 const BURST_S: Readonly<Record<Resource, number>> = {

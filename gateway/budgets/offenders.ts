@@ -3,6 +3,7 @@
  * after it stops. A single breach is not worth a person's attention.
  */
 import { okCheck, warning, type CheckReport } from '../../service/health/check-report.ts';
+import { breachText, type Limit } from '../breach-kinds.ts';
 
 /** Breaches are counted in two windows of this length, the current and the previous one. */
 const WINDOW_MS = 5000;
@@ -14,7 +15,7 @@ const PARTIES_MAX = 1000;
 interface Offence {
   weight: number;
   /** The limit that was breached last. */
-  limit: string;
+  limit: Limit;
 }
 
 export class Offenders {
@@ -36,7 +37,7 @@ export class Offenders {
   }
 
   /** Counts a breach. `weight`: 1 is a single one; a disconnection counts as many. */
-  note(party: string, limit: string, weight: number): void {
+  note(party: string, limit: Limit, weight: number): void {
     this.#turn();
     const known = this.#current.get(party);
     if (known !== undefined) {
@@ -53,8 +54,8 @@ export class Offenders {
       const current = this.#current.get(party);
       const previous = this.#previous.get(party);
       const weight = (current?.weight ?? 0) + (previous?.weight ?? 0);
-      if (weight >= NAMED_FROM && weight > (worst?.weight ?? 0))
-        worst = { party, weight, limit: current?.limit ?? previous?.limit ?? '' };
+      const limit = current?.limit ?? previous?.limit;
+      if (limit !== undefined && weight >= NAMED_FROM && weight > (worst?.weight ?? 0)) worst = { party, weight, limit };
     }
     return worst;
   }
@@ -65,7 +66,7 @@ export class Offenders {
     return warning(
       'client budgets',
       'client_over_budget',
-      `${worst.party} exceeds limits of the broker, the last one was ${worst.limit}: it is slowed down or disconnected`,
+      `${worst.party} exceeds limits of the broker, the last one was ${worst.limit}: it ${breachText(worst.limit)}`,
     );
   }
 }

@@ -7,7 +7,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import { networkOf } from './client-address.ts';
-import { whenItSends } from './first-bytes.ts';
+import { ReadTurns, whenItSends } from './first-bytes.ts';
 import { resetSocket } from './reset-socket.ts';
 import { connectionKey, readUnreadBytes } from './unread-bytes.ts';
 
@@ -33,6 +33,7 @@ const NEW_PER_SECOND = 100;
 const NEW_AT_ONCE = 300;
 const NEW_WAIT_MAX_MS = 500;
 const CLIENTS_MAX = 1000;
+const WAITING_MAX = 500;
 const END_OF_HEADERS = '\r\n\r\n';
 /** Fewer connections cannot hold that much. */
 const UNREAD_FROM = 8;
@@ -48,6 +49,8 @@ export interface ConnectionLimitsOptions {
   perAddress: number;
   /** How many connections can be protected at a time. */
   protectedMax: number;
+  /** How many may wait to be handed over, beside those that are open; beyond that the oldest one is closed. */
+  waitingMax?: number;
   /** A connection was closed for a limit; `client` is its group (client-address.ts). */
   onClosed: (client: string) => void;
   /** A connection has to wait, because its client opens so many. */
@@ -59,7 +62,11 @@ interface Held {
   key: string;
   socket: Socket;
   client: string;
+  /** Of `ReadTurns`: when it was accepted or, if it had to wait, handed over. */
+  mark: number;
   isProtected: boolean;
+  /** Something was received on it. */
+  hasSent: boolean;
   /** The request that is being received or answered. */
   request: IncomingMessage | undefined;
   hasRequested: boolean;
@@ -77,9 +84,10 @@ function isWholeRequest(bytes: Buffer): boolean {
   return bytes.length - end - END_OF_HEADERS.length >= bodyBytes;
 }
 
-type Phase = 'receiving' | 'answering' | 'idle';
+type Phase = 'silent' | 'receiving' | 'answering' | 'idle';
 
-function phaseOf({ request, hasRequested, isWhole }: Held): Phase {
+function phaseOf({ request, hasSent, hasRequested, isWhole }: Held): Phase {
+  if (!hasSent) return 'silent';
   if (isWhole && !hasRequested) return 'answering';
   if (request !== undefined) return request.complete ? 'answering' : 'receiving';
   return hasRequested ? 'idle' : 'receiving';
@@ -91,6 +99,11 @@ export class ConnectionLimits {
   readonly #held = new Map<string, Held>();
   readonly #perClient = new Map<string, number>();
   readonly #silent = new Set<Socket>();
+  /** Wait to be handed over, the oldest first. They are not in `#held`, and after their first bytes nothing is read of them. */
+  readonly #waiting = new Set<Held>();
+  /** Clients with a new connection: they may be over their limit. */
+  readonly #grown = new Set<string>();
+  readonly #turns = new ReadTurns(() => this.#trim());
   /** When the next connection of a client is due: a rate that may be used up in advance. */
   readonly #dueMs = new Map<string, number>();
   #protected = 0;
@@ -170,6 +183,7 @@ export class ConnectionLimits {
       onLimit: ignored,
       take: (first) => {
         stop();
+        held.hasSent = true;
         // A flood of requests that never end must not close it while it waits.
         held.isWhole = isWholeRequest(first);
         const handOver = (): void => {
@@ -183,9 +197,23 @@ export class ConnectionLimits {
         const waitMs = this.#waitMs(client);
         if (waitMs === 0) return handOver();
         this.#options.onDelayed(client);
-        setTimeout(handOver, waitMs);
+        this.#wait(held, waitMs, handOver);
       },
     });
+  }
+
+  #wait(held: Held, waitMs: number, handOver: () => void): void {
+    this.#closed(held);
+    this.#waiting.add(held);
+    setTimeout(() => {
+      if (!this.#waiting.delete(held)) return;
+      this.#hold(held);
+      handOver();
+    }, waitMs);
+    const [oldest] = this.#waiting;
+    if (this.#waiting.size <= (this.#options.waitingMax ?? WAITING_MAX) || oldest === undefined) return;
+    this.#waiting.delete(oldest);
+    this.#end(oldest);
   }
 
   /** A client that opens connections without a pause waits for each of them. */
@@ -198,7 +226,7 @@ export class ConnectionLimits {
     return Math.max(0, Math.min(dueMs, latestMs) - nowMs);
   }
 
-  /** Undefined if its client has reset it already, or it was closed for a limit. */
+  /** Undefined if its client has reset it already. */
   #opened(socket: Socket): Held | undefined {
     if (socket.remoteAddress === undefined) {
       socket.destroy();
@@ -210,15 +238,37 @@ export class ConnectionLimits {
     // A client can use its port again before this process has noticed that the connection before is gone.
     const before = this.#held.get(key);
     if (before !== undefined) this.#closed(before);
-    const held: Held = { key, socket, client, isProtected: false, request: undefined, hasRequested: false, isWhole: false };
+    const state = { mark: 0, isProtected: false, hasSent: false, request: undefined, hasRequested: false, isWhole: false };
+    const held: Held = { key, socket, client, ...state };
+    this.#hold(held);
+    socket.once('close', () => {
+      this.#waiting.delete(held);
+      this.#closed(held);
+    });
+    return held;
+  }
+
+  #hold(held: Held): void {
+    const { key, client } = held;
+    held.mark = this.#turns.mark();
     this.#held.set(key, held);
     if (this.#isListening && this.#mayHoldMuch)
       this.#measuring ??= setInterval(() => void this.#closeUnread(), UNREAD_EVERY_MS).unref();
     this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1);
-    socket.once('close', () => this.#closed(held));
-    if ((this.#perClient.get(client) ?? 0) > this.#options.perAddress) this.#closeOneOf(client, held);
-    else if (this.#held.size > this.#options.total) this.#closeOneOf(this.#largestClient(), held);
-    return socket.destroyed ? undefined : held;
+    this.#grown.add(client);
+  }
+
+  /** Closes what is over a limit, once what has arrived on it was read. */
+  #trim(): void {
+    for (const client of this.#grown) {
+      while (this.#isOverLimit(client)) if (!this.#closeOneOf(client)) break;
+      if (!this.#isOverLimit(client)) this.#grown.delete(client);
+    }
+    while (this.#held.size > this.#options.total) if (!this.#closeOneOf(this.#largestClient())) return;
+  }
+
+  #isOverLimit(client: string): boolean {
+    return (this.#perClient.get(client) ?? 0) > this.#options.perAddress;
   }
 
   #closed(held: Held): void {
@@ -261,26 +311,34 @@ export class ConnectionLimits {
   }
 
   /**
-   * Closes one connection of a client: an idle one; else the one that has waited longest for its request to arrive, if there are many of
-   * them; else one that is being answered. A few connections may always be sending their request: without that, a client that keeps all
-   * others busy could close each new one.
+   * Closes one connection of a client: an idle one; else, if many requests are still to arrive, one of many that say nothing, or the one
+   * that has waited longest for its request; else one that is being answered. A few connections may always be sending their request:
+   * without that, a client that keeps all others busy could close each new one. False if what has arrived on all of them is yet to be read.
    */
-  #closeOneOf(client: string, newest: Held): void {
+  #closeOneOf(client: string): boolean {
     const oldest: Partial<Record<Phase, Held>> = {};
-    let receiving = 0;
+    const counts: Record<Phase, number> = { silent: 0, receiving: 0, answering: 0, idle: 0 };
     for (const held of this.#held.values()) {
       if (held.client !== client || held.isProtected) continue;
       const phase = phaseOf(held);
-      oldest[phase] ??= held;
-      if (phase === 'receiving') receiving += 1;
+      counts[phase] += 1;
+      if (this.#turns.wasRead(held.mark)) oldest[phase] ??= held;
     }
-    const many = receiving > this.#options.perAddress / 8;
-    const victim = oldest.idle ?? (many ? oldest.receiving : oldest.answering) ?? oldest.receiving ?? newest;
+    const isMany = (count: number): boolean => count > this.#options.perAddress / 8;
+    const { idle, answering, receiving, silent } = oldest;
+    const arriving = (isMany(counts.silent) ? silent : undefined) ?? receiving ?? silent;
+    const victim = idle ?? (isMany(counts.silent + counts.receiving) ? arriving : answering) ?? arriving ?? answering;
+    if (victim === undefined) return false;
     this.#closed(victim);
+    this.#end(victim);
+    return true;
+  }
+
+  #end({ socket, client, hasRequested }: Held): void {
     // What was answered may still be on its way.
-    if (victim.hasRequested) victim.socket.destroy();
-    else resetSocket(victim.socket);
-    this.#options.onClosed(victim.client);
+    if (hasRequested) socket.destroy();
+    else resetSocket(socket);
+    this.#options.onClosed(client);
   }
 
   /** A box with a few connections is not woken every second to measure them. */

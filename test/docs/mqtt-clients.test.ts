@@ -198,7 +198,7 @@ const MISTAKES: readonly {
     codes: [5],
     says: /not authorised/i,
     line: { event: 'limit_breached', limit: 'will_reading', user: 'my-app' },
-    message: /will_reading/,
+    message: /its will is under hr\//,
   },
   {
     what: 'TLS on the port without TLS',

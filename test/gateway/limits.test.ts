@@ -82,7 +82,7 @@ test('a connection that sends no CONNECT in time is closed: over TCP, over WebSo
   http.resume();
   await Promise.all([silent.ended(), half.ended(), eventually(() => http.closed), eventually(() => webSocketClosed)]);
   await named(gateway, 'connect_timeout');
-  assert.equal(gateway.service.breaches['connect_timeout'], 3);
+  assert.equal(gateway.service.breaches['connect_timeout'], 4);
 });
 
 test('connections are bounded in total and per address, and a closed one makes room', async (t) => {

@@ -118,6 +118,21 @@ test('no record younger than the retention is deleted, whatever the wall clock a
   );
 });
 
+test('the smaller of what both clocks advanced has certainly passed: neither alone ages a record', () => {
+  const from = { wallMs: 1_000_000, upMs: 50_000, boot: 'one' };
+  const passed = (wallMs: number, upMs: number): number =>
+    certainlyPassedMs(from, { wallMs: from.wallMs + wallMs, upMs: from.upMs + upMs, boot: 'one' });
+  assert.equal(passed(86_400_000, 2000), 2000, 'the wall clock jumped ahead');
+  assert.equal(passed(2000, 86_400_000), 2000, 'the wall clock was set back meanwhile');
+  assert.equal(passed(-5000, 86_400_000), 0, 'the wall clock is behind');
+  assert.equal(certainlyPassedMs(from, { wallMs: from.wallMs + 9000, upMs: 4000, boot: 'two' }), 4000, 'after a reboot');
+  assert.equal(
+    certainlyPassedMs(from, { wallMs: from.wallMs + 3000, upMs: 4000, boot: 'two' }),
+    3000,
+    'after a reboot, wall behind',
+  );
+});
+
 test('time that has certainly passed is never negative, and nothing without an identity of the boot', () => {
   const now = momentNow();
   assert.equal(certainlyPassedMs(now, { ...now, wallMs: now.wallMs - 1000 }), 0);

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { encodeEvicted } from '../../outbox/spill-lines.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { DiskBench, seqsThrough, type DiskBenchOptions } from './support/disk-bench.ts';
@@ -143,6 +144,99 @@ test('a kill in the middle of an eviction, before it took the readings: the next
   next.outbox.up();
   await eventually(() => next.forwarder.seqs(bench.outbox.run).length === 50, { what: 'all are delivered' });
   assert.deepEqual(next.forwarder.missedBy(bench.outbox.run), {});
+});
+
+/** A file whose reading of seq 7 is damaged, left by an earlier process, and an outbox that has found the damage. */
+async function damagedRun(t: TestContext): Promise<{ bench: DiskBench; run: string }> {
+  const first = await spilled(t, 50);
+  await first.outbox.stop();
+  const file = path.join(first.folder, readdirSync(first.folder).find((name) => name.endsWith('.spill')) ?? '');
+  const bytes = readFileSync(file);
+  const at = bytes.indexOf(' 7 {"timestamp"') + 30;
+  bytes[at] = (bytes[at] ?? 0) ^ 0x04;
+  writeFileSync(file, bytes);
+  const bench = new DiskBench(t, { folder: first.folder });
+  await bench.outbox.start();
+  await eventually(() => bench.outbox.status().dropped === 1 && bench.outbox.held === 49, { what: 'the damage is found' });
+  return { bench, run: first.outbox.run };
+}
+
+test('a kill between the mark of a damaged file and setting it aside: the next process still delivers what is whole', async (t) => {
+  const { bench, run } = await damagedRun(t);
+  bench.disk.fault = { calls: ['write', 'rename'], code: 'ENOSPC', name: '.spill' };
+  burst(bench, 300);
+  const isMarked = (): boolean => readdirSync(bench.folder).some((name) => name.includes(`${run}-00000001.spill.evicted-`));
+  await eventually(isMarked, { what: 'the damaged file is marked' });
+  bench.disk.fault = { calls: DISK_CALLS, code: 'EIO' };
+  assert.ok(readdirSync(bench.folder).includes(`${run}-00000001.spill`), 'it has its name still');
+  const next = new DiskBench(t, { folder: bench.folder });
+  await next.outbox.start();
+  next.outbox.up();
+  await eventually(() => next.forwarder.seqs(run).length === 49, { what: 'what is whole is delivered' });
+  await eventually(() => next.outbox.held === 0, { what: 'nothing is held' });
+  assert.deepEqual(next.forwarder.missedBy(run), { damaged: [7] });
+  await eventually(() => !isMarked(), { what: 'the mark is removed' });
+  await eventually(() => readdirSync(bench.folder).some((name) => name.includes('.damaged-')), { what: 'the file is kept' });
+});
+
+test('a kill after a damaged file was set aside, before anything recorded its eviction, loses no count', async (t) => {
+  const { bench, run } = await damagedRun(t);
+  bench.disk.onRename = (name) => {
+    if (name.startsWith(`${run}-00000001.spill`)) bench.disk.fault = { calls: DISK_CALLS, code: 'EIO' };
+  };
+  bench.disk.fault = { calls: ['write'], code: 'ENOSPC', name: '.spill' };
+  burst(bench, 300);
+  const isSetAside = (): boolean => readdirSync(bench.folder).some((name) => name.includes('.damaged-'));
+  await eventually(isSetAside, { what: 'the damaged file is set aside' });
+  const next = new DiskBench(t, { folder: bench.folder });
+  await next.outbox.start();
+  next.outbox.up();
+  const missed = (): number[] => Object.values(next.forwarder.missedBy(run)).flat();
+  await eventually(() => missed().length === 50, { what: 'all of it is counted' });
+  // An offer says of what is below its first seq how many were lost by which cause.
+  const { damaged = [], outbox_full: full = [], ...others } = next.forwarder.missedBy(run);
+  assert.deepEqual([damaged.length, full.length, others], [1, 49, {}]);
+  assert.deepEqual(next.forwarder.seqs(run), []);
+});
+
+test('an eviction in a folder without room for another name is counted after a kill right behind it', async (t) => {
+  const bench = await spilled(t, 50);
+  let isKilled = false;
+  bench.disk.onRemove = (name) => {
+    if (!name.startsWith(`${bench.outbox.run}-00000001`)) return;
+    isKilled = true;
+    bench.disk.fault = { calls: DISK_CALLS, code: 'EIO' };
+  };
+  bench.disk.fault = { calls: ['write', 'create', 'rename'], code: 'ENOSPC' };
+  burst(bench, 300);
+  await eventually(() => isKilled, { what: 'the only file is evicted' });
+  for (const start of ['first', 'second']) {
+    const next = new DiskBench(t, { folder: bench.folder });
+    await next.outbox.start();
+    next.outbox.up();
+    const evicted = (): number[] => next.forwarder.missedBy(bench.outbox.run)['outbox_full'] ?? [];
+    if (start === 'first') {
+      await eventually(() => evicted().length > 0, { what: 'the next process reports it' });
+      assert.deepEqual(evicted(), seqsThrough(50));
+      await eventually(() => next.outbox.held === 0 && readdirSync(bench.folder).length === 0, { what: 'the mark is removed' });
+    } else assert.deepEqual(evicted(), []);
+    await next.outbox.stop();
+  }
+});
+
+test('a kill within such an eviction, before the file was cut off: it counts as evicted, and nothing of it is sent', async (t) => {
+  const first = await spilled(t, 50);
+  await first.outbox.stop();
+  const file = path.join(first.folder, readdirSync(first.folder).find((name) => name.endsWith('.spill')) ?? '');
+  const line = encodeEvicted({ from: 1, to: 50 });
+  writeFileSync(file, Buffer.concat([Buffer.from(line), readFileSync(file).subarray(line.length)]));
+  const next = new DiskBench(t, { folder: first.folder });
+  await next.outbox.start();
+  next.outbox.up();
+  const { run } = first.outbox;
+  await eventually(() => next.forwarder.missedBy(run)['outbox_full']?.length === 50, { what: 'it is counted' });
+  assert.deepEqual(next.forwarder.seqs(run), []);
+  await eventually(() => readdirSync(first.folder).length === 0, { what: 'nothing is left' });
 });
 
 test('on a disk without space the run of an earlier process makes room first: its readings are older', async (t) => {

@@ -16,6 +16,7 @@ export const DISK_CALLS = [
   'rename',
   'remove',
   'empty',
+  'shrinkTo',
   'syncFolder',
 ] as const;
 export type DiskCall = (typeof DISK_CALLS)[number];
@@ -40,28 +41,41 @@ const errorOf = (code: string, call: string): Error =>
   Object.assign(new Error(`${code}: injected, ${call}`), { code, syscall: call });
 
 export class FaultyDisk implements SpillDisk {
-  #fault: DiskFault | undefined;
-  #left = 0;
+  #faults: { fault: DiskFault; left: number }[] = [];
   /** Calls that failed. */
   failed = 0;
   /** Names of files that were removed, or emptied in order to be. */
   readonly removed: string[] = [];
   onRemove: ((name: string) => void) | undefined;
+  /** Called with the bytes of each read that succeeded. */
+  onRead: ((bytes: number) => void) | undefined;
+  /** Called after a file was renamed, with its former name. */
+  onRename: ((name: string) => void) | undefined;
   /** Called before a file is created. */
   onCreate: ((name: string) => void) | undefined;
 
+  /** The only fault from now on; undefined: none. */
   set fault(fault: DiskFault | undefined) {
-    this.#fault = fault;
-    this.#left = fault?.times ?? Number.POSITIVE_INFINITY;
+    this.faults = fault === undefined ? [] : [fault];
   }
 
-  #hits(call: DiskCall, file: string): DiskFault | undefined {
-    const fault = this.#fault;
-    if (fault === undefined || this.#left <= 0 || !fault.calls.includes(call)) return undefined;
-    if (fault.name !== undefined && !path.basename(file).includes(fault.name)) return undefined;
-    this.#left -= 1;
+  /** All faults from now on: a call fails with the first one that it fits. */
+  set faults(faults: readonly DiskFault[]) {
+    this.#faults = faults.map((fault) => ({ fault, left: fault.times ?? Number.POSITIVE_INFINITY }));
+  }
+
+  #hits(call: DiskCall, file: string, isPart: (fault: DiskFault) => boolean = () => true): DiskFault | undefined {
+    const hit = this.#faults.find(
+      ({ fault, left }) =>
+        left > 0 &&
+        fault.calls.includes(call) &&
+        (fault.name === undefined || path.basename(file).includes(fault.name)) &&
+        isPart(fault),
+    );
+    if (hit === undefined) return undefined;
+    hit.left -= 1;
     this.failed += 1;
-    return fault;
+    return hit.fault;
   }
 
   #check(call: DiskCall, file: string): void {
@@ -72,10 +86,14 @@ export class FaultyDisk implements SpillDisk {
   #handle(handle: SpillHandle, file: string): SpillHandle {
     return {
       read: async (buffer, position) => {
-        const [from, to] = this.#fault?.bytes ?? [0, Number.POSITIVE_INFINITY];
-        const isTouched = position < to && position + buffer.length > from;
-        const fault = isTouched ? this.#hits('read', file) : undefined;
-        if (fault === undefined) return await handle.read(buffer, position);
+        const fault = this.#hits('read', file, ({ bytes: [from, to] = [0, Number.POSITIVE_INFINITY] }) => {
+          return position < to && position + buffer.length > from;
+        });
+        if (fault === undefined) {
+          const count = await handle.read(buffer, position);
+          this.onRead?.(count);
+          return count;
+        }
         if (fault.code !== 'short') throw errorOf(fault.code, 'read');
         return await handle.read(buffer.subarray(0, Math.ceil(buffer.length / 2)), position);
       },
@@ -126,6 +144,7 @@ export class FaultyDisk implements SpillDisk {
   async rename(from: string, to: string): Promise<void> {
     this.#check('rename', from);
     await nodeDisk.rename(from, to);
+    this.onRename?.(path.basename(from));
   }
   async remove(file: string): Promise<void> {
     this.#check('remove', file);
@@ -140,11 +159,18 @@ export class FaultyDisk implements SpillDisk {
     this.removed.push(name);
     this.onRemove?.(name);
   }
+  async shrinkTo(file: string, bytes: Buffer): Promise<void> {
+    this.#check('shrinkTo', file);
+    await nodeDisk.shrinkTo(file, bytes);
+    this.removed.push(path.basename(file));
+    this.onRemove?.(path.basename(file));
+  }
   async syncFolder(folder: string): Promise<void> {
     this.#check('syncFolder', folder);
     await nodeDisk.syncFolder(folder);
   }
   async hasRoomFor(): Promise<boolean> {
-    return await Promise.resolve(this.#fault?.code !== 'ENOSPC' || this.#fault.hasRoom === true);
+    const isFull = this.#faults.some(({ fault }) => fault.code === 'ENOSPC' && fault.hasRoom !== true);
+    return await Promise.resolve(!isFull);
   }
 }

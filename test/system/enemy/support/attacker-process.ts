@@ -33,6 +33,10 @@ export class AttackerProcess {
     await this.#ready;
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   attack(): void {
     this.#child.stdin?.end('\n');
     let isStopped = false;

@@ -22,10 +22,11 @@ import { eventually } from '../../../support/eventually.ts';
 import { freePort } from '../../../support/free-port.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 import { ProductBox, PARTS, type Check, type Part } from '../../support/product-box.ts';
+import { recordCost } from './attack-costs.ts';
 import type { Attack, Blame, Target } from './attack.ts';
 import { AttackerProcess } from './attacker-process.ts';
 import { isSlow, latencyText, noLatencies, slownessOf, type Latencies } from './latencies.ts';
-import { peakBytesOf, starvedMsOf, systemBytesOf } from './process-facts.ts';
+import { cpuSecondsOf, peakBytesOf, starvedMsOf, systemBytesOf } from './process-facts.ts';
 
 const PASSWORD = 'pass-word';
 const GATEWAY = 'test-box';
@@ -60,6 +61,8 @@ interface Outcome {
   /** The service that waited most for a processor, as a part of the time. */
   starved: number;
   systemBytes: number;
+  /** Parts of one processor: of all services, and of the attacker. */
+  cpu: { box: number; attacker: number };
 }
 
 export class EnemyBox {
@@ -240,6 +243,7 @@ export class EnemyBox {
   async #attack(attack: Attack, attacker: AttackerProcess, ms: number): Promise<Outcome> {
     const { mqtt, mqtts, ws, wss, admin, stream } = this.#target;
     const starvedBefore = PARTS.map((part) => starvedMsOf(this.#pidOf(part)));
+    const cpuBefore = { box: cpuSecondsOf(PARTS.map(this.#pidOf)), attacker: cpuSecondsOf([attacker.pid]) };
     attacker.attack();
     const beganAtMs = performance.now();
     let named = attack.named.length === 0 ? 'nobody' : '';
@@ -260,8 +264,13 @@ export class EnemyBox {
     while (named === '' && performance.now() - beganAtMs < NAMED_WITHIN_MS) await this.#measure(OPERATOR_EVERY_MS, onHealth);
     const loginMs = await this.#login();
     const lastedMs = performance.now() - beganAtMs;
+    const secondsNow = { box: cpuSecondsOf(PARTS.map(this.#pidOf)), attacker: cpuSecondsOf([attacker.pid]) };
+    const cpu = {
+      box: (1000 * (secondsNow.box - cpuBefore.box)) / lastedMs,
+      attacker: (1000 * (secondsNow.attacker - cpuBefore.attacker)) / lastedMs,
+    };
     const starvedMs = PARTS.map((part, index) => starvedMsOf(this.#pidOf(part)) - (starvedBefore[index] ?? 0));
-    return { lastedMs, during, named, namedAfterMs, loginMs, systemBytes, starved: Math.max(...starvedMs) / lastedMs };
+    return { lastedMs, during, named, namedAfterMs, loginMs, systemBytes, cpu, starved: Math.max(...starvedMs) / lastedMs };
   }
 
   /** One attack of at least this long, until health names the attacker. */
@@ -287,7 +296,10 @@ export class EnemyBox {
     const attacker = new AttackerProcess(t, attack, this.#target);
     await attacker.ready();
     await this.#calmDown(attack.named);
+    const secondsBefore = cpuSecondsOf(PARTS.map(this.#pidOf));
+    const beganAtMs = performance.now();
     const before = await this.#measure(BEFORE_MS, async () => void (await this.#checks()));
+    const calmly = (1000 * (cpuSecondsOf(PARTS.map(this.#pidOf)) - secondsBefore)) / (performance.now() - beganAtMs);
     const outcome = await this.#attack(attack, attacker, ms);
     attacker.stop();
     await attack.end?.(this.#target);
@@ -323,6 +335,14 @@ export class EnemyBox {
       `health names the attacker within ${NAMED_WITHIN_MS} ms: ${attack.name}; it says ${said.join('; ')}`,
     );
     assert.ok(loginMs < LOGIN_MAX_MS, `a right password is accepted within 2 s, not ${loginMs} ms: ${attack.name}`);
+    recordCost({
+      name: attack.name,
+      before: calmly,
+      during: outcome.cpu.box,
+      attacker: outcome.cpu.attacker,
+      gatewayMib: (peaks.find(({ part }) => part === 'gateway')?.bytes ?? 0) / MIB,
+      systemMib: systemBytes / MIB,
+    });
     return { slowness: slownessOf(before, during), before, starved };
   }
 

@@ -52,6 +52,12 @@ const ADDRESS: readonly Blame[] = [{ check: CHECK, reason: /^address 127\.0\.0\.
 const HOG: readonly Blame[] = [{ check: CHECK, reason: /^user hog / }];
 /** The first bytes of a TLS handshake. */
 const TLS_BEGINNING = Buffer.from([0x16, 0x03, 0x01]);
+const WEBSOCKET_UPGRADE = Buffer.from(
+  'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n' +
+    'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n',
+);
+/** Ten thousand pongs. */
+const EMPTY_FRAMES = Buffer.concat(Array.from({ length: 10_000 }, () => Buffer.from([0x8a, 0x80, 0, 0, 0, 0])));
 const RUN = (index: number): string => index.toString(16).padStart(16, '0');
 
 export const MQTT_ATTACKS: readonly Attack[] = [
@@ -132,6 +138,20 @@ export const MQTT_ATTACKS: readonly Attack[] = [
         keepOpen(wss, 600, () => TLS_BEGINNING),
         keepOpen(ws, 600, () => 'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: web'),
       ])),
+  },
+  {
+    name: 'sends WebSocket frames without data',
+    named: ADDRESS,
+    run: async ({ ws }) =>
+      await each(
+        5,
+        async () =>
+          await pour(
+            ws,
+            () => WEBSOCKET_UPGRADE,
+            () => EMPTY_FRAMES,
+          ),
+      ),
   },
   {
     name: 'connects to each port, and resets the connection at once',

@@ -19,3 +19,15 @@ export function systemBytesOf(unread: ReadonlyMap<string, number>, ports: readon
   for (const [key, bytes] of unread) if (wanted.has(key.split(' ')[0] ?? '')) sum += bytes;
   return sum;
 }
+
+/** Clock ticks per second (getconf CLK_TCK): 100 on every Linux that Node supports. */
+const TICKS = 100;
+
+/** CPU seconds of some processes so far. */
+export const cpuSecondsOf = (pids: readonly number[]): number =>
+  pids.reduce((sum, pid) => {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The process name may contain spaces and parentheses: the fields after it are counted.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return sum + (Number(fields[11]) + Number(fields[12])) / TICKS;
+  }, 0);

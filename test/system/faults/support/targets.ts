@@ -2,6 +2,7 @@
  * What the suite attacks: the files of one service, the work that makes it use them, and what is safe in them. Each target fills before a
  * case (`prepare`), names what is secured, works while it cannot pass readings on (`work`), and drains.
  */
+import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -33,7 +34,8 @@ export const work = async (): Promise<void> => await sleep(WORK_MS);
 
 const outboxTarget = (name: string, part: Part, folder: string): Target => {
   const spilled = (box: FaultBox): Set<string> => spilledReadings(path.join(box.product.folder, folder));
-  let secured = new Set<string>();
+  // Several boxes run the same target side by side.
+  const secured = new WeakMap<FaultBox, Set<string>>();
   return {
     name,
     part,
@@ -41,12 +43,17 @@ const outboxTarget = (name: string, part: Part, folder: string): Target => {
     async prepare(box) {
       await box.product.stop('forwarder');
       // A file may be removed while it is read only if all of it is stored.
-      await eventually(() => (secured = spilled(box)).size >= SPILLED_MIN, { what: `${SPILLED_MIN} readings in ${folder}` });
+      let written = new Set<string>();
+      await eventually(() => (written = spilled(box)).size >= SPILLED_MIN, { what: `${SPILLED_MIN} readings in ${folder}` });
       // What is written is spilled once it is synced, and only then more is written.
-      const written = secured.size;
-      await eventually(() => spilled(box).size > written, { what: `more readings in ${folder}` });
+      await eventually(() => spilled(box).size > written.size, { what: `more readings in ${folder}` });
+      secured.set(box, written);
     },
-    secured: async () => secured,
+    async secured(box) {
+      const written = secured.get(box);
+      assert.ok(written !== undefined, 'prepare() has run');
+      return written;
+    },
     drain: async (box) => void box.product.launch('forwarder'),
   };
 };
