@@ -6,8 +6,10 @@ import path from 'node:path';
 import { Outbox } from '../../outbox/outbox.ts';
 import type { ServiceContext } from '../../service/process/lifecycle.ts';
 import type { MessageRefusals } from '../../service/mqtt/refused-messages.ts';
+import { HrError } from '../../service/errors/errors.ts';
 import type { CheckReport } from '../../service/health/check-report.ts';
 import { dataFolder } from '../../service/storage/data-dir.ts';
+import { isPassing } from '../../service/storage/passing-errors.ts';
 import type { Broker } from '../broker.ts';
 import type { AdoptionSinks } from './adoption.ts';
 import { BrokerLine } from './broker-line.ts';
@@ -57,9 +59,16 @@ export class GatewayOutbox {
     ];
   }
 
-  /** Finds what earlier processes left in DATA_DIR, which the caller has locked, and offers it. Throws HrError `data_dir_unusable`. */
+  /**
+   * Finds what earlier processes left in DATA_DIR, which the caller has locked, and offers it. Throws HrError `data_dir_unusable`, but not
+   * while the disk is full or fails: the broker is needed then, too, and the outbox creates its folder with its first file.
+   */
   async start(): Promise<void> {
-    dataFolder(this.#config, FOLDER);
+    try {
+      dataFolder(this.#config, FOLDER);
+    } catch (error) {
+      if (!(error instanceof HrError) || !isPassing(error.cause)) throw error;
+    }
     for (const { outbox } of this.#outboxes) {
       await outbox.start();
       for (const [filter, handler] of Object.entries(outbox.subscriptions))

@@ -70,7 +70,7 @@ function watchHealth(box: FaultBox, target: Target): { named: Set<string>; stand
   const timer = setInterval(() => {
     const progress = target.progress?.(box) ?? reached;
     if (progress > reached) progressAt = performance.now();
-    reached = progress;
+    reached = Math.max(reached, progress);
     standstillMs = Math.max(standstillMs, performance.now() - progressAt);
     void box.product.failing().then(
       (checks) => {

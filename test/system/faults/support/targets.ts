@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openDatabase } from '../../../../service/storage/sqlite.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { spilledReadings } from '../../support/spilled-readings.ts';
 import type { Part } from '../../support/product-box.ts';
@@ -58,6 +59,20 @@ const outboxTarget = (name: string, part: Part, folder: string): Target => {
   };
 };
 
+/** Grows with each record that the local stream stores, read by another process; -1 while its file cannot be read. */
+function storedIn(file: string): number {
+  try {
+    const database = openDatabase(file, { readonly: true });
+    try {
+      return database.prepare('SELECT next_id FROM counter').pluck().get() as number;
+    } finally {
+      database.close();
+    }
+  } catch {
+    return -1;
+  }
+}
+
 export const TARGETS = {
   bridge: outboxTarget('bridge', 'ble-bridge', 'outbox'),
   adoption: outboxTarget('adoption', 'gateway', 'outbox-gateway'),
@@ -89,6 +104,7 @@ export const TARGETS = {
     },
     secured: async (box) => new Set(box.inStream),
     drain: async () => {},
+    progress: (box) => storedIn(path.join(box.product.folder, 'local-kinesis.db')),
   },
 } satisfies Record<string, Target>;
 
