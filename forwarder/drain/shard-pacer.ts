@@ -3,20 +3,21 @@
  * shard's limits, which only answers change (additive increase, multiplicative decrease). All boxes follow the same rule, so their shares
  * become equal, and their sum stays close to what the shard takes. Late answers change nothing: a box that hears nothing does not grow.
  *
- * - At the start, and after an outage, each answer doubles the share until the first refusal, or until it is the whole shard: `ramp`.
- * - After an outage the ramp begins at what the box had used before, so that new readings leave at once. The shard granted that to all
- *   boxes together, so for some time no refusal takes it away, and for the first seconds, in which the other boxes return, the ramp stays
- *   close to it: or who returns first would have the shard, and who returns last only what random refusals leave.
- * - Afterwards the share grows with what is granted, a small one faster than a large one, which makes shares equal. It grows faster right
- *   after the ramp, and the longer nothing was refused, because others may have left.
- * - A refusal lowers it once per round of requests, by little, or by what was refused lately: chance decides whom it meets, so many small
- *   cuts keep shares more equal than a few large ones. Small requests make up for their number: less is refused at once. What fell far,
- *   because everything was refused for some seconds, doubles again soon after the last refusal.
+ * - **Ramp**: at the start, and after an outage, answers double the share until the first refusal, or until it is the whole shard.
+ * - **Return**: after an outage the ramp begins at what the box had used before it, so that new readings leave at once. For the first
+ *   seconds, in which the other boxes return, the ramp stays close to that. Otherwise the first box would take the whole shard, and the
+ *   last would get only what random refusals leave. The shard granted this use to all boxes together, so refusals do not take it away: it
+ *   is the *floor* of the share, at first always, and later while little is refused.
+ * - **Growth**: afterwards the share grows with what is granted, a small one faster than a large one, which makes shares equal. It grows
+ *   faster right after the ramp, and the longer nothing was refused, because others may have left.
+ * - **Cut**: a refusal lowers the share once per round of requests, by the part that was refused lately. Chance decides which box is
+ *   refused, so many small cuts keep shares more equal than a few large ones, and small requests lose less at once.
+ * - **Recovery**: a share that fell far, because everything was refused for some seconds, doubles again soon after the last refusal.
  * - However small the share, no record costs more than what it earns in 10-30 s: so often a request is sent, whatever its size.
  *
  * The share is spent through two token buckets, of records and of bytes, in seconds of the whole shard. A request that finds them nearly
- * empty waits until they hold a fifth of a second's worth, so that a small share becomes a few requests with several records, and not many with
- * one.
+ * empty waits until they hold a fifth of a second's worth, so that a small share becomes a few requests with several records, and not
+ * many with one. How well boxes share a stream is simulated for many seeds: test/forwarder/drain/simulation/.
  */
 import { jitter, type Clock } from '../../service/pacing/clock.ts';
 
@@ -50,12 +51,18 @@ const FIRST_SHARE = 1 / 19;
 const RETURN_SHARE_MIN = 1 / 1000;
 const START_DOUBLING_SECONDS = 0.5;
 const RETURN_DOUBLING_SECONDS = 0.6;
-/** After an outage the other boxes return within this time: until then the ramp goes up to a multiple of what was used, or to this share. */
+/** After an outage the other boxes return within this time: until then the ramp ends at a multiple of what was used, or at this share. */
 const RETURN_SPREAD_MS = 6000;
 const RETURN_MULTIPLE = 2.5;
 const RETURN_SHARE = 0.08;
 /** For this time after an outage no refusal takes what was used before. */
-const RETURN_FLOOR_MS = 30_000;
+const FIRM_FLOOR_MS = 30_000;
+/**
+ * For this time refusals take it only if more than this part was refused lately: the shard does not grant it any more. Without this floor
+ * a box whose share is by chance below what its straps send would be late until its backlog, or that of the others, is gone.
+ */
+const SOFT_FLOOR_MS = 300_000;
+const SOFT_FLOOR_REFUSED_MAX = 0.15;
 
 /** A share of `r` records per second grows by this ÷ √r per second while it limits what is sent; less if a record takes a while. */
 const GROWTH = 0.05;
@@ -64,7 +71,7 @@ const GROWTH_FULL_PER_SECOND = 2;
 const EARLY_GROWTH_MAX = 0.4;
 const EARLY_MS = 12_000;
 /** After this time without a refusal, and as many answers as three records need, growth becomes faster, up to the greatest. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 25_000;
 const PATIENCE_RECORDS = 3;
 const GROWTH_MAX = 0.5;
 /** A share that fell to less than this part of what it was lately doubles again once nothing was refused for some time. */
@@ -72,7 +79,7 @@ const FALLEN = 1 / 4;
 const FALLEN_QUIET_MS = 2000;
 const PEAK_MEMORY_MS = 60_000;
 
-/** A refusal lowers the share by the part that was refused lately, within these limits; a share of many records a second by more, as √r. */
+/** A refusal lowers the share by the part that was refused lately, within these limits; the lower one grows as √r for large shares. */
 const CUT_MIN = 0.03;
 const CUT_MIN_PER_SECOND = 70;
 const CUT_MAX = 0.5;
@@ -81,7 +88,7 @@ const CUT_MAX = 0.5;
  * A ramp ends with the first refusal, and what follows depends on why it began. Boxes that start begin with more together than a shard
  * takes: the share is lowered by all that was refused, and grows slowly, or a tenth of what they send would be refused. After an outage
  * all boxes begin with what they had used: a single refusal lowers a share by half at most, and faster growth makes shares equal within
- * the first minute. Both are simulated with many seeds: test/forwarder/drain/simulation/.
+ * the first minute.
  */
 interface AfterRamp {
   /** The most that the refusal that ends the ramp takes of the share. */
@@ -205,6 +212,9 @@ export class ShardPacer {
     this.#doublingSeconds = other.#doublingSeconds;
     this.#rampEndedAt = other.#rampEndedAt;
     this.#afterRamp = other.#afterRamp;
+    this.#returnedAt = other.#returnedAt;
+    this.#usedBefore = other.#usedBefore;
+    this.#spreadMs = other.#spreadMs;
   }
 
   /** What a record costs, and its bytes, in seconds of the whole shard. */
@@ -269,7 +279,7 @@ export class ShardPacer {
 
   /**
    * Milliseconds until a request with some of `waiting` records of about this size is to be sent: with all of them if the buckets hold
-   * that, else once they hold half a second's worth, at most `most` records.
+   * that, else once they hold a fifth of a second's worth, at most `most` records.
    */
   waitMs(waiting: number, recordBytes: number, most: number): number {
     this.#recordBytes = recordBytes;
@@ -306,13 +316,22 @@ export class ShardPacer {
     return Math.min(1, Math.max(this.#share, RETURN_SHARE, this.#usedBefore * RETURN_MULTIPLE));
   }
 
+  /** The least that a refusal takes. */
   get #cutMin(): number {
     return CUT_MIN * Math.sqrt(Math.max(1, (this.#share * RECORDS_PER_SHARD) / CUT_MIN_PER_SECOND));
   }
 
-  /** What no refusal takes from a share. */
+  /** The part that was refused lately. */
+  get #refusedPart(): number {
+    return this.#refusedLately / Math.max(KNOWN_RECORDS, this.#answeredLately);
+  }
+
+  /** What no refusal takes from the share. */
   #floor(now: number): number {
-    return now - this.#returnedAt < RETURN_FLOOR_MS ? Math.max(LEAST_SHARE, Math.min(this.#share, this.#usedBefore)) : LEAST_SHARE;
+    const sinceReturnMs = now - this.#returnedAt;
+    const hasFloor =
+      sinceReturnMs < FIRM_FLOOR_MS || (sinceReturnMs < SOFT_FLOOR_MS && this.#refusedPart < SOFT_FLOOR_REFUSED_MAX);
+    return hasFloor ? Math.max(LEAST_SHARE, Math.min(this.#share, this.#usedBefore)) : LEAST_SHARE;
   }
 
   /** Per second, as a part of the share. */
@@ -349,11 +368,10 @@ export class ShardPacer {
     if (startedAt < this.#loweredAt) return;
     this.#loweredAt = now;
     const refused = throttled / (granted + throttled);
-    const lately = this.#refusedLately / Math.max(KNOWN_RECORDS, this.#answeredLately);
     const isRamp = this.#doublingSeconds !== undefined;
     const cut = isRamp
       ? Math.min(this.#afterRamp.cutMax, Math.max(CUT_MIN, refused))
-      : Math.min(CUT_MAX, Math.max(this.#cutMin, lately));
+      : Math.min(CUT_MAX, Math.max(this.#cutMin, this.#refusedPart));
     this.#endRamp(now);
     this.#share = Math.max(this.#floor(now), this.#share * (1 - cut));
     this.#records = Math.min(this.#records, 0);
