@@ -43,7 +43,7 @@ export interface FleetResult {
   drainedMs: number;
   /** From the end of the outage to the first answer that stored a reading. */
   firstShippedMs: number;
-  /** Readings shipped in each second after the outage. */
+  /** Readings shipped in each second after the outage; a hole for a second without any. */
   shippedPerSecond: number[];
   /** The part of the shards' limits that was used in each whole minute but the first after the outage in which all boxes had a backlog. */
   filled: number[];
@@ -195,7 +195,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
     drainedPerIdeal: isDone() ? drainedMs / ((backlog * 1000) / (capacity - readingsPerSecond)) : Number.POSITIVE_INFINITY,
     drainedMs,
     firstShippedMs,
-    shippedPerSecond: Array.from(shippedPerSecond, (readings = 0) => readings),
+    shippedPerSecond,
     filled,
     controlCalls: {
       total: stream.controlCalls.length,
