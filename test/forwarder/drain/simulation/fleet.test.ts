@@ -1,4 +1,4 @@
-/** Boxes that share a stream, in virtual time (fleet.ts). `fleet.long.test.ts`: the whole matrix; `fleet-seeds.long.test.ts`: many seeds. */
+/** Boxes that share a stream, in virtual time (fleet.ts). Long tests run the whole matrix, and 20 seeds. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertGoodCitizens, fleetResult, nameOf, type SharedStream } from './fleet-law.ts';
