@@ -123,6 +123,18 @@ export class DroppedSeqs {
     }
   }
 
+  /**
+   * The first seq behind the oldest span above `after`, if others follow below `end`, and not more than `max`: up to there the dropped seqs
+   * have one cause. Otherwise `end`.
+   */
+  endOfFirstCause(after: number, end: number, max: number): number {
+    const index = this.#indexOf(after + 1);
+    const first = this.#spans[index];
+    if (first === undefined || first.to + 1 >= end) return end;
+    const tooMany = this.#spans[index + max + 1];
+    return tooMany !== undefined && tooMany.from < end ? end : first.to + 1;
+  }
+
   /** The span that a seq is in. */
   spanOf(seq: number): DroppedSpan | undefined {
     const span = this.#spans[this.#indexOf(seq)];

@@ -216,7 +216,12 @@ export class EarlierRuns {
   async #removeUnrecognised({ file, bytes }: ListedFile, isLast: boolean): Promise<void> {
     const { disk, onSetAside } = this.#options;
     if (bytes === 0 || (isLast && (await hasOnlyBeginning(disk, file, bytes)))) return await this.#remove(file);
-    onSetAside?.(await setAside(disk, file), bytes);
+    try {
+      onSetAside?.(await setAside(disk, file), bytes);
+    } catch (error) {
+      // It stays under its name until the next start: the other files of its run do not wait for it.
+      this.#options.onDiskError?.('remove', error);
+    }
   }
 
   async #remove(file: string): Promise<void> {

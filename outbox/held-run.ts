@@ -179,7 +179,7 @@ export class HeldRun {
     const { files } = this;
     while (this.#working !== undefined) await this.#working.catch(() => undefined);
     if (files === undefined || files.isEmpty) return false;
-    const eviction = this.#evictOldestFile(files);
+    const eviction = this.#evictOldestFile(files, true);
     const working = this.#worked(files, eviction);
     this.#working = working;
     await working;
@@ -190,7 +190,7 @@ export class HeldRun {
   async #workOnce(files: RunFiles, maxBytes: number): Promise<void> {
     await this.#flush(files);
     await this.#removeSettled(files);
-    while (files.bytes > maxBytes && (await this.#evictOldestFile(files)));
+    while (files.bytes > maxBytes && (await this.#evictOldestFile(files, false)));
     if (this.#retries.write.trouble !== undefined) await this.#keepToMemory(files);
     await this.#readAhead(files, this.#half / 2);
     await this.#keepDropped(files);
@@ -279,7 +279,7 @@ export class HeldRun {
   async #makeRoom(files: RunFiles): Promise<boolean> {
     if (performance.now() < this.#evictAgainAtMs) return false;
     const isOlderEvicted = (await this.#options.evictOlder?.()) === true;
-    if (!isOlderEvicted && !(files.lastSeq > this.protocol.settledTo && (await this.#evictOldestFile(files)))) return false;
+    if (!isOlderEvicted && !(files.lastSeq > this.protocol.settledTo && (await this.#evictOldestFile(files, true)))) return false;
     await this.#flush(files, true);
     if (this.#retries.write.trouble !== undefined)
       this.#evictAgainAtMs = performance.now() + (this.#options.diskRetryMs ?? WRITE_RETRY_MAX_MS);
@@ -304,10 +304,10 @@ export class HeldRun {
       });
   }
 
-  /** False if there is none, or the disk does not remove it. */
-  async #evictOldestFile(files: RunFiles): Promise<boolean> {
+  /** False if there is none, or the disk does not remove it. `isForRoom`: on the disk, not because of the limit. */
+  async #evictOldestFile(files: RunFiles, isForRoom: boolean): Promise<boolean> {
     try {
-      const removed = await files.removeOldest(this.protocol.settledTo);
+      const removed = await files.removeOldest(this.protocol.settledTo, isForRoom);
       if (removed === undefined) return false;
       this.#drop(removed, 'outbox_full', removed.readings);
       // Before new readings take the room.

@@ -33,6 +33,8 @@ const OFFERS_APART_MS = 200;
 const SINGLES_MS = 60_000;
 /** A line that goes down so often after a packet, with no progress between, goes down because of the packet. */
 const CUT_SHORT_MAX = 2;
+/** With more dropped spans than this, one offer has the counts of them all: the forwarder then knows the causes by number, not by seq. */
+const CAUSES_MAX = 100;
 /** A large reading is refused after this many answered offers without progress. */
 const LARGE_ATTEMPTS = 3;
 
@@ -209,9 +211,11 @@ export class OutboxRun {
     this.#lastOfferAtMs = nowMs;
     this.#sync += 1;
     this.#stopSending();
-    this.#offeredFrom = this.#held[0]?.seq ?? this.#last + 1;
-    const dropped = this.dropped.countsBelow(this.#offeredFrom);
-    return { run: this.run, from: this.#offeredFrom, last: this.#last, dropped, sync: this.#sync };
+    const oldest = this.#held[0]?.seq ?? this.#last + 1;
+    // An offer has counts only, so it covers one cause: what is dropped for another one behind it follows when the watermark is there.
+    const from = this.dropped.endOfFirstCause(this.#stored, oldest, CAUSES_MAX);
+    this.#offeredFrom = Math.max(this.#offeredFrom, from);
+    return { run: this.run, from, last: this.#last, dropped: this.dropped.countsBelow(from), sync: this.#sync };
   }
 
   /** What is to be published once the run has ended; undefined if not everything of it is stored, or there is nothing to say. */
@@ -279,7 +283,7 @@ export class OutboxRun {
     if ((this.#firstPacket?.seq ?? 0) <= stored) this.#firstPacket = undefined;
     const index = this.#held.findIndex(({ seq }) => seq > stored);
     this.#held.splice(0, index < 0 ? this.#held.length : index);
-    const oldest = this.#held[0]?.seq;
+    const oldest = this.#held[0]?.seq ?? (this.#moreOnDisk ? undefined : this.dropped.last + 1);
     // A hole right above the watermark: the forwarder must learn that these seqs are not held any more.
     if (oldest !== undefined && oldest > stored + 1) this.#offerWanted = true;
   }

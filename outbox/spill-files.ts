@@ -257,17 +257,31 @@ export class RunFiles {
     return undefined;
   }
 
-  /** Removes files whose readings are all settled, or sets them aside. Throws errors of the disk. */
+  /** Removes files whose readings are all settled, or sets them aside. Throws errors of the disk; then only the others are gone. */
   async removeThrough(seq: number): Promise<void> {
-    for (let file = this.#files[0]; file !== undefined && file.lastSeq <= seq; file = this.#files[0]) await this.#discard(file);
+    await this.#discardAll(this.#files.filter(({ lastSeq }) => lastSeq <= seq));
+  }
+
+  /** One that the disk does not remove holds up no other, only the newest of the run: its header says what may have been sent. */
+  async #discardAll(files: readonly SpillFile[]): Promise<void> {
+    const failures: unknown[] = [];
+    const newest = this.#files.at(-1);
+    for (const file of files)
+      try {
+        if (failures.length === 0 || file !== newest) await this.#discard(file);
+      } catch (error) {
+        failures.push(error);
+      }
+    if (failures.length > 0) throw failures[0];
   }
 
   /**
-   * Evicts the oldest file (one known to be damaged is set aside). Returns the seqs above `settledTo` that it held, and those of its
-   * readings that can be read. Until `keepDropped` a mark counts them. Throws errors of the disk.
+   * Evicts the oldest file. If that is for room on the disk, one known to be damaged is passed over, because it would be kept under another
+   * name; the newest one then stays, too, for its header. Returns the seqs above `settledTo` that the file held, and those of its readings
+   * that can be read. Until `keepDropped` a mark counts them. Throws errors of the disk.
    */
-  async removeOldest(settledTo: number): Promise<(SeqSpan & { readings: NumberedReading[] }) | undefined> {
-    const file = this.#files[0];
+  async removeOldest(settledTo: number, isForRoom: boolean): Promise<(SeqSpan & { readings: NumberedReading[] }) | undefined> {
+    const file = this.#files.find(({ isDamaged }, at) => !isForRoom || (!isDamaged && (at === 0 || at < this.#files.length - 1)));
     if (file === undefined) return undefined;
     const span = { from: Math.max(file.firstSeq, settledTo + 1), to: file.lastSeq };
     const readings: NumberedReading[] = [];
@@ -326,7 +340,7 @@ export class RunFiles {
 
   /** Removes everything of the run; damaged files are set aside. Throws errors of the disk. */
   async removeAll(): Promise<void> {
-    for (const file of this.#files) await this.#discard(file);
+    await this.#discardAll([...this.#files]);
     await this.#removeMarks();
     await this.#disk.remove(droppedFile(this.#folder, this.run));
   }

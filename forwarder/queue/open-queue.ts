@@ -5,9 +5,10 @@
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { syncFolder } from '../../service/storage/data-dir.ts';
-import { messageOf, systemCodeOf } from '../../service/errors/errors.ts';
+import { messageOf } from '../../service/errors/errors.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
 import { LOCK_WAIT_MS } from './disk-space.ts';
+import { isOfTheDisk } from './disk-trouble.ts';
 import { emptyLedger, imbalance, type LedgerState } from './ledger.ts';
 import { Owners } from './owners.ts';
 import { finishReplacement, readThrough, replaceDamaged, type Damage, type LastKnown } from './replace-damaged.ts';
@@ -170,14 +171,6 @@ function withoutNewLog<T>(file: string, work: (hadLog: boolean) => T): T {
   } finally {
     if (!hadLog) for (const ending of ['-wal', '-shm']) rmSync(file + ending, { force: true });
   }
-}
-
-/** Failures of the disk, or locks of other processes, which say nothing about the file, so it is not replaced. */
-function isOfTheDisk(error: unknown, isUnreadableDamaged: boolean): boolean {
-  const code = systemCodeOf(error) ?? '';
-  if (/^SQLITE_IOERR_(SHORT_READ|CORRUPTFS)$/.test(code)) return false;
-  if (code === 'SQLITE_IOERR_READ' || code === 'EIO') return !isUnreadableDamaged;
-  return code.startsWith('E') || /^SQLITE_(FULL|IOERR|CANTOPEN|READONLY|BUSY|PERM)/.test(code);
 }
 
 interface Verdict {

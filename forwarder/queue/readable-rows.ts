@@ -5,6 +5,7 @@
  * reading goes on only from an id under which the table finds the same row.
  */
 import type { Database } from '../../service/storage/sqlite.ts';
+import type { PassesOver } from './disk-trouble.ts';
 
 /** Ids beyond the last one that could be read are probed at growing distances up to this one. */
 const ID_MAX = Number.MAX_SAFE_INTEGER;
@@ -55,10 +56,12 @@ class TableReader<Row extends WithId> {
   readonly #database: Database;
   readonly #table: string;
   readonly #isWhole: (row: Row) => boolean;
+  readonly #passesOver: PassesOver;
   /** Checksums of the rows that were read last, by id. */
   readonly #checksums = new Map<number, number>();
 
-  constructor(database: Database, table: string, isWhole: (row: Row) => boolean) {
+  constructor(database: Database, table: string, isWhole: (row: Row) => boolean, passesOver: PassesOver) {
+    this.#passesOver = passesOver;
     this.#database = database;
     this.#table = table;
     this.#isWhole = isWhole;
@@ -77,7 +80,8 @@ class TableReader<Row extends WithId> {
         if (!isInOrder) return { recent: ids.recent, isComplete: false };
       }
       return { recent: ids.recent, isComplete: true };
-    } catch {
+    } catch (error) {
+      this.#passesOver(error);
       return { recent: ids.recent, isComplete: false };
     }
   }
@@ -96,7 +100,8 @@ class TableReader<Row extends WithId> {
       try {
         const row = statement.get(id);
         return row !== undefined && row.crc === this.#checksums.get(id) && this.#isWhole(row);
-      } catch {
+      } catch (error) {
+        this.#passesOver(error);
         return false;
       }
     };
@@ -117,8 +122,8 @@ class TableReader<Row extends WithId> {
         if (strays > STRAYS_MAX) return;
         yield row;
       }
-    } catch {
-      return;
+    } catch (error) {
+      this.#passesOver(error);
     }
   }
 
@@ -131,20 +136,21 @@ class TableReader<Row extends WithId> {
         // Beyond the last row: the end of the table can be read only from behind.
         if (row === undefined) break;
         if (row.id > afterId + distance && this.#isWhole(row) && this.#checksums.get(row.id) !== row.crc) return row.id;
-      } catch {
-        continue;
+      } catch (error) {
+        this.#passesOver(error);
       }
     return undefined;
   }
 }
 
-/** Every whole row of a table that can be read. Nothing if the table itself cannot. */
+/** Every whole row of a table that can be read. Nothing if the table itself cannot. Throws what `passesOver` throws. */
 export function* readableRows<Row extends WithId>(
   database: Database,
   table: string,
   isWhole: (row: Row) => boolean,
+  passesOver: PassesOver,
 ): Generator<Row, void> {
-  const reader = new TableReader<Row>(database, table, isWhole);
+  const reader = new TableReader<Row>(database, table, isWhole, passesOver);
   let after = 0;
   for (;;) {
     const { recent, isComplete } = yield* reader.forward(after);
@@ -152,7 +158,8 @@ export function* readableRows<Row extends WithId>(
     let next: number | undefined;
     try {
       next = reader.firstReadable(reader.confirmed(recent));
-    } catch {
+    } catch (error) {
+      passesOver(error);
       next = undefined;
     }
     yield* reader.backward(next === undefined ? ID_MAX : next - 1);

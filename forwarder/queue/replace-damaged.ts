@@ -12,10 +12,12 @@ import { closeSync, existsSync, openSync, readdirSync, readSync, renameSync } fr
 import path from 'node:path';
 import { syncFolder } from '../../service/storage/data-dir.ts';
 import { openDatabase, type Database } from '../../service/storage/sqlite.ts';
-import { addTo, damageText, emptyLedger, total, type LedgerState } from './ledger.ts';
+import { isOfTheDisk, type PassesOver } from './disk-trouble.ts';
+import { addTo, damageText, type LedgerState } from './ledger.ts';
 import type { RunWatermark } from './queue-messages.ts';
 import { readableRows } from './readable-rows.ts';
 import { addOlder, readableAudit, salvageAudit, type ReadableAudit } from './salvaged-audit.ts';
+import { salvagedLedger, salvageText } from './salvaged-ledger.ts';
 import { SettledSeqs } from './settled-seqs.ts';
 import {
   deadChecksum,
@@ -118,11 +120,13 @@ class Copier {
   }
 
   /** `settled`: what this source and those before it say. */
-  copy(source: Database, settled: SettledSeqs): void {
+  copy(source: Database, settled: SettledSeqs, passesOver: PassesOver): void {
     this.#sources += 1;
     this.#settled = settled;
-    for (const row of readableRows<StoredRow>(source, 'rows', (one) => isWhole(one, rowChecksum))) this.#row(row);
-    for (const letter of readableRows<StoredDead>(source, 'dead', (one) => isWhole(one, deadChecksum))) this.#letter(letter);
+    const isWholeRow = (row: StoredRow): boolean => isWhole(row, rowChecksum);
+    for (const row of readableRows(source, 'rows', isWholeRow, passesOver)) this.#row(row);
+    const isWholeLetter = (letter: StoredDead): boolean => isWhole(letter, deadChecksum);
+    for (const letter of readableRows(source, 'dead', isWholeLetter, passesOver)) this.#letter(letter);
     this.#commit();
   }
 
@@ -233,10 +237,12 @@ function isWhole<Row extends { crc: number }>(row: Row, checksum: (row: Row) => 
   }
 }
 
-function stateOf(database: Database): LedgerState | undefined {
+/** What can be read, or undefined. Throws what `passesOver` throws. */
+function ifReadable<T>(read: () => T, passesOver: PassesOver): T | undefined {
   try {
-    return readState(database);
-  } catch {
+    return read();
+  } catch (error) {
+    passesOver(error);
     return undefined;
   }
 }
@@ -247,36 +253,41 @@ const newer = (a: LedgerState | undefined, b: LedgerState | undefined): LedgerSt
     ? b
     : a;
 
-function readHead(database: Database, gateway: string, salvaged: Salvaged): void {
+function readHead(database: Database, gateway: string, salvaged: Salvaged, passesOver: PassesOver): void {
   const version: unknown = database.pragma('user_version', { simple: true });
-  salvaged.state = newer(salvaged.state, stateOf(database));
-  salvaged.queueId ??= queueIdOf(database);
-  addOlder(salvaged.audit, readableAudit(database));
-  for (const watermark of version === 1 ? watermarksOfVersion1(database, gateway) : salvageWatermarks(database)) {
+  salvaged.state = newer(
+    salvaged.state,
+    ifReadable(() => readState(database), passesOver),
+  );
+  salvaged.queueId ??= ifReadable(() => queueIdOf(database), passesOver);
+  addOlder(salvaged.audit, readableAudit(database, passesOver));
+  const watermarks = version === 1 ? watermarksOfVersion1(database, gateway) : salvageWatermarks(database, passesOver);
+  for (const watermark of watermarks) {
     const key = watermarkKey(watermark);
     if ((salvaged.watermarks.get(key)?.stored ?? -1) < watermark.stored) salvaged.watermarks.set(key, watermark);
   }
 }
 
-/** Reads all that can be read of one source. Throws only errors of the new file. */
-function readSource(file: string, gateway: string, copier: Copier, salvaged: Salvaged): void {
-  let database: Database | undefined;
+/** Reads all that can be read of one source. Throws errors of the new file, and those that a retry may cure. */
+function readSource(file: string, gateway: string, copier: Copier, salvaged: Salvaged, passesOver: PassesOver): void {
+  if (!existsSync(file)) return;
+  // Not a database, or its first pages are damaged: rows may still be found.
+  const database = ifReadable(() => openDatabase(file, { readonly: true, fileMustExist: true }), passesOver);
+  if (database === undefined) return;
   try {
-    try {
-      database = openDatabase(file, { readonly: true, fileMustExist: true });
-      readHead(database, gateway, salvaged);
-    } catch {
-      // Not a database, or its first pages are damaged: rows may still be found.
-    }
-    if (database !== undefined) copier.copy(database, new SettledSeqs(salvaged.audit, salvaged.state));
+    ifReadable(() => readHead(database, gateway, salvaged, passesOver), passesOver);
+    copier.copy(database, new SettledSeqs(salvaged.audit, salvaged.state), passesOver);
   } finally {
-    database?.close();
+    database.close();
   }
 }
 
 const isComplete = ({ state }: Salvaged, { rows, dead }: Copier): boolean => state?.queued === rows && state.dead === dead;
 
-function salvage(file: string, { gateway }: ReplaceOptions, copier: Copier): Salvaged {
+function salvage(file: string, { gateway, isUnreadableDamaged }: ReplaceOptions, copier: Copier): Salvaged {
+  const passesOver = (error: unknown): void => {
+    if (isOfTheDisk(error, isUnreadableDamaged)) throw error;
+  };
   const salvaged: Salvaged = {
     state: undefined,
     watermarks: new Map(),
@@ -291,39 +302,14 @@ function salvage(file: string, { gateway }: ReplaceOptions, copier: Copier): Sal
       if (log === undefined) break;
       salvaged.commitsUnknown = log.commitsUnknown;
       if (log.file === undefined) continue;
-      readSource(log.file, gateway, copier, salvaged);
+      readSource(log.file, gateway, copier, salvaged, passesOver);
       if (isComplete(salvaged, copier)) return salvaged;
     }
   } finally {
     removeSecondName(file);
   }
-  readSource(file, gateway, copier, salvaged);
+  readSource(file, gateway, copier, salvaged, passesOver);
   return salvaged;
-}
-
-/** The ledger of what was salvaged: readings that the damaged file had accepted and that can no longer be read are evicted (`damaged`). */
-function accountOf(salvaged: Salvaged, copier: Copier, { reason, isLogLost }: Damage, aside: string): LedgerState {
-  const known = salvaged.state;
-  const { rows, dead, deadBytes, deadBy, lastRowId } = copier;
-  const state: LedgerState = { ...(known ?? emptyLedger()), queued: rows, dead, deadBytes, deadBy, open: false };
-  const lost = state.accepted - state.shipped - rows - dead - total(state.evictedBy);
-  if (lost > 0) addTo(state.evictedBy, 'damaged', lost);
-  else {
-    // Rows that were shipped are back in the queue.
-    const again = Math.min(state.shipped, -lost);
-    state.shipped -= again;
-    state.accepted += -lost - again;
-  }
-  state.nextRowId = Math.max(state.nextRowId, lastRowId + 1);
-  const commits = isLogLost ? LOST_LOG_COMMITS : salvaged.commitsUnknown;
-  const unknown = known === undefined ? 'what all commits changed' : `what up to ${commits} commits changed`;
-  if (known === undefined || state.commitsLost === null) state.commitsLost = null;
-  else if (commits > 0) state.commitsLost = (state.commitsLost ?? 0) + commits;
-  const lostText =
-    known === undefined || commits > 0 ? `${Math.max(0, lost)} lost; unknown: ${unknown}` : `${Math.max(0, lost)} lost`;
-  const counts = `${rows} readings and ${dead} dead letters salvaged, ${lostText}`;
-  state.damage = damageText(`${reason}; put aside as ${aside}; ${counts}`);
-  return state;
 }
 
 /** Reads a file and its log once. Throws what the disk reports: a page that it does not return now may be there later. */
@@ -357,10 +343,19 @@ export function replaceDamaged(file: string, damage: Damage, options: ReplaceOpt
       salvaged.commitsUnknown = 0;
     }
     const isLogLost = damage.isLogLost && known === undefined;
-    const state = accountOf(salvaged, copier, { ...damage, isLogLost }, asideName(stamp));
+    const { rows, dead, deadBytes, deadBy, lastRowId } = copier;
+    const commitsUnknown = isLogLost ? LOST_LOG_COMMITS : salvaged.commitsUnknown;
+    const counts = { known: salvaged.state, commitsUnknown, rows, dead, deadBytes, deadBy, lastRowId };
+    const { state, lost } = salvagedLedger(counts);
     database.transaction(() => {
       insertWatermarks(database, [...salvaged.watermarks.values()], Date.now());
-      writeState(database, { ...state, audit: salvageAudit(database, salvaged.audit, state) });
+      const { audit, unclear } = salvageAudit(database, salvaged.audit, state, lost);
+      const text = salvageText(counts, lost, unclear);
+      writeState(database, {
+        ...state,
+        audit,
+        damage: damageText(`${damage.reason}; put aside as ${asideName(stamp)}; ${text}`),
+      });
       if (salvaged.queueId !== undefined) setQueueId(database, salvaged.queueId);
     })();
   });

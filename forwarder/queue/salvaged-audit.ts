@@ -3,6 +3,7 @@
  * it counts as evicted, or as unknown if more seqs are missing from the account than readings were lost.
  */
 import type { Database } from '../../service/storage/sqlite.ts';
+import type { PassesOver } from './disk-trouble.ts';
 import { countEarlierRuns } from './earlier-runs.ts';
 import { emptyAudit, type AuditState, type LedgerState } from './ledger.ts';
 import { RunSpans, spanChecksum, type Span, type StoredSpan } from './run-spans.ts';
@@ -30,32 +31,35 @@ function readable<Row>(
   query: (order: string) => string,
   isWhole: (row: Row) => boolean,
   key: (row: Row) => string,
+  passesOver: PassesOver,
 ): Row[] {
   const found = new Map<string, Row>();
   for (const order of ['ASC', 'DESC'])
     try {
       for (const row of database.prepare(query(order)).iterate() as IterableIterator<Row>)
         if (isWhole(row)) found.set(key(row), row);
-    } catch {
-      continue;
+    } catch (error) {
+      passesOver(error);
     }
   return [...found.values()];
 }
 
-/** Runs and spans of a damaged file that can still be read; none in a file of an older version. */
-export function readableAudit(database: Database): ReadableAudit {
+/** Runs and spans of a damaged file that can still be read; none in a file of an older version. Throws what `passesOver` throws. */
+export function readableAudit(database: Database, passesOver: PassesOver): ReadableAudit {
   return {
     runs: readable<StoredRun>(
       database,
       (order) => `SELECT * FROM runs ORDER BY id ${order}`,
       (run) => runChecksum(run) === run.crc,
       ({ id }) => String(id),
+      passesOver,
     ),
     spans: readable<StoredSpan>(
       database,
       (order) => `SELECT * FROM spans ORDER BY run ${order}, first ${order}`,
       (span) => spanChecksum(span) === span.crc,
       ({ run, first }) => `${run}/${first}`,
+      passesOver,
     ),
   };
 }
@@ -93,11 +97,23 @@ function between(first: number, last: number, spans: readonly Seqs[]): Seqs[] {
   return gaps.filter((gap) => gap.last >= gap.first);
 }
 
+export interface SalvagedAudit {
+  audit: AuditState;
+  /** Seqs of which nobody knows whether they were shipped or are lost. */
+  unclear: number;
+}
+
 /**
- * Writes the audit of a new file, after its rows, dead letters, watermarks and ledger. `state`: that ledger; its tails are used if it was
- * salvaged, too. What a row or a dead letter says of its seq counts more than a span.
+ * Writes the audit of a new file, after its rows, dead letters and watermarks. `state`: its ledger; its tails are used if it was salvaged,
+ * too; `lost`: how many readings that ledger counts as lost with this file. What a row or a dead letter says of its seq counts more than a
+ * span.
  */
-export function salvageAudit(database: Database, { runs, spans }: ReadableAudit, state: LedgerState): AuditState {
+export function salvageAudit(
+  database: Database,
+  { runs, spans }: ReadableAudit,
+  state: LedgerState,
+  lost: number,
+): SalvagedAudit {
   const audit = { ...emptyAudit(), revision: state.audit.revision + 1 };
   const { revision } = audit;
   const tails = new Map(state.audit.hot.map((tail) => [tail[0], tail]));
@@ -128,7 +144,8 @@ export function salvageAudit(database: Database, { runs, spans }: ReadableAudit,
     return between(run.counted_to + 1, upTo, known).map((gap) => ({ run: run.id, ...gap }));
   });
   const missing = gaps.reduce((sum, { first, last }) => sum + last - first + 1, 0);
-  const code = missing > (state.evictedBy['damaged'] ?? 0) ? UNKNOWN : spanCode('evicted', 'damaged');
+  const isUnclear = missing > lost;
+  const code = isUnclear ? UNKNOWN : spanCode('evicted', 'damaged');
   for (const { run, first, last } of gaps) table.assign(run, { first, last, code }, revision);
-  return audit;
+  return { audit, unclear: isUnclear ? missing : 0 };
 }

@@ -1,6 +1,7 @@
 /**
  * Finds commits in a write-ahead log that SQLite will not replay: it stops silently at the first frame with a wrong checksum. A power cut
- * tears only the last commit, since each is synced before the next begins. Complete commits after a damaged frame would be lost.
+ * tears only the last commit, since each is synced before the next begins. Complete commits after a damaged frame would be lost, and so
+ * would a damaged commit behind which another one has begun.
  */
 import { existsSync } from 'node:fs';
 import { frameSum, isSameSum, withWal, type Sums, type WalFrame, type WalHeader } from './wal-frames.ts';
@@ -19,19 +20,26 @@ export function saltsOfMost(walFile: string): { salts: string; commits: number }
   return most === undefined ? undefined : { salts: most[0], commits: most[1] };
 }
 
-function commitsBeyondDamage({ bigEndian, salts, sums: first }: WalHeader, frames: Iterable<WalFrame>): number {
+/** Commits from the first damaged frame on, and whether another one has begun behind the last of them. */
+function beyondDamage(
+  { bigEndian, salts, sums: first }: WalHeader,
+  frames: Iterable<WalFrame>,
+): { commits: number; isFollowed: boolean } {
   let sums: Sums = first;
   let intact = true;
-  let beyond = 0;
+  let commits = 0;
+  let isFollowed = false;
   for (const frame of frames) {
     const isOfThisLog = frame.salts === salts;
     if (intact) {
       sums = frameSum(sums, frame.head, frame.page, bigEndian);
       intact = isOfThisLog && isSameSum(sums, frame.sums);
     }
-    if (!intact && isOfThisLog && frame.commitPages > 0) beyond += 1;
+    if (intact || !isOfThisLog) continue;
+    isFollowed = commits > 0 && frame.commitPages === 0;
+    if (frame.commitPages > 0) commits += 1;
   }
-  return beyond;
+  return { commits, isFollowed };
 }
 
 /** Describes the damage of the log beside a database file, or returns undefined. A torn last commit is no damage. */
@@ -42,7 +50,10 @@ export function walDamage(walFile: string): string | undefined {
     // The header is synced with the first commit: it may be torn only if there is no other.
     if (!header.isIntact)
       return (saltsOfMost(walFile)?.commits ?? 0) > 1 ? 'the header of the write-ahead log is damaged' : undefined;
-    const beyond = commitsBeyondDamage(header, frames);
-    return beyond > 1 ? `the write-ahead log is damaged before its last ${beyond} commits` : undefined;
+    const { commits, isFollowed } = beyondDamage(header, frames);
+    if (commits > 1) return `the write-ahead log is damaged before its last ${commits} commits`;
+    return commits === 1 && isFollowed
+      ? 'the write-ahead log is damaged in a commit behind which another one had begun'
+      : undefined;
   });
 }

@@ -2,7 +2,7 @@
  * Salvages what SQLite would not replay from a damaged write-ahead log. The frames that can be used are written into a new log beside a
  * second name of the database file, so SQLite reads both together and the damaged files stay unchanged.
  */
-import { closeSync, copyFileSync, linkSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, ftruncateSync, linkSync, openSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { PAGE_BYTES } from './schema.ts';
 import { saltsOfMost } from './wal-check.ts';
@@ -22,12 +22,24 @@ import {
 const WAL_VERSION = 3_007_000;
 const SALTS = Buffer.from('salvage!', 'latin1');
 
-/** Writes a log of its own checksums. All frames are one commit. */
+/** A frame, where it belongs, and the checksum that it continues. */
+interface NextFrame {
+  at: number;
+  before: Sums;
+  head: Buffer;
+  page: Buffer;
+}
+
+/** Writes a log of its own checksums. All frames up to the end of the last commit are one commit; the others are cut off. */
 class WalWriter {
   readonly #fd: number;
   #sums: Sums;
   #at = WAL_HEADER_BYTES;
-  #last: { head: Buffer; page: Buffer } | undefined;
+  #last: NextFrame | undefined;
+  #lastOfCommit: NextFrame | undefined;
+  #added = 0;
+  /** Frames up to the end of the last commit. */
+  frames = 0;
 
   constructor(file: string) {
     this.#fd = openSync(file, 'wx', 0o600);
@@ -43,31 +55,41 @@ class WalWriter {
   }
 
   add(pageNumber: number, page: Buffer): void {
-    this.#flush();
     const head = Buffer.alloc(8);
     head.writeUInt32BE(pageNumber, 0);
-    this.#last = { head, page };
+    this.#last = { at: this.#at, before: this.#sums, head, page };
+    this.#write(this.#last);
+    this.#added += 1;
   }
 
-  #flush(): void {
-    if (this.#last === undefined) return;
-    const { head, page } = this.#last;
-    this.#sums = frameSum(this.#sums, head, page, false);
+  /** A commit ends here. */
+  commit(): void {
+    this.#lastOfCommit = this.#last;
+    this.frames = this.#added;
+  }
+
+  #write({ at, before, head, page }: NextFrame): void {
+    this.#sums = frameSum(before, head, page, false);
     const frame = Buffer.alloc(FRAME_BYTES);
     head.copy(frame, 0);
     SALTS.copy(frame, 8);
     frame.writeUInt32BE(this.#sums[0], 16);
     frame.writeUInt32BE(this.#sums[1], 20);
     page.copy(frame, FRAME_HEADER_BYTES);
-    writeSync(this.#fd, frame, 0, frame.length, this.#at);
-    this.#at += FRAME_BYTES;
-    this.#last = undefined;
+    writeSync(this.#fd, frame, 0, frame.length, at);
+    this.#at = at + FRAME_BYTES;
   }
 
-  /** Ends the commit; the database then has this many pages. */
+  /** Ends the last commit, after which the database has this many pages. */
   end(pages: number): void {
-    this.#last?.head.writeUInt32BE(pages, 4);
-    this.#flush();
+    const last = this.#lastOfCommit;
+    if (last === undefined) return;
+    last.head.writeUInt32BE(pages, 4);
+    this.#write(last);
+    ftruncateSync(this.#fd, this.#at);
+  }
+
+  close(): void {
     closeSync(this.#fd);
   }
 }
@@ -106,14 +128,18 @@ export function salvageLog(file: string, which: 'verified' | 'all'): SalvagedLog
     const salts = header.isIntact ? header.salts : saltsOfMost(walFile)?.salts;
     if (salts === undefined) return undefined;
     const writer = new WalWriter(`${secondName(file)}-wal`);
-    const kept = keepFrames(frames, writer, {
-      salts,
-      bigEndian: header.isIntact && header.bigEndian,
-      before: header.isIntact ? header.sums : undefined,
-      keepsAll: which === 'all',
-    });
-    writer.end(kept.pages);
-    return kept;
+    try {
+      const { pages, commitsUnknown } = keepFrames(frames, writer, {
+        salts,
+        bigEndian: header.isIntact && header.bigEndian,
+        before: header.isIntact ? header.sums : undefined,
+        keepsAll: which === 'all',
+      });
+      writer.end(pages);
+      return { frames: writer.frames, commitsUnknown };
+    } finally {
+      writer.close();
+    }
   });
   if (found === undefined) return undefined;
   if (found.frames === 0) return { file: undefined, commitsUnknown: found.commitsUnknown };
@@ -129,12 +155,13 @@ interface Keeping {
   keepsAll: boolean;
 }
 
+/** Frames behind the last commit belong to one that a power cut or a kill tore: nobody was told that it was stored. */
 function keepFrames(
   frames: Iterable<WalFrame>,
   writer: WalWriter,
   { salts, bigEndian, before, keepsAll }: Keeping,
-): { frames: number; pages: number; commitsUnknown: number } {
-  const kept = { frames: 0, pages: 0, commitsUnknown: 0 };
+): { pages: number; commitsUnknown: number } {
+  const kept = { pages: 0, commitsUnknown: 0 };
   let sums = before;
   let isCommitWhole = true;
   for (const { pageNumber, commitPages, head, page, ...frame } of frames) {
@@ -143,11 +170,9 @@ function keepFrames(
     sums = frame.sums;
     isCommitWhole &&= isVerified;
     const isOfThisLog = frame.salts === salts;
-    if (isVerified || (keepsAll && isOfThisLog && pageNumber > 0)) {
-      writer.add(pageNumber, page);
-      kept.frames += 1;
-    }
+    if (isVerified || (keepsAll && isOfThisLog && pageNumber > 0)) writer.add(pageNumber, page);
     if (!isOfThisLog || commitPages === 0) continue;
+    writer.commit();
     if (isVerified) kept.pages = commitPages;
     kept.commitsUnknown = isCommitWhole ? 0 : kept.commitsUnknown + 1;
     isCommitWhole = true;

@@ -5,6 +5,7 @@
 import { crc32 } from 'node:zlib';
 import { isBeforeBuild } from '../../service/process/clock-state.ts';
 import type { Database, Statement } from '../../service/storage/sqlite.ts';
+import type { PassesOver } from './disk-trouble.ts';
 import { addTo, type LedgerState } from './ledger.ts';
 import type { RunWatermark } from './queue-messages.ts';
 import { watermarkKey } from './watermark-key.ts';
@@ -69,28 +70,24 @@ export function watermarkDamage(database: Database): string | undefined {
   return damaged === undefined ? undefined : `the watermark of ${watermarkKey(damaged)} has a wrong checksum`;
 }
 
-/** The watermarks of a damaged file that can still be read. */
-export function salvageWatermarks(database: Database): RunWatermark[] {
+/** The watermarks of a damaged file that can still be read. Throws what `passesOver` throws. */
+export function salvageWatermarks(database: Database, passesOver: PassesOver): RunWatermark[] {
   const found = new Map<string, RunWatermark>();
   for (const order of ['ASC', 'DESC'])
     try {
       const rows = database.prepare(`SELECT * FROM watermarks ORDER BY gateway ${order}, run ${order}`).iterate();
       for (const row of rows as IterableIterator<StoredWatermark>)
         if (checksum(row) === row.crc) found.set(watermarkKey(row), fromRow(row));
-    } catch {
-      continue;
+    } catch (error) {
+      passesOver(error);
     }
   return [...found.values()];
 }
 
-/** The identity of the queue file (16 hexadecimal digits, made with it), or undefined if it cannot be read. */
+/** The identity of the queue file (16 hexadecimal digits, made with it), or undefined if it has none. Throws what SQLite throws. */
 export function queueIdOf(database: Database): string | undefined {
-  try {
-    const id: unknown = database.prepare("SELECT value FROM meta WHERE key = 'queue'").pluck().get();
-    return typeof id === 'string' && /^[0-9a-f]{16}$/.test(id) ? id : undefined;
-  } catch {
-    return undefined;
-  }
+  const id: unknown = database.prepare("SELECT value FROM meta WHERE key = 'queue'").pluck().get();
+  return typeof id === 'string' && /^[0-9a-f]{16}$/.test(id) ? id : undefined;
 }
 
 /** Lets a replacement continue under the identity of the file that it replaces. */

@@ -146,25 +146,104 @@ test('a kill in the middle of an eviction, before it took the readings: the next
   assert.deepEqual(next.forwarder.missedBy(bench.outbox.run), {});
 });
 
-/** A file whose reading of seq 7 is damaged, left by an earlier process, and an outbox that has found the damage. */
-async function damagedRun(t: TestContext): Promise<{ bench: DiskBench; run: string }> {
-  const first = await spilled(t, 50);
-  await first.outbox.stop();
-  const file = path.join(first.folder, readdirSync(first.folder).find((name) => name.endsWith('.spill')) ?? '');
+/** Flips a bit in the reading of seq 7. */
+function damage(file: string): void {
   const bytes = readFileSync(file);
   const at = bytes.indexOf(' 7 {"timestamp"') + 30;
   bytes[at] = (bytes[at] ?? 0) ^ 0x04;
   writeFileSync(file, bytes);
-  const bench = new DiskBench(t, { folder: first.folder });
+}
+
+/** The run of an earlier process, in at least three files. */
+async function severalFiles(t: TestContext): Promise<{ folder: string; run: string; names: string[] }> {
+  const { outbox, folder } = await spilled(t, 300, { maxBytes: 65_536, memoryMax: 20 });
+  await outbox.stop();
+  const names = readdirSync(folder)
+    .filter((name) => name.endsWith('.spill'))
+    .sort();
+  assert.ok(names.length > 2, `${names.length} files`);
+  return { folder, run: outbox.run, names };
+}
+
+/** A file whose reading of seq 7 is damaged, left by an earlier process, and an outbox that has found the damage. */
+async function damagedRun(t: TestContext, options: Partial<DiskBenchOptions> = {}): Promise<{ bench: DiskBench; run: string }> {
+  const first = await spilled(t, 50);
+  await first.outbox.stop();
+  damage(path.join(first.folder, readdirSync(first.folder).find((name) => name.endsWith('.spill')) ?? ''));
+  const bench = new DiskBench(t, { folder: first.folder, ...options });
   await bench.outbox.start();
   await eventually(() => bench.outbox.status().dropped === 1 && bench.outbox.held === 49, { what: 'the damage is found' });
   return { bench, run: first.outbox.run };
 }
 
+for (const isWithoutNames of [false, true])
+  test(`no damaged file is evicted for room${isWithoutNames ? ', in a folder without room for another name' : ''}: it would give none`, async (t) => {
+    const { names, folder, run } = await severalFiles(t);
+    damage(path.join(folder, names[0] ?? ''));
+    const bench = new DiskBench(t, { folder });
+    await bench.outbox.start();
+    await eventually(() => bench.outbox.status().dropped === 1, { what: 'the damage is found' });
+    await spill(bench, 50);
+    bench.disk.fault = { calls: isWithoutNames ? ['write', 'create', 'rename'] : ['write'], code: 'ENOSPC' };
+    burst(bench, 300);
+    await eventually(() => bench.disk.removed.includes(names[1] ?? ''), { what: 'the file behind it is evicted' });
+    bench.disk.fault = undefined;
+    bench.outbox.up();
+    await eventually(() => bench.outbox.held === 0, { what: 'all is settled' });
+    const { damaged, outbox_full: full = [], ...others } = bench.forwarder.missedBy(run);
+    assert.deepEqual([damaged, others], [[7], {}]);
+    const stored = bench.forwarder.seqs(run);
+    assert.deepEqual(
+      stored.slice(0, 20),
+      seqsThrough(21).filter((seq) => seq !== 7),
+      'what is whole of it is delivered',
+    );
+    assert.deepEqual(
+      [7, ...full, ...stored].sort((x, y) => x - y),
+      seqsThrough(300),
+    );
+  });
+
+test('settled files are removed although a damaged one before them cannot get its new name', async (t) => {
+  const { names, folder, run } = await severalFiles(t);
+  damage(path.join(folder, names[0] ?? ''));
+  const bench = new DiskBench(t, { folder: folder });
+  bench.disk.fault = { calls: ['rename'], code: 'ENOSPC', name: '.spill' };
+  await bench.outbox.start();
+  bench.outbox.up();
+  // The newest one says what may have been sent.
+  const kept = [names[0], names.at(-1)];
+  const files = (): string[] => readdirSync(folder).filter((name) => name.endsWith('.spill'));
+  await eventually(() => files().length === 2, { what: 'those between are removed' });
+  assert.deepEqual(files().sort(), kept);
+  bench.disk.fault = undefined;
+  await eventually(() => readdirSync(folder).every((name) => name.includes('.damaged-')), { what: 'it is set aside' });
+  assert.deepEqual(bench.forwarder.missedBy(run), { damaged: [7] });
+});
+
+test('a file that does not say what it held, and cannot be renamed, holds up no other file of its run', async (t) => {
+  const { names, folder, run } = await severalFiles(t);
+  const [lost = '', ...others] = names;
+  writeFileSync(path.join(folder, lost), Buffer.alloc(20_000, 0xee));
+  const bench = new DiskBench(t, { folder: folder });
+  bench.disk.fault = { calls: ['rename'], code: 'EROFS' };
+  await bench.outbox.start();
+  bench.outbox.up();
+  await eventually(() => bench.forwarder.seqs(run).at(-1) === 300, { what: `${others.length} files are delivered` });
+  assert.ok(readdirSync(folder).includes(lost), 'nothing was done to it');
+});
+
+/** The limit of the outbox, which `fill` exceeds: then damaged files are evicted, too. */
+const OVER_LIMIT = { maxBytes: 65_536 };
+
+async function fill(bench: DiskBench): Promise<void> {
+  for (let added = 0; added < 600; added += 50) await bench.add(50);
+}
+
 test('a kill between the mark of a damaged file and setting it aside: the next process still delivers what is whole', async (t) => {
-  const { bench, run } = await damagedRun(t);
-  bench.disk.fault = { calls: ['write', 'rename'], code: 'ENOSPC', name: '.spill' };
-  burst(bench, 300);
+  const { bench, run } = await damagedRun(t, OVER_LIMIT);
+  bench.disk.fault = { calls: ['rename'], code: 'ENOSPC', name: '.spill' };
+  await fill(bench);
   const isMarked = (): boolean => readdirSync(bench.folder).some((name) => name.includes(`${run}-00000001.spill.evicted-`));
   await eventually(isMarked, { what: 'the damaged file is marked' });
   bench.disk.fault = { calls: DISK_CALLS, code: 'EIO' };
@@ -180,12 +259,11 @@ test('a kill between the mark of a damaged file and setting it aside: the next p
 });
 
 test('a kill after a damaged file was set aside, before anything recorded its eviction, loses no count', async (t) => {
-  const { bench, run } = await damagedRun(t);
+  const { bench, run } = await damagedRun(t, OVER_LIMIT);
   bench.disk.onRename = (name) => {
     if (name.startsWith(`${run}-00000001.spill`)) bench.disk.fault = { calls: DISK_CALLS, code: 'EIO' };
   };
-  bench.disk.fault = { calls: ['write'], code: 'ENOSPC', name: '.spill' };
-  burst(bench, 300);
+  await fill(bench);
   const isSetAside = (): boolean => readdirSync(bench.folder).some((name) => name.includes('.damaged-'));
   await eventually(isSetAside, { what: 'the damaged file is set aside' });
   const next = new DiskBench(t, { folder: bench.folder });
@@ -193,9 +271,8 @@ test('a kill after a damaged file was set aside, before anything recorded its ev
   next.outbox.up();
   const missed = (): number[] => Object.values(next.forwarder.missedBy(run)).flat();
   await eventually(() => missed().length === 50, { what: 'all of it is counted' });
-  // An offer says of what is below its first seq how many were lost by which cause.
-  const { damaged = [], outbox_full: full = [], ...others } = next.forwarder.missedBy(run);
-  assert.deepEqual([damaged.length, full.length, others], [1, 49, {}]);
+  const evicted = seqsThrough(50).filter((seq) => seq !== 7);
+  assert.deepEqual(next.forwarder.missedBy(run), { damaged: [7], outbox_full: evicted });
   assert.deepEqual(next.forwarder.seqs(run), []);
 });
 

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { MissedSpan } from '../../contract/delivery.ts';
+import { RunIntake } from '../../forwarder/intake/run-intake.ts';
+import type { DroppedSpan } from '../../outbox/dropped-seqs.ts';
 import { OutboxRun } from '../../outbox/outbox-run.ts';
 import { WINDOW } from './support/world-view.ts';
 
 const RUN = '0123456789abcdef';
 const QUEUE = 'f000000000000001';
+const seqs = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
 const NOTHING = { counts: {}, spans: [] };
 
 /** A run with readings held, whose first offer was answered. */
@@ -134,6 +138,76 @@ test('an offer names the causes of the dropped readings below its oldest one: th
   run.received({ queue: QUEUE, stored: 4 }, 3002);
   const second = run.dueOffer(4000);
   assert.deepEqual([second?.from, second?.dropped], [8, { outbox_full: 2, disk_failed: 3 }]);
+});
+
+/** A run of an earlier process of which seqs were dropped, and what the forwarder makes of its offers. */
+function missedOf(spans: DroppedSpan[], held: number[], watermark?: number): { missed: MissedSpan[]; offers: number } {
+  const last = Math.max(...held, ...spans.map(({ to }) => to));
+  const recovered = { first: held[0] ?? last + 1, last, mayHaveSent: last, dropped: { counts: {}, spans } };
+  const run = new OutboxRun({ run: RUN, window: WINDOW, recovered });
+  for (const seq of held) run.hold({ seq, payload: '{}' }, 0);
+  const known = watermark === undefined ? undefined : { gateway: 'box', run: RUN, stored: watermark, missed: {} };
+  const intake = new RunIntake({ gateway: 'box', run: RUN }, known);
+  const missed: MissedSpan[] = [];
+  let offers = 0;
+  for (let nowMs = 0; nowMs < 60_000 && run.unsettled; nowMs += 100) {
+    const offer = run.dueOffer(nowMs);
+    if (offer !== undefined) {
+      offers += 1;
+      missed.push(...intake.offered(offer));
+    }
+    const { taken } = intake.arrived(run.nextPacket(nowMs) ?? []);
+    intake.pending(taken.length, []);
+    run.received({ queue: QUEUE, stored: intake.watermark.stored, sync: offer?.sync ?? 0 }, nowMs);
+    intake.committed(intake.watermark.stored);
+  }
+  assert.equal(run.unsettled, false, 'all is settled');
+  return { missed, offers };
+}
+
+test('the forwarder learns the cause of each dropped seq, not only how many there are of each', () => {
+  const spans: DroppedSpan[] = [
+    { from: 1, to: 6, cause: 'outbox_full' },
+    { from: 7, to: 7, cause: 'damaged' },
+    { from: 8, to: 50, cause: 'outbox_full' },
+    { from: 61, to: 64, cause: 'disk_failed' },
+    { from: 65, to: 70, cause: 'damaged' },
+  ];
+  const held = Array.from({ length: 10 }, (_, index) => 51 + index);
+  const { missed, offers } = missedOf(spans, held);
+  assert.deepEqual(missed, spans);
+  assert.ok(offers <= spans.length + 1, `${offers} offers`);
+});
+
+test('what another queue stored between dropped seqs is not given their cause', () => {
+  const { missed } = missedOf(
+    [
+      { from: 4, to: 6, cause: 'damaged' },
+      { from: 9, to: 9, cause: 'outbox_full' },
+    ],
+    [12],
+  );
+  assert.deepEqual(
+    missed.map(({ from, to, cause }) => `${from}-${to} ${cause}`),
+    ['1-3 earlier_queue', '4-6 damaged', '7-8 unknown', '9-9 outbox_full', '10-11 unknown'],
+  );
+});
+
+test('what the forwarder knows already needs no offer of its own', () => {
+  const spans = seqs(90).map((seq): DroppedSpan => ({ from: 2 * seq, to: 2 * seq, cause: 'damaged' }));
+  const { missed, offers } = missedOf(spans, [200], 199);
+  assert.deepEqual(missed, []);
+  assert.ok(offers <= 3, `${offers} offers`);
+});
+
+test('many causes in turn are one offer: the counts are right, and nothing waits for thousands of answers', () => {
+  const spans = seqs(1000).map((seq): DroppedSpan => ({ from: seq, to: seq, cause: seq % 2 === 0 ? 'damaged' : 'disk_failed' }));
+  const { missed, offers } = missedOf(spans, [1001]);
+  const counts = missed.reduce<Record<string, number>>((sum, { from, to, cause }) => {
+    return { ...sum, [cause]: (sum[cause] ?? 0) + to - from + 1 };
+  }, {});
+  assert.deepEqual(counts, { damaged: 500, disk_failed: 500 });
+  assert.ok(offers <= 2, `${offers} offers`);
 });
 
 test('a packet ends at 64 KiB, at the window and before a hole; on a busy line only a full one leaves', () => {

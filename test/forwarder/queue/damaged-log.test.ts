@@ -153,3 +153,30 @@ test('a cut-off log is a power cut, not damage', (t) => {
   assert.equal(state.damage, '');
   assert.equal(rows.length, ROWS - IN_LOG / COMMITS);
 });
+
+test('a last commit that is torn is not salvaged as a commit, although the log is damaged before it', (t) => {
+  const log = readFileSync(`${fileOf(template)}-wal`);
+  const [before = 0, last = 0] = commitFrames(log).slice(-2);
+  const committed = ROWS - IN_LOG / COMMITS;
+  for (const damagedCommit of [2, 20, COMMITS - 2])
+    // At least one frame of the last commit was written: so the one before it had been synced.
+    for (let tornAt = before + 2 * FRAME; tornAt <= last; tornAt += FRAME) {
+      const { state, rows, watermarks } = damaged(t, (image) => {
+        flipIn(image, commitFrames(image)[damagedCommit] ?? 0);
+        image.fill(0, tornAt);
+      });
+      const place = `commit ${damagedCommit} damaged, torn at ${(tornAt - before) / FRAME}: ${state.damage}`;
+      assert.notEqual(state.damage, '', place);
+      assert.equal(imbalance(state), undefined);
+      assert.ok(
+        rows.every(({ id, data }) => id <= committed && data === readingOf(id)),
+        place,
+      );
+      const isKnown = damagedCommit < COMMITS - 2 || state.commitsLost === undefined;
+      if (isKnown) assert.equal(state.accepted, committed, place);
+      if (isKnown) assert.equal(watermarks[0]?.stored, committed, place);
+      const unknown = state.commitsLost ?? 0;
+      assert.ok(rows.length + (state.evictedBy['damaged'] ?? 0) + 12 * unknown >= committed, `${rows.length} rows, ${place}`);
+      assert.ok(unknown <= 1 && rows.length >= committed - 12, `${rows.length} rows, ${place}`);
+    }
+});

@@ -29,7 +29,7 @@ const isWhole = (row: StoredRow): boolean => rowChecksum(row) === row.crc;
 function seqsIn(file: string): Set<number> {
   const database = openDatabase(file);
   const seqs = new Set<number>();
-  for (const { seq } of readableRows<StoredRow>(database, 'rows', isWhole)) seqs.add(seq ?? 0);
+  for (const { seq } of readableRows<StoredRow>(database, 'rows', isWhole, () => undefined)) seqs.add(seq ?? 0);
   database.close();
   return seqs;
 }

@@ -5,10 +5,10 @@ import path from 'node:path';
 import { after, test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { ledgerOf } from '../../../forwarder/queue/ledger.ts';
-import { readState } from '../../../forwarder/queue/stored-rows.ts';
+import { insertRows, readState, type StoredRow } from '../../../forwarder/queue/stored-rows.ts';
 import { openDatabase } from '../../../service/storage/sqlite.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { appendOf, copyOf, fileOf, openFile, RUN, takeFrom } from './support/queue-files.ts';
+import { appendOf, contentsOf, copyOf, fileOf, openFile, RUN, takeFrom } from './support/queue-files.ts';
 
 const HEADER = 32;
 const FRAME = 24 + 1024;
@@ -130,4 +130,63 @@ test('whatever is flipped in a log, a reading has one state, and ledger and acco
     }),
     { numRuns: 40, includeErrorInReport: true },
   );
+});
+
+test('a reading that is lost does not vanish behind one that comes back although it was shipped', (t) => {
+  const folder = tempDir(t);
+  const queue = openFile(folder);
+  queue.commit([appendOf(1, 100)]);
+  const ids = [...takeFrom(queue, 100, 1_000_000).ids];
+  queue.shipped(Float64Array.from(ids.filter((id) => id <= 10)));
+  queue.shipped(Float64Array.from(ids.filter((id) => id > 50)));
+  queue.commit([]);
+  queue.close();
+  // The span of 1 to 10 is damaged and row 5 is back; rows 20 and 21 cannot be read.
+  const database = openDatabase(fileOf(folder));
+  database.exec(`CREATE TEMP TABLE returned AS SELECT * FROM rows WHERE seq = 20;
+    UPDATE spans SET crc = crc + 1 WHERE first = 1;
+    DELETE FROM rows WHERE seq IN (20, 21);`);
+  const row = database.prepare('SELECT * FROM returned').get() as StoredRow;
+  insertRows(database)({ ...row, id: 5, seq: 5, data: row.data.replace('"seq":20', '"seq":5') });
+  database.close();
+  const reopened = openFile(folder);
+  const found = reopened.showRun(RUN, 'test-box', null);
+  reopened.close();
+  assert.ok(found.kind === 'account', 'the run has an account');
+  const { counts } = found.account;
+  assert.deepEqual(
+    { queued: counts.queued, shipped: counts.shipped, evicted: counts.evicted },
+    { queued: 39, shipped: 50, evicted: 0 },
+  );
+  assert.equal(counts.unknown, 11, '9 were shipped and 2 are lost, and the account does not know which');
+  const contents = contentsOf(folder);
+  assert.equal(contents.state.evictedBy['damaged'], 1, 'the numbers alone show one');
+  assert.match(contents.state.damage, /39 readings .* 1 lost; unknown: whether 11 readings were shipped or are lost$/);
+});
+
+test('damage counts as evicted in the account only as far as the ledger counts it, whatever was damaged before', (t) => {
+  const folder = tempDir(t);
+  const queue = openFile(folder);
+  queue.commit([appendOf(1, 100)]);
+  const ids = [...takeFrom(queue, 100, 1_000_000).ids];
+  queue.shipped(Float64Array.from(ids.filter((id) => id <= 10)));
+  queue.shipped(Float64Array.from(ids.filter((id) => id > 50)));
+  queue.commit([]);
+  queue.close();
+  const harm = (sql: string): void => {
+    const database = openDatabase(fileOf(folder));
+    database.exec(sql);
+    database.close();
+    openFile(folder).close();
+  };
+  harm('DELETE FROM rows WHERE seq BETWEEN 20 AND 39');
+  harm('UPDATE spans SET crc = crc + 1 WHERE first = 1');
+  const reopened = openFile(folder);
+  const found = reopened.showRun(RUN, 'test-box', null);
+  reopened.close();
+  assert.ok(found.kind === 'account', 'the run has an account');
+  const { counts } = found.account;
+  const { state } = contentsOf(folder);
+  assert.equal(state.evictedBy['damaged'], 20);
+  assert.deepEqual({ evicted: counts.evicted, unknown: counts.unknown }, { evicted: 20, unknown: 10 }, state.damage);
 });

@@ -66,7 +66,7 @@ export function salvageLarge(t: TestContext, rows: number, heapMiB: number, sour
   if (sources === 1) damagedQueue(folder, rows);
   else queueInTwoSources(t, folder, rows);
   const startedAt = performance.now();
-  const args = [`--max-old-space-size=${heapMiB}`, '--import', 'tsx', script, folder];
+  const args = [`--max-old-space-size=${heapMiB}`, '--max-semi-space-size=1', '--import', 'tsx', script, folder];
   const child = spawnSync(process.execPath, args, { encoding: 'utf8', maxBuffer: 1e8 });
   if (child.status !== 0) throw new Error(`ended with ${child.status ?? child.signal}: ${child.stderr.slice(-2000)}`);
   const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
