@@ -227,13 +227,16 @@ export class Admission {
     return true;
   }
 
-  /** Counts a new connection, or closes it if there are too many. `late`: it was not counted, because its network is beyond its rate. */
-  admit(socket: Socket): 'accepted' | 'closed' | 'late' {
+  /**
+   * Counts a new connection, or closes it if there are too many. `late`: it was not counted, because its network is beyond its rate;
+   * `reset`: its client has closed it already.
+   */
+  admit(socket: Socket): 'accepted' | 'closed' | 'late' | 'reset' {
     const address = socket.remoteAddress;
     // The client has reset it before it was accepted: all such connections would be one to whatever counts by address and port.
     if (address === undefined) {
       socket.destroy();
-      return 'closed';
+      return 'reset';
     }
     const network = this.#network(networkOf(address));
     if (!this.#isWithinRate(network)) return 'late';

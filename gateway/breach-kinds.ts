@@ -26,6 +26,10 @@ export const BREACH_KINDS = {
     hint: 'let its clients log in as users, or close connections that nobody needs',
   },
   connect_rate: { what: 'opens connections too fast', hint: `let its clients wait before they connect again; ${BLOCK}` },
+  connect_abandoned: {
+    what: 'opens connections, and closes them before it logs in',
+    hint: `check what connects: a probe needs one a second at most; ${BLOCK}`,
+  },
   connect_timeout: { what: 'opened a connection and did not send its CONNECT in time', hint: `check what connects; ${BLOCK}` },
   half_open: {
     what: 'has many connections without a login, and one of them was closed to make room',
@@ -110,8 +114,8 @@ export const BREACH_KINDS = {
   filter_rate: { what: 'subscribes faster than its budget, and has to wait', hint: SLOWER },
   over_budget: { what: 'was disconnected, because it was over its budget all the time', hint: SLOWER },
   websocket_frames: {
-    what: 'was disconnected, because it sends WebSocket frames without data',
-    hint: 'let it send pings less often: MQTT has its own',
+    what: 'was disconnected, because it sends WebSocket frames without data, or hundreds before its login',
+    hint: 'let it send pings less often, as MQTT has its own, and a packet as one message',
   },
   slow_subscriber: { what: 'was disconnected, because it does not read what it subscribed to', hint: READ_FASTER },
   backlog: { what: 'was disconnected, because it reads more slowly than messages arrive', hint: READ_FASTER },

@@ -66,6 +66,14 @@ export const HELD_BYTES_MAX = 1024 * 1024;
 /** WebSocket frames without data of one client. Some libraries ping every few seconds. */
 export const EMPTY_FRAMES_PER_SECOND = 10;
 export const EMPTY_FRAMES_AT_ONCE = 100;
+/** What a WebSocket frame costs of the bytes that a client may send, beside its own: it takes as long to handle as so many bytes. */
+export const FRAME_BYTES = 256;
+/** Frames before the login: a CONNECT is one, or a few. */
+export const FRAMES_BEFORE_LOGIN = 500;
+
+/** Connections of one address that its clients close before they have logged in. */
+export const ABANDONED_PER_SECOND = 2;
+export const ABANDONED_AT_ONCE = 20;
 
 /** What all clients of one user or address may do, as a multiple of one client; and all clients of the box. */
 export const PARTY_FACTOR = 2;

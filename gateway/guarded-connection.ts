@@ -6,6 +6,7 @@
  */
 import { Duplex } from 'node:stream';
 import type { ClientMeter, Resource } from './budgets/client-meter.ts';
+import { FRAME_BYTES, FRAMES_BEFORE_LOGIN } from './client-limits.ts';
 import { FrameWatch } from './frame-watch.ts';
 import type { Peer } from './identity.ts';
 
@@ -69,6 +70,7 @@ export class GuardedConnection extends Duplex {
   #measuredAtBytes = 0;
   #hasEnded = false;
   #hasFirstPacket = false;
+  #framesBeforeLogin = 0;
 
   constructor(inner: Duplex, options: GuardedConnectionOptions) {
     super({ allowHalfOpen: true, readableHighWaterMark: 64 * 1024, writableHighWaterMark: 256 * 1024 });
@@ -132,6 +134,13 @@ export class GuardedConnection extends Duplex {
   identify(policy: ConnectionPolicy): void {
     this.#policy = policy;
     process.nextTick(() => this.#handOver());
+  }
+
+  /** So many WebSocket frames are handed over next, and cost as much as their client's bytes. False: too many before its login. */
+  takeFrames(count: number): boolean {
+    this.#policy?.meter?.take('bytes', count * FRAME_BYTES);
+    if (this.#policy === undefined) this.#framesBeforeLogin += count;
+    return this.#policy !== undefined || this.#framesBeforeLogin <= FRAMES_BEFORE_LOGIN;
   }
 
   /** From now on hands over only as many PUBLISH packets at once as `credit` allows, and reads nothing while it is 0. */

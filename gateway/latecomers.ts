@@ -17,8 +17,8 @@ const PER_SECOND = 50;
 const NETWORKS_MAX = 1000;
 
 export interface LatecomersOptions {
-  /** One is closed after this. */
-  onRefused: (socket: Socket) => void;
+  /** One of this address is closed, by the client itself or after this. */
+  onRefused: (address: string) => void;
   /** One has sent something, within the rate: its bytes were put back, and it is paused. */
   onAccepted: (socket: Socket) => void;
 }
@@ -27,7 +27,7 @@ export interface LatecomersOptions {
 export class Latecomers {
   readonly #options: LatecomersOptions;
   /** With their marks of `ReadTurns`. */
-  readonly #waiting = new Map<Socket, number>();
+  readonly #waiting = new Map<Socket, { address: string; mark: number }>();
   readonly #turns = new ReadTurns(() => this.#trim());
   readonly #rates = new Map<string, Rate>();
 
@@ -36,24 +36,25 @@ export class Latecomers {
   }
 
   add(socket: Socket): void {
-    const network = networkOf(socket.remoteAddress);
-    this.#waiting.set(socket, this.#turns.mark());
+    const { remoteAddress: address = 'unknown' } = socket;
+    const network = networkOf(address);
+    this.#waiting.set(socket, { address, mark: this.#turns.mark() });
     socket.on('error', () => {});
-    socket.once('close', () => this.#waiting.delete(socket));
+    socket.once('close', () => this.#countRefused(socket));
     const stop = whenItSends(socket, {
       limitMs: WAIT_MS,
-      onLimit: () => this.#options.onRefused(socket),
+      onLimit: () => this.#countRefused(socket),
       take: () => {
         stop();
+        if (!this.#isWithinRate(network)) return this.#refuse(socket);
         this.#waiting.delete(socket);
-        if (this.#isWithinRate(network)) this.#options.onAccepted(socket);
-        else this.#refuse(socket);
+        this.#options.onAccepted(socket);
       },
     });
   }
 
   #trim(): void {
-    for (const [oldest, mark] of this.#waiting) {
+    for (const [oldest, { mark }] of this.#waiting) {
       if (this.#waiting.size <= WAITING_MAX || !this.#turns.wasRead(mark)) return;
       this.#refuse(oldest);
     }
@@ -69,14 +70,22 @@ export class Latecomers {
     return true;
   }
 
-  #refuse(socket: Socket): void {
+  #countRefused(socket: Socket): void {
+    const waiting = this.#waiting.get(socket);
+    if (waiting === undefined) return;
     this.#waiting.delete(socket);
-    this.#options.onRefused(socket);
+    this.#options.onRefused(waiting.address);
+  }
+
+  #refuse(socket: Socket): void {
+    this.#countRefused(socket);
     resetSocket(socket);
   }
 
   /** Closes those that wait. */
   stop(): void {
-    for (const socket of this.#waiting.keys()) socket.destroy();
+    const sockets = [...this.#waiting.keys()];
+    this.#waiting.clear();
+    for (const socket of sockets) socket.destroy();
   }
 }

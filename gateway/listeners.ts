@@ -27,10 +27,11 @@ import type { Limit } from './breach-kinds.ts';
 import type { Breaches } from './breaches.ts';
 import type { ClientLimits } from './client-limits.ts';
 import type { Broker } from './broker.ts';
+import { AbandonedConnections } from './abandoned-connections.ts';
 import { Admission, HalfOpen, type HalfOpenLimits } from './admission.ts';
 import type { GuardedConnection } from './guarded-connection.ts';
 import { Latecomers } from './latecomers.ts';
-import { watchEmptyFrames } from './websocket-frames.ts';
+import { watchFrames } from './websocket-frames.ts';
 
 /** A connection that was accepted and has sent something. */
 interface Arrival {
@@ -105,6 +106,7 @@ const upgradeRequired = (_request: IncomingMessage, response: ServerResponse): v
 export class Listeners {
   readonly #options: ListenersOptions;
   readonly #admission: Admission;
+  readonly #abandoned: AbandonedConnections;
   readonly #sockets = new Set<Socket>();
   readonly #latecomers: Latecomers[] = [];
   /** Of the listeners whose connections are counted by `#admission`. */
@@ -119,6 +121,7 @@ export class Listeners {
     this.#options = options;
     const { config, breaches, limits } = options;
     const makeRoom = (network?: string): boolean => this.#makeRoom(network);
+    this.#abandoned = new AbandonedConnections(breaches);
     this.#admission = new Admission({ connections: config.MQTT_MAX_CONNECTIONS, makeRoom, breaches, limits });
   }
 
@@ -190,8 +193,11 @@ export class Listeners {
       if (arrival === undefined) return socket.terminate();
       // Before ws closes it in order: the client may have closed its side only, and not read.
       request.socket.prependListener('end', () => arrival.peer.reset?.());
-      const guarded = this.#take(createWebSocketStream(socket), arrival, request);
-      watchEmptyFrames(request.socket, () => broker.endFlood(guarded, 'websocket_frames'));
+      const guarded = this.#take(createWebSocketStream(socket, { readableHighWaterMark: 1 }), arrival, request);
+      watchFrames(request.socket, {
+        onFrames: (count) => guarded.takeFrames(count),
+        onFlood: () => broker.endFlood(guarded, 'websocket_frames'),
+      });
       socket.on('error', (error: Error & { code?: string }) => {
         const { code = '' } = error;
         if (!code.startsWith('WS_ERR_')) return;
@@ -242,8 +248,12 @@ export class Listeners {
     const server = createServer((socket) => {
       const address = socket.remoteAddress;
       // The client has reset it already.
-      if (address === undefined) return void socket.destroy();
+      if (address === undefined) {
+        this.#abandoned.add();
+        return void socket.destroy();
+      }
       halfOpen.add(socket);
+      const settle = this.#abandoned.watch(socket, address);
       const key = connectionKey(socket);
       const stop = this.#whenItSends(socket, SERVICES_CONNECT_MS, (first) => {
         if (first[0] !== CONNECT) {
@@ -254,7 +264,10 @@ export class Listeners {
           stop();
           halfOpen.done(address, key);
         };
-        const onLoginStage = (stage: 'login' | 'refused'): void => halfOpen.reached(stage, address, key);
+        const onLoginStage = (stage: 'login' | 'refused'): void => {
+          settle();
+          halfOpen.reached(stage, address, key);
+        };
         const peer = { address, loopback: false, servicesOnly: true, onLoginStage, onLogin };
         this.#take(socket, { peer, stopLimit: () => undefined });
         socket.resume();
@@ -314,23 +327,29 @@ export class Listeners {
     const loopback = isLoopback(host);
     const arrived = (socket: Socket): void => {
       halfOpen.add(socket);
+      const settle = this.#abandoned.watch(socket, socket.remoteAddress ?? 'unknown');
       const stopLimit = this.#whenItSends(socket, limits.connectTimeoutMs, () => {
         const { remoteAddress: address = 'unknown' } = socket;
         const connection = connectionKey(socket);
         const onLogin = (): void => halfOpen.done(address, connection);
-        const onLoginStage = (stage: 'login' | 'refused'): void => halfOpen.reached(stage, address, connection);
+        const onLoginStage = (stage: 'login' | 'refused'): void => {
+          settle();
+          halfOpen.reached(stage, address, connection);
+        };
         const reset = (): void => resetSocket(socket);
         const arrival = { peer: { address, loopback, connection, onLoginStage, onLogin, reset }, stopLimit };
         this.#arrivals.set(connection, arrival);
         socket.once('close', () => {
           if (this.#arrivals.get(connection) === arrival) this.#arrivals.delete(connection);
         });
+        // What fails from here on is a TLS handshake, and counted as one.
+        if (WITH_TLS.has(name)) settle();
         take(socket, arrival);
         if (!WITH_TLS.has(name)) socket.resume();
       });
     };
     const latecomers = new Latecomers({
-      onRefused: ({ remoteAddress: address = 'unknown' }) => breaches.add('connect_rate', { address }),
+      onRefused: (address) => breaches.add('connect_rate', { address }),
       onAccepted: (socket) => {
         if (!this.#admission.admitLate(socket)) return;
         arrived(socket);
@@ -340,7 +359,8 @@ export class Listeners {
     this.#latecomers.push(latecomers);
     const server = createServer(ENDS_LATER, (socket) => {
       const verdict = this.#admission.admit(socket);
-      if (verdict === 'accepted') arrived(socket);
+      if (verdict === 'reset') this.#abandoned.add();
+      else if (verdict === 'accepted') arrived(socket);
       else if (verdict === 'late') latecomers.add(socket);
     });
     try {

@@ -149,7 +149,7 @@ export class RadioSession {
   }
 
   checks(): CheckReport[] {
-    return [this.#check(), this.straps.check(), this.straps.packetsCheck()];
+    return [this.#check(), ...this.straps.checks()];
   }
 
   #check(): CheckReport {

@@ -15,7 +15,7 @@ import { CHARACTERISTICS, type Radio, type RadioCharacteristic, type RadioConnec
 import type { ConnectSlots } from './connection-slots.ts';
 import { disconnectWithin, endReasonOf, isRefusal, reasonOfEnd, refusalOf, UNREADABLE } from './link-end.ts';
 import type { LinkLimits } from './link-limits.ts';
-import type { LinkObserver } from './link-observer.ts';
+import { servicesText, type LinkObserver } from './link-observer.ts';
 import { LinkRetry } from './link-retry.ts';
 import { LinkState, OUTLASTING, stateOf, type Shown } from './link-state.ts';
 import { runStep, StepTimeout, type LinkStep } from './link-step.ts';
@@ -221,6 +221,7 @@ export class SensorLink {
         answeredAt: () => connection.answeredAt,
       };
       this.#characteristics = await runStep(discovery, () => connection.discover());
+      observer.servicesFound?.(servicesText(this.#characteristics));
       const measurement = this.#characteristics.find(
         ({ uuid, notifies }) => uuid === CHARACTERISTICS.heartRateMeasurement && notifies,
       );

@@ -21,6 +21,8 @@ export interface LinkOutcomes {
   readingReceived(): void;
   /** The strap delivers, or did so before. */
   delivered(): void;
+  /** It was connected, and these are its services, as a text that can be compared. */
+  servicesFound(services: string): void;
   /** It told the name that it does not advertise. Resolves once it is certain which strap it is. */
   named(name: string): Promise<void>;
   /** `proven`: the strap has delivered before. */
@@ -98,6 +100,7 @@ export class Strap {
         },
         information: (information) => this.#informationRead(information),
         connected: () => this.#connected(),
+        servicesFound: (services) => options.outcomes.servicesFound(services),
         named: async (name) => await options.outcomes.named(name),
         ended: (reason, error) => this.#ended(reason, error),
         disconnectUnconfirmed: () => options.outcomes.disconnectUnconfirmed(),

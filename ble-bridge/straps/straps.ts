@@ -18,6 +18,7 @@ import type { KnownDevice } from './device-file.ts';
 import type { DeviceNames } from './device-names.ts';
 import { isFruitless } from './link-end.ts';
 import { DEFAULT_LIMITS, type LinkLimits } from './link-limits.ts';
+import { StrapChanges } from './strap-changes.ts';
 import type { StrapFilter } from './strap-filter.ts';
 import { StrapGate } from './strap-gate.ts';
 import type { StrapClock, StrapEvents, StrapHistory, StrapSink } from './strap-ports.ts';
@@ -58,6 +59,7 @@ export class Straps implements ScanDemand {
   readonly #byAddress = new Map<string, Strap>();
   readonly #gate: StrapGate;
   readonly #admission = new Admission();
+  readonly #changes = new StrapChanges();
   readonly #claims = new AliasClaims();
   /** Links that wait until it is certain which strap they belong to, with the names that they told. */
   readonly #undecided = new Map<Strap, { name: string; decided: () => void }>();
@@ -162,7 +164,7 @@ export class Straps implements ScanDemand {
 
   #logDiscovered(strap: Strap, { address, name, rssi }: Advertisement): void {
     const fields = { event: 'strap_discovered', device: strap.device, address, name, rssi };
-    if (strap.rank === 'stranger' && this.check().status !== 'ok')
+    if (strap.rank === 'stranger' && this.#admission.check().status !== 'ok')
       this.#repeats.info('stranger', fields, 'discovered a strap, one of many');
     else this.#o.log.info(fields, 'discovered a strap');
   }
@@ -263,6 +265,7 @@ export class Straps implements ScanDemand {
       outcomes: {
         readingReceived: () => this.#readingReceived(),
         delivered: () => names.delivered(address),
+        servicesFound: (services) => this.#changes.servicesFound(strap, services),
         named: async (told) => await this.#named(strap, told),
         linkEnded: (reason, error, proven) => this.#linkEnded(strap.device, reason, error, proven),
         disconnectUnconfirmed: () => {
@@ -312,13 +315,13 @@ export class Straps implements ScanDemand {
       if (strap.rank === 'stranger' && !strap.link.occupied && now - strap.seenAt > STRANGER_GONE_MS) this.#drop(strap);
   }
 
-  /** The health check of what is in the air. */
-  check(): CheckReport {
-    return this.#admission.check();
+  /** The health checks of what is in the air. */
+  checks(): CheckReport[] {
+    return [this.#admission.check(), this.#packetsCheck(), this.#changes.check()];
   }
 
-  /** The health check of what straps send. Passes a minute after the last excess. */
-  packetsCheck(): CheckReport {
+  /** What straps send. Passes a minute after the last excess. */
+  #packetsCheck(): CheckReport {
     const excess = this.#excess;
     if (excess === undefined || performance.now() - excess.at > EXCESS_NAMED_MS) return okCheck('straps');
     return warning('straps', 'strap_sends_too_much', excess.text);

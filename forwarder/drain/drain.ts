@@ -29,7 +29,7 @@ import { UplinkStatus } from './uplink.ts';
 
 const REQUESTS_MAX = 4;
 const RETRY_MIN_MS = 200;
-const RETRY_MAX_MS = 5000;
+const RETRY_MAX_MS = 2000;
 const STOP_WAIT_MS = 2000;
 /** After an outage or a start, readings that waited for longer are backlog, and new ones go before them. */
 const BACKLOG_AGE_MS = 8000;

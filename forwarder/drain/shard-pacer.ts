@@ -3,17 +3,21 @@
  * shard's limits, which only answers change (additive increase, multiplicative decrease). All boxes follow the same rule, so their shares
  * become equal, and their sum stays close to what the shard takes. Late answers change nothing: a box that hears nothing does not grow.
  *
- * - At the start, and after an outage, each answer doubles the share until the first refusal, or until it is the whole shard: `ramp`. After
- *   an outage the ramp begins at what the box had used before, so that new readings leave at once.
- * - Afterwards the share grows with what is granted, a small one faster than a large one, which makes shares equal. It grows faster right
- *   after the ramp, and the longer nothing was refused, because others may have left.
- * - A refusal lowers it once per round of requests, by up to half. What fell far, because everything was refused for some seconds, doubles
- *   again soon after the last refusal.
+ * - **Ramp**: at the start, and after an outage, answers double the share until the first refusal, or until it is the whole shard.
+ * - **Return**: after an outage the ramp begins at what the box had used before it, so that new readings leave at once. For the first
+ *   seconds, in which the other boxes return, the ramp stays close to that. Otherwise the first box would take the whole shard, and the
+ *   last would get only what random refusals leave. The shard granted this use to all boxes together, so refusals do not take it away: it
+ *   is the *floor* of the share, at first always, and later while little is refused.
+ * - **Growth**: afterwards the share grows with what is granted, a small one faster than a large one, which makes shares equal. It grows
+ *   faster right after the ramp, and the longer nothing was refused, because others may have left.
+ * - **Cut**: a refusal lowers the share once per round of requests, by the part that was refused lately. Chance decides which box is
+ *   refused, so many small cuts keep shares more equal than a few large ones, and small requests lose less at once.
+ * - **Recovery**: a share that fell far, because everything was refused for some seconds, doubles again soon after the last refusal.
  * - However small the share, no record costs more than what it earns in 10-30 s: so often a request is sent, whatever its size.
  *
  * The share is spent through two token buckets, of records and of bytes, in seconds of the whole shard. A request that finds them nearly
- * empty waits until they hold half a second's worth, so that a small share becomes a few requests with several records, and not many with
- * one.
+ * empty waits until they hold a fifth of a second's worth, so that a small share becomes a few requests with several records, and not
+ * many with one. How well boxes share a stream is simulated for many seeds: test/forwarder/drain/simulation/.
  */
 import { jitter, type Clock } from '../../service/pacing/clock.ts';
 
@@ -27,8 +31,8 @@ const CAPACITY_RECORDS_MIN = 5;
 /** A shard's own buckets hold one second: no burst is larger. */
 const BURST_SECONDS = 1;
 /** How much is collected before a request is sent that the share limits; spread, because boxes in step would take turns at losing. */
-const BATCH_SECONDS = 0.5;
-const RAMP_BATCH_SECONDS = 0.15;
+const BATCH_SECONDS = 0.2;
+const RAMP_BATCH_SECONDS = 0.1;
 const BATCH_SPREAD = 0.3;
 /** An aggregate has at most this much of what the share allows, but may always have this many bytes. */
 const AGGREGATE_SECONDS = 0.125;
@@ -45,14 +49,26 @@ const LEAST_SHARE = 1 / RECORDS_PER_SHARD / (LEAST_REQUEST_SECONDS * (1 + LEAST_
  */
 const FIRST_SHARE = 1 / 19;
 const RETURN_SHARE_MIN = 1 / 1000;
-const RETURN_SHARE_MAX = 1 / 25;
 const START_DOUBLING_SECONDS = 0.5;
 const RETURN_DOUBLING_SECONDS = 0.6;
+/** After an outage the other boxes return within this time: until then the ramp ends at a multiple of what was used, or at this share. */
+const RETURN_SPREAD_MS = 6000;
+const RETURN_MULTIPLE = 2.5;
+const RETURN_SHARE = 0.08;
+/** For this time after an outage no refusal takes what was used before. */
+const FIRM_FLOOR_MS = 30_000;
+/**
+ * For this time refusals take it only if more than this part was refused lately: the shard does not grant it any more. Without this floor
+ * a box whose share is by chance below what its straps send would be late until its backlog, or that of the others, is gone.
+ */
+const SOFT_FLOOR_MS = 300_000;
+const SOFT_FLOOR_REFUSED_MAX = 0.15;
 
-/** A share of `r` records per second grows by this ÷ √r with each request that it limits. */
-const GROWTH = 0.02;
+/** A share of `r` records per second grows by this ÷ √r per second while it limits what is sent; less if a record takes a while. */
+const GROWTH = 0.05;
+const GROWTH_FULL_PER_SECOND = 2;
 /** Growth per second is faster for some time after the ramp, when shares are still uneven. */
-const EARLY_GROWTH_MAX = 0.2;
+const EARLY_GROWTH_MAX = 0.4;
 const EARLY_MS = 12_000;
 /** After this time without a refusal, and as many answers as three records need, growth becomes faster, up to the greatest. */
 const PATIENCE_MS = 25_000;
@@ -63,15 +79,16 @@ const FALLEN = 1 / 4;
 const FALLEN_QUIET_MS = 2000;
 const PEAK_MEMORY_MS = 60_000;
 
-/** A refusal lowers the share by the part that was refused lately, within these limits. */
-const CUT_MIN = 0.07;
+/** A refusal lowers the share by the part that was refused lately, within these limits; the lower one grows as √r for large shares. */
+const CUT_MIN = 0.03;
+const CUT_MIN_PER_SECOND = 70;
 const CUT_MAX = 0.5;
 
 /**
  * A ramp ends with the first refusal, and what follows depends on why it began. Boxes that start begin with more together than a shard
  * takes: the share is lowered by all that was refused, and grows slowly, or a tenth of what they send would be refused. After an outage
  * all boxes begin with what they had used: a single refusal lowers a share by half at most, and faster growth makes shares equal within
- * the first minute. The start is simulated with several seeds, the return with one: test/forwarder/drain/simulation/.
+ * the first minute.
  */
 interface AfterRamp {
   /** The most that the refusal that ends the ramp takes of the share. */
@@ -80,8 +97,8 @@ interface AfterRamp {
   earlyGain: number;
 }
 
-const AFTER_START: AfterRamp = { cutMax: 0.8, earlyGain: 25 };
-const AFTER_RETURN: AfterRamp = { cutMax: CUT_MAX, earlyGain: 50 };
+const AFTER_START: AfterRamp = { cutMax: 0.8, earlyGain: 20 };
+const AFTER_RETURN: AfterRamp = { cutMax: CUT_MAX, earlyGain: 56 };
 /** Fewer records than this say little about what is refused lately. */
 const KNOWN_RECORDS = 10;
 /** What was used and refused lately is that of about this time. */
@@ -120,6 +137,10 @@ export class ShardPacer {
   /** What the latest ramp, of a start or after an outage, leaves behind. */
   #afterRamp: AfterRamp = AFTER_START;
   #rampEndedAt = Number.NEGATIVE_INFINITY;
+  /** What was used before the latest outage, when it ended, and how long the ramp waits for the other boxes. */
+  #usedBefore = 0;
+  #returnedAt = Number.NEGATIVE_INFINITY;
+  #spreadMs = RETURN_SPREAD_MS;
   #refusedAt: number;
   #loweredAt = Number.NEGATIVE_INFINITY;
   #limitedUntil = Number.NEGATIVE_INFINITY;
@@ -164,8 +185,11 @@ export class ShardPacer {
 
   /** The stream answers again after an outage: everybody begins at once, so begin small. */
   restart(): void {
-    const used = this.#usedLately / (MEMORY_MS / 1000);
-    this.#ramp(Math.min(RETURN_SHARE_MAX, Math.max(RETURN_SHARE_MIN, used)) * jitter(this.#clock, 0.2), RETURN_DOUBLING_SECONDS);
+    this.#usedBefore = Math.min(1, this.#usedLately / (MEMORY_MS / 1000));
+    this.#returnedAt = this.#clock.nowMs();
+    this.#spreadMs = RETURN_SPREAD_MS * jitter(this.#clock, 0.1);
+    const share = Math.max(RETURN_SHARE_MIN, this.#usedBefore) * jitter(this.#clock, 0.2);
+    this.#ramp(Math.min(1, share), RETURN_DOUBLING_SECONDS);
     // What was taken for probes is not owed: nothing of it was stored.
     this.#records = this.#recordCost;
     this.#bytes = this.#share;
@@ -188,6 +212,9 @@ export class ShardPacer {
     this.#doublingSeconds = other.#doublingSeconds;
     this.#rampEndedAt = other.#rampEndedAt;
     this.#afterRamp = other.#afterRamp;
+    this.#returnedAt = other.#returnedAt;
+    this.#usedBefore = other.#usedBefore;
+    this.#spreadMs = other.#spreadMs;
   }
 
   /** What a record costs, and its bytes, in seconds of the whole shard. */
@@ -252,7 +279,7 @@ export class ShardPacer {
 
   /**
    * Milliseconds until a request with some of `waiting` records of about this size is to be sent: with all of them if the buckets hold
-   * that, else once they hold half a second's worth, at most `most` records.
+   * that, else once they hold a fifth of a second's worth, at most `most` records.
    */
   waitMs(waiting: number, recordBytes: number, most: number): number {
     this.#recordBytes = recordBytes;
@@ -279,15 +306,39 @@ export class ShardPacer {
   #grow(now: number, granted: number): void {
     if (this.#share >= 1 || !this.#isLimited(now)) return;
     const growth = this.#doublingSeconds === undefined ? this.#growth(now) : Math.LN2 / this.#doublingSeconds;
-    this.#share = Math.min(1, this.#share + Math.min(this.#share, growth * granted));
+    this.#share = Math.min(this.#rampMax(now), this.#share + Math.min(this.#share, growth * granted));
     if (this.#share === 1) this.#endRamp(now);
+  }
+
+  /** How far a share may grow now. */
+  #rampMax(now: number): number {
+    if (this.#doublingSeconds === undefined || now - this.#returnedAt > this.#spreadMs) return 1;
+    return Math.min(1, Math.max(this.#share, RETURN_SHARE, this.#usedBefore * RETURN_MULTIPLE));
+  }
+
+  /** The least that a refusal takes. */
+  get #cutMin(): number {
+    return CUT_MIN * Math.sqrt(Math.max(1, (this.#share * RECORDS_PER_SHARD) / CUT_MIN_PER_SECOND));
+  }
+
+  /** The part that was refused lately. */
+  get #refusedPart(): number {
+    return this.#refusedLately / Math.max(KNOWN_RECORDS, this.#answeredLately);
+  }
+
+  /** What no refusal takes from the share. */
+  #floor(now: number): number {
+    const sinceReturnMs = now - this.#returnedAt;
+    const hasFloor =
+      sinceReturnMs < FIRM_FLOOR_MS || (sinceReturnMs < SOFT_FLOOR_MS && this.#refusedPart < SOFT_FLOOR_REFUSED_MAX);
+    return hasFloor ? Math.max(LEAST_SHARE, Math.min(this.#share, this.#usedBefore)) : LEAST_SHARE;
   }
 
   /** Per second, as a part of the share. */
   #growth(now: number): number {
     if (this.#share < FALLEN * this.#peak && now - this.#refusedAt > FALLEN_QUIET_MS) return Math.LN2 / RETURN_DOUBLING_SECONDS;
     const perSecond = this.#share * RECORDS_PER_SHARD;
-    const calm = GROWTH / Math.sqrt(perSecond) / Math.max(BATCH_SECONDS, 1 / perSecond);
+    const calm = (GROWTH / Math.sqrt(perSecond)) * Math.min(1, perSecond / GROWTH_FULL_PER_SECOND);
     const early = Math.min(EARLY_GROWTH_MAX, calm * this.#afterRamp.earlyGain * Math.exp((this.#rampEndedAt - now) / EARLY_MS));
     const patienceMs = Math.max(PATIENCE_MS, (PATIENCE_RECORDS * 1000) / perSecond);
     const patient = Math.min(GROWTH_MAX, calm * ((now - this.#refusedAt) / patienceMs) ** 3);
@@ -317,13 +368,12 @@ export class ShardPacer {
     if (startedAt < this.#loweredAt) return;
     this.#loweredAt = now;
     const refused = throttled / (granted + throttled);
-    const lately = this.#refusedLately / Math.max(KNOWN_RECORDS, this.#answeredLately);
     const isRamp = this.#doublingSeconds !== undefined;
     const cut = isRamp
       ? Math.min(this.#afterRamp.cutMax, Math.max(CUT_MIN, refused))
-      : Math.min(CUT_MAX, Math.max(CUT_MIN, lately));
+      : Math.min(CUT_MAX, Math.max(this.#cutMin, this.#refusedPart));
     this.#endRamp(now);
-    this.#share = Math.max(LEAST_SHARE, this.#share * (1 - cut));
+    this.#share = Math.max(this.#floor(now), this.#share * (1 - cut));
     this.#records = Math.min(this.#records, 0);
   }
 }

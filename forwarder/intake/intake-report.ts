@@ -1,11 +1,13 @@
 /** What the intake reports to health about those that send to it. */
-import { failing, okCheck, type CheckReport } from '../../service/health/check-report.ts';
+import { failing, okCheck, warning, type CheckReport } from '../../service/health/check-report.ts';
 
 /** A sighting keeps its check failing for this long: bridges and forwarders announce themselves again within 40 s. */
 const SHOWN_MS = 120_000;
 /** Readings that are put back without a pause fail the check after this. */
 const PUT_BACK_MS = 10_000;
 const PUT_BACK_PAUSE_MS = 3000;
+/** A gateway that begins too many runs is named for this long after the last one. */
+const RUNS_MS = 10_000;
 
 export class IntakeReport {
   #version1AtMs = Number.NEGATIVE_INFINITY;
@@ -16,6 +18,8 @@ export class IntakeReport {
   #putBackSinceMs = 0;
   #putBackAtMs = Number.NEGATIVE_INFINITY;
   #putBackBy = '';
+  #runsAtMs = Number.NEGATIVE_INFINITY;
+  #runsOf = '';
 
   bridgeOfVersion1(nowMs: number): void {
     this.#version1AtMs = nowMs;
@@ -38,6 +42,12 @@ export class IntakeReport {
     this.#putBackBy = gateway;
   }
 
+  /** A run was not taken, because its gateway begins too many. */
+  tooManyRuns(gateway: string, nowMs: number): void {
+    this.#runsOf = gateway;
+    this.#runsAtMs = nowMs;
+  }
+
   checks(nowMs: number): CheckReport[] {
     const isOther = nowMs - this.#otherAtMs < SHOWN_MS;
     const isVersion1 = nowMs - this.#version1AtMs < SHOWN_MS;
@@ -56,6 +66,13 @@ export class IntakeReport {
       isPutBack
         ? failing('put back', 'put_back', `readings of ${this.#putBackBy} are put back without end`)
         : okCheck('put back'),
+      nowMs - this.#runsAtMs < RUNS_MS
+        ? warning(
+            'runs',
+            'too_many_runs',
+            `the bridge of gateway ${this.#runsOf} begins too many runs; its new ones have to wait`,
+          )
+        : okCheck('runs'),
     ];
   }
 }

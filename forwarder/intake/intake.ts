@@ -192,7 +192,10 @@ export class Intake {
     }
     const run = this.#run(sequencer);
     // Its sequencer offers it again.
-    if (run === undefined) return this.#options.refused.refuse('offer', topic, 'its gateway begins too many runs');
+    if (run === undefined) {
+      this.#report.tooManyRuns(sequencer.gateway, this.#now());
+      return this.#options.refused.refuse('offer', topic, 'its gateway begins too many runs');
+    }
     const isFirst = !run.isOffered;
     run.isOffered = true;
     this.#delivering.add(sequencer.gateway);

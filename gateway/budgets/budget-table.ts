@@ -2,10 +2,14 @@
 import { SETTINGS } from '../../service/config/settings.ts';
 import type { Limit } from '../breach-kinds.ts';
 import {
+  ABANDONED_AT_ONCE,
+  ABANDONED_PER_SECOND,
   BOX_FACTOR,
   CLIENT_LIMITS,
   EMPTY_FRAMES_AT_ONCE,
   EMPTY_FRAMES_PER_SECOND,
+  FRAME_BYTES,
+  FRAMES_BEFORE_LOGIN,
   HELD_BYTES_MAX,
   HELD_READINGS_MAX,
   PARTY_FACTOR,
@@ -58,7 +62,7 @@ function rateRows(): BudgetRow[] {
     rate('publishes', 'PUBLISH; an acknowledgement counts a quarter', publishes, count, afterPublishes),
     rate('requests', 'SUBSCRIBE, UNSUBSCRIBE, PINGREQ', limits.requestsPerSecond, count, afterRequests),
     rate('filters', 'filters in SUBSCRIBE', limits.filtersPerSecond, count, afterRequests),
-    rate('bytes', 'bytes received', limits.bytesPerSecond, bytes, afterPublishes),
+    rate('bytes', `bytes received; a WebSocket frame counts ${FRAME_BYTES} more`, limits.bytesPerSecond, bytes, afterPublishes),
     rate(
       'deliveries',
       'deliveries that its messages cause',
@@ -137,6 +141,7 @@ function memoryRows(): BudgetRow[] {
 function connectionRows(): BudgetRow[] {
   const limits = CLIENT_LIMITS;
   const connections = SETTINGS.MQTT_MAX_CONNECTIONS.default;
+  const emptyFrames = `${count(EMPTY_FRAMES_PER_SECOND)}/s, ${count(EMPTY_FRAMES_AT_ONCE)} at once`;
   const ofAddress = connections * limits.connectionsShareOfAddress;
   return [
     {
@@ -156,6 +161,14 @@ function connectionRows(): BudgetRow[] {
       limits: ['connect_rate'],
     },
     {
+      resource: 'connections that the client closes before its login',
+      perClient: NONE,
+      perParty: `${count(ABANDONED_PER_SECOND)}/s, ${count(ABANDONED_AT_ONCE)} at once`,
+      forAll: NONE,
+      action: 'health names the address',
+      limits: ['connect_abandoned'],
+    },
+    {
       resource: 'connections without a CONNECT, TLS and WebSocket handshakes included',
       perClient: `${limits.connectTimeoutMs / 1000} s, ${bytes(limits.requestBytes)}`,
       perParty: NONE,
@@ -165,7 +178,7 @@ function connectionRows(): BudgetRow[] {
     },
     {
       resource: 'WebSocket pings, pongs and messages without data',
-      perClient: `${count(EMPTY_FRAMES_PER_SECOND)}/s, ${count(EMPTY_FRAMES_AT_ONCE)} at once`,
+      perClient: `${emptyFrames}; before the login ${count(FRAMES_BEFORE_LOGIN)} frames in all`,
       perParty: NONE,
       forAll: NONE,
       action: 'the client is disconnected',

@@ -141,6 +141,12 @@ export const HEALTH_REASONS = {
       "Restart the strap. If it is nobody's, somebody near the box may be attacking it: name it in BLE_DENY, or your own straps in " +
       'BLE_ALLOW.',
   },
+  strap_changes: {
+    summary: 'A strap offers other services than at the connection before, less than a minute ago. The reason names it.',
+    hint:
+      "Restart the strap. If it is nobody's, somebody near the box may be attacking it: name its address in BLE_DENY, or your own straps " +
+      'in BLE_ALLOW.',
+  },
   outbox_full: {
     summary: 'The bridge dropped readings: OUTBOX_MAX_BYTES was reached while the forwarder did not store them.',
     hint: 'Fix the forwarder or the broker; raise OUTBOX_MAX_BYTES if the disk allows.',
@@ -224,6 +230,12 @@ export const HEALTH_REASONS = {
   client_over_budget: {
     summary: 'A user or an address exceeds limits of the broker again and again; the reason names it and the limit.',
     hint: 'Check that client; it is slowed down or disconnected, the others are not. Remove its user, or block its address, if it attacks.',
+  },
+  too_many_runs: {
+    summary: 'The bridge of another box begins more runs than one that is started again and again would; the reason names it.',
+    hint:
+      'Look at that box and its bridge. If somebody else uses its key, remove it (users remove) and issue another one. Readings of this ' +
+      'box are not affected.',
   },
   publisher_stalled: {
     summary: 'A publisher was disconnected, because none of its unacknowledged readings was stored for 30 s.',

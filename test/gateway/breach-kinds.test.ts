@@ -119,6 +119,13 @@ const CASES: Readonly<Record<Limit, Case>> = {
     attack: async ({ client }) => void (await client({})),
   },
   connect_rate: { who: ADDRESS, limits: { connectsPerSecond: 2, connectBurst: 1 }, attack: opens(3) },
+  connect_abandoned: {
+    who: ADDRESS,
+    attack: async ({ open, gateway }) => {
+      for (let index = 0; index < 10; index += 1) open(gateway.ports.mqtt, '\u0010').end();
+      await Promise.resolve();
+    },
+  },
   connect_timeout: { who: ADDRESS, limits: { connectTimeoutMs: 200 }, attack: opens(1, '\u0010') },
   half_open: { who: ADDRESS, limits: { halfOpen: 2 }, attack: opens(30) },
   tls_handshake: {

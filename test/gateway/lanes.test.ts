@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { breachText } from '../../gateway/breach-kinds.ts';
 import { eventually } from '../support/eventually.ts';
 import { startGateway, type TestGateway } from './support/gateway.ts';
 import { connected, rawClient, type ConnectFields } from './support/raw-client.ts';
@@ -127,6 +128,11 @@ test('a service that does not read for a while stays connected, and receives aga
     if (index % 2 === 1) await eventually(() => reader.packets.length > index, { everyMs: 1 });
   }
   assert.ok((gateway.service.breaches['service_backlog'] ?? 0) > 0, 'what it did not read was dropped and counted');
+  const { msg, service } = gateway.lines.find(({ limit }) => limit === 'service_backlog') ?? {};
+  assert.equal(service, 'admin-api');
+  assert.equal(msg, `service admin-api ${breachText('service_backlog')}`);
+  const budgets = gateway.service.checks.find(({ name }) => name === 'client budgets');
+  assert.equal(budgets?.status, 'ok', 'nobody is blamed for it');
   assert.equal(slow.closed, false);
   slow.socket.resume();
   await eventually(() => {

@@ -31,9 +31,15 @@ test('frames without data are counted, others are not, wherever the chunks are c
   ]);
   for (const size of [1, 2, 3, 7, 100, all.length]) {
     const scanner = new FrameScanner();
-    let found = 0;
-    for (let at = 0; at < all.length; at += size) found += scanner.count(all.subarray(at, at + size));
-    assert.equal(found, 4, `chunks of ${size} bytes`);
+    const found = { frames: 0, empty: 0 };
+    for (let at = 0; at < all.length;) {
+      const { bytes, frames, empty } = scanner.follow(all.subarray(at, at + size), 3);
+      assert.ok(bytes > 0 && frames <= 3, `${frames} frames in ${bytes} bytes at ${at}`);
+      found.frames += frames;
+      found.empty += empty;
+      at += bytes;
+    }
+    assert.deepEqual(found, { frames: 8, empty: 4 }, `chunks of ${size} bytes`);
   }
 });
 

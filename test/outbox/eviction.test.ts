@@ -177,7 +177,7 @@ async function damagedRun(t: TestContext, options: Partial<DiskBenchOptions> = {
 }
 
 for (const isWithoutNames of [false, true])
-  test(`no damaged file is evicted for room, which it would not give${isWithoutNames ? ', without room for another name' : ''}`, async (t) => {
+  test(`no damaged file is evicted for room${isWithoutNames ? ', without room for names' : ''}: it would give none`, async (t) => {
     const { names, folder, run } = await severalFiles(t);
     damage(path.join(folder, names[0] ?? ''));
     const bench = new DiskBench(t, { folder });

@@ -285,3 +285,18 @@ test('an offer or sync that does not match the contract is counted, and has no o
   assert.equal(bench.refused.total, 3);
   assert.equal(bench.published.length, before);
 });
+
+test('the gateway whose bridge begins too many runs is named, and nobody once it has stopped', async (t) => {
+  let nowMs = 0;
+  const bench = await start(t, tempDir(t), { now: () => nowMs });
+  const runs = (): string => bench.intake.checks().find(({ name }) => name === 'runs')?.reason ?? 'no such check';
+  for (let index = 0; index < 2000; index += 1) bench.offer('gym-2', { run: index.toString(16).padStart(16, '0') });
+  assert.equal(runs(), '');
+  bench.offer('gym-2', { run: 'f'.repeat(16) });
+  assert.match(runs(), /^the bridge of gateway gym-2 begins too many runs/);
+  bench.offer('test-box', { run: 'f'.repeat(16) });
+  bench.offer('gym-3', { run: 'f'.repeat(16) });
+  assert.equal(bench.stored('gym-3', 'f'.repeat(16)).length, 1, 'others are taken');
+  nowMs = 10_000;
+  assert.equal(runs(), '');
+});

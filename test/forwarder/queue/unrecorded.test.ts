@@ -82,7 +82,7 @@ async function afterUncleanStart(t: TestContext, beforeAcknowledging: () => void
   return () => contentsOf(copyOf(folder, path.join(tempDir(t), 'image'))).rows.length;
 }
 
-test('after an unclean start shipped rows are deleted at once, but only for a minute: then deletions wait again', async (t) => {
+test('after an unclean start shipped rows are deleted at once, but only for a minute', async (t) => {
   const rowsAtOnce = await afterUncleanStart(t, () => {});
   await eventually(() => rowsAtOnce() === 90, { withinMs: 3000, what: 'the rows are deleted at once' });
   const rowsLater = await afterUncleanStart(t, () => {

@@ -43,7 +43,7 @@ function writeRun(folder: string, run: string, files: number, isVersion1: boolea
   return last;
 }
 
-/** Bytes that the outbox reads, and with them parses, within one turn of the event loop: what blocks it, independent of the machine's speed. */
+/** Bytes that the outbox reads, and so parses, within one turn of the event loop: what blocks it, on a machine of any speed. */
 class ReadPerTurn {
   #bytes = 0;
   #total = 0;

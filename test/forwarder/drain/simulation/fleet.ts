@@ -41,6 +41,12 @@ export interface FleetResult {
   /** From the end of the outage until no box had a backlog, divided by the time in which the shards could take it. */
   drainedPerIdeal: number;
   drainedMs: number;
+  /** From the end of the outage to the first answer that stored a reading. */
+  firstShippedMs: number;
+  /** Readings shipped in each second after the outage; a hole for a second without any. */
+  shippedPerSecond: number[];
+  /** The part of the shards' limits that was used in each whole minute but the first after the outage in which all boxes had a backlog. */
+  filled: number[];
   controlCalls: { total: number; worstSecond: number; throttled: number; perBoxAndCalmHour: number };
   readings: { accepted: number; shipped: number; lost: number };
 }
@@ -98,6 +104,8 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
   const endMs = returnMs + drainMs;
   const latencies: number[] = [];
   let shipped = 0;
+  let firstShippedMs = Number.POSITIVE_INFINITY;
+  const shippedPerSecond: number[] = [];
 
   const weights = Array.from({ length: count }, (_, index) => 1 + ((unevenness - 1) * index) / Math.max(1, count - 1));
   const weightsSum = weights.reduce((sum, weight) => sum + weight, 0);
@@ -110,6 +118,9 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
       if (now >= returnMs) {
         const minute = Math.floor((now - returnMs) / MINUTE_MS);
         box.perMinute[minute] = (box.perMinute[minute] ?? 0) + 1;
+        const second = Math.floor((now - returnMs) / 1000);
+        shippedPerSecond[second] = (shippedPerSecond[second] ?? 0) + 1;
+        firstShippedMs = Math.min(firstShippedMs, now - returnMs);
       }
       if (row.acceptedAtMs - startMs >= returnMs) latencies.push(clock.dateMs() - row.acceptedAtMs);
       if (now >= returnMs && box.accepted - box.shipped <= caughtUp) box.caughtUpMs ??= now;
@@ -164,11 +175,14 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
   await stopping;
   latencies.sort((a, b) => a - b);
   const fairness: number[] = [];
+  const filled: number[] = [];
+  const capacity = loadOf(mode, shards, 1);
   for (let minute = 0; (minute + 1) * MINUTE_MS <= drainedMs; minute += 1) {
     const busy = boxes.filter((box) => drainedOf(box) >= (minute + 1) * MINUTE_MS);
+    const shippedOfAll = boxes.reduce((sum, { perMinute }) => sum + (perMinute[minute] ?? 0), 0);
+    if (minute > 0 && busy.length === count) filled.push((shippedOfAll * 1000) / (capacity * MINUTE_MS));
     if (busy.length >= count / 2) fairness.push(jain(busy.map(({ perMinute }) => perMinute[minute] ?? 0)));
   }
-  const capacity = loadOf(mode, shards, 1);
   const perSecond = new Map<number, number>();
   for (const at of stream.controlCalls) {
     const second = Math.floor(at / 1000);
@@ -180,6 +194,9 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
     live: { p50: quantile(latencies, 0.5), p99: quantile(latencies, 0.99), max: latencies.at(-1) ?? 0 },
     drainedPerIdeal: isDone() ? drainedMs / ((backlog * 1000) / (capacity - readingsPerSecond)) : Number.POSITIVE_INFINITY,
     drainedMs,
+    firstShippedMs,
+    shippedPerSecond,
+    filled,
     controlCalls: {
       total: stream.controlCalls.length,
       worstSecond: Math.max(0, ...perSecond.values()),
@@ -195,12 +212,13 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
 }
 
 /** The figures of a run in one line. */
-export function summaryOf({ sentPerAccepted, fairness, live, drainedPerIdeal, controlCalls }: FleetResult): string {
+export function summaryOf({ sentPerAccepted, fairness, live, drainedPerIdeal, filled, controlCalls }: FleetResult): string {
   return [
     `sent ÷ accepted ${sentPerAccepted.toFixed(3)}`,
     `Jain per minute ${fairness.map((index) => index.toFixed(3)).join(' ')}`,
     `live p50 ${Math.round(live.p50)} ms, p99 ${Math.round(live.p99)} ms, max ${Math.round(live.max)} ms`,
     `drained in ${drainedPerIdeal.toFixed(2)} × the ideal time`,
+    `filled per minute ${filled.map((part) => part.toFixed(3)).join(' ')}`,
     `${controlCalls.total} control calls, ${controlCalls.worstSecond} in the worst second`,
   ].join('; ');
 }

@@ -66,6 +66,7 @@ const straps =
 
 const atOnce = async (send: () => Promise<void>): Promise<void> => void (await Promise.all(Array.from({ length: 10 }, send)));
 
+const CHANGES: readonly Blame[] = [{ check: 'strap services', reason: /^enemy2\d\d-/ }];
 const MISBEHAVES: readonly Blame[] = [{ check: 'straps', reason: /enemy2\d\d-/ }];
 
 /** The flood is the last one: while addresses have to wait, the straps of the others would not be connected. */
@@ -104,7 +105,7 @@ export const AIR_ATTACKS: readonly Attack[] = [
   },
   {
     name: 'has other services at each connection',
-    named: [],
+    named: CHANGES,
     run: straps(4, {}, 400, async (operate, id, turn) => {
       await operate('vanish', { id });
       const shapes = [

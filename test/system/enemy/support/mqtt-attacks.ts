@@ -58,6 +58,12 @@ const WEBSOCKET_UPGRADE = Buffer.from(
 );
 /** Ten thousand pongs. */
 const EMPTY_FRAMES = Buffer.concat(Array.from({ length: 10_000 }, () => Buffer.from([0x8a, 0x80, 0, 0, 0, 0])));
+/** Nine thousand frames, each with one byte of a message. */
+const SMALL_FRAMES = Buffer.concat(Array.from({ length: 9000 }, () => Buffer.from([0x82, 0x81, 0, 0, 0, 0, 0x78])));
+const inOneFrame = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from([0x82, 0x80 + bytes.length, 0, 0, 0, 0]), bytes]);
+/** The upgrade, the login, and the beginning of a long PUBLISH (MQTT 3.1.1 section 3.3). */
+const beginsPublish = (): Buffer =>
+  Buffer.concat([WEBSOCKET_UPGRADE, inOneFrame(hello()), inOneFrame(Buffer.from([0x30, 0x80, 0x80, 0x3d, 0, 1, 0x78]))]);
 const RUN = (index: number): string => index.toString(16).padStart(16, '0');
 
 export const MQTT_ATTACKS: readonly Attack[] = [
@@ -117,7 +123,7 @@ export const MQTT_ATTACKS: readonly Attack[] = [
   },
   {
     name: 'begins packets of 1 MB on 200 connections, and never completes them',
-    named: [],
+    named: HOG,
     run: async ({ mqtt, password }) => {
       const almost = publish('app/x', Buffer.alloc(1_000_000)).subarray(0, 990_000);
       await keepOpen(mqtt, 200, () => Buffer.concat([hello('hog', password), almost]));
@@ -154,8 +160,13 @@ export const MQTT_ATTACKS: readonly Attack[] = [
       ),
   },
   {
+    name: 'sends a message one byte in a WebSocket frame',
+    named: ADDRESS,
+    run: async ({ ws }) => await each(10, async () => await pour(ws, beginsPublish, () => SMALL_FRAMES)),
+  },
+  {
     name: 'connects to each port, and resets the connection at once',
-    named: [],
+    named: ADDRESS,
     run: async ({ mqtt, mqtts, ws, wss, services }) =>
       await each(40, async (index) => {
         const ports = [mqtt, mqtts, ws, wss, services];
@@ -210,7 +221,7 @@ export const MQTT_ATTACKS: readonly Attack[] = [
   },
   {
     name: 'invents runs with the key of another bridge',
-    named: [],
+    named: [{ check: 'runs', reason: /gateway gym-2 / }],
     run: async ({ mqtt, password }) =>
       await pour(
         mqtt,
