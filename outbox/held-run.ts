@@ -208,7 +208,8 @@ export class HeldRun {
     if (!force && !write.isDue(performance.now())) return;
     if (this.#unwritten.length === 0 && write.trouble !== undefined) await this.#probe(files);
     while (this.#unwritten.length > 0) {
-      this.#writing = this.#unwritten.take(this.#writeMax);
+      // A file is evicted as a whole, so a write is no larger than a file.
+      this.#writing = this.#unwritten.take(this.#writeMax, files.fileBytes);
       this.protocol.sendLimit = files.sendLimitDuring(this.protocol.last);
       try {
         await files.append(this.#writing, this.protocol.last, (seq) => this.protocol.dropped.spanOf(seq));

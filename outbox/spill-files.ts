@@ -49,7 +49,8 @@ export class RunFiles {
   readonly gateway: string;
   readonly #disk: SpillDisk;
   readonly #folder: string;
-  readonly #fileBytes: number;
+  /** A file of this size is closed, and the next write begins another one. */
+  readonly fileBytes: number;
   readonly #salvageAfterMs: number | undefined;
   readonly #cursors = new WeakMap<SpillFile, SpillCursor>();
   #mayHaveSent = 0;
@@ -67,7 +68,7 @@ export class RunFiles {
     this.#folder = options.folder;
     this.run = options.run;
     this.gateway = options.gateway;
-    this.#fileBytes = options.fileBytes;
+    this.fileBytes = options.fileBytes;
     this.#salvageAfterMs = options.salvageAfterMs;
     this.#onSetAside = options.onSetAside;
     this.#files = options.existing ?? [];
@@ -118,7 +119,7 @@ export class RunFiles {
     const first = entries[0];
     const last = entries.at(-1);
     if (first === undefined || last === undefined) return;
-    if (this.#open !== undefined && this.#open.file.bytes >= this.#fileBytes) await this.closeOpen();
+    if (this.#open !== undefined && this.#open.file.bytes >= this.fileBytes) await this.closeOpen();
     this.#open ??= await this.#create(first.seq);
     const { handle, file } = this.#open;
     const may_have_sent = newest + SEND_AHEAD;
@@ -276,12 +277,21 @@ export class RunFiles {
   }
 
   /**
-   * Evicts the oldest file. If that is for room on the disk, one known to be damaged is passed over, because it would be kept under another
-   * name; the newest one then stays, too, for its header. Returns the seqs above `settledTo` that the file held, and those of its readings
-   * that can be read. Until `keepDropped` a mark counts them. Throws errors of the disk.
+   * The oldest file that gives room: one known to be damaged would only be kept under another name. Behind such a file the newest one
+   * stays: its header says what may have been sent.
+   */
+  #oldestForRoom(): SpillFile | undefined {
+    const [oldest] = this.#files;
+    if (oldest?.isDamaged !== true) return oldest;
+    return this.#files.slice(0, -1).find(({ isDamaged }) => !isDamaged);
+  }
+
+  /**
+   * Evicts the oldest file, or the oldest one that gives room on the disk. Returns the seqs above `settledTo` that the file held, and those
+   * of its readings that can be read. Until `keepDropped` a mark counts them. Throws errors of the disk.
    */
   async removeOldest(settledTo: number, isForRoom: boolean): Promise<(SeqSpan & { readings: NumberedReading[] }) | undefined> {
-    const file = this.#files.find(({ isDamaged }, at) => !isForRoom || (!isDamaged && (at === 0 || at < this.#files.length - 1)));
+    const file = isForRoom ? this.#oldestForRoom() : this.#files[0];
     if (file === undefined) return undefined;
     const span = { from: Math.max(file.firstSeq, settledTo + 1), to: file.lastSeq };
     const readings: NumberedReading[] = [];

@@ -43,9 +43,16 @@ export class Unwritten {
     this.#readings.splice(0, this.#indexOf(seq + 1));
   }
 
-  /** Takes the oldest, at most `max`. */
-  take(max: number): NumberedReading[] {
-    return this.#readings.splice(0, max);
+  /** Takes the oldest, at most `max`, and no more than `maxBytes` beyond the first. */
+  take(max: number, maxBytes = Number.POSITIVE_INFINITY): NumberedReading[] {
+    let count = 0;
+    let bytes = 0;
+    for (const { payload } of this.#readings) {
+      bytes += payload.length;
+      if (count === max || (count > 0 && bytes > maxBytes)) break;
+      count += 1;
+    }
+    return this.#readings.splice(0, count);
   }
 
   /** As `take`, in stretches. */

@@ -6,7 +6,10 @@ import { encodeEvicted } from '../../outbox/spill-lines.ts';
 import { eventually } from '../support/eventually.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { DiskBench, seqsThrough, type DiskBenchOptions } from './support/disk-bench.ts';
-import { DISK_CALLS } from './support/faulty-disk.ts';
+import { DISK_CALLS, type DiskFault } from './support/faulty-disk.ts';
+
+/** The least that OUTBOX_MAX_BYTES may be. */
+const OVER_LIMIT = { maxBytes: 65_536 };
 
 /** In parts: what waits for the disk is one write, in one file. */
 async function spill(bench: DiskBench, count: number): Promise<void> {
@@ -31,6 +34,16 @@ function burst({ outbox }: DiskBench, count: number): void {
   for (let added = 0; added < count; added += 1)
     outbox.add({ timestamp: '2026-11-22T19:00:00.123Z', heart_rate: 72, device: 'strap' });
 }
+
+test('of one write that is larger than OUTBOX_MAX_BYTES only the oldest readings are evicted', async (t) => {
+  const bench = await spilled(t, 0, OVER_LIMIT);
+  burst(bench, 600);
+  await eventually(() => bench.droppedSeqs.length > 0 && bench.outbox.status().spilled > 0, { what: 'the limit was reached' });
+  const bytes = readdirSync(bench.folder).reduce((sum, name) => sum + readFileSync(path.join(bench.folder, name)).length, 0);
+  assert.ok(bytes > OVER_LIMIT.maxBytes / 2, `${bytes} bytes are on disk`);
+  assert.deepEqual(bench.droppedSeqs, seqsThrough(bench.droppedSeqs.length), 'the oldest');
+  assert.ok(bench.droppedSeqs.length < 400, `${bench.droppedSeqs.length} of 600 were evicted`);
+});
 
 for (const code of ['ENOSPC', 'EIO', 'EDQUOT'] as const)
   test(`one write that fails with ${code} while memory is full costs nothing: it is tried again before anything is dropped`, async (t) => {
@@ -107,7 +120,11 @@ test('what was evicted is counted by the next process, although the run has no o
   assert.deepEqual(evicted().slice(0, 50), seqsThrough(50));
 });
 
-test('a kill right after an eviction took the readings, before anything recorded it, loses no count', async (t) => {
+/**
+ * Kills an outbox on a full disk right after it evicted its only file, of 50 readings: the first process after it reports them, the second
+ * none.
+ */
+async function killedAfterEviction(t: TestContext, full: DiskFault): Promise<void> {
   const bench = await spilled(t, 50);
   let isKilled = false;
   bench.disk.onRemove = (name) => {
@@ -115,7 +132,7 @@ test('a kill right after an eviction took the readings, before anything recorded
     isKilled = true;
     bench.disk.fault = { calls: DISK_CALLS, code: 'EIO' };
   };
-  bench.disk.fault = { calls: ['write'], code: 'ENOSPC', name: '.spill' };
+  bench.disk.fault = full;
   burst(bench, 300);
   await eventually(() => isKilled, { what: 'the only file is evicted' });
   for (const start of ['first', 'second']) {
@@ -130,7 +147,10 @@ test('a kill right after an eviction took the readings, before anything recorded
     } else assert.deepEqual(evicted(), []);
     await next.outbox.stop();
   }
-});
+}
+
+test('a kill right after an eviction took the readings, before anything recorded it, loses no count', async (t) =>
+  await killedAfterEviction(t, { calls: ['write'], code: 'ENOSPC', name: '.spill' }));
 
 test('a kill in the middle of an eviction, before it took the readings: the next process delivers them', async (t) => {
   const bench = await spilled(t, 50);
@@ -233,10 +253,7 @@ test('a file that does not say what it held, and cannot be renamed, holds up no 
   assert.ok(readdirSync(folder).includes(lost), 'nothing was done to it');
 });
 
-/** The limit of the outbox, which `fill` exceeds: then damaged files are evicted, too. */
-const OVER_LIMIT = { maxBytes: 65_536 };
-
-/** In parts, each in a write of its own: one that exceeds the limit alone would be evicted itself. */
+/** Beyond the limit, in parts, until something is evicted: for the limit damaged files are evicted, too. */
 async function fill(bench: DiskBench): Promise<void> {
   const before = bench.outbox.status();
   const isEvicted = (): boolean => bench.outbox.status().dropped > before.dropped;
@@ -288,30 +305,8 @@ test('a kill after a damaged file was set aside, before anything recorded its ev
   assert.deepEqual(next.forwarder.seqs(run), []);
 });
 
-test('an eviction in a folder without room for another name is counted after a kill right behind it', async (t) => {
-  const bench = await spilled(t, 50);
-  let isKilled = false;
-  bench.disk.onRemove = (name) => {
-    if (!name.startsWith(`${bench.outbox.run}-00000001`)) return;
-    isKilled = true;
-    bench.disk.fault = { calls: DISK_CALLS, code: 'EIO' };
-  };
-  bench.disk.fault = { calls: ['write', 'create', 'rename'], code: 'ENOSPC' };
-  burst(bench, 300);
-  await eventually(() => isKilled, { what: 'the only file is evicted' });
-  for (const start of ['first', 'second']) {
-    const next = new DiskBench(t, { folder: bench.folder });
-    await next.outbox.start();
-    next.outbox.up();
-    const evicted = (): number[] => next.forwarder.missedBy(bench.outbox.run)['outbox_full'] ?? [];
-    if (start === 'first') {
-      await eventually(() => evicted().length > 0, { what: 'the next process reports it' });
-      assert.deepEqual(evicted(), seqsThrough(50));
-      await eventually(() => next.outbox.held === 0 && readdirSync(bench.folder).length === 0, { what: 'the mark is removed' });
-    } else assert.deepEqual(evicted(), []);
-    await next.outbox.stop();
-  }
-});
+test('an eviction in a folder without room for another name is counted after a kill right behind it', async (t) =>
+  await killedAfterEviction(t, { calls: ['write', 'create', 'rename'], code: 'ENOSPC' }));
 
 test('a kill within such an eviction, before the file was cut off: it counts as evicted, and nothing of it is sent', async (t) => {
   const first = await spilled(t, 50);
