@@ -1,4 +1,4 @@
-/** The ledger of a file that replaces a damaged one, and what people are told about the salvage. */
+/** The ledger of a file that replaces a damaged one, and how a report describes the salvage. */
 import { addTo, emptyLedger, total, type LedgerState } from './ledger.ts';
 
 export interface SalvageCounts {

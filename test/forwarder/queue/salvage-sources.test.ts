@@ -143,7 +143,8 @@ test('whatever is flipped in a log, a reading has one state, and ledger and acco
   );
 });
 
-test('a reading that is lost does not vanish behind one that comes back although it was shipped', (t) => {
+/** A closed file: 100 readings, of which 1-10 and 51-100 are shipped. */
+function partlyShipped(t: TestContext): string {
   const folder = tempDir(t);
   const queue = openFile(folder);
   queue.commit([appendOf(1, 100)]);
@@ -152,6 +153,20 @@ test('a reading that is lost does not vanish behind one that comes back although
   queue.shipped(Float64Array.from(ids.filter((id) => id > 50)));
   queue.commit([]);
   queue.close();
+  return folder;
+}
+
+/** Opens the file, which salvages it if it is damaged, and reads the account of its run. */
+function accountCounts(folder: string): Found['byAudit'] {
+  const queue = openFile(folder);
+  const found = queue.showRun(RUN, 'test-box', null);
+  queue.close();
+  assert.ok(found.kind === 'account', 'the run has an account');
+  return found.account.counts;
+}
+
+test('a reading that is lost does not vanish behind one that comes back although it was shipped', (t) => {
+  const folder = partlyShipped(t);
   // The span of 1 to 10 is damaged and row 5 is back; rows 20 and 21 cannot be read.
   const database = openDatabase(fileOf(folder));
   database.exec(`CREATE TEMP TABLE returned AS SELECT * FROM rows WHERE seq = 20;
@@ -160,11 +175,7 @@ test('a reading that is lost does not vanish behind one that comes back although
   const row = database.prepare('SELECT * FROM returned').get() as StoredRow;
   insertRows(database)({ ...row, id: 5, seq: 5, data: row.data.replace('"seq":20', '"seq":5') });
   database.close();
-  const reopened = openFile(folder);
-  const found = reopened.showRun(RUN, 'test-box', null);
-  reopened.close();
-  assert.ok(found.kind === 'account', 'the run has an account');
-  const { counts } = found.account;
+  const counts = accountCounts(folder);
   assert.deepEqual(
     { queued: counts.queued, shipped: counts.shipped, evicted: counts.evicted },
     { queued: 39, shipped: 50, evicted: 0 },
@@ -176,14 +187,7 @@ test('a reading that is lost does not vanish behind one that comes back although
 });
 
 test('damage counts as evicted in the account only as far as the ledger counts it, whatever was damaged before', (t) => {
-  const folder = tempDir(t);
-  const queue = openFile(folder);
-  queue.commit([appendOf(1, 100)]);
-  const ids = [...takeFrom(queue, 100, 1_000_000).ids];
-  queue.shipped(Float64Array.from(ids.filter((id) => id <= 10)));
-  queue.shipped(Float64Array.from(ids.filter((id) => id > 50)));
-  queue.commit([]);
-  queue.close();
+  const folder = partlyShipped(t);
   const harm = (sql: string): void => {
     const database = openDatabase(fileOf(folder));
     database.exec(sql);
@@ -192,11 +196,7 @@ test('damage counts as evicted in the account only as far as the ledger counts i
   };
   harm('DELETE FROM rows WHERE seq BETWEEN 20 AND 39');
   harm('UPDATE spans SET crc = crc + 1 WHERE first = 1');
-  const reopened = openFile(folder);
-  const found = reopened.showRun(RUN, 'test-box', null);
-  reopened.close();
-  assert.ok(found.kind === 'account', 'the run has an account');
-  const { counts } = found.account;
+  const counts = accountCounts(folder);
   const { state } = contentsOf(folder);
   assert.equal(state.evictedBy['damaged'], 20);
   assert.deepEqual({ evicted: counts.evicted, unknown: counts.unknown }, { evicted: 20, unknown: 10 }, state.damage);
