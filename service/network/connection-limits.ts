@@ -49,7 +49,7 @@ export interface ConnectionLimitsOptions {
   perAddress: number;
   /** How many connections can be protected at a time. */
   protectedMax: number;
-  /** How many may wait to be handed over, beside those that are open; beyond that the oldest one is closed. */
+  /** How many may wait to be handed over; beyond that the oldest one is closed. */
   waitingMax?: number;
   /** A connection was closed for a limit; `client` is its group (client-address.ts). */
   onClosed: (client: string) => void;
@@ -101,6 +101,7 @@ export class ConnectionLimits {
   readonly #silent = new Set<Socket>();
   /** Wait to be handed over, the oldest first. They are not in `#held`, and after their first bytes nothing is read of them. */
   readonly #waiting = new Set<Held>();
+  readonly #waitingOf = new Map<string, number>();
   /** Clients with a new connection: they may be over their limit. */
   readonly #grown = new Set<string>();
   readonly #turns = new ReadTurns(() => this.#trim());
@@ -203,17 +204,31 @@ export class ConnectionLimits {
   }
 
   #wait(held: Held, waitMs: number, handOver: () => void): void {
+    const { client } = held;
     this.#closed(held);
     this.#waiting.add(held);
+    this.#waitingOf.set(client, (this.#waitingOf.get(client) ?? 0) + 1);
+    this.#grown.add(client);
     setTimeout(() => {
-      if (!this.#waiting.delete(held)) return;
+      if (!this.#waitsNoMore(held)) return;
       this.#hold(held);
       handOver();
     }, waitMs);
     const [oldest] = this.#waiting;
-    if (this.#waiting.size <= (this.#options.waitingMax ?? WAITING_MAX) || oldest === undefined) return;
-    this.#waiting.delete(oldest);
-    this.#end(oldest);
+    if (this.#waiting.size > (this.#options.waitingMax ?? WAITING_MAX) && oldest !== undefined) {
+      this.#waitsNoMore(oldest);
+      this.#end(oldest);
+    }
+    this.#trim();
+  }
+
+  /** False if it does not wait. */
+  #waitsNoMore(held: Held): boolean {
+    if (!this.#waiting.delete(held)) return false;
+    const left = (this.#waitingOf.get(held.client) ?? 1) - 1;
+    if (left <= 0) this.#waitingOf.delete(held.client);
+    else this.#waitingOf.set(held.client, left);
+    return true;
   }
 
   /** A client that opens connections without a pause waits for each of them. */
@@ -242,7 +257,7 @@ export class ConnectionLimits {
     const held: Held = { key, socket, client, ...state };
     this.#hold(held);
     socket.once('close', () => {
-      this.#waiting.delete(held);
+      this.#waitsNoMore(held);
       this.#closed(held);
     });
     return held;
@@ -267,8 +282,11 @@ export class ConnectionLimits {
     while (this.#held.size > this.#options.total) if (!this.#closeOneOf(this.#largestClient())) return;
   }
 
+  /** Those that wait take the places of others, but of half of them at most: a flood must not close all that are answered. */
   #isOverLimit(client: string): boolean {
-    return (this.#perClient.get(client) ?? 0) > this.#options.perAddress;
+    const { perAddress } = this.#options;
+    const waiting = Math.min(this.#waitingOf.get(client) ?? 0, perAddress / 2);
+    return (this.#perClient.get(client) ?? 0) > perAddress - waiting;
   }
 
   #closed(held: Held): void {
